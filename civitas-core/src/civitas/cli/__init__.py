@@ -1,0 +1,46 @@
+"""The `civitas` command: its groups, and what becomes of errors.
+
+Command modules import only typer at their top. What a command needs beyond that (pydantic, rich,
+the runtime) is imported when it runs, so that `civitas --help` stays quick.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from civitas.cli import plugins, run, topology, version
+from civitas.errors import CivitasError, ConfigurationError, PluginError
+
+EXIT_FAILURE = 1
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="civitas",
+    help="Run supervised agents; the transport that carries their messages is a plugin.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command("run")(run.run)
+app.add_typer(topology.app, name="topology")
+app.add_typer(plugins.app, name="plugins")
+app.command("version")(version.version)
+
+
+def main() -> None:
+    """Run the command line and exit: 0 for success, 1 for failure, 2 for bad input."""
+    try:
+        app()
+    except (ConfigurationError, PluginError) as error:
+        _exit(error, EXIT_BAD_INPUT)
+    except CivitasError as error:
+        _exit(error, EXIT_FAILURE)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def _exit(error: CivitasError, status: int) -> None:
+    sys.stderr.write(f"error: {error}\n")
+    sys.exit(status)

@@ -1,0 +1,196 @@
+"""The frame on the wire: a header that transports may read, and a body that they never decode.
+
+Layout, integers big-endian:
+
+    0      1  magic 0xC1 (never a first byte of msgpack)
+    1      1  frame version, 1
+    2      1  kind: 0 message, 1 reply, 2 system
+    3      1  attempt: earlier deliveries of this frame (saturates at 255)
+    4      8  sender's node id
+    12     4  sender's generation
+    16     8  number within (sender node, address), from 1; 0: not numbered
+    24     1  length s of the serializer's name
+    25     s  serializer's name, ASCII
+    25+s   2  length r of reply_to
+    27+s   r  reply_to, UTF-8
+    27+s+r    body
+
+All functions are pure: they take bytes and give bytes or an Envelope. What is not a frame raises
+FrameError, whatever the bytes are.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Final, NamedTuple
+
+from civitas.errors import FrameError
+
+MAGIC: Final = 0xC1
+VERSION: Final = 1
+MAX_ATTEMPT: Final = 0xFF
+MAX_SERIALIZER_BYTES: Final = 0xFF
+MAX_REPLY_TO_BYTES: Final = 0xFFFF
+
+KIND_MESSAGE: Final = 0
+KIND_REPLY: Final = 1
+KIND_SYSTEM: Final = 2
+
+_HEADER: Final = Struct(">BBBB8sIQB")
+_LENGTH: Final = Struct(">H")
+_NAME_AT: Final = _HEADER.size
+_ATTEMPT_AT: Final = 3
+_NUMBER_AT: Final = 16
+_NUMBER: Final = Struct(">Q")
+_SMALLEST: Final = _NAME_AT + _LENGTH.size
+
+
+class Origin(NamedTuple):
+    """Who sealed a frame: the node's id (8 bytes) and its generation (a later start is greater)."""
+
+    node: bytes
+    generation: int
+
+
+class Envelope(NamedTuple):
+    """A frame taken apart. `reply_to` is empty when no answer is expected."""
+
+    kind: int
+    attempt: int
+    node: bytes
+    generation: int
+    number: int
+    serializer: str
+    reply_to: str
+    body: bytes
+
+
+def seal(
+    body: bytes,
+    serializer: str,
+    origin: Origin,
+    *,
+    kind: int = KIND_MESSAGE,
+    reply_to: str = "",
+    number: int = 0,
+    attempt: int = 0,
+) -> bytes:
+    """Make a frame.
+
+    Args:
+        body: what the serializer made of the message.
+        serializer: name of that serializer, ASCII, 1 to 255 bytes.
+        origin: the sealing node.
+        kind: one of KIND_MESSAGE, KIND_REPLY and KIND_SYSTEM.
+        reply_to: address at which an answer is expected.
+        number: the frame's number within (sender node, address); 0 when it is not numbered.
+        attempt: earlier deliveries; more than 255 count as 255.
+
+    Raises:
+        FrameError: a field does not fit its place in the header.
+    """
+    try:
+        name = serializer.encode("ascii")
+        address = reply_to.encode()
+        if not name:
+            raise FrameError("a frame names its serializer: the name is empty")
+        if not KIND_MESSAGE <= kind <= KIND_SYSTEM:
+            raise FrameError(f"no such kind of frame: {kind}")
+        if len(origin.node) != 8:
+            raise FrameError(f"a node id has 8 bytes, not {len(origin.node)}")
+        head = _HEADER.pack(
+            MAGIC,
+            VERSION,
+            kind,
+            attempt if attempt <= MAX_ATTEMPT else MAX_ATTEMPT,
+            origin.node,
+            origin.generation,
+            number,
+            len(name),
+        )
+        return head + name + _LENGTH.pack(len(address)) + address + body
+    except FrameError:
+        raise
+    except Exception as error:
+        raise FrameError(f"a frame can't be made of these values: {error}") from error
+
+
+def open(frame: bytes) -> Envelope:  # noqa: A001 - seal and open are the pair
+    """Take a frame apart.
+
+    Raises:
+        FrameError: the bytes are not a frame of this version.
+    """
+    if len(frame) < _SMALLEST:
+        raise FrameError(f"{len(frame)} bytes are too few for a frame")
+    magic, version, kind, attempt, node, generation, number, size = _HEADER.unpack_from(frame)
+    if magic != MAGIC or version != VERSION or kind > KIND_SYSTEM or not size:
+        raise FrameError(_header_problem(magic, version, kind))
+    length_at = _NAME_AT + size
+    address_at = length_at + 2
+    name = frame[_NAME_AT:length_at]
+    if len(frame) < address_at:
+        raise FrameError("the frame ends within its serializer's name")
+    (length,) = _LENGTH.unpack_from(frame, length_at)
+    body_at = address_at + length
+    if len(frame) < body_at:
+        raise FrameError("the frame ends within its reply address")
+    try:
+        return Envelope(
+            kind,
+            attempt,
+            node,
+            generation,
+            number,
+            name.decode("ascii"),
+            frame[address_at:body_at].decode() if length else "",
+            frame[body_at:],
+        )
+    except UnicodeDecodeError as error:
+        raise FrameError(f"text in the frame's header is not valid: {error}") from None
+
+
+def _header_problem(magic: int, version: int, kind: int) -> str:
+    if magic != MAGIC:
+        return f"the first byte is {magic:#04x}, not {MAGIC:#04x}"
+    if version != VERSION:
+        return f"frame version {version}; this runtime reads version {VERSION}"
+    if kind > KIND_SYSTEM:
+        return f"no such kind of frame: {kind}"
+    return "the serializer's name is empty"
+
+
+def is_frame(data: bytes) -> bool:
+    """Return whether the bytes claim to be a frame: whether they begin with the magic."""
+    return data[:1] == b"\xc1"
+
+
+def with_reply_to(frame: bytes, reply_to: str) -> bytes:
+    """Return the frame with another reply address, its body untouched.
+
+    Raises:
+        FrameError: the bytes are not a frame, or the address does not fit.
+    """
+    old = open(frame)
+    address = reply_to.encode()
+    if len(address) > MAX_REPLY_TO_BYTES:
+        raise FrameError(f"a reply address has at most {MAX_REPLY_TO_BYTES} bytes")
+    head = frame[: _NAME_AT + len(old.serializer)]
+    return head + _LENGTH.pack(len(address)) + address + old.body
+
+
+def with_attempt(frame: bytes, attempt: int) -> bytes:
+    """Return the frame with another count of earlier deliveries (saturates at 255)."""
+    open(frame)
+    if attempt < 0:
+        raise FrameError(f"a frame can't have been delivered {attempt} times")
+    count = bytes((min(attempt, MAX_ATTEMPT),))
+    return frame[:_ATTEMPT_AT] + count + frame[_ATTEMPT_AT + 1 :]
+
+
+def with_number(frame: bytes, number: int) -> bytes:
+    """Return the frame with another number within (sender node, address)."""
+    open(frame)
+    if not 0 <= number < 1 << 64:
+        raise FrameError(f"a frame's number has 64 bits: {number}")
+    return frame[:_NUMBER_AT] + _NUMBER.pack(number) + frame[_NUMBER_AT + 8 :]

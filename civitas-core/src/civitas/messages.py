@@ -1,0 +1,183 @@
+"""Message: the envelope that agents see, its identifiers and the reserved names."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+RESERVED_PREFIX: Final = "_agency."
+"""Message types and addresses that begin with this belong to the runtime."""
+
+REPLY_PREFIX: Final = "_reply."
+"""Addresses that begin with this belong to one request each."""
+
+TYPE_REPLY: Final = "reply"
+"""Type of the message that `AgentProcess.reply` makes."""
+
+TYPE_ERROR: Final = "_agency.error"
+"""Type of the reply that tells an asking agent why there is no answer."""
+
+MAX_NAME_BYTES: Final = 200
+_FORBIDDEN_IN_NAMES: Final = frozenset(".*>/\\\0")
+
+_TAIL_DIGITS: Final = 16
+_POOL_IDS: Final = 256
+
+
+class MessageIds(NamedTuple):
+    """The identifiers of a message that starts a trace."""
+
+    id: str
+    trace_id: str
+    span_id: str
+
+
+class _IdSource:
+    """UUIDv7 text from a pool of random bytes (RFC 9562, section 5.7).
+
+    An identifier is made for every message, so the random half comes from a block read once for
+    256 identifiers, and the half that holds the time is formatted once a millisecond.
+    """
+
+    __slots__ = ("_at", "_head", "_millisecond", "_pool", "_trace_head")
+
+    def __init__(self) -> None:
+        self.refill()
+        self._millisecond = -1
+        self._head = self._trace_head = ""
+
+    def refill(self) -> None:
+        """Replace the pool; a forked child must not repeat its parent's identifiers."""
+        self._pool = os.urandom(_POOL_IDS * _TAIL_DIGITS // 2).hex()
+        self._at = 0
+
+    def next(self, now: float) -> MessageIds:
+        """Return fresh identifiers for a message made at `now` (seconds since the epoch)."""
+        millisecond = int(now * 1000)
+        if millisecond != self._millisecond:
+            self._millisecond = millisecond
+            digits = f"{millisecond & 0xFFFF_FFFF_FFFF:012x}7{os.urandom(2).hex()[:3]}"
+            self._trace_head = digits
+            self._head = f"{digits[:8]}-{digits[8:12]}-{digits[12:]}-8"
+        at = self._at
+        if at == len(self._pool):
+            self.refill()
+            at = 0
+        self._at = at + _TAIL_DIGITS
+        # The variant bits take one hex digit (8); fifteen random digits follow it.
+        tail = self._pool[at + 1 : at + _TAIL_DIGITS]
+        span = "8" + tail
+        return MessageIds(f"{self._head}{tail[:3]}-{tail[3:]}", self._trace_head + span, span)
+
+
+_ids = _IdSource()
+next_ids = _ids.next
+os.register_at_fork(after_in_child=_ids.refill)
+
+
+def new_id() -> str:
+    """Return a UUIDv7 as text, such as `0190d3a4-7c1e-7abc-8def-0123456789ab`."""
+    return next_ids(time.time()).id
+
+
+@dataclass(slots=True)
+class Message:
+    """One message between agents.
+
+    Attributes:
+        id: UUIDv7 as text.
+        type: what kind of message this is; types that begin with `_agency.` are reserved.
+        sender: name of the agent that sent it.
+        recipient: name of the agent (or the reply address) that it goes to.
+        correlation_id: the id of the message that this one answers.
+        reply_to: where an answer is expected; `None` when nobody waits for one.
+        payload: a dict of JSON-like values.
+        timestamp: when it was made, in seconds since the epoch, by the sender's clock.
+        trace_id: 32 hex digits, shared by all messages that one first message caused.
+        span_id: 16 hex digits, this message's own.
+        parent_span_id: the span of the message whose handling sent this one.
+        attempt: how often it has been executed before, redeliveries included.
+        priority: carried for the application; delivery order does not depend on it.
+        ttl: seconds after `timestamp` at which it is worth nothing any more; `None` for never.
+    """
+
+    id: str = field(default_factory=new_id)
+    type: str = "message"
+    sender: str = ""
+    recipient: str = ""
+    correlation_id: str | None = None
+    reply_to: str | None = None
+    payload: dict[str, Any] = field(default_factory=dict)
+    timestamp: float = field(default_factory=time.time)
+    trace_id: str = ""
+    span_id: str = ""
+    parent_span_id: str | None = None
+    attempt: int = 0
+    priority: int = 0
+    ttl: float | None = None
+
+    def expired(self, now: float) -> bool:
+        """Return whether the message's time to live had passed at `now` (epoch seconds)."""
+        return self.ttl is not None and now > self.timestamp + self.ttl
+
+
+def compose(
+    sender: str,
+    recipient: str,
+    payload: dict[str, Any],
+    type: str,
+    cause: Message | None = None,
+    ttl: float | None = None,
+) -> Message:
+    """Make a message, in the trace of the message that caused it.
+
+    Args:
+        sender: name of the sending agent.
+        recipient: name of the receiving agent, or a reply address.
+        payload: a dict of JSON-like values.
+        type: the message's type.
+        cause: the message being handled while this one is sent, if any.
+        ttl: time to live in seconds.
+    """
+    now = time.time()
+    id, trace_id, span_id = next_ids(now)
+    parent = None
+    if cause is not None and cause.trace_id:
+        trace_id = cause.trace_id
+        parent = cause.span_id
+    return Message(
+        id, type, sender, recipient, None, None, payload, now, trace_id, span_id, parent, 0, 0, ttl
+    )
+
+
+def compose_reply(sender: str, request: Message, payload: dict[str, Any], type: str) -> Message:
+    """Make the answer to `request`: same trace, correlated by the request's id."""
+    reply = compose(sender, request.reply_to or request.sender, payload, type, request)
+    reply.correlation_id = request.correlation_id or request.id
+    return reply
+
+
+def name_problem(name: object) -> str | None:
+    """Say why `name` can't be the name of an agent; `None` when it can.
+
+    A name is an address on every transport: one token, at most 200 bytes of UTF-8, without
+    white space and without the characters that some transport gives a meaning.
+    """
+    if not isinstance(name, str):
+        return f"a name is text, not {type(name).__name__}"
+    if not name:
+        return "a name can't be empty"
+    if name.startswith("_"):
+        return "names that begin with '_' are reserved"
+    for character in name:
+        if character in _FORBIDDEN_IN_NAMES or character.isspace():
+            return f"a name can't contain {character!r}"
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        return "a name must be valid Unicode"
+    if size > MAX_NAME_BYTES:
+        return f"a name has at most {MAX_NAME_BYTES} bytes of UTF-8, this one has {size}"
+    return None

@@ -1,0 +1,105 @@
+"""What plugins hand over: small frozen values that describe a transport or a serializer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from logging import Logger, getLogger
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from civitas.serializer import Serializer
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a transport claims. Every claim is false until made, and the conformance kit proves it.
+
+    Attributes:
+        cross_process: carries messages between processes of one machine.
+        cross_machine: carries messages between machines.
+        at_least_once: a message is given again until the agent has processed it.
+        survives_broker_restart: works again by itself when its broker comes back.
+        max_message_bytes: largest frame in bytes; `None` where only memory limits it.
+    """
+
+    cross_process: bool = False
+    cross_machine: bool = False
+    at_least_once: bool = False
+    survives_broker_restart: bool = False
+    max_message_bytes: int | None = None
+
+
+def _ignore_drop(reason: str, frame: bytes) -> None:
+    """Take the place of the node's accounting where a transport is used without a node."""
+
+
+def _ignore_link(reason: str = "") -> None:
+    """Take the place of the node's link state where a transport is used without a node."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransportContext:
+    """What a node gives to the transport that it makes.
+
+    Attributes:
+        process: the node's process name.
+        is_primary: whether this is the primary process; only the primary starts a proxy.
+        node: the node's id, 16 hex digits; reply addresses are `_reply.<node>.<n>`.
+        logger: where the transport logs.
+        dropped: call it with (reason, frame) for each frame that can't be delivered.
+        link_down: call it with a reason when the connection is lost.
+        link_up: call it when the connection is back.
+    """
+
+    process: str = "supervisor"
+    is_primary: bool = True
+    node: str = "0" * 16
+    logger: Logger = field(default_factory=lambda: getLogger("civitas.transport"))
+    dropped: Callable[[str, bytes], None] = _ignore_drop
+    link_down: Callable[[str], None] = _ignore_link
+    link_up: Callable[[], None] = _ignore_link
+
+
+@dataclass(frozen=True, slots=True)
+class TransportSpec:
+    """A transport that a topology can name.
+
+    Attributes:
+        name: the name used in topologies; equals the entry point's name.
+        summary: one line for `civitas plugins list`.
+        factory: called with (options, context), gives an unstarted Transport.
+        options: a pydantic model class for the keys of the `transport:` block (unknown keys
+            forbidden, secrets as SecretStr, every field described); `None` for no options.
+            `factory` gets an instance of it, or `None`.
+        capabilities: the claims, or a function from the options to the claims.
+    """
+
+    name: str
+    summary: str
+    factory: Callable[[Any, TransportContext], Any]
+    options: type[BaseModel] | None = None
+    capabilities: Capabilities | Callable[[Any], Capabilities] = Capabilities()
+
+    def capabilities_for(self, options: Any) -> Capabilities:
+        """Return what the transport claims when it is made with these options."""
+        if isinstance(self.capabilities, Capabilities):
+            return self.capabilities
+        return self.capabilities(options)
+
+
+@dataclass(frozen=True, slots=True)
+class SerializerSpec:
+    """A serializer that a topology can name.
+
+    Attributes:
+        name: the name used in topologies and written into every frame; ASCII.
+        summary: one line for `civitas plugins list`.
+        factory: called without arguments, gives a Serializer.
+    """
+
+    name: str
+    summary: str
+    factory: Callable[[], Serializer]
