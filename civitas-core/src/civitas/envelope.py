@@ -21,6 +21,7 @@ FrameError, whatever the bytes are.
 
 from __future__ import annotations
 
+import struct
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -42,6 +43,7 @@ _NAME_AT: Final = _HEADER.size
 _ATTEMPT_AT: Final = 3
 _NUMBER_AT: Final = 16
 _NUMBER: Final = Struct(">Q")
+_NODE_BYTES: Final = 8
 _SMALLEST: Final = _NAME_AT + _LENGTH.size
 
 
@@ -65,8 +67,7 @@ class Envelope(NamedTuple):
     body: bytes
 
 
-def seal(
-    body: bytes,
+def header(
     serializer: str,
     origin: Origin,
     *,
@@ -75,11 +76,10 @@ def seal(
     number: int = 0,
     attempt: int = 0,
 ) -> bytes:
-    """Make a frame.
+    """Make all of a frame but its body; a frame is its header and its body, one after the other.
 
     Args:
-        body: what the serializer made of the message.
-        serializer: name of that serializer, ASCII, 1 to 255 bytes.
+        serializer: name of the body's serializer, ASCII, 1 to 255 bytes.
         origin: the sealing node.
         kind: one of KIND_MESSAGE, KIND_REPLY and KIND_SYSTEM.
         reply_to: address at which an answer is expected.
@@ -96,23 +96,38 @@ def seal(
             raise FrameError("a frame names its serializer: the name is empty")
         if not KIND_MESSAGE <= kind <= KIND_SYSTEM:
             raise FrameError(f"no such kind of frame: {kind}")
-        if len(origin.node) != 8:
-            raise FrameError(f"a node id has 8 bytes, not {len(origin.node)}")
-        head = _HEADER.pack(
+        if len(origin.node) != _NODE_BYTES:
+            raise FrameError(f"a node id has {_NODE_BYTES} bytes, not {len(origin.node)}")
+        fixed = _HEADER.pack(
             MAGIC,
             VERSION,
             kind,
-            attempt if attempt <= MAX_ATTEMPT else MAX_ATTEMPT,
+            min(attempt, MAX_ATTEMPT),
             origin.node,
             origin.generation,
             number,
             len(name),
         )
-        return head + name + _LENGTH.pack(len(address)) + address + body
-    except FrameError:
-        raise
-    except Exception as error:
+        return fixed + name + _LENGTH.pack(len(address)) + address
+    except (struct.error, UnicodeEncodeError) as error:
         raise FrameError(f"a frame can't be made of these values: {error}") from error
+
+
+def seal(
+    body: bytes,
+    serializer: str,
+    origin: Origin,
+    *,
+    kind: int = KIND_MESSAGE,
+    reply_to: str = "",
+    number: int = 0,
+    attempt: int = 0,
+) -> bytes:
+    """Make a frame of a body; the other arguments and the errors are those of `header`."""
+    head = header(
+        serializer, origin, kind=kind, reply_to=reply_to, number=number, attempt=attempt
+    )
+    return head + body
 
 
 def open(frame: bytes) -> Envelope:  # noqa: A001 - seal and open are the pair
@@ -172,11 +187,12 @@ def with_reply_to(frame: bytes, reply_to: str) -> bytes:
         FrameError: the bytes are not a frame, or the address does not fit.
     """
     old = open(frame)
-    address = reply_to.encode()
-    if len(address) > MAX_REPLY_TO_BYTES:
-        raise FrameError(f"a reply address has at most {MAX_REPLY_TO_BYTES} bytes")
-    head = frame[: _NAME_AT + len(old.serializer)]
-    return head + _LENGTH.pack(len(address)) + address + old.body
+    try:
+        address = reply_to.encode()
+        length = _LENGTH.pack(len(address))
+    except (struct.error, UnicodeEncodeError) as error:
+        raise FrameError(f"{reply_to[:80]!r} can't be a reply address: {error}") from error
+    return frame[: _NAME_AT + len(old.serializer)] + length + address + old.body
 
 
 def with_attempt(frame: bytes, attempt: int) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 RESERVED_PREFIX: Final = "_agency."
 """Message types and addresses that begin with this belong to the runtime."""
@@ -23,15 +23,7 @@ MAX_NAME_BYTES: Final = 200
 _FORBIDDEN_IN_NAMES: Final = frozenset(".*>/\\\0")
 
 _TAIL_DIGITS: Final = 16
-_POOL_IDS: Final = 256
-
-
-class MessageIds(NamedTuple):
-    """The identifiers of a message that starts a trace."""
-
-    id: str
-    trace_id: str
-    span_id: str
+_POOL_DIGITS: Final = 256 * _TAIL_DIGITS
 
 
 class _IdSource:
@@ -50,26 +42,27 @@ class _IdSource:
 
     def refill(self) -> None:
         """Replace the pool; a forked child must not repeat its parent's identifiers."""
-        self._pool = os.urandom(_POOL_IDS * _TAIL_DIGITS // 2).hex()
+        block = bytearray(os.urandom(_POOL_DIGITS // 2))
+        for first in range(0, len(block), _TAIL_DIGITS // 2):
+            block[first] = block[first] & 0x3F | 0x80  # the variant's two bits
+        self._pool = block.hex()
         self._at = 0
 
-    def next(self, now: float) -> MessageIds:
-        """Return fresh identifiers for a message made at `now` (seconds since the epoch)."""
+    def next(self, now: float) -> tuple[str, str, str]:
+        """Return id, trace id and span id for a message made at `now` (epoch seconds)."""
         millisecond = int(now * 1000)
         if millisecond != self._millisecond:
             self._millisecond = millisecond
             digits = f"{millisecond & 0xFFFF_FFFF_FFFF:012x}7{os.urandom(2).hex()[:3]}"
             self._trace_head = digits
-            self._head = f"{digits[:8]}-{digits[8:12]}-{digits[12:]}-8"
+            self._head = f"{digits[:8]}-{digits[8:12]}-{digits[12:]}-"
         at = self._at
-        if at == len(self._pool):
+        if at == _POOL_DIGITS:
             self.refill()
             at = 0
-        self._at = at + _TAIL_DIGITS
-        # The variant bits take one hex digit (8); fifteen random digits follow it.
-        tail = self._pool[at + 1 : at + _TAIL_DIGITS]
-        span = "8" + tail
-        return MessageIds(f"{self._head}{tail[:3]}-{tail[3:]}", self._trace_head + span, span)
+        self._at = end = at + _TAIL_DIGITS
+        span = self._pool[at:end]
+        return f"{self._head}{span[:4]}-{span[4:]}", self._trace_head + span, span
 
 
 _ids = _IdSource()
@@ -79,7 +72,7 @@ os.register_at_fork(after_in_child=_ids.refill)
 
 def new_id() -> str:
     """Return a UUIDv7 as text, such as `0190d3a4-7c1e-7abc-8def-0123456789ab`."""
-    return next_ids(time.time()).id
+    return next_ids(time.time())[0]
 
 
 @dataclass(slots=True)

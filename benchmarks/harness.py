@@ -1,0 +1,56 @@
+"""Pairs a floor with ours: both run in turn, and the ratio is taken round by round."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table. Times are medians, in `unit`; `target` bounds the ratio (or ours)."""
+
+    work: str
+    unit: str
+    floor: float | None
+    ours: float
+    ratio: float | None
+    target: float
+
+    @property
+    def met(self) -> bool:
+        """Whether the target is met."""
+        return (self.ours if self.ratio is None else self.ratio) <= self.target
+
+
+def paired(
+    work: str,
+    unit: str,
+    floor: Callable[[], float],
+    ours: Callable[[], float],
+    target: float,
+    rounds: int = 5,
+) -> Row:
+    """Run floor and ours in turn, after one round that is not counted."""
+    floor(), ours()
+    floors, own, ratios = [], [], []
+    for _ in range(rounds):
+        floors.append(floor())
+        own.append(ours())
+        ratios.append(own[-1] / floors[-1])
+    return Row(
+        work,
+        unit,
+        statistics.median(floors),
+        statistics.median(own),
+        statistics.median(ratios),
+        target,
+    )
+
+
+def alone(
+    work: str, unit: str, ours: Callable[[], float], target: float, rounds: int = 5
+) -> Row:
+    """Run what has no floor: its target is absolute."""
+    return Row(work, unit, None, statistics.median(ours() for _ in range(rounds)), None, target)

@@ -1,0 +1,278 @@
+"""MessageBus: from a name to a frame on the transport, and back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import Iterable
+from typing import Final
+
+from civitas import envelope
+from civitas.dead_letters import DeadLetters
+from civitas.envelope import KIND_REPLY, Origin
+from civitas.errors import (
+    AgentError,
+    CivitasError,
+    DeserializationError,
+    MessageRoutingError,
+    MessageValidationError,
+    SerializationError,
+)
+from civitas.mailbox import Mailbox
+from civitas.messages import (
+    REPLY_PREFIX,
+    RESERVED_PREFIX,
+    TYPE_ERROR,
+    Message,
+    compose_reply,
+)
+from civitas.registry import LocalRegistry
+from civitas.serializer import Serializer, name_of
+from civitas.transport import Handler, Transport
+
+DEFAULT_SEND_TIMEOUT: Final = 30.0
+"""Seconds that a send waits for room in a full mailbox."""
+
+_NODE_REPLY: Final = re.compile(r"(_reply\.[^.]+)\.\d+")
+"""A reply address that a ReplyInbox made: the node's part is where answers are published."""
+
+
+def new_origin() -> Origin:
+    """Return the identity of a node that starts now: a random id and a later generation."""
+    return Origin(os.urandom(8), int(time.time()) & 0xFFFF_FFFF)
+
+
+class MessageBus:
+    """Sends messages by name and opens the frames that come for this node's agents.
+
+    Args:
+        transport: carries the frames.
+        registry: knows the addresses.
+        serializer: writes the bodies of outgoing frames, and reads those of the same name.
+        accept: serializers whose frames are read besides.
+        origin: the node's identity in outgoing frames.
+        dead_letters: where undeliverable messages are accounted for.
+        send_timeout: seconds that a send waits for room in a full mailbox.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        registry: LocalRegistry,
+        serializer: Serializer,
+        *,
+        accept: Iterable[Serializer] = (),
+        origin: Origin | None = None,
+        dead_letters: DeadLetters | None = None,
+        send_timeout: float = DEFAULT_SEND_TIMEOUT,
+    ) -> None:
+        self.transport = transport
+        self.registry = registry
+        self.serializer = serializer
+        self.origin = origin or new_origin()
+        self.dead_letters = dead_letters if dead_letters is not None else DeadLetters()
+        self.send_timeout = send_timeout
+        self.closing = False
+        """Set while the node stops: only what a handler sends is still taken."""
+        self.sent = 0
+        self.delivered = 0
+        self._format = name_of(serializer)
+        self._readers = {name_of(each): each for each in (*accept, serializer)}
+        self._head = envelope.header(self._format, self.origin)
+        self._stamps_itself = getattr(transport, "capabilities", None) is None
+        self._mailboxes: dict[str, Mailbox[bytes]] = {}
+
+    # --- sending ----------------------------------------------------------------------------
+
+    async def route(self, message: Message) -> None:
+        """Send a message to the agent, or the reply address, that it names.
+
+        Raises:
+            MessageRoutingError: there is no agent of that name.
+            MailboxFullError: there was no room within `send_timeout`.
+            MessageValidationError: the message's type is reserved.
+            SerializationError: a value of the payload can't be sent.
+            TransportError: the transport could not take it.
+        """
+        if message.type[:1] == "_" and message.type.startswith(RESERVED_PREFIX):
+            raise _reserved(message)
+        entry = self.registry.lookup(message.recipient)
+        if entry is None:
+            await self._route_reply(message)
+            return
+        await self.transport.publish(entry.address, self._head + self._serialize(message))
+        self.sent += 1
+
+    async def request(self, message: Message, timeout: float | None) -> Message:
+        """Send a message and return its answer.
+
+        Raises:
+            AgentError: the asked agent raised.
+            TimeoutError: no answer within `timeout` seconds.
+            MailboxFullError: there was no room for the question within `timeout` seconds.
+            CivitasError: as for `route`.
+        """
+        if message.type.startswith(RESERVED_PREFIX):
+            raise _reserved(message)
+        name = message.recipient
+        entry = self.registry.lookup(name)
+        if entry is None:
+            raise self._unknown(name)
+        mailbox = self._mailboxes.get(name)
+        if mailbox is not None and mailbox.consumer is asyncio.current_task():
+            raise MessageValidationError(
+                f"agent {name!r} asked itself while handling a message: it could never answer; "
+                f"call the method directly, or send"
+            )
+        frame = self._head + self._serialize(message)
+        try:
+            answer = await self.transport.request(entry.address, frame, timeout)  # type: ignore[arg-type]
+        except TimeoutError as error:
+            raise type(error)(f"ask {name!r}: {error}".removesuffix(": ")) from None
+        self.sent += 1
+        reply = self.read(answer)
+        if reply.type == TYPE_ERROR:
+            raise _error_of(reply)
+        return reply
+
+    async def answer(self, reply: Message) -> None:
+        """Publish an answer at the reply address that `reply.recipient` names."""
+        await self._publish_reply(reply, self._serialize(reply))
+
+    async def answer_error(self, request: Message, agent: str, error: BaseException) -> None:
+        """Tell who asked that there is no answer; do nothing when nobody asked."""
+        if request.reply_to is None:
+            return
+        routing = isinstance(error, MessageRoutingError)
+        payload = {
+            "kind": "routing" if routing else "agent",
+            "agent": agent,
+            "error_type": type(error).__name__,
+            "error_text": str(error),
+        }
+        try:
+            await self.answer(compose_reply(agent, request, payload, TYPE_ERROR))
+        except CivitasError as failure:
+            self.dead_letters.record(f"error reply not delivered: {failure.code}", request)
+
+    # --- receiving --------------------------------------------------------------------------
+
+    async def attach(self, name: str, mailbox: Mailbox[bytes]) -> None:
+        """Register an agent and put what comes for it into its mailbox.
+
+        Raises:
+            ConfigurationError: the name can't be one, or is taken.
+        """
+        self.registry.register(name)
+        self._mailboxes[name] = mailbox
+        await self.transport.subscribe(name, self._receiver(mailbox))
+
+    async def detach(self, name: str) -> None:
+        """Take an agent off the registry and off the transport."""
+        self.registry.deregister(name)
+        self._mailboxes.pop(name, None)
+        unsubscribe = getattr(self.transport, "unsubscribe", None)
+        if unsubscribe is not None:
+            await unsubscribe(name)
+
+    def read(self, frame: bytes) -> Message:
+        """Decode a frame.
+
+        Raises:
+            FrameError: the bytes are no frame.
+            DeserializationError: its body is no message, or its serializer is not accepted here.
+        """
+        head = self._head
+        if frame.startswith(head):  # of this node's own: the header need not be taken apart
+            return self._decode(self.serializer, frame[len(head) :])
+        if self._stamps_itself and not envelope.is_frame(frame):
+            # A transport that declares nothing (wired by hand, no plugin) may decode a message,
+            # set its reply_to and encode it again: what comes then is a body without a frame.
+            return self._decode(self.serializer, frame)
+        opened = envelope.open(frame)
+        reader = self._readers.get(opened.serializer)
+        if reader is None:
+            raise DeserializationError(
+                f"the frame is in {opened.serializer!r}; this node reads "
+                f"{', '.join(sorted(self._readers))} (see accept_serializers)"
+            )
+        message = self._decode(reader, opened.body)
+        if opened.reply_to:
+            message.reply_to = opened.reply_to
+        message.attempt += opened.attempt
+        return message
+
+    def _receiver(self, mailbox: Mailbox[bytes]) -> Handler:
+        """Make the handler of one agent's address. This is the receiving half of the hot path."""
+        put_nowait = mailbox.put_nowait
+
+        async def receive(frame: bytes) -> None:
+            if not put_nowait(frame):
+                await mailbox.put(frame, self.send_timeout)
+            self.delivered += 1
+
+        return receive
+
+    # --- parts ------------------------------------------------------------------------------
+
+    @staticmethod
+    def _decode(reader: Serializer, body: bytes) -> Message:
+        try:
+            return reader.deserialize(body)
+        except DeserializationError:
+            raise
+        except Exception as error:
+            raise DeserializationError(
+                f"serializer {name_of(reader)!r} failed: {type(error).__name__}: {error}"
+            ) from error
+
+    def _serialize(self, message: Message) -> bytes:
+        try:
+            return self.serializer.serialize(message)
+        except CivitasError:
+            raise
+        except Exception as error:
+            raise SerializationError(
+                f"serializer {self._format!r} failed: {type(error).__name__}: {error}", "payload"
+            ) from error
+
+    async def _route_reply(self, message: Message) -> None:
+        """Send to what is no agent's name: a reply address, or nobody."""
+        name = message.recipient
+        if not name.startswith(REPLY_PREFIX) and not self.transport.has_reply_address(name):
+            raise self._unknown(name)
+        await self._publish_reply(message, self._serialize(message))
+
+    async def _publish_reply(self, reply: Message, body: bytes) -> None:
+        reply_to = reply.recipient
+        made_here = _NODE_REPLY.fullmatch(reply_to)
+        frame = envelope.seal(
+            body, self._format, self.origin, kind=KIND_REPLY, reply_to=reply_to
+        )
+        await self.transport.publish(made_here[1] if made_here else reply_to, frame)
+
+    def _unknown(self, name: str) -> MessageRoutingError:
+        similar = self.registry.similar(name)
+        hint = f"; did you mean {similar!r}?" if similar else ""
+        return MessageRoutingError(
+            f"there is no agent called {name!r} (any more){hint}"
+        )
+
+
+def _reserved(message: Message) -> MessageValidationError:
+    return MessageValidationError(
+        f"message type {message.type!r} to {message.recipient!r}: types that begin with "
+        f"{RESERVED_PREFIX!r} are reserved for the runtime; use another one"
+    )
+
+
+def _error_of(reply: Message) -> CivitasError:
+    """Return the error that an error reply tells of."""
+    told = reply.payload
+    agent = str(told.get("agent", reply.sender))
+    text = str(told.get("error_text", ""))
+    if told.get("kind") == "routing":
+        return MessageRoutingError(text)
+    return AgentError(agent, str(told.get("error_type", "Exception")), text)

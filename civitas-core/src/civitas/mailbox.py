@@ -1,0 +1,144 @@
+"""Mailbox: the bounded FIFO of one agent, with its waiting senders."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Final, Generic, NamedTuple, TypeVar
+
+from civitas.errors import CivitasError, ConfigurationError, MailboxFullError
+
+T = TypeVar("T")
+
+DEFAULT_SIZE: Final = 1000
+
+
+class _Sender(NamedTuple):
+    """Someone who waits for room. The item enters in the sender's stead, so order is kept."""
+
+    item: object
+    admitted: asyncio.Future[None]
+
+
+class Mailbox(Generic[T]):
+    """A FIFO with at most `size` items, one consumer and any number of senders.
+
+    It outlives the agent object that drains it: a restart keeps it. Senders that find it full
+    wait in order; each item enters when room is made, whether or not its sender has woken up yet.
+
+    Args:
+        name: the agent's name, for messages.
+        size: how many items it holds.
+    """
+
+    __slots__ = ("_closed", "_consumer_wakeup", "_items", "_senders", "consumer", "name", "size")
+
+    def __init__(self, name: str, size: int = DEFAULT_SIZE) -> None:
+        if size < 1:
+            raise ConfigurationError(f"mailbox_size of {name!r} is at least 1, not {size}")
+        self.name = name
+        self.size = size
+        self.consumer: asyncio.Task[None] | None = None
+        """The task that drains this mailbox; a send of its own can't wait for room here."""
+        self._items: deque[T] = deque()
+        self._senders: deque[_Sender] | None = None
+        self._consumer_wakeup: asyncio.Future[None] | None = None
+        self._closed: CivitasError | None = None
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @property
+    def pending(self) -> int:
+        """How many items are inside or wait to enter."""
+        return len(self._items) + (len(self._senders) if self._senders else 0)
+
+    def put_nowait(self, item: T) -> bool:
+        """Put the item in and return True, or return False when there is no room.
+
+        Raises:
+            CivitasError: the mailbox is closed; the error it was closed with.
+        """
+        if len(self._items) >= self.size or self._senders or self._closed is not None:
+            if self._closed is not None:
+                raise self._closed
+            return False
+        self._items.append(item)
+        wakeup = self._consumer_wakeup
+        if wakeup is not None and not wakeup.done():
+            wakeup.set_result(None)
+        return True
+
+    async def put(self, item: T, timeout: float) -> None:
+        """Put the item in, waiting at most `timeout` seconds for room.
+
+        Raises:
+            MailboxFullError: there was no room in time, or the caller is the consumer itself.
+            CivitasError: the mailbox is closed, or was while this sender waited.
+        """
+        if self.put_nowait(item):
+            return
+        if self.consumer is not None and asyncio.current_task() is self.consumer:
+            raise MailboxFullError(
+                f"agent {self.name!r} sent to itself while its mailbox was full ({self.size} "
+                f"messages) and only it can make room; send less, or raise mailbox_size"
+            )
+        sender = _Sender(item, asyncio.get_running_loop().create_future())
+        if self._senders is None:
+            self._senders = deque()
+        self._senders.append(sender)
+        try:
+            await asyncio.wait((sender.admitted,), timeout=timeout)
+        finally:
+            if not sender.admitted.done():
+                self._senders.remove(sender)
+                sender.admitted.cancel()
+        if sender.admitted.cancelled():
+            raise MailboxFullError(
+                f"the mailbox of agent {self.name!r} stayed full ({self.size} messages) for "
+                f"{timeout:g} s; it handles messages slower than they come"
+            )
+        sender.admitted.result()
+
+    def get_nowait(self) -> T | None:
+        """Return the next item, or None when the mailbox is empty."""
+        if not self._items:
+            return None
+        item = self._items.popleft()
+        if self._senders:
+            self._admit()
+        return item
+
+    async def wait(self) -> None:
+        """Wait until there is an item, or until `wake` is called."""
+        if self._items:
+            return
+        self._consumer_wakeup = asyncio.get_running_loop().create_future()
+        try:
+            await self._consumer_wakeup
+        finally:
+            self._consumer_wakeup = None
+
+    def wake(self) -> None:
+        """Make `wait` return though there is no item."""
+        wakeup = self._consumer_wakeup
+        if wakeup is not None and not wakeup.done():
+            wakeup.set_result(None)
+
+    def close(self, error: CivitasError) -> list[T]:
+        """Refuse further items with `error`, fail the waiting senders, return what is left."""
+        self._closed = error
+        if self._senders:
+            for sender in self._senders:
+                sender.admitted.set_exception(error)
+            self._senders.clear()
+        left = list(self._items)
+        self._items.clear()
+        return left
+
+    def _admit(self) -> None:
+        """Let the first waiting sender's item in."""
+        assert self._senders is not None
+        sender = self._senders.popleft()
+        self._items.append(sender.item)  # type: ignore[arg-type]
+        sender.admitted.set_result(None)

@@ -1,0 +1,207 @@
+"""Why a plugin can't be used: one error for each state, worded for the person who must fix it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from civitas.errors import Location, PluginError
+from civitas.plugins.catalog import API_VERSION, CORE_DISTRIBUTION, Candidate, PluginKind
+
+
+class UnusablePluginError(PluginError):
+    """A plugin can't be used. Raised as one of the subclasses below.
+
+    Attributes:
+        kind: what was looked for; `None` when it could have been of any kind.
+        name: the plugin's name as the topology gives it.
+        problem: what is wrong and what to do, without the place and the interpreter.
+        where: the place in the topology that names the plugin, if one does.
+        interpreter: path of the interpreter whose packages were searched.
+        candidates: the installed plugins that this is about.
+    """
+
+    def __init__(
+        self,
+        kind: PluginKind | None,
+        name: str,
+        problem: str,
+        where: Location | None = None,
+        candidates: Iterable[Candidate] = (),
+    ) -> None:
+        self.kind = kind
+        self.name = name
+        self.problem = problem
+        self.where = where
+        self.interpreter = sys.executable
+        self.candidates = tuple(candidates)
+        place = f"{where}: " if where else ""
+        super().__init__(f"{place}{problem} [{self.code}; Python: {self.interpreter}]")
+
+    @property
+    def distributions(self) -> tuple[str, ...]:
+        """The distributions that this is about, by name."""
+        return tuple(dict.fromkeys(each.distribution for each in self.candidates))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the diagnosis as JSON-like values, for programs."""
+        return {
+            "code": self.code,
+            "kind": self.kind.value if self.kind else None,
+            "name": self.name,
+            "problem": self.problem,
+            "file": self.where.file if self.where else None,
+            "line": self.where.line if self.where else None,
+            "interpreter": self.interpreter,
+            "distributions": [
+                {"name": each.distribution, "version": each.version} for each in self.candidates
+            ],
+        }
+
+
+class UnknownPluginError(UnusablePluginError):
+    """Nothing that is installed or known has this name."""
+
+    code = "plugin-unknown"
+
+    def __init__(
+        self,
+        kind: PluginKind | None,
+        name: str,
+        *,
+        installed: Sequence[str],
+        known: Mapping[str, str],
+        hint: str = "",
+        where: Location | None = None,
+    ) -> None:
+        """Compose the message.
+
+        Args:
+            kind: what was looked for; `None` for any kind.
+            name: the name that nobody offers.
+            installed: the names that could have been used.
+            known: name and distribution of plugins that could be installed.
+            hint: a sentence that explains the likely mistake, where more than the name is known.
+            where: the place in the topology.
+        """
+        self.suggestion = _closest(name, [*installed, *known])
+        parts = [f"unknown {kind.value if kind else 'plugin'} {name!r}"]
+        if self.suggestion:
+            parts.append(f"did you mean {self.suggestion!r}?")
+        if hint:
+            parts.append(hint)
+        parts.append("installed: " + (", ".join(installed) or "none"))
+        if known:
+            offers = (f'{each} (pip install "{known[each]}")' for each in known)
+            parts.append("known but not installed: " + ", ".join(offers))
+        super().__init__(kind, name, "; ".join(parts), where)
+
+
+class PluginNotInstalledError(UnusablePluginError):
+    """The distribution that offers this name is known, and is not installed.
+
+    Attributes:
+        requirement: the distribution to install.
+    """
+
+    code = "plugin-not-installed"
+
+    def __init__(
+        self, kind: PluginKind, name: str, requirement: str, where: Location | None = None
+    ) -> None:
+        self.requirement = requirement
+        problem = f'{kind.value} {name!r} is not installed; run: pip install "{requirement}"'
+        super().__init__(kind, name, problem, where)
+
+
+class BrokenPluginError(UnusablePluginError):
+    """The plugin is there and does not work.
+
+    Attributes:
+        cause: what exactly failed.
+    """
+
+    code = "plugin-broken"
+
+    def __init__(self, candidate: Candidate, cause: str, where: Location | None = None) -> None:
+        self.cause = cause
+        problem = (
+            f"{candidate.kind.value} {candidate.name!r} of {candidate.origin} is broken: {cause}"
+        )
+        super().__init__(candidate.kind, candidate.name, problem, where, [candidate])
+
+
+class IncompatiblePluginError(UnusablePluginError):
+    """The plugin was made for another version of the plugin API."""
+
+    code = "plugin-incompatible"
+
+    def __init__(self, candidate: Candidate, where: Location | None = None) -> None:
+        newer = candidate.api_version > API_VERSION
+        upgrade = CORE_DISTRIBUTION if newer else candidate.distribution
+        problem = (
+            f"{candidate.kind.value} {candidate.name!r} of {candidate.origin} needs plugin API "
+            f"{candidate.api_version}, this {CORE_DISTRIBUTION} has {API_VERSION}; "
+            f'run: pip install --upgrade "{upgrade}"'
+        )
+        super().__init__(candidate.kind, candidate.name, problem, where, [candidate])
+
+
+class DisabledPluginError(UnusablePluginError):
+    """A setting forbids the plugin, which has not been imported.
+
+    Attributes:
+        setting: which setting, and which entry of it.
+    """
+
+    code = "plugin-disabled"
+
+    def __init__(self, candidate: Candidate, setting: str, where: Location | None = None) -> None:
+        self.setting = setting
+        problem = (
+            f"{candidate.kind.value} {candidate.name!r} of {candidate.origin} is disabled by the "
+            f"environment variable {setting}; change it, or choose another {candidate.kind.value}"
+        )
+        super().__init__(candidate.kind, candidate.name, problem, where, [candidate])
+
+
+class PluginConflictError(UnusablePluginError):
+    """Two distributions offer one name, or one offers the name of a built-in."""
+
+    code = "plugin-conflict"
+
+    def __init__(self, candidates: Sequence[Candidate], where: Location | None = None) -> None:
+        first = candidates[0]
+        if first.builtin:
+            problem = _shadowing(first, candidates[1:])
+        else:
+            key = "type" if first.kind is PluginKind.TRANSPORT else "serializer"
+            choices = " or ".join(f'{key}: "{each.qualified_name}"' for each in candidates)
+            problem = (
+                f"{first.kind.value} {first.name!r} is offered by "
+                f"{_join(each.origin for each in candidates)}; choose with {choices}, "
+                "or uninstall what you don't need"
+            )
+        super().__init__(first.kind, first.name, problem, where, candidates)
+
+
+def _shadowing(builtin: Candidate, others: Sequence[Candidate]) -> str:
+    return (
+        f"{builtin.kind.value} {builtin.name!r} is built in and can't be replaced by "
+        f"{_join(each.origin for each in others)}; for the built-in write {builtin.name!r}, "
+        "and ask the author of the other to give it a name of its own"
+    )
+
+
+def _join(words: Iterable[str]) -> str:
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _closest(name: str, choices: Iterable[str]) -> str | None:
+    """Return the choice that a mistyped name was probably meant to be."""
+    by_folded = {each.casefold(): each for each in choices}
+    matches = get_close_matches(name.casefold(), by_folded, n=1)
+    return by_folded[matches[0]] if matches else None

@@ -1,0 +1,134 @@
+"""Choosing the one plugin that a name means, or saying why there is none. Imports no plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+from civitas.errors import Location
+from civitas.plugins.catalog import (
+    Candidate,
+    PluginKind,
+    Reference,
+    builtin,
+    builtins,
+    foreign,
+    known_distributions,
+    normalise,
+    scan,
+    usable,
+)
+from civitas.plugins.diagnosis import (
+    BrokenPluginError,
+    DisabledPluginError,
+    IncompatiblePluginError,
+    PluginConflictError,
+    PluginNotInstalledError,
+    UnknownPluginError,
+)
+from civitas.plugins.policy import Policy
+
+
+def select(kind: PluginKind, name: str, where: Location | None = None) -> Candidate:
+    """Return the plugin that a topology names.
+
+    A built-in is found without reading any metadata. The settings of `policy` are applied.
+
+    Args:
+        kind: what to look for.
+        name: `name`, or `distribution:name` where two distributions offer one name.
+        where: the place in the topology, for the message.
+
+    Raises:
+        UnusablePluginError: one of its subclasses, for every state but "broken".
+    """
+    reference = Reference.parse(name)
+    policy = Policy.from_environment()
+    own = builtin(kind, reference.name)
+    if own is not None and reference.fits(own):
+        return _permitted([own], policy, where)
+    installed = scan()
+    offers = [each for each in usable(installed, kind) if reference.fits(each)]
+    if own is not None and offers:
+        raise PluginConflictError([own, *offers], where)
+    if offers:
+        return _permitted(offers, policy, where)
+    _explain_absence(kind, name, installed, where)
+
+
+def _permitted(
+    offers: Sequence[Candidate], policy: Policy, where: Location | None
+) -> Candidate:
+    """Return the only offer that the settings leave: they may decide a conflict."""
+    objections = [policy.objection(each) for each in offers]
+    left = [each for each, setting in zip(offers, objections, strict=True) if setting is None]
+    if not left:
+        raise DisabledPluginError(offers[0], str(objections[0]), where)
+    if len(left) == 1:
+        return left[0]
+    if len({normalise(each.distribution) for each in left}) > 1:
+        raise PluginConflictError(left, where)
+    values = " and ".join(each.value for each in left)
+    raise BrokenPluginError(left[0], f"it declares this entry point twice, as {values}", where)
+
+
+def _explain_absence(
+    kind: PluginKind, name: str, installed: Sequence[Candidate], where: Location | None
+) -> NoReturn:
+    """Raise the diagnosis for a name that no plugin of this API offers."""
+    reference = Reference.parse(name)
+    for candidate in foreign(installed, kind):
+        if reference.fits(candidate):
+            raise IncompatiblePluginError(candidate, where)
+    requirement = known_distributions(kind).get(reference.name)
+    if requirement is not None and (
+        reference.distribution is None
+        or normalise(reference.distribution) == normalise(requirement)
+    ):
+        raise PluginNotInstalledError(kind, name, requirement, where)
+    raise unknown_plugin([kind], name, installed, where)
+
+
+def unknown_plugin(
+    kinds: Sequence[PluginKind],
+    name: str,
+    installed: Sequence[Candidate],
+    where: Location | None = None,
+) -> UnknownPluginError:
+    """Return the error for a name that nobody offers.
+
+    Args:
+        kinds: what was looked for.
+        name: the name as it was given.
+        installed: what `scan` found.
+        where: the place in the topology.
+    """
+    names: list[str] = []
+    known: dict[str, str] = {}
+    for kind in kinds:
+        present = [each.name for each in [*builtins(kind), *usable(installed, kind)]]
+        names += present
+        known |= {k: v for k, v in known_distributions(kind).items() if k not in present}
+    return UnknownPluginError(
+        kinds[0] if len(kinds) == 1 else None,
+        name,
+        installed=list(dict.fromkeys(names)),
+        known=known,
+        hint=_hint(kinds, Reference.parse(name), installed),
+        where=where,
+    )
+
+
+def _hint(
+    kinds: Sequence[PluginKind], reference: Reference, installed: Sequence[Candidate]
+) -> str:
+    """Say what a name is, where it is something else than was looked for."""
+    for kind in PluginKind:
+        offers = [each for each in usable(installed, kind) if each.name == reference.name]
+        own = builtin(kind, reference.name)
+        if kind not in kinds and (own or offers):
+            return f"{reference.name!r} is a {kind.value}"
+        if kind in kinds and reference.distribution is not None and (own or offers):
+            owners = [each.distribution for each in offers] or ["civitas-core"]
+            return f"{reference.name!r} is offered by {', '.join(owners)}"
+    return ""

@@ -1,0 +1,64 @@
+"""Restart intensity and backoff: pure rules of when to restart, and when to give up."""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+
+
+class Strategy(Enum):
+    """Which children are restarted when one has crashed."""
+
+    ONE_FOR_ONE = "ONE_FOR_ONE"
+    """That one."""
+    ONE_FOR_ALL = "ONE_FOR_ALL"
+    """All of them."""
+    REST_FOR_ONE = "REST_FOR_ONE"
+    """That one and those after it."""
+
+
+class BackoffKind(Enum):
+    """How the delay before a restart grows with the crashes in the window."""
+
+    CONSTANT = "CONSTANT"
+    LINEAR = "LINEAR"
+    EXPONENTIAL = "EXPONENTIAL"
+
+
+class CrashWindow:
+    """Counts the crashes of the last `window` seconds."""
+
+    __slots__ = ("_times", "_window")
+
+    def __init__(self, window: float) -> None:
+        self._window = window
+        self._times: deque[float] = deque()
+
+    def record(self, now: float) -> int:
+        """Add a crash at `now` (seconds, any clock that only goes forward); return the count."""
+        self._times.append(now)
+        while self._times[0] <= now - self._window:
+            self._times.popleft()
+        return len(self._times)
+
+
+def backoff_delay(
+    kind: BackoffKind, base: float, maximum: float, crashes: int, jitter: float
+) -> float:
+    """Return the seconds to wait before a restart.
+
+    Args:
+        kind: how the delay grows.
+        base: the first delay in seconds.
+        maximum: the longest delay in seconds.
+        crashes: how often the child has crashed within the window, this time included.
+        jitter: a random number from 0 to 1. An exponential delay is between half of its value
+            and all of it, so that children that crashed together don't come back together.
+    """
+    if kind is BackoffKind.CONSTANT:
+        return min(base, maximum)
+    if kind is BackoffKind.LINEAR:
+        return min(base * crashes, maximum)
+    # 2.0 ** 1024 overflows; after 64 doublings every maximum is reached.
+    whole = min(base * 2.0 ** min(crashes - 1, 64), maximum)
+    return whole * (0.5 + 0.5 * jitter)

@@ -1,0 +1,290 @@
+"""Runtime: a node with the supervision tree."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from civitas.cell import AgentCell
+from civitas.components import ComponentSet, build_component_set
+from civitas.dead_letters import DeadLetterCallback
+from civitas.errors import ConfigurationError, NotConnectedError
+from civitas.messages import Message
+from civitas.node import CrashCallback, Node, NodeStats
+from civitas.outbox import Outbox
+from civitas.process import AgentProcess
+from civitas.serializer import Serializer
+from civitas.supervisor import Supervisor
+from civitas.transport import Transport
+
+logger = logging.getLogger("civitas.runtime")
+
+PRIMARY: Final = "supervisor"
+"""Process name of the node that has the supervision tree."""
+
+
+class Runtime:
+    """Runs a supervision tree.
+
+    Args:
+        supervisor: the root of the tree.
+        transport: a transport's name, a mapping `{"type": name, ...}` or a Transport.
+        serializer: a serializer's name or a Serializer; msgpack when left out.
+        components: wiring made with `build_component_set`, instead of transport and serializer.
+        **transport_options: options of that transport, prefixed by its name.
+
+    Raises:
+        ConfigurationError: an argument or an option is wrong.
+        PluginError: the transport or the serializer can't be used.
+
+    Example:
+        async with Runtime(Supervisor("root", children=[Greeter("greeter")])) as runtime:
+            reply = await runtime.ask("greeter", {"name": "Ada"})
+    """
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        transport: str | Mapping[str, Any] | Transport = "in_process",
+        serializer: str | Serializer | None = None,
+        components: ComponentSet | None = None,
+        **transport_options: Any,
+    ) -> None:
+        if components is None:
+            components = build_component_set(
+                transport, serializer, process=PRIMARY, **transport_options
+            )
+        elif transport != "in_process" or serializer is not None or transport_options:
+            raise ConfigurationError(
+                "Runtime takes either components, or a transport and a serializer"
+            )
+        self.supervisor = supervisor
+        self.components = components
+        self.failure: Exception | None = None
+        """Why the root gave up; None while it has not."""
+        self._node: Node | None = None
+        self._callers = Outbox(components.bus, "_runtime")
+        self._crash_callbacks: list[CrashCallback] = []
+        self._working_agents = 0
+        self._stopping: asyncio.Task[None] | None = None
+        self._ended = asyncio.Event()
+
+    @classmethod
+    def from_config(
+        cls, path: str | Path, agent_classes: Mapping[str, type[AgentProcess]] | None = None
+    ) -> Self:
+        """Make a runtime from a topology file.
+
+        Args:
+            path: the YAML file.
+            agent_classes: agent classes by the names that the topology uses as `type`.
+
+        Raises:
+            ConfigurationError: the topology is wrong; all its mistakes are listed.
+        """
+        from civitas.assembly import runtime_arguments
+        from civitas.topology import load_topology
+
+        topology = load_topology(path, agent_base=AgentProcess, agent_classes=agent_classes)
+        return cls(**runtime_arguments(topology))
+
+    @classmethod
+    def from_config_dict(
+        cls,
+        mapping: Mapping[str, Any],
+        agent_classes: Mapping[str, type[AgentProcess]] | None = None,
+    ) -> Self:
+        """Make a runtime from a topology given as a mapping; see `from_config`."""
+        from civitas.assembly import runtime_arguments
+        from civitas.topology import load_topology_mapping
+
+        topology = load_topology_mapping(
+            mapping, agent_base=AgentProcess, agent_classes=agent_classes
+        )
+        return cls(**runtime_arguments(topology))
+
+    # --- life ---------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start the transport, then the agents in order; return when messages would arrive.
+
+        Raises:
+            ConfigurationError: two agents share a name, or the runtime was started before.
+            SpawnError: an agent could not start; the others are stopped again.
+            TransportError: the transport could not start.
+        """
+        if self._node is not None:
+            raise ConfigurationError("this runtime was started before; make a new one")
+        self._node = Node(self.components.bus, PRIMARY)
+        for callback in self._crash_callbacks:
+            self._node.on_crash(callback)
+        try:
+            await self._node.start_transport()
+            await self.supervisor.attach(self)
+            self._working_agents = len(self._node.cells)
+            await self._node.wait_ready()
+            await self.supervisor.start()
+        except BaseException:
+            await self._node.retire_all()
+            await self._node.stop_transport()
+            self._ended.set()
+            raise
+        if not self._working_agents:
+            self._begin_stop()
+
+    async def stop(self) -> None:
+        """Finish what was taken, stop the agents in reverse order, then the transport.
+
+        Returns when all has ended. Stopping twice, or before the start, does no harm.
+        """
+        if self._node is None or self._ended.is_set():
+            return
+        await asyncio.shield(self._begin_stop())
+
+    async def wait(self) -> int:
+        """Return when the runtime has ended: 0 for success, 1 when the root gave up.
+
+        It ends when `stop` is called, when every agent has stopped by itself, and when the root
+        supervisor gives up (then `failure` says why).
+        """
+        await self._ended.wait()
+        return 1 if self.failure is not None else 0
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    # --- talking to agents --------------------------------------------------------------------
+
+    async def send(
+        self, recipient: str, payload: dict[str, Any], message_type: str = "message"
+    ) -> None:
+        """Send a message to an agent; see `AgentProcess.send`."""
+        self._started()
+        await self._callers.send(recipient, payload, message_type)
+
+    async def ask(
+        self,
+        recipient: str,
+        payload: dict[str, Any],
+        message_type: str = "message",
+        timeout: float | None = 30.0,
+    ) -> Message:
+        """Send a message to an agent and return its answer; see `AgentProcess.ask`."""
+        self._started()
+        return await self._callers.ask(recipient, payload, message_type, timeout)
+
+    async def broadcast(
+        self, pattern: str, payload: dict[str, Any], message_type: str = "message"
+    ) -> None:
+        """Send to every agent whose name matches; see `AgentProcess.broadcast`."""
+        self._started()
+        await self._callers.broadcast(pattern, payload, message_type)
+
+    # --- looking at it ------------------------------------------------------------------------
+
+    def get_agent(self, name: str) -> AgentProcess | None:
+        """Return the agent's current object, or None when there is no such agent."""
+        if self._node is None:
+            return None
+        cell = self._node.cells.get(name)
+        return None if cell is None else cell.agent
+
+    def all_agents(self) -> list[AgentProcess]:
+        """Return the current objects of all agents, in the order in which they start."""
+        if self._node is None:
+            return []
+        return [cell.agent for cell in self._node.cells.values()]
+
+    def tree(self) -> str:
+        """Return the supervision tree as text, an agent or a supervisor a line."""
+        return "\n".join(_tree_lines(self.supervisor))
+
+    def print_tree(self) -> None:
+        """Print the supervision tree to stdout."""
+        sys.stdout.write(self.tree() + "\n")
+
+    def stats(self) -> NodeStats:
+        """Return a snapshot of this node's counters."""
+        return self._started().stats()
+
+    def on_crash(self, callback: CrashCallback) -> None:
+        """Call `callback(name, error)`, in the event loop, whenever an agent crashes."""
+        self._crash_callbacks.append(callback)
+        if self._node is not None:
+            self._node.on_crash(callback)
+
+    def on_dead_letter(self, callback: DeadLetterCallback) -> None:
+        """Call `callback(message or frame, reason)` for whatever can't be delivered."""
+        self.components.bus.dead_letters.subscribe(callback)
+
+    # --- what the tree tells its host ---------------------------------------------------------
+
+    def make_cell(self, agent: AgentProcess, parent: Supervisor) -> AgentCell:
+        """Return the cell for an agent; the supervisor calls it when it is attached."""
+        return self._started().add(agent, parent.child_exited)
+
+    def agent_crashed(self, name: str, error: Exception) -> None:
+        """Pass a crash on to those who asked to know."""
+        self._started().agent_crashed(name, error)
+
+    def agent_ended(self, cell: AgentCell) -> None:
+        """Count the agents that are left; the runtime ends with the last."""
+        self._working_agents -= 1
+        if not self._working_agents:
+            self._begin_stop()
+
+    def tree_failed(self, error: Exception) -> None:
+        """End with failure: the root has given up."""
+        self.failure = error
+        self._begin_stop()
+
+    # --- parts --------------------------------------------------------------------------------
+
+    def _started(self) -> Node:
+        if self._node is None:
+            raise NotConnectedError("the runtime is not started: use `async with`, or `start`")
+        return self._node
+
+    def _begin_stop(self) -> asyncio.Task[None]:
+        if self._stopping is None:
+            loop = asyncio.get_running_loop()
+            self._stopping = loop.create_task(self._stop(), name="civitas stop")
+        return self._stopping
+
+    async def _stop(self) -> None:
+        node = self._started()
+        began = asyncio.get_running_loop().time()
+        try:
+            await node.drain()
+            await self.supervisor.stop(drain=True, since=began)
+            await node.retire_all()
+            await node.stop_transport()
+        finally:
+            self._ended.set()
+
+
+def _tree_lines(supervisor: Supervisor, indent: str = "") -> list[str]:
+    lines = [f"{indent}{supervisor.name} ({supervisor.strategy.value})"]
+    members = supervisor.members or supervisor.children
+    for member in members:
+        if isinstance(member, Supervisor):
+            lines.extend(_tree_lines(member, indent + "  "))
+        else:
+            agent = member.agent if isinstance(member, AgentCell) else member
+            status = member.status.value
+            lines.append(f"{indent}  {agent.name} [{type(agent).__name__}] {status}")
+    return lines

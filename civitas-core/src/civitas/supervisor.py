@@ -1,0 +1,302 @@
+"""Supervisor: starts its children in order, restarts what crashed, escalates what won't stay up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Coroutine, Iterable, Sequence
+from enum import Enum
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+from civitas.cell import AgentCell
+from civitas.errors import ConfigurationError, SpawnError
+from civitas.messages import name_problem
+from civitas.process import AgentProcess
+from civitas.restart import BackoffKind, CrashWindow, Strategy, backoff_delay
+
+logger = logging.getLogger("civitas.supervisor")
+
+E = TypeVar("E", bound=Enum)
+
+
+class Host(Protocol):
+    """What a supervision tree needs from the node that it lives in."""
+
+    def make_cell(self, agent: AgentProcess, parent: Supervisor) -> AgentCell:
+        """Return the cell for an agent of this node; it reports to `parent.child_exited`."""
+        ...
+
+    def agent_crashed(self, name: str, error: Exception) -> None:
+        """Take note of a crash."""
+        ...
+
+    def agent_ended(self, cell: AgentCell) -> None:
+        """Take note that an agent has ended for good."""
+        ...
+
+    def tree_failed(self, error: Exception) -> None:
+        """Take note that the root has given up."""
+        ...
+
+
+class Supervisor:
+    """A node of the supervision tree.
+
+    Args:
+        name: the supervisor's name.
+        children: agents and supervisors, in the order in which they start.
+        strategy: ONE_FOR_ONE, ONE_FOR_ALL or REST_FOR_ONE; upper or lower case.
+        max_restarts: more crashes than this within `restart_window` escalate to the parent.
+        restart_window: seconds.
+        backoff: CONSTANT, LINEAR or EXPONENTIAL (with jitter); upper or lower case.
+        backoff_base: first delay before a restart, in seconds.
+        backoff_max: longest delay, in seconds.
+
+    Raises:
+        ConfigurationError: a value is none of these.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        children: Iterable[AgentProcess | Supervisor] = (),
+        strategy: str | Strategy = "ONE_FOR_ONE",
+        max_restarts: int = 3,
+        restart_window: float = 60.0,
+        backoff: str | BackoffKind = "CONSTANT",
+        backoff_base: float = 1.0,
+        backoff_max: float = 60.0,
+    ) -> None:
+        problem = name_problem(name)
+        if problem is not None:
+            raise ConfigurationError(f"{name!r} can't be a supervisor's name: {problem}")
+        self.name = name
+        self.children = list(children)
+        self.strategy = _choice(Strategy, strategy, f"strategy of supervisor {name!r}")
+        self.max_restarts = _at_least(max_restarts, 0, f"max_restarts of supervisor {name!r}")
+        self.restart_window = _above_zero(restart_window, f"restart_window of {name!r}")
+        self.backoff = _choice(BackoffKind, backoff, f"backoff of supervisor {name!r}")
+        self.backoff_base = _at_least(backoff_base, 0, f"backoff_base of supervisor {name!r}")
+        self.backoff_max = _at_least(backoff_max, 0, f"backoff_max of supervisor {name!r}")
+        self.members: list[Member] = []
+        """The children as they run: a cell for each agent. Empty until the tree is attached."""
+        self._host: Host | None = None
+        self._parent: Supervisor | None = None
+        self._crashes = CrashWindow(self.restart_window)
+        self._child_crashes: dict[str, CrashWindow] = {}
+        self._recoveries: set[asyncio.Task[None]] = set()
+        self._retirements: set[asyncio.Task[None]] = set()
+        self._group_lock = asyncio.Lock()
+        self._alive = False
+
+    @property
+    def alive(self) -> bool:
+        """Whether this supervisor is started and has not given up."""
+        return self._alive
+
+    @property
+    def finished(self) -> bool:
+        """Whether all agents below have ended for good."""
+        return all(member.finished for member in self.members)
+
+    # --- wiring -------------------------------------------------------------------------------
+
+    async def attach(self, host: Host, parent: Supervisor | None = None) -> None:
+        """Make the cells of all agents below and register their names."""
+        self._host = host
+        self._parent = parent
+        self.members = []
+        for child in self.children:
+            if isinstance(child, Supervisor):
+                await child.attach(host, self)
+                self.members.append(child)
+            else:
+                cell = host.make_cell(child, self)
+                self.members.append(cell)
+                await cell.attach()
+
+    def cells(self) -> list[AgentCell]:
+        """Return the cells of all agents below, in the order in which they start."""
+        found: list[AgentCell] = []
+        for member in self.members:
+            if isinstance(member, Supervisor):
+                found.extend(member.cells())
+            else:
+                found.append(member)
+        return found
+
+    # --- start and stop -----------------------------------------------------------------------
+
+    async def start(self, *, fresh: bool = False) -> None:
+        """Start the children in order; when one can't, stop the others again.
+
+        Raises:
+            SpawnError: a child could not start.
+        """
+        self._crashes = CrashWindow(self.restart_window)
+        self._child_crashes.clear()
+        self._alive = True
+        for member in self.members:
+            if fresh and member.finished:
+                continue
+            try:
+                await member.start(fresh=fresh)
+            except BaseException:
+                await self.stop(drain=False)
+                raise
+
+    async def stop(self, *, drain: bool, since: float | None = None) -> None:
+        """Stop the children in reverse order; see `AgentCell.stop`."""
+        self._alive = False
+        await self._settle()
+        for member in reversed(self.members):
+            await member.stop(drain=drain, since=since)
+
+    # --- what happens below -------------------------------------------------------------------
+
+    def child_exited(self, cell: AgentCell) -> None:
+        """Take note that an agent has ended without being told to: it crashed, or it is done."""
+        if cell.failure is not None:
+            self.child_failed(cell, cell.failure)
+        else:
+            self._spawn(self._retire(cell), self._retirements)
+
+    def child_failed(self, child: Member, error: Exception) -> None:
+        """Take note that a child has crashed, could not restart, or (a supervisor) gave up."""
+        assert self._host is not None
+        if isinstance(child, AgentCell):
+            self._host.agent_crashed(child.name, error)
+        if self._alive:
+            self._spawn(self._recover(child, error), self._recoveries)
+
+    async def _retire(self, cell: AgentCell) -> None:
+        assert self._host is not None
+        await cell.retire()
+        self._host.agent_ended(cell)
+
+    async def _recover(self, child: Member, error: Exception) -> None:
+        now = asyncio.get_running_loop().time()
+        crashes = self._crashes.record(now)
+        if crashes > self.max_restarts:
+            await self._give_up(child, error)
+            return
+        delay = self._delay(child, now)
+        _log_crash(child, error, f"restarting in {delay:.2g} s ({crashes} of {self.max_restarts})")
+        if self.strategy is Strategy.ONE_FOR_ONE:
+            await self._restart((child,), delay)
+            return
+        async with self._group_lock:
+            if not child.alive:  # otherwise it came back with a group that crashed before it
+                await self._restart(self._affected(child), delay)
+
+    async def _restart(self, members: Sequence[Member], delay: float) -> None:
+        for member in reversed(members):
+            await member.stop(drain=False)
+        await asyncio.sleep(delay)
+        for member in members:
+            if member.finished:
+                continue  # an agent that said it is done stays so
+            try:
+                await member.start(fresh=True)
+            except SpawnError as error:
+                self.child_failed(member, error)
+                return
+
+    async def _give_up(self, child: Member, error: Exception) -> None:
+        assert self._host is not None
+        _log_crash(
+            child,
+            error,
+            f"more than {self.max_restarts} restarts within {self.restart_window:g} s: "
+            f"supervisor {self.name!r} gives up",
+        )
+        self._alive = False
+        await self._settle()
+        for member in reversed(self.members):
+            await member.stop(drain=False)
+        if self._parent is not None:
+            self._parent.child_failed(self, error)
+        else:
+            self._host.tree_failed(error)
+
+    # --- parts --------------------------------------------------------------------------------
+
+    def _affected(self, child: Member) -> Sequence[Member]:
+        if self.strategy is Strategy.ONE_FOR_ALL:
+            return self.members
+        return self.members[self.members.index(child) :]
+
+    def _delay(self, child: Member, now: float) -> float:
+        window = self._child_crashes.get(child.name)
+        if window is None:
+            window = self._child_crashes[child.name] = CrashWindow(self.restart_window)
+        return backoff_delay(
+            self.backoff,
+            self.backoff_base,
+            self.backoff_max,
+            window.record(now),
+            random.random(),  # noqa: S311 - spreads restarts, guards nothing
+        )
+
+    def _spawn(
+        self, work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]
+    ) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=f"supervisor {self.name}")
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        task.add_done_callback(self._report)
+
+    def _report(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("supervisor %r failed", self.name, exc_info=task.exception())
+
+    async def _settle(self) -> None:
+        """Cancel the restarts under way and await the retirements."""
+        current = asyncio.current_task()
+        for task in self._recoveries - {current}:
+            task.cancel()
+        others = (self._recoveries | self._retirements) - {current}
+        if others:
+            await asyncio.wait(others)
+
+
+Member: TypeAlias = AgentCell | Supervisor
+
+
+def _log_crash(child: Member, error: Exception, consequence: str) -> None:
+    kind = "agent" if isinstance(child, AgentCell) else "supervisor"
+    logger.error(
+        "%s %r crashed: %s: %s; %s",
+        kind,
+        child.name,
+        type(error).__name__,
+        error,
+        consequence,
+        exc_info=error,
+    )
+
+
+def _choice(kind: type[E], value: str | E, what: str) -> E:
+    if isinstance(value, kind):
+        return value
+    try:
+        return kind(str(value).upper())
+    except ValueError:
+        allowed = ", ".join(str(member.value) for member in kind)
+        raise ConfigurationError(f"{what} is {value!r}; it is one of {allowed}") from None
+
+
+N = TypeVar("N", int, float)
+
+
+def _at_least(value: N, least: int, what: str) -> N:
+    if value < least:
+        raise ConfigurationError(f"{what} is at least {least}, not {value}")
+    return value
+
+
+def _above_zero(value: float, what: str) -> float:
+    if value <= 0:
+        raise ConfigurationError(f"{what} is more than 0 s, not {value}")
+    return value

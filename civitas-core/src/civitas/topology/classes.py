@@ -1,0 +1,182 @@
+"""Importing the classes of agents, and judging their constructor's arguments beforehand."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from civitas.topology.problems import did_you_mean
+
+
+class ClassError(Exception):
+    """The `type` of an agent can't be used.
+
+    Attributes:
+        suggestion: what to do about it.
+    """
+
+    def __init__(self, message: str, suggestion: str = "") -> None:
+        super().__init__(message)
+        self.suggestion = suggestion
+
+
+class ArgumentProblem(NamedTuple):
+    """A mistake in the `config` of an agent.
+
+    Attributes:
+        key: the key of `config` that is wrong; `None` for one that is missing.
+        message: what is wrong.
+        suggestion: what to do about it.
+    """
+
+    key: str | None
+    message: str
+    suggestion: str = ""
+
+
+def import_from(folder: Path) -> None:
+    """Put a folder in front of `sys.path`, where it stays: agents may import more when they run."""
+    entry = str(folder.resolve())
+    if sys.path[:1] != [entry]:
+        sys.path.insert(0, entry)
+        importlib.invalidate_caches()
+
+
+def find_class(name: str, base: type, given: Mapping[str, type]) -> type:
+    """Return the class that an agent's `type` means.
+
+    Args:
+        name: a name in `given`, `package.module.Class` or `package.module:Class`.
+        base: the class that all agents derive from.
+        given: classes by name, such as those of `Runtime.from_config(agent_classes=...)`.
+
+    Raises:
+        ClassError: there is no such class, its module can't be imported, or it is no agent.
+    """
+    if name in given:
+        return _judge(given[name], name, base)
+    module_name, separator, attribute = name.rpartition(":")
+    if not separator:
+        module_name, separator, attribute = name.rpartition(".")
+    parts = [*module_name.split("."), *attribute.split(".")]
+    if not separator or not all(part.isidentifier() for part in parts):
+        otherwise = "write `package.module.Class`"
+        raise ClassError(
+            f"{name!r} is neither `package.module.Class` nor a name in agent_classes",
+            did_you_mean(name, given, otherwise),
+        )
+    target: Any = _import(module_name)
+    for part in attribute.split("."):
+        target = _attribute(target, part, base)
+    return _judge(target, name, base)
+
+
+def argument_problems(cls: type, config: Mapping[str, Any]) -> Iterator[ArgumentProblem]:
+    """Compare `config` with what the constructor takes, given the name as its first argument.
+
+    A constructor with `**kwargs` takes everything, as far as can be told from outside.
+    """
+    try:
+        # The class's own signature may be that of a `__new__` in its base.
+        signature = inspect.signature(cls.__init__)  # type: ignore[misc]
+    except (TypeError, ValueError):
+        return  # a constructor written in C need not tell
+    parameters = list(signature.parameters.values())[1:]
+    positional = [each for each in parameters if each.kind in _POSITIONAL]
+    if not positional:
+        yield ArgumentProblem(None, f"{cls.__qualname__} does not take the agent's name first")
+        return
+    name_parameter = positional[0]
+    named = {
+        each.name: each
+        for each in parameters
+        if each.kind in _BY_NAME and each is not name_parameter
+    }
+    takes_all = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters)
+    for key in config:
+        if key == name_parameter.name:
+            yield ArgumentProblem(key, f"{key!r} is the agent's name already", "remove it here")
+        elif key not in named and not takes_all:
+            message = f"{cls.__qualname__} takes no argument {key!r}"
+            listed = f"it takes {', '.join(named)}" if named else "it takes only the name"
+            yield ArgumentProblem(key, message, did_you_mean(key, named, listed))
+    for name, parameter in named.items():
+        if parameter.default is inspect.Parameter.empty and name not in config:
+            yield ArgumentProblem(
+                None, f"{cls.__qualname__} needs the argument {name!r}", f"add `{name}:` to config"
+            )
+
+
+_POSITIONAL = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.VAR_POSITIONAL,
+)
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+            raise _no_module(name, error.name) from error
+        raise _failed_import(name, error) from error
+    except (Exception, SystemExit) as error:  # a module of the user's may raise anything
+        raise _failed_import(name, error) from error
+
+
+def _no_module(name: str, missing: str) -> ClassError:
+    wanted = "" if name == missing else f" (of {name})"
+    parent = missing.rpartition(".")[0]
+    module = sys.modules.get(parent) if parent else None
+    if module is not None and not hasattr(module, "__path__"):
+        last = missing.rpartition(".")[2]
+        suggestion = f"{parent} is a module, not a package; for a nested class: {parent}:{last}..."
+    else:
+        suggestion = "is it installed, or in the folder given by --app-dir?"
+    return ClassError(f"there is no module {missing!r}{wanted}", suggestion)
+
+
+def _failed_import(name: str, error: BaseException) -> ClassError:
+    line = traceback.format_exception_only(error)[-1].strip()
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [each for each in frames if "importlib" not in each.filename]
+    # The first two frames are ours: `_import` and the import machinery it calls.
+    place = f", at {own[-1].filename}:{own[-1].lineno}" if len(own) > 1 else ""
+    if isinstance(error, SyntaxError) and error.filename:
+        place = f", at {error.filename}:{error.lineno}"
+    return ClassError(f"importing {name} failed: {line}{place}")
+
+
+def _attribute(holder: Any, name: str, base: type) -> Any:
+    try:
+        return getattr(holder, name)
+    except AttributeError as error:
+        classes = [
+            key
+            for key, value in vars(holder).items()
+            if isinstance(value, type) and issubclass(value, base) and value is not base
+        ]
+        listed = f"its agents are {', '.join(classes)}" if classes else ""
+        kind = "module" if isinstance(holder, ModuleType) else "class"
+        message = f"the {kind} {holder.__name__!r} has no {name!r}"
+        raise ClassError(message, did_you_mean(name, classes, listed)) from error
+
+
+def _judge(target: Any, name: str, base: type) -> type:
+    wanted = f"an agent's class derives from {base.__name__}"
+    if not isinstance(target, type):
+        raise ClassError(f"{name!r} is not a class but a {type(target).__name__}", wanted)
+    if not issubclass(target, base):
+        raise ClassError(f"{name!r} is not an agent", wanted)
+    if inspect.isabstract(target):
+        missing = ", ".join(sorted(target.__abstractmethods__))
+        raise ClassError(f"{name!r} is abstract: it lacks {missing}")
+    return target

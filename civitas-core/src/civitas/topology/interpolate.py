@@ -1,0 +1,94 @@
+"""`${VAR}` and `${VAR:-default}` in text: pure, the variables are given."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+OPENING: Final = "${"
+
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_DEEPEST: Final = 20
+
+
+class Interpolated(NamedTuple):
+    """What became of a text.
+
+    Attributes:
+        text: the text with all variables replaced.
+        missing: names of variables that have neither a value nor a default.
+        malformed: whether a `${` could not be read; the text is unchanged then.
+    """
+
+    text: str
+    missing: tuple[str, ...] = ()
+    malformed: bool = False
+
+
+class _MalformedError(Exception):
+    """A `${` that does not begin a variable."""
+
+
+def interpolate(text: str, variables: Mapping[str, str]) -> Interpolated:
+    """Replace the variables in a text.
+
+    `${NAME}` becomes the variable's value. `${NAME:-default}` becomes the default when the
+    variable is unset or empty, as in a POSIX shell; a default may hold variables itself, and
+    braces in it must be balanced. `$${` becomes `${`. A value is never read for variables again.
+
+    Args:
+        text: any text.
+        variables: names and values, such as `os.environ`.
+    """
+    missing: list[str] = []
+    try:
+        result = _replace(text, variables, missing, _DEEPEST)
+    except _MalformedError:
+        return Interpolated(text, malformed=True)
+    return Interpolated(result, tuple(missing))
+
+
+def _replace(text: str, variables: Mapping[str, str], missing: list[str], deepest: int) -> str:
+    if deepest == 0:
+        raise _MalformedError
+    parts: list[str] = []
+    position = 0
+    while (opening := text.find(OPENING, position)) >= 0:
+        if opening > position and text[opening - 1] == "$":
+            parts.append(text[position : opening - 1] + OPENING)
+            position = opening + len(OPENING)
+            continue
+        parts.append(text[position:opening])
+        name, default, position = _variable(text, opening + len(OPENING))
+        value = variables.get(name)
+        if default is not None and not value:
+            value = _replace(default, variables, missing, deepest - 1)
+        if value is None:
+            missing.append(name)
+        else:
+            parts.append(value)
+    parts.append(text[position:])
+    return "".join(parts)
+
+
+def _variable(text: str, position: int) -> tuple[str, str | None, int]:
+    """Read a variable after its `${`: name, default, and the position after the `}`."""
+    match = _NAME.match(text, position)
+    if match is None:
+        raise _MalformedError
+    end = match.end()
+    if text.startswith("}", end):
+        return match[0], None, end + 1
+    if not text.startswith(":-", end):
+        raise _MalformedError
+    begin = end + 2
+    open_braces = 1
+    for at in range(begin, len(text)):
+        if text[at] == "{":
+            open_braces += 1
+        elif text[at] == "}":
+            open_braces -= 1
+            if open_braces == 0:
+                return match[0], text[begin:at], at + 1
+    raise _MalformedError

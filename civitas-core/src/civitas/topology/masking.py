@@ -1,0 +1,74 @@
+"""Keeping secrets out of everything that is shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+MASK: Final = "***"
+
+_USER_INFO: Final = re.compile(r"(?<=://)[^/?#\s]*@")
+_SECRET_NAME: Final = re.compile(
+    r"pass(word|phrase|wd)?|secret|token|credential|private|nkey|seed|api_?key|auth", re.IGNORECASE
+)
+_SHORTEST_SECRET: Final = 3
+
+
+def mask_urls(text: str) -> str:
+    """Return the text without the user and the password of any URL in it."""
+    return _USER_INFO.sub(f"{MASK}@", text)
+
+
+def mask_text(text: str, secrets: Iterable[str]) -> str:
+    """Return the text without these secrets, and without users and passwords of URLs.
+
+    Args:
+        text: what is to be shown.
+        secrets: values that must not occur; those of one or two characters are left alone,
+            because replacing them would garble the text and hide nothing.
+    """
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= _SHORTEST_SECRET:
+            text = text.replace(secret, MASK)
+    return mask_urls(text)
+
+
+def mask_values(value: Any, name: str = "") -> Any:
+    """Return JSON-like values in which nothing secret is left.
+
+    Args:
+        value: dicts, lists and scalars, such as a plugin's options dumped in JSON mode.
+        name: the key that the value stands under; a name such as `password` hides the value.
+    """
+    if isinstance(value, Mapping):
+        return {key: mask_values(item, str(key)) for key, item in value.items()}
+    if value is None or isinstance(value, bool):
+        return value
+    if _SECRET_NAME.search(name):
+        return MASK
+    if isinstance(value, list):
+        return [mask_values(item, name) for item in value]
+    return mask_urls(value) if isinstance(value, str) else value
+
+
+def secret_texts(values: Any, names: Iterable[str]) -> list[str]:
+    """Return the texts that stand under these names, at any depth.
+
+    Args:
+        values: JSON-like values as the user wrote them.
+        names: names of secret fields; names that look secret count always.
+    """
+    return list(_secret_texts(values, frozenset(names), secret=False))
+
+
+def _secret_texts(value: Any, names: frozenset[str], *, secret: bool) -> Iterable[str]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            hidden = secret or key in names or bool(_SECRET_NAME.search(str(key)))
+            yield from _secret_texts(item, names, secret=hidden)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _secret_texts(item, names, secret=secret)
+    elif secret and value is not None and not isinstance(value, bool):
+        yield str(value)

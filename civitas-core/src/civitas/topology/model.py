@@ -1,0 +1,155 @@
+"""The typed model of a topology: every key, its type, its bounds and its default.
+
+Validation is strict: a quoted `"100"` is text, and `true` is no number. Models are built when the
+first topology is checked (`defer_build`), not when this module is imported.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+Strategy = Literal["ONE_FOR_ONE", "ONE_FOR_ALL", "REST_FOR_ONE"]
+Backoff = Literal["CONSTANT", "LINEAR", "EXPONENTIAL"]
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _as_type(value: object) -> object:
+    return {"type": value} if isinstance(value, str) else value
+
+
+AnyCase = BeforeValidator(_upper)
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegativeSeconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+Size = Annotated[int, Field(ge=1)]
+
+
+class Block(BaseModel):
+    """A mapping of the topology with a fixed set of keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
+
+
+class TransportBlock(Block):
+    """What carries the messages. Keys other than `type` are options of that transport."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True, defer_build=True)
+
+    type: str = Field(
+        description="Name of the transport, or `distribution:name` where two distributions "
+        "offer the same name."
+    )
+
+
+class SerializerBlock(Block):
+    """What turns messages into bytes."""
+
+    type: str = Field(description="Name of the serializer.")
+
+
+class AgentBlock(Block):
+    """One agent. What is left out is as the agent's class has it."""
+
+    name: str = Field(description="Name of the agent, unique in the topology.")
+    type: str = Field(
+        description="The agent's class: `package.module.Class` or `package.module:Class`, or a "
+        "name given in `agent_classes`."
+    )
+    process: str | None = Field(
+        None,
+        description="Name of the worker process that runs the agent; left out, or `supervisor`: "
+        "the primary process.",
+    )
+    config: dict[str, Any] | None = Field(
+        None, description="Arguments of the class's constructor, besides the name."
+    )
+    mailbox_size: Size | None = Field(None, description="Messages that wait at most.")
+    max_retries: Count | None = Field(
+        None, description="How often a message is handled again when `on_error` says RETRY."
+    )
+    handle_timeout: Seconds | None = Field(
+        None, description="Seconds that `handle` may take for one message."
+    )
+    shutdown_timeout: Seconds | None = Field(
+        None, description="Seconds for handling what waits in the mailbox when the agent stops."
+    )
+    heartbeat_interval: Seconds | None = Field(
+        None, description="Seconds between two pings of the agent's process."
+    )
+    heartbeat_timeout: Seconds | None = Field(
+        None, description="Seconds after which a ping without answer is missed."
+    )
+    missed_heartbeats_threshold: Size | None = Field(
+        None, description="Missed pings in a row after which the agent counts as crashed."
+    )
+
+
+class ChildBlock(Block):
+    """One child of a supervisor: exactly one of the two keys."""
+
+    agent: AgentBlock | None = Field(None, description="An agent.")
+    supervisor: SupervisorBlock | None = Field(None, description="A supervisor below this one.")
+
+
+class SupervisorBlock(Block):
+    """A supervisor: restarts its children when they crash."""
+
+    name: str = Field(description="Name of the supervisor, unique in the topology.")
+    strategy: Annotated[Strategy, AnyCase] = Field(
+        "ONE_FOR_ONE",
+        description="Which children are restarted when one crashes: that one, all of them, or "
+        "that one and those after it. Case does not matter.",
+    )
+    max_restarts: Count = Field(
+        3, description="Restarts within `restart_window`; one more escalates to the parent."
+    )
+    restart_window: Seconds = Field(60.0, description="Seconds over which restarts are counted.")
+    backoff: Annotated[Backoff, AnyCase] = Field(
+        "CONSTANT",
+        description="How the wait before a restart grows with the number of restarts. Case does "
+        "not matter.",
+    )
+    backoff_base: NotNegativeSeconds = Field(
+        1.0, description="Seconds before the first restart; 0 restarts at once."
+    )
+    backoff_max: NotNegativeSeconds = Field(60.0, description="Seconds that a wait never exceeds.")
+    children: list[ChildBlock] = Field(
+        min_length=1, description="Agents and supervisors, in the order in which they start."
+    )
+
+
+class TopologyModel(Block):
+    """A topology: the supervision tree, and what carries its messages."""
+
+    transport: TransportBlock = Field(
+        default_factory=lambda: TransportBlock(type="in_process"),
+        description="The transport: `type` and that transport's options.",
+    )
+    serializer: Annotated[SerializerBlock, BeforeValidator(_as_type)] = Field(
+        default_factory=lambda: SerializerBlock(type="msgpack"),
+        description="The serializer: its name, or a mapping with `type`.",
+    )
+    accept_serializers: list[str] = Field(
+        default_factory=list,
+        description="Names of further serializers whose messages are read.",
+    )
+    send_timeout: Seconds = Field(
+        30.0, description="Seconds that a sender waits for room in a full mailbox."
+    )
+    supervision: SupervisorBlock = Field(description="The root supervisor.")
+
+
+BLOCKS: tuple[tuple[str, type[Block]], ...] = (
+    ("", TopologyModel),
+    ("transport", TransportBlock),
+    ("serializer", SerializerBlock),
+    ("supervisor", SupervisorBlock),
+    ("child", ChildBlock),
+    ("agent", AgentBlock),
+)
+"""All blocks with the names that documentation and error messages call them by."""

@@ -1,0 +1,86 @@
+"""What can be wrong with a topology: a problem, and the error that tells all of them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from civitas.errors import ConfigurationError, Location, PluginError
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in a topology, worded for the person who must fix it.
+
+    Attributes:
+        location: file and line, or the option that set the value (`--set transport.type`).
+        path: where in the topology, in the form that `--set` takes: `supervision.children.0`.
+        message: what is wrong.
+        suggestion: what to do about it; empty when the message says it already.
+        code: stable, for programs; that of the plugin error where a plugin is the cause.
+        cause: the plugin error that this problem tells of.
+    """
+
+    location: Location
+    path: str
+    message: str
+    suggestion: str = ""
+    code: str = ConfigurationError.code
+    cause: PluginError | None = None
+
+    def __str__(self) -> str:
+        path = f"{self.path}: " if self.path else ""
+        suggestion = f" ({self.suggestion})" if self.suggestion else ""
+        return f"{self.location}: {path}{self.message}{suggestion}"
+
+
+class TopologyError(ConfigurationError):
+    """A topology has mistakes; the text lists all of them, one for each line, by line.
+
+    Attributes:
+        problems: the mistakes, sorted by line; those of command-line options come last.
+    """
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(sorted(problems, key=_by_line))
+        lines = [str(problem) for problem in self.problems]
+        if len(lines) > 1:
+            lines.insert(0, f"the topology has {len(lines)} problems")
+        super().__init__("\n".join(lines))
+
+
+class TopologyPluginError(TopologyError, PluginError):
+    """A topology has mistakes, and a transport or a serializer that can't be used is among them.
+
+    The plugin's own error is the `cause` of its problem, and this error is chained from the first.
+    """
+
+    code = PluginError.code
+
+
+def raise_problems(problems: Sequence[Problem]) -> None:
+    """Raise when there are problems.
+
+    Raises:
+        TopologyPluginError: a transport or a serializer can't be used; chained from its cause.
+        TopologyError: everything else.
+    """
+    if not problems:
+        return
+    causes = [problem.cause for problem in problems if problem.cause is not None]
+    if causes:
+        raise TopologyPluginError(problems) from causes[0]
+    raise TopologyError(problems)
+
+
+def did_you_mean(wrong: str, known: Iterable[str], otherwise: str = "") -> str:
+    """Return a suggestion: the known name that is closest to the wrong one, or `otherwise`."""
+    by_folded = {name.casefold(): name for name in known}
+    close = get_close_matches(wrong.casefold(), by_folded, n=1, cutoff=0.6)
+    return f"did you mean {by_folded[close[0]]!r}?" if close else otherwise
+
+
+def _by_line(problem: Problem) -> tuple[bool, int, str]:
+    line = problem.location.line
+    return line is None, line or 0, problem.path

@@ -1,0 +1,192 @@
+"""Judging the tree: types against the model, and the rules that span several places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, NamedTuple, get_args
+
+from pydantic import ValidationError
+
+from civitas.errors import Location
+from civitas.messages import name_problem
+from civitas.topology.explain import Explanation, explain, kind_of
+from civitas.topology.model import (
+    AgentBlock,
+    Backoff,
+    Block,
+    ChildBlock,
+    SerializerBlock,
+    Strategy,
+    SupervisorBlock,
+    TopologyModel,
+)
+from civitas.topology.problems import Problem, did_you_mean
+from civitas.topology.tree import (
+    MappingNode,
+    Node,
+    Path,
+    SequenceNode,
+    dotted,
+    locate,
+    plain,
+    text,
+)
+
+_BLOCKS: Final[dict[str, type[Block]]] = {
+    "supervision": SupervisorBlock,
+    "supervisor": SupervisorBlock,
+    "agent": AgentBlock,
+    "serializer": SerializerBlock,
+}
+_CHOICES: Final = {"strategy": get_args(Strategy), "backoff": get_args(Backoff)}
+_CHILD_FORM: Final = "write `- agent: {name: ..., type: ...}`"
+
+
+class Found(NamedTuple):
+    """A block of the supervision tree.
+
+    Attributes:
+        kind: `agent` or `supervisor`.
+        path: from the top of the topology to the block.
+        node: the block.
+    """
+
+    kind: str
+    path: Path
+    node: MappingNode
+
+
+def check_model(root: Node) -> tuple[TopologyModel | None, list[Problem]]:
+    """Check keys, types and bounds.
+
+    Returns:
+        The model, or `None` when there are problems; and the problems.
+    """
+    try:
+        return TopologyModel.model_validate(plain(root)), []
+    except ValidationError as error:
+        errors = error.errors(include_url=False)
+        return None, [_model_problem(root, each) for each in errors]
+
+
+def blocks(root: Node) -> Iterator[Found]:
+    """Walk over the agents and supervisors that are mappings, parents first, in their order."""
+    top = root.get("supervision") if isinstance(root, MappingNode) else None
+    if isinstance(top, MappingNode):
+        yield from _below(Found("supervisor", ("supervision",), top))
+
+
+def check_rules(root: Node) -> list[Problem]:
+    """Check what no single value shows: children's form, names, and names given twice."""
+    problems: list[Problem] = []
+    names: dict[str, tuple[str, Location]] = {}
+    for found in blocks(root):
+        problems += _check_name(root, found, names)
+        if found.kind == "agent":
+            problems += _check_process(root, found)
+        else:
+            problems += _check_children(root, found)
+    return problems
+
+
+def _below(found: Found) -> Iterator[Found]:
+    yield found
+    children = found.node.get("children")
+    if found.kind != "supervisor" or not isinstance(children, SequenceNode):
+        return
+    for index, child in enumerate(children.items):
+        for kind in ("agent", "supervisor"):
+            block = child.get(kind) if isinstance(child, MappingNode) else None
+            if isinstance(block, MappingNode):
+                yield from _below(Found(kind, (*found.path, "children", index, kind), block))
+
+
+def _model_problem(root: Node, error: Any) -> Problem:
+    path: Path = error["loc"]
+    explanation = explain(error)
+    if error["type"] == "extra_forbidden":
+        explanation = _unknown_key(path)
+    elif error["type"] == "literal_error" and path[-1] in _CHOICES:
+        explanation = _bad_choice(_CHOICES[path[-1]], error["input"])
+    elif error["type"] == "too_short" and path[-1] == "children":
+        explanation = Explanation("a supervisor needs at least one child", _CHILD_FORM)
+    elif path == ("transport",):
+        explanation = Explanation(explanation.message, "write `transport: {type: NAME}`")
+    elif path == ("serializer",):
+        explanation = Explanation("must be the name of a serializer, or a mapping with `type`")
+    return Problem(locate(root, path), dotted(path), *explanation)
+
+
+def _unknown_key(path: Path) -> Explanation:
+    block = _BLOCKS.get(str(path[-2])) if len(path) > 1 else TopologyModel
+    known = list((block or ChildBlock).model_fields)
+    owner = {"supervision": "a supervisor", "supervisor": "a supervisor", "agent": "an agent"}.get(
+        str(path[-2]) if len(path) > 1 else "", ""
+    )
+    listed = f"the keys {f'of {owner} ' if owner else ''}here are {', '.join(known)}"
+    return Explanation(f"unknown key {str(path[-1])!r}", did_you_mean(str(path[-1]), known, listed))
+
+
+def _bad_choice(choices: tuple[str, ...], given: Any) -> Explanation:
+    listed = f"one of {', '.join(choices)}"
+    if not isinstance(given, str):
+        return Explanation(f"must be {listed}, not {kind_of(given)}")
+    return Explanation(f"must be {listed}", did_you_mean(given, choices))
+
+
+def _check_name(
+    root: Node, found: Found, names: dict[str, tuple[str, Location]]
+) -> Iterable[Problem]:
+    name = text(found.node.get("name"))
+    if name is None:
+        return  # missing or no text: the model says so
+    path = (*found.path, "name")
+    where = locate(root, path)
+    reason = name_problem(name)
+    if reason is not None:
+        yield Problem(where, dotted(path), reason, _better_name(name))
+    if name in names:
+        kind, first = names[name]
+        message = f"the name {name!r} is already that of the {kind} at {first}"
+        yield Problem(where, dotted(path), message, "give each agent and supervisor its own name")
+    else:
+        names[name] = (found.kind, where)
+
+
+def _better_name(name: str) -> str:
+    """Suggest the name with everything that is not allowed replaced."""
+    allowed = "".join("_" if name_problem("x" + each) else each for each in name).lstrip("_")
+    usable = allowed and name_problem(allowed) is None
+    return f"{allowed!r} would do" if usable else ""
+
+
+def _check_process(root: Node, found: Found) -> Iterable[Problem]:
+    process = text(found.node.get("process"))
+    reason = name_problem(process) if process is not None else None
+    if reason is not None:
+        path = (*found.path, "process")
+        yield Problem(locate(root, path), dotted(path), reason)
+
+
+def _check_children(root: Node, found: Found) -> Iterable[Problem]:
+    children = found.node.get("children")
+    if not isinstance(children, SequenceNode):
+        return
+    for index, child in enumerate(children.items):
+        if isinstance(child, MappingNode):
+            message, suggestion = _child_form(child)
+            if message:
+                path = (*found.path, "children", index)
+                yield Problem(locate(root, path), dotted(path), message, suggestion)
+
+
+def _child_form(child: MappingNode) -> tuple[str, str]:
+    given = [kind for kind in ("agent", "supervisor") if plain(child.get(kind)) is not None]
+    if len(given) == 1:
+        return "", ""
+    if given:
+        return "a child is an agent or a supervisor, not both", "make two items of it"
+    for kind, block in (("agent", AgentBlock), ("supervisor", SupervisorBlock)):
+        if child.entries and set(child.entries) <= set(block.model_fields):
+            return f"a child has the key `agent` or `supervisor`", f"put this below `{kind}:`"
+    return "a child has the key `agent` or `supervisor`", _CHILD_FORM

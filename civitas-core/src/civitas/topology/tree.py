@@ -1,0 +1,132 @@
+"""The topology as a tree of values that know where they were written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from civitas.errors import Location
+
+Path: TypeAlias = tuple[Any, ...]
+"""Keys and indices from the top of the topology to a value."""
+
+
+@dataclass(slots=True)
+class ScalarNode:
+    """A value without parts. `plain` text stood without quotes in YAML, so it may be retyped."""
+
+    where: Location
+    value: Any
+    plain: bool = False
+
+
+@dataclass(slots=True)
+class SequenceNode:
+    """A list."""
+
+    where: Location
+    items: list[Node]
+
+
+@dataclass(slots=True)
+class Entry:
+    """A value of a mapping, and where its key stands."""
+
+    where: Location
+    node: Node
+
+
+@dataclass(slots=True)
+class MappingNode:
+    """A mapping."""
+
+    where: Location
+    entries: dict[Any, Entry]
+
+    def get(self, key: str) -> Node | None:
+        """Return the node under this key, or `None`."""
+        entry = self.entries.get(key)
+        return None if entry is None else entry.node
+
+
+Node: TypeAlias = ScalarNode | SequenceNode | MappingNode
+
+
+def from_mapping(value: Any, where: Location, deepest: int) -> Node:
+    """Make a tree of Python values; all of it is at one location.
+
+    Args:
+        value: dicts and lists are taken apart, anything else is a scalar.
+        where: the location that all nodes get.
+        deepest: how many levels of dicts and lists are allowed.
+
+    Raises:
+        RecursionError: there are more levels, or a value contains itself.
+    """
+    if not isinstance(value, Mapping | list):
+        return ScalarNode(where, value)
+    if deepest == 0:
+        raise RecursionError
+    if isinstance(value, list):
+        return SequenceNode(where, [from_mapping(item, where, deepest - 1) for item in value])
+    return MappingNode(
+        where,
+        {key: Entry(where, from_mapping(item, where, deepest - 1)) for key, item in value.items()},
+    )
+
+
+def plain(node: Node | None) -> Any:
+    """Return the values alone: fresh dicts and lists; `None` for no node."""
+    if node is None:
+        return None
+    if isinstance(node, ScalarNode):
+        return node.value
+    if isinstance(node, SequenceNode):
+        return [plain(item) for item in node.items]
+    return {key: plain(entry.node) for key, entry in node.entries.items()}
+
+
+def text(node: Node | None) -> str | None:
+    """Return the value of a scalar that is text, else `None`."""
+    return node.value if isinstance(node, ScalarNode) and isinstance(node.value, str) else None
+
+
+def locate(node: Node, path: Path) -> Location:
+    """Return where `path` stands: the line of its last key, or of the deepest part there is."""
+    return _follow(node, path)[0]
+
+
+def walkable(node: Node, path: Path) -> Path:
+    """Return the beginning of `path` that leads to nodes of this tree."""
+    return path[: _follow(node, path)[1]]
+
+
+def _follow(node: Node, path: Path) -> tuple[Location, int]:
+    where = node.where
+    for depth, step in enumerate(path):
+        if isinstance(node, MappingNode) and step in node.entries:
+            where, node = node.entries[step].where, node.entries[step].node
+        elif isinstance(node, SequenceNode) and isinstance(step, int) and step < len(node.items):
+            node = node.items[step]
+            where = node.where
+        else:
+            return where, depth
+    return where, len(path)
+
+
+def scalars(node: Node, path: Path = ()) -> Iterator[tuple[Path, ScalarNode, Location]]:
+    """Walk over all scalars: path, node, and where the path stands."""
+    if isinstance(node, ScalarNode):
+        yield path, node, node.where
+    elif isinstance(node, SequenceNode):
+        for index, item in enumerate(node.items):
+            yield from scalars(item, (*path, index))
+    else:
+        for key, entry in node.entries.items():
+            yield from scalars(entry.node, (*path, key))
+
+
+def dotted(path: Path) -> str:
+    """Return a path in the form that `--set` takes."""
+    return ".".join(map(str, path))

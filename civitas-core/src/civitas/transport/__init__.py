@@ -1,0 +1,7 @@
+"""Transports: the contract, what its implementers share, and the one that needs no network."""
+
+from civitas.transport.in_process import InProcessTransport
+from civitas.transport.protocol import Handler, Transport
+from civitas.transport.reply_inbox import ReplyInbox
+
+__all__ = ["Handler", "InProcessTransport", "ReplyInbox", "Transport"]

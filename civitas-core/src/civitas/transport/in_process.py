@@ -1,0 +1,104 @@
+"""InProcessTransport: within one process, a publish awaits the handler itself."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+from civitas.errors import CivitasError, MessageRoutingError, NotConnectedError, TransportError
+from civitas.messages import REPLY_PREFIX, RESERVED_PREFIX
+from civitas.plugins import Capabilities, TransportContext
+from civitas.transport.protocol import Handler
+from civitas.transport.reply_inbox import ReplyInbox
+
+
+class InProcessTransport:
+    """Carries frames within one process.
+
+    There is no queue of its own: `publish` awaits the subscriber's handler, which puts the frame
+    into the agent's mailbox and waits there for room, so a full mailbox is felt by its sender.
+
+    Args:
+        context: what the node gives; a transport on its own needs none.
+    """
+
+    capabilities: Final = Capabilities()
+
+    def __init__(self, context: TransportContext | None = None) -> None:
+        self._context = context or TransportContext()
+        self._inbox = ReplyInbox(
+            self._context.node if context is not None else None, self._context.dropped
+        )
+        self._handlers: dict[str, Handler] = {}
+        self._system: dict[str, list[Handler]] = {}
+        self._started = False
+
+    async def start(self) -> None:
+        """Accept frames from now on."""
+        self._started = True
+        self._handlers[self._inbox.address] = self._inbox.deliver
+
+    async def stop(self) -> None:
+        """Forget all subscriptions and fail the requests in flight."""
+        self._started = False
+        self._handlers.clear()
+        self._system.clear()
+        self._inbox.close()
+
+    async def subscribe(self, address: str, handler: Handler) -> None:
+        """Give each frame for `address` to `handler`."""
+        if address.startswith(RESERVED_PREFIX):
+            self._system.setdefault(address, []).append(handler)
+            return
+        if address in self._handlers:
+            raise TransportError(f"address {address!r} has an owner already")
+        self._handlers[address] = handler
+
+    async def unsubscribe(self, address: str) -> None:
+        """Give no more frames for `address` to anyone."""
+        self._handlers.pop(address, None)
+        self._system.pop(address, None)
+
+    async def publish(self, address: str, data: bytes) -> None:
+        """Await the handler of `address` with the frame."""
+        handler = self._handlers.get(address)
+        if handler is None or not self._started:
+            await self._publish_elsewhere(address, data)
+            return
+        try:
+            await handler(data)
+        except CivitasError:
+            raise  # the verdict of a mailbox or of the registry: the sender's to know
+        except Exception:
+            self._survive(address, data)
+
+    async def request(self, address: str, data: bytes, timeout: float | None) -> bytes:
+        """Send a frame and return the frame that answers it."""
+        send = partial(self.publish, address)
+        return await self._inbox.request(data, timeout, send)
+
+    async def wait_ready(self) -> None:
+        """Return at once: a subscription works from the moment it is made."""
+
+    def has_reply_address(self, address: str) -> bool:
+        """Return whether `address` belongs to a request in flight."""
+        return self._inbox.has(address)
+
+    async def _publish_elsewhere(self, address: str, data: bytes) -> None:
+        """Publish to what is no agent: system subscribers, or nobody."""
+        if not self._started:
+            raise NotConnectedError("the in-process transport is not started")
+        if address.startswith(RESERVED_PREFIX):
+            for handler in tuple(self._system.get(address, ())):
+                try:
+                    await handler(data)
+                except Exception:
+                    self._survive(address, data)
+        elif address.startswith(REPLY_PREFIX):
+            self._context.dropped("reply without a request", data)
+        else:
+            raise MessageRoutingError(f"nobody listens at {address!r}")
+
+    def _survive(self, address: str, data: bytes) -> None:
+        self._context.logger.exception("the handler of %r raised", address)
+        self._context.dropped("handler raised", data)
