@@ -1,0 +1,1 @@
+"""The conformance kit: what every transport and every serializer must pass."""

@@ -1,0 +1,1 @@
+"""The pytest plugin of the conformance kit; loaded by every pytest run, so it imports nothing."""
