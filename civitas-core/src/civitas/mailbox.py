@@ -31,7 +31,7 @@ class Mailbox(Generic[T]):
         size: how many items it holds.
     """
 
-    __slots__ = ("_closed", "_consumer_wakeup", "_items", "_senders", "consumer", "name", "size")
+    __slots__ = ("_closed", "_consumer_wakeup", "_items", "_limit", "_senders", "consumer", "name", "size")
 
     def __init__(self, name: str, size: int = DEFAULT_SIZE) -> None:
         if size < 1:
@@ -41,6 +41,7 @@ class Mailbox(Generic[T]):
         self.consumer: asyncio.Task[None] | None = None
         """The task that drains this mailbox; a send of its own can't wait for room here."""
         self._items: deque[T] = deque()
+        self._limit = size  # 0 while nobody may enter at once: senders wait, or it is closed
         self._senders: deque[_Sender] | None = None
         self._consumer_wakeup: asyncio.Future[None] | None = None
         self._closed: CivitasError | None = None
@@ -59,7 +60,7 @@ class Mailbox(Generic[T]):
         Raises:
             CivitasError: the mailbox is closed; the error it was closed with.
         """
-        if len(self._items) >= self.size or self._senders or self._closed is not None:
+        if len(self._items) >= self._limit:
             if self._closed is not None:
                 raise self._closed
             return False
@@ -87,12 +88,14 @@ class Mailbox(Generic[T]):
         if self._senders is None:
             self._senders = deque()
         self._senders.append(sender)
+        self._limit = 0
         try:
             await asyncio.wait((sender.admitted,), timeout=timeout)
         finally:
             if not sender.admitted.done():
-                self._senders.remove(sender)
                 sender.admitted.cancel()
+                self._senders.remove(sender)
+                self._settle_limit()
         if sender.admitted.cancelled():
             raise MailboxFullError(
                 f"the mailbox of agent {self.name!r} stayed full ({self.size} messages) for "
@@ -128,6 +131,7 @@ class Mailbox(Generic[T]):
     def close(self, error: CivitasError) -> list[T]:
         """Refuse further items with `error`, fail the waiting senders, return what is left."""
         self._closed = error
+        self._limit = 0
         if self._senders:
             for sender in self._senders:
                 sender.admitted.set_exception(error)
@@ -142,3 +146,8 @@ class Mailbox(Generic[T]):
         sender = self._senders.popleft()
         self._items.append(sender.item)  # type: ignore[arg-type]
         sender.admitted.set_result(None)
+        self._settle_limit()
+
+    def _settle_limit(self) -> None:
+        if not self._senders and self._closed is None:
+            self._limit = self.size

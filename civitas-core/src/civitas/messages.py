@@ -22,18 +22,18 @@ TYPE_ERROR: Final = "_agency.error"
 MAX_NAME_BYTES: Final = 200
 _FORBIDDEN_IN_NAMES: Final = frozenset(".*>/\\\0")
 
-_TAIL_DIGITS: Final = 16
-_POOL_DIGITS: Final = 256 * _TAIL_DIGITS
+_SPAN_BYTES: Final = 8
+_POOL_SPANS: Final = 256
 
 
-class _IdSource:
+class IdSource:
     """UUIDv7 text from a pool of random bytes (RFC 9562, section 5.7).
 
-    An identifier is made for every message, so the random half comes from a block read once for
-    256 identifiers, and the half that holds the time is formatted once a millisecond.
+    Identifiers are made for every message, so the random halves come from one block for 256 of
+    them, and the half that holds the time is formatted once a millisecond.
     """
 
-    __slots__ = ("_at", "_head", "_millisecond", "_pool", "_trace_head")
+    __slots__ = ("_head", "_millisecond", "_pool", "_trace_head")
 
     def __init__(self) -> None:
         self.refill()
@@ -42,11 +42,12 @@ class _IdSource:
 
     def refill(self) -> None:
         """Replace the pool; a forked child must not repeat its parent's identifiers."""
-        block = bytearray(os.urandom(_POOL_DIGITS // 2))
-        for first in range(0, len(block), _TAIL_DIGITS // 2):
+        block = bytearray(os.urandom(_POOL_SPANS * _SPAN_BYTES))
+        for first in range(0, len(block), _SPAN_BYTES):
             block[first] = block[first] & 0x3F | 0x80  # the variant's two bits
-        self._pool = block.hex()
-        self._at = 0
+        digits = block.hex()
+        step = 2 * _SPAN_BYTES
+        self._pool = [digits[at : at + step] for at in range(0, len(digits), step)]
 
     def next(self, now: float) -> tuple[str, str, str]:
         """Return id, trace id and span id for a message made at `now` (epoch seconds)."""
@@ -56,23 +57,22 @@ class _IdSource:
             digits = f"{millisecond & 0xFFFF_FFFF_FFFF:012x}7{os.urandom(2).hex()[:3]}"
             self._trace_head = digits
             self._head = f"{digits[:8]}-{digits[8:12]}-{digits[12:]}-"
-        at = self._at
-        if at == _POOL_DIGITS:
+        pool = self._pool
+        if not pool:
             self.refill()
-            at = 0
-        self._at = end = at + _TAIL_DIGITS
-        span = self._pool[at:end]
+            pool = self._pool
+        span = pool.pop()
         return f"{self._head}{span[:4]}-{span[4:]}", self._trace_head + span, span
 
 
-_ids = _IdSource()
-next_ids = _ids.next
+_ids: Final = IdSource()
+_next_ids: Final = _ids.next
 os.register_at_fork(after_in_child=_ids.refill)
 
 
 def new_id() -> str:
     """Return a UUIDv7 as text, such as `0190d3a4-7c1e-7abc-8def-0123456789ab`."""
-    return next_ids(time.time())[0]
+    return _next_ids(time.time())[0]
 
 
 @dataclass(slots=True)
@@ -135,7 +135,7 @@ def compose(
         ttl: time to live in seconds.
     """
     now = time.time()
-    id, trace_id, span_id = next_ids(now)
+    id, trace_id, span_id = _next_ids(now)
     parent = None
     if cause is not None and cause.trace_id:
         trace_id = cause.trace_id

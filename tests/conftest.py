@@ -1,0 +1,41 @@
+"""What every test of the suite gets: proof that it left nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest_asyncio
+
+DESCRIPTORS = Path("/proc/self/fd")
+
+
+def _descriptors() -> dict[str, str]:
+    found = {}
+    for name in os.listdir(DESCRIPTORS):
+        try:
+            found[name] = os.readlink(DESCRIPTORS / name)
+        except FileNotFoundError:
+            continue  # the one that listed them
+    return found
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def nothing_left() -> AsyncIterator[None]:
+    """Fail a test that leaves a task, a thread or a file descriptor behind."""
+    threads = set(threading.enumerate())
+    descriptors = _descriptors()
+    yield
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    left = [task.get_name() for task in tasks if not task.done()]
+    assert not left, f"tasks left behind: {left}"
+    await asyncio.get_running_loop().shutdown_default_executor()
+    gc.collect()
+    left = [thread.name for thread in threading.enumerate() if thread not in threads]
+    assert not left, f"threads left behind: {left}"
+    opened = {k: v for k, v in _descriptors().items() if descriptors.get(k) != v}
+    assert not opened, f"file descriptors left behind: {opened}"
