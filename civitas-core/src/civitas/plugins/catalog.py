@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from importlib_metadata import Distribution, EntryPoint
+    from importlib_metadata import EntryPoint, IDistribution
 
 API_VERSION: Final = 1
 """Version of the plugin API: of the hooks, the specs and the protocols behind them."""
@@ -171,27 +171,28 @@ def _sort_key(candidate: Candidate) -> tuple[str, str, str, int, str]:
     )
 
 
-def _distributions_with_plugins() -> list[Distribution]:
+def _distributions_with_plugins() -> list[IDistribution]:
     """Find the distributions with entry points for us, each as `sys.path` order would choose it."""
     import importlib_metadata
 
     names: set[str] = set()
     for distribution in importlib_metadata.distributions():
-        name = _name(distribution)
-        if name is not None and _entry_points(distribution):
+        name = _name(distribution) if _entry_points(distribution) else None
+        if name is not None:
             names.add(normalise(name))
     return [importlib_metadata.distribution(name) for name in sorted(names)]
 
 
-def _name(distribution: Distribution) -> str | None:
+def _name(distribution: IDistribution) -> str | None:
     """Return the distribution's name, or `None` for what a broken removal left behind."""
     try:
-        return distribution.metadata.get("Name")
+        name: str | None = distribution.metadata.get("Name")
     except FileNotFoundError:
         return None
+    return name
 
 
-def _entry_points(distribution: Distribution) -> list[EntryPoint]:
+def _entry_points(distribution: IDistribution) -> list[EntryPoint]:
     """Return the distribution's entry points in our groups; most distributions have none.
 
     Parsing the entry points of everything that is installed takes longer than all the rest of a
@@ -208,7 +209,7 @@ def _entry_points(distribution: Distribution) -> list[EntryPoint]:
         return []
 
 
-def _candidates(distribution: Distribution) -> Iterable[Candidate]:
+def _candidates(distribution: IDistribution) -> Iterable[Candidate]:
     for point in _entry_points(distribution):
         match = _GROUP.fullmatch(point.group)
         if match:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NoReturn
 
 from civitas.errors import Location
 from civitas.plugins.catalog import (
+    CORE_DISTRIBUTION,
     Candidate,
     PluginKind,
     Reference,
@@ -25,6 +25,7 @@ from civitas.plugins.diagnosis import (
     PluginConflictError,
     PluginNotInstalledError,
     UnknownPluginError,
+    UnusablePluginError,
 )
 from civitas.plugins.policy import Policy
 
@@ -53,12 +54,10 @@ def select(kind: PluginKind, name: str, where: Location | None = None) -> Candid
         raise PluginConflictError([own, *offers], where)
     if offers:
         return _permitted(offers, policy, where)
-    _explain_absence(kind, name, installed, where)
+    raise _absence(kind, name, installed, where)
 
 
-def _permitted(
-    offers: Sequence[Candidate], policy: Policy, where: Location | None
-) -> Candidate:
+def _permitted(offers: Sequence[Candidate], policy: Policy, where: Location | None) -> Candidate:
     """Return the only offer that the settings leave: they may decide a conflict."""
     objections = [policy.objection(each) for each in offers]
     left = [each for each, setting in zip(offers, objections, strict=True) if setting is None]
@@ -72,21 +71,21 @@ def _permitted(
     raise BrokenPluginError(left[0], f"it declares this entry point twice, as {values}", where)
 
 
-def _explain_absence(
+def _absence(
     kind: PluginKind, name: str, installed: Sequence[Candidate], where: Location | None
-) -> NoReturn:
-    """Raise the diagnosis for a name that no plugin of this API offers."""
+) -> UnusablePluginError:
+    """Return the diagnosis for a name that no plugin of this API offers."""
     reference = Reference.parse(name)
     for candidate in foreign(installed, kind):
         if reference.fits(candidate):
-            raise IncompatiblePluginError(candidate, where)
+            return IncompatiblePluginError(candidate, where)
     requirement = known_distributions(kind).get(reference.name)
     if requirement is not None and (
         reference.distribution is None
         or normalise(reference.distribution) == normalise(requirement)
     ):
-        raise PluginNotInstalledError(kind, name, requirement, where)
-    raise unknown_plugin([kind], name, installed, where)
+        return PluginNotInstalledError(kind, name, requirement, where)
+    return unknown_plugin([kind], name, installed, where)
 
 
 def unknown_plugin(
@@ -119,9 +118,7 @@ def unknown_plugin(
     )
 
 
-def _hint(
-    kinds: Sequence[PluginKind], reference: Reference, installed: Sequence[Candidate]
-) -> str:
+def _hint(kinds: Sequence[PluginKind], reference: Reference, installed: Sequence[Candidate]) -> str:
     """Say what a name is, where it is something else than was looked for."""
     for kind in PluginKind:
         offers = [each for each in usable(installed, kind) if each.name == reference.name]
@@ -129,6 +126,6 @@ def _hint(
         if kind not in kinds and (own or offers):
             return f"{reference.name!r} is a {kind.value}"
         if kind in kinds and reference.distribution is not None and (own or offers):
-            owners = [each.distribution for each in offers] or ["civitas-core"]
+            owners = [each.distribution for each in offers] or [CORE_DISTRIBUTION]
             return f"{reference.name!r} is offered by {', '.join(owners)}"
     return ""

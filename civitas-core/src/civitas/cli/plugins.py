@@ -1,0 +1,255 @@
+"""`civitas plugins`: which transports and serializers there are, and whether they work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from civitas.cli.output import write, write_error, write_json
+
+if TYPE_CHECKING:
+    from civitas.plugins.catalog import Candidate, PluginKind
+    from civitas.plugins.loader import LoadedPlugin
+    from civitas.plugins.probe import Trial
+
+EXIT_FAILURE: Final = 1
+PROTOCOLS: Final = {
+    "transport": "civitas.transport:Transport",
+    "serializer": "civitas.serializer:Serializer",
+}
+"""What the product of a plugin of each kind must fit, as `module:name`."""
+
+app = typer.Typer(help="List, show and check transports and serializers.", no_args_is_help=True)
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("list")
+def list_plugins(as_json: JsonFlag = False) -> None:
+    """List what is installed and what could be; no plugin is imported."""
+    from civitas.plugins.catalog import PluginKind, builtins, scan
+    from civitas.plugins.policy import Policy
+    from civitas.plugins.survey import survey
+
+    installed, policy = scan(), Policy.from_environment()
+    rows = [
+        {
+            "kind": each.kind.value,
+            "name": each.name,
+            "state": each.state.value,
+            "distribution": each.distribution,
+            **_entry(each.candidate),
+            "note": each.note,
+        }
+        for kind in PluginKind
+        for each in survey(kind, installed, policy)
+    ]
+    everything = [*installed, *(each for kind in PluginKind for each in builtins(kind))]
+    for setting, entry in policy.idle_entries(everything):
+        write_error(f"note: {setting} names {entry!r}, which fits nothing that is installed")
+    if as_json:
+        write_json(rows)
+    else:
+        columns = ("kind", "name", "state", "distribution", "version", "note")
+        _write_table([column.upper() for column in columns], _cells(rows, columns))
+
+
+@app.command("show")
+def show_plugin(
+    name: Annotated[str, typer.Argument(help="A name, or distribution:name.")],
+    kind: Annotated[str | None, typer.Option(help="transport or serializer.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Import one plugin and show its options and what it claims."""
+    from civitas.plugins.diagnosis import BrokenPluginError
+    from civitas.plugins.loader import load
+
+    kinds = _kinds_of(name, kind)
+    if len(kinds) > 1:
+        raise typer.BadParameter(f"{name!r} is a transport and a serializer: choose with --kind")
+    try:
+        loaded = load(kinds[0], name)
+    except BrokenPluginError as error:
+        write_error(f"error: {error}")
+        raise typer.Exit(EXIT_FAILURE) from error
+    description = _description(loaded)
+    if as_json:
+        write_json(description)
+    else:
+        _write_description(description)
+
+
+@app.command("check")
+def check_plugins(
+    names: Annotated[list[str] | None, typer.Argument(help="Default: all installed.")] = None,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for each plugin.")] = 30.0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Import each plugin in a process of its own and say what is wrong; exit 1 if one fails."""
+    targets = (
+        [(kind, name) for name in names for kind in _kinds_of(name)] if names else _installed()
+    )
+    verdicts = [_verdict(kind, name, timeout) for kind, name in targets]
+    if as_json:
+        write_json(verdicts)
+    else:
+        for verdict in verdicts:
+            _write_verdict(verdict)
+    # What a setting disables is meant to be unusable, unless somebody asks for it by name.
+    excused = () if names else ("disabled",)
+    if any(each["state"] not in ("ok", *excused) for each in verdicts):
+        raise typer.Exit(EXIT_FAILURE)
+
+
+def _kinds_of(name: str, kind: str | None = None) -> Sequence[PluginKind]:
+    """Return the kinds in which something of that name is there or known.
+
+    Raises:
+        UnknownPluginError: there is none.
+    """
+    from civitas.plugins.catalog import PluginKind, Reference, builtins, known_distributions, scan
+    from civitas.plugins.selection import unknown_plugin
+
+    words = [each.value for each in PluginKind]
+    if kind is not None and kind not in words:
+        raise typer.BadParameter(f"--kind is {' or '.join(words)}, not {kind!r}")
+    wanted = [each for each in PluginKind if kind in (None, each.value)]
+    reference, installed = Reference.parse(name), scan()
+    found = [
+        each
+        for each in wanted
+        if any(reference.fits(one) for one in [*builtins(each), *installed] if one.kind is each)
+        or reference.name in known_distributions(each)
+    ]
+    if not found:
+        raise unknown_plugin(wanted, name, installed)
+    return found
+
+
+def _installed() -> list[tuple[PluginKind, str]]:
+    """Return what to check when no name is given: all that is installed, each name once."""
+    from civitas.plugins.catalog import PluginKind, scan
+    from civitas.plugins.policy import Policy
+    from civitas.plugins.survey import State, survey
+
+    installed, policy = scan(), Policy.from_environment()
+    targets: dict[tuple[PluginKind, str], None] = {}
+    for kind in PluginKind:
+        for finding in survey(kind, installed, policy):
+            if finding.candidate is not None:
+                shadows = finding.state is State.SHADOWS_BUILTIN
+                name = finding.candidate.qualified_name if shadows else finding.name
+                targets[kind, name] = None
+    return list(targets)
+
+
+def _verdict(kind: PluginKind, name: str, timeout: float) -> dict[str, Any]:
+    from civitas.plugins.diagnosis import UnusablePluginError
+    from civitas.plugins.probe import Trial, try_plugin
+    from civitas.plugins.selection import select
+
+    candidate: Candidate | None = None
+    try:
+        candidate = select(kind, name)
+        trial: Trial = try_plugin(candidate, PROTOCOLS[kind.value], timeout)
+    except UnusablePluginError as error:
+        trial = Trial(error.as_dict(), [])
+    code = trial.error["code"] if trial.error else "ok"
+    return {
+        "kind": kind.value,
+        "name": name,
+        "state": code.removeprefix("plugin-"),
+        "distribution": candidate.distribution if candidate else None,
+        **_entry(candidate),
+        "error": trial.error,
+        "advice": trial.advice,
+    }
+
+
+def _write_verdict(verdict: dict[str, Any]) -> None:
+    subject = f"{verdict['kind']} {verdict['name']}"
+    if verdict["distribution"]:
+        subject += f" ({verdict['distribution']} {verdict['version']})"
+    write(f"{verdict['state']:<13}  {subject}")
+    if verdict["error"]:
+        write(f"{'':<15}{verdict['error']['problem']}")
+    for advice in verdict["advice"]:
+        write(f"{'':<15}advice: {advice}")
+
+
+def _entry(candidate: Candidate | None) -> dict[str, Any]:
+    """Return the fields that every JSON row has about the entry point."""
+    if candidate is None:
+        return {"version": None, "builtin": False, "entry_point": None}
+    from importlib_metadata import version
+
+    return {
+        "version": version(candidate.distribution) if candidate.builtin else candidate.version,
+        "builtin": candidate.builtin,
+        "entry_point": {"group": candidate.group, "value": candidate.value},
+    }
+
+
+def _description(loaded: LoadedPlugin) -> dict[str, Any]:
+    """Return what `show` shows. Claims that depend on the options are `null`."""
+    from dataclasses import asdict
+
+    from civitas.plugins.specs import Capabilities, TransportSpec
+
+    candidate, spec = loaded.candidate, loaded.spec
+    description: dict[str, Any] = {
+        "kind": candidate.kind.value,
+        "name": candidate.name,
+        "summary": spec.summary,
+        "distribution": candidate.distribution,
+        **_entry(candidate),
+    }
+    if isinstance(spec, TransportSpec):
+        from civitas.plugins.options import describe_options
+
+        claims = spec.capabilities
+        description["capabilities"] = asdict(claims) if isinstance(claims, Capabilities) else None
+        description["options"] = [asdict(option) for option in describe_options(spec.options)]
+    return description
+
+
+def _write_description(description: dict[str, Any]) -> None:
+    entry = description["entry_point"]
+    write(f"{description['kind']} {description['name']}: {description['summary']}")
+    write(f"distribution  {description['distribution']} {description['version']}")
+    write(f"entry point   {description['name']} = {entry['value']}  [{entry['group']}]")
+    if "capabilities" in description:
+        write(f"capabilities  {_claims_text(description['capabilities'])}")
+        rows = [{**option, "default": _default_text(option)} for option in description["options"]]
+        write("options       " + ("" if rows else "none"))
+        _write_table([], _cells(rows, ("name", "type", "default", "description")), indent="  ")
+
+
+def _claims_text(claims: dict[str, Any] | None) -> str:
+    if claims is None:
+        return "depend on the options"
+    limit = claims["max_message_bytes"]
+    words = [name for name, claimed in claims.items() if claimed is True]
+    if limit is not None:
+        words.append(f"messages up to {limit} bytes")
+    return ", ".join(words) or "none claimed"
+
+
+def _default_text(option: dict[str, Any]) -> str:
+    default = "required" if option["required"] else f"default {option['default']}"
+    return f"{default}, secret" if option["secret"] else default
+
+
+def _cells(rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> list[list[str]]:
+    return [[str(row[column] or "") for column in columns] for row in rows]
+
+
+def _write_table(header: list[str], rows: list[list[str]], indent: str = "") -> None:
+    """Print rows as aligned columns, the last one as long as it is."""
+    lines = [header, *rows] if header else rows
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        write(indent + "  ".join(cells).rstrip())

@@ -1,0 +1,106 @@
+"""The state of every plugin, for lists: what is installed, disabled, in conflict, or missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from civitas.plugins.catalog import (
+    Candidate,
+    PluginKind,
+    builtin,
+    builtins,
+    foreign,
+    known_distributions,
+    normalise,
+    usable,
+)
+from civitas.plugins.policy import Policy
+
+
+class State(Enum):
+    """What is known of a plugin without importing it."""
+
+    OK = "ok"
+    """It is installed and allowed. Whether it works, only `civitas plugins check` tells."""
+    DISABLED = "disabled"
+    CONFLICT = "conflict"
+    SHADOWS_BUILTIN = "shadows-builtin"
+    INCOMPATIBLE = "incompatible"
+    NOT_INSTALLED = "not-installed"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of a list of plugins.
+
+    Attributes:
+        kind: what the plugin provides.
+        name: its name in topologies.
+        state: what is known of it.
+        distribution: the distribution that offers it, or would.
+        candidate: the plugin; `None` when it is not installed.
+        note: what a reader should know of the state; empty when it is ok.
+    """
+
+    kind: PluginKind
+    name: str
+    state: State
+    distribution: str
+    candidate: Candidate | None = None
+    note: str = ""
+
+
+def survey(kind: PluginKind, installed: Sequence[Candidate], policy: Policy) -> list[Finding]:
+    """Judge every plugin of a kind by metadata and settings alone.
+
+    Args:
+        kind: which plugins.
+        installed: what `catalog.scan` found.
+        policy: what the settings say.
+
+    Returns:
+        Built-ins first, then third parties by name, then those that are known but not installed.
+    """
+    present = usable(installed, kind)
+    findings = [_judge(each, present, policy) for each in [*builtins(kind), *present]]
+    findings += [_incompatible(each) for each in foreign(installed, kind)]
+    names = {each.name for each in findings}
+    findings += [
+        Finding(kind, name, State.NOT_INSTALLED, distribution, note=f'pip install "{distribution}"')
+        for name, distribution in known_distributions(kind).items()
+        if name not in names
+    ]
+    return findings
+
+
+def _judge(candidate: Candidate, present: Sequence[Candidate], policy: Policy) -> Finding:
+    state, note = State.OK, ""
+    objection = policy.objection(candidate)
+    rivals = [
+        each.origin
+        for each in present
+        if each.name == candidate.name
+        and normalise(each.distribution) != normalise(candidate.distribution)
+        and policy.objection(each) is None
+    ]
+    if not candidate.builtin and builtin(candidate.kind, candidate.name):
+        state, note = State.SHADOWS_BUILTIN, "never used: the built-in can't be replaced"
+    elif objection:
+        state, note = State.DISABLED, f"by {objection}"
+    elif rivals and not candidate.builtin:
+        state = State.CONFLICT
+        note = f'also offered by {", ".join(rivals)}; choose with "{candidate.qualified_name}"'
+    return Finding(candidate.kind, candidate.name, state, candidate.distribution, candidate, note)
+
+
+def _incompatible(candidate: Candidate) -> Finding:
+    return Finding(
+        candidate.kind,
+        candidate.name,
+        State.INCOMPATIBLE,
+        candidate.distribution,
+        candidate,
+        f"made for plugin API {candidate.api_version}",
+    )
