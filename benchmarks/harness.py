@@ -49,8 +49,6 @@ def paired(
     )
 
 
-def alone(
-    work: str, unit: str, ours: Callable[[], float], target: float, rounds: int = 5
-) -> Row:
+def alone(work: str, unit: str, ours: Callable[[], float], target: float, rounds: int = 5) -> Row:
     """Run what has no floor: its target is absolute."""
     return Row(work, unit, None, statistics.median(ours() for _ in range(rounds)), None, target)

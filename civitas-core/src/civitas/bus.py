@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import time
 from collections.abc import Iterable
 from typing import Final
@@ -34,9 +33,6 @@ from civitas.transport import Handler, Transport
 
 DEFAULT_SEND_TIMEOUT: Final = 30.0
 """Seconds that a send waits for room in a full mailbox."""
-
-_NODE_REPLY: Final = re.compile(r"(_reply\.[^.]+)\.\d+")
-"""A reply address that a ReplyInbox made: the node's part is where answers are published."""
 
 
 def new_origin() -> Origin:
@@ -81,6 +77,9 @@ class MessageBus:
         self._format = name_of(serializer)
         self._readers = {name_of(each): each for each in (*accept, serializer)}
         self._head = envelope.header(self._format, self.origin)
+        self._deserialize = serializer.deserialize
+        self._head_size = len(self._head)
+        self._reply_head = envelope.header(self._format, self.origin, kind=KIND_REPLY)
         self._stamps_itself = getattr(transport, "capabilities", None) is None
         self._mailboxes: dict[str, Mailbox[bytes]] = {}
 
@@ -184,13 +183,22 @@ class MessageBus:
             FrameError: the bytes are no frame.
             DeserializationError: its body is no message, or its serializer is not accepted here.
         """
-        head = self._head
-        if frame.startswith(head):  # of this node's own: the header need not be taken apart
-            return self._decode(self.serializer, frame[len(head) :])
+        try:
+            if frame.startswith(self._head):  # of this node's own: no need to take it apart
+                return self._deserialize(frame[self._head_size :])
+            return self._read_foreign(frame)
+        except CivitasError:
+            raise
+        except Exception as error:
+            raise DeserializationError(
+                f"a serializer failed to read: {type(error).__name__}: {error}"
+            ) from error
+
+    def _read_foreign(self, frame: bytes) -> Message:
         if self._stamps_itself and not envelope.is_frame(frame):
             # A transport that declares nothing (wired by hand, no plugin) may decode a message,
             # set its reply_to and encode it again: what comes then is a body without a frame.
-            return self._decode(self.serializer, frame)
+            return self._deserialize(frame)
         opened = envelope.open(frame)
         reader = self._readers.get(opened.serializer)
         if reader is None:
@@ -198,7 +206,7 @@ class MessageBus:
                 f"the frame is in {opened.serializer!r}; this node reads "
                 f"{', '.join(sorted(self._readers))} (see accept_serializers)"
             )
-        message = self._decode(reader, opened.body)
+        message = reader.deserialize(opened.body)
         if opened.reply_to:
             message.reply_to = opened.reply_to
         message.attempt += opened.attempt
@@ -216,17 +224,6 @@ class MessageBus:
         return receive
 
     # --- parts ------------------------------------------------------------------------------
-
-    @staticmethod
-    def _decode(reader: Serializer, body: bytes) -> Message:
-        try:
-            return reader.deserialize(body)
-        except DeserializationError:
-            raise
-        except Exception as error:
-            raise DeserializationError(
-                f"serializer {name_of(reader)!r} failed: {type(error).__name__}: {error}"
-            ) from error
 
     def _serialize(self, message: Message) -> bytes:
         try:
@@ -247,18 +244,23 @@ class MessageBus:
 
     async def _publish_reply(self, reply: Message, body: bytes) -> None:
         reply_to = reply.recipient
-        made_here = _NODE_REPLY.fullmatch(reply_to)
-        frame = envelope.seal(
-            body, self._format, self.origin, kind=KIND_REPLY, reply_to=reply_to
-        )
-        await self.transport.publish(made_here[1] if made_here else reply_to, frame)
+        frame = envelope.with_reply_to(self._reply_head + body, reply_to)
+        await self.transport.publish(_published_at(reply_to), frame)
 
     def _unknown(self, name: str) -> MessageRoutingError:
         similar = self.registry.similar(name)
         hint = f"; did you mean {similar!r}?" if similar else ""
-        return MessageRoutingError(
-            f"there is no agent called {name!r} (any more){hint}"
-        )
+        return MessageRoutingError(f"there is no agent called {name!r} (any more){hint}")
+
+
+def _published_at(reply_to: str) -> str:
+    """Return where an answer is published.
+
+    A ReplyInbox makes `_reply.<node>.<n>` for each request and is subscribed to `_reply.<node>`;
+    an address of any other form is used as it is.
+    """
+    node, _, number = reply_to.rpartition(".")
+    return node if number.isdecimal() and node.count(".") == 1 else reply_to
 
 
 def _reserved(message: Message) -> MessageValidationError:

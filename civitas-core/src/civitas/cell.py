@@ -302,11 +302,9 @@ class AgentCell:
                 return None
             raise error
 
-    async def _judge(
-        self, agent: AgentProcess, message: Message, error: Exception
-    ) -> ErrorAction:
+    async def _judge(self, agent: AgentProcess, message: Message, error: Exception) -> ErrorAction:
         try:
-            action = await agent.on_error(error, message)
+            action: object = await agent.on_error(error, message)
         except Exception as second:
             await self._bus.answer_error(message, self.name, error)
             raise second from error
@@ -321,8 +319,8 @@ class AgentCell:
         """Send a reply; one that can't be sent is an error to the asker, and logged here."""
         try:
             await self._bus.answer(reply)
-        except Exception as error:  # noqa: BLE001 - the asker is told, this agent goes on
-            logger.error("agent %r could not answer: %s", self.name, _told(error))
+        except Exception as error:
+            logger.exception("agent %r could not answer", self.name)
             await self._bus.answer_error(request, self.name, error)
 
     async def _abandon(self, message: Message | None) -> None:

@@ -12,8 +12,16 @@ from civitas.dead_letters import DeadLetters
 from civitas.envelope import Origin
 from civitas.errors import ConfigurationError
 from civitas.plugins import TransportContext
+from civitas.plugins.contract import contract_problems
+from civitas.plugins.loader import (
+    LoadedTransport,
+    load_serializer,
+    load_transport,
+    make_serializer,
+    make_transport,
+)
 from civitas.registry import LocalRegistry
-from civitas.serializer import Serializer
+from civitas.serializer import MsgpackSerializer, Serializer
 from civitas.transport import Transport
 
 
@@ -57,7 +65,7 @@ def build_component_set(
     transport: str | Mapping[str, Any] | Transport = "in_process",
     serializer: str | Serializer | None = None,
     *,
-    accept_serializers: Iterable[str] = (),
+    accept_serializers: Iterable[str | Serializer] = (),
     send_timeout: float = DEFAULT_SEND_TIMEOUT,
     process: str = "supervisor",
     is_primary: bool = True,
@@ -69,7 +77,7 @@ def build_component_set(
         transport: a plugin's name, a mapping `{"type": name, ...}` with its options, or an
             instance of any class with the methods of Transport.
         serializer: a plugin's name, or an instance; msgpack when left out.
-        accept_serializers: names of serializers whose frames are read besides.
+        accept_serializers: serializers whose frames are read besides.
         send_timeout: seconds that a send waits for room in a full mailbox.
         process: the node's process name.
         is_primary: whether this is the primary process.
@@ -79,33 +87,104 @@ def build_component_set(
         ConfigurationError: an option is unknown, wrong, or another transport's.
         PluginError: a plugin can't be used; the message says why and what to do.
     """
+    if isinstance(transport, str | Mapping):
+        loaded, options = _load(transport, transport_options)
+        return wire(
+            loaded,
+            options,
+            serializer,
+            accept_serializers=accept_serializers,
+            send_timeout=send_timeout,
+            process=process,
+            is_primary=is_primary,
+        )
+    if transport_options:
+        raise ConfigurationError(
+            f"{', '.join(sorted(transport_options))}: options go to the constructor of a "
+            f"transport that is made by hand"
+        )
+    problems = contract_problems(transport, Transport)
+    if problems:
+        raise ConfigurationError(f"this is no transport: {'; '.join(problems)}")
+    return ComponentSet(
+        transport,
+        LocalRegistry(),
+        _serializer(serializer),
+        accept=[_serializer(each) for each in accept_serializers],
+        send_timeout=send_timeout,
+    )
+
+
+def wire(
+    plugin: LoadedTransport,
+    options: Any,
+    serializer: str | Serializer | None = None,
+    *,
+    accept_serializers: Iterable[str | Serializer] = (),
+    send_timeout: float = DEFAULT_SEND_TIMEOUT,
+    process: str = "supervisor",
+    is_primary: bool = True,
+) -> ComponentSet:
+    """Wire a node's components around a transport plugin whose options are checked already.
+
+    Args:
+        plugin: the loaded plugin.
+        options: an instance of its options' model; None where it has none.
+        serializer: a plugin's name, or an instance; msgpack when left out.
+        accept_serializers: serializers whose frames are read besides.
+        send_timeout: seconds that a send waits for room in a full mailbox.
+        process: the node's process name.
+        is_primary: whether this is the primary process.
+
+    Raises:
+        PluginError: the plugin's factory fails, or makes something that is no transport.
+    """
     origin = new_origin()
     dead_letters = DeadLetters()
-    if isinstance(transport, str | Mapping):
-        made = _make_transport(
-            transport,
-            transport_options,
-            TransportContext(
-                process=process,
-                is_primary=is_primary,
-                node=origin.node.hex(),
-                logger=logging.getLogger("civitas.transport"),
-                dropped=dead_letters.record,
-            ),
-        )
-    elif transport_options:
-        raise ConfigurationError(
-            f"options {', '.join(sorted(transport_options))} were given beside a transport that "
-            f"is made already; give them to its constructor"
-        )
-    else:
-        made = transport
+    context = TransportContext(
+        process=process,
+        is_primary=is_primary,
+        node=origin.node.hex(),
+        logger=logging.getLogger(f"civitas.transport.{plugin.spec.name}"),
+        dropped=dead_letters.record,
+    )
     return ComponentSet(
-        made,
+        make_transport(plugin, options, context, Transport),
         LocalRegistry(),
-        _make_serializer(serializer),
-        accept=[make_serializer(name) for name in accept_serializers],
+        _serializer(serializer),
+        accept=[_serializer(each) for each in accept_serializers],
         send_timeout=send_timeout,
         origin=origin,
         dead_letters=dead_letters,
     )
+
+
+def _load(
+    transport: str | Mapping[str, Any], prefixed: Mapping[str, Any]
+) -> tuple[LoadedTransport, Any]:
+    """Load the plugin and check its options."""
+    given = {"type": transport} if isinstance(transport, str) else dict(transport)
+    loaded = load_transport(given.get("type", "in_process"))
+    prefix = f"{loaded.spec.name}_"
+    for key, value in prefixed.items():
+        name = key.removeprefix(prefix)
+        if name == key:
+            raise ConfigurationError(
+                f"{key!r} is no option of transport {loaded.spec.name!r}: its options begin "
+                f"with {prefix!r} here"
+            )
+        given[name] = value
+    if loaded.spec.options is None and len(given) == 1:
+        return loaded, None
+    from civitas.topology.options import options_from_mapping  # loads pydantic
+
+    return loaded, options_from_mapping(given, loaded.spec)
+
+
+def _serializer(serializer: str | Serializer | None) -> Serializer:
+    if serializer is None:
+        return MsgpackSerializer()
+    if not isinstance(serializer, str):
+        return serializer
+    made: Serializer = make_serializer(load_serializer(serializer), Serializer)
+    return made

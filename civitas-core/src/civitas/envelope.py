@@ -124,45 +124,53 @@ def seal(
     attempt: int = 0,
 ) -> bytes:
     """Make a frame of a body; the other arguments and the errors are those of `header`."""
-    head = header(
-        serializer, origin, kind=kind, reply_to=reply_to, number=number, attempt=attempt
-    )
+    head = header(serializer, origin, kind=kind, reply_to=reply_to, number=number, attempt=attempt)
     return head + body
 
 
-def open(frame: bytes) -> Envelope:  # noqa: A001 - seal and open are the pair
+def open(frame: bytes) -> Envelope:
     """Take a frame apart.
 
     Raises:
         FrameError: the bytes are not a frame of this version.
     """
-    if len(frame) < _SMALLEST:
-        raise FrameError(f"{len(frame)} bytes are too few for a frame")
-    magic, version, kind, attempt, node, generation, number, size = _HEADER.unpack_from(frame)
-    if magic != MAGIC or version != VERSION or kind > KIND_SYSTEM or not size:
-        raise FrameError(_header_problem(magic, version, kind))
-    length_at = _NAME_AT + size
-    address_at = length_at + 2
-    name = frame[_NAME_AT:length_at]
-    if len(frame) < address_at:
-        raise FrameError("the frame ends within its serializer's name")
-    (length,) = _LENGTH.unpack_from(frame, length_at)
-    body_at = address_at + length
-    if len(frame) < body_at:
-        raise FrameError("the frame ends within its reply address")
+    reply_at, body_at = _borders(frame)
+    _, _, kind, attempt, node, generation, number, _ = _HEADER.unpack_from(frame)
     try:
-        return Envelope(
-            kind,
-            attempt,
-            node,
-            generation,
-            number,
-            name.decode("ascii"),
-            frame[address_at:body_at].decode() if length else "",
-            frame[body_at:],
-        )
+        name = frame[_NAME_AT : reply_at - 2].decode("ascii")
+        reply_to = frame[reply_at:body_at].decode() if body_at > reply_at else ""
     except UnicodeDecodeError as error:
         raise FrameError(f"text in the frame's header is not valid: {error}") from None
+    return Envelope(kind, attempt, node, generation, number, name, reply_to, frame[body_at:])
+
+
+def reply_to_of(frame: bytes) -> str:
+    """Return the reply address of a frame; empty when no answer is expected.
+
+    Raises:
+        FrameError: the bytes are not a frame.
+    """
+    reply_at, body_at = _borders(frame)
+    try:
+        return frame[reply_at:body_at].decode()
+    except UnicodeDecodeError as error:
+        raise FrameError(f"the frame's reply address is not valid: {error}") from None
+
+
+def _borders(frame: bytes) -> tuple[int, int]:
+    """Check the fixed part and the lengths; return where the reply address and the body begin."""
+    size = len(frame)
+    if size < _SMALLEST:
+        raise FrameError(f"{size} bytes are too few for a frame")
+    if frame[0] != MAGIC or frame[1] != VERSION or frame[2] > KIND_SYSTEM or not frame[24]:
+        raise FrameError(_header_problem(*frame[:3]))
+    reply_at = _SMALLEST + frame[24]
+    if size < reply_at:
+        raise FrameError("the frame ends within its serializer's name")
+    body_at = reply_at + (frame[reply_at - 2] << 8 | frame[reply_at - 1])
+    if size < body_at:
+        raise FrameError("the frame ends within its reply address")
+    return reply_at, body_at
 
 
 def _header_problem(magic: int, version: int, kind: int) -> str:
@@ -186,18 +194,18 @@ def with_reply_to(frame: bytes, reply_to: str) -> bytes:
     Raises:
         FrameError: the bytes are not a frame, or the address does not fit.
     """
-    old = open(frame)
+    reply_at, body_at = _borders(frame)
     try:
         address = reply_to.encode()
         length = _LENGTH.pack(len(address))
     except (struct.error, UnicodeEncodeError) as error:
         raise FrameError(f"{reply_to[:80]!r} can't be a reply address: {error}") from error
-    return frame[: _NAME_AT + len(old.serializer)] + length + address + old.body
+    return frame[: reply_at - 2] + length + address + frame[body_at:]
 
 
 def with_attempt(frame: bytes, attempt: int) -> bytes:
     """Return the frame with another count of earlier deliveries (saturates at 255)."""
-    open(frame)
+    _borders(frame)
     if attempt < 0:
         raise FrameError(f"a frame can't have been delivered {attempt} times")
     count = bytes((min(attempt, MAX_ATTEMPT),))
@@ -206,7 +214,7 @@ def with_attempt(frame: bytes, attempt: int) -> bytes:
 
 def with_number(frame: bytes, number: int) -> bytes:
     """Return the frame with another number within (sender node, address)."""
-    open(frame)
+    _borders(frame)
     if not 0 <= number < 1 << 64:
         raise FrameError(f"a frame's number has 64 bits: {number}")
     return frame[:_NUMBER_AT] + _NUMBER.pack(number) + frame[_NUMBER_AT + 8 :]

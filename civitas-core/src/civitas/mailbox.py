@@ -31,7 +31,16 @@ class Mailbox(Generic[T]):
         size: how many items it holds.
     """
 
-    __slots__ = ("_closed", "_consumer_wakeup", "_items", "_limit", "_senders", "consumer", "name", "size")
+    __slots__ = (
+        "_closed",
+        "_consumer_wakeup",
+        "_items",
+        "_limit",
+        "_senders",
+        "consumer",
+        "name",
+        "size",
+    )
 
     def __init__(self, name: str, size: int = DEFAULT_SIZE) -> None:
         if size < 1:

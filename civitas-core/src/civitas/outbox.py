@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any
 
 from civitas.bus import MessageBus
@@ -28,12 +29,14 @@ class Outbox:
         self.leaving = False
         """Set for the agent's last words, which are taken even while the node stops."""
 
-    async def send(self, recipient: str, payload: dict[str, Any], message_type: str) -> None:
-        """Send and return when the recipient's mailbox (or the transport) has taken it."""
+    def send(
+        self, recipient: str, payload: dict[str, Any], message_type: str
+    ) -> Coroutine[Any, Any, None]:
+        """Send; awaiting it ends when the recipient's mailbox (or the transport) has taken it."""
         current = self.current
         if current is None and self._bus.closing:
             self._refuse_while_closing(recipient)
-        await self._bus.route(compose(self.sender, recipient, payload, message_type, current))
+        return self._bus.route(compose(self.sender, recipient, payload, message_type, current))
 
     async def ask(
         self, recipient: str, payload: dict[str, Any], message_type: str, timeout: float | None
@@ -50,7 +53,7 @@ class Outbox:
     async def broadcast(self, pattern: str, payload: dict[str, Any], message_type: str) -> None:
         """Send to each agent whose name matches; a full one does not hold up the others."""
         names = [entry.name for entry in self._bus.registry.lookup_all(pattern)]
-        sends = (self.send(name, payload, message_type) for name in names)
+        sends = [self.send(name, payload, message_type) for name in names]
         results = await asyncio.gather(*sends, return_exceptions=True)
         errors = [result for result in results if isinstance(result, BaseException)]
         if len(errors) == 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from enum import Enum
 from typing import Any, Self
 
@@ -104,10 +104,10 @@ class AgentProcess:
 
     # --- verbs, for use inside the hooks ------------------------------------------------------
 
-    async def send(
+    def send(
         self, recipient: str, payload: dict[str, Any], message_type: str = "message"
-    ) -> None:
-        """Send a message and return when it has been accepted.
+    ) -> Coroutine[Any, Any, None]:
+        """Send a message: `await self.send(...)` returns when it has been accepted.
 
         Waits while the recipient's mailbox is full, at most `send_timeout` seconds.
 
@@ -121,7 +121,8 @@ class AgentProcess:
             MailboxFullError: there was no room in time.
             SerializationError: a value can't be sent; the message names its path.
         """
-        await self._connected().send(recipient, payload, message_type)
+        outbox = self._outbox or self._connected()
+        return outbox.send(recipient, payload, message_type)
 
     async def ask(
         self,

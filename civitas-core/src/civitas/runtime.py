@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from civitas.cell import AgentCell
 from civitas.components import ComponentSet, build_component_set
@@ -21,6 +21,9 @@ from civitas.process import AgentProcess
 from civitas.serializer import Serializer
 from civitas.supervisor import Supervisor
 from civitas.transport import Transport
+
+if TYPE_CHECKING:
+    from civitas.topology import Topology
 
 logger = logging.getLogger("civitas.runtime")
 
@@ -87,11 +90,10 @@ class Runtime:
         Raises:
             ConfigurationError: the topology is wrong; all its mistakes are listed.
         """
-        from civitas.assembly import runtime_arguments
         from civitas.topology import load_topology
 
         topology = load_topology(path, agent_base=AgentProcess, agent_classes=agent_classes)
-        return cls(**runtime_arguments(topology))
+        return cls.from_topology(topology)
 
     @classmethod
     def from_config_dict(
@@ -100,13 +102,19 @@ class Runtime:
         agent_classes: Mapping[str, type[AgentProcess]] | None = None,
     ) -> Self:
         """Make a runtime from a topology given as a mapping; see `from_config`."""
-        from civitas.assembly import runtime_arguments
         from civitas.topology import load_topology_mapping
 
         topology = load_topology_mapping(
             mapping, agent_base=AgentProcess, agent_classes=agent_classes
         )
-        return cls(**runtime_arguments(topology))
+        return cls.from_topology(topology)
+
+    @classmethod
+    def from_topology(cls, topology: Topology) -> Self:
+        """Make a runtime from a topology that was loaded and checked."""
+        from civitas.assembly import components_of, supervisor_of
+
+        return cls(supervisor_of(topology.supervision), components=components_of(topology))
 
     # --- life ---------------------------------------------------------------------------------
 

@@ -156,6 +156,7 @@ def name_of(serializer: Serializer) -> str:
 
 # --- reading -------------------------------------------------------------------------------------
 
+
 def _unpack_values(data: bytes) -> Any:
     try:
         return _unpack(data, strict_map_key=False)
@@ -321,7 +322,7 @@ def _offender(
 def _leaf_problem(value: Any, leaf: Callable[[Any], None]) -> str | None:
     try:
         leaf(value)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever the format raises is the reason
         return f"{type(value).__name__} has no form there ({_text(error)})"
     return None
 

@@ -236,12 +236,10 @@ class Supervisor:
             self.backoff_base,
             self.backoff_max,
             window.record(now),
-            random.random(),  # noqa: S311 - spreads restarts, guards nothing
+            random.random(),
         )
 
-    def _spawn(
-        self, work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]
-    ) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> None:
         task = asyncio.get_running_loop().create_task(work, name=f"supervisor {self.name}")
         tasks.add(task)
         task.add_done_callback(tasks.discard)

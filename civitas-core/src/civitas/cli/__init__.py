@@ -10,7 +10,10 @@ import sys
 
 import typer
 
-from civitas.cli import plugins, run, topology, version
+import civitas.cli.plugins as plugins_group
+import civitas.cli.topology as topology_group
+from civitas.cli.run import run
+from civitas.cli.version import version
 from civitas.errors import CivitasError, ConfigurationError, PluginError
 
 EXIT_FAILURE = 1
@@ -23,10 +26,10 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-app.command("run")(run.run)
-app.add_typer(topology.app, name="topology")
-app.add_typer(plugins.app, name="plugins")
-app.command("version")(version.version)
+app.command("run")(run)
+app.add_typer(topology_group.app, name="topology")
+app.add_typer(plugins_group.app, name="plugins")
+app.command("version")(version)
 
 
 def main() -> None:

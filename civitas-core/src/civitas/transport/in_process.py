@@ -69,7 +69,7 @@ class InProcessTransport:
             await handler(data)
         except CivitasError:
             raise  # the verdict of a mailbox or of the registry: the sender's to know
-        except Exception:
+        except Exception:  # noqa: BLE001 - a handler that raises never stops the transport
             self._survive(address, data)
 
     async def request(self, address: str, data: bytes, timeout: float | None) -> bytes:
@@ -92,7 +92,7 @@ class InProcessTransport:
             for handler in tuple(self._system.get(address, ())):
                 try:
                     await handler(data)
-                except Exception:
+                except Exception:  # noqa: BLE001 - nor the handlers after it
                     self._survive(address, data)
         elif address.startswith(REPLY_PREFIX):
             self._context.dropped("reply without a request", data)

@@ -8,7 +8,7 @@ from civitas.plugins import TransportContext, TransportSpec, hookimpl
 from civitas.transport.in_process import InProcessTransport
 
 
-def _make(options: None, context: TransportContext) -> InProcessTransport:
+def _make(_options: None, context: TransportContext) -> InProcessTransport:
     return InProcessTransport(context)
 
 

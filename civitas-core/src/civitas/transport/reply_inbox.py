@@ -78,7 +78,7 @@ class ReplyInbox:
     async def deliver(self, frame: bytes) -> None:
         """Give an answer to the request it belongs to; drop and count what nobody waits for."""
         try:
-            address = envelope.open(frame).reply_to
+            address = envelope.reply_to_of(frame)
         except FrameError:
             self._dropped("malformed frame", frame)
             return

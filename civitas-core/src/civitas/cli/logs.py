@@ -1,0 +1,53 @@
+"""How `civitas run` logs: one line an event to stderr, tracebacks only when asked for."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from typing import Final
+
+from civitas.errors import ConfigurationError
+
+_LEVELS: Final = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+
+class LineFormatter(logging.Formatter):
+    """Tells of an exception by the place that raised it, in the same line."""
+
+    def formatException(self, ei: object) -> str:  # noqa: N802 - the name is logging's
+        """Return nothing: `format` has told where the exception came from."""
+        return ""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line."""
+        line = super().format(record).rstrip()
+        error = record.exc_info[1] if record.exc_info else None
+        if error is None:
+            return line
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+        return line + place
+
+
+def configure_logging(level: str) -> None:
+    """Log `civitas.*`, and what else logs, to stderr from `level` on.
+
+    Raises:
+        ConfigurationError: there is no such level.
+    """
+    number = _LEVELS.get(level.lower())
+    if number is None:
+        raise ConfigurationError(f"--log-level is one of {', '.join(_LEVELS)}, not {level!r}")
+    handler = logging.StreamHandler(sys.stderr)
+    pattern = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+    formatter = logging.Formatter if number == logging.DEBUG else LineFormatter
+    handler.setFormatter(formatter(pattern, "%H:%M:%S"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(number if number == logging.DEBUG else max(number, logging.INFO))
