@@ -1,0 +1,131 @@
+"""Mailbox: bounded, in order, and fair to the senders that wait."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from civitas.errors import ConfigurationError, MailboxFullError, MessageRoutingError
+from civitas.mailbox import Mailbox
+
+LONG = 30.0
+
+
+async def turn() -> None:
+    """Let every task that can run do so once."""
+    await asyncio.sleep(0)
+
+
+def full(size: int = 2) -> Mailbox[int]:
+    mailbox: Mailbox[int] = Mailbox("agent", size)
+    for item in range(size):
+        assert mailbox.put_nowait(item)
+    return mailbox
+
+
+async def waiting(mailbox: Mailbox[int], item: int, timeout: float = LONG) -> asyncio.Task[None]:
+    """Start a sender, and return when it waits."""
+    pending = mailbox.pending
+    task = asyncio.create_task(mailbox.put(item, timeout))
+    while mailbox.pending == pending:
+        await turn()
+    return task
+
+
+def drain(mailbox: Mailbox[int]) -> list[int]:
+    items = []
+    while (item := mailbox.get_nowait()) is not None:
+        items.append(item)
+    return items
+
+
+async def test_items_come_out_in_the_order_in_which_they_went_in() -> None:
+    assert drain(full(5)) == [0, 1, 2, 3, 4]
+
+
+async def test_a_full_mailbox_takes_nothing_more_at_once() -> None:
+    mailbox = full()
+    assert not mailbox.put_nowait(9)
+    assert len(mailbox) == 2
+
+
+async def test_senders_that_wait_enter_in_their_order_and_before_later_ones() -> None:
+    mailbox = full()
+    second, third = await waiting(mailbox, 2), await waiting(mailbox, 3)
+    assert mailbox.get_nowait() == 0
+    assert not mailbox.put_nowait(9), "a newcomer must not overtake those who wait"
+    assert drain(mailbox) == [1, 2, 3]
+    await asyncio.gather(second, third)
+    assert mailbox.put_nowait(9)
+
+
+async def test_a_sender_gives_up_after_its_timeout_and_its_item_never_enters() -> None:
+    mailbox = full()
+    with pytest.raises(MailboxFullError, match=r"agent.*full.*0\.01 s"):
+        await mailbox.put(9, 0.01)
+    assert mailbox.pending == 2
+    assert drain(mailbox) == [0, 1]
+    assert mailbox.put_nowait(3), "a sender that gave up leaves no place reserved"
+
+
+async def test_a_cancelled_sender_leaves_no_trace_and_the_next_one_enters() -> None:
+    mailbox = full()
+    cancelled, patient = await waiting(mailbox, 2), await waiting(mailbox, 3)
+    cancelled.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+    assert drain(mailbox) == [0, 1, 3]
+    await patient
+
+
+async def test_a_sender_whose_item_has_entered_succeeds_though_its_time_is_up() -> None:
+    mailbox = full()
+    sender = await waiting(mailbox, 2, timeout=0.01)
+    await asyncio.sleep(0.0)
+    assert mailbox.get_nowait() == 0  # the item enters now ...
+    loop = asyncio.get_running_loop()
+    until = loop.time() + 0.05
+    while loop.time() < until:  # ... and its sender is kept from noticing until too late
+        pass
+    await sender
+    assert drain(mailbox) == [1, 2]
+
+
+async def test_the_consumer_can_not_wait_for_room_that_only_it_makes() -> None:
+    mailbox = full()
+    mailbox.consumer = asyncio.current_task()
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    with pytest.raises(MailboxFullError, match="only it can make room"):
+        await mailbox.put(9, LONG)
+    assert loop.time() - began < LONG / 2
+
+
+async def test_closing_fails_those_who_wait_and_returns_what_is_left() -> None:
+    mailbox = full()
+    sender = await waiting(mailbox, 2)
+    assert mailbox.close(MessageRoutingError("gone")) == [0, 1]
+    with pytest.raises(MessageRoutingError, match="gone"):
+        await sender
+    with pytest.raises(MessageRoutingError, match="gone"):
+        mailbox.put_nowait(3)
+    with pytest.raises(MessageRoutingError, match="gone"):
+        await mailbox.put(3, LONG)
+    assert mailbox.pending == 0
+
+
+async def test_the_consumer_wakes_for_an_item_and_when_it_is_told_to() -> None:
+    mailbox: Mailbox[int] = Mailbox("agent", 1)
+    for rouse in (lambda: mailbox.put_nowait(1), mailbox.wake):
+        consumer = asyncio.create_task(mailbox.wait())
+        await turn()
+        assert not consumer.done()
+        rouse()
+        await asyncio.wait_for(consumer, LONG)
+        drain(mailbox)
+
+
+async def test_a_mailbox_of_no_size_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="mailbox_size"):
+        Mailbox("agent", 0)
