@@ -71,7 +71,7 @@ def find_class(name: str, base: type, given: Mapping[str, type]) -> type:
             f"{name!r} is neither `package.module.Class` nor a name in agent_classes",
             did_you_mean(name, given, otherwise),
         )
-    target: Any = _import(module_name)
+    target: Any = _import(module_name, attribute)
     for part in attribute.split("."):
         target = _attribute(target, part, base)
     return _judge(target, name, base)
@@ -121,24 +121,24 @@ _POSITIONAL = (
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
-def _import(name: str) -> ModuleType:
+def _import(name: str, attribute: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
-            raise _no_module(name, error.name) from error
+            raise _no_module(name, attribute, error.name) from error
         raise _failed_import(name, error) from error
     except (Exception, SystemExit) as error:  # a module of the user's may raise anything
         raise _failed_import(name, error) from error
 
 
-def _no_module(name: str, missing: str) -> ClassError:
+def _no_module(name: str, attribute: str, missing: str) -> ClassError:
     wanted = "" if name == missing else f" (of {name})"
     parent = missing.rpartition(".")[0]
     module = sys.modules.get(parent) if parent else None
     if module is not None and not hasattr(module, "__path__"):
-        last = missing.rpartition(".")[2]
-        suggestion = f"{parent} is a module, not a package; for a nested class: {parent}:{last}..."
+        nested = f"{parent}:{name.removeprefix(f'{parent}.')}.{attribute}"
+        suggestion = f"{parent} is no package; a class inside a class is written {nested}"
     else:
         suggestion = "is it installed, or in the folder given by --app-dir?"
     return ClassError(f"there is no module {missing!r}{wanted}", suggestion)
@@ -147,9 +147,13 @@ def _no_module(name: str, missing: str) -> ClassError:
 def _failed_import(name: str, error: BaseException) -> ClassError:
     line = traceback.format_exception_only(error)[-1].strip()
     frames = traceback.extract_tb(error.__traceback__)
-    own = [each for each in frames if "importlib" not in each.filename]
-    # The first two frames are ours: `_import` and the import machinery it calls.
-    place = f", at {own[-1].filename}:{own[-1].lineno}" if len(own) > 1 else ""
+    machinery = (__file__, importlib.__file__)
+    own = [
+        each
+        for each in frames
+        if each.filename not in machinery and not each.filename.startswith("<frozen ")
+    ]
+    place = f", at {own[-1].filename}:{own[-1].lineno}" if own else ""
     if isinstance(error, SyntaxError) and error.filename:
         place = f", at {error.filename}:{error.lineno}"
     return ClassError(f"importing {name} failed: {line}{place}")
@@ -177,6 +181,6 @@ def _judge(target: Any, name: str, base: type) -> type:
     if not issubclass(target, base):
         raise ClassError(f"{name!r} is not an agent", wanted)
     if inspect.isabstract(target):
-        missing = ", ".join(sorted(target.__abstractmethods__))
+        missing = ", ".join(sorted(getattr(target, "__abstractmethods__", ())))
         raise ClassError(f"{name!r} is abstract: it lacks {missing}")
     return target

@@ -58,7 +58,7 @@ def explain(error: Mapping[str, Any]) -> Explanation:
     expected = _EXPECTED.get(kind)
     if expected is not None:
         return Explanation(f"must be {expected}, not {kind_of(value)}", _hint(expected, value))
-    context = error.get("ctx", {})
+    context = {key: _number(each) for key, each in error.get("ctx", {}).items()}
     template = _TEXTS.get(kind)
     if template is not None:
         return Explanation(template.format_map(context))
@@ -94,6 +94,10 @@ def _hint(expected: str, value: Any) -> str:
     if expected == "text" and isinstance(value, bool | int | float):
         return "put it in quotes"
     return ""
+
+
+def _number(value: Any) -> Any:
+    return f"{value:g}" if isinstance(value, float) else value
 
 
 def _is_number(text: str) -> bool:

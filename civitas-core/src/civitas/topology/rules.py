@@ -27,6 +27,7 @@ from civitas.topology.tree import (
     Path,
     SequenceNode,
     dotted,
+    find,
     locate,
     plain,
     text,
@@ -39,6 +40,9 @@ _BLOCKS: Final[dict[str, type[Block]]] = {
     "serializer": SerializerBlock,
 }
 _CHOICES: Final = {"strategy": get_args(Strategy), "backoff": get_args(Backoff)}
+_KINDS: Final = ("agent", "supervisor")
+_SETTINGS: Final = ("mailbox_size", "max_retries", "handle_timeout", "shutdown_timeout")
+_NEEDS_KIND: Final = "a child has the key `agent` or `supervisor`"
 _CHILD_FORM: Final = "write `- agent: {name: ..., type: ...}`"
 
 
@@ -66,7 +70,7 @@ def check_model(root: Node) -> tuple[TopologyModel | None, list[Problem]]:
         return TopologyModel.model_validate(plain(root)), []
     except ValidationError as error:
         errors = error.errors(include_url=False)
-        return None, [_model_problem(root, each) for each in errors]
+        return None, [_model_problem(root, each) for each in errors if not _told(root, each)]
 
 
 def blocks(root: Node) -> Iterator[Found]:
@@ -84,6 +88,7 @@ def check_rules(root: Node) -> list[Problem]:
         problems += _check_name(root, found, names)
         if found.kind == "agent":
             problems += _check_process(root, found)
+            problems += _check_settings(root, found)
         else:
             problems += _check_children(root, found)
     return problems
@@ -95,10 +100,18 @@ def _below(found: Found) -> Iterator[Found]:
     if found.kind != "supervisor" or not isinstance(children, SequenceNode):
         return
     for index, child in enumerate(children.items):
-        for kind in ("agent", "supervisor"):
+        for kind in _KINDS:
             block = child.get(kind) if isinstance(child, MappingNode) else None
             if isinstance(block, MappingNode):
                 yield from _below(Found(kind, (*found.path, "children", index, kind), block))
+
+
+def _told(root: Node, error: Any) -> bool:
+    """Return whether an unknown key is that of a child without `agent:`, which has its own rule."""
+    if error["type"] != "extra_forbidden":
+        return False
+    child = find(root, error["loc"][:-1])
+    return isinstance(child, MappingNode) and len(error["loc"]) > 2 and bool(_bare_kind(child))
 
 
 def _model_problem(root: Node, error: Any) -> Problem:
@@ -168,6 +181,15 @@ def _check_process(root: Node, found: Found) -> Iterable[Problem]:
         yield Problem(locate(root, path), dotted(path), reason)
 
 
+def _check_settings(root: Node, found: Found) -> Iterable[Problem]:
+    config = found.node.get("config")
+    for key in _SETTINGS:
+        if key in found.node.entries and isinstance(config, MappingNode) and key in config.entries:
+            path = (*found.path, "config", key)
+            message = f"{key!r} is given beside `config` too"
+            yield Problem(locate(root, path), dotted(path), message, "remove one of the two")
+
+
 def _check_children(root: Node, found: Found) -> Iterable[Problem]:
     children = found.node.get("children")
     if not isinstance(children, SequenceNode):
@@ -181,12 +203,26 @@ def _check_children(root: Node, found: Found) -> Iterable[Problem]:
 
 
 def _child_form(child: MappingNode) -> tuple[str, str]:
-    given = [kind for kind in ("agent", "supervisor") if plain(child.get(kind)) is not None]
-    if len(given) == 1:
-        return "", ""
-    if given:
+    """Return what is wrong with the form of a child and what to do; twice nothing when it is right.
+
+    Unknown keys are the model's to tell, unless they are those of an agent or a supervisor.
+    """
+    given = [kind for kind in _KINDS if plain(child.get(kind)) is not None]
+    if len(given) == 2:
         return "a child is an agent or a supervisor, not both", "make two items of it"
-    for kind, block in (("agent", AgentBlock), ("supervisor", SupervisorBlock)):
-        if child.entries and set(child.entries) <= set(block.model_fields):
-            return f"a child has the key `agent` or `supervisor`", f"put this below `{kind}:`"
-    return "a child has the key `agent` or `supervisor`", _CHILD_FORM
+    kind = _bare_kind(child)
+    if kind:
+        return _NEEDS_KIND, f"put these keys below `{kind}:`, indented"
+    if not given and set(child.entries) <= set(_KINDS):
+        return _NEEDS_KIND, _CHILD_FORM
+    return "", ""
+
+
+def _bare_kind(child: MappingNode) -> str | None:
+    """Return what a child seems to be whose keys stand beside `agent:` instead of below it."""
+    keys = set(child.entries) - set(_KINDS)
+    if not keys or any(plain(child.get(kind)) is not None for kind in _KINDS):
+        return None
+    if keys <= set(AgentBlock.model_fields):
+        return "agent"
+    return "supervisor" if keys <= set(SupervisorBlock.model_fields) else None

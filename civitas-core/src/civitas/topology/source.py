@@ -80,9 +80,7 @@ def parse(text: str, locate: Callable[[int], Location]) -> Parsed:
         composer = _Composer(loader, locate)
         return Parsed(composer.document(), composer.problems)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        raise _syntax_error(text, locate(line), line, error) from error
+        raise _syntax_error(text, locate, error) from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         message = f"YAML does not allow the character #x{int(error.character):04x}"
@@ -107,17 +105,22 @@ def _error(where: Location, message: str, suggestion: str = "") -> TopologyError
 
 
 def _syntax_error(
-    text: str, where: Location, line: int, error: yaml.MarkedYAMLError
+    text: str, locate: Callable[[int], Location], error: yaml.MarkedYAMLError
 ) -> TopologyError:
-    lines = text.splitlines()
-    written = lines[line - 1] if line <= len(lines) else ""
+    lines = text.splitlines() or [""]
+    mark = error.problem_mark or error.context_mark
+    # What ends too early is noticed behind the last line.
+    at = min(mark.line, len(lines) - 1) if mark else 0
+    indentation = lines[at][: len(lines[at]) - len(lines[at].lstrip())]
     suggestion = ""
-    if "\t" in written[: len(written) - len(written.lstrip())]:
+    if "\t" in indentation:
         suggestion = "indent with spaces, not with tabs"
-    elif "${" in written:
+    elif "${" in lines[at]:
         suggestion = "put the value with ${...} in quotes"
+    elif error.context_mark and error.context_mark.line < at:
+        suggestion = f"in what begins at {locate(error.context_mark.line + 1)}"
     message = error.problem or error.context or "can't be parsed"
-    return _error(where, f"this is not YAML: {message}", suggestion)
+    return _error(locate(at + 1), f"this is not YAML: {message}", suggestion)
 
 
 @cache

@@ -102,7 +102,13 @@ def walkable(node: Node, path: Path) -> Path:
     return path[: _follow(node, path)[1]]
 
 
-def _follow(node: Node, path: Path) -> tuple[Location, int]:
+def find(node: Node, path: Path) -> Node | None:
+    """Return the node that `path` leads to, if there is one."""
+    _, depth, found = _follow(node, path)
+    return found if depth == len(path) else None
+
+
+def _follow(node: Node, path: Path) -> tuple[Location, int, Node]:
     where = node.where
     for depth, step in enumerate(path):
         if isinstance(node, MappingNode) and step in node.entries:
@@ -111,8 +117,8 @@ def _follow(node: Node, path: Path) -> tuple[Location, int]:
             node = node.items[step]
             where = node.where
         else:
-            return where, depth
-    return where, len(path)
+            return where, depth, node
+    return where, len(path), node
 
 
 def scalars(node: Node, path: Path = ()) -> Iterator[tuple[Path, ScalarNode, Location]]:

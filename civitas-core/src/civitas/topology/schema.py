@@ -1,0 +1,183 @@
+"""One JSON Schema of core and the installed plugins, for completion in editors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
+
+from civitas.errors import PluginError
+from civitas.plugins.catalog import PluginKind, builtins, scan, usable
+from civitas.plugins.loader import (
+    LoadedSerializer,
+    LoadedTransport,
+    load_serializer,
+    load_transport,
+)
+from civitas.topology.model import TopologyModel
+
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+_VARIABLE: Final = {"$ref": "#/$defs/Variable"}
+_ANNOTATIONS: Final = ("title", "description", "default", "examples", "deprecated")
+_CONSTRAINTS: Final = ("enum", "pattern", "minLength", "maxLength")
+_NOT_TEXT: Final = ("integer", "number", "boolean")
+
+
+Loaded = TypeVar("Loaded")
+
+
+class Installed(NamedTuple):
+    """The plugins that a schema can tell of.
+
+    Attributes:
+        transports: loaded transports.
+        serializers: loaded serializers.
+        notes: which plugins were left out, and why.
+    """
+
+    transports: list[LoadedTransport]
+    serializers: list[LoadedSerializer]
+    notes: list[str]
+
+
+def installed_plugins() -> Installed:
+    """Load every installed plugin; one that can't be used is left out with a note."""
+    found = scan()
+
+    def names(kind: PluginKind) -> Iterable[str]:
+        return dict.fromkeys(each.name for each in [*builtins(kind), *usable(found, kind)])
+
+    notes: list[str] = []
+    transports = _loaded(load_transport, names(PluginKind.TRANSPORT), notes)
+    serializers = _loaded(load_serializer, names(PluginKind.SERIALIZER), notes)
+    return Installed(transports, serializers, notes)
+
+
+def _loaded(load: Callable[[str], Loaded], names: Iterable[str], notes: list[str]) -> list[Loaded]:
+    loaded: list[Loaded] = []
+    for name in names:
+        try:
+            loaded.append(load(name))
+        except PluginError as error:
+            notes.append(f"left out: {error}")
+    return loaded
+
+
+def json_schema(
+    transports: Iterable[LoadedTransport], serializers: Iterable[LoadedSerializer]
+) -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of a topology.
+
+    Wherever a number, a truth value or a fixed word is wanted, a text with `${VAR}` is fine too.
+
+    Args:
+        transports: the transports whose names and options the schema knows.
+        serializers: the serializers whose names it knows.
+    """
+    schema = TopologyModel.model_json_schema()
+    definitions = schema.pop("$defs")
+    loaded = list(transports)
+    for plugin in loaded:
+        definitions |= _option_definitions(plugin)
+    definitions["TransportBlock"] = _transport_block(definitions["TransportBlock"], loaded)
+    _complete(schema, definitions, [plugin.spec.name for plugin in serializers])
+    definitions = {name: _loosened(each) for name, each in definitions.items()}
+    definitions["Variable"] = {
+        "type": "string",
+        "pattern": r"\$\{",
+        "description": "A text with ${VAR} or ${VAR:-default}.",
+    }
+    return {
+        "$schema": DIALECT,
+        "title": "Civitas topology",
+        **{key: value for key, value in _loosened(schema).items() if key != "title"},
+        "$defs": definitions,
+    }
+
+
+def _complete(
+    schema: dict[str, Any], definitions: dict[str, Any], serializers: Sequence[str]
+) -> None:
+    """Add what pydantic's schema of the model does not tell."""
+    names = {"anyOf": [{"enum": list(serializers)}, {"type": "string", "pattern": ":"}]}
+    definitions["SerializerBlock"]["properties"]["type"] |= names
+    block = schema["properties"]["serializer"]
+    described = {key: block[key] for key in _ANNOTATIONS if key in block}
+    reference = {"$ref": "#/$defs/SerializerBlock"}
+    schema["properties"]["serializer"] = {**described, "anyOf": [*names["anyOf"], reference]}
+    schema["properties"]["accept_serializers"]["items"] = names
+    child = definitions["ChildBlock"]
+    child["oneOf"] = [{"required": [key]} for key in child["properties"]]
+    for key in ("strategy", "backoff"):
+        block = definitions["SupervisorBlock"]["properties"][key]
+        block["enum"] = [*block["enum"], *(each.lower() for each in block["enum"])]
+
+
+def _option_definitions(plugin: LoadedTransport) -> dict[str, Any]:
+    """Return the options of a transport, and what they refer to, under names of their own."""
+    spec = plugin.spec
+    prefix = _prefix(plugin)
+    options: dict[str, Any] = {"type": "object", "additionalProperties": False}
+    if spec.options is not None:
+        template = f"#/$defs/{prefix}.{{model}}"
+        options = spec.options.model_json_schema(ref_template=template)
+    nested = options.pop("$defs", {})
+    options["properties"] = {"type": {}, **options.get("properties", {})}
+    options["title"] = f"Options of the transport {spec.name}"
+    options["description"] = spec.summary
+    return {prefix: options, **{f"{prefix}.{name}": each for name, each in nested.items()}}
+
+
+def _transport_block(block: dict[str, Any], plugins: Sequence[LoadedTransport]) -> dict[str, Any]:
+    """Return the schema of the transport block: each name brings its options."""
+    names = [{"const": each.spec.name, "description": each.spec.summary} for each in plugins]
+    others = {"type": "string", "pattern": r":|\$\{", "description": "distribution:name"}
+    return {
+        "type": "object",
+        "description": block["description"],
+        "required": ["type"],
+        "properties": {
+            "type": {
+                "description": block["properties"]["type"]["description"],
+                "anyOf": [*names, others],
+            }
+        },
+        "allOf": [
+            {
+                "if": {"properties": {"type": {"enum": _spellings(each)}}, "required": ["type"]},
+                "then": {"$ref": f"#/$defs/{_prefix(each)}"},
+            }
+            for each in plugins
+        ],
+    }
+
+
+def _prefix(plugin: LoadedTransport) -> str:
+    return f"transport.{plugin.spec.name}"
+
+
+def _spellings(plugin: LoadedTransport) -> list[str]:
+    return [plugin.spec.name, plugin.candidate.qualified_name]
+
+
+def _loosened(schema: Any) -> Any:
+    """Return the schema with a text with `${VAR}` allowed wherever the schema excludes one."""
+    if not isinstance(schema, dict):
+        return schema
+    result: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key in ("properties", "patternProperties"):
+            result[key] = {name: _loosened(each) for name, each in value.items()}
+        elif key in ("items", "additionalProperties", "then", "else"):
+            result[key] = _loosened(value)
+        elif key in ("anyOf", "allOf", "oneOf", "prefixItems"):
+            result[key] = [_loosened(each) for each in value]
+        else:
+            result[key] = value
+    if not _excludes_text(result):
+        return result
+    outside = {key: result.pop(key) for key in _ANNOTATIONS if key in result}
+    return {**outside, "anyOf": [result, _VARIABLE]}
+
+
+def _excludes_text(schema: dict[str, Any]) -> bool:
+    return schema.get("type") in _NOT_TEXT or any(key in schema for key in _CONSTRAINTS)
