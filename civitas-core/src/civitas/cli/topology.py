@@ -1,0 +1,165 @@
+"""`civitas topology`: judge a topology, show it, and describe the format to an editor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from civitas.cli.output import write, write_error, write_json
+
+if TYPE_CHECKING:
+    from civitas.topology import Topology, TopologyError
+
+app = typer.Typer(help="Check and show topologies.", no_args_is_help=True)
+
+_FILE = Annotated[Path, typer.Argument(metavar="TOPOLOGY", help="The topology's YAML file.")]
+_TRANSPORT = Annotated[
+    str | None,
+    typer.Option(
+        "--transport", metavar="TYPE", help="Use this transport; replaces the whole block."
+    ),
+]
+_SETS = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY.PATH=YAML",
+        help="Set one value, such as supervision.children.greeter.mailbox_size=10. Repeatable.",
+    ),
+]
+_APP_DIR = Annotated[
+    Path, typer.Option("--app-dir", metavar="DIR", help="Where agent classes are imported from.")
+]
+_JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("validate")
+def validate(
+    topology: _FILE,
+    transport: _TRANSPORT = None,
+    sets: _SETS = None,
+    app_dir: _APP_DIR = Path(),
+    as_json: _JSON = False,
+) -> None:
+    """Say everything that is wrong with a topology, as `civitas run` would.
+
+    Exits with 0 when nothing is, with 2 otherwise.
+    """
+    from civitas.topology import TopologyError
+
+    try:
+        loaded = _load(topology, transport, sets, app_dir)
+    except TopologyError as error:
+        if not as_json:
+            raise
+        write_json({"valid": False, "file": str(topology), "problems": _problems(error)})
+        raise typer.Exit(2) from error
+    summary = _summary(loaded)
+    if as_json:
+        write_json({"valid": True, "file": loaded.file, **summary, "problems": []})
+    else:
+        words = ", ".join(f"{key.replace('_', ' ')}: {_text(summary[key])}" for key in summary)
+        write(f"{loaded.file} is valid ({words})")
+
+
+@app.command("show")
+def show(
+    topology: _FILE,
+    transport: _TRANSPORT = None,
+    sets: _SETS = None,
+    app_dir: _APP_DIR = Path(),
+    as_json: _JSON = False,
+) -> None:
+    """Show supervisors, agents and transport as they would run; secrets are masked."""
+    from civitas.topology.show import as_mapping
+
+    shown = as_mapping(_load(topology, transport, sets, app_dir))
+    if as_json:
+        write_json(shown)
+    else:
+        _print_tree(shown)
+
+
+@app.command("schema")
+def schema() -> None:
+    """Print the JSON Schema of topologies, with the options of all installed transports."""
+    from civitas.topology.schema import installed_plugins, json_schema
+
+    installed = installed_plugins()
+    for note in installed.notes:
+        write_error(f"note: {note}")
+    write_json(json_schema(installed.transports, installed.serializers))
+
+
+def _load(path: Path, transport: str | None, sets: list[str] | None, app_dir: Path) -> Topology:
+    from civitas.process import AgentProcess
+    from civitas.topology import load_topology
+
+    loaded = load_topology(
+        path, agent_base=AgentProcess, transport=transport, sets=sets or (), app_dir=app_dir
+    )
+    for note in loaded.notes:
+        write_error(f"note: {note}")
+    return loaded
+
+
+def _problems(error: TopologyError) -> list[dict[str, Any]]:
+    return [
+        {
+            "file": each.location.file,
+            "line": each.location.line,
+            "path": each.path,
+            "message": each.message,
+            "suggestion": each.suggestion,
+            "code": each.code,
+        }
+        for each in error.problems
+    ]
+
+
+def _summary(topology: Topology) -> dict[str, Any]:
+    return {
+        "agents": sum(1 for _ in topology.supervision.agents()),
+        "supervisors": sum(1 for _ in topology.supervision.supervisors()),
+        "transport": topology.transport.type_name,
+        "serializer": topology.serializer.type_name,
+        "worker_processes": list(topology.processes),
+    }
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(value) if value else "none"
+    return str(value)
+
+
+def _print_tree(shown: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+    from rich.tree import Tree
+
+    def label(head: str, settings: dict[str, Any]) -> Text:
+        listed = "  ".join(f"{key}={_text(value)}" for key, value in settings.items())
+        return Text.assemble((head, "bold"), (f"  {listed}" if listed else "", "dim"))
+
+    def grow(branch: Tree, block: dict[str, Any]) -> None:
+        for child in block["children"]:
+            kind, values = next(iter(child.items()))
+            head = f"{values['name']}" if kind == "agent" else f"{values['name']} (supervisor)"
+            hidden = ("name", "children")
+            settings = {key: value for key, value in values.items() if key not in hidden}
+            twig = branch.add(label(head, settings))
+            if kind == "supervisor":
+                grow(twig, values)
+
+    root = shown["supervision"]
+    settings = {key: value for key, value in root.items() if key not in ("name", "children")}
+    tree = Tree(label(f"{root['name']} (supervisor)", settings))
+    grow(tree, root)
+    transport = {key: value for key, value in shown["transport"].items() if key != "type"}
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(label(f"transport {shown['transport']['type']}", transport))
+    console.print(label(f"serializer {shown['serializer']}", {}))
+    console.print(tree)

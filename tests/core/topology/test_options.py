@@ -1,0 +1,134 @@
+"""The options of a transport, judged by the plugin's model; nothing secret is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from civitas.errors import Location
+from civitas.plugins import TransportSpec
+from civitas.topology import Problem
+from civitas.topology.options import check_options
+from civitas.topology.source import parse
+from civitas.topology.tree import MappingNode
+
+
+class Basket(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    size: int
+
+
+class PigeonOptions(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    loft: str = Field("home", description="Where they return to.")
+    speed: float = Field(10.0, gt=0, description="Metres a second.")
+    homing: bool = Field(True, description="Whether they come back.")
+    routes: str | list[str] = Field("direct", description="Ways to go.")
+    baskets: list[Basket] = Field([], description="What they travel in.")
+    code: SecretStr | None = Field(None, description="What opens the loft.")
+
+    @field_validator("loft")
+    @classmethod
+    def _reject(cls, value: str) -> str:
+        if value.startswith("bad"):
+            raise ValueError(f"no loft at {value}")
+        if value == "explode":
+            raise KeyError(value)
+        return value
+
+    @field_validator("code")
+    @classmethod
+    def _reject_code(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and value.get_secret_value() == "hunter2":
+            raise ValueError("'hunter2' is too weak")
+        return value
+
+
+PIGEON = TransportSpec("pigeon", "Slow", lambda options, context: None, PigeonOptions)
+BARE = TransportSpec("bare", "No options", lambda options, context: None)
+
+
+def check(lines: str, spec: TransportSpec = PIGEON) -> tuple[Any, list[Problem]]:
+    text = "transport:\n  type: pigeon\n" + "".join(f"  {each}\n" for each in lines.split("\n"))
+    root = parse(text, lambda line: Location("t.yaml", line)).root
+    assert isinstance(root, MappingNode)
+    return check_options(root, spec)
+
+
+def test_good_options_make_an_instance_of_the_model() -> None:
+    options, problems = check("loft: roof\nspeed: 5\nroutes: [a, b]")
+
+    assert problems == []
+    assert options == PigeonOptions(loft="roof", speed=5, routes=["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("lines", "line", "path", "message", "suggestion"),
+    [
+        ("loft: roof\nsped: 5", 4, "transport.sped", "no option 'sped'", "did you mean 'speed'?"),
+        ("pub_addr: x", 3, "transport.pub_addr", "no option", "its options are loft, speed"),
+        ("speed: fast", 3, "transport.speed", "must be a number, not text", ""),
+        ("speed: -5", 3, "transport.speed", "must be greater than 0", ""),
+        ("homing: maybe", 3, "transport.homing", "must be true or false", ""),
+        ("routes: 5", 3, "transport.routes", "text, not a number; or must be a list", ""),
+        ("baskets:\n  - size: 1\n  - size: big", 5, "transport.baskets.1.size", "whole", ""),
+        ("baskets:\n  - {}", 4, "transport.baskets.0.size", "is missing", ""),
+        ("loft: bad", 3, "transport.loft", "no loft at bad", ""),
+        ("loft: tcp\nloft2: a", 4, "transport.loft2", "no option", "'loft'?"),
+    ],
+)
+def test_a_wrong_option_is_told_at_its_line(
+    lines: str, line: int, path: str, message: str, suggestion: str
+) -> None:
+    options, (problem,) = check(lines)
+
+    assert options is None
+    assert problem.location == Location("t.yaml", line)
+    assert problem.path == path
+    assert message in problem.message
+    assert suggestion in problem.suggestion
+
+
+def test_all_wrong_options_are_told() -> None:
+    _, problems = check("speed: x\nhoming: maybe\nsped: 1")
+
+    assert {each.path for each in problems} == {
+        "transport.speed",
+        "transport.homing",
+        "transport.sped",
+    }
+
+
+def test_a_transport_without_options_takes_none() -> None:
+    options, (problem,) = check("loft: x", BARE)
+
+    assert options is None
+    assert problem.message == "transport 'bare' has no option 'loft'"
+    assert "it has no options" in problem.suggestion
+
+
+@pytest.mark.parametrize(
+    ("lines", "secret"),
+    [
+        ("code: hunter2", "hunter2"),
+        ("code: [sesame]", "sesame"),
+        ("loft: bad://ada:sesame@host", "sesame"),
+        ("code: hunter3\nloft: bad-hunter3", "hunter3"),
+        ("speed: sesame", "sesame"),
+        ("password: sesame", "sesame"),
+    ],
+)
+def test_a_secret_is_never_told(lines: str, secret: str) -> None:
+    _, problems = check(lines)
+
+    assert problems
+    assert all(secret not in str(each) for each in problems)
+
+
+def test_a_validator_that_raises_something_else_is_survived_without_its_text() -> None:
+    _, (problem,) = check("loft: explode")
+
+    assert problem.message == "checking the options of 'pigeon' failed with KeyError"
