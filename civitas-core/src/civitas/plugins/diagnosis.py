@@ -87,16 +87,15 @@ class UnknownPluginError(UnusablePluginError):
             where: the place in the topology.
         """
         self.suggestion = _closest(name, [*installed, *known])
-        parts = [f"unknown {kind.value if kind else 'plugin'} {name!r}"]
-        if self.suggestion:
-            parts.append(f"did you mean {self.suggestion!r}?")
+        end = f": did you mean {self.suggestion!r}?" if self.suggestion else "."
+        parts = [f"unknown {kind.value if kind else 'plugin'} {name!r}{end}"]
         if hint:
-            parts.append(hint)
-        parts.append("installed: " + (", ".join(installed) or "none"))
+            parts.append(f"{hint}.")
+        parts.append(f"Installed: {', '.join(installed) or 'none'}.")
         if known:
             offers = (f'{each} (pip install "{known[each]}")' for each in known)
-            parts.append("known but not installed: " + ", ".join(offers))
-        super().__init__(kind, name, "; ".join(parts), where)
+            parts.append(f"Known but not installed: {', '.join(offers)}.")
+        super().__init__(kind, name, " ".join(parts), where)
 
 
 class PluginNotInstalledError(UnusablePluginError):

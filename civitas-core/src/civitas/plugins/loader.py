@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import traceback
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -138,7 +139,7 @@ def make_transport(
         BrokenPluginError: the factory failed, or its product does not fit the protocol.
         CivitasError: whatever the factory itself raises of these.
     """
-    with _blame(loaded.candidate, "its factory raised ", where, CivitasError):
+    with _blame(loaded.candidate, "its factory failed: ", where, CivitasError):
         product = loaded.spec.factory(options, context)
         _check_product(product, protocol, optional)
     return product
@@ -151,7 +152,7 @@ def make_serializer(
 
     Takes and raises the same as `make_transport`.
     """
-    with _blame(loaded.candidate, "its factory raised ", where, CivitasError):
+    with _blame(loaded.candidate, "its factory failed: ", where, CivitasError):
         product = loaded.spec.factory()
         _check_product(product, protocol, ())
     return product
@@ -165,7 +166,7 @@ def capabilities_of(
     Raises:
         BrokenPluginError: the plugin's function failed or gave something else.
     """
-    with _blame(loaded.candidate, "its capabilities raised ", where, CivitasError):
+    with _blame(loaded.candidate, "its capabilities failed: ", where, CivitasError):
         capabilities = loaded.spec.capabilities_for(options)
         problem = capabilities_problem(capabilities)
         if problem:
@@ -200,7 +201,7 @@ def _import(value: str) -> Any:
 
 def _check_product(product: object, protocol: type, optional: Collection[str]) -> None:
     problems = contract_problems(product, protocol, optional)
-    if hasattr(product, "close") and len(problems) == 1 and hasattr(product, "cr_frame"):
+    if inspect.iscoroutine(product):
         product.close()  # a coroutine that nobody awaits would warn later, far from its cause
     if problems:
         raise SpecProblem(

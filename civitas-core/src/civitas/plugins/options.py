@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from civitas.plugins.specs import TransportSpec
 
 HIDDEN: Final = "(hidden)"
-_PASSWORD_IN_URL: Final = re.compile(r"(?<=://)[^/@\s]+@")
+_PASSWORD_IN_URL: Final = re.compile(r"(?<=://)[^/\s]*@")
 _SOUNDS_SECRET: Final = re.compile(r"password|passwd|secret|token|credential|private_key")
 
 
@@ -91,6 +91,8 @@ def type_text(annotation: Any) -> str:
         return "None"
     if origin in (Union, types.UnionType):
         return " | ".join(type_text(each) for each in arguments)
+    if annotation is Ellipsis:
+        return "..."
     if origin is Literal:
         return " | ".join(repr(each) for each in arguments)
     if origin is not None and hasattr(annotation, "__metadata__"):  # Annotated

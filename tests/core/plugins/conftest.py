@@ -1,0 +1,178 @@
+"""Scratch environments: real distributions, built and installed for one test."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hatchling.builders.wheel import WheelBuilder
+
+TRANSPORTS = "civitas.v1.transports"
+
+PLUGIN = """
+from civitas.plugins import TransportSpec, hookimpl
+
+
+def make(options, context):
+    from {package}.transport import Pigeon
+
+    return Pigeon()
+
+
+@hookimpl
+def civitas_transports():
+    yield TransportSpec(name={name!r}, summary="Slow but sure", factory=make)
+"""
+
+# The shape that the transports reference shows: no base class, parameters as in a first draft.
+TRANSPORT = """
+class Pigeon:
+    async def start(self): ...
+    async def stop(self): ...
+    async def subscribe(self, address: str, handler) -> None: ...
+    async def publish(self, address, data): ...
+    async def request(self, address: str, data: bytes, timeout: float) -> bytes: ...
+    async def wait_ready(self): ...
+    def has_reply_address(self, address): ...
+"""
+
+PROJECT = """
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "{distribution}"
+version = "{version}"
+
+{entry_points}
+[tool.hatch.build.targets.wheel]
+packages = ["{package}"]
+"""
+
+LOAD = """
+import json, sys
+from civitas.errors import Location
+from civitas.plugins.catalog import PluginKind
+from civitas.plugins.diagnosis import UnusablePluginError
+from civitas.plugins.loader import LoadedTransport, load, make_transport
+from civitas.plugins import TransportContext
+from civitas.transport import Transport
+
+kind, name = sys.argv[1:]
+result = {"error": None, "loaded": None}
+try:
+    loaded = load(PluginKind(kind), name, Location("topology.yaml", 7))
+    result["loaded"] = loaded.candidate.qualified_name
+    if isinstance(loaded, LoadedTransport):
+        make_transport(loaded, None, TransportContext(), Transport)
+except UnusablePluginError as error:
+    result["error"] = {**error.as_dict(), "text": str(error), "class": type(error).__name__}
+result["modules"] = sorted(sys.modules)
+print(json.dumps(result))
+"""
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """A place to install distributions in, and to run programs that see them."""
+
+    root: Path
+
+    @property
+    def site(self) -> Path:
+        """The folder that stands for site-packages."""
+        return self.root / "site"
+
+    def wheel(
+        self,
+        distribution: str = "carrier-pigeon",
+        version: str = "1.0",
+        *,
+        name: str = "pigeon",
+        group: str = TRANSPORTS,
+        value: str | None = None,
+        plugin: str = PLUGIN,
+        transport: str = TRANSPORT,
+    ) -> Path:
+        """Build a wheel with one entry point, with hatchling. No `name`: no entry point."""
+        package = distribution.lower().replace("-", "_").replace(".", "_")
+        project = self.root / "projects" / f"{distribution}-{version}"
+        folder = project / package
+        folder.mkdir(parents=True)
+        point = f'{name} = "{value or package + ".plugin"}"'
+        entry_points = f'[project.entry-points."{group}"]\n{point}\n' if name else ""
+        (project / "pyproject.toml").write_text(
+            PROJECT.format(
+                distribution=distribution,
+                version=version,
+                package=package,
+                entry_points=entry_points,
+            )
+        )
+        (folder / "__init__.py").write_text("")
+        marked = plugin.replace("{package}", package).replace("{name!r}", repr(name))
+        (folder / "plugin.py").write_text(marked)
+        (folder / "transport.py").write_text(transport)
+        builder = WheelBuilder(str(project))
+        return Path(next(builder.build(directory=str(self.root / "wheels"))))
+
+    def install(self, *args: Any, site: str = "site", **kwargs: Any) -> Path:
+        """Build a wheel and unpack it, which is what installing a pure-Python wheel is."""
+        folder = self.root / site
+        with zipfile.ZipFile(self.wheel(*args, **kwargs)) as wheel:
+            wheel.extractall(folder)
+        return folder
+
+    def environment(self, settings: Mapping[str, str], sites: tuple[str, ...]) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("CIVITAS", "PYTHON"))}
+        path = os.pathsep.join(str(self.root / site) for site in sites)
+        return {**kept, "PYTHONPATH": path, "COLUMNS": "200", **settings}
+
+    def python(
+        self, program: str, *args: str, sites: tuple[str, ...] = ("site",), **settings: str
+    ) -> Any:
+        """Run a program that prints JSON, and return what it printed."""
+        done = subprocess.run(
+            [sys.executable, "-P", "-W", "error", "-c", program, *args],
+            env=self.environment(settings, sites),
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def load(self, name: str, kind: str = "transport", **kwargs: Any) -> Any:
+        """Load and make a plugin that line 7 of `topology.yaml` names; return what came of it."""
+        return self.python(LOAD, kind, name, **kwargs)
+
+    def civitas(
+        self, *args: str, sites: tuple[str, ...] = ("site",), **settings: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the installed `civitas plugins` command."""
+        return subprocess.run(
+            [str(Path(sys.executable).with_name("civitas")), "plugins", *args],
+            env=self.environment(settings, sites),
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Scratch:
+    """An empty scratch environment."""
+    return Scratch(tmp_path)

@@ -1,0 +1,204 @@
+"""Each state in which a plugin can't be used, with real distributions."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+V2_TRANSPORTS = "civitas.v2.transports"
+V0_TRANSPORTS = "civitas.v0.transports"
+COMMON = ("topology.yaml:7: ", sys.executable)
+
+
+def test_a_plugin_of_a_third_party_loads_and_its_bare_class_fits_the_protocol(scratch):
+    scratch.install()
+    result = scratch.load("pigeon")
+    assert (result["error"], result["loaded"]) == (None, "carrier-pigeon:pigeon")
+
+
+def test_a_mistyped_name_is_unknown_with_a_suggestion_and_all_names(scratch):
+    scratch.install()
+    error = scratch.load("pigon")["error"]
+    assert error["code"] == "plugin-unknown"
+    for part in (*COMMON, "did you mean 'pigeon'?", "Installed: in_process, pigeon."):
+        assert part in error["text"]
+    assert 'nats (pip install "civitas-nats")' in error["text"]
+
+
+def test_a_name_like_nothing_else_is_unknown_without_a_suggestion(scratch):
+    error = scratch.load("semaphore")["error"]
+    assert error["code"] == "plugin-unknown"
+    assert "did you mean" not in error["text"]
+
+
+def test_a_suggestion_does_not_mind_capitals(scratch):
+    assert "did you mean 'in_process'" in scratch.load("In_Process")["error"]["text"]
+
+
+def test_a_serializer_asked_for_as_a_transport_is_explained(scratch):
+    error = scratch.load("msgpack")["error"]
+    assert error["code"] == "plugin-unknown"
+    assert "'msgpack' is a serializer" in error["text"]
+
+
+def test_a_known_name_that_is_not_installed_gives_the_exact_command(scratch):
+    error = scratch.load("nats")["error"]
+    assert error["code"] == "plugin-not-installed"
+    for part in (*COMMON, 'pip install "civitas-nats"'):
+        assert part in error["text"]
+    assert (error["name"], error["kind"], error["line"]) == ("nats", "transport", 7)
+
+
+HOOKIMPL = "from civitas.plugins import hookimpl\n@hookimpl\n"
+BROKEN = {
+    "a missing module": (
+        {"plugin": "import carrier_missing\n"},
+        "needs the module 'carrier_missing', which is missing (ModuleNotFoundError: ",
+    ),
+    "a missing name": (
+        {"plugin": "from json import no_such_name\n"},
+        "ImportError: cannot import name 'no_such_name'",
+    ),
+    "raising at import": (
+        {"plugin": "# line 1\nraise RuntimeError('no\\n  feathers')\n"},
+        "RuntimeError: no feathers, at ",
+    ),
+    "a syntax error": ({"plugin": "def (:\n"}, "SyntaxError: "),
+    "exiting at import": ({"plugin": "raise SystemExit(0)\n"}, "SystemExit: 0"),
+    "an odd exception": (
+        {"plugin": "class Odd(BaseException): pass\nraise Odd\n"},
+        "Odd, at ",
+    ),
+    "no such module": (
+        {"value": "carrier_pigeon.nest"},
+        "its entry point names 'carrier_pigeon.nest', and there is no module",
+    ),
+    "no such object": ({"value": "carrier_pigeon.plugin:nest"}, "AttributeError: "),
+    "no hook": ({"plugin": "def civitas_transports(): return []\n"}, "implements no hook"),
+    "an unknown hook": (
+        {"plugin": HOOKIMPL + "def civitas_transprots(): ...\n"},
+        "unknown hook 'civitas_transprots'",
+    ),
+    "an unknown argument of a hook": (
+        {"plugin": HOOKIMPL + "def civitas_transports(x): ...\n"},
+        "PluginValidationError",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_plugin_that_can_not_be_imported_is_broken_with_its_cause(scratch, case):
+    source, cause = BROKEN[case]
+    scratch.install(**source)
+    error = scratch.load("pigeon")["error"]
+    assert error["code"] == "plugin-broken"
+    for part in (*COMMON, "carrier-pigeon 1.0", cause):
+        assert part in error["text"]
+    assert "not installed" not in error["text"]
+
+
+def test_the_cause_names_the_line_of_the_plugin_that_raised(scratch):
+    scratch.install(plugin="# line 1\nraise RuntimeError('no feathers')\n")
+    assert scratch.load("pigeon")["error"]["text"].count("plugin.py:2") == 1
+
+
+def test_two_distributions_that_offer_one_name_are_a_conflict_until_one_is_chosen(scratch):
+    scratch.install("carrier-pigeon", "1.0")
+    scratch.install("Postal.Pigeon", "2.5")
+    result = scratch.load("pigeon")
+    error = result["error"]
+    assert error["code"] == "plugin-conflict"
+    expected = ("carrier-pigeon 1.0", "Postal.Pigeon 2.5", 'type: "carrier-pigeon:pigeon"')
+    for part in (*COMMON, *expected):
+        assert part in error["text"]
+    assert not {"carrier_pigeon", "postal_pigeon"} & set(result["modules"])
+    # The name is compared as packaging tools compare it.
+    chosen = scratch.load("postal-pigeon:pigeon")
+    assert chosen["loaded"] == "Postal.Pigeon:pigeon"
+    assert "carrier_pigeon" not in chosen["modules"]
+
+
+def test_a_setting_can_decide_a_conflict(scratch):
+    scratch.install("carrier-pigeon")
+    scratch.install("postal-pigeon")
+    chosen = scratch.load("pigeon", CIVITAS_DISABLE_PLUGINS="carrier-pigeon")
+    assert chosen["loaded"] == "postal-pigeon:pigeon"
+
+
+def test_one_distribution_seen_twice_on_the_path_is_no_conflict_and_the_first_counts(scratch):
+    scratch.install(version="2.0", site="first")
+    scratch.install(version="1.0", site="second")
+    both = ("first", "second")
+    assert scratch.load("pigeon", sites=both)["loaded"] == "carrier-pigeon:pigeon"
+    broken = {"plugin": "raise RuntimeError('second')\n"}
+    scratch.install("other-pigeon", "1.0", name="other", site="first")
+    scratch.install("other-pigeon", "0.9", name="other", site="second", **broken)
+    assert scratch.load("other", sites=both)["error"] is None
+
+
+def test_what_a_newer_release_no_longer_offers_is_not_taken_from_an_older_one(scratch):
+    scratch.install(version="2.0", name="", site="first")
+    scratch.install(version="1.0", site="second")
+    error = scratch.load("pigeon", sites=("first", "second"))["error"]
+    assert error["code"] == "plugin-unknown"
+
+
+@pytest.mark.parametrize(
+    ("group", "version", "upgrade"),
+    [(V2_TRANSPORTS, 2, "civitas-core"), (V0_TRANSPORTS, 0, "carrier-pigeon")],
+)
+def test_a_plugin_for_another_plugin_api_says_what_to_upgrade(scratch, group, version, upgrade):
+    scratch.install(group=group)
+    result = scratch.load("pigeon")
+    error = result["error"]
+    assert error["code"] == "plugin-incompatible"
+    needs = f"needs plugin API {version}, this civitas-core has 1"
+    for part in (*COMMON, "carrier-pigeon 1.0", needs, f'pip install --upgrade "{upgrade}"'):
+        assert part in error["text"]
+    assert "carrier_pigeon" not in result["modules"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("CIVITAS_DISABLE_PLUGINS", "nothing, pigeon"),
+        ("CIVITAS_DISABLE_PLUGINS", "Carrier_Pigeon"),
+        ("CIVITAS_DISABLE_PLUGINS", "carrier-pigeon:pigeon"),
+        ("CIVITAS_PLUGINS", "dove"),
+        ("CIVITAS_PLUGINS", ""),
+    ],
+)
+def test_a_disabled_plugin_names_the_setting_and_is_not_imported(scratch, setting, value):
+    scratch.install()
+    result = scratch.load("pigeon", **{setting: value})
+    error = result["error"]
+    assert error["code"] == "plugin-disabled"
+    for part in (*COMMON, "carrier-pigeon 1.0", f"{setting} ("):
+        assert part in error["text"]
+    assert not [module for module in result["modules"] if module.startswith("carrier_pigeon")]
+
+
+def test_an_allowed_plugin_loads_and_the_allow_list_does_not_touch_built_ins(scratch):
+    scratch.install()
+    assert scratch.load("pigeon", CIVITAS_PLUGINS="pigeon")["error"] is None
+    assert scratch.load("in_process", CIVITAS_PLUGINS="pigeon")["error"] is None
+    assert scratch.load("json", kind="serializer", CIVITAS_PLUGINS="")["error"] is None
+
+
+def test_a_built_in_can_not_be_shadowed(scratch):
+    scratch.install(name="in_process", plugin="raise RuntimeError('imported')\n")
+    result = scratch.load("in_process")
+    assert result["loaded"] == "civitas-core:in_process"
+    assert "carrier_pigeon" not in result["modules"]
+    refused = scratch.load("carrier-pigeon:in_process")
+    assert refused["error"]["code"] == "plugin-conflict"
+    assert "is built in and can't be replaced by carrier-pigeon 1.0" in refused["error"]["text"]
+    assert "carrier_pigeon" not in refused["modules"]
+
+
+def test_a_distribution_that_does_not_offer_the_name_is_told_who_does(scratch):
+    scratch.install()
+    error = scratch.load("homing-pigeon:pigeon")["error"]
+    assert error["code"] == "plugin-unknown"
+    assert "'pigeon' is offered by carrier-pigeon" in error["text"]
