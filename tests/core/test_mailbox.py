@@ -82,7 +82,6 @@ async def test_a_cancelled_sender_leaves_no_trace_and_the_next_one_enters() -> N
 async def test_a_sender_whose_item_has_entered_succeeds_though_its_time_is_up() -> None:
     mailbox = full()
     sender = await waiting(mailbox, 2, timeout=0.01)
-    await asyncio.sleep(0.0)
     assert mailbox.get_nowait() == 0  # the item enters now ...
     loop = asyncio.get_running_loop()
     until = loop.time() + 0.05

@@ -23,11 +23,7 @@ both = pytest.mark.parametrize("serializer", SERIALIZERS, ids=name_of)
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**64 - 1)
-    | st.floats(allow_nan=False)
-    | text
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | text
 )
 values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4)

@@ -69,7 +69,7 @@ class Runtime:
         self.supervisor = supervisor
         self.components = components
         self.failure: Exception | None = None
-        """Why the root gave up; None while it has not."""
+        """Why the runtime could not start, or why the root gave up; None while neither is so."""
         self._node: Node | None = None
         self._callers = Outbox(components.bus, "_runtime")
         self._crash_callbacks: list[CrashCallback] = []
@@ -137,7 +137,8 @@ class Runtime:
             self._working_agents = len(self._node.cells)
             await self._node.wait_ready()
             await self.supervisor.start()
-        except BaseException:
+        except BaseException as error:
+            self.failure = error if isinstance(error, Exception) else None
             await self._node.retire_all()
             await self._node.stop_transport()
             self._ended.set()
@@ -155,10 +156,10 @@ class Runtime:
         await asyncio.shield(self._begin_stop())
 
     async def wait(self) -> int:
-        """Return when the runtime has ended: 0 for success, 1 when the root gave up.
+        """Return when the runtime has ended: 0 for success, 1 when `failure` says why not.
 
         It ends when `stop` is called, when every agent has stopped by itself, and when the root
-        supervisor gives up (then `failure` says why).
+        supervisor gives up.
         """
         await self._ended.wait()
         return 1 if self.failure is not None else 0
