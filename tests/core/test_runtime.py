@@ -1,0 +1,309 @@
+"""Runtime: how it is made, started, looked at, and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import civitas
+from civitas import AgentProcess, ComponentSet, Message, Runtime, Supervisor
+from civitas.components import build_component_set
+from civitas.errors import ConfigurationError, MessageRoutingError, NotConnectedError, PluginError
+from civitas.process import ProcessStatus
+from civitas.registry import LocalRegistry
+from civitas.serializer import JsonSerializer, MsgpackSerializer
+from civitas.transport import InProcessTransport
+
+SOON = 10.0
+
+
+class Greeter(AgentProcess):
+    async def handle(self, message: Message) -> Message | None:
+        return self.reply({"text": f"Hello, {message.payload['name']}!"})
+
+
+def root(*children: AgentProcess) -> Supervisor:
+    return Supervisor("root", children=children or [Greeter("greeter")])
+
+
+async def greets(runtime: Runtime) -> bool:
+    async with runtime:
+        reply = await runtime.ask("greeter", {"name": "Ada"}, timeout=SOON)
+    return reply.payload == {"text": "Hello, Ada!"}
+
+
+# --- making ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"transport": "in_process"},
+        {"transport": {"type": "in_process"}},
+        {"transport": InProcessTransport()},
+        {"transport": "civitas-core:in_process"},
+        {"serializer": "json"},
+        {"serializer": JsonSerializer()},
+        {"components": build_component_set()},
+        {"components": ComponentSet(InProcessTransport(), LocalRegistry(), MsgpackSerializer())},
+    ],
+    ids=repr,
+)
+async def test_it_is_made_from_names_mappings_instances_and_components(
+    arguments: dict[str, Any],
+) -> None:
+    assert await greets(Runtime(supervisor=root(), **arguments))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"transport": "in_proces"}, "did you mean 'in_process'"),
+        ({"transport": "zmq"}, 'pip install "civitas-zmq"'),
+        ({"serializer": "jason"}, "json"),
+        ({"zmq_pub_addr": "tcp://x"}, "'zmq_pub_addr' is no option of transport 'in_process'"),
+        ({"in_process_size": 3}, "'in_process' has no option 'size'"),
+        ({"transport": {"type": "in_process", "pub_addr": 1}}, "no option 'pub_addr'"),
+        ({"transport": InProcessTransport(), "x_y": 1}, "x_y.*constructor"),
+        ({"transport": object()}, "no transport.*start"),
+        ({"components": build_component_set(), "serializer": "json"}, "either components, or"),
+        ({"components": build_component_set(), "transport": "zmq"}, "either components, or"),
+    ],
+    ids=repr,
+)
+def test_a_wrong_argument_is_a_clear_error(arguments: dict[str, Any], reason: str) -> None:
+    with pytest.raises((ConfigurationError, PluginError), match=f"(?s){reason}"):
+        Runtime(root(), **arguments)
+
+
+def test_the_public_names_are_there() -> None:
+    for name in civitas.__all__:
+        assert getattr(civitas, name).__name__ == name
+
+
+TOPOLOGY = """
+transport: {type: in_process}
+serializer: json
+send_timeout: 5
+supervision:
+  name: root
+  strategy: one_for_all
+  children:
+    - agent: {name: greeter, type: Greeter, mailbox_size: 7, max_retries: 1}
+    - supervisor:
+        name: inner
+        children:
+          - agent: {name: tuned, type: Tuned, config: {factor: 3}, shutdown_timeout: 1.5}
+"""
+
+
+class Tuned(AgentProcess):
+    def __init__(self, name: str, factor: int = 1) -> None:
+        super().__init__(name)
+        self.factor = factor
+
+    async def handle(self, message: Message) -> Message | None:
+        return self.reply({"product": message.payload["n"] * self.factor})
+
+
+async def test_a_topology_file_becomes_a_runtime(tmp_path: Path) -> None:
+    file = tmp_path / "topology.yaml"
+    file.write_text(TOPOLOGY)
+    classes = {"Greeter": Greeter, "Tuned": Tuned}
+    runtime = Runtime.from_config(file, agent_classes=classes)
+    assert isinstance(runtime.components.serializer, JsonSerializer)
+    assert runtime.components.bus.send_timeout == 5
+    async with runtime:
+        greeter, tuned = runtime.all_agents()
+        assert (greeter.mailbox_size, greeter.max_retries) == (7, 1)
+        assert tuned.shutdown_timeout == 1.5
+        assert (await runtime.ask("tuned", {"n": 2})).payload == {"product": 6}
+
+
+async def test_settings_of_a_topology_survive_a_restart() -> None:
+    class Crashing(AgentProcess):
+        async def handle(self, message: Message) -> Message | None:
+            raise ValueError
+
+    agent = {"name": "c", "type": "Crashing", "mailbox_size": 3, "shutdown_timeout": 2}
+    runtime = Runtime.from_config_dict(
+        {"supervision": {"name": "root", "backoff_base": 0, "children": [{"agent": agent}]}},
+        agent_classes={"Crashing": Crashing},
+    )
+    async with runtime:
+        before = runtime.get_agent("c")
+        await runtime.send("c", {})
+        while (after := runtime.get_agent("c")) is before:
+            await asyncio.sleep(0)
+        assert after is not None
+        assert (after.mailbox_size, after.shutdown_timeout) == (3, 2)
+
+
+async def test_a_constructor_that_raises_names_the_agent() -> None:
+    class Broken(AgentProcess):
+        def __init__(self, name: str) -> None:
+            raise OSError("no key")
+
+    agent = {"agent": {"name": "b", "type": "Broken"}}
+    with pytest.raises(ConfigurationError, match="agent 'b'.*OSError: no key"):
+        Runtime.from_config_dict(
+            {"supervision": {"name": "root", "children": [agent]}}, {"Broken": Broken}
+        )
+
+
+# --- life -----------------------------------------------------------------------------------------
+
+
+async def test_stopping_twice_or_before_the_start_does_no_harm() -> None:
+    runtime = Runtime(root())
+    await runtime.stop()
+    await runtime.start()
+    await asyncio.gather(runtime.stop(), runtime.stop())
+    await runtime.stop()
+    assert await runtime.wait() == 0
+
+
+async def test_a_runtime_is_started_once() -> None:
+    async with (runtime := Runtime(root())):
+        with pytest.raises(ConfigurationError, match="started before"):
+            await runtime.start()
+
+
+async def test_a_runtime_without_agents_ends_by_itself() -> None:
+    runtime = Runtime(Supervisor("root"))
+    await runtime.start()
+    assert await asyncio.wait_for(runtime.wait(), SOON) == 0
+
+
+async def test_before_the_start_it_says_what_to_do() -> None:
+    runtime = Runtime(root())
+    for attempt in (runtime.ask("greeter", {}), runtime.broadcast("*", {})):
+        with pytest.raises(NotConnectedError, match="async with"):
+            await attempt
+    assert runtime.all_agents() == []
+    assert runtime.get_agent("greeter") is None
+
+
+async def test_the_tree_is_printed_with_classes_and_states(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    runtime = Runtime(Supervisor("root", [Greeter("a"), Supervisor("in", [Greeter("b")])]))
+    async with runtime:
+        runtime.print_tree()
+    assert capsys.readouterr().out.splitlines() == [
+        "root (ONE_FOR_ONE)",
+        "  a [Greeter] RUNNING",
+        "  in (ONE_FOR_ONE)",
+        "    b [Greeter] RUNNING",
+    ]
+
+
+# --- stopping -------------------------------------------------------------------------------------
+
+
+class Slow(AgentProcess):
+    """Handles a message when the test lets it, and passes it on."""
+
+    def __init__(self, name: str, gate: asyncio.Event, to: str | None = None, **kw: Any) -> None:
+        super().__init__(name, **kw)
+        self.gate = gate
+        self.to = to
+        self.done: list[int] = []
+        self.entered = asyncio.Event()
+
+    async def handle(self, message: Message) -> None:
+        self.entered.set()
+        await self.gate.wait()
+        if self.to is not None:
+            await self.send(self.to, message.payload)
+        self.done.append(message.payload["n"])
+
+
+async def test_stop_finishes_all_that_was_taken_and_what_follows_from_it() -> None:
+    gate, opened = asyncio.Event(), asyncio.Event()
+    opened.set()
+    last = Slow("last", opened)
+    first = Slow("first", gate, to="last")
+    runtime = Runtime(Supervisor("root", [first, last]))
+    async with runtime:
+        for n in range(20):
+            await runtime.send("first", {"n": n})
+        await first.entered.wait()
+        stopping = asyncio.create_task(runtime.stop())
+        while not runtime.components.bus.closing:
+            await asyncio.sleep(0)
+        with pytest.raises(MessageRoutingError, match="is stopping"):
+            await runtime.send("first", {"n": 99})
+        gate.set()
+        await stopping
+    assert first.done == last.done == list(range(20))
+    assert first.status is last.status is ProcessStatus.STOPPED
+
+
+async def test_what_an_agent_sends_in_on_stop_is_still_taken() -> None:
+    class Leaving(Slow):
+        async def on_stop(self) -> None:
+            await self.send("collector", {"n": 7})
+
+    opened = asyncio.Event()
+    opened.set()
+    collector = Slow("collector", opened)
+    async with Runtime(Supervisor("root", [collector, Leaving("leaving", opened)])):
+        pass
+    assert collector.done == [7]
+
+
+async def test_an_agent_that_does_not_finish_in_time_is_cancelled_and_accounted_for() -> None:
+    stuck = Slow("stuck", asyncio.Event(), shutdown_timeout=0.05)
+    dead: list[str] = []
+    runtime = Runtime(root(stuck))
+    runtime.on_dead_letter(lambda item, reason: dead.append(reason))
+    async with runtime:
+        asking = asyncio.create_task(runtime.ask("stuck", {"n": 1}, timeout=SOON))
+        await stuck.entered.wait()
+        await runtime.send("stuck", {"n": 2})
+        await asyncio.wait_for(runtime.stop(), SOON)
+        with pytest.raises(MessageRoutingError, match="stopped before it could answer"):
+            await asking
+    assert dead == ["cancelled while it was handled", "the recipient has stopped"]
+    assert stuck.done == []
+
+
+async def test_an_on_stop_that_raises_or_hangs_does_not_hold_up_the_stop() -> None:
+    class Raising(Greeter):
+        async def on_stop(self) -> None:
+            raise ValueError("on_stop")
+
+    class Hanging(Greeter):
+        async def on_stop(self) -> None:
+            await asyncio.Event().wait()
+
+    runtime = Runtime(root(Raising("r"), Hanging("h", shutdown_timeout=0.05)))
+    async with runtime:
+        pass
+    assert await asyncio.wait_for(runtime.wait(), SOON) == 0
+
+
+async def test_a_restart_that_is_due_later_does_not_hold_up_the_stop() -> None:
+    class Crashing(Greeter):
+        async def handle(self, message: Message) -> Message | None:
+            raise ValueError
+
+    crashed = asyncio.Event()
+    runtime = Runtime(Supervisor("root", [Crashing("c")], backoff_base=60.0))
+    runtime.on_crash(lambda name, error: crashed.set())
+    async with runtime:
+        await runtime.send("c", {})
+        await crashed.wait()
+        await asyncio.wait_for(runtime.stop(), SOON)
+
+
+async def test_nothing_is_open_after_a_stop() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    assert await greets(Runtime(root()))
+    assert len(os.listdir("/proc/self/fd")) == before
