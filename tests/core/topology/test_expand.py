@@ -57,10 +57,10 @@ def test_keys_are_left_alone() -> None:
 
 
 def test_a_value_can_not_add_structure() -> None:
-    VARIABLES_WITH_YAML = {"X": "{a: 1}"}
+    variables = {"X": "{a: 1}"}
     root = parse("a: ${X}", lambda line: Location("t.yaml", line)).root
 
-    assert expand(root, VARIABLES_WITH_YAML) == []
+    assert expand(root, variables) == []
     assert plain(root) == {"a": "{a: 1}"}
 
 

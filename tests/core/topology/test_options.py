@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from civitas.errors import Location
 from civitas.plugins import TransportSpec
-from civitas.topology import Problem
-from civitas.topology.options import check_options
+from civitas.topology import Problem, TopologyError
+from civitas.topology.options import check_options, options_from_mapping
 from civitas.topology.source import parse
 from civitas.topology.tree import MappingNode
 
@@ -132,3 +132,12 @@ def test_a_validator_that_raises_something_else_is_survived_without_its_text() -
     _, (problem,) = check("loft: explode")
 
     assert problem.message == "checking the options of 'pigeon' failed with KeyError"
+
+
+def test_options_given_in_python_are_judged_alike() -> None:
+    assert options_from_mapping({"type": "pigeon", "speed": 3}, PIGEON) == PigeonOptions(speed=3)
+
+    with pytest.raises(TopologyError) as caught:
+        options_from_mapping({"type": "pigeon", "sped": 3, "speed": 0}, PIGEON)
+
+    assert {each.path for each in caught.value.problems} == {"transport.sped", "transport.speed"}

@@ -116,7 +116,7 @@ def test_mappings_on_the_way_are_made_when_they_are_missing(path: str) -> None:
     root = tree()
 
     assert apply_sets(root, [f"supervision.children.1.supervisor.children.0.agent.{path}=x"]) == []
-    assert reader(root)[path.split(".")[0]] == {"folder": {"name": "x"}}
+    assert reader(root)[path.partition(".")[0]] == {"folder": {"name": "x"}}
 
 
 def test_the_last_of_several_wins() -> None:
