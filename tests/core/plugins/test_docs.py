@@ -70,7 +70,7 @@ def test_every_code_of_a_diagnosis_is_documented():
 
 
 def test_both_settings_are_documented():
-    assert set(re.findall(r"^`(CIVITAS_\w+)`$", PAGE, re.MULTILINE)) == {
+    assert set(re.findall(r"^\| `(CIVITAS_\w+)` \|", PAGE, re.MULTILINE)) == {
         policy.ALLOW_SETTING,
         policy.DENY_SETTING,
     }

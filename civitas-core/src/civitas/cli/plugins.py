@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -70,7 +72,9 @@ def show_plugin(
     if len(kinds) > 1:
         raise typer.BadParameter(f"{name!r} is a transport and a serializer: choose with --kind")
     try:
-        loaded = load(kinds[0], name)
+        # What a plugin prints when it is imported is not part of the output.
+        with redirect_stdout(sys.stderr):
+            loaded = load(kinds[0], name)
     except BrokenPluginError as error:
         write_error(f"error: {error}")
         raise typer.Exit(EXIT_FAILURE) from error
@@ -223,7 +227,7 @@ def _write_description(description: dict[str, Any]) -> None:
     if "capabilities" in description:
         write(f"capabilities  {_claims_text(description['capabilities'])}")
         rows = [{**option, "default": _default_text(option)} for option in description["options"]]
-        write("options       " + ("" if rows else "none"))
+        write("options" if rows else "options       none")
         _write_table([], _cells(rows, ("name", "type", "default", "description")), indent="  ")
 
 
