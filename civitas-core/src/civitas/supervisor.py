@@ -202,6 +202,7 @@ class Supervisor:
             except SpawnError as error:
                 self.child_failed(member, error)
                 return
+            logger.info("%s restarted", _describe(member))
 
     async def _give_up(self, child: Member, error: Exception) -> None:
         assert self._host is not None
@@ -263,16 +264,18 @@ Member: TypeAlias = AgentCell | Supervisor
 
 
 def _log_crash(child: Member, error: Exception, consequence: str) -> None:
-    kind = "agent" if isinstance(child, AgentCell) else "supervisor"
     logger.error(
-        "%s %r crashed: %s: %s; %s",
-        kind,
-        child.name,
+        "%s crashed: %s: %s; %s",
+        _describe(child),
         type(error).__name__,
         error,
         consequence,
         exc_info=error,
     )
+
+
+def _describe(child: Member) -> str:
+    return f"{'agent' if isinstance(child, AgentCell) else 'supervisor'} {child.name!r}"
 
 
 def _choice(kind: type[E], value: str | E, what: str) -> E:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from pathlib import Path
 from typing import Final
 
 from civitas.errors import ConfigurationError
@@ -31,8 +32,23 @@ class LineFormatter(logging.Formatter):
         if error is None:
             return line
         frames = traceback.extract_tb(error.__traceback__)
-        place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-        return line + place
+        if not frames:
+            return line
+        file = Path(frames[-1].filename)
+        here = Path.cwd()
+        shown = file.relative_to(here) if file.is_relative_to(here) else file
+        return f"{line} ({shown}:{frames[-1].lineno})"
+
+
+class StderrHandler(logging.Handler):
+    """Writes to what `sys.stderr` is at the time, so that progress bars can put lines above."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record as a line."""
+        try:
+            sys.stderr.write(self.format(record) + "\n")
+        except Exception:  # noqa: BLE001 - as logging has it: a log line that fails is reported
+            self.handleError(record)
 
 
 def configure_logging(level: str) -> None:
@@ -44,7 +60,7 @@ def configure_logging(level: str) -> None:
     number = _LEVELS.get(level.lower())
     if number is None:
         raise ConfigurationError(f"--log-level is one of {', '.join(_LEVELS)}, not {level!r}")
-    handler = logging.StreamHandler(sys.stderr)
+    handler = StderrHandler()
     pattern = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
     formatter = logging.Formatter if number == logging.DEBUG else LineFormatter
     handler.setFormatter(formatter(pattern, "%H:%M:%S"))

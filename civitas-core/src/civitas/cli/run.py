@@ -100,7 +100,8 @@ async def _serve(runtime: Runtime) -> int:
     try:
         await runtime.start()
         starting = None
-        write_error(f"running: {len(runtime.all_agents())} agents (Ctrl-C stops)")
+        count = len(runtime.all_agents())
+        write_error(f"running: {count} agent{'s'[: count != 1]}; Ctrl-C stops")
         status = await runtime.wait()
     except asyncio.CancelledError:
         await asyncio.gather(*stopping)

@@ -1,0 +1,62 @@
+# Each target sets up what it needs. `make help` lists them.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+FOLDER ?= docs
+PYTEST ?= $(BIN)/pytest
+JOBS   ?= 2
+
+LOCAL  := $(wildcard civitas-*/pyproject.toml)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast check lint types docs packaging bench soak clean
+
+help:
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
+
+demo: $(VENV)/runtime.stamp ## count the words of a folder with supervised agents (FOLDER=...)
+	WORD_COUNT_FOLDER="$(FOLDER)" $(BIN)/civitas run examples/word_count.yaml
+
+test: $(VENV)/dev.stamp ## the whole test suite
+	$(PYTEST) -n $(JOBS)
+
+test-fast: $(VENV)/dev.stamp ## what runs in seconds
+	$(PYTEST) -n $(JOBS) -m "not slow"
+
+check: lint types docs packaging ## style, types, documentation, packaging
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
+
+types: $(VENV)/dev.stamp
+	$(BIN)/mypy
+
+docs: $(VENV)/dev.stamp ## build the documentation site into site/
+	$(BIN)/mkdocs build --strict --quiet
+
+packaging: $(VENV)/dev.stamp
+	$(PYTEST) -n $(JOBS) -m packaging tests/packaging
+
+bench: $(VENV)/dev.stamp ## measure against the floors
+	$(BIN)/python -m benchmarks
+
+soak: $(VENV)/dev.stamp ## the property tests, with many more examples
+	HYPOTHESIS_PROFILE=soak $(PYTEST) -n $(JOBS) tests/core
+
+clean: ## remove all that was made here
+	rm -rf $(VENV) site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# The pinned third-party set goes first, by hash; the packages of this workspace after it.
+$(VENV)/runtime.stamp: requirements/runtime.txt pyproject.toml $(LOCAL) | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/runtime.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(LOCAL:%/pyproject.toml=-e %) -e .
+	@touch $@
+
+$(VENV)/dev.stamp: requirements/dev.txt $(VENV)/runtime.stamp
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.txt
+	@touch $@
