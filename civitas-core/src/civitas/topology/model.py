@@ -126,12 +126,14 @@ class SupervisorBlock(Block):
 class TopologyModel(Block):
     """A topology: the supervision tree, and what carries its messages."""
 
+    # `model_construct`: a default must not make pydantic build a validator for its block alone.
+
     transport: TransportBlock = Field(
-        default_factory=lambda: TransportBlock(type="in_process"),
+        default_factory=lambda: TransportBlock.model_construct(type="in_process"),
         description="The transport: `type` and that transport's options.",
     )
     serializer: Annotated[SerializerBlock, BeforeValidator(_as_type)] = Field(
-        default_factory=lambda: SerializerBlock(type="msgpack"),
+        default_factory=lambda: SerializerBlock.model_construct(type="msgpack"),
         description="The serializer: its name, or a mapping with `type`.",
     )
     accept_serializers: list[str] = Field(
