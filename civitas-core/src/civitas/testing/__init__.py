@@ -1,1 +1,26 @@
-"""The conformance kit: what every transport and every serializer must pass."""
+"""The conformance kit: what every transport and every serializer must pass, as pytest classes.
+
+The names below load when they are asked for, because pytest imports this package in every run.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from civitas.testing.serializers import SerializerConformance
+    from civitas.testing.transports import TransportConformance
+
+__all__ = ["SerializerConformance", "TransportConformance"]
+
+_HOMES: Final = {
+    "SerializerConformance": "civitas.testing.serializers",
+    "TransportConformance": "civitas.testing.transports",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,254 @@
+"""What is promised of a frame on its way: the right handler, the same bytes, in order, once."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+
+from civitas.errors import CivitasError, MessageRoutingError, MessageTooLargeError
+from civitas.messages import RESERVED_PREFIX
+from civitas.testing.behaviour import Behaviours, behaviour
+from civitas.testing.network import Arrivals, Network
+from civitas.testing.suite import for_claim
+from civitas.transport import Transport
+
+_MANY: Final = 200
+_LARGE: Final = 1 << 20
+
+_BODIES: Final = (
+    b"",
+    b"\0",
+    b"text",
+    b"ends in nothing\0\0",
+    b"\r\n.\r\n",
+    bytes(range(256)),
+    "Grüße".encode("utf-16"),
+)
+
+_ALIKE: Final = ("worker", "Worker", "work", "workers", "worker-1", "café", "cafe\u0301", "CAFÉ")
+
+_LEGAL: Final = (
+    "a",
+    "0",
+    "a:b",
+    "a$b",
+    "a#b+c",
+    "%41",
+    "a|b?c",
+    '"a"',
+    "{a}",
+    "日本語",
+    "🦜",
+    "x" * 200,
+)
+
+
+class Delivery(Behaviours):
+    """From `publish` to the handler."""
+
+    @behaviour
+    async def test_a_published_frame_reaches_its_handler(self, network: Network) -> None:
+        """A frame published to an address is given to the handler subscribed there.
+
+        If this fails: `subscribe` is not complete when `wait_ready` returns; or `publish` returns
+        without having sent; or the handler is called and not awaited.
+        """
+        sender, receiver = await network.pair()
+        [inbox] = await network.listen(receiver, "worker")
+        await sender.publish("worker", network.frame(b"hello"))
+        await inbox.first()
+
+    @behaviour
+    async def test_a_frame_arrives_once(self, network: Network) -> None:
+        """Each frame is given to its handler once.
+
+        If this fails: the address is subscribed twice, once by the transport itself; or a local
+        delivery comes back over the wire; or frames are sent again before their time.
+        """
+        sender, receiver = await network.pair()
+        [inbox] = await network.listen(receiver, "worker")
+        frames = [network.frame(b"first"), network.frame(b"second"), network.frame(b"last")]
+        for frame in frames:
+            await sender.publish("worker", frame)
+        arrived = await inbox.including(frames[-1])
+        assert len(arrived) == len(frames), f"sent 3 frames, {len(arrived)} arrived"
+
+    @behaviour
+    async def test_bytes_arrive_unchanged(self, network: Network) -> None:
+        """What arrives is, byte for byte, what was published; an empty body is a body too.
+
+        If this fails: the frame passes through text, or through a format that ends at a zero byte
+        or at a line's end; or empty bodies are taken for no message.
+        """
+        sender, receiver = await network.pair()
+        [inbox] = await network.listen(receiver, "worker")
+        frames = [network.frame(body) for body in _BODIES]
+        for frame in frames:
+            await sender.publish("worker", frame)
+        arrived = await inbox.first(len(frames))
+        assert arrived == frames, "what arrived is not what was published"
+
+    @behaviour
+    async def test_frames_of_one_address_arrive_in_order(self, network: Network) -> None:
+        """Frames that one sender publishes to one address arrive all, and in that order.
+
+        If this fails: each frame is handed over in a task of its own; or several connections or
+        workers carry one address; or a full buffer drops without saying so.
+        """
+        sender, receiver = await network.pair()
+        [inbox] = await network.listen(receiver, "worker")
+        frames = [network.frame(b"%d" % number) for number in range(_MANY)]
+        for frame in frames:
+            await sender.publish("worker", frame)
+        arrived = await inbox.first(_MANY)
+        assert arrived == frames, "the order of the frames is not the order of publishing"
+
+    @behaviour
+    async def test_two_addresses_do_not_mix(self, network: Network) -> None:
+        """Each address gets its own frames and no other's, in its own order.
+
+        If this fails: the handler is looked up once for a batch of frames; or a closure in a loop
+        captured the last address.
+        """
+        sender, receiver = await network.pair()
+        inboxes = await network.listen(receiver, "left", "right")
+        left, right = (
+            [network.frame(b"%s%d" % (side, n)) for n in range(20)] for side in (b"l", b"r")
+        )
+        for one, other in zip(left, right, strict=True):
+            await sender.publish("left", one)
+            await sender.publish("right", other)
+        arrived = [await inbox.first(20) for inbox in inboxes]
+        assert arrived == [left, right], "frames of one address arrived at another"
+
+    @behaviour
+    async def test_addresses_are_exact(self, network: Network) -> None:
+        """An address is met by itself only: no prefix, no folding of case, no normalised Unicode.
+
+        If this fails: the broker matches by prefix (the separator is missing after the name); or
+        names are lowered or normalised; or a subject is built without escaping.
+        """
+        sender, receiver = await network.pair()
+        inboxes = await network.listen(receiver, *_ALIKE)
+        await _each_gets_its_own(network, sender, inboxes)
+
+    @behaviour
+    async def test_every_legal_name_is_an_address(self, network: Network) -> None:
+        """Whatever may be an agent's name works as an address: 200 bytes, any script, most signs.
+
+        If this fails: a name is put into a subject, key or URL without escaping it; or the wire's
+        limit for a topic is below 200 bytes with your prefix.
+        """
+        sender, receiver = await network.pair()
+        inboxes = await network.listen(receiver, *_LEGAL)
+        await _each_gets_its_own(network, sender, inboxes)
+
+    @behaviour
+    async def test_a_system_address_reaches_every_subscriber(self, network: Network) -> None:
+        """A frame published to `_agency.<x>` reaches each of its subscribers, once.
+
+        If this fails: the later subscription replaced the earlier one; or system addresses use a
+        queue group, which shares frames out.
+        """
+        sender, receiver = await network.pair()
+        inboxes = [(await network.listen(receiver, _SYSTEM))[0] for _ in range(3)]
+        frames = [network.frame(b"one"), network.frame(b"two")]
+        for frame in frames:
+            await sender.publish(_SYSTEM, frame)
+        for inbox in inboxes:
+            arrived = await inbox.first(2)
+            assert arrived == frames, "a subscriber did not get each frame once"
+
+    @behaviour
+    async def test_an_agents_address_has_one_owner(self, network: Network) -> None:
+        """A second subscription to an agent's address is refused, and the first one stays.
+
+        If this fails: `subscribe` overwrites or appends; raise TransportError where the address
+        is taken.
+        """
+        sender, receiver = await network.pair()
+        [owner] = await network.listen(receiver, "worker")
+        intruder = Arrivals("worker", network)
+        again = receiver.subscribe("worker", intruder.put)
+        await network.refused(again, CivitasError, "a second subscribe to one agent's address")
+        await sender.publish("worker", network.frame(b"hello"))
+        await owner.first()
+        assert not intruder.frames, "the refused handler got a frame"
+
+    @behaviour
+    async def test_unsubscribe_ends_delivery(self, network: Network) -> None:
+        """After `unsubscribe` the handler gets nothing more, and the address is free again.
+
+        If this fails: only the broker is told, not the table of handlers (or the reverse); or
+        the owner of the address is remembered. A transport may offer no `unsubscribe`.
+        """
+        sender, receiver = await network.pair()
+        unsubscribe = getattr(receiver, "unsubscribe", None)
+        if unsubscribe is None:
+            pytest.skip("this transport offers no unsubscribe")
+        [before] = await network.listen(receiver, "worker")
+        await unsubscribe("worker")
+        publish = sender.publish("worker", network.frame(b"too late"))
+        await network.refused_or_silent(publish, MessageRoutingError, "publish to nobody")
+        [after] = await network.listen(receiver, "worker")
+        fence = network.frame(b"fence")
+        await sender.publish("worker", fence)
+        await after.including(fence)
+        assert not before.frames, "a frame came after unsubscribe"
+
+    @behaviour
+    async def test_a_large_frame_arrives_intact(self, network: Network) -> None:
+        """A frame of 1 MiB, or of `max_message_bytes` where that is less, arrives as it is.
+
+        If this fails: a default limit of the library, the broker or a buffer is lower; raise it,
+        or claim the true `max_message_bytes`.
+        """
+        sender, receiver = await network.pair()
+        [inbox] = await network.listen(receiver, "worker")
+        size = min(_LARGE, self.capabilities.max_message_bytes or _LARGE)
+        frame = _frame_of(network, size)
+        await network.within(sender.publish("worker", frame), "publish() of a large frame")
+        [arrived] = await inbox.first()
+        assert len(arrived) == size, f"sent {size} bytes, {len(arrived)} arrived"
+        assert arrived == frame, "the bytes of a large frame are not those that were published"
+
+    @for_claim("max_message_bytes")
+    @behaviour
+    async def test_a_frame_over_the_limit_is_refused(self, network: Network) -> None:
+        """More than the claimed `max_message_bytes` raises MessageTooLargeError to the sender.
+
+        If this fails: the size is not checked before sending, so that the broker closes the
+        connection or drops the frame; or `request` goes another way than `publish`.
+        """
+        sender, receiver = await network.pair()
+        [inbox] = await network.listen(receiver, "worker")
+        assert self.capabilities.max_message_bytes is not None
+        frame = _frame_of(network, self.capabilities.max_message_bytes + 1)
+        for work in (sender.publish("worker", frame), sender.request("worker", frame, 1.0)):
+            await network.refused(work, MessageTooLargeError, "a frame over the limit")
+        fence = network.frame(b"fence")
+        await sender.publish("worker", fence)
+        assert await inbox.first() == [fence], "a frame over the limit arrived, or disturbed others"
+
+
+_SYSTEM: Final = f"{RESERVED_PREFIX}conformance"
+
+
+async def _each_gets_its_own(network: Network, sender: Transport, inboxes: list[Arrivals]) -> None:
+    """Publish twice to every address; the second round proves that nothing else came before."""
+    for turn in (b"first", b"second"):
+        for inbox in inboxes:
+            await sender.publish(inbox.address, network.frame(turn + inbox.address.encode()))
+    for inbox in inboxes:
+        name = inbox.address.encode()
+        arrived = await inbox.first(2)
+        own = [network.frame(b"first" + name), network.frame(b"second" + name)]
+        assert arrived == own, f"{inbox.address!r} got frames of other addresses"
+
+
+def _frame_of(network: Network, size: int) -> bytes:
+    """Return a frame of exactly this size, whose bytes differ."""
+    head = network.frame(b"")
+    pattern = bytes(range(251))
+    return head + (pattern * (size // len(pattern) + 1))[: size - len(head)]

@@ -1,0 +1,221 @@
+"""Network: the transports of one test, what listens on them, and waits that have an end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeAlias, TypeVar
+
+from civitas import envelope
+from civitas.envelope import KIND_REPLY, Origin
+from civitas.messages import REPLY_PREFIX
+from civitas.plugins import Capabilities
+from civitas.transport import Transport
+
+T = TypeVar("T")
+
+MakeTransport: TypeAlias = Callable[[], Transport]
+"""Makes a fresh, unstarted transport, each time on the same network."""
+
+
+class Arrivals:
+    """What came to one address, in order. `put` is the handler."""
+
+    def __init__(self, address: str, network: Network) -> None:
+        self.address = address
+        self.frames: list[bytes] = []
+        self._network = network
+        self._changed = asyncio.Event()
+
+    async def put(self, frame: bytes) -> None:
+        """Note a frame."""
+        self.frames.append(frame)
+        self._changed.set()
+
+    async def first(self, count: int = 1) -> list[bytes]:
+        """Wait for `count` frames and return all that came."""
+        await self._network.within(
+            self._wait_for(count), lambda: f"{count} frames at {self.address!r}, {self.seen}"
+        )
+        return self.frames
+
+    async def including(self, frame: bytes) -> list[bytes]:
+        """Wait for this frame and return all that came up to now."""
+        await self._network.within(
+            self._wait_for_frame(frame), lambda: f"a frame at {self.address!r}, {self.seen}"
+        )
+        return self.frames
+
+    @property
+    def seen(self) -> str:
+        """How many came, for messages."""
+        return f"where {len(self.frames)} came"
+
+    async def _wait_for(self, count: int) -> None:
+        while len(self.frames) < count:
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def _wait_for_frame(self, frame: bytes) -> None:
+        while frame not in self.frames:
+            self._changed.clear()
+            await self._changed.wait()
+
+
+class Network:
+    """Makes the transports of one test and stops them after it.
+
+    Args:
+        make_transport: the adopter's fixture.
+        capabilities: the adopter's claims.
+        patience: seconds that a wait may last before the test fails.
+    """
+
+    def __init__(
+        self, make_transport: MakeTransport, capabilities: Capabilities, patience: float
+    ) -> None:
+        self.capabilities = capabilities
+        self.patience = patience
+        self.origin = Origin(os.urandom(8), 1)
+        self._make = make_transport
+        self._made: list[Transport] = []
+        self._started: list[Transport] = []
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    # --- transports ----------------------------------------------------------------------------
+
+    def make(self) -> Transport:
+        """Return a fresh transport that is not started; it is stopped after the test."""
+        transport = self._make()
+        self._made.append(transport)
+        return transport
+
+    async def start(self) -> Transport:
+        """Return a started transport."""
+        transport = self.make()
+        await self.within(transport.start(), "start()")
+        self._started.append(transport)
+        return transport
+
+    async def pair(self) -> tuple[Transport, Transport]:
+        """Return who sends and who receives: two processes, or one that does both."""
+        receiver = await self.start()
+        sender = await self.start() if self.capabilities.cross_process else receiver
+        return sender, receiver
+
+    async def ready(self) -> None:
+        """Wait until what was subscribed on any started transport is reachable from all."""
+        for transport in self._started:
+            await self.within(transport.wait_ready(), "wait_ready()")
+
+    async def listen(self, transport: Transport, *addresses: str) -> list[Arrivals]:
+        """Subscribe to addresses, and return what will come to each of them."""
+        inboxes = [Arrivals(address, self) for address in addresses]
+        for inbox in inboxes:
+            await self.within(transport.subscribe(inbox.address, inbox.put), "subscribe()")
+        await self.ready()
+        return inboxes
+
+    async def serve(self, transport: Transport, address: str) -> None:
+        """Subscribe an agent that answers each request with `answer_to(request)`."""
+
+        async def answer(request: bytes) -> None:
+            await self.reply(transport, self.answer_to(request))
+
+        await self.within(transport.subscribe(address, answer), "subscribe()")
+        await self.ready()
+
+    # --- frames --------------------------------------------------------------------------------
+
+    def frame(self, body: bytes, kind: int = envelope.KIND_MESSAGE) -> bytes:
+        """Return a frame with this body."""
+        return envelope.seal(body, "conformance", self.origin, kind=kind)
+
+    def answer_to(self, request: bytes, body: bytes | None = None) -> bytes:
+        """Return the frame that answers a request, by default with the request's own body."""
+        asked = envelope.open(request)
+        return envelope.seal(
+            asked.body if body is None else body,
+            "conformance",
+            self.origin,
+            kind=KIND_REPLY,
+            reply_to=asked.reply_to,
+        )
+
+    async def reply(self, transport: Transport, answer: bytes) -> None:
+        """Publish an answer where the runtime would publish it."""
+        address = published_at(envelope.reply_to_of(answer))
+        await self.within(transport.publish(address, answer), f"publish({address!r})")
+
+    # --- waiting -------------------------------------------------------------------------------
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run something beside the test; it is cancelled when the test ends."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.append(task)
+        return task
+
+    async def within(self, work: Awaitable[T], what: str | Callable[[], str]) -> T:
+        """Return the outcome of `work`; fail when it takes longer than `patience`."""
+        try:
+            async with asyncio.timeout(self.patience) as deadline:
+                return await work
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            told = what if isinstance(what, str) else what()
+            raise AssertionError(f"waited {self.patience:g} s in vain for {told}") from None
+
+    async def refused(self, work: Awaitable[Any], error: type[Exception], what: str) -> Exception:
+        """Return the error of this type that `work` raises; fail when it does anything else."""
+        raised = await self.refused_or_silent(work, error, what)
+        assert raised is not None, f"{what}: expected {error.__name__}, but nothing was raised"
+        return raised
+
+    async def refused_or_silent(
+        self, work: Awaitable[Any], error: type[Exception], what: str
+    ) -> Exception | None:
+        """Return the error of this type that `work` raises, or None; fail for another error."""
+        try:
+            await self.within(work, what)
+        except AssertionError:
+            raise
+        except error as expected:
+            return expected
+        except Exception as other:
+            raise AssertionError(f"{what}: expected {error.__name__}, not {other!r}") from other
+        return None
+
+    # --- the end -------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """End what the test began, and stop every transport."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            _, running = await asyncio.wait(self._tasks, timeout=self.patience)
+            assert not running, f"cancelled, but still running: {running}"
+        for transport in self._made:
+            await self.within(transport.stop(), "stop()")
+
+    async def abandon(self) -> None:
+        """End what a failed test began; what goes wrong here is not what failed."""
+        with contextlib.suppress(Exception):
+            await self.close()
+
+
+def published_at(reply_to: str) -> str:
+    """Return where the answer to a request with this reply address is published.
+
+    `_reply.<node>.<n>` is published at `_reply.<node>`, where a ReplyInbox listens; an address of
+    any other form is used as it is.
+    """
+    node, _, number = reply_to.rpartition(".")
+    return node if number.isdecimal() and node.count(".") == 1 else reply_to
+
+
+def unknown_reply_address() -> str:
+    """Return a reply address that no node of this test has."""
+    return f"{REPLY_PREFIX}{os.urandom(8).hex()}"

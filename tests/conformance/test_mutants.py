@@ -1,0 +1,160 @@
+"""The kit is worth something: each wrong transport fails the test that is about its fault."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+MUTANTS = Path(__file__).with_name("mutants.py")
+
+CAUGHT = {
+    # the mutant: (the test that must catch it, what that test says)
+    "LosesOneInTen": ("test_frames_of_one_address_arrive_in_order", "200 frames at 'worker'"),
+    "Reorders": ("test_frames_of_one_address_arrive_in_order", "the order of the frames is not"),
+    "DeliversTwice": ("test_a_frame_arrives_once", "sent 3 frames, "),
+    "StripsZeroBytes": ("test_bytes_arrive_unchanged", "what arrived is not what was published"),
+    "CutsLargeFrames": ("test_a_large_frame_arrives_intact", "65536 arrived"),
+    "MatchesPrefixes": ("test_addresses_are_exact", "got frames of other addresses"),
+    "FoldsCase": ("test_addresses_are_exact", "got frames of other addresses"),
+    "LetsASecondOwnerIn": (
+        "test_an_agents_address_has_one_owner",
+        "expected CivitasError, but nothing was raised",
+    ),
+    "SystemAddressesHaveOneSubscriber": (
+        "test_a_system_address_reaches_every_subscriber",
+        "2 frames at '_agency.conformance', where 0 came",
+    ),
+    "KeepsDeliveringAfterUnsubscribe": (
+        "test_unsubscribe_ends_delivery",
+        "a frame came after unsubscribe",
+    ),
+    "IgnoresItsLimit": (
+        "test_a_frame_over_the_limit_is_refused",
+        "expected MessageTooLargeError, but nothing was raised",
+    ),
+    "OneHandlerAtATime": (
+        "test_a_slow_handler_holds_up_no_other_address",
+        "publish to 'quick' beside a slow handler",
+    ),
+    "DiesOfMalformedBytes": (
+        "test_malformed_bytes_are_survived",
+        "in vain for a frame at 'worker'",
+    ),
+    "DiesWithAHandler": (
+        "test_a_handler_that_raises_stops_nothing",
+        "1 frames at 'failing', where 0 came",
+    ),
+    "LetsTheHandlersErrorOut": (
+        "test_a_handler_that_raises_stops_nothing",
+        "raised the handler's error",
+    ),
+    "ComplainsAboutNobody": (
+        "test_publishing_to_nobody_harms_nobody",
+        "expected MessageRoutingError, not LookupError",
+    ),
+    "AnswersInOrderOfArrival": (
+        "test_requests_in_flight_get_their_own_answers",
+        "answers were mixed up",
+    ),
+    "KeepsExpiredRequests": (
+        "test_a_timeout_leaves_nothing_of_the_request",
+        "the address of an expired request is kept",
+    ),
+    "SwallowsCancellation": (
+        "test_a_cancelled_request_leaves_nothing",
+        "the cancellation was swallowed",
+    ),
+    "LeavesRequestsHanging": (
+        "test_stop_fails_requests_in_flight",
+        "requests in flight to end after stop",
+    ),
+    "TimesOutInItsOwnWay": (
+        "test_an_unanswered_request_times_out",
+        "expected TimeoutError, not LookupError",
+    ),
+    "ClaimsEveryReplyAddress": (
+        "test_has_reply_address_tells_what_is_in_flight",
+        "an unknown reply address is taken for ours",
+    ),
+    "StopsOnlyOnce": ("test_stop_is_idempotent", "two calls of stop at once raised"),
+    "IsSilentAfterStop": (
+        "test_after_stop_nothing_is_sent",
+        "expected NotConnectedError, but nothing was raised",
+    ),
+    "IsNeverReady": ("test_wait_ready_returns", "in vain for wait_ready() without a subscription"),
+    "LeaksATask": ("test_a_used_transport_leaves_nothing", "tasks left after stop: ['forgotten"),
+    "LeaksAThread": ("test_a_used_transport_leaves_nothing", "threads left after stop: ['forg"),
+    "LeaksADescriptor": ("test_a_used_transport_leaves_nothing", "descriptors left after stop"),
+    "LosesTheTtl": ("test_every_field_comes_back", "ttl was 1.5 and came back as None"),
+    "MakesFloatsOfIntegers": ("test_payloads_come_back", "did not come back as sent"),
+    "LetsTheLibrarysErrorOut": (
+        "test_bytes_that_are_no_message_are_refused",
+        "not UnicodeDecodeError",
+    ),
+}
+
+WHOLE = {
+    # the mutant, run against the whole kit: all that it fails
+    "LetsASecondOwnerIn": {"test_an_agents_address_has_one_owner"},
+    "IsSilentAfterStop": {"test_after_stop_nothing_is_sent"},
+    "KeepsExpiredRequests": {
+        "test_a_timeout_leaves_nothing_of_the_request",
+        "test_a_cancelled_request_leaves_nothing",
+    },
+    "Right": set(),
+    "OwnReplies": set(),
+}
+
+
+def run_kit(tmp_path: Path, *nodes: str) -> dict[str, dict[str, str | None]]:
+    """Run tests in a pytest of their own; return, by class and test, None or the failure's text."""
+    report = tmp_path / "report.xml"
+    options = ["-q", "-p", "no:cacheprovider", "--noconftest", "-c", tmp_path / "none.ini"]
+    (tmp_path / "none.ini").write_text("[pytest]\n")
+    subprocess.run(
+        [sys.executable, "-m", "pytest", *options, f"--junitxml={report}", *nodes],
+        check=False,
+        capture_output=True,
+        timeout=100,
+    )
+    found: dict[str, dict[str, str | None]] = {}
+    for case in ET.parse(report).iter("testcase"):
+        problem = next((each.get("message", "") for each in case), None)
+        subject = case.attrib["classname"].rpartition(".Test")[2]
+        found.setdefault(subject, {})[case.attrib["name"]] = problem
+    return found
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory):
+    """Each mutant against the one test that is named for it."""
+    nodes = [f"{MUTANTS}::Test{name}::{test}" for name, (test, _) in CAUGHT.items()]
+    return run_kit(tmp_path_factory.mktemp("named"), *nodes)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    nodes = [f"{MUTANTS}::Test{name}" for name in WHOLE]
+    return run_kit(tmp_path_factory.mktemp("whole"), *nodes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", CAUGHT)
+def test_a_mutant_is_caught_by_the_test_about_its_fault(named, mutant):
+    test, text = CAUGHT[mutant]
+    message = named[mutant][test]
+    assert message is not None, f"{test} passes with {mutant}"
+    assert message.startswith("AssertionError: ")
+    assert text in message
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", WHOLE)
+def test_a_mutant_fails_nothing_but_the_tests_about_its_fault(whole, mutant):
+    failed = {name for name, problem in whole[mutant].items() if problem is not None}
+    assert failed == WHOLE[mutant]
+    assert len(whole[mutant]) >= 39
