@@ -54,9 +54,7 @@ def test_what_can_not_be_an_address_is_refused_with_the_reason() -> None:
         ("nobody*", []),
     ],
 )
-def test_patterns_are_those_of_the_shell_and_mind_the_case(
-    pattern: str, names: list[str]
-) -> None:
+def test_patterns_are_those_of_the_shell_and_mind_the_case(pattern: str, names: list[str]) -> None:
     made = registry("lead", "worker_1", "worker_2", "Worker_3")
     assert [entry.name for entry in made.lookup_all(pattern)] == names
     assert made.all_names() == ["lead", "worker_1", "worker_2", "Worker_3"]

@@ -52,7 +52,6 @@ async def greets(runtime: Runtime) -> bool:
         {"components": build_component_set()},
         {"components": ComponentSet(InProcessTransport(), LocalRegistry(), MsgpackSerializer())},
     ],
-    ids=repr,
 )
 async def test_it_is_made_from_names_mappings_instances_and_components(
     arguments: dict[str, Any],
@@ -74,7 +73,6 @@ async def test_it_is_made_from_names_mappings_instances_and_components(
         ({"components": build_component_set(), "serializer": "json"}, "either components, or"),
         ({"components": build_component_set(), "transport": "zmq"}, "either components, or"),
     ],
-    ids=repr,
 )
 def test_a_wrong_argument_is_a_clear_error(arguments: dict[str, Any], reason: str) -> None:
     with pytest.raises((ConfigurationError, PluginError), match=f"(?s){reason}"):

@@ -79,4 +79,5 @@ def components_of(topology: Topology) -> ComponentSet:
         topology.serializer.type_name,
         accept_serializers=[each.type_name for each in topology.accept_serializers],
         send_timeout=topology.send_timeout,
+        where=transport.where,
     )

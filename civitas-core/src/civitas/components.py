@@ -10,7 +10,7 @@ from typing import Any
 from civitas.bus import DEFAULT_SEND_TIMEOUT, MessageBus, new_origin
 from civitas.dead_letters import DeadLetters
 from civitas.envelope import Origin
-from civitas.errors import ConfigurationError
+from civitas.errors import ConfigurationError, Location
 from civitas.plugins import TransportContext
 from civitas.plugins.contract import contract_problems
 from civitas.plugins.loader import (
@@ -21,7 +21,7 @@ from civitas.plugins.loader import (
     make_transport,
 )
 from civitas.registry import LocalRegistry
-from civitas.serializer import MsgpackSerializer, Serializer
+from civitas.serializer import MsgpackSerializer, Serializer, name_of
 from civitas.transport import Transport
 
 
@@ -124,6 +124,7 @@ def wire(
     send_timeout: float = DEFAULT_SEND_TIMEOUT,
     process: str = "supervisor",
     is_primary: bool = True,
+    where: Location | None = None,
 ) -> ComponentSet:
     """Wire a node's components around a transport plugin whose options are checked already.
 
@@ -135,6 +136,7 @@ def wire(
         send_timeout: seconds that a send waits for room in a full mailbox.
         process: the node's process name.
         is_primary: whether this is the primary process.
+        where: the place in the topology that names the transport, for messages.
 
     Raises:
         PluginError: the plugin's factory fails, or makes something that is no transport.
@@ -149,7 +151,7 @@ def wire(
         dropped=dead_letters.record,
     )
     return ComponentSet(
-        make_transport(plugin, options, context, Transport),
+        make_transport(plugin, options, context, Transport, where=where),
         LocalRegistry(),
         _serializer(serializer),
         accept=[_serializer(each) for each in accept_serializers],
@@ -186,5 +188,17 @@ def _serializer(serializer: str | Serializer | None) -> Serializer:
         return MsgpackSerializer()
     if not isinstance(serializer, str):
         return serializer
-    made: Serializer = make_serializer(load_serializer(serializer), Serializer)
-    return made
+    plugin = load_serializer(serializer)
+    made: Serializer = make_serializer(plugin, Serializer)
+    if name_of(made) == plugin.spec.name:
+        return made
+    return _Renamed(plugin.spec.name, made)
+
+
+class _Renamed:
+    """A serializer under the name that its plugin gave it, which is the one in frames."""
+
+    def __init__(self, name: str, serializer: Serializer) -> None:
+        self.name = name
+        self.serialize = serializer.serialize
+        self.deserialize = serializer.deserialize

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 
 class ErrorAction(Enum):
@@ -32,7 +32,7 @@ class Location(NamedTuple):
 class CivitasError(Exception):
     """Base of all errors of the runtime. `code` is stable and meant for programs."""
 
-    code: ClassVar[str] = "civitas"
+    code: str = "civitas"
 
 
 class ConfigurationError(CivitasError):

@@ -75,6 +75,7 @@ class Runtime:
         self._crash_callbacks: list[CrashCallback] = []
         self._working_agents = 0
         self._stopping: asyncio.Task[None] | None = None
+        self._running = False
         self._ended = asyncio.Event()
 
     @classmethod
@@ -137,6 +138,7 @@ class Runtime:
             self._working_agents = len(self._node.cells)
             await self._node.wait_ready()
             await self.supervisor.start()
+            self._running = True
         except BaseException as error:
             self.failure = error if isinstance(error, Exception) else None
             await self._node.retire_all()
@@ -204,6 +206,11 @@ class Runtime:
         await self._callers.broadcast(pattern, payload, message_type)
 
     # --- looking at it ------------------------------------------------------------------------
+
+    @property
+    def running(self) -> bool:
+        """Whether the start is complete and the end is not."""
+        return self._running and not self._ended.is_set()
 
     def get_agent(self, name: str) -> AgentProcess | None:
         """Return the agent's current object, or None when there is no such agent."""

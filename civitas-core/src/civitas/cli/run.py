@@ -6,8 +6,10 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -84,33 +86,19 @@ def _prepare(
 
 async def _serve(runtime: Runtime) -> int:
     """Run until the runtime ends; the first signal stops it in order."""
-    loop = asyncio.get_running_loop()
-    stopping: list[asyncio.Task[None]] = []
-
-    def stop(number: signal.Signals) -> None:
-        for each in _SIGNALS:
-            loop.remove_signal_handler(each)
-            signal.signal(each, _exit_at_once)
-        write_error(f"{number.name}: finishing the work in hand; once more to stop at once")
-        stopping.append(loop.create_task(_stop(runtime, starting)))
-
-    starting = asyncio.current_task()
-    for each in _SIGNALS:
-        loop.add_signal_handler(each, stop, each)
-    try:
-        await runtime.start()
-        starting = None
-        count = len(runtime.all_agents())
-        write_error(f"running: {count} agent{'s'[: count != 1]}; Ctrl-C stops")
-        status = await runtime.wait()
-    except asyncio.CancelledError:
-        await asyncio.gather(*stopping)
-        return 0
-    finally:
-        for each in _SIGNALS:
-            loop.remove_signal_handler(each)
-    await asyncio.gather(*stopping)
-    if runtime.failure is not None:
+    stop = _StopOnSignal(runtime)
+    with stop.listening():
+        try:
+            await runtime.start()
+            count = len(runtime.all_agents())
+            write_error(f"running: {count} agent{'s'[: count != 1]}; Ctrl-C stops")
+            status = await runtime.wait()
+        except asyncio.CancelledError:
+            if not stop.told:
+                raise
+            status = 0  # told to stop while it started
+        await stop.finished()
+    if runtime.failure is not None and not stop.told:
         write_error(
             f"error: the root supervisor gave up: "
             f"{type(runtime.failure).__name__}: {runtime.failure}"
@@ -118,14 +106,53 @@ async def _serve(runtime: Runtime) -> int:
     return status
 
 
-async def _stop(runtime: Runtime, starting: asyncio.Task[int] | None) -> None:
-    if starting is not None:
-        starting.cancel()
-    await runtime.stop()
+class _StopOnSignal:
+    """Turns the first signal into a stop in order, and the second into an exit at once.
+
+    The handlers are Python's own, not the event loop's: they also run while an agent's handler
+    blocks the loop.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.told = False
+        self._runtime = runtime
+        self._loop = asyncio.get_running_loop()
+        self._main = asyncio.current_task()
+        self._stopping: asyncio.Task[None] | None = None
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Listen to SIGINT and SIGTERM within the block."""
+        before = {each: signal.signal(each, self._hear) for each in _SIGNALS}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+    async def finished(self) -> None:
+        """Await the stop that a signal began."""
+        if self._stopping is not None:
+            await self._stopping
+
+    def _hear(self, number: int, _frame: object) -> None:
+        name = signal.Signals(number).name
+        if self.told:
+            _tell(f"{name} again: stopping at once")
+            os._exit(128 + number)
+        self.told = True
+        _tell(f"{name}: finishing the work in hand; once more to stop at once")
+        self._loop.call_soon_threadsafe(self._begin)
+
+    def _begin(self) -> None:
+        if self._runtime.running:
+            self._stopping = self._loop.create_task(self._runtime.stop())
+        elif self._main is not None:
+            self._main.cancel()  # it is still starting; a start that is cancelled cleans up
 
 
-def _exit_at_once(number: int, _frame: object) -> NoReturn:
-    """End without waiting for anything; works while a handler blocks the event loop, too."""
-    sys.stdout.flush()
-    write_error(f"{signal.Signals(number).name} again: stopping at once")
-    os._exit(128 + number)
+def _tell(text: str) -> None:
+    """Write a line from within a signal handler, where buffered streams may be in mid-write."""
+    with suppress(RuntimeError):
+        sys.stdout.flush()
+    os.write(2, f"{text}\n".encode())

@@ -53,10 +53,13 @@ class TopologyError(ConfigurationError):
 class TopologyPluginError(TopologyError, PluginError):
     """A topology has mistakes, and a transport or a serializer that can't be used is among them.
 
-    The plugin's own error is the `cause` of its problem, and this error is chained from the first.
+    The plugin's own error is the `cause` of its problem; this error is chained from the first,
+    and has its `code`.
     """
 
-    code = PluginError.code
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__(problems)
+        self.code = next(each.cause.code for each in self.problems if each.cause is not None)
 
 
 def raise_problems(problems: Sequence[Problem]) -> None:
@@ -68,9 +71,9 @@ def raise_problems(problems: Sequence[Problem]) -> None:
     """
     if not problems:
         return
-    causes = [problem.cause for problem in problems if problem.cause is not None]
-    if causes:
-        raise TopologyPluginError(problems) from causes[0]
+    if any(problem.cause is not None for problem in problems):
+        error = TopologyPluginError(problems)
+        raise error from next(each.cause for each in error.problems if each.cause is not None)
     raise TopologyError(problems)
 
 
