@@ -1,0 +1,113 @@
+"""Transports that lose, change or misdirect frames, each in one way."""
+
+from __future__ import annotations
+
+import itertools
+
+from right import Right, adopt_all
+
+from civitas.messages import RESERVED_PREFIX
+from civitas.plugins import Capabilities
+
+
+class LosesOneInTen(Right):
+    def __init__(self):
+        super().__init__()
+        self.numbers = itertools.count(1)
+
+    async def publish(self, address, data):
+        if next(self.numbers) % 10:
+            await super().publish(address, data)
+
+
+class Reorders(Right):
+    held = None
+
+    async def publish(self, address, data):
+        if self.held is None:
+            self.held = data
+            return
+        held, self.held = self.held, None
+        await super().publish(address, data)
+        await super().publish(address, held)
+
+
+class DeliversTwice(Right):
+    async def publish(self, address, data):
+        await super().publish(address, data)
+        await super().publish(address, data)
+
+
+class StripsZeroBytes(Right):
+    async def publish(self, address, data):
+        await super().publish(address, data.rstrip(b"\0"))
+
+
+class CutsLargeFrames(Right):
+    async def publish(self, address, data):
+        await super().publish(address, data[: 1 << 16])
+
+
+class Loose(Right):
+    """Knows its addresses, so that its subclasses can take one for another."""
+
+    def __init__(self):
+        super().__init__()
+        self.addresses = []
+
+    async def subscribe(self, address, handler):
+        await super().subscribe(address, handler)
+        self.addresses.append(address)
+
+    async def publish(self, address, data):
+        alike = [each for each in self.addresses if self.means(address, each)]
+        for each in alike or [address]:
+            await super().publish(each, data)
+
+
+class MatchesPrefixes(Loose):
+    def means(self, published, subscribed):
+        return published.startswith(subscribed)
+
+
+class FoldsCase(Loose):
+    def means(self, published, subscribed):
+        return published.lower() == subscribed.lower()
+
+
+class LetsASecondOwnerIn(Right):
+    async def subscribe(self, address, handler):
+        if not address.startswith(RESERVED_PREFIX):
+            await self.unsubscribe(address)
+        await super().subscribe(address, handler)
+
+
+class SystemAddressesHaveOneSubscriber(Right):
+    async def subscribe(self, address, handler):
+        if address.startswith(RESERVED_PREFIX):
+            await self.unsubscribe(address)
+        await super().subscribe(address, handler)
+
+
+class KeepsDeliveringAfterUnsubscribe(Right):
+    def __init__(self):
+        super().__init__()
+        self.handlers = {}
+
+    async def subscribe(self, address, handler):
+        earlier = self.handlers.get(address)
+
+        async def both(data):
+            if earlier:
+                await earlier(data)
+            await handler(data)
+
+        await super().subscribe(address, both)
+        self.handlers[address] = handler
+
+
+class IgnoresItsLimit(Right):
+    capabilities = Capabilities(max_message_bytes=4096)
+
+
+adopt_all(globals(), __name__)
