@@ -94,3 +94,4 @@ class ReplyInbox:
         for answer in self._pending.values():
             if not answer.done():
                 answer.set_exception(reason)
+                answer.exception()  # seen: a request not yet handed over may never look at it
