@@ -29,7 +29,7 @@ from civitas.messages import (
 )
 from civitas.registry import LocalRegistry
 from civitas.serializer import Serializer, name_of
-from civitas.transport import Handler, Transport
+from civitas.transport import Handler, Transport, published_at
 
 DEFAULT_SEND_TIMEOUT: Final = 30.0
 """Seconds that a send waits for room in a full mailbox."""
@@ -245,22 +245,12 @@ class MessageBus:
     async def _publish_reply(self, reply: Message, body: bytes) -> None:
         reply_to = reply.recipient
         frame = envelope.with_reply_to(self._reply_head + body, reply_to)
-        await self.transport.publish(_published_at(reply_to), frame)
+        await self.transport.publish(published_at(reply_to), frame)
 
     def _unknown(self, name: str) -> MessageRoutingError:
         similar = self.registry.similar(name)
         hint = f"; did you mean {similar!r}?" if similar else ""
         return MessageRoutingError(f"there is no agent called {name!r} (any more){hint}")
-
-
-def _published_at(reply_to: str) -> str:
-    """Return where an answer is published.
-
-    A ReplyInbox makes `_reply.<node>.<n>` for each request and is subscribed to `_reply.<node>`;
-    an address of any other form is used as it is.
-    """
-    node, _, number = reply_to.rpartition(".")
-    return node if number.isdecimal() and node.count(".") == 1 else reply_to
 
 
 def _reserved(message: Message) -> MessageValidationError:

@@ -8,38 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
-from enum import Enum
 from typing import Final
 
 from civitas.bus import MessageBus
-from civitas.errors import (
-    CivitasError,
-    ErrorAction,
-    MessageRoutingError,
-    SpawnError,
-)
+from civitas.errors import CivitasError, MessageRoutingError, SpawnError
 from civitas.mailbox import Mailbox
-from civitas.messages import Message
 from civitas.outbox import Outbox
 from civitas.process import AgentProcess, ProcessStatus
+from civitas.serving import Leave, Service, Tally
 
 logger = logging.getLogger("civitas.agent")
 
-_BATCH: Final = 64
-"""Messages handled without a pause; then other tasks of the event loop get a turn."""
-
 _CANCEL_GRACE: Final = 5.0
 """Seconds that a cancelled agent may take to let go."""
-
-
-class _Leave(Enum):
-    """When the serving of messages ends."""
-
-    NEVER = 0
-    WHEN_DRAINED = 1
-    NOW = 2
 
 
 class AgentCell:
@@ -66,16 +48,15 @@ class AgentCell:
         self.status = ProcessStatus.INITIALIZING
         self.failure: Exception | None = None
         self.restarts = 0
-        self.handled = 0
-        self.errors = 0
+        self.tally = Tally()
         self._bus = bus
         self._on_exit = on_exit
         self._on_idle = on_idle
         self._task: asyncio.Task[None] | None = None
-        self._leave = _Leave.NEVER
+        self._service: Service | None = None
         self._told_to_stop = False
         self._done = False
-        self._working = False
+        self._starting = False
 
     # --- for the supervisor -----------------------------------------------------------------
 
@@ -92,7 +73,8 @@ class AgentCell:
     @property
     def idle(self) -> bool:
         """Whether nothing is being handled, and nothing is queued that could be."""
-        return not self._working and (self.finished or not self.mailbox.pending)
+        working = self._starting or (self._service is not None and self._service.working)
+        return not working and (self.finished or not self.mailbox.pending)
 
     async def attach(self) -> None:
         """Register the name and subscribe its address; messages wait in the mailbox from now on.
@@ -133,8 +115,8 @@ class AgentCell:
             return
         self._told_to_stop = True
         self.status = ProcessStatus.STOPPING
-        if self._leave is not _Leave.NOW:
-            self._leave = _Leave.WHEN_DRAINED if drain else _Leave.NOW
+        if self._service is not None and self._service.leave is not Leave.NOW:
+            self._service.leave = Leave.WHEN_DRAINED if drain else Leave.NOW
         self.mailbox.wake()
         now = asyncio.get_running_loop().time()
         patience = (now if since is None else since) + self.agent.shutdown_timeout - now
@@ -168,21 +150,26 @@ class AgentCell:
     def leave(self) -> None:
         """End after the message in hand; the agent said that it is done."""
         self._done = True
-        self._leave = _Leave.NOW
+        if self._service is not None:
+            self._service.leave = Leave.NOW
         self.mailbox.wake()
 
     # --- one object's life --------------------------------------------------------------------
 
     async def _launch(self) -> None:
+        """Start a task for the current object and await its `on_start`."""
         self.failure = None
-        self._leave = _Leave.NEVER
         self._told_to_stop = False
         self.status = ProcessStatus.INITIALIZING
         outbox = Outbox(self._bus, self.name)
+        self._service = Service(
+            self.agent, self.mailbox, outbox, self._bus, self.tally, self._on_idle
+        )
         self.agent.connect(outbox, self.leave, lambda: self.status)
         loop = asyncio.get_running_loop()
         started: asyncio.Future[None] = loop.create_future()
-        self._task = loop.create_task(self._live(self.agent, outbox, started), name=self.name)
+        life = self._live(self.agent, self._service, outbox, started)
+        self._task = loop.create_task(life, name=self.name)
         self.mailbox.consumer = self._task
         try:
             await started
@@ -192,145 +179,45 @@ class AgentCell:
             raise
 
     async def _live(
-        self, agent: AgentProcess, outbox: Outbox, started: asyncio.Future[None]
+        self,
+        agent: AgentProcess,
+        service: Service,
+        outbox: Outbox,
+        started: asyncio.Future[None],
     ) -> None:
-        self._working = True
-        try:
-            await agent.on_start()
-        except asyncio.CancelledError:
-            if not started.done():
-                started.set_exception(SpawnError("it was stopped while it started"))
+        if not await self._begin(agent, started):
             return
-        except Exception as error:  # noqa: BLE001 - handed to whoever awaits the start
-            if not started.done():
-                started.set_exception(error)
-            return
-        finally:
-            self._working = False
-        if self.status is ProcessStatus.INITIALIZING:
-            self.status = ProcessStatus.RUNNING
-        if not started.done():
-            started.set_result(None)
         try:
-            await self._serve(agent, outbox)
+            await service.run()
         except asyncio.CancelledError:
-            await self._abandon(outbox.current)
+            await service.abandon()
         except Exception as error:  # noqa: BLE001 - a crash, which the supervisor judges
             self.failure = error
         finally:
-            await self._end(agent, outbox)
+            await self._end(agent, service, outbox)
 
-    async def _serve(self, agent: AgentProcess, outbox: Outbox) -> None:
-        """Handle messages until told to leave. This is the serving half of the hot path."""
-        get_nowait = self.mailbox.get_nowait
-        read = self._bus.read
-        handle = agent.handle
-        limit = agent.handle_timeout
-        streak = 0
-        self._working = True
-        while self._leave is not _Leave.NOW:
-            frame = get_nowait()
-            if frame is None:
-                if self._leave is _Leave.WHEN_DRAINED:
-                    return
-                await self._rest()
-                streak = 0
-                continue
-            streak += 1
-            if streak == _BATCH:
-                streak = 0
-                await asyncio.sleep(0)
-            try:
-                message = read(frame)
-            except CivitasError as error:
-                self._bus.dead_letters.record(f"unreadable: {error}", frame)
-                continue
-            if message.ttl is not None and message.expired(time.time()):
-                self._bus.dead_letters.record("expired before it was handled", message)
-                continue
-            outbox.current = message
-            try:
-                if limit is None:
-                    reply = await handle(message)
-                else:
-                    async with asyncio.timeout(limit):
-                        reply = await handle(message)
-            except asyncio.CancelledError as error:
-                reply = await self._recover(agent, message, _own_cancellation(error))
-            except Exception as error:  # noqa: BLE001 - anything a handler raises is judged
-                reply = await self._recover(agent, message, error)
-            self.handled += 1
-            if reply is not None and message.reply_to is not None:
-                await self._answer(message, reply)
-            outbox.current = None
-
-    async def _rest(self) -> None:
-        self._working = False
-        if self._bus.closing:
-            self._on_idle()
+    async def _begin(self, agent: AgentProcess, started: asyncio.Future[None]) -> bool:
+        """Await `on_start`, tell who waits for it, and return whether it went well."""
+        failure: Exception | None = None
+        self._starting = True
         try:
-            await self.mailbox.wait()
+            await agent.on_start()
+        except asyncio.CancelledError:
+            failure = SpawnError("it was stopped while it started")
+        except Exception as error:  # noqa: BLE001 - handed to whoever awaits the start
+            failure = error
         finally:
-            self._working = True
+            self._starting = False
+        if failure is None and self.status is ProcessStatus.INITIALIZING:
+            self.status = ProcessStatus.RUNNING
+        if not started.done():
+            if failure is None:
+                started.set_result(None)
+            else:
+                started.set_exception(failure)
+        return failure is None
 
-    async def _recover(
-        self, agent: AgentProcess, message: Message, error: Exception
-    ) -> Message | None:
-        """Do what `on_error` says; return the reply of a retry, or raise to crash."""
-        retries = 0
-        while True:
-            self.errors += 1
-            action = await self._judge(agent, message, error)
-            if action is ErrorAction.RETRY and retries < agent.max_retries:
-                retries += 1
-                message.attempt += 1
-                try:
-                    async with asyncio.timeout(agent.handle_timeout):
-                        return await agent.handle(message)
-                except asyncio.CancelledError as again:
-                    error = _own_cancellation(again)
-                except Exception as again:  # noqa: BLE001 - judged in the next round
-                    error = again
-                continue
-            await self._bus.answer_error(message, self.name, error)
-            if action is ErrorAction.SKIP:
-                logger.warning("agent %r skipped a message: %s", self.name, _told(error))
-                return None
-            if action is ErrorAction.STOP:
-                logger.warning("agent %r stops after an error: %s", self.name, _told(error))
-                self.leave()
-                return None
-            raise error
-
-    async def _judge(self, agent: AgentProcess, message: Message, error: Exception) -> ErrorAction:
-        try:
-            action: object = await agent.on_error(error, message)
-        except Exception as second:
-            await self._bus.answer_error(message, self.name, error)
-            raise second from error
-        if not isinstance(action, ErrorAction):
-            await self._bus.answer_error(message, self.name, error)
-            raise TypeError(
-                f"on_error of agent {self.name!r} returned {action!r}, not an ErrorAction"
-            ) from error
-        return action
-
-    async def _answer(self, request: Message, reply: Message) -> None:
-        """Send a reply; one that can't be sent is an error to the asker, and logged here."""
-        try:
-            await self._bus.answer(reply)
-        except Exception as error:
-            logger.exception("agent %r could not answer", self.name)
-            await self._bus.answer_error(request, self.name, error)
-
-    async def _abandon(self, message: Message | None) -> None:
-        """Account for the message that was in hand when the agent was cancelled."""
-        if message is not None:
-            self._bus.dead_letters.record("cancelled while it was handled", message)
-            error = MessageRoutingError(f"agent {self.name!r} was stopped before it could answer")
-            await self._bus.answer_error(message, self.name, error)
-
-    async def _end(self, agent: AgentProcess, outbox: Outbox) -> None:
+    async def _end(self, agent: AgentProcess, service: Service, outbox: Outbox) -> None:
         """Await `on_stop`, settle the status, and tell the supervisor unless it knows."""
         outbox.current = None
         outbox.leaving = True
@@ -339,7 +226,7 @@ class AgentCell:
                 await agent.on_stop()
         except Exception:
             logger.exception("on_stop of agent %r raised", self.name)
-        self._working = False
+        service.working = False
         if self.failure is not None:
             self._done = False
             self.status = ProcessStatus.CRASHED
@@ -349,19 +236,3 @@ class AgentCell:
             self._on_exit(self)
         if self._bus.closing:
             self._on_idle()
-
-
-def _own_cancellation(error: asyncio.CancelledError) -> Exception:
-    """Return the error for a handler that awaited something cancelled by somebody else.
-
-    Raises:
-        CancelledError: it is this agent that is being cancelled.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise error
-    return RuntimeError("what the handler awaited was cancelled")
-
-
-def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -163,8 +163,8 @@ class Node:
                     cell.name,
                     cell.status,
                     cell.mailbox.pending,
-                    cell.handled,
-                    cell.errors,
+                    cell.tally.handled,
+                    cell.tally.errors,
                     cell.restarts,
                 )
                 for cell in self.cells.values()

@@ -10,8 +10,8 @@ from civitas import envelope
 from civitas.errors import CivitasError, MailboxFullError, MessageRoutingError
 from civitas.messages import RESERVED_PREFIX
 from civitas.testing.behaviour import Behaviours, behaviour
-from civitas.testing.network import Arrivals, Network, published_at, unknown_reply_address
-from civitas.transport import Handler, Transport
+from civitas.testing.network import Arrivals, Network, unknown_reply_address
+from civitas.transport import Handler, Transport, published_at
 
 _SYSTEM: Final = f"{RESERVED_PREFIX}conformance"
 _POISON: Final = b"poison"

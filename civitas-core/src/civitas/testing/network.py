@@ -12,7 +12,7 @@ from civitas import envelope
 from civitas.envelope import KIND_REPLY, Origin
 from civitas.messages import REPLY_PREFIX
 from civitas.plugins import Capabilities
-from civitas.transport import Transport
+from civitas.transport import Transport, published_at
 
 T = TypeVar("T")
 
@@ -204,16 +204,6 @@ class Network:
         """End what a failed test began; what goes wrong here is not what failed."""
         with contextlib.suppress(Exception):
             await self.close()
-
-
-def published_at(reply_to: str) -> str:
-    """Return where the answer to a request with this reply address is published.
-
-    `_reply.<node>.<n>` is published at `_reply.<node>`, where a ReplyInbox listens; an address of
-    any other form is used as it is.
-    """
-    node, _, number = reply_to.rpartition(".")
-    return node if number.isdecimal() and node.count(".") == 1 else reply_to
 
 
 def unknown_reply_address() -> str:

@@ -2,6 +2,6 @@
 
 from civitas.transport.in_process import InProcessTransport
 from civitas.transport.protocol import Handler, Transport
-from civitas.transport.reply_inbox import ReplyInbox
+from civitas.transport.reply_inbox import ReplyInbox, published_at
 
-__all__ = ["Handler", "InProcessTransport", "ReplyInbox", "Transport"]
+__all__ = ["Handler", "InProcessTransport", "ReplyInbox", "Transport", "published_at"]

@@ -1,0 +1,209 @@
+"""Serving: how one agent object handles message after message, and what its errors come to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from civitas.bus import MessageBus
+from civitas.errors import CivitasError, ErrorAction, MessageRoutingError
+from civitas.mailbox import Mailbox
+from civitas.messages import Message
+from civitas.outbox import Outbox
+from civitas.process import AgentProcess
+
+logger = logging.getLogger("civitas.agent")
+
+_BATCH: Final = 64
+"""Messages handled without a pause; then other tasks of the event loop get a turn."""
+
+
+class Leave(Enum):
+    """When the serving of messages ends."""
+
+    NEVER = 0
+    WHEN_DRAINED = 1
+    NOW = 2
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one agent, over all objects that it has been."""
+
+    handled: int = 0
+    errors: int = 0
+
+
+class Service:
+    """The serving of messages by one agent object.
+
+    Args:
+        agent: the object; its verbs act through `outbox`.
+        mailbox: where its messages wait.
+        outbox: what its verbs act through.
+        bus: reads frames and carries answers.
+        tally: where messages and errors are counted.
+        on_idle: called when the mailbox is empty while the node stops.
+    """
+
+    __slots__ = ("_agent", "_bus", "_mailbox", "_on_idle", "_outbox", "_tally", "leave", "working")
+
+    def __init__(
+        self,
+        agent: AgentProcess,
+        mailbox: Mailbox[bytes],
+        outbox: Outbox,
+        bus: MessageBus,
+        tally: Tally,
+        on_idle: Callable[[], None],
+    ) -> None:
+        self._agent = agent
+        self._mailbox = mailbox
+        self._outbox = outbox
+        self._bus = bus
+        self._tally = tally
+        self._on_idle = on_idle
+        self.leave = Leave.NEVER
+        self.working = False
+        """Whether a message is in hand."""
+
+    async def run(self) -> None:
+        """Handle messages until told to leave. This is the serving half of the hot path.
+
+        Raises:
+            Exception: the agent crashed.
+            CancelledError: it was cancelled; `abandon` accounts for the message in hand.
+        """
+        get_nowait = self._mailbox.get_nowait
+        read = self._bus.read
+        handle = self._agent.handle
+        limit = self._agent.handle_timeout
+        outbox = self._outbox
+        tally = self._tally
+        streak = 0
+        self.working = True
+        while self.leave is not Leave.NOW:
+            frame = get_nowait()
+            if frame is None:
+                if self.leave is Leave.WHEN_DRAINED:
+                    return
+                await self._rest()
+                streak = 0
+                continue
+            streak += 1
+            if streak == _BATCH:
+                streak = 0
+                await asyncio.sleep(0)
+            try:
+                message = read(frame)
+            except CivitasError as error:
+                self._bus.dead_letters.record(f"unreadable: {error}", frame)
+                continue
+            if message.ttl is not None and message.expired(time.time()):
+                self._bus.dead_letters.record("expired before it was handled", message)
+                continue
+            outbox.current = message
+            try:
+                if limit is None:
+                    reply = await handle(message)
+                else:
+                    async with asyncio.timeout(limit):
+                        reply = await handle(message)
+            except asyncio.CancelledError as error:
+                reply = await self._recover(message, _own_cancellation(error))
+            except Exception as error:  # noqa: BLE001 - anything a handler raises is judged
+                reply = await self._recover(message, error)
+            tally.handled += 1
+            if reply is not None and message.reply_to is not None:
+                await self._answer(message, reply)
+            outbox.current = None
+
+    async def abandon(self) -> None:
+        """Account for the message that was in hand when the agent was cancelled."""
+        message = self._outbox.current
+        if message is not None:
+            self._bus.dead_letters.record("cancelled while it was handled", message)
+            name = self._agent.name
+            error = MessageRoutingError(f"agent {name!r} was stopped before it could answer")
+            await self._bus.answer_error(message, name, error)
+
+    async def _rest(self) -> None:
+        self.working = False
+        if self._bus.closing:
+            self._on_idle()
+        try:
+            await self._mailbox.wait()
+        finally:
+            self.working = True
+
+    async def _recover(self, message: Message, error: Exception) -> Message | None:
+        """Do what `on_error` says; return the reply of a retry, or raise to crash."""
+        agent = self._agent
+        retries = 0
+        while True:
+            self._tally.errors += 1
+            action = await self._judge(message, error)
+            if action is ErrorAction.RETRY and retries < agent.max_retries:
+                retries += 1
+                message.attempt += 1
+                try:
+                    async with asyncio.timeout(agent.handle_timeout):
+                        return await agent.handle(message)
+                except asyncio.CancelledError as again:
+                    error = _own_cancellation(again)
+                except Exception as again:  # noqa: BLE001 - judged in the next round
+                    error = again
+                continue
+            await self._bus.answer_error(message, agent.name, error)
+            if action is ErrorAction.SKIP:
+                logger.warning("agent %r skipped a message: %s", agent.name, _told(error))
+                return None
+            if action is ErrorAction.STOP:
+                logger.warning("agent %r stops after an error: %s", agent.name, _told(error))
+                agent.stop()
+                return None
+            raise error
+
+    async def _judge(self, message: Message, error: Exception) -> ErrorAction:
+        """Ask the agent what to do; a broken `on_error` is a crash of its own."""
+        name = self._agent.name
+        try:
+            action: object = await self._agent.on_error(error, message)
+        except Exception as second:
+            await self._bus.answer_error(message, name, error)
+            raise second from error
+        if not isinstance(action, ErrorAction):
+            await self._bus.answer_error(message, name, error)
+            raise TypeError(
+                f"on_error of agent {name!r} returned {action!r}, not an ErrorAction"
+            ) from error
+        return action
+
+    async def _answer(self, request: Message, reply: Message) -> None:
+        """Send a reply; one that can't be sent is an error to the asker, and logged here."""
+        try:
+            await self._bus.answer(reply)
+        except Exception as error:
+            logger.exception("agent %r could not answer", self._agent.name)
+            await self._bus.answer_error(request, self._agent.name, error)
+
+
+def _own_cancellation(error: asyncio.CancelledError) -> Exception:
+    """Return the error for a handler that awaited something cancelled by somebody else.
+
+    Raises:
+        CancelledError: it is this agent that is being cancelled.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise error
+    return RuntimeError("what the handler awaited was cancelled")
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -1,0 +1,117 @@
+"""ReplyInbox: requests, answers, and what becomes of both when the transport stops."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from civitas import envelope
+from civitas.envelope import KIND_REPLY, Origin
+from civitas.errors import MailboxFullError, NotConnectedError
+from civitas.transport import ReplyInbox, published_at
+
+ORIGIN = Origin(b"12345678", 1)
+REQUEST = envelope.seal(b"question", "json", ORIGIN)
+LONG = 30.0
+Publish = Callable[[bytes], Awaitable[None]]
+
+
+def answer_to(request: bytes) -> bytes:
+    reply_to = envelope.reply_to_of(request)
+    return envelope.seal(b"answer", "json", ORIGIN, kind=KIND_REPLY, reply_to=reply_to)
+
+
+class Far:
+    """The other end: keeps what was published, and may be slow to take it."""
+
+    def __init__(self) -> None:
+        self.taken: list[bytes] = []
+        self.came = asyncio.Event()
+        self.room = asyncio.Event()
+        self.room.set()
+
+    async def __call__(self, frame: bytes) -> None:
+        self.came.set()
+        await self.room.wait()
+        self.taken.append(frame)
+
+
+async def test_an_answer_goes_to_the_request_whose_address_it_bears() -> None:
+    inbox, far = ReplyInbox("abcd"), Far()
+    asking = [asyncio.create_task(inbox.request(REQUEST, LONG, far)) for _ in range(3)]
+    while len(far.taken) < 3:
+        await asyncio.sleep(0)
+    addresses = [envelope.reply_to_of(frame) for frame in far.taken]
+    assert addresses == ["_reply.abcd.1", "_reply.abcd.2", "_reply.abcd.3"]
+    assert all(inbox.has(address) for address in addresses)
+    assert len(inbox) == 3
+    for frame in reversed(far.taken):
+        await inbox.deliver(answer_to(frame))
+    assert await asyncio.gather(*asking) == [answer_to(frame) for frame in far.taken]
+    assert len(inbox) == 0
+
+
+async def test_what_nobody_waits_for_is_reported_and_dropped() -> None:
+    dropped: list[str] = []
+    inbox = ReplyInbox("abcd", lambda reason, frame: dropped.append(reason))
+    await inbox.deliver(answer_to(envelope.with_reply_to(REQUEST, "_reply.abcd.9")))
+    await inbox.deliver(b"no frame")
+    assert dropped == ["reply without a request", "malformed frame"]
+
+
+async def test_time_that_goes_by_before_the_handover_is_told_apart_from_silence() -> None:
+    inbox, far = ReplyInbox(), Far()
+    with pytest.raises(TimeoutError, match=r"no answer within 0\.01 s"):
+        await inbox.request(REQUEST, 0.01, far)
+    far.room.clear()
+    with pytest.raises(MailboxFullError, match=r"no room .* within 0\.01 s"):
+        await inbox.request(REQUEST, 0.01, far)
+    assert len(inbox) == 0
+
+
+@pytest.mark.parametrize("handed_over", [True, False])
+async def test_closing_fails_requests_at_once_each_with_an_error_of_its_own(
+    handed_over: bool,
+) -> None:
+    inbox, far = ReplyInbox(), Far()
+    if not handed_over:
+        far.room.clear()
+    asking = [asyncio.create_task(inbox.request(REQUEST, LONG, far)) for _ in range(2)]
+    await far.came.wait()
+    while len(inbox) < 2 or (handed_over and len(far.taken) < 2):
+        await asyncio.sleep(0)
+    inbox.close()
+    done, _ = await asyncio.wait(asking, timeout=LONG / 2)
+    errors = [task.exception() for task in done]
+    assert [type(error) for error in errors] == [NotConnectedError] * 2
+    assert errors[0] is not errors[1]
+    assert len(inbox) == 0
+
+
+async def test_closing_after_an_answer_came_does_not_take_it_back() -> None:
+    inbox, far = ReplyInbox(), Far()
+    asking = asyncio.create_task(inbox.request(REQUEST, LONG, far))
+    while not far.taken:
+        await asyncio.sleep(0)
+    await inbox.deliver(answer_to(far.taken[0]))
+    inbox.close()
+    assert await asking == answer_to(far.taken[0])
+
+
+@pytest.mark.parametrize(
+    ("reply_to", "address"),
+    [
+        ("_reply.0123456789abcdef.17", "_reply.0123456789abcdef"),
+        ("_reply.550e8400-e29b", "_reply.550e8400-e29b"),
+        ("_reply.17", "_reply.17"),
+        ("_reply.a.b", "_reply.a.b"),
+        ("_reply.a.b.1", "_reply.a.b.1"),
+        ("somewhere", "somewhere"),
+    ],
+)
+def test_answers_go_to_the_nodes_address_or_to_the_address_as_it_is(
+    reply_to: str, address: str
+) -> None:
+    assert published_at(reply_to) == address
