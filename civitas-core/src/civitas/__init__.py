@@ -1,11 +1,19 @@
-"""Civitas: supervised asyncio agents that talk by name over a transport of your choice."""
+"""Civitas: supervised asyncio agents that talk by name over a transport of your choice.
 
-from civitas.components import ComponentSet
-from civitas.errors import CivitasError, ErrorAction
-from civitas.messages import Message
-from civitas.process import AgentProcess
-from civitas.runtime import Runtime
-from civitas.supervisor import Supervisor
+The public names are imported when they are first used: the command line, the plugins and the
+pytest plugin need only some of them.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from civitas.components import ComponentSet
+    from civitas.errors import CivitasError, ErrorAction
+    from civitas.messages import Message
+    from civitas.process import AgentProcess
+    from civitas.runtime import Runtime
+    from civitas.supervisor import Supervisor
 
 __all__ = [
     "AgentProcess",
@@ -16,3 +24,25 @@ __all__ = [
     "Runtime",
     "Supervisor",
 ]
+
+_HOMES = {
+    "AgentProcess": "civitas.process",
+    "CivitasError": "civitas.errors",
+    "ComponentSet": "civitas.components",
+    "ErrorAction": "civitas.errors",
+    "Message": "civitas.messages",
+    "Runtime": "civitas.runtime",
+    "Supervisor": "civitas.supervisor",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -138,7 +138,9 @@ class MessageBus:
 
     async def answer(self, reply: Message) -> None:
         """Publish an answer at the reply address that `reply.recipient` names."""
-        await self._publish_reply(reply, self._serialize(reply))
+        reply_to = reply.recipient
+        frame = envelope.with_reply_to(self._reply_head + self._serialize(reply), reply_to)
+        await self.transport.publish(published_at(reply_to), frame)
 
     async def answer_error(self, request: Message, agent: str, error: BaseException) -> None:
         """Tell who asked that there is no answer; do nothing when nobody asked."""
@@ -240,12 +242,7 @@ class MessageBus:
         name = message.recipient
         if not name.startswith(REPLY_PREFIX) and not self.transport.has_reply_address(name):
             raise self._unknown(name)
-        await self._publish_reply(message, self._serialize(message))
-
-    async def _publish_reply(self, reply: Message, body: bytes) -> None:
-        reply_to = reply.recipient
-        frame = envelope.with_reply_to(self._reply_head + body, reply_to)
-        await self.transport.publish(published_at(reply_to), frame)
+        await self.answer(message)
 
     def _unknown(self, name: str) -> MessageRoutingError:
         similar = self.registry.similar(name)

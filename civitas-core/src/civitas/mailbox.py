@@ -17,7 +17,7 @@ class _Sender(NamedTuple):
     """Someone who waits for room. The item enters in the sender's stead, so order is kept."""
 
     item: object
-    admitted: asyncio.Future[None]
+    admitted: asyncio.Future[bool]
 
 
 class Mailbox(Generic[T]):
@@ -93,24 +93,26 @@ class Mailbox(Generic[T]):
                 f"agent {self.name!r} sent to itself while its mailbox was full ({self.size} "
                 f"messages) and only it can make room; send less, or raise mailbox_size"
             )
-        sender = _Sender(item, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        sender = _Sender(item, loop.create_future())
         if self._senders is None:
             self._senders = deque()
         self._senders.append(sender)
         self._limit = 0
+        timer = loop.call_later(timeout, _give_up, sender.admitted)
         try:
-            await asyncio.wait((sender.admitted,), timeout=timeout)
+            admitted = await sender.admitted
+        except asyncio.CancelledError:
+            self._forget(sender)
+            raise
         finally:
-            if not sender.admitted.done():
-                sender.admitted.cancel()
-                self._senders.remove(sender)
-                self._settle_limit()
-        if sender.admitted.cancelled():
+            timer.cancel()
+        if not admitted:
+            self._forget(sender)
             raise MailboxFullError(
                 f"the mailbox of agent {self.name!r} stayed full ({self.size} messages) for "
                 f"{timeout:g} s; it handles messages slower than they come"
             )
-        sender.admitted.result()
 
     def get_nowait(self) -> T | None:
         """Return the next item, or None when the mailbox is empty."""
@@ -143,20 +145,35 @@ class Mailbox(Generic[T]):
         self._limit = 0
         if self._senders:
             for sender in self._senders:
-                sender.admitted.set_exception(error)
+                if not sender.admitted.done():
+                    sender.admitted.set_exception(error)
             self._senders.clear()
         left = list(self._items)
         self._items.clear()
         return left
 
     def _admit(self) -> None:
-        """Let the first waiting sender's item in."""
+        """Let the first sender's item in that still waits."""
         assert self._senders is not None
-        sender = self._senders.popleft()
-        self._items.append(sender.item)  # type: ignore[arg-type]
-        sender.admitted.set_result(None)
+        while self._senders:
+            sender = self._senders.popleft()
+            if not sender.admitted.done():
+                self._items.append(sender.item)  # type: ignore[arg-type]
+                sender.admitted.set_result(True)
+                break
+        self._settle_limit()
+
+    def _forget(self, sender: _Sender) -> None:
+        """Take a sender off the line that has given up, unless its turn has come meanwhile."""
+        if self._senders and sender in self._senders:
+            self._senders.remove(sender)
         self._settle_limit()
 
     def _settle_limit(self) -> None:
         if not self._senders and self._closed is None:
             self._limit = self.size
+
+
+def _give_up(admitted: asyncio.Future[bool]) -> None:
+    if not admitted.done():
+        admitted.set_result(False)

@@ -19,8 +19,11 @@ from civitas.process import AgentProcess
 
 logger = logging.getLogger("civitas.agent")
 
-_BATCH: Final = 64
-"""Messages handled without a pause; then other tasks of the event loop get a turn."""
+_STINT: Final = 0.002
+"""Seconds of handling without a pause; then other tasks of the event loop get a turn."""
+
+_LOOK: Final = 8
+"""Messages between two looks at the clock."""
 
 
 class Leave(Enum):
@@ -85,6 +88,8 @@ class Service:
         limit = self._agent.handle_timeout
         outbox = self._outbox
         tally = self._tally
+        now = asyncio.get_running_loop().time
+        pause_at = now() + _STINT
         streak = 0
         self.working = True
         while self.leave is not Leave.NOW:
@@ -93,12 +98,14 @@ class Service:
                 if self.leave is Leave.WHEN_DRAINED:
                     return
                 await self._rest()
-                streak = 0
+                pause_at = now() + _STINT
                 continue
             streak += 1
-            if streak == _BATCH:
+            if streak == _LOOK:
                 streak = 0
-                await asyncio.sleep(0)
+                if now() > pause_at:
+                    await asyncio.sleep(0)
+                    pause_at = now() + _STINT
             try:
                 message = read(frame)
             except CivitasError as error:
@@ -185,7 +192,7 @@ class Service:
         return action
 
     async def _answer(self, request: Message, reply: Message) -> None:
-        """Send a reply; one that can't be sent is an error to the asker, and logged here."""
+        """Send a reply; one that can't be sent is an error to who asked, and logged here."""
         try:
             await self._bus.answer(reply)
         except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -52,6 +53,8 @@ def run(
 
     configure_logging(log_level)
     runtime = _prepare(_which(topology, file), process, transport, sets or (), app_dir)
+    gc.freeze()
+    gc.enable()
     raise typer.Exit(asyncio.run(_serve(runtime)))
 
 

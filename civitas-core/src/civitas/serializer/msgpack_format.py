@@ -68,7 +68,11 @@ class MsgpackSerializer:
         try:
             if len(data) > _SMALL_BODY:
                 _refuse_false_lengths(data)
-            return _message_from_array(_unpack_values(data))
+            try:
+                values = _unpack(data, strict_map_key=False)
+            except TypeError:  # a tuple that was a key comes as a list, which can't be one
+                values = _unpack(data, strict_map_key=False, object_pairs_hook=_with_tuple_keys)
+            return _message_from_array(values)
         except DeserializationError:
             raise
         except Exception as error:
@@ -77,14 +81,7 @@ class MsgpackSerializer:
             raise DeserializationError(f"not a message in msgpack: {text_of(error)}") from error
 
 
-def _unpack_values(data: bytes) -> Any:
-    try:
-        return _unpack(data, strict_map_key=False)
-    except TypeError:  # a tuple that was a key comes as a list, which can't be one
-        return _unpack(data, strict_map_key=False, object_pairs_hook=_dict_with_tuple_keys)
-
-
-def _dict_with_tuple_keys(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+def _with_tuple_keys(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     return {_as_key(key): value for key, value in pairs}
 
 

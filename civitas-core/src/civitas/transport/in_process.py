@@ -31,16 +31,19 @@ class InProcessTransport:
         )
         self._handlers: dict[str, Handler] = {}
         self._system: dict[str, list[Handler]] = {}
+        self._reachable: dict[str, Handler] = {}  # the same dict while started, an empty one else
         self._started = False
 
     async def start(self) -> None:
         """Accept frames from now on."""
         self._started = True
+        self._reachable = self._handlers
         self._handlers[self._inbox.address] = self._inbox.deliver
 
     async def stop(self) -> None:
         """Forget all subscriptions and fail the requests in flight."""
         self._started = False
+        self._reachable = {}
         self._handlers.clear()
         self._system.clear()
         self._inbox.close()
@@ -61,8 +64,8 @@ class InProcessTransport:
 
     async def publish(self, address: str, data: bytes) -> None:
         """Await the handler of `address` with the frame."""
-        handler = self._handlers.get(address)
-        if handler is None or not self._started:
+        handler = self._reachable.get(address)
+        if handler is None:
             await self._publish_elsewhere(address, data)
             return
         try:
