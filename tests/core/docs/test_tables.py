@@ -1,0 +1,290 @@
+"""The tables on the pages say what the code says."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+import civitas
+from civitas import AgentProcess, ErrorAction, Message, Supervisor, envelope, errors
+from civitas.cli import app
+from civitas.envelope import KIND_REPLY, Origin
+from civitas.process import ProcessStatus
+from civitas.restart import BackoffKind, Strategy, backoff_delay
+from civitas.serializer import SCHEMA
+
+REPOSITORY = Path(__file__).parents[3]
+DOCS = REPOSITORY / "docs"
+PACKAGE = REPOSITORY / "civitas-core" / "src" / "civitas"
+
+
+def text(page: str) -> str:
+    return (DOCS / page).read_text(encoding="utf-8")
+
+
+def section(page: str, heading: str) -> str:
+    """Return what stands between a heading and the next one."""
+    body = re.sub(r"^```.*?^```$", "", text(page), flags=re.MULTILINE | re.DOTALL)
+    return next(
+        part.partition("\n")[2]
+        for part in re.split(r"^#+ ", body, flags=re.MULTILINE)
+        if part.partition("\n")[0] == heading
+    )
+
+
+def rows(markdown: str) -> list[list[str]]:
+    """Return the cells of all tables, without their headings, code marks taken off."""
+    tables = re.findall(r"(?:^\|.*\n)+", markdown, re.MULTILINE)
+    lines = [line for table in tables for line in table.splitlines()[2:]]
+    return [[cell.replace("`", "").strip() for cell in line[1:-1].split("|")] for line in lines]
+
+
+def column(markdown: str, number: int = 0) -> list[str]:
+    return [row[number] for row in rows(markdown)]
+
+
+# --- command line ------------------------------------------------------------------------------
+
+
+def commands(group=None, path: str = "civitas") -> Iterator[tuple[str, object]]:
+    for name, command in (group or get_command(app)).commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{path} {name}")
+        else:
+            yield f"{path} {name}", command
+
+
+COMMANDS = dict(commands())
+
+
+def test_every_command_has_a_section_and_no_other_has():
+    headed = re.findall(r"^## `(civitas [\w ]+)`$", text("command-line.md"), re.MULTILINE)
+    assert sorted(headed) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_of_a_command_is_in_its_table_with_its_default(name):
+    def shown(parameter) -> tuple[str, str]:
+        if parameter.param_type_name == "argument":
+            options = parameter.name.upper()
+        else:
+            options = ", ".join(parameter.opts)
+        if parameter.required:
+            return options, "required"
+        if parameter.default in (None, False):
+            return options, UNSET.get((name, options), "")
+        return options, str(parameter.default)
+
+    documented = [tuple(row[:2]) for row in rows(section("command-line.md", f"`{name}`"))]
+    assert documented == [shown(parameter) for parameter in COMMANDS[name].params]
+
+
+UNSET = {
+    ("civitas run", "TOPOLOGY"): "topology.yaml",
+    ("civitas plugins check", "NAMES"): "all that are installed",
+}
+"""What stands for a default that the command itself works out."""
+
+
+def test_the_loggers_that_the_page_names_exist():
+    source = "\n".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
+    for name in column(section("command-line.md", "Logging")):
+        quote = '"' if "NAME" not in name else ""
+        assert f'getLogger({"f" * (not quote)}"{name.removesuffix("NAME")}{quote}' in source
+
+
+# --- agents and supervision --------------------------------------------------------------------
+
+
+def test_every_error_is_in_the_table_with_its_code():
+    classes = {
+        (name, each.code)
+        for name, each in vars(errors).items()
+        if inspect.isclass(each) and issubclass(each, errors.CivitasError)
+    }
+    assert {tuple(row[:2]) for row in rows(section("agents.md", "Errors of a sender"))} == classes
+
+
+def test_the_table_of_hooks_has_every_hook():
+    hooks = section("agents.md", "Hooks")
+    names = [name.partition("(")[0] for name in column(hooks)]
+    public = [name for name in vars(AgentProcess) if name.startswith("on_") or name == "handle"]
+    assert sorted(names[: len(public)]) == sorted(public)
+
+
+def test_the_table_of_constructor_arguments_has_the_defaults():
+    documented = {row[0]: row[1] for row in rows(section("agents.md", "Hooks"))[4:]}
+    parameters = inspect.signature(AgentProcess.__init__).parameters.values()
+    assert documented == {p.name: str(p.default) for p in parameters if p.default is not p.empty}
+
+
+def test_the_verbs_are_shown_with_their_arguments():
+    for shown in column(section("agents.md", "Verbs")):
+        call = ast.parse(shown.removeprefix("await "), mode="eval").body
+        method = getattr(AgentProcess, call.func.attr)
+        keywords = {each.arg: ast.literal_eval(each.value) for each in call.keywords}
+        signature = inspect.signature(method)
+        signature.bind(None, *call.args, **keywords)
+        for name, value in keywords.items():
+            assert signature.parameters[name].default == value
+
+
+def test_the_table_of_actions_has_every_action():
+    documented = [name.split()[0] for name in column(section("agents.md", "`on_error`"))]
+    assert documented == [action.value for action in ErrorAction]
+
+
+def test_every_strategy_has_a_section_with_a_diagram():
+    headed = re.findall(r"^### `(\w+)`$", text("supervision.md"), re.MULTILINE)
+    assert headed == [strategy.value for strategy in Strategy]
+    for strategy in Strategy:
+        file = strategy.value.lower().replace("_", "-") + ".svg"
+        assert f'--8<-- "{file}"' in section("supervision.md", f"`{strategy.value}`")
+
+
+def test_the_first_waits_of_each_backoff_are_as_the_table_says():
+    table = {row[0]: row[1:] for row in rows(section("supervision.md", "Backoff"))[3:]}
+    assert list(table) == [kind.value for kind in BackoffKind]
+    for name, waits in table.items():
+        for crashes, shown in enumerate(waits, 1):
+            least, most = (backoff_delay(BackoffKind(name), 1, 10, crashes, j) for j in (0, 1))
+            low, _, high = shown.partition("\N{EN DASH}")
+            assert (least, most) == (float(low), float(high or low))
+
+
+def test_the_defaults_that_the_page_on_supervision_names():
+    page = text("supervision.md")
+    default = {
+        name: parameter.default
+        for name, parameter in inspect.signature(Supervisor).parameters.items()
+    }
+    intensity = f"With the\ndefaults, {default['max_restarts']} in {default['restart_window']:g} s"
+    base = f"`backoff_base` is {default['backoff_base']:g} second and `backoff_max` is "
+    assert intensity in page
+    assert f"{base}{default['backoff_max']:g} seconds" in page
+    assert f"`{default['backoff']}` (default)" in page
+    assert "This is the default" in section("supervision.md", f"`{default['strategy']}`")
+
+
+def test_every_status_is_named():
+    page = text("supervision.md")
+    assert all(f"`{status.value}`" in page for status in ProcessStatus)
+
+
+# --- wire format -------------------------------------------------------------------------------
+
+
+def layout(lengths: dict[str, int]) -> dict[str, tuple[int, int | None]]:
+    """Return offset and length of each field of a frame, by nothing but the table."""
+
+    def value(cell: str) -> int:
+        terms = cell.replace("*", "").split(" + ")
+        return sum(lengths[term] if term in lengths else int(term) for term in terms)
+
+    found = {}
+    for offset, size, meaning in rows(section("wire-format.md", "The frame")):
+        name = re.match(r"(?:length \*(\w)\*|(\w+))", meaning)
+        found[name[1] or name[2]] = (value(offset), None if size == "the rest" else value(size))
+    return found
+
+
+@pytest.mark.parametrize("reply_to", ["", "_reply.0123456789abcdef.7", "_reply.\u00fc"])
+@pytest.mark.parametrize("serializer", ["json", "msgpack"])
+def test_a_frame_made_from_the_table_is_the_frame_that_seal_makes(serializer, reply_to):
+    address = reply_to.encode()
+    values = {
+        "magic": b"\xc1",
+        "version": b"\x01",
+        "kind": b"\x01",
+        "attempt": b"\x05",
+        "node": b"\x00\x01\x02\x03\x04\x05\x06\x07",
+        "generation": (1_700_000_000).to_bytes(4, "big"),
+        "number": (2**40).to_bytes(8, "big"),
+        "s": len(serializer).to_bytes(1, "big"),
+        "serializer": serializer.encode(),
+        "r": len(address).to_bytes(2, "big"),
+        "reply_to": address,
+        "body": b"what the serializer made",
+    }
+    frame = bytearray()
+    table = layout({"s": len(serializer), "r": len(address)})
+    assert list(table) == list(values)
+    for name, (offset, size) in table.items():
+        assert offset == len(frame), name
+        assert size in (None, len(values[name])), name
+        frame += values[name]
+    assert frame == envelope.seal(
+        values["body"],
+        serializer,
+        Origin(values["node"], 1_700_000_000),
+        kind=KIND_REPLY,
+        reply_to=reply_to,
+        number=2**40,
+        attempt=5,
+    )
+
+
+def test_the_fields_of_a_body_are_those_of_a_message_in_order():
+    documented = column(section("wire-format.md", "The body"))
+    fields = ["schema", *Message.__slots__]
+    assert documented == [f"{number} {field}" for number, field in enumerate(fields)]
+    assert rows(section("wire-format.md", "The body"))[0][1] == f"integer, {SCHEMA}"
+
+
+# --- architecture ------------------------------------------------------------------------------
+
+
+def rooms() -> list[str]:
+    return column(section("architecture.md", "Rooms"))
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """Return the rooms that a module imports whenever it is imported itself."""
+    found = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.module == "civitas":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("civitas."):
+            found.add(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            names = (alias.name.split(".") for alias in node.names)
+            found |= {name[1] for name in names if name[0] == "civitas" and len(name) > 1}
+    return found - {room_of(path)}
+
+
+def test_the_table_of_rooms_has_every_room():
+    there = {room_of(path) for path in PACKAGE.rglob("*.py")} - {"__init__"}
+    assert sorted(rooms()) == sorted(there)
+
+
+def test_no_room_that_is_to_come_is_there_already():
+    later = column(section("architecture.md", "What comes later"))
+    assert later
+    assert not set(later) & set(rooms())
+
+
+def test_rooms_import_only_what_stands_above_them():
+    order = {room: number for number, room in enumerate(rooms())}
+    for path in PACKAGE.rglob("*.py"):
+        if path.parent == PACKAGE and path.name == "__init__.py":
+            continue
+        for room in imported_rooms(path):
+            assert order[room] < order[room_of(path)], f"{path} imports {room}"
+
+
+# --- API reference -----------------------------------------------------------------------------
+
+
+def test_every_name_of_the_package_is_in_the_reference():
+    documented = re.findall(r"^\| \[`(\w+)`\]\[civitas\.", text("api/index.md"), re.MULTILINE)
+    assert sorted(documented) == sorted(civitas.__all__)
