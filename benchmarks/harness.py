@@ -31,13 +31,18 @@ def paired(
     ours: Callable[[], float],
     target: float,
     rounds: int = 5,
+    turns: int = 4,
 ) -> Row:
-    """Run floor and ours in turn, after one round that is not counted."""
+    """Run floor and ours in turn, after one turn that is not counted.
+
+    A round is the mean of several turns, so that a machine whose speed drifts slows both alike.
+    """
     floor(), ours()
     floors, own, ratios = [], [], []
     for _ in range(rounds):
-        floors.append(floor())
-        own.append(ours())
+        pairs = [(floor(), ours()) for _ in range(turns)]
+        floors.append(statistics.fmean(pair[0] for pair in pairs))
+        own.append(statistics.fmean(pair[1] for pair in pairs))
         ratios.append(own[-1] / floors[-1])
     return Row(
         work,

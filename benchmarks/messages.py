@@ -11,8 +11,8 @@ import msgpack
 from benchmarks.harness import Row, paired
 from civitas import AgentProcess, Message, Runtime, Supervisor
 
-ONE_WAY = 50_000
-ASKS = 5_000
+ONE_WAY = 20_000
+ASKS = 2_000
 MAILBOX = 1_000
 TIMEOUT = 30.0
 PAYLOAD = {"n": 1, "text": "hello"}

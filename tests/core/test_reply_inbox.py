@@ -66,7 +66,7 @@ async def test_time_that_goes_by_before_the_handover_is_told_apart_from_silence(
     with pytest.raises(TimeoutError, match=r"no answer within 0\.01 s"):
         await inbox.request(REQUEST, 0.01, far)
     far.room.clear()
-    with pytest.raises(MailboxFullError, match=r"no room .* within 0\.01 s"):
+    with pytest.raises(MailboxFullError, match=r"no room"):
         await inbox.request(REQUEST, 0.01, far)
     assert len(inbox) == 0
 

@@ -180,9 +180,9 @@ async def test_a_runtime_without_agents_ends_by_itself() -> None:
 
 async def test_before_the_start_it_says_what_to_do() -> None:
     runtime = Runtime(root())
-    for attempt in (runtime.ask("greeter", {}), runtime.broadcast("*", {})):
+    for verb in (runtime.send, runtime.ask, runtime.broadcast):
         with pytest.raises(NotConnectedError, match="async with"):
-            await attempt
+            await verb("greeter", {})
     assert runtime.all_agents() == []
     assert runtime.get_agent("greeter") is None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from civitas import envelope
@@ -28,7 +28,7 @@ from civitas.messages import (
     compose_reply,
 )
 from civitas.registry import LocalRegistry
-from civitas.serializer import Serializer, name_of
+from civitas.serializer import JsonSerializer, MsgpackSerializer, Serializer, name_of
 from civitas.transport import Handler, Transport, published_at
 
 DEFAULT_SEND_TIMEOUT: Final = 30.0
@@ -74,9 +74,11 @@ class MessageBus:
         """Set while the node stops: only what a handler sends is still taken."""
         self.sent = 0
         self.delivered = 0
+        self._lookup = registry.lookup
         self._format = name_of(serializer)
         self._readers = {name_of(each): each for each in (*accept, serializer)}
         self._head = envelope.header(self._format, self.origin)
+        self._serialize = _guarded(serializer)
         self._deserialize = serializer.deserialize
         self._head_size = len(self._head)
         self._reply_head = envelope.header(self._format, self.origin, kind=KIND_REPLY)
@@ -97,7 +99,7 @@ class MessageBus:
         """
         if message.type[:1] == "_" and message.type.startswith(RESERVED_PREFIX):
             raise _reserved(message)
-        entry = self.registry.lookup(message.recipient)
+        entry = self._lookup(message.recipient)
         if entry is None:
             await self._route_reply(message)
             return
@@ -201,17 +203,17 @@ class MessageBus:
             # A transport that declares nothing (wired by hand, no plugin) may decode a message,
             # set its reply_to and encode it again: what comes then is a body without a frame.
             return self._deserialize(frame)
-        opened = envelope.open(frame)
-        reader = self._readers.get(opened.serializer)
+        serializer, reply_to, attempt, body = envelope.contents(frame)
+        reader = self._readers.get(serializer)
         if reader is None:
             raise DeserializationError(
-                f"the frame is in {opened.serializer!r}; this node reads "
+                f"the frame is in {serializer!r}; this node reads "
                 f"{', '.join(sorted(self._readers))} (see accept_serializers)"
             )
-        message = reader.deserialize(opened.body)
-        if opened.reply_to:
-            message.reply_to = opened.reply_to
-        message.attempt += opened.attempt
+        message = reader.deserialize(body)
+        if reply_to:
+            message.reply_to = reply_to
+        message.attempt += attempt
         return message
 
     def _receiver(self, mailbox: Mailbox[bytes]) -> Handler:
@@ -227,16 +229,6 @@ class MessageBus:
 
     # --- parts ------------------------------------------------------------------------------
 
-    def _serialize(self, message: Message) -> bytes:
-        try:
-            return self.serializer.serialize(message)
-        except CivitasError:
-            raise
-        except Exception as error:
-            raise SerializationError(
-                f"serializer {self._format!r} failed: {type(error).__name__}: {error}", "payload"
-            ) from error
-
     async def _route_reply(self, message: Message) -> None:
         """Send to what is no agent's name: a reply address, or nobody."""
         name = message.recipient
@@ -248,6 +240,25 @@ class MessageBus:
         similar = self.registry.similar(name)
         hint = f"; did you mean {similar!r}?" if similar else ""
         return MessageRoutingError(f"there is no agent called {name!r} (any more){hint}")
+
+
+def _guarded(serializer: Serializer) -> Callable[[Message], bytes]:
+    """Return `serialize`; a foreign one may raise anything, and that becomes SerializationError."""
+    if isinstance(serializer, MsgpackSerializer | JsonSerializer):
+        return serializer.serialize
+
+    def serialize(message: Message) -> bytes:
+        try:
+            return serializer.serialize(message)
+        except CivitasError:
+            raise
+        except Exception as error:
+            raise SerializationError(
+                f"serializer {name_of(serializer)!r} failed: {type(error).__name__}: {error}",
+                "payload",
+            ) from error
+
+    return serialize
 
 
 def _reserved(message: Message) -> MessageValidationError:

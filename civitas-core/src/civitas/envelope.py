@@ -134,14 +134,24 @@ def open(frame: bytes) -> Envelope:
     Raises:
         FrameError: the bytes are not a frame of this version.
     """
+    serializer, reply_to, attempt, body = contents(frame)
+    _, _, kind, _, node, generation, number, _ = _HEADER.unpack_from(frame)
+    return Envelope(kind, attempt, node, generation, number, serializer, reply_to, body)
+
+
+def contents(frame: bytes) -> tuple[str, str, int, bytes]:
+    """Return what it takes to decode a frame: serializer, reply address, attempt and body.
+
+    Raises:
+        FrameError: the bytes are not a frame.
+    """
     reply_at, body_at = _borders(frame)
-    _, _, kind, attempt, node, generation, number, _ = _HEADER.unpack_from(frame)
     try:
         name = frame[_NAME_AT : reply_at - 2].decode("ascii")
-        reply_to = frame[reply_at:body_at].decode() if body_at > reply_at else ""
+        reply_to = frame[reply_at:body_at].decode()
     except UnicodeDecodeError as error:
         raise FrameError(f"text in the frame's header is not valid: {error}") from None
-    return Envelope(kind, attempt, node, generation, number, name, reply_to, frame[body_at:])
+    return name, reply_to, frame[_ATTEMPT_AT], frame[body_at:]
 
 
 def reply_to_of(frame: bytes) -> str:

@@ -33,11 +33,11 @@ class IdSource:
     them, and the half that holds the time is formatted once a millisecond.
     """
 
-    __slots__ = ("_head", "_millisecond", "_pool", "_trace_head")
+    __slots__ = ("_head", "_pool", "_since", "_trace_head", "_until")
 
     def __init__(self) -> None:
         self.refill()
-        self._millisecond = -1
+        self._since = self._until = 0.0
         self._head = self._trace_head = ""
 
     def refill(self) -> None:
@@ -49,20 +49,28 @@ class IdSource:
         step = 2 * _SPAN_BYTES
         self._pool = [digits[at : at + step] for at in range(0, len(digits), step)]
 
-    def next(self, now: float) -> tuple[str, str, str]:
-        """Return id, trace id and span id for a message made at `now` (epoch seconds)."""
-        millisecond = int(now * 1000)
-        if millisecond != self._millisecond:
-            self._millisecond = millisecond
-            digits = f"{millisecond & 0xFFFF_FFFF_FFFF:012x}7{os.urandom(2).hex()[:3]}"
-            self._trace_head = digits
-            self._head = f"{digits[:8]}-{digits[8:12]}-{digits[12:]}-"
+    def next(self, now: float) -> tuple[str, str]:
+        """Return id and span id for a message made at `now` (epoch seconds)."""
+        if not self._since <= now < self._until:
+            self._turn_to(now)
         pool = self._pool
         if not pool:
             self.refill()
             pool = self._pool
         span = pool.pop()
-        return f"{self._head}{span[:4]}-{span[4:]}", self._trace_head + span, span
+        return f"{self._head}{span[:4]}-{span[4:]}", span
+
+    def trace_of(self, span: str) -> str:
+        """Return the trace id for a message that begins a trace: the digits of its id."""
+        return self._trace_head + span
+
+    def _turn_to(self, now: float) -> None:
+        """Format the half that holds the time, for the millisecond of `now`."""
+        millisecond = int(now * 1000)
+        self._since, self._until = millisecond / 1000, (millisecond + 1) / 1000
+        digits = f"{millisecond & 0xFFFF_FFFF_FFFF:012x}7{os.urandom(2).hex()[:3]}"
+        self._trace_head = digits
+        self._head = f"{digits[:8]}-{digits[8:12]}-{digits[12:]}-"
 
 
 _ids: Final = IdSource()
@@ -135,11 +143,11 @@ def compose(
         ttl: time to live in seconds.
     """
     now = time.time()
-    id, trace_id, span_id = _next_ids(now)
-    parent = None
+    id, span_id = _next_ids(now)
     if cause is not None and cause.trace_id:
-        trace_id = cause.trace_id
-        parent = cause.span_id
+        trace_id, parent = cause.trace_id, cause.span_id
+    else:
+        trace_id, parent = _ids.trace_of(span_id), None
     return Message(
         id, type, sender, recipient, None, None, payload, now, trace_id, span_id, parent, 0, 0, ttl
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from civitas.bus import MessageBus
 from civitas.errors import MessageRoutingError
-from civitas.messages import TYPE_REPLY, Message, compose
+from civitas.messages import TYPE_REPLY, Message, compose, compose_reply
 
 
 class Outbox:
@@ -38,17 +38,17 @@ class Outbox:
             self._refuse_while_closing(recipient)
         return self._bus.route(compose(self.sender, recipient, payload, message_type, current))
 
-    async def ask(
+    def ask(
         self, recipient: str, payload: dict[str, Any], message_type: str, timeout: float | None
-    ) -> Message:
-        """Send and return the answer."""
+    ) -> Coroutine[Any, Any, Message]:
+        """Send; awaiting it gives the answer."""
         current = self.current
         if current is None and self._bus.closing:
             self._refuse_while_closing(recipient)
         if timeout is not None and timeout <= 0:
             timeout = None  # as the published API has it: no limit
         message = compose(self.sender, recipient, payload, message_type, current, timeout)
-        return await self._bus.request(message, timeout)
+        return self._bus.request(message, timeout)
 
     async def broadcast(self, pattern: str, payload: dict[str, Any], message_type: str) -> None:
         """Send to each agent whose name matches; a full one does not hold up the others."""
@@ -66,11 +66,7 @@ class Outbox:
         request = self.current
         if request is None:
             raise RuntimeError("reply() answers the message being handled; there is none now")
-        reply = compose(
-            self.sender, request.reply_to or request.sender, payload, TYPE_REPLY, request
-        )
-        reply.correlation_id = request.correlation_id or request.id
-        return reply
+        return compose_reply(self.sender, request, payload, TYPE_REPLY)
 
     def _refuse_while_closing(self, recipient: str) -> None:
         if not self.leaving:

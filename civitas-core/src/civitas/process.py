@@ -124,14 +124,14 @@ class AgentProcess:
         outbox = self._outbox or self._connected()
         return outbox.send(recipient, payload, message_type)
 
-    async def ask(
+    def ask(
         self,
         recipient: str,
         payload: dict[str, Any],
         message_type: str = "message",
         timeout: float | None = 30.0,
-    ) -> Message:
-        """Send a message and return its answer.
+    ) -> Coroutine[Any, Any, Message]:
+        """Send a message: `await self.ask(...)` returns its answer.
 
         Args:
             recipient: name of an agent.
@@ -144,7 +144,8 @@ class AgentProcess:
             TimeoutError: no answer in time; MailboxFullError when there was not even room.
             MessageRoutingError: there is no such agent.
         """
-        return await self._connected().ask(recipient, payload, message_type, timeout)
+        outbox = self._outbox or self._connected()
+        return outbox.ask(recipient, payload, message_type, timeout)
 
     async def broadcast(
         self, pattern: str, payload: dict[str, Any], message_type: str = "message"

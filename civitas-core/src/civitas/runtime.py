@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -180,23 +180,23 @@ class Runtime:
 
     # --- talking to agents --------------------------------------------------------------------
 
-    async def send(
+    def send(
         self, recipient: str, payload: dict[str, Any], message_type: str = "message"
-    ) -> None:
+    ) -> Coroutine[Any, Any, None]:
         """Send a message to an agent; see `AgentProcess.send`."""
         self._started()
-        await self._callers.send(recipient, payload, message_type)
+        return self._callers.send(recipient, payload, message_type)
 
-    async def ask(
+    def ask(
         self,
         recipient: str,
         payload: dict[str, Any],
         message_type: str = "message",
         timeout: float | None = 30.0,
-    ) -> Message:
-        """Send a message to an agent and return its answer; see `AgentProcess.ask`."""
+    ) -> Coroutine[Any, Any, Message]:
+        """Send a message to an agent; awaiting it gives the answer; see `AgentProcess.ask`."""
         self._started()
-        return await self._callers.ask(recipient, payload, message_type, timeout)
+        return self._callers.ask(recipient, payload, message_type, timeout)
 
     async def broadcast(
         self, pattern: str, payload: dict[str, Any], message_type: str = "message"

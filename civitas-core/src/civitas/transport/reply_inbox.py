@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import os
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import Any
 
 from civitas import envelope
 from civitas.errors import FrameError, MailboxFullError, NotConnectedError
@@ -17,11 +17,37 @@ def _ignore(reason: str, frame: bytes) -> None:
     """Take the place of accounting where an inbox is used without a node."""
 
 
-class _Pending(NamedTuple):
-    """A request in flight: what its answer resolves, and the clock that ends its wait."""
+class _Request:
+    """A request in flight.
 
-    answer: asyncio.Future[bytes]
-    clock: asyncio.Timeout
+    What ends it early is the exception of its answer. While it is still being handed over nobody
+    looks at the answer, so its task is interrupted as well, in the way of `asyncio.timeout`.
+    """
+
+    __slots__ = ("answer", "handed_over", "interrupted", "task")
+
+    def __init__(self, answer: asyncio.Future[bytes], task: asyncio.Task[Any]) -> None:
+        self.answer = answer
+        self.task = task
+        self.handed_over = False
+        self.interrupted = False
+
+    def expire(self, timeout: float) -> None:
+        """End it because its time is up."""
+        if self.handed_over:
+            self.fail(TimeoutError(f"no answer within {timeout:g} s"))
+        else:
+            self.fail(MailboxFullError(f"no room for the request within {timeout:g} s"))
+
+    def fail(self, error: Exception) -> None:
+        """End it with an error, unless it has ended already."""
+        if self.answer.done():
+            return
+        self.answer.set_exception(error)
+        if not self.handed_over:
+            self.answer.exception()  # seen: the interruption makes the request look at it
+            self.interrupted = True
+            self.task.cancel()
 
 
 def published_at(reply_to: str) -> str:
@@ -51,7 +77,7 @@ class ReplyInbox:
         self.address = f"{REPLY_PREFIX}{node or os.urandom(8).hex()}"
         self._prefix = self.address + "."
         self._numbers = itertools.count(1)
-        self._pending: dict[str, _Pending] = {}
+        self._pending: dict[str, _Request] = {}
         self._dropped = dropped
 
     def __len__(self) -> int:
@@ -75,26 +101,25 @@ class ReplyInbox:
             MailboxFullError: the time went by before the request could be handed over.
             TimeoutError: it went by before the answer came.
         """
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
         address = f"{self._prefix}{next(self._numbers)}"
-        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        clock = asyncio.timeout(timeout)
-        handed_over = False
+        request = self._pending[address] = _Request(loop.create_future(), task)
+        cancelled_before = task.cancelling()
+        timer = None if timeout is None else loop.call_later(timeout, request.expire, timeout)
         try:
-            async with clock:
-                self._pending[address] = _Pending(answer, clock)
-                await publish(envelope.with_reply_to(frame, address))
-                handed_over = True
-                return await answer
-        except MailboxFullError:
+            await publish(envelope.with_reply_to(frame, address))
+            request.handed_over = True
+            return await request.answer
+        except asyncio.CancelledError:
+            if request.interrupted and task.uncancel() <= cancelled_before:
+                return request.answer.result()
             raise
-        except TimeoutError:
-            if answer.done() and not answer.cancelled():
-                return answer.result()  # closed before it was handed over, or just in time
-            if handed_over:
-                raise TimeoutError(f"no answer within {timeout:g} s") from None
-            raise MailboxFullError(f"no room for the request within {timeout:g} s") from None
         finally:
-            self._pending.pop(address, None)
+            if timer is not None:
+                timer.cancel()
+            del self._pending[address]
 
     async def deliver(self, frame: bytes) -> None:
         """Give an answer to the request it belongs to; drop and count what nobody waits for."""
@@ -103,18 +128,13 @@ class ReplyInbox:
         except FrameError:
             self._dropped("malformed frame", frame)
             return
-        pending = self._pending.get(address)
-        if pending is None or pending.answer.done():
+        request = self._pending.get(address)
+        if request is None or request.answer.done():
             self._dropped("reply without a request", frame)
             return
-        pending.answer.set_result(frame)
+        request.answer.set_result(frame)
 
     def close(self, reason: str = "the transport stopped while the request was in flight") -> None:
         """Fail every request in flight, those that are still being handed over included."""
-        now = asyncio.get_running_loop().time()
-        for pending in self._pending.values():
-            if not pending.answer.done():
-                pending.answer.set_exception(NotConnectedError(reason))
-                pending.answer.exception()  # seen, though the request may not look at it
-                if not pending.clock.expired():
-                    pending.clock.reschedule(now)
+        for request in self._pending.values():
+            request.fail(NotConnectedError(reason))
