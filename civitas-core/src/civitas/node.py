@@ -79,6 +79,7 @@ class Node:
         self.cells: dict[str, AgentCell] = {}
         self._crash_callbacks: list[CrashCallback] = []
         self._went_idle = asyncio.Event()
+        self._abandoned = False
 
     def add(self, agent: AgentProcess, on_exit: Callable[[AgentCell], None]) -> AgentCell:
         """Make the cell of an agent. Its name is checked when the cell is attached."""
@@ -137,6 +138,11 @@ class Node:
                 logger.debug("an agent's shutdown_timeout has passed while it was busy")
             busy = self._busy(busy, loop.time() - began)
 
+    def abandon(self) -> None:
+        """End the drain, or have none: the tree has given up, and nobody is left to do the work."""
+        self._abandoned = True
+        self._went_idle.set()
+
     async def retire_all(self) -> None:
         """Take all agents off the system and account for what they leave behind."""
         for cell in self.cells.values():
@@ -171,7 +177,8 @@ class Node:
             ),
         )
 
-    @staticmethod
-    def _busy(cells: Iterable[AgentCell], elapsed: float) -> list[AgentCell]:
+    def _busy(self, cells: Iterable[AgentCell], elapsed: float) -> list[AgentCell]:
         """Return the agents that have work left, and time for it."""
+        if self._abandoned:
+            return []
         return [c for c in cells if not c.idle and c.agent.shutdown_timeout > elapsed]

@@ -46,8 +46,10 @@ class Runtime:
         PluginError: the transport or the serializer can't be used.
 
     Example:
-        async with Runtime(Supervisor("root", children=[Greeter("greeter")])) as runtime:
-            reply = await runtime.ask("greeter", {"name": "Ada"})
+        A tree of one agent, which is asked:
+
+            async with Runtime(Supervisor("root", children=[Greeter("greeter")])) as runtime:
+                reply = await runtime.ask("greeter", {"name": "Ada"})
     """
 
     def __init__(
@@ -266,6 +268,7 @@ class Runtime:
     def tree_failed(self, error: Exception) -> None:
         """End with failure: the root has given up."""
         self.failure = error
+        self._started().abandon()
         self._begin_stop()
 
     # --- parts --------------------------------------------------------------------------------

@@ -1,0 +1,96 @@
+"""The house rules: who may import whom, what core may name, how long a file may be."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+CORE = REPOSITORY / "civitas-core/src/civitas"
+
+
+def sources() -> Iterator[Path]:
+    for folder in ("civitas-core", "benchmarks", "examples", "tests"):
+        yield from sorted((REPOSITORY / folder).rglob("*.py"))
+
+
+def test_core_names_no_transport_outside_of_the_hint_table() -> None:
+    named = [
+        f"{path.relative_to(CORE)}:{number}: {line.strip()}"
+        for path in sorted(CORE.rglob("*"))
+        if path.is_file() and path.suffix in {".py", ".json"} and path.name != "known.json"
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if re.search(r"zmq|nats(?![a-z])|redis", line, re.IGNORECASE)
+    ]
+    assert named == []
+
+
+def test_no_file_is_a_room_too_crowded() -> None:
+    lengths = {path: len(path.read_text().splitlines()) for path in sources()}
+    assert {str(p.relative_to(REPOSITORY)): n for p, n in lengths.items() if n >= 500} == {}
+
+
+def test_no_function_of_the_packages_needs_scrolling() -> None:
+    long = [
+        f"{path.relative_to(REPOSITORY)}:{node.lineno} {node.name}"
+        for path in sources()
+        if "tests" not in path.parts
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - node.lineno >= 60
+    ]
+    assert long == []
+
+
+@pytest.mark.parametrize("module", ["civitas", "civitas.plugins", "civitas.runtime"])
+def test_the_library_loads_neither_pydantic_nor_typer_nor_rich(module: str) -> None:
+    code = (
+        f"import sys, {module}; from civitas.plugins import hookimpl; from civitas import *\n"
+        "print(sorted({'pydantic', 'typer', 'rich', 'click'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_runtime_on_in_process_loads_none_of_them_either() -> None:
+    code = (
+        "import asyncio, sys\n"
+        "from civitas import *\n"
+        "async def main():\n"
+        "    async with Runtime(Supervisor('root', [AgentProcess('a')])): pass\n"
+        "asyncio.run(main())\n"
+        "print(sorted({'pydantic', 'typer', 'rich', 'yaml', 'importlib_metadata'}"
+        " & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_imports_point_one_way_and_make_no_cycle() -> None:
+    linter = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run(
+        [linter, "--no-cache"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+    assert "2 kept, 0 broken" in done.stdout
+
+
+def test_no_file_names_a_package_index_or_a_path_of_some_machine() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    hosts = re.compile("|".join(("pypi" r"\.org", "pythonhosted" r"\.org", "/(home|root|Users)/")))
+    named = [
+        name
+        for name in listed.stdout.splitlines()
+        if (path := REPOSITORY / name).is_file()
+        and name != "LICENSE"
+        and hosts.search(path.read_text(encoding="utf-8", errors="ignore"))
+    ]
+    assert named == []
