@@ -23,7 +23,18 @@ TOPOLOGY = "examples/word_count.yaml"
 def library(folder: Path, files: int) -> Path:
     """Write text files of random words, and some that are no text."""
     chance = random.Random(files)
-    vocabulary = ["Wort", "word", "mother-in-law", "don't", "l\u2019eau", "数", "x1", "42", "_", "ÉTÉ"]
+    vocabulary = [
+        "Wort",
+        "word",
+        "mother-in-law",
+        "don't",
+        "l\u2019eau",
+        "数",
+        "x1",
+        "42",
+        "_",
+        "ÉTÉ",
+    ]
     for number in range(files):
         path = folder / f"shelf_{number % 3}" / f"text_{number}.{chance.choice(['md', 'txt'])}"
         path.parent.mkdir(parents=True, exist_ok=True)

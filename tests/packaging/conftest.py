@@ -32,17 +32,6 @@ def built(projects: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
     """A folder with an sdist of every distribution, and the wheel that was built from it."""
     folder = tmp_path_factory.mktemp("dist")
     for project in projects.values():
-        subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "build",
-                "--no-isolation",
-                "--outdir",
-                str(folder),
-                str(project),
-            ],
-            check=True,
-            capture_output=True,
-        )
+        build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder)]
+        subprocess.run([*build, str(project)], check=True, capture_output=True)
     return folder

@@ -23,7 +23,14 @@ def wheel(built: Path, name: str) -> Path:
 
 
 def contents(path: Path) -> set[str]:
-    return {name for name in zipfile.ZipFile(path).namelist() if not name.endswith("/")}
+    with zipfile.ZipFile(path) as archive:
+        return {name for name in archive.namelist() if not name.endswith("/")}
+
+
+def metadata_of(path: Path) -> str:
+    with zipfile.ZipFile(path) as archive:
+        (name,) = (each for each in archive.namelist() if each.endswith("METADATA"))
+        return archive.read(name).decode()
 
 
 def test_the_core_wheel_has_its_sources_its_marker_its_licence_and_nothing_else(
@@ -51,9 +58,8 @@ def test_the_meta_wheel_has_no_code(built: Path) -> None:
 
 
 def test_the_extras_pull_what_they_say(built: Path) -> None:
-    archive = zipfile.ZipFile(wheel(built, "civitas"))
-    (name,) = (n for n in archive.namelist() if n.endswith("METADATA"))
-    required = re.findall(r"^Requires-Dist: (.*)$", archive.read(name).decode(), re.MULTILINE)
+    metadata = metadata_of(wheel(built, "civitas"))
+    required = re.findall(r"^Requires-Dist: (.*)$", metadata, re.MULTILINE)
     by_extra: dict[str, set[str]] = {}
     for each in required:
         requirement, _, marker = each.partition(";")
@@ -83,9 +89,7 @@ def test_sdists_hold_what_it_takes_to_build_and_no_more(built: Path) -> None:
 
 def test_the_readme_of_each_distribution_is_its_description(built: Path) -> None:
     for name in ("civitas", "civitas-core"):
-        archive = zipfile.ZipFile(wheel(built, name))
-        (metadata,) = (n for n in archive.namelist() if n.endswith("METADATA"))
-        _, _, description = archive.read(metadata).decode().partition("\n\n")
+        _, _, description = metadata_of(wheel(built, name)).partition("\n\n")
         assert len(description) > 300, f"{name} has no README to speak of"
 
 
@@ -96,7 +100,8 @@ def test_core_alone_runs_agents_from_its_wheel_in_an_environment_of_its_own(
     venv.create(environment, with_pip=False)
     site = next((environment / "lib").glob("python*/site-packages"))
     for name in ("civitas", "civitas-core"):
-        zipfile.ZipFile(wheel(built, name)).extractall(site)
+        with zipfile.ZipFile(wheel(built, name)) as archive:
+            archive.extractall(site)
     # The third-party set is that of the running environment; ours comes from the wheels alone.
     for path in sys.path:
         if path.endswith("site-packages"):
