@@ -204,6 +204,19 @@ async def test_escalation_goes_up_to_the_root() -> None:
         assert await asyncio.wait_for(runtime.wait(), SOON) == 1
 
 
+async def test_the_end_of_a_tree_that_gave_up_does_not_wait_for_work_that_nobody_can_do() -> None:
+    log = Log()
+    letters: list[str] = []
+    runtime = Runtime(Supervisor("root", names(log, 1), max_restarts=0))
+    runtime.on_dead_letter(lambda item, reason: letters.append(reason))
+    async with runtime:
+        await runtime.send("w1", {"do": "crash"})
+        await runtime.send("w1", {})
+        assert runtime.all_agents()[0].shutdown_timeout > SOON
+        assert await asyncio.wait_for(runtime.wait(), SOON) == 1
+    assert letters == ["the recipient has stopped"]
+
+
 async def test_an_agent_that_can_not_start_again_counts_as_crashed_again() -> None:
     class Stubborn(Worker):
         async def on_start(self) -> None:
