@@ -34,7 +34,7 @@ types: $(VENV)/dev.stamp
 	$(BIN)/mypy
 
 docs: $(VENV)/dev.stamp ## build the documentation site into site/
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 packaging: $(VENV)/dev.stamp
 	$(PYTEST) -n $(JOBS) -m packaging tests/packaging

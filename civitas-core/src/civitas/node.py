@@ -127,7 +127,7 @@ class Node:
         busy = self._busy(self.cells.values(), 0)
         if busy:
             patience = max(cell.agent.shutdown_timeout for cell in busy)
-            logger.info("stopping: %d agents finish their work, within %g s", len(busy), patience)
+            logger.info("stopping: %d still at work, within %g s", len(busy), patience)
         while busy:
             self._went_idle.clear()
             patience = began + min(cell.agent.shutdown_timeout for cell in busy) - loop.time()

@@ -16,10 +16,15 @@ class ProcessStatus(Enum):
     """Where an agent is in its life."""
 
     INITIALIZING = "INITIALIZING"
+    """Not started yet, or in `on_start`."""
     RUNNING = "RUNNING"
+    """Handling messages, or waiting for one."""
     CRASHED = "CRASHED"
+    """Down, until its supervisor starts it again."""
     STOPPING = "STOPPING"
+    """Told to stop, and not yet done with it."""
     STOPPED = "STOPPED"
+    """Ended for good."""
 
 
 class _Done:

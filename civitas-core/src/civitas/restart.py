@@ -21,8 +21,11 @@ class BackoffKind(Enum):
     """How the delay before a restart grows with the crashes in the window."""
 
     CONSTANT = "CONSTANT"
+    """Always the first delay."""
     LINEAR = "LINEAR"
+    """The first delay times the crashes."""
     EXPONENTIAL = "EXPONENTIAL"
+    """Doubled with each crash, less up to half of it at random."""
 
 
 class CrashWindow:

@@ -66,4 +66,4 @@ def configure_logging(level: str) -> None:
     handler.setFormatter(formatter(pattern, "%H:%M:%S"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(number if number == logging.DEBUG else max(number, logging.INFO))
+    root.setLevel(number)
