@@ -9,7 +9,13 @@ import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import hypothesis
 import pytest_asyncio
+
+# Deadlines would measure the machine, and examples by chance would differ from run to run.
+hypothesis.settings.register_profile("default", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("soak", deadline=None, max_examples=5_000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 DESCRIPTORS = Path("/proc/self/fd")
 

@@ -451,3 +451,37 @@ async def test_the_counters_tell_what_happened() -> None:
     assert (b.handled, b.errors, b.mailbox_depth) == (1, 0, 0)
     assert stats.process == "supervisor"
     assert len(stats.node) == 16
+
+
+# --- what is no message ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("payload", [[1], "text", None, 7])
+async def test_a_payload_that_is_no_dict_is_refused_before_it_is_sent(payload: Any) -> None:
+    agent = Scripted("a", echo)
+    async with runtime(agent) as r:
+        for verb in (r.send, r.ask, r.broadcast):
+            with pytest.raises(MessageValidationError, match="payload.*is a dict, not"):
+                await verb("a", payload)
+        await r.ask("a", {})
+    assert len(agent.got) == 1
+
+
+async def test_a_handler_that_returns_no_message_is_told_so_and_so_is_who_asked() -> None:
+    async def plain(agent: Scripted, message: Message) -> Any:
+        return {"n": 1}
+
+    async with runtime(Scripted("a", plain)) as r:
+        with pytest.raises(AgentError, match=r"returned a dict.*self\.reply"):
+            await r.ask("a", {}, timeout=SOON)
+
+
+async def test_a_handler_may_return_a_message_of_its_own_making() -> None:
+    async def own(agent: Scripted, message: Message) -> Message:
+        return Message(type="reply", payload={"own": True})
+
+    async with runtime(Scripted("a", own)) as r:
+        reply = await r.ask("a", {}, timeout=SOON)
+    assert reply.payload == {"own": True}
+    assert reply.sender == "a"
+    assert reply.correlation_id is not None

@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from civitas.bus import MessageBus
-from civitas.errors import MessageRoutingError
+from civitas.errors import MessageRoutingError, MessageValidationError
 from civitas.messages import TYPE_REPLY, Message, compose, compose_reply
 
 
@@ -33,6 +33,8 @@ class Outbox:
         self, recipient: str, payload: dict[str, Any], message_type: str
     ) -> Coroutine[Any, Any, None]:
         """Send; awaiting it ends when the recipient's mailbox (or the transport) has taken it."""
+        if not isinstance(payload, dict):
+            raise _no_payload(payload, recipient)
         current = self.current
         if current is None and self._bus.closing:
             self._refuse_while_closing(recipient)
@@ -42,6 +44,8 @@ class Outbox:
         self, recipient: str, payload: dict[str, Any], message_type: str, timeout: float | None
     ) -> Coroutine[Any, Any, Message]:
         """Send; awaiting it gives the answer."""
+        if not isinstance(payload, dict):
+            raise _no_payload(payload, recipient)
         current = self.current
         if current is None and self._bus.closing:
             self._refuse_while_closing(recipient)
@@ -73,3 +77,10 @@ class Outbox:
             raise MessageRoutingError(
                 f"not sent to {recipient!r}: this node is stopping and takes no new messages"
             )
+
+
+def _no_payload(payload: object, recipient: str) -> MessageValidationError:
+    return MessageValidationError(
+        f"a payload (here for {recipient!r}) is a dict, not {type(payload).__name__}; "
+        f"put the value under a key"
+    )

@@ -194,6 +194,14 @@ class Service:
     async def _answer(self, request: Message, reply: Message) -> None:
         """Send a reply; one that can't be sent is an error to who asked, and logged here."""
         try:
+            if not isinstance(reply, Message):
+                raise TypeError(
+                    f"handle returned a {type(reply).__name__}; it returns self.reply(...) or None"
+                )
+            if not reply.recipient:  # made by hand, without self.reply
+                reply.sender = self._agent.name
+                reply.recipient = str(request.reply_to)
+                reply.correlation_id = request.correlation_id or request.id
             await self._bus.answer(reply)
         except Exception as error:
             logger.exception("agent %r could not answer", self._agent.name)
