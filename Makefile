@@ -43,12 +43,13 @@ bench: $(VENV)/dev.stamp ## measure against the floors
 	$(BIN)/python -m benchmarks
 
 soak: $(VENV)/dev.stamp ## the property tests, with many more examples
-	HYPOTHESIS_PROFILE=soak $(PYTEST) -n $(JOBS) tests/core
+	HYPOTHESIS_PROFILE=soak $(PYTEST) -n $(JOBS) --timeout 3600 -m "not slow" tests/core
 
 clean: ## remove all that was made here
 	rm -rf $(VENV) site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
+	@echo "setting up $(VENV), once"
 	$(PYTHON) -m venv $(VENV)
 
 # The pinned third-party set goes first, by hash; the packages of this workspace after it.
@@ -58,5 +59,6 @@ $(VENV)/runtime.stamp: requirements/runtime.txt pyproject.toml $(LOCAL) | $(BIN)
 	@touch $@
 
 $(VENV)/dev.stamp: requirements/dev.txt $(VENV)/runtime.stamp
+	@echo "installing what tests and checks need, once"
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.txt
 	@touch $@

@@ -75,6 +75,7 @@ async def test_a_cancelled_sender_leaves_no_trace_and_the_next_one_enters() -> N
     cancelled.cancel()
     with pytest.raises(asyncio.CancelledError):
         await cancelled
+    assert mailbox.pending == 3
     assert drain(mailbox) == [0, 1, 3]
     await patient
 

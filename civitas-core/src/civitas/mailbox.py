@@ -128,10 +128,7 @@ class Mailbox(Generic[T]):
         if self._items:
             return
         self._consumer_wakeup = asyncio.get_running_loop().create_future()
-        try:
-            await self._consumer_wakeup
-        finally:
-            self._consumer_wakeup = None
+        await self._consumer_wakeup
 
     def wake(self) -> None:
         """Make `wait` return though there is no item."""
