@@ -56,6 +56,7 @@ class AgentCell:
         self._service: Service | None = None
         self._told_to_stop = False
         self._done = False
+        self._retired = False
         self._starting = False
 
     # --- for the supervisor -----------------------------------------------------------------
@@ -96,6 +97,7 @@ class AgentCell:
                 self.restarts += 1
             await self._launch()
         except Exception as error:
+            self._done = False
             self.status = ProcessStatus.CRASHED
             self.failure = error
             raise SpawnError(
@@ -134,6 +136,7 @@ class AgentCell:
 
     async def retire(self) -> None:
         """Take the agent off the system; what is left in the mailbox becomes dead letters."""
+        self._retired = True
         if self.status is not ProcessStatus.CRASHED:
             self.status = ProcessStatus.STOPPED
         await self._bus.detach(self.name)
@@ -153,6 +156,11 @@ class AgentCell:
         if self._service is not None:
             self._service.leave = Leave.NOW
         self.mailbox.wake()
+        if self.alive or self._retired or self.status is ProcessStatus.STOPPED:
+            return
+        self.failure = None  # it is down: a task that it left behind has said it
+        self.status = ProcessStatus.STOPPED
+        self._on_exit(self)
 
     # --- one object's life --------------------------------------------------------------------
 
@@ -232,7 +240,7 @@ class AgentCell:
             self.status = ProcessStatus.CRASHED
         elif self._done:
             self.status = ProcessStatus.STOPPED
-        if not self._told_to_stop:
+        if self._done or not self._told_to_stop:
             self._on_exit(self)
         if self._bus.closing:
             self._on_idle()

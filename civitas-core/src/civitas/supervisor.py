@@ -152,6 +152,7 @@ class Supervisor:
         await self._settle()
         for member in reversed(self.members):
             await member.stop(drain=drain, since=since)
+        await self._settle()  # the retirements of those who said meanwhile that they are done
 
     # --- what happens below -------------------------------------------------------------------
 
@@ -212,10 +213,7 @@ class Supervisor:
             f"more than {self.max_restarts} restarts within {self.restart_window:g} s: "
             f"supervisor {self.name!r} gives up",
         )
-        self._alive = False
-        await self._settle()
-        for member in reversed(self.members):
-            await member.stop(drain=False)
+        await self.stop(drain=False)
         if self._parent is not None:
             self._parent.child_failed(self, error)
         else:
