@@ -44,6 +44,12 @@ async def test_items_come_out_in_the_order_in_which_they_went_in() -> None:
     assert drain(full(5)) == [0, 1, 2, 3, 4]
 
 
+async def test_a_sender_does_not_wait_while_there_is_room() -> None:
+    mailbox: Mailbox[int] = Mailbox("agent", 2)
+    await asyncio.wait_for(mailbox.put(1, LONG), LONG)
+    assert drain(mailbox) == [1]
+
+
 async def test_a_full_mailbox_takes_nothing_more_at_once() -> None:
     mailbox = full()
     assert not mailbox.put_nowait(9)
@@ -113,6 +119,13 @@ async def test_closing_fails_those_who_wait_and_returns_what_is_left() -> None:
     with pytest.raises(MessageRoutingError, match="gone"):
         await mailbox.put(3, LONG)
     assert mailbox.pending == 0
+
+
+async def test_a_closed_mailbox_takes_nothing_though_it_is_empty() -> None:
+    mailbox: Mailbox[int] = Mailbox("agent", 2)
+    mailbox.close(MessageRoutingError("gone"))
+    with pytest.raises(MessageRoutingError, match="gone"):
+        mailbox.put_nowait(1)
 
 
 async def test_the_consumer_wakes_for_an_item_and_when_it_is_told_to() -> None:

@@ -50,7 +50,7 @@ class Mailbox(Generic[T]):
         self.consumer: asyncio.Task[None] | None = None
         """The task that drains this mailbox; a send of its own can't wait for room here."""
         self._items: deque[T] = deque()
-        self._limit = size  # 0 while nobody may enter at once: senders wait, or it is closed
+        self._limit = size  # 0 once it is closed
         self._senders: deque[_Sender] | None = None
         self._consumer_wakeup: asyncio.Future[None] | None = None
         self._closed: CivitasError | None = None
@@ -98,7 +98,6 @@ class Mailbox(Generic[T]):
         if self._senders is None:
             self._senders = deque()
         self._senders.append(sender)
-        self._limit = 0
         timer = loop.call_later(timeout, _give_up, sender.admitted)
         try:
             admitted = await sender.admitted
@@ -150,25 +149,19 @@ class Mailbox(Generic[T]):
         return left
 
     def _admit(self) -> None:
-        """Let the first sender's item in that still waits."""
+        """Let the first sender's item in that still waits, so that a newcomer finds no room."""
         assert self._senders is not None
         while self._senders:
             sender = self._senders.popleft()
             if not sender.admitted.done():
                 self._items.append(sender.item)  # type: ignore[arg-type]
                 sender.admitted.set_result(True)
-                break
-        self._settle_limit()
+                return
 
     def _forget(self, sender: _Sender) -> None:
         """Take a sender off the line that has given up, unless its turn has come meanwhile."""
         if self._senders and sender in self._senders:
             self._senders.remove(sender)
-        self._settle_limit()
-
-    def _settle_limit(self) -> None:
-        if not self._senders and self._closed is None:
-            self._limit = self.size
 
 
 def _give_up(admitted: asyncio.Future[bool]) -> None:
