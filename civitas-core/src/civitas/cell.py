@@ -23,6 +23,13 @@ logger = logging.getLogger("civitas.agent")
 _CANCEL_GRACE: Final = 5.0
 """Seconds that a cancelled agent may take to let go."""
 
+_LAST_MOMENT: Final = 0.05
+"""Seconds after which an event loop that cancelled its tasks would have ended."""
+
+
+class _CancelledFromOutsideError(RuntimeError):
+    """Neither its supervisor nor its handler has ended the agent's task."""
+
 
 class AgentCell:
     """One agent under supervision.
@@ -129,6 +136,8 @@ class AgentCell:
                 self.name,
                 self.agent.shutdown_timeout,
             )
+            if self._service is not None:
+                self._service.leave = Leave.NOW  # also for a handler that survives it
             task.cancel()
             await asyncio.wait((task,), timeout=_CANCEL_GRACE)
             if not task.done():
@@ -193,31 +202,41 @@ class AgentCell:
         outbox: Outbox,
         started: asyncio.Future[None],
     ) -> None:
-        if not await self._begin(agent, started):
+        if not await self._begin(agent, service, started):
             return
+        crash: Exception | None = None
         try:
             await service.run()
         except asyncio.CancelledError:
             await service.abandon()
+            if not self._told_to_stop:
+                crash = _CancelledFromOutsideError("its task was cancelled by somebody else")
         except Exception as error:  # noqa: BLE001 - a crash, which the supervisor judges
-            self.failure = error
+            crash = error
         finally:
-            await self._end(agent, service, outbox)
+            await self._end(agent, service, outbox, crash)
 
-    async def _begin(self, agent: AgentProcess, started: asyncio.Future[None]) -> bool:
+    async def _begin(
+        self, agent: AgentProcess, service: Service, started: asyncio.Future[None]
+    ) -> bool:
         """Await `on_start`, tell who waits for it, and return whether it went well."""
         failure: Exception | None = None
         self._starting = True
         try:
             await agent.on_start()
         except asyncio.CancelledError:
-            failure = SpawnError("it was stopped while it started")
+            task = asyncio.current_task()
+            cancelled = task is not None and task.cancelling()
+            who = "it" if cancelled else "what on_start awaited"
+            failure = RuntimeError(f"{who} was cancelled while it started")
         except Exception as error:  # noqa: BLE001 - handed to whoever awaits the start
             failure = error
-        finally:
+        if service is self._service:
             self._starting = False
-        if failure is None and self.status is ProcessStatus.INITIALIZING:
-            self.status = ProcessStatus.RUNNING
+            if failure is None and self.status is ProcessStatus.INITIALIZING:
+                self.status = ProcessStatus.RUNNING
+            elif self._bus.closing:
+                self._on_idle()
         if not started.done():
             if failure is None:
                 started.set_result(None)
@@ -225,22 +244,36 @@ class AgentCell:
                 started.set_exception(failure)
         return failure is None
 
-    async def _end(self, agent: AgentProcess, service: Service, outbox: Outbox) -> None:
+    async def _end(
+        self, agent: AgentProcess, service: Service, outbox: Outbox, crash: Exception | None
+    ) -> None:
         """Await `on_stop`, settle the status, and tell the supervisor unless it knows."""
         outbox.current = None
         outbox.leaving = True
         try:
             async with asyncio.timeout(agent.shutdown_timeout):
                 await agent.on_stop()
-        except Exception:
+        except (Exception, asyncio.CancelledError):  # the latter of a task that it awaited, too
             logger.exception("on_stop of agent %r raised", self.name)
+        if service is not self._service:
+            return  # it was left behind, and another object has its place
         service.working = False
-        if self.failure is not None:
+        self.failure = crash
+        if crash is not None:
             self._done = False
             self.status = ProcessStatus.CRASHED
         elif self._done:
             self.status = ProcessStatus.STOPPED
-        if self._done or not self._told_to_stop:
+        if isinstance(crash, _CancelledFromOutsideError):
+            asyncio.get_running_loop().call_later(_LAST_MOMENT, self._report_cancellation)
+        elif self._done or not self._told_to_stop:
             self._on_exit(self)
+        elif crash is not None:
+            logger.error("agent %r crashed while it was stopped", self.name, exc_info=crash)
         if self._bus.closing:
             self._on_idle()
+
+    def _report_cancellation(self) -> None:
+        """Tell the supervisor of a crash, unless it knows; asyncio.run's own end is none."""
+        if not (self.alive or self._told_to_stop or self._retired):
+            self._on_exit(self)

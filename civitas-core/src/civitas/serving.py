@@ -93,6 +93,13 @@ class Service:
         streak = 0
         self.working = True
         while self.leave is not Leave.NOW:
+            streak += 1
+            if streak == _LOOK:
+                streak = 0
+                if now() > pause_at:
+                    await asyncio.sleep(0)  # with no frame in hand, that a cancellation would lose
+                    pause_at = now() + _STINT
+                    continue
             frame = get_nowait()
             if frame is None:
                 if self.leave is Leave.WHEN_DRAINED:
@@ -100,12 +107,6 @@ class Service:
                 await self._rest()
                 pause_at = now() + _STINT
                 continue
-            streak += 1
-            if streak == _LOOK:
-                streak = 0
-                if now() > pause_at:
-                    await asyncio.sleep(0)
-                    pause_at = now() + _STINT
             try:
                 message = read(frame)
             except CivitasError as error:
@@ -122,7 +123,7 @@ class Service:
                     async with asyncio.timeout(limit):
                         reply = await handle(message)
             except asyncio.CancelledError as error:
-                reply = await self._recover(message, _own_cancellation(error))
+                reply = await self._recover(message, _own_cancellation(error, "handle"))
             except Exception as error:  # noqa: BLE001 - anything a handler raises is judged
                 reply = await self._recover(message, error)
             tally.handled += 1
@@ -162,7 +163,7 @@ class Service:
                     async with asyncio.timeout(agent.handle_timeout):
                         return await agent.handle(message)
                 except asyncio.CancelledError as again:
-                    error = _own_cancellation(again)
+                    error = _own_cancellation(again, "handle")
                 except Exception as again:  # noqa: BLE001 - judged in the next round
                     error = again
                 continue
@@ -181,7 +182,8 @@ class Service:
         name = self._agent.name
         try:
             action: object = await self._agent.on_error(error, message)
-        except Exception as second:
+        except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001 - a crash
+            second = _own_cancellation(raised, "on_error")
             await self._bus.answer_error(message, name, error)
             raise second from error
         if not isinstance(action, ErrorAction):
@@ -208,16 +210,18 @@ class Service:
             await self._bus.answer_error(request, self._agent.name, error)
 
 
-def _own_cancellation(error: asyncio.CancelledError) -> Exception:
-    """Return the error for a handler that awaited something cancelled by somebody else.
+def _own_cancellation(error: Exception | asyncio.CancelledError, hook: str) -> Exception:
+    """Return the error of a hook, also when it awaited something that somebody else cancelled.
 
     Raises:
         CancelledError: it is this agent that is being cancelled.
     """
+    if isinstance(error, Exception):
+        return error
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise error
-    return RuntimeError("what the handler awaited was cancelled")
+    return RuntimeError(f"what {hook} awaited was cancelled")
 
 
 def _told(error: BaseException) -> str:
