@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
-from civitas.components import ComponentSet, wire
-from civitas.errors import ConfigurationError
+from civitas.components import ComponentSet, serializer_of, wire
+from civitas.errors import ConfigurationError, Location, PluginError
 from civitas.plugins.loader import capabilities_of
 from civitas.process import AgentProcess
+from civitas.serializer import Serializer
 from civitas.supervisor import Supervisor
 from civitas.topology import ResolvedAgent, ResolvedSupervisor, Topology
+from civitas.topology.masking import mask_text, secret_texts
+from civitas.topology.options import secret_fields
+from civitas.topology.problems import Problem, raise_problems
 
 logger = logging.getLogger("civitas.runtime")
 
@@ -18,12 +24,85 @@ def supervisor_of(resolved: ResolvedSupervisor) -> Supervisor:
     """Make the supervision tree of a topology, with all its agents.
 
     Raises:
-        ConfigurationError: a constructor raised; the message names the agent and its line.
+        TopologyError: constructors raised; all of them are told of, with the agents' lines.
     """
+    agents: dict[str, AgentProcess] = {}
+    problems: list[Problem] = []
+    for each in resolved.agents():
+        try:
+            agents[each.name] = _agent(each)
+        except ConfigurationError as error:
+            cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+            problems.append(Problem(each.where, each.path, str(error), cause=cause))
+    raise_problems(problems)
+    return _tree(resolved, agents)
+
+
+def components_of(topology: Topology) -> ComponentSet:
+    """Wire the components that a topology names, for its primary process.
+
+    Raises:
+        TopologyPluginError: a factory fails, or makes what is no transport or no serializer.
+        TopologyError: a factory refuses its options. Both list all problems.
+    """
+    transport = topology.transport
+    assert transport.plugin is not None
+    problems: list[Problem] = []
+    serializer: Serializer | None = None
+    with _telling(problems, "serializer", topology.serializer.where):
+        serializer = serializer_of(topology.serializer.type_name, topology.serializer.where)
+    accepted: list[Serializer] = []
+    for index, each in enumerate(topology.accept_serializers):
+        with _telling(problems, f"accept_serializers.{index}", each.where):
+            accepted.append(serializer_of(each.type_name, each.where))
+    components: ComponentSet | None = None
+    with _telling(problems, "transport", transport.where, _secrets_of_options(topology)):
+        _tell_of_processes(topology)
+        components = wire(
+            transport.plugin,
+            transport.options,
+            serializer,
+            accept_serializers=accepted,
+            send_timeout=topology.send_timeout,
+            where=transport.where,
+        )
+    raise_problems(problems)
+    assert components is not None
+    return components
+
+
+def _agent(resolved: ResolvedAgent) -> AgentProcess:
+    """Make an agent of a topology.
+
+    Raises:
+        ConfigurationError: its constructor raised, or left out what AgentProcess does.
+    """
+    made_by = f"agent {resolved.name!r}: the constructor of {resolved.type_name}"
+    try:
+        agent: AgentProcess = resolved.build()
+    except Exception as error:
+        text = mask_text(str(error), secret_texts(resolved.config, ()))
+        raise ConfigurationError(f"{made_by} raised {type(error).__name__}: {text}") from error
+    if not hasattr(agent, "name") or not hasattr(agent, "mailbox_size"):
+        raise ConfigurationError(f"{made_by} does not call super().__init__(name)")
+    if agent.name != resolved.name:
+        raise ConfigurationError(
+            f"{made_by} named it {agent.name!r}; pass the name on to AgentProcess"
+        )
+    agent.configure(
+        resolved.mailbox_size,
+        resolved.max_retries,
+        resolved.shutdown_timeout,
+        resolved.handle_timeout,
+    )
+    return agent
+
+
+def _tree(resolved: ResolvedSupervisor, agents: dict[str, AgentProcess]) -> Supervisor:
     return Supervisor(
         resolved.name,
         [
-            agent_of(child) if isinstance(child, ResolvedAgent) else supervisor_of(child)
+            agents[child.name] if isinstance(child, ResolvedAgent) else _tree(child, agents)
             for child in resolved.children
         ],
         strategy=resolved.strategy,
@@ -35,35 +114,8 @@ def supervisor_of(resolved: ResolvedSupervisor) -> Supervisor:
     )
 
 
-def agent_of(resolved: ResolvedAgent) -> AgentProcess:
-    """Make an agent of a topology; see `supervisor_of`."""
-    try:
-        agent: AgentProcess = resolved.build()
-    except Exception as error:
-        raise ConfigurationError(
-            f"{resolved.where}: agent {resolved.name!r}: the constructor of "
-            f"{resolved.type_name} raised {type(error).__name__}: {error}"
-        ) from error
-    if agent.name != resolved.name:
-        raise ConfigurationError(
-            f"{resolved.where}: agent {resolved.name!r}: the constructor of "
-            f"{resolved.type_name} named it {agent.name!r}; pass the name on to AgentProcess"
-        )
-    agent.configure(
-        resolved.mailbox_size,
-        resolved.max_retries,
-        resolved.shutdown_timeout,
-        resolved.handle_timeout,
-    )
-    return agent
-
-
-def components_of(topology: Topology) -> ComponentSet:
-    """Wire the components that a topology names, for its primary process.
-
-    Raises:
-        PluginError: the transport's factory fails.
-    """
+def _tell_of_processes(topology: Topology) -> None:
+    """Say when the agents of other processes run here, because the transport can't reach them."""
     transport = topology.transport
     assert transport.plugin is not None
     claims = capabilities_of(transport.plugin, transport.options, transport.where)
@@ -73,11 +125,24 @@ def components_of(topology: Topology) -> ComponentSet:
             transport.type_name,
             ", ".join(topology.processes),
         )
-    return wire(
-        transport.plugin,
-        transport.options,
-        topology.serializer.type_name,
-        accept_serializers=[each.type_name for each in topology.accept_serializers],
-        send_timeout=topology.send_timeout,
-        where=transport.where,
-    )
+
+
+def _secrets_of_options(topology: Topology) -> list[str]:
+    """Return the values of the transport block that no message may repeat."""
+    if topology.transport.options is None:
+        return []
+    given = topology.model.transport.model_extra or {}
+    return secret_texts(given, secret_fields(type(topology.transport.options)))
+
+
+@contextmanager
+def _telling(
+    problems: list[Problem], path: str, where: Location, secrets: Iterable[str] = ()
+) -> Iterator[None]:
+    """Turn the error of a factory into a problem of the topology, without secrets."""
+    try:
+        yield
+    except (PluginError, ConfigurationError) as error:
+        # A plugin's diagnosis begins with the same location, which the problem tells itself.
+        message = mask_text(str(error).removeprefix(f"{where}: "), secrets)
+        problems.append(Problem(where, path, message, code=error.code, cause=error))

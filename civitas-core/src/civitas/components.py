@@ -109,8 +109,8 @@ def build_component_set(
     return ComponentSet(
         transport,
         LocalRegistry(),
-        _serializer(serializer),
-        accept=[_serializer(each) for each in accept_serializers],
+        serializer_of(serializer),
+        accept=[serializer_of(each) for each in accept_serializers],
         send_timeout=send_timeout,
     )
 
@@ -153,8 +153,8 @@ def wire(
     return ComponentSet(
         make_transport(plugin, options, context, Transport, where=where),
         LocalRegistry(),
-        _serializer(serializer),
-        accept=[_serializer(each) for each in accept_serializers],
+        serializer_of(serializer),
+        accept=[serializer_of(each) for each in accept_serializers],
         send_timeout=send_timeout,
         origin=origin,
         dead_letters=dead_letters,
@@ -183,13 +183,18 @@ def _load(
     return loaded, options_from_mapping(given, loaded.spec)
 
 
-def _serializer(serializer: str | Serializer | None) -> Serializer:
+def serializer_of(serializer: str | Serializer | None, where: Location | None = None) -> Serializer:
+    """Return a serializer: that of a plugin's name, the instance itself, or msgpack for none.
+
+    Raises:
+        PluginError: the plugin can't be used; `where` is the place in the topology that it tells.
+    """
     if serializer is None:
         return MsgpackSerializer()
     if not isinstance(serializer, str):
         return serializer
-    plugin = load_serializer(serializer)
-    made: Serializer = make_serializer(plugin, Serializer)
+    plugin = load_serializer(serializer, where)
+    made: Serializer = make_serializer(plugin, Serializer, where=where)
     if name_of(made) == plugin.spec.name:
         return made
     return _Renamed(plugin.spec.name, made)

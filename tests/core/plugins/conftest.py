@@ -161,8 +161,14 @@ class Scratch:
         self, *args: str, sites: tuple[str, ...] = ("site",), **settings: str
     ) -> subprocess.CompletedProcess[str]:
         """Run the installed `civitas plugins` command."""
+        return self.command("plugins", *args, sites=sites, **settings)
+
+    def command(
+        self, *args: str, sites: tuple[str, ...] = ("site",), **settings: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the installed `civitas` command."""
         return subprocess.run(
-            [str(Path(sys.executable).with_name("civitas")), "plugins", *args],
+            [str(Path(sys.executable).with_name("civitas")), *args],
             env=self.environment(settings, sites),
             cwd=self.root,
             capture_output=True,

@@ -47,10 +47,12 @@ def validate(
 
     Exits with 0 when nothing is, with 2 otherwise.
     """
+    from civitas.runtime import Runtime
     from civitas.topology import TopologyError
 
     try:
         loaded = _load(topology, transport, sets, app_dir)
+        Runtime.from_topology(loaded)  # as `run` does before it starts anything
     except TopologyError as error:
         if not as_json:
             raise

@@ -13,7 +13,7 @@ from civitas.topology.resolved import (
     ResolvedTransport,
     Topology,
 )
-from civitas.topology.tree import MappingNode, Path, locate
+from civitas.topology.tree import MappingNode, Path, dotted, locate
 
 PRIMARY: Final = "supervisor"
 """The name of the primary process, as `process:` and `--process` give it."""
@@ -101,5 +101,6 @@ class Builder:
             heartbeat_interval=block.heartbeat_interval,
             heartbeat_timeout=block.heartbeat_timeout,
             missed_heartbeats_threshold=block.missed_heartbeats_threshold,
+            path=dotted(path),
             where=locate(self._root, path),
         )

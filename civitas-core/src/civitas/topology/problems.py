@@ -19,7 +19,7 @@ class Problem:
         message: what is wrong.
         suggestion: what to do about it; empty when the message says it already.
         code: stable, for programs; that of the plugin error where a plugin is the cause.
-        cause: the plugin error that this problem tells of.
+        cause: the error that this problem tells of, such as that of a plugin.
     """
 
     location: Location
@@ -27,7 +27,7 @@ class Problem:
     message: str
     suggestion: str = ""
     code: str = ConfigurationError.code
-    cause: PluginError | None = None
+    cause: Exception | None = None
 
     def __str__(self) -> str:
         path = f"{self.path}: " if self.path else ""
@@ -59,7 +59,7 @@ class TopologyPluginError(TopologyError, PluginError):
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__(problems)
-        self.code = next(each.cause.code for each in self.problems if each.cause is not None)
+        self.code = _plugin_errors(self.problems)[0].code
 
 
 def raise_problems(problems: Sequence[Problem]) -> None:
@@ -67,14 +67,14 @@ def raise_problems(problems: Sequence[Problem]) -> None:
 
     Raises:
         TopologyPluginError: a transport or a serializer can't be used; chained from its cause.
-        TopologyError: everything else.
+        TopologyError: everything else; chained from the first cause.
     """
     if not problems:
         return
-    if any(problem.cause is not None for problem in problems):
-        error = TopologyPluginError(problems)
-        raise error from next(each.cause for each in error.problems if each.cause is not None)
-    raise TopologyError(problems)
+    blamed = _plugin_errors(problems)
+    error = TopologyPluginError(problems) if blamed else TopologyError(problems)
+    causes = [each.cause for each in error.problems if each.cause is not None]
+    raise error from next(iter([*blamed, *causes]), None)
 
 
 def did_you_mean(wrong: str, known: Iterable[str], otherwise: str = "") -> str:
@@ -82,6 +82,11 @@ def did_you_mean(wrong: str, known: Iterable[str], otherwise: str = "") -> str:
     by_folded = {name.casefold(): name for name in known}
     close = get_close_matches(wrong.casefold(), by_folded, n=1, cutoff=0.6)
     return f"did you mean {by_folded[close[0]]!r}?" if close else otherwise
+
+
+def _plugin_errors(problems: Iterable[Problem]) -> list[PluginError]:
+    causes = (each.cause for each in sorted(problems, key=_by_line))
+    return [cause for cause in causes if isinstance(cause, PluginError)]
 
 
 def _by_line(problem: Problem) -> tuple[bool, int, str]:

@@ -30,6 +30,7 @@ class ResolvedAgent:
         heartbeat_interval: seconds between two pings.
         heartbeat_timeout: seconds for the answer to a ping.
         missed_heartbeats_threshold: missed pings in a row that count as a crash.
+        path: where in the topology it is, in the form that `--set` takes.
         where: where it stands.
     """
 
@@ -45,6 +46,7 @@ class ResolvedAgent:
     heartbeat_interval: float | None
     heartbeat_timeout: float | None
     missed_heartbeats_threshold: int | None
+    path: str
     where: Location
 
     def build(self) -> Any:
