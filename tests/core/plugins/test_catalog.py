@@ -36,6 +36,18 @@ def test_what_a_broken_removal_left_behind_is_passed_over(scratch):
     assert scratch.python(SCAN)["found"] == []
 
 
+def test_a_distribution_without_a_version_is_found_and_hides_nothing(scratch):
+    scratch.install()
+    site = scratch.install("torn-bird", name="torn")
+    metadata = site / "torn_bird-1.0.dist-info" / "METADATA"
+    metadata.write_text("Metadata-Version: 2.1\nName: torn-bird\n")
+    result = scratch.python(SCAN)
+    assert [each[1:4] for each in result["found"]] == [
+        ["pigeon", "carrier-pigeon", "1.0"],
+        ["torn", "torn-bird", "?"],
+    ]
+
+
 def test_entry_points_that_can_not_be_read_do_not_hide_the_others(scratch):
     scratch.install()
     site = scratch.install("torn-bird")

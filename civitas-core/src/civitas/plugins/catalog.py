@@ -192,6 +192,12 @@ def _name(distribution: IDistribution) -> str | None:
     return name
 
 
+def _version(distribution: IDistribution) -> str:
+    """Return the distribution's version; `?` where its metadata, made by hand perhaps, has none."""
+    version: str | None = distribution.metadata.get("Version")
+    return version or "?"
+
+
 def _entry_points(distribution: IDistribution) -> list[EntryPoint]:
     """Return the distribution's entry points in our groups; most distributions have none.
 
@@ -218,6 +224,6 @@ def _candidates(distribution: IDistribution) -> Iterable[Candidate]:
                 name=point.name,
                 value=point.value,
                 distribution=_name(distribution) or "?",
-                version=distribution.version or "?",
+                version=_version(distribution),
                 group=point.group,
             )
