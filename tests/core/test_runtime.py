@@ -243,6 +243,28 @@ async def test_stop_finishes_all_that_was_taken_and_what_follows_from_it() -> No
     assert first.status is last.status is ProcessStatus.STOPPED
 
 
+async def test_work_that_goes_back_and_forth_between_agents_is_finished_too() -> None:
+    rounds: list[int] = []
+
+    class Lead(AgentProcess):
+        async def handle(self, message: Message) -> None:
+            rounds.append(message.payload["n"])
+            if message.payload["n"] < 5:
+                await self.send("worker", {"n": message.payload["n"] + 1})
+
+    class Worker(AgentProcess):
+        async def handle(self, message: Message) -> None:
+            for _ in range(10):  # long enough for everybody to see that the lead is idle
+                await asyncio.sleep(0)
+            await self.send("lead", message.payload)
+
+    runtime = Runtime(Supervisor("root", [Lead("lead"), Worker("worker")]))
+    async with runtime:
+        await runtime.send("lead", {"n": 0})
+    assert rounds == list(range(6))
+    assert runtime.stats().dropped == {}
+
+
 async def test_what_an_agent_sends_in_on_stop_is_still_taken() -> None:
     class Leaving(Slow):
         async def on_stop(self) -> None:

@@ -136,7 +136,9 @@ class Node:
                     await self._went_idle.wait()
             except TimeoutError:
                 logger.debug("an agent's shutdown_timeout has passed while it was busy")
-            busy = self._busy(busy, loop.time() - began)
+            elapsed = loop.time() - began
+            # Who was idle may have been given work by one that is idle now.
+            busy = self._busy(busy, elapsed) or self._busy(self.cells.values(), elapsed)
 
     def abandon(self) -> None:
         """End the drain, or have none: the tree has given up, and nobody is left to do the work."""
