@@ -147,3 +147,44 @@ async def test_an_own_serializer_is_used_on_both_ways() -> None:
     assert await main() == {"n": 2}
     assert await main(transport=BareTransport(with_reply_to)) == {"n": 2}
     assert calls == ["serialize", "deserialize"] * 4
+
+
+async def test_an_answer_that_it_can_not_deliver_any_more_is_counted_and_harms_nobody() -> None:
+    entered, opened = asyncio.Event(), asyncio.Event()
+
+    class Slow(Pair):
+        async def handle(self, message: Message) -> Message | None:
+            if message.payload["n"] == 0:
+                entered.set()
+                await opened.wait()
+            return await super().handle(message)
+
+    transport = BareTransport(with_reply_to)
+    async with Runtime(Supervisor("root", [Slow("a")]), transport=transport) as runtime:
+        asking = asyncio.create_task(runtime.ask("a", {"n": 0}, timeout=SOON))
+        await entered.wait()
+        asking.cancel()
+        await asyncio.wait((asking,))
+        opened.set()
+        assert (await runtime.ask("a", {"n": 1}, timeout=SOON)).payload == {"n": 2}
+        assert runtime.stats().restarts == 0
+        assert runtime.stats().dropped == {"error reply not delivered: KeyError": 1}
+
+
+async def test_an_unsubscribe_that_raises_holds_up_no_end() -> None:
+    class Clinging(BareTransport):
+        stopped = False
+
+        async def unsubscribe(self, address: str) -> None:
+            raise OSError("not now")
+
+        async def stop(self) -> None:
+            self.stopped = True
+
+    transport = Clinging(with_reply_to)
+    async with Runtime(Supervisor("root", [Pair("a"), Pair("b")]), transport=transport) as runtime:
+        agents = runtime.all_agents()
+        agents[0].stop()
+        agents[1].stop()
+        assert await asyncio.wait_for(runtime.wait(), SOON) == 0
+    assert transport.stopped

@@ -157,8 +157,9 @@ class MessageBus:
         }
         try:
             await self.answer(compose_reply(agent, request, payload, TYPE_ERROR))
-        except CivitasError as failure:
-            self.dead_letters.record(f"error reply not delivered: {failure.code}", request)
+        except Exception as failure:  # noqa: BLE001 - a transport may raise anything
+            kind = failure.code if isinstance(failure, CivitasError) else type(failure).__name__
+            self.dead_letters.record(f"error reply not delivered: {kind}", request)
 
     # --- receiving --------------------------------------------------------------------------
 

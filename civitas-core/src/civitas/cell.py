@@ -148,7 +148,10 @@ class AgentCell:
         self._retired = True
         if self.status is not ProcessStatus.CRASHED:
             self.status = ProcessStatus.STOPPED
-        await self._bus.detach(self.name)
+        try:
+            await self._bus.detach(self.name)
+        except Exception:
+            logger.exception("the transport did not let go of agent %r", self.name)
         error = MessageRoutingError(f"agent {self.name!r} has stopped and takes no more messages")
         for frame in self.mailbox.close(error):
             try:
