@@ -246,16 +246,20 @@ async def test_stop_finishes_all_that_was_taken_and_what_follows_from_it() -> No
 async def test_work_that_goes_back_and_forth_between_agents_is_finished_too() -> None:
     rounds: list[int] = []
 
+    async def take_time() -> None:
+        for _ in range(10):  # long enough for everybody to see that the other one is idle
+            await asyncio.sleep(0)
+
     class Lead(AgentProcess):
         async def handle(self, message: Message) -> None:
             rounds.append(message.payload["n"])
+            await take_time()
             if message.payload["n"] < 5:
                 await self.send("worker", {"n": message.payload["n"] + 1})
 
     class Worker(AgentProcess):
         async def handle(self, message: Message) -> None:
-            for _ in range(10):  # long enough for everybody to see that the lead is idle
-                await asyncio.sleep(0)
+            await take_time()
             await self.send("lead", message.payload)
 
     runtime = Runtime(Supervisor("root", [Lead("lead"), Worker("worker")]))
