@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -64,10 +65,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def civitas(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def civitas(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [CIVITAS, "topology", *arguments],
         cwd=folder,
+        env=os.environ | settings,
         capture_output=True,
         text=True,
         timeout=60,
@@ -218,3 +220,32 @@ def test_schema_is_a_json_schema(folder: Path) -> None:
     assert done.returncode == 0
     assert schema["$schema"].endswith("2020-12/schema")
     assert "supervision" in schema["properties"]
+
+
+@pytest.mark.parametrize("command", ["validate", "show"])
+def test_what_a_module_prints_is_not_in_the_json(folder: Path, command: str) -> None:
+    noise = 'import os\nprint("from python")\nos.system("echo from a child")\n'
+    (folder / "my_agents.py").write_text(noise + AGENTS)
+    done = civitas(folder, command, "good.yaml", "--json")
+    assert done.returncode == 0
+    assert isinstance(json.loads(done.stdout), dict)
+    assert "from python" in done.stderr
+    assert "from a child" in done.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_name_that_the_terminal_can_not_show_is_escaped(folder: Path, options: list[str]) -> None:
+    topology = GOOD.replace("name: greeter", "name: grüßer")
+    (folder / "good.yaml").write_text(topology, encoding="utf-8")
+    done = civitas(folder, "show", "good.yaml", *options, PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert "\\xfc" in done.stdout or "\\u00fc" in done.stdout
+    if options:
+        agent = json.loads(done.stdout)["supervision"]["children"][0]["agent"]
+        assert agent["name"] == "grüßer"
+
+
+def test_a_closed_stdout_is_no_failure(folder: Path) -> None:
+    command = f"exec {CIVITAS} topology validate good.yaml >&-"
+    done = subprocess.run(["sh", "-c", command], cwd=folder, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -13,6 +13,7 @@ import typer
 
 import civitas.cli.plugins as plugins_group
 import civitas.cli.topology as topology_group
+from civitas.cli.output import prepare_streams
 from civitas.cli.run import run
 from civitas.cli.version import version
 from civitas.errors import CivitasError, ConfigurationError, PluginError
@@ -35,6 +36,7 @@ app.command("version")(version)
 
 def main() -> None:
     """Run the command line and exit: 0 for success, 1 for failure, 2 for bad input."""
+    prepare_streams()
     gc.disable()  # what a start imports and builds stays; `run` enables it when agents begin
     try:
         app()

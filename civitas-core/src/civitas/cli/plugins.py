@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Sequence
-from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from civitas.cli.output import write, write_error, write_json
+from civitas.cli.output import imports_print_to_stderr, write, write_error, write_json
 
 if TYPE_CHECKING:
     from civitas.plugins.catalog import Candidate, PluginKind
@@ -72,8 +70,7 @@ def show_plugin(
     if len(kinds) > 1:
         raise typer.BadParameter(f"{name!r} is a transport and a serializer: choose with --kind")
     try:
-        # What a plugin prints when it is imported is not part of the output.
-        with redirect_stdout(sys.stderr):
+        with imports_print_to_stderr():
             loaded = load(kinds[0], name)
     except BrokenPluginError as error:
         write_error(f"error: {error}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from civitas.cli.output import write, write_error, write_json
+from civitas.cli.output import imports_print_to_stderr, write, write_error, write_json
 
 if TYPE_CHECKING:
     from civitas.topology import Topology, TopologyError
@@ -51,8 +51,9 @@ def validate(
     from civitas.topology import TopologyError
 
     try:
-        loaded = _load(topology, transport, sets, app_dir)
-        Runtime.from_topology(loaded)  # as `run` does before it starts anything
+        with imports_print_to_stderr():
+            loaded = _load(topology, transport, sets, app_dir)
+            Runtime.from_topology(loaded)  # as `run` does before it starts anything
     except TopologyError as error:
         if not as_json:
             raise
@@ -77,7 +78,8 @@ def show(
     """Show supervisors, agents and transport as they would run; secrets are masked."""
     from civitas.topology.show import as_mapping
 
-    shown = as_mapping(_load(topology, transport, sets, app_dir))
+    with imports_print_to_stderr():
+        shown = as_mapping(_load(topology, transport, sets, app_dir))
     if as_json:
         write_json(shown)
     else:
@@ -89,7 +91,8 @@ def schema() -> None:
     """Print the JSON Schema of topologies, with the options of all installed transports."""
     from civitas.topology.schema import installed_plugins, json_schema
 
-    installed = installed_plugins()
+    with imports_print_to_stderr():
+        installed = installed_plugins()
     for note in installed.notes:
         write_error(f"note: {note}")
     write_json(json_schema(installed.transports, installed.serializers))
