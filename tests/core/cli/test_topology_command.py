@@ -197,6 +197,13 @@ def test_show_draws_the_tree(folder: Path) -> None:
     assert "reader  type=my_agents.Reader  process=worker  mailbox_size=5" in reader
 
 
+def test_show_cuts_nothing_in_a_narrow_terminal(folder: Path) -> None:
+    wide = civitas(folder, "show", "good.yaml", COLUMNS="500")
+    narrow = civitas(folder, "show", "good.yaml", COLUMNS="40")
+    assert "backoff_max=60.0" in narrow.stdout
+    assert narrow.stdout == wide.stdout
+
+
 def test_show_prints_json_without_the_values_of_config(folder: Path) -> None:
     done = civitas(folder, "show", "good.yaml", "--json")
 

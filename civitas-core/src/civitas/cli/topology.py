@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -11,6 +11,8 @@ from civitas.cli.output import imports_print_to_stderr, write, write_error, writ
 
 if TYPE_CHECKING:
     from civitas.topology import Topology, TopologyError
+
+_WIDEST_LINE: Final = 100_000
 
 app = typer.Typer(help="Check and show topologies.", no_args_is_help=True)
 
@@ -164,7 +166,8 @@ def _print_tree(shown: dict[str, Any]) -> None:
     tree = Tree(label(f"{root['name']} (supervisor)", settings))
     grow(tree, root)
     transport = {key: value for key, value in shown["transport"].items() if key != "type"}
-    console = Console(soft_wrap=True, highlight=False)
+    # A tree is cut at the width of its console; the terminal wraps what is longer.
+    console = Console(soft_wrap=True, highlight=False, width=_WIDEST_LINE)
     console.print(label(f"transport {shown['transport']['type']}", transport))
     console.print(label(f"serializer {shown['serializer']}", {}))
     console.print(tree)
