@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -219,3 +222,36 @@ def test_check_of_a_name_that_is_not_installed_fails_with_the_command(scratch):
     done = scratch.civitas("check", "nats")
     assert done.returncode == 1
     assert 'pip install "civitas-nats"' in done.stdout
+
+
+HANGING = """
+import os, pathlib, time
+pathlib.Path(os.environ["RECORD"]).write_text(str(os.getpid()))
+while True:
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_check_that_is_interrupted_leaves_no_process(scratch, number):
+    scratch.install(plugin=HANGING)
+    record = scratch.root / "pid"
+    check = subprocess.Popen(
+        [Path(sys.executable).with_name("civitas"), "plugins", "check", "pigeon"],
+        env=scratch.environment({"RECORD": str(record)}, ("site",)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    until(lambda: record.exists() and record.read_text(), "the plugin is imported")
+    check.send_signal(number)
+    output = check.communicate(timeout=30)
+    assert (check.returncode, *output) == (128 + number, b"", b"")
+    child = int(record.read_text())
+    until(lambda: not Path(f"/proc/{child}").exists(), "the plugin's process ends")
+
+
+def until(condition, what):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.01)

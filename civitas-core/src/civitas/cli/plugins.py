@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -92,6 +94,9 @@ def check_plugins(
     targets = (
         [(kind, name) for name in names for kind in _kinds_of(name)] if names else _installed()
     )
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # `nohup` ignores one of them
+            signal.signal(number, _leave)
     verdicts = [_verdict(kind, name, timeout) for kind, name in targets]
     if as_json:
         write_json(verdicts)
@@ -102,6 +107,11 @@ def check_plugins(
     excused = () if names else ("disabled",)
     if any(each["state"] not in ("ok", *excused) for each in verdicts):
         raise typer.Exit(EXIT_FAILURE)
+
+
+def _leave(number: int, _frame: object) -> None:
+    """End by way of every `finally`, so that the process of a plugin that hangs ends as well."""
+    sys.exit(128 + number)
 
 
 def _kinds_of(name: str, kind: str | None = None) -> Sequence[PluginKind]:
