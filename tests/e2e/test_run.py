@@ -117,6 +117,25 @@ def test_an_agent_that_can_not_start_is_one_clear_line(start: Start, app: App) -
     ]
 
 
+def test_passwords_in_urls_are_not_shown_by_errors_and_logs(start: Start, app: App) -> None:
+    app(
+        """
+        import logging
+
+        class Broken(AgentProcess):
+            async def on_start(self):
+                logging.getLogger("a_client").warning("trying db://ada:sesame@host")
+                raise OSError("refused by db://host/one?password=sesame&timeout=3")
+        """,
+        "name: broken, type: agents.Broken",
+    )
+    running = start("run")
+    assert running.wait() == 1
+    log, error = running.err
+    assert log.endswith("trying db://***@host")
+    assert error.endswith("refused by db://host/one?password=***&timeout=3")
+
+
 def test_a_run_whose_agents_are_done_ends_with_0(start: Start, app: App) -> None:
     app(
         """

@@ -19,6 +19,8 @@ from civitas.topology.masking import mask_text, mask_urls, mask_values, secret_t
         ("a://u:p@h and b://v:q@i", "a://***@h and b://***@i"),
         ("mail ada@example.org", "mail ada@example.org"),
         ("http://host/path?to=a@b", "http://host/path?to=a@b"),
+        ("db://h/x?user=ada&password=pw&db=1", "db://h/x?user=ada&password=***&db=1"),
+        ("at 'db://h?auth_token=pw', line 1", "at 'db://h?auth_token=***', line 1"),
     ],
 )
 def test_users_and_passwords_of_urls_are_masked(text: str, expected: str) -> None:

@@ -49,5 +49,7 @@ def main() -> None:
 
 
 def _exit(error: CivitasError, status: int) -> None:
-    sys.stderr.write(f"error: {error}\n")
+    from civitas.topology.masking import mask_urls
+
+    sys.stderr.write(f"error: {mask_urls(str(error))}\n")
     sys.exit(status)

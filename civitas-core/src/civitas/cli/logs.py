@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from civitas.errors import ConfigurationError
+from civitas.topology.masking import mask_urls
 
 _LEVELS: Final = {
     "debug": logging.DEBUG,
@@ -41,12 +42,15 @@ class LineFormatter(logging.Formatter):
 
 
 class StderrHandler(logging.Handler):
-    """Writes to what `sys.stderr` is at the time, so that progress bars can put lines above."""
+    """Writes to what `sys.stderr` is at the time, so that progress bars can put lines above.
+
+    Passwords in URLs are left out, such as those of the brokers that a client library names.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record as a line."""
         try:
-            sys.stderr.write(self.format(record) + "\n")
+            sys.stderr.write(mask_urls(self.format(record)) + "\n")
         except Exception:  # noqa: BLE001 - as logging has it: a log line that fails is reported
             self.handleError(record)
 

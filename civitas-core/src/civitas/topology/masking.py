@@ -9,15 +9,19 @@ from typing import Any, Final
 MASK: Final = "***"
 
 _USER_INFO: Final = re.compile(r"(?<=://)[^/?#\s]*@")
-_SECRET_NAME: Final = re.compile(
-    r"pass(word|phrase|wd)?|secret|token|credential|private|nkey|seed|api_?key|auth", re.IGNORECASE
+_SECRET_WORDS: Final = (
+    r"(?:pass(?:word|phrase|wd)?|pwd|secret|token|credential|private|nkey|seed|api_?key|auth)"
+)
+_SECRET_NAME: Final = re.compile(_SECRET_WORDS, re.IGNORECASE)
+_SECRET_PARAMETER: Final = re.compile(
+    rf"([?&][^=&#\s]*{_SECRET_WORDS}[^=&#\s]*=)[^&#\s'\"]*", re.IGNORECASE
 )
 _SHORTEST_SECRET: Final = 3
 
 
 def mask_urls(text: str) -> str:
-    """Return the text without the user and the password of any URL in it."""
-    return _USER_INFO.sub(f"{MASK}@", text)
+    """Return the text without the users, passwords and secret parameters of the URLs in it."""
+    return _SECRET_PARAMETER.sub(rf"\1{MASK}", _USER_INFO.sub(f"{MASK}@", text))
 
 
 def mask_text(text: str, secrets: Iterable[str]) -> str:
