@@ -77,7 +77,7 @@ def find_class(name: str, base: type, given: Mapping[str, type]) -> type:
     return _judge(target, name, base)
 
 
-def argument_problems(cls: type, config: Mapping[str, Any]) -> Iterator[ArgumentProblem]:
+def argument_problems(cls: type, config: Mapping[Any, Any]) -> Iterator[ArgumentProblem]:
     """Compare `config` with what the constructor takes, given the name as its first argument.
 
     A constructor with `**kwargs` takes everything, as far as can be told from outside.
@@ -100,6 +100,8 @@ def argument_problems(cls: type, config: Mapping[str, Any]) -> Iterator[Argument
     }
     takes_all = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters)
     for key in config:
+        if not isinstance(key, str):
+            continue  # the model says so
         if key == name_parameter.name:
             yield ArgumentProblem(key, f"{key!r} is the agent's name already", "remove it here")
         elif key not in named and not takes_all:

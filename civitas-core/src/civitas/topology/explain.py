@@ -37,6 +37,7 @@ _EXPECTED: Final[Mapping[str, str]] = {
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
 }
+REMOVE_QUOTES: Final = "remove the quotes"
 _NUMBERS: Final = frozenset(("a whole number", "a number"))
 
 
@@ -88,9 +89,9 @@ def one_of(choices: Iterable[str]) -> str:
 
 def _hint(expected: str, value: Any) -> str:
     if expected in _NUMBERS and isinstance(value, str) and _is_number(value):
-        return "remove the quotes"
+        return REMOVE_QUOTES
     if expected == "true or false" and isinstance(value, str):
-        return "remove the quotes" if value.lower() in ("true", "false") else ""
+        return REMOVE_QUOTES if value.lower() in ("true", "false") else ""
     if expected == "text" and isinstance(value, bool | int | float):
         return "put it in quotes"
     return ""

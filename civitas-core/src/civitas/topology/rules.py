@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from civitas.errors import Location
 from civitas.messages import name_problem
-from civitas.topology.explain import Explanation, explain, kind_of
+from civitas.topology.explain import REMOVE_QUOTES, Explanation, explain, kind_of
 from civitas.topology.model import (
     AgentBlock,
     Backoff,
@@ -25,6 +25,7 @@ from civitas.topology.tree import (
     MappingNode,
     Node,
     Path,
+    ScalarNode,
     SequenceNode,
     dotted,
     find,
@@ -43,6 +44,7 @@ _CHOICES: Final = {"strategy": get_args(Strategy), "backoff": get_args(Backoff)}
 _KINDS: Final = ("agent", "supervisor")
 _SETTINGS: Final = ("mailbox_size", "max_retries", "handle_timeout", "shutdown_timeout")
 _NEEDS_KIND: Final = "a child has the key `agent` or `supervisor`"
+_SPELLING: Final = "YAML takes this spelling for text; write it with a point and a sign: 1.0e+3"
 _CHILD_FORM: Final = "write `- agent: {name: ..., type: ...}`"
 
 
@@ -117,7 +119,12 @@ def _told(root: Node, error: Any) -> bool:
 def _model_problem(root: Node, error: Any) -> Problem:
     path: Path = error["loc"]
     explanation = explain(error)
-    if error["type"] == "extra_forbidden":
+    if path[-1:] == ("[key]",):
+        path = path[:-1]
+        explanation = Explanation("a key must be text", "put it in quotes")
+    elif explanation.suggestion == REMOVE_QUOTES and _is_plain(find(root, path)):
+        explanation = explanation._replace(suggestion=_SPELLING)
+    elif error["type"] == "extra_forbidden":
         explanation = _unknown_key(path)
     elif error["type"] == "literal_error" and path[-1] in _CHOICES:
         explanation = _bad_choice(_CHOICES[path[-1]], error["input"])
@@ -128,6 +135,10 @@ def _model_problem(root: Node, error: Any) -> Problem:
     elif path == ("serializer",):
         explanation = Explanation("must be the name of a serializer, or a mapping with `type`")
     return Problem(locate(root, path), dotted(path), *explanation)
+
+
+def _is_plain(node: Node | None) -> bool:
+    return isinstance(node, ScalarNode) and node.plain
 
 
 def _unknown_key(path: Path) -> Explanation:
