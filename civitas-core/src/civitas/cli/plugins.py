@@ -60,8 +60,10 @@ def list_plugins(as_json: JsonFlag = False) -> None:
 
 @app.command("show")
 def show_plugin(
-    name: Annotated[str, typer.Argument(help="A name, or distribution:name.")],
-    kind: Annotated[str | None, typer.Option(help="transport or serializer.")] = None,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name, or distribution:name.")],
+    kind: Annotated[
+        str | None, typer.Option(metavar="KIND", help="transport or serializer.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Import one plugin and show its options and what it claims."""
@@ -86,8 +88,12 @@ def show_plugin(
 
 @app.command("check")
 def check_plugins(
-    names: Annotated[list[str] | None, typer.Argument(help="Default: all installed.")] = None,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for each plugin.")] = 30.0,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="Default: all installed.")
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, metavar="SECONDS", help="Time for each plugin.")
+    ] = 30.0,
     as_json: JsonFlag = False,
 ) -> None:
     """Import each plugin in a process of its own and say what is wrong; exit 1 if one fails."""

@@ -26,26 +26,36 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 def run(
     topology: Annotated[
-        Path | None, typer.Argument(help="The topology file.", show_default="topology.yaml")
+        Path | None,
+        typer.Argument(
+            metavar="TOPOLOGY",
+            help="The topology file; topology.yaml when left out.",
+            show_default=False,
+        ),
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--topology", "-t", help="The topology file, as an option.")
+        Path | None,
+        typer.Option("--topology", "-t", metavar="FILE", help="The topology file, as an option."),
     ] = None,
     process: Annotated[
-        str, typer.Option("--process", help="Which process of the topology to run here.")
+        str,
+        typer.Option(
+            "--process", metavar="NAME", help="Which process of the topology to run here."
+        ),
     ] = PRIMARY,
     transport: Annotated[
-        str | None, typer.Option(help="Replace the whole transport block by this type.")
+        str | None,
+        typer.Option(metavar="TYPE", help="Replace the whole transport block by this type."),
     ] = None,
     sets: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY.PATH=YAML", help="Override a value; repeatable."),
     ] = None,
     app_dir: Annotated[
-        Path, typer.Option(help="Folder from which agent classes are imported.")
+        Path, typer.Option(metavar="DIR", help="Folder from which agent classes are imported.")
     ] = Path(),
     log_level: Annotated[
-        str, typer.Option(help="debug (with tracebacks), info, warning or error.")
+        str, typer.Option(metavar="LEVEL", help="debug (with tracebacks), info, warning or error.")
     ] = "info",
 ) -> None:
     """Run a topology: Ctrl-C or SIGTERM finishes the work in hand, a second one stops at once."""

@@ -28,7 +28,8 @@ _SETS = Annotated[
     typer.Option(
         "--set",
         metavar="KEY.PATH=YAML",
-        help="Set one value, such as supervision.children.greeter.mailbox_size=10. Repeatable.",
+        help="Set one value, such as send_timeout=5 or "
+        "supervision.children.NAME.max_retries=1. Repeatable.",
     ),
 ]
 _APP_DIR = Annotated[
