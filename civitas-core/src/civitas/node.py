@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from civitas.bus import MessageBus
 from civitas.cell import AgentCell
@@ -157,6 +157,10 @@ class Node:
             await self.bus.transport.stop()
         except Exception:
             logger.exception("the transport did not stop cleanly")
+
+    def hosts(self, task: asyncio.Task[Any] | None) -> bool:
+        """Return whether a task is that of one of this node's agents."""
+        return any(cell.mailbox.consumer is task for cell in self.cells.values())
 
     def stats(self) -> NodeStats:
         """Return a snapshot of the counters."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from civitas.cell import AgentCell
 from civitas.components import ComponentSet, build_component_set
 from civitas.dead_letters import DeadLetterCallback
-from civitas.errors import ConfigurationError, NotConnectedError
+from civitas.errors import ConfigurationError, NotConnectedError, SpawnError
 from civitas.messages import Message
 from civitas.node import CrashCallback, Node, NodeStats
 from civitas.outbox import Outbox
@@ -76,7 +76,9 @@ class Runtime:
         self._callers = Outbox(components.bus, "_runtime")
         self._crash_callbacks: list[CrashCallback] = []
         self._working_agents = 0
+        self._starting: asyncio.Task[Any] | None = None
         self._stopping: asyncio.Task[None] | None = None
+        self._stop_asked = False
         self._running = False
         self._ended = asyncio.Event()
 
@@ -126,7 +128,8 @@ class Runtime:
 
         Raises:
             ConfigurationError: two agents share a name, or the runtime was started before.
-            SpawnError: an agent could not start; the others are stopped again.
+            SpawnError: an agent could not start, and the others are stopped again; or `stop` was
+                called meanwhile.
             TransportError: the transport could not start.
         """
         if self._node is not None:
@@ -134,30 +137,38 @@ class Runtime:
         self._node = Node(self.components.bus, PRIMARY)
         for callback in self._crash_callbacks:
             self._node.on_crash(callback)
+        task = self._starting = asyncio.current_task()
+        cancelled_before = task.cancelling() if task is not None else 0
         try:
-            await self._node.start_transport()
-            await self.supervisor.attach(self)
-            self._working_agents = len(self._node.cells)
-            await self._node.wait_ready()
-            await self.supervisor.start()
-            self._running = True
-        except BaseException as error:
-            self.failure = error if isinstance(error, Exception) else None
-            await self._node.retire_all()
-            await self._node.stop_transport()
-            self._ended.set()
+            await self._start(self._node)
+        except asyncio.CancelledError:
+            # `stop` ends a start in the way of asyncio.timeout.
+            if self._stop_asked and task is not None and task.uncancel() <= cancelled_before:
+                raise SpawnError("the runtime was stopped while it started") from None
             raise
-        if not self._working_agents:
-            self._begin_stop()
+        finally:
+            self._starting = None
 
     async def stop(self) -> None:
         """Finish what was taken, stop the agents in reverse order, then the transport.
 
-        Returns when all has ended. Stopping twice, or before the start, does no harm.
+        Returns when all has ended; called by an agent in one of its hooks, which can't end while
+        it waits, at once. Stopping twice, or before the start, does no harm; during the start, it
+        ends the start.
         """
         if self._node is None or self._ended.is_set():
             return
-        await asyncio.shield(self._begin_stop())
+        by_agent = self._node.hosts(asyncio.current_task())
+        if self._starting is not None:
+            if not self._stop_asked:
+                self._stop_asked = True
+                self._starting.cancel()
+            if not by_agent:
+                await self._ended.wait()
+            return
+        stopping = self._begin_stop()
+        if not by_agent:
+            await asyncio.shield(stopping)
 
     async def wait(self) -> int:
         """Return when the runtime has ended: 0 for success, 1 when `failure` says why not.
@@ -283,6 +294,25 @@ class Runtime:
             loop = asyncio.get_running_loop()
             self._stopping = loop.create_task(self._stop(), name="civitas stop")
         return self._stopping
+
+    async def _start(self, node: Node) -> None:
+        try:
+            await node.start_transport()
+            await self.supervisor.attach(self)
+            self._working_agents = len(node.cells)
+            await node.wait_ready()
+            await self.supervisor.start()
+        except BaseException as error:
+            self.failure = error if isinstance(error, Exception) else None
+            try:
+                await node.retire_all()
+                await node.stop_transport()
+            finally:
+                self._ended.set()
+            raise
+        self._running = True
+        if not self._working_agents:
+            self._begin_stop()
 
     async def _stop(self) -> None:
         node = self._started()

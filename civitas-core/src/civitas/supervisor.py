@@ -88,6 +88,7 @@ class Supervisor:
         self._recoveries: set[asyncio.Task[None]] = set()
         self._retirements: set[asyncio.Task[None]] = set()
         self._group_lock = asyncio.Lock()
+        self._started = asyncio.Event()
         self._alive = False
 
     @property
@@ -136,15 +137,16 @@ class Supervisor:
         """
         self._crashes = CrashWindow(self.restart_window)
         self._child_crashes.clear()
+        self._started.clear()
         self._alive = True
-        for member in self.members:
-            if fresh and member.finished:
-                continue
-            try:
-                await member.start(fresh=fresh)
-            except BaseException:
-                await self.stop(drain=False)
-                raise
+        try:
+            for member in self.members:
+                if not (fresh and member.finished):
+                    await member.start(fresh=fresh)
+        except BaseException:
+            await self.stop(drain=False)
+            raise
+        self._started.set()
 
     async def stop(self, *, drain: bool, since: float | None = None) -> None:
         """Stop the children in reverse order; see `AgentCell.stop`."""
@@ -180,6 +182,7 @@ class Supervisor:
         now = asyncio.get_running_loop().time()
         crashes = self._crashes.record(now)
         if crashes > self.max_restarts:
+            await self._started.wait()  # nobody is stopped whose start is still to come
             await self._give_up(child, error)
             return
         delay = self._delay(child, now)
@@ -187,6 +190,7 @@ class Supervisor:
         if self.strategy is Strategy.ONE_FOR_ONE:
             await self._restart((child,), delay)
             return
+        await self._started.wait()  # nor started twice
         async with self._group_lock:
             if not child.alive:  # otherwise it came back with a group that crashed before it
                 await self._restart(self._affected(child), delay)
