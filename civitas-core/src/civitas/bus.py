@@ -34,6 +34,9 @@ from civitas.transport import Handler, Transport, published_at
 DEFAULT_SEND_TIMEOUT: Final = 30.0
 """Seconds that a send waits for room in a full mailbox."""
 
+_ERROR_REPLY_TIMEOUT: Final = 2.0
+"""Seconds that a transport may take for one; agents that end answer with it."""
+
 
 def new_origin() -> Origin:
     """Return the identity of a node that starts now: a random id and a later generation."""
@@ -76,10 +79,10 @@ class MessageBus:
         self.delivered = 0
         self._lookup = registry.lookup
         self._format = name_of(serializer)
-        self._readers = {name_of(each): each for each in (*accept, serializer)}
+        self._readers = {name_of(each): _checked(each) for each in (*accept, serializer)}
         self._head = envelope.header(self._format, self.origin)
         self._serialize = _guarded(serializer)
-        self._deserialize = serializer.deserialize
+        self._deserialize = self._readers[self._format]
         self._head_size = len(self._head)
         self._reply_head = envelope.header(self._format, self.origin, kind=KIND_REPLY)
         self._stamps_itself = getattr(transport, "capabilities", None) is None
@@ -156,7 +159,8 @@ class MessageBus:
             "error_text": str(error),
         }
         try:
-            await self.answer(compose_reply(agent, request, payload, TYPE_ERROR))
+            async with asyncio.timeout(_ERROR_REPLY_TIMEOUT):
+                await self.answer(compose_reply(agent, request, payload, TYPE_ERROR))
         except Exception as failure:  # noqa: BLE001 - a transport may raise anything
             kind = failure.code if isinstance(failure, CivitasError) else type(failure).__name__
             self.dead_letters.record(f"error reply not delivered: {kind}", request)
@@ -211,7 +215,7 @@ class MessageBus:
                 f"the frame is in {serializer!r}; this node reads "
                 f"{', '.join(sorted(self._readers))} (see accept_serializers)"
             )
-        message = reader.deserialize(body)
+        message = reader(body)
         if reply_to:
             message.reply_to = reply_to
         message.attempt += attempt
@@ -250,7 +254,7 @@ def _guarded(serializer: Serializer) -> Callable[[Message], bytes]:
 
     def serialize(message: Message) -> bytes:
         try:
-            return serializer.serialize(message)
+            body: object = serializer.serialize(message)
         except CivitasError:
             raise
         except Exception as error:
@@ -258,8 +262,29 @@ def _guarded(serializer: Serializer) -> Callable[[Message], bytes]:
                 f"serializer {name_of(serializer)!r} failed: {type(error).__name__}: {error}",
                 "payload",
             ) from error
+        if isinstance(body, bytes):
+            return body
+        raise SerializationError(
+            f"serializer {name_of(serializer)!r} made a {type(body).__name__}, not bytes", "payload"
+        )
 
     return serialize
+
+
+def _checked(serializer: Serializer) -> Callable[[bytes], Message]:
+    """Return `deserialize`; of a foreign one, with the result checked."""
+    if isinstance(serializer, MsgpackSerializer | JsonSerializer):
+        return serializer.deserialize
+
+    def deserialize(body: bytes) -> Message:
+        message: object = serializer.deserialize(body)
+        if isinstance(message, Message):
+            return message
+        raise DeserializationError(
+            f"serializer {name_of(serializer)!r} made a {type(message).__name__}, not a Message"
+        )
+
+    return deserialize
 
 
 def _reserved(message: Message) -> MessageValidationError:

@@ -14,6 +14,7 @@ from typing import Final
 from civitas.bus import MessageBus
 from civitas.errors import CivitasError, MessageRoutingError, SpawnError
 from civitas.mailbox import Mailbox
+from civitas.messages import Message
 from civitas.outbox import Outbox
 from civitas.process import AgentProcess, ProcessStatus
 from civitas.serving import Leave, Service, Tally
@@ -153,14 +154,18 @@ class AgentCell:
         except Exception:
             logger.exception("the transport did not let go of agent %r", self.name)
         error = MessageRoutingError(f"agent {self.name!r} has stopped and takes no more messages")
+        asked: list[Message] = []
         for frame in self.mailbox.close(error):
             try:
                 message = self._bus.read(frame)
             except CivitasError as unreadable:
-                self._bus.dead_letters.record(f"unreadable: {unreadable}", frame)
+                reason = f"unreadable {unreadable.code}"
+                self._bus.dead_letters.record(reason, frame, str(unreadable))
                 continue
             self._bus.dead_letters.record("the recipient has stopped", message)
-            await self._bus.answer_error(message, self.name, error)
+            if message.reply_to is not None:
+                asked.append(message)
+        await asyncio.gather(*(self._bus.answer_error(each, self.name, error) for each in asked))
 
     def leave(self) -> None:
         """End after the message in hand; the agent said that it is done."""

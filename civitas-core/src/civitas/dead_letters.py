@@ -25,11 +25,18 @@ class DeadLetters:
         """Call `callback(message or frame, reason)` for every dead letter from now on."""
         self._callbacks.append(callback)
 
-    def record(self, reason: str, item: Message | bytes) -> None:
-        """Account for one message, or one frame that could not be read."""
+    def record(self, reason: str, item: Message | bytes, detail: str = "") -> None:
+        """Account for one message, or one frame that could not be read.
+
+        Args:
+            reason: one of few; what differs from case to case would make counters without end.
+            item: the message or the frame.
+            detail: what is particular to this case; it is only logged.
+        """
         self.counts[reason] += 1
         level = logging.WARNING if self.counts[reason] == 1 else logging.DEBUG
-        logger.log(level, "dropped %s: %s", _describe(item), reason)
+        told = f"{reason}: {detail}" if detail else reason
+        logger.log(level, "dropped %s: %s", _describe(item), told)
         for callback in self._callbacks:
             try:
                 callback(item, reason)

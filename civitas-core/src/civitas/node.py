@@ -109,6 +109,7 @@ class Node:
         Raises:
             TransportError: it can't.
         """
+        self.bus.closing = False  # of an earlier node with the same components
         await self.bus.transport.start()
 
     async def wait_ready(self) -> None:

@@ -57,8 +57,14 @@ class Outbox:
     async def broadcast(self, pattern: str, payload: dict[str, Any], message_type: str) -> None:
         """Send to each agent whose name matches; a full one does not hold up the others."""
         names = [entry.name for entry in self._bus.registry.lookup_all(pattern)]
-        sends = [self.send(name, payload, message_type) for name in names]
+        sends = [self.send(name, payload, message_type) for name in names if name != self.sender]
         results = await asyncio.gather(*sends, return_exceptions=True)
+        if self.sender in names:
+            # In this task: in another one, its wait for room could not be told from anyone's.
+            try:
+                await self.send(self.sender, payload, message_type)
+            except Exception as error:  # noqa: BLE001 - raised below, with those of the others
+                results.append(error)
         errors = [result for result in results if isinstance(result, BaseException)]
         if len(errors) == 1:
             raise errors[0]

@@ -110,7 +110,7 @@ class Service:
             try:
                 message = read(frame)
             except CivitasError as error:
-                self._bus.dead_letters.record(f"unreadable: {error}", frame)
+                self._bus.dead_letters.record(f"unreadable {error.code}", frame, str(error))
                 continue
             if message.ttl is not None and message.expired(time.time()):
                 self._bus.dead_letters.record("expired before it was handled", message)
@@ -120,8 +120,7 @@ class Service:
                 if limit is None:
                     reply = await handle(message)
                 else:
-                    async with asyncio.timeout(limit):
-                        reply = await handle(message)
+                    reply = await self._handle_within(limit, message)
             except asyncio.CancelledError as error:
                 reply = await self._recover(message, _own_cancellation(error, "handle"))
             except Exception as error:  # noqa: BLE001 - anything a handler raises is judged
@@ -149,6 +148,17 @@ class Service:
         finally:
             self.working = True
 
+    async def _handle_within(self, limit: float | None, message: Message) -> Message | None:
+        try:
+            async with asyncio.timeout(limit) as deadline:
+                return await self._agent.handle(message)
+        except TimeoutError as error:
+            if deadline.expired():
+                raise TimeoutError(
+                    f"handle took longer than handle_timeout, {limit:g} s"
+                ) from error
+            raise
+
     async def _recover(self, message: Message, error: Exception) -> Message | None:
         """Do what `on_error` says; return the reply of a retry, or raise to crash."""
         agent = self._agent
@@ -160,8 +170,7 @@ class Service:
                 retries += 1
                 message.attempt += 1
                 try:
-                    async with asyncio.timeout(agent.handle_timeout):
-                        return await agent.handle(message)
+                    return await self._handle_within(agent.handle_timeout, message)
                 except asyncio.CancelledError as again:
                     error = _own_cancellation(again, "handle")
                 except Exception as again:  # noqa: BLE001 - judged in the next round
