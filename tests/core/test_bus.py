@@ -154,7 +154,7 @@ async def test_a_broadcast_that_several_can_not_take_tells_of_each() -> None:
             while any(agent.mailbox_depth for agent in runtime.stats().agents):
                 await asyncio.sleep(0)
         await runtime.broadcast("w*", {})
-        with pytest.raises(ExceptionGroup, match="'w*'") as caught:
+        with pytest.raises(ExceptionGroup, match=r"'w\*'") as caught:
             await runtime.broadcast("w*", {})
         assert [type(each) for each in caught.value.exceptions] == [MailboxFullError] * 2
         opened.set()
