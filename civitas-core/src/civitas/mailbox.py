@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from civitas.errors import CivitasError, ConfigurationError, MailboxFullError
+from civitas.errors import ConfigurationError, MailboxFullError, MessageRoutingError
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ class Mailbox(Generic[T]):
         self._limit = size  # 0 once it is closed
         self._senders: deque[_Sender] | None = None
         self._consumer_wakeup: asyncio.Future[None] | None = None
-        self._closed: CivitasError | None = None
+        self._closed: str | None = None
 
     def __len__(self) -> int:
         return len(self._items)
@@ -67,11 +67,11 @@ class Mailbox(Generic[T]):
         """Put the item in and return True, or return False when there is no room.
 
         Raises:
-            CivitasError: the mailbox is closed; the error it was closed with.
+            MessageRoutingError: the mailbox is closed, for the reason that it was closed with.
         """
         if len(self._items) >= self._limit:
             if self._closed is not None:
-                raise self._closed
+                raise MessageRoutingError(self._closed)
             return False
         self._items.append(item)
         wakeup = self._consumer_wakeup
@@ -84,7 +84,7 @@ class Mailbox(Generic[T]):
 
         Raises:
             MailboxFullError: there was no room in time, or the caller is the consumer itself.
-            CivitasError: the mailbox is closed, or was while this sender waited.
+            MessageRoutingError: the mailbox is closed, or was while this sender waited.
         """
         if self.put_nowait(item):
             return
@@ -135,14 +135,14 @@ class Mailbox(Generic[T]):
         if wakeup is not None and not wakeup.done():
             wakeup.set_result(None)
 
-    def close(self, error: CivitasError) -> list[T]:
-        """Refuse further items with `error`, fail the waiting senders, return what is left."""
-        self._closed = error
+    def close(self, reason: str) -> list[T]:
+        """Refuse further items with a MessageRoutingError, those that wait too; return the rest."""
+        self._closed = reason
         self._limit = 0
         if self._senders:
             for sender in self._senders:
                 if not sender.admitted.done():
-                    sender.admitted.set_exception(error)
+                    sender.admitted.set_exception(MessageRoutingError(reason))
             self._senders.clear()
         left = list(self._items)
         self._items.clear()
