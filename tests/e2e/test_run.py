@@ -81,6 +81,32 @@ def test_a_second_signal_stops_at_once_though_a_handler_blocks_the_loop(
     assert running.wait() == 128 + signal.SIGTERM
 
 
+def test_an_agent_that_ignores_its_cancellation_does_not_keep_the_process_alive(
+    start: Start, app: App
+) -> None:
+    app(
+        """
+        class Deaf(AgentProcess):
+            async def on_start(self):
+                await self.send(self.name, {})
+
+            async def handle(self, message):
+                print("handling", flush=True)
+                while True:
+                    try:
+                        await asyncio.sleep(60)
+                    except asyncio.CancelledError:
+                        pass
+        """,
+        "name: deaf, type: agents.Deaf, shutdown_timeout: 0.1",
+    )
+    running = start("run")
+    running.until("handling")
+    running.signal(signal.SIGTERM)
+    assert running.wait() == 0
+    assert any("does not let itself be cancelled" in line for line in running.err)
+
+
 def test_an_agent_that_stays_broken_ends_the_run_with_1(start: Start, app: App) -> None:
     app(
         """

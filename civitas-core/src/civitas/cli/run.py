@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 PRIMARY: Final = "supervisor"
 DEFAULT_TOPOLOGY: Final = Path("topology.yaml")
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_LAST_GRACE: Final = 1.0
+"""Seconds that tasks may take to end when all agents have ended."""
 
 
 def run(
@@ -116,7 +118,22 @@ async def _serve(runtime: Runtime) -> int:
             f"error: the root supervisor gave up: "
             f"{type(runtime.failure).__name__}: {runtime.failure}"
         )
+    await _leave_behind(status)
     return status
+
+
+async def _leave_behind(status: int) -> None:
+    """Cancel what still runs, as asyncio.run would; exit if that is of no use, which it would not.
+
+    An agent that does not let itself be cancelled must not keep the process from ending.
+    """
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if tasks and (await asyncio.wait(tasks, timeout=_LAST_GRACE))[1]:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
 
 
 class _StopOnSignal:
