@@ -53,3 +53,9 @@ def test_entries_that_fit_nothing_are_told():
         ("CIVITAS_PLUGINS", "pigoen"),
         ("CIVITAS_DISABLE_PLUGINS", "a:b:c"),
     ]
+
+
+def test_an_empty_allow_list_is_told_as_what_it_allows():
+    assert Policy(allowed=()).objection(PIGEON) == "CIVITAS_PLUGINS (it allows the built-ins alone)"
+    told = Policy(allowed=("dove", "swan")).objection(PIGEON)
+    assert told == "CIVITAS_PLUGINS (it allows 'dove', 'swan' and the built-ins)"

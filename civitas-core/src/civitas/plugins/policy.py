@@ -48,8 +48,9 @@ class Policy:
             return None
         if any(_matches(entry, candidate) for entry in self.allowed):
             return None
-        listed = ", ".join(map(repr, self.allowed)) or "nothing"
-        return f"{ALLOW_SETTING} (it allows {listed} and the built-ins)"
+        listed = ", ".join(map(repr, self.allowed))
+        allowed = f"{listed} and the built-ins" if listed else "the built-ins alone"
+        return f"{ALLOW_SETTING} (it allows {allowed})"
 
     def idle_entries(self, candidates: Iterable[Candidate]) -> list[tuple[str, str]]:
         """Return (setting, entry) for each entry that fits none of the candidates: a typo?"""
