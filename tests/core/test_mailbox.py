@@ -111,7 +111,7 @@ async def test_the_consumer_can_not_wait_for_room_that_only_it_makes() -> None:
 async def test_closing_fails_those_who_wait_and_returns_what_is_left() -> None:
     mailbox = full()
     sender = await waiting(mailbox, 2)
-    assert mailbox.close(MessageRoutingError("gone")) == [0, 1]
+    assert mailbox.close("gone") == [0, 1]
     with pytest.raises(MessageRoutingError, match="gone"):
         await sender
     with pytest.raises(MessageRoutingError, match="gone"):
@@ -123,9 +123,18 @@ async def test_closing_fails_those_who_wait_and_returns_what_is_left() -> None:
 
 async def test_a_closed_mailbox_takes_nothing_though_it_is_empty() -> None:
     mailbox: Mailbox[int] = Mailbox("agent", 2)
-    mailbox.close(MessageRoutingError("gone"))
+    mailbox.close("gone")
     with pytest.raises(MessageRoutingError, match="gone"):
         mailbox.put_nowait(1)
+
+
+async def test_each_refused_sender_gets_an_error_of_its_own() -> None:
+    mailbox = full()
+    waiting_ones = [await waiting(mailbox, 2), await waiting(mailbox, 3)]
+    mailbox.close("gone")
+    errors = await asyncio.gather(*waiting_ones, return_exceptions=True)
+    assert [type(error) for error in errors] == [MessageRoutingError] * 2
+    assert errors[0] is not errors[1]
 
 
 async def test_the_consumer_wakes_for_an_item_and_when_it_is_told_to() -> None:

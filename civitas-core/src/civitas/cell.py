@@ -153,9 +153,9 @@ class AgentCell:
             await self._bus.detach(self.name)
         except Exception:
             logger.exception("the transport did not let go of agent %r", self.name)
-        error = MessageRoutingError(f"agent {self.name!r} has stopped and takes no more messages")
+        gone = f"agent {self.name!r} has stopped and takes no more messages"
         asked: list[Message] = []
-        for frame in self.mailbox.close(error):
+        for frame in self.mailbox.close(gone):
             try:
                 message = self._bus.read(frame)
             except CivitasError as unreadable:
@@ -165,6 +165,7 @@ class AgentCell:
             self._bus.dead_letters.record("the recipient has stopped", message)
             if message.reply_to is not None:
                 asked.append(message)
+        error = MessageRoutingError(gone)
         await asyncio.gather(*(self._bus.answer_error(each, self.name, error) for each in asked))
 
     def leave(self) -> None:
