@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from civitas import AgentProcess, Message, Runtime, Supervisor
+from civitas import AgentProcess, Message, Runtime, Supervisor, envelope
 from civitas.components import build_component_set
 from civitas.errors import (
     AgentError,
@@ -76,6 +76,13 @@ async def test_a_serializer_that_fails_to_read_is_counted_and_crashes_nobody(
         assert runtime.stats().dropped == {"unreadable deserialization": 1}
 
 
+async def test_earlier_deliveries_that_the_frame_tells_of_count_as_attempts() -> None:
+    components = build_component_set()
+    body = components.serializer.serialize(Message(attempt=1))
+    frame = envelope.seal(body, "msgpack", components.origin, attempt=2)
+    assert components.bus.read(frame).attempt == 3
+
+
 async def test_garbage_of_many_kinds_makes_few_counters() -> None:
     async with Runtime(Supervisor("root", [Echo("a")])) as runtime:
         for first in range(256):
@@ -109,7 +116,11 @@ async def test_a_transport_that_hangs_on_answers_does_not_hold_up_the_stop(
         await asyncio.wait_for(runtime.stop(), SOON)
         errors = await asyncio.gather(*asking, return_exceptions=True)
     assert {type(error) for error in errors} == {NotConnectedError}
-    assert runtime.stats().dropped["error reply not delivered: TimeoutError"] == 20
+    assert runtime.stats().dropped == {
+        "cancelled while it was handled": 1,
+        "the recipient has stopped": 19,
+        "error reply not delivered: TimeoutError": 20,
+    }
 
 
 async def test_components_serve_a_second_runtime_after_the_first_has_stopped() -> None:

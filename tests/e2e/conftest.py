@@ -25,7 +25,8 @@ class Running:
         self.process = subprocess.Popen(
             [str(COMMAND), *arguments],
             cwd=cwd,
-            env=os.environ | env,
+            # As a user's shell has it: what shows only without buffering must not pass here.
+            env={k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"} | env,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -217,6 +217,7 @@ class AgentCell:
         try:
             await service.run()
         except asyncio.CancelledError:
+            _absorb_cancellation()
             await service.abandon()
             if not self._told_to_stop:
                 crash = _CancelledFromOutsideError("its task was cancelled by somebody else")
@@ -286,3 +287,13 @@ class AgentCell:
         """Tell the supervisor of a crash, unless it knows; asyncio.run's own end is none."""
         if not (self.alive or self._told_to_stop or self._retired):
             self._on_exit(self)
+
+
+def _absorb_cancellation() -> None:
+    """Take note that this task was cancelled and sees to its own end.
+
+    Before 3.11.3, `asyncio.timeout` in a task that has been cancelled ends in CancelledError.
+    """
+    task = asyncio.current_task()
+    while task is not None and task.cancelling():
+        task.uncancel()

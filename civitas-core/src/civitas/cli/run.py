@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import io
 import os
 import signal
 import sys
@@ -67,6 +68,8 @@ def run(
     runtime = _prepare(_which(topology, file), process, transport, sets or (), app_dir)
     gc.freeze()
     gc.enable()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # what agents print shows when they print it
     raise typer.Exit(asyncio.run(_serve(runtime)))
 
 
