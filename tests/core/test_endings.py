@@ -277,3 +277,56 @@ async def test_an_on_stop_that_awaits_a_task_it_cancelled_hinders_nothing() -> N
         await r.send("a", {"do": "crash"})
         await r.ask("a", {"do": "stop"}, timeout=SOON)
         assert await asyncio.wait_for(r.wait(), SOON) == 0
+
+
+# --- two crashes ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("strategy", ["ONE_FOR_ALL", "REST_FOR_ONE"])
+async def test_two_crashes_at_once_restart_a_group_once(strategy: str) -> None:
+    starts: list[str] = []
+
+    async def started(agent: Scripted) -> None:
+        starts.append(agent.name)
+
+    agents = [Scripted(name, start=started) for name in ("a", "b", "c")]
+    async with runtime(*agents, strategy=strategy, backoff_base=0.01) as r:
+        for name in ("a", "c"):
+            await r.send(name, {"do": "crash"})
+        await until(lambda: r.stats().restarts >= 3)
+        for name in ("a", "b", "c"):
+            await r.ask(name, {}, timeout=SOON)
+    assert starts == ["a", "b", "c"] * 2
+
+
+async def test_a_supervisor_that_was_restarted_counts_its_crashes_anew() -> None:
+    inner = Supervisor("inner", [Scripted("a")], max_restarts=1, backoff_base=0.0)
+    async with Runtime(Supervisor("root", [inner], max_restarts=1, backoff_base=0.0)) as r:
+        for n in range(1, 4):  # two within, one above: the root restarts the inner supervisor once
+            await r.send("a", {"do": "crash"})
+            await until(lambda n=n: r.stats().restarts == n)  # type: ignore[misc]
+        await r.ask("a", {}, timeout=SOON)
+        assert r.failure is None
+
+
+async def test_an_agent_that_says_that_it_is_done_and_then_crashes_is_restarted() -> None:
+    async def stop_and_crash(agent: Scripted, message: Message) -> Message:
+        if message.reply_to is not None:
+            return agent.reply({})
+        agent.stop()
+        raise ValueError("after all")
+
+    async with runtime(Scripted("a", stop_and_crash)) as r:
+        await r.send("a", {})
+        await r.ask("a", {}, timeout=SOON)
+        assert r.stats().restarts == 1
+
+
+async def test_an_on_stop_that_hangs_after_a_crash_delays_the_restart_and_no_more() -> None:
+    class Hanging(Scripted):
+        async def on_stop(self) -> None:
+            await asyncio.Event().wait()
+
+    async with runtime(Hanging("a", shutdown_timeout=0.02)) as r:
+        await r.send("a", {"do": "crash"})
+        await r.ask("a", {}, timeout=SOON)

@@ -137,6 +137,25 @@ async def test_each_refused_sender_gets_an_error_of_its_own() -> None:
     assert errors[0] is not errors[1]
 
 
+async def test_closing_disturbs_no_sender_whose_time_has_just_passed() -> None:
+    mailbox = full()
+    late, patient = await waiting(mailbox, 2, timeout=0.01), await waiting(mailbox, 3)
+    loop = asyncio.get_running_loop()
+    closed: list[list[int]] = []
+    # Runs between the timer of the first sender and that sender, in one turn of the event loop.
+    loop.call_at(
+        loop.time() + 0.011, lambda: closed.append(mailbox.close(MessageRoutingError("x")))
+    )
+    until = loop.time() + 0.03
+    while loop.time() < until:
+        pass
+    with pytest.raises(MailboxFullError):
+        await late
+    with pytest.raises(MessageRoutingError):
+        await patient
+    assert closed == [[0, 1]]
+
+
 async def test_the_consumer_wakes_for_an_item_and_when_it_is_told_to() -> None:
     mailbox: Mailbox[int] = Mailbox("agent", 1)
     for rouse in (lambda: mailbox.put_nowait(1), mailbox.wake):

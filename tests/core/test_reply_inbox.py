@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -98,6 +99,42 @@ async def test_closing_after_an_answer_came_does_not_take_it_back() -> None:
     await inbox.deliver(answer_to(far.taken[0]))
     inbox.close()
     assert await asking == answer_to(far.taken[0])
+
+
+async def test_a_second_answer_is_dropped_and_the_first_one_counts() -> None:
+    dropped: list[str] = []
+    inbox, far = ReplyInbox("abcd", lambda reason, frame: dropped.append(reason)), Far()
+    asking = asyncio.create_task(inbox.request(REQUEST, LONG, far))
+    while not far.taken:
+        await asyncio.sleep(0)
+    for _ in range(2):
+        await inbox.deliver(answer_to(far.taken[0]))
+    assert await asyncio.wait_for(asking, LONG) == answer_to(far.taken[0])
+    assert dropped == ["reply without a request"]
+
+
+async def test_a_cancellation_that_meets_the_end_of_the_time_is_still_one() -> None:
+    inbox, far = ReplyInbox(), Far()
+    far.room.clear()
+    asking = asyncio.create_task(inbox.request(REQUEST, LONG, far))
+    await far.came.wait()
+    inbox.close()
+    asking.cancel()
+    await asyncio.wait((asking,))
+    assert asking.cancelled()
+
+
+async def test_a_request_leaves_nothing_that_waits_for_its_time_to_pass() -> None:
+    inbox = ReplyInbox()
+
+    async def answer_at_once(frame: bytes) -> None:
+        await inbox.deliver(answer_to(frame))
+
+    for _ in range(20):
+        await inbox.request(REQUEST, LONG, answer_at_once)
+    gc.collect()
+    left = [each for each in gc.get_objects() if type(each).__module__ == inbox.__module__]
+    assert [each for each in left if not isinstance(each, ReplyInbox)] == []
 
 
 @pytest.mark.parametrize(

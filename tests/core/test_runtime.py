@@ -298,6 +298,23 @@ async def test_an_agent_that_does_not_finish_in_time_is_cancelled_and_accounted_
     assert stuck.done == []
 
 
+async def test_a_stop_whose_caller_is_cancelled_goes_on() -> None:
+    gate = asyncio.Event()
+    slow = Slow("slow", gate)
+    runtime = Runtime(root(slow))
+    await runtime.start()
+    await runtime.send("slow", {"n": 1})
+    await slow.entered.wait()
+    impatient = asyncio.create_task(runtime.stop())
+    while not runtime.components.bus.closing:
+        await asyncio.sleep(0)
+    impatient.cancel()
+    await asyncio.wait((impatient,))
+    gate.set()
+    assert await asyncio.wait_for(runtime.wait(), SOON) == 0
+    assert slow.done == [1]
+
+
 async def test_an_on_stop_that_raises_or_hangs_does_not_hold_up_the_stop() -> None:
     class Raising(Greeter):
         async def on_stop(self) -> None:
