@@ -20,6 +20,7 @@ from civitas.errors import (
     SerializationError,
 )
 from civitas.process import ProcessStatus
+from civitas.serializer import JsonSerializer
 
 Handle = Callable[["Scripted", Message], Awaitable[Message | None]]
 SOON = 10.0
@@ -451,6 +452,39 @@ async def test_the_counters_tell_what_happened() -> None:
     assert (b.handled, b.errors, b.mailbox_depth) == (1, 0, 0)
     assert stats.process == "supervisor"
     assert len(stats.node) == 16
+
+
+async def test_asking_with_what_the_other_can_not_read_is_an_error_at_once() -> None:
+    class Garbled(JsonSerializer):
+        def serialize(self, message: Message) -> bytes:
+            body = super().serialize(message)
+            return b"?" if message.type == "garble" else body
+
+    components = build_component_set(serializer=Garbled())
+    root = Supervisor("root", [Scripted("a", echo)])
+    async with Runtime(root, components=components) as r:
+        with pytest.raises(AgentError, match="agent 'a'.*DeserializationError"):
+            await r.ask("a", {}, "garble", timeout=SOON)
+        assert (await r.ask("a", {"n": 1}, timeout=SOON)).payload["echo"] == {"n": 1}
+        assert r.stats().dropped == {"unreadable deserialization": 1}
+
+
+async def test_an_ask_counts_as_sent_when_it_was_handed_over_though_no_answer_came() -> None:
+    gate = Gate()
+    async with runtime(Scripted("a", gate, mailbox_size=1)) as r:
+        with pytest.raises(TimeoutError):
+            await r.ask("a", {}, timeout=0.01)
+        await r.send("a", {})
+        with pytest.raises(MailboxFullError):
+            await r.ask("a", {}, timeout=0.01)
+        assert r.stats().sent == 2
+        gate.opened.set()
+
+
+async def test_a_recipient_that_is_no_name_is_refused() -> None:
+    async with runtime(Scripted("a")) as r:
+        with pytest.raises(MessageValidationError, match="a name, not a int"):
+            await r.send(5, {})  # type: ignore[arg-type]
 
 
 # --- what is no message ---------------------------------------------------------------------------

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import tracemalloc
 from typing import Any
 
 import msgpack
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -238,6 +240,18 @@ def test_deep_nesting_in_json_is_refused() -> None:
 def test_a_large_body_full_of_suspicious_bytes_is_read_all_the_same() -> None:
     m = message({"numbers": [0xDC] * 5000, "text": "\u0700" * 2000})
     assert MsgpackSerializer().deserialize(MsgpackSerializer().serialize(m)) == m
+
+
+def test_a_large_message_leaves_no_large_buffer_behind() -> None:
+    serializer = MsgpackSerializer()
+    process = psutil.Process()
+    serializer.serialize(message({"text": "x" * 1000}))
+    before = process.memory_info().rss
+    body = serializer.serialize(message({"text": "x" * 100_000_000}))
+    assert len(body) > 100_000_000
+    del body
+    gc.collect()
+    assert process.memory_info().rss - before < 50_000_000
 
 
 @both

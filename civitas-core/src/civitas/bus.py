@@ -15,6 +15,8 @@ from civitas.errors import (
     AgentError,
     CivitasError,
     DeserializationError,
+    FrameError,
+    MailboxFullError,
     MessageRoutingError,
     MessageValidationError,
     SerializationError,
@@ -134,6 +136,7 @@ class MessageBus:
         try:
             answer = await self.transport.request(entry.address, frame, timeout)  # type: ignore[arg-type]
         except TimeoutError as error:
+            self.sent += not isinstance(error, MailboxFullError)
             raise type(error)(f"ask {name!r}: {error}".removesuffix(": ")) from None
         self.sent += 1
         reply = self.read(answer)
@@ -146,6 +149,16 @@ class MessageBus:
         reply_to = reply.recipient
         frame = envelope.with_reply_to(self._reply_head + self._serialize(reply), reply_to)
         await self.transport.publish(published_at(reply_to), frame)
+
+    async def refuse(self, frame: bytes, agent: str, error: CivitasError) -> None:
+        """Account for a frame that `agent` could not read, and tell who asked with it."""
+        self.dead_letters.record(f"unreadable {error.code}", frame, str(error))
+        try:
+            reply_to = envelope.reply_to_of(frame)
+        except FrameError:
+            return  # then nobody can be told
+        if reply_to:
+            await self.answer_error(Message(recipient=agent, reply_to=reply_to), agent, error)
 
     async def answer_error(self, request: Message, agent: str, error: BaseException) -> None:
         """Tell who asked that there is no answer; do nothing when nobody asked."""
@@ -237,6 +250,8 @@ class MessageBus:
     async def _route_reply(self, message: Message) -> None:
         """Send to what is no agent's name: a reply address, or nobody."""
         name = message.recipient
+        if not isinstance(name, str):
+            raise MessageValidationError(f"a recipient is a name, not a {type(name).__name__}")
         if not name.startswith(REPLY_PREFIX) and not self.transport.has_reply_address(name):
             raise self._unknown(name)
         await self.answer(message)

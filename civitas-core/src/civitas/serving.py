@@ -110,7 +110,7 @@ class Service:
             try:
                 message = read(frame)
             except CivitasError as error:
-                self._bus.dead_letters.record(f"unreadable {error.code}", frame, str(error))
+                await self._bus.refuse(frame, self._agent.name, error)
                 continue
             if message.ttl is not None and message.expired(time.time()):
                 self._bus.dead_letters.record("expired before it was handled", message)

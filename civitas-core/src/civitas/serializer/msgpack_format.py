@@ -21,6 +21,7 @@ from civitas.serializer.offence import unserializable
 
 _LENGTH: Final = len(FIELDS) + 1
 _SMALL_BODY: Final = 512
+_LARGE_BODY: Final = 1 << 20
 _MAX_CLAIM: Final = 1 << 20
 _unpack: Final = msgpack.unpackb
 
@@ -61,6 +62,8 @@ class MsgpackSerializer:
             )
         except Exception as error:
             raise unserializable(message, self.name, error, msgpack.packb, msgpack.packb) from error
+        if len(packed) > _LARGE_BODY:
+            self._pack = msgpack.Packer().pack  # the old one would keep a buffer of that size
         return packed
 
     def deserialize(self, data: bytes) -> Message:
