@@ -21,6 +21,7 @@ from civitas.process import AgentProcess
 from civitas.serializer import Serializer
 from civitas.supervisor import Supervisor
 from civitas.transport import Transport
+from civitas.tree import tree_lines
 
 if TYPE_CHECKING:
     from civitas.topology import Topology
@@ -240,7 +241,7 @@ class Runtime:
 
     def tree(self) -> str:
         """Return the supervision tree as text, an agent or a supervisor a line."""
-        return "\n".join(_tree_lines(self.supervisor))
+        return "\n".join(tree_lines(self.supervisor))
 
     def print_tree(self) -> None:
         """Print the supervision tree to stdout."""
@@ -324,16 +325,3 @@ class Runtime:
             await node.stop_transport()
         finally:
             self._ended.set()
-
-
-def _tree_lines(supervisor: Supervisor, indent: str = "") -> list[str]:
-    lines = [f"{indent}{supervisor.name} ({supervisor.strategy.value})"]
-    members = supervisor.members or supervisor.children
-    for member in members:
-        if isinstance(member, Supervisor):
-            lines.extend(_tree_lines(member, indent + "  "))
-        else:
-            agent = member.agent if isinstance(member, AgentCell) else member
-            status = member.status.value
-            lines.append(f"{indent}  {agent.name} [{type(agent).__name__}] {status}")
-    return lines
