@@ -20,7 +20,7 @@ demo: $(VENV)/runtime.stamp ## count the words of a folder with supervised agent
 test: $(VENV)/dev.stamp ## the whole test suite
 	$(PYTEST) -n $(JOBS)
 
-test-fast: $(VENV)/dev.stamp ## what runs in seconds
+test-fast: $(VENV)/dev.stamp ## the suite without its slow tests
 	$(PYTEST) -n $(JOBS) -m "not slow"
 
 check: lint types docs packaging ## style, types, documentation, packaging
@@ -50,7 +50,9 @@ clean: ## remove all that was made here
 
 $(BIN)/python:
 	@echo "setting up $(VENV), once"
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	    echo "no environment could be made: $(PYTHON) needs its venv module (on Debian: python3-venv)"; \
+	    exit 1; }
 
 # The pinned third-party set goes first, by hash; the packages of this workspace after it.
 $(VENV)/runtime.stamp: requirements/runtime.txt pyproject.toml $(LOCAL) | $(BIN)/python

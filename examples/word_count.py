@@ -42,6 +42,8 @@ def text_files(folder: Path) -> list[Path]:
     Raises:
         FileNotFoundError: there is no such folder, or no text file in it.
     """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {str(folder)!r}")
     files = sorted(path for path in folder.rglob("*") if path.suffix in TEXT_FILES)
     if not files:
         kinds = ", ".join(sorted(TEXT_FILES))

@@ -330,3 +330,4 @@ async def test_an_on_stop_that_hangs_after_a_crash_delays_the_restart_and_no_mor
     async with runtime(Hanging("a", shutdown_timeout=0.02)) as r:
         await r.send("a", {"do": "crash"})
         await r.ask("a", {}, timeout=SOON)
+        assert r.stats().restarts == 1

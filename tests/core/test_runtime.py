@@ -342,6 +342,7 @@ async def test_a_restart_that_is_due_later_does_not_hold_up_the_stop() -> None:
         await runtime.send("c", {})
         await crashed.wait()
         await asyncio.wait_for(runtime.stop(), SOON)
+        assert await runtime.wait() == 0
 
 
 async def test_nothing_is_open_after_a_stop() -> None:

@@ -99,6 +99,15 @@ def test_an_empty_folder_is_a_clear_error(start: Start, repository: Path, tmp_pa
     assert "Traceback" not in "\n".join(running.err)
 
 
+def test_a_folder_that_is_not_there_is_a_clear_error(
+    start: Start, repository: Path, tmp_path: Path
+) -> None:
+    nowhere = str(tmp_path / "nowhere")
+    running = start("run", TOPOLOGY, cwd=repository, WORD_COUNT_FOLDER=nowhere)
+    assert running.wait() == 1
+    assert f"there is no folder {nowhere!r}" in running.err[-1]
+
+
 def test_a_signal_in_the_middle_of_it_finishes_the_count(
     start: Start, repository: Path, tmp_path: Path
 ) -> None:
