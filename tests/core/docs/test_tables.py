@@ -13,7 +13,7 @@ from typer.main import get_command
 
 import civitas
 from civitas import AgentProcess, ErrorAction, Message, Supervisor, envelope, errors
-from civitas.cli import app
+from civitas.cli.app import app
 from civitas.envelope import KIND_REPLY, Origin
 from civitas.process import ProcessStatus
 from civitas.restart import BackoffKind, Strategy, backoff_delay

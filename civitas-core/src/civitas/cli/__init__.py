@@ -1,55 +1,13 @@
-"""The `civitas` command: its groups, and what becomes of errors.
-
-Command modules import only typer at their top. What a command needs beyond that (pydantic, rich,
-the runtime) is imported when it runs, so that `civitas --help` stays quick.
-"""
+"""The `civitas` command. Its entry point is here and imports nothing; the commands are in `app`."""
 
 from __future__ import annotations
 
 import gc
-import sys
-
-import typer
-
-import civitas.cli.plugins as plugins_group
-import civitas.cli.topology as topology_group
-from civitas.cli.output import prepare_streams
-from civitas.cli.run import run
-from civitas.cli.version import version
-from civitas.errors import CivitasError, ConfigurationError, PluginError
-
-EXIT_FAILURE = 1
-EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 130
-
-app = typer.Typer(
-    name="civitas",
-    help="Run supervised agents; the transport that carries their messages is a plugin.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
-app.command("run")(run)
-app.add_typer(topology_group.app, name="topology")
-app.add_typer(plugins_group.app, name="plugins")
-app.command("version")(version)
 
 
 def main() -> None:
     """Run the command line and exit: 0 for success, 1 for failure, 2 for bad input."""
-    prepare_streams()
     gc.disable()  # what a start imports and builds stays; `run` enables it when agents begin
-    try:
-        app()
-    except (ConfigurationError, PluginError) as error:
-        _exit(error, EXIT_BAD_INPUT)
-    except CivitasError as error:
-        _exit(error, EXIT_FAILURE)
-    except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
+    from civitas.cli.app import main as run_commands
 
-
-def _exit(error: CivitasError, status: int) -> None:
-    from civitas.topology.masking import mask_urls
-
-    sys.stderr.write(f"error: {mask_urls(str(error))}\n")
-    sys.exit(status)
+    run_commands()
