@@ -13,10 +13,10 @@ T = TypeVar("T")
 DEFAULT_SIZE: Final = 1000
 
 
-class _Sender(NamedTuple):
+class _Sender(NamedTuple, Generic[T]):
     """Someone who waits for room. The item enters in the sender's stead, so order is kept."""
 
-    item: object
+    item: T
     admitted: asyncio.Future[bool]
 
 
@@ -51,7 +51,7 @@ class Mailbox(Generic[T]):
         """The task that drains this mailbox; a send of its own can't wait for room here."""
         self._items: deque[T] = deque()
         self._limit = size  # 0 once it is closed
-        self._senders: deque[_Sender] | None = None
+        self._senders: deque[_Sender[T]] | None = None
         self._consumer_wakeup: asyncio.Future[None] | None = None
         self._closed: str | None = None
 
@@ -154,11 +154,11 @@ class Mailbox(Generic[T]):
         while self._senders:
             sender = self._senders.popleft()
             if not sender.admitted.done():
-                self._items.append(sender.item)  # type: ignore[arg-type]
+                self._items.append(sender.item)
                 sender.admitted.set_result(True)
                 return
 
-    def _forget(self, sender: _Sender) -> None:
+    def _forget(self, sender: _Sender[T]) -> None:
         """Take a sender off the line that has given up, unless its turn has come meanwhile."""
         if self._senders and sender in self._senders:
             self._senders.remove(sender)
