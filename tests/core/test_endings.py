@@ -262,6 +262,7 @@ async def test_a_restart_that_fails_during_the_stop_does_not_hold_it_up() -> Non
         await until(lambda: r.components.bus.closing)
         opened.set()
         await asyncio.wait_for(stopping, SOON)
+        assert await r.wait() == 0
 
 
 async def test_an_on_stop_that_awaits_a_task_it_cancelled_hinders_nothing() -> None:

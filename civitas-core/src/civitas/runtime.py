@@ -80,7 +80,6 @@ class Runtime:
         self._starting: asyncio.Task[Any] | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._stop_asked = False
-        self._running = False
         self._ended = asyncio.Event()
 
     @classmethod
@@ -221,11 +220,6 @@ class Runtime:
 
     # --- looking at it ------------------------------------------------------------------------
 
-    @property
-    def running(self) -> bool:
-        """Whether the start is complete and the end is not."""
-        return self._running and not self._ended.is_set()
-
     def get_agent(self, name: str) -> AgentProcess | None:
         """Return the agent's current object, or None when there is no such agent."""
         if self._node is None:
@@ -311,7 +305,6 @@ class Runtime:
             finally:
                 self._ended.set()
             raise
-        self._running = True
         if not self._working_agents:
             self._begin_stop()
 

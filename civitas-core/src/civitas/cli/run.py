@@ -108,6 +108,7 @@ async def _serve(runtime: Runtime) -> int:
     with stop.listening():
         try:
             await runtime.start()
+            stop.starting = None
             count = len(runtime.all_agents())
             write_error(f"running: {count} agent{'s'[: count != 1]}; Ctrl-C stops")
             status = await runtime.wait()
@@ -150,7 +151,8 @@ class _StopOnSignal:
         self.told = False
         self._runtime = runtime
         self._loop = asyncio.get_running_loop()
-        self._main = asyncio.current_task()
+        self.starting = asyncio.current_task()
+        """The task that starts the runtime; None once it has."""
         self._stopping: asyncio.Task[None] | None = None
 
     @contextmanager
@@ -178,10 +180,10 @@ class _StopOnSignal:
         self._loop.call_soon_threadsafe(self._begin)
 
     def _begin(self) -> None:
-        if self._runtime.running:
+        if self.starting is not None:
+            self.starting.cancel()  # a start that is cancelled cleans up
+        else:
             self._stopping = self._loop.create_task(self._runtime.stop())
-        elif self._main is not None:
-            self._main.cancel()  # it is still starting; a start that is cancelled cleans up
 
 
 def _tell(text: str) -> None:
