@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from logging import Logger, getLogger
 from typing import TYPE_CHECKING, Any
@@ -52,6 +52,8 @@ class TransportContext:
         dropped: call it with (reason, frame) for each frame that can't be delivered.
         link_down: call it with a reason when the connection is lost.
         link_up: call it when the connection is back.
+        fenced: nodes whose frames are refused, as the 12 bytes that a frame has for node id and
+            generation. It grows while the node runs; the Dispatcher looks at it.
     """
 
     process: str = "supervisor"
@@ -61,6 +63,7 @@ class TransportContext:
     dropped: Callable[[str, bytes], None] = _ignore_drop
     link_down: Callable[[str], None] = _ignore_link
     link_up: Callable[[], None] = _ignore_link
+    fenced: Set[bytes] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,10 @@ class InProcessTransport:
 
     def __init__(self, context: TransportContext | None = None) -> None:
         self._context = context or TransportContext()
-        self._inbox = ReplyInbox(
+        self.inbox: Final = ReplyInbox(
             self._context.node if context is not None else None, self._context.dropped
         )
+        """The requests in flight; a transport that is built around this one shares it."""
         self._handlers: dict[str, Handler] = {}
         self._system: dict[str, list[Handler]] = {}
         self._reachable: dict[str, Handler] = {}  # the same dict while started, an empty one else
@@ -38,7 +39,7 @@ class InProcessTransport:
         """Accept frames from now on."""
         self._started = True
         self._reachable = self._handlers
-        self._handlers[self._inbox.address] = self._inbox.deliver
+        self._handlers[self.inbox.address] = self.inbox
 
     async def stop(self) -> None:
         """Forget all subscriptions and fail the requests in flight."""
@@ -46,7 +47,7 @@ class InProcessTransport:
         self._reachable = {}
         self._handlers.clear()
         self._system.clear()
-        self._inbox.close()
+        self.inbox.close()
 
     async def subscribe(self, address: str, handler: Handler) -> None:
         """Give each frame for `address` to `handler`."""
@@ -61,6 +62,10 @@ class InProcessTransport:
         """Give no more frames for `address` to anyone."""
         self._handlers.pop(address, None)
         self._system.pop(address, None)
+
+    def __contains__(self, address: str) -> bool:
+        """Return whether an agent or an inbox of this process owns the address."""
+        return address in self._reachable
 
     async def publish(self, address: str, data: bytes) -> None:
         """Await the handler of `address` with the frame."""
@@ -78,14 +83,14 @@ class InProcessTransport:
     async def request(self, address: str, data: bytes, timeout: float | None) -> bytes:
         """Send a frame and return the frame that answers it."""
         send = partial(self.publish, address)
-        return await self._inbox.request(data, timeout, send)
+        return await self.inbox.request(data, timeout, send)
 
     async def wait_ready(self) -> None:
         """Return at once: a subscription works from the moment it is made."""
 
     def has_reply_address(self, address: str) -> bool:
         """Return whether `address` belongs to a request in flight."""
-        return self._inbox.has(address)
+        return self.inbox.has(address)
 
     async def _publish_elsewhere(self, address: str, data: bytes) -> None:
         """Publish to what is no agent: system subscribers, or nobody."""

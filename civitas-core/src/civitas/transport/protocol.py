@@ -6,7 +6,11 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeAlias
 
 Handler: TypeAlias = Callable[[bytes], Awaitable[None]]
-"""Awaited with each frame of an address, in the order received."""
+"""Awaited with each frame of an address, in the order received.
+
+A handler may have a method `take(frame) -> bool` besides, which takes a frame without waiting, or
+returns False so that the handler is awaited with it.
+"""
 
 
 class Transport(Protocol):

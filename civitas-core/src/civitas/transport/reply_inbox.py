@@ -63,7 +63,7 @@ def published_at(reply_to: str) -> str:
 class ReplyInbox:
     """Makes reply addresses `_reply.<node>.<n>` and matches answers to requests.
 
-    The transport subscribes `address` once, with `deliver` as its handler. An answer is published
+    The transport subscribes `address` once, with the inbox as its handler. An answer is published
     to `address`; the reply address in its header tells which request it belongs to.
 
     Args:
@@ -123,16 +123,23 @@ class ReplyInbox:
 
     async def deliver(self, frame: bytes) -> None:
         """Give an answer to the request it belongs to; drop and count what nobody waits for."""
+        self.take(frame)
+
+    __call__ = deliver
+
+    def take(self, frame: bytes) -> bool:
+        """Do what `deliver` does, without a coroutine; return True, since it never has to wait."""
         try:
             address = envelope.reply_to_of(frame)
         except FrameError:
             self._dropped("malformed frame", frame)
-            return
+            return True
         request = self._pending.get(address)
         if request is None or request.answer.done():
             self._dropped("reply without a request", frame)
-            return
+            return True
         request.answer.set_result(frame)
+        return True
 
     def close(self, reason: str = "the transport stopped while the request was in flight") -> None:
         """Fail every request in flight, those that are still being handed over included."""

@@ -1,0 +1,156 @@
+"""Dispatcher: from the reader of a socket to the handlers, without ever holding up the reader.
+
+Frames of one address reach its handler in order, one after the other. A handler that can take a
+frame without waiting gets it at once, in the reader's own turn; behind one that has to wait, a
+lane of the address's own fills up, and no other address notices.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from civitas.errors import CivitasError, TransportError
+from civitas.messages import RESERVED_PREFIX
+from civitas.plugins import TransportContext
+from civitas.transport.protocol import Handler
+
+LANE_LIMIT: Final = 16_384
+"""Frames that wait for one handler at most; windows keep what nodes send far below it."""
+
+_NODE_AT: Final = slice(4, 16)
+"""Node id and generation in a frame."""
+
+
+class Dispatcher:
+    """Hands the frames that come from elsewhere to the handlers of their addresses.
+
+    A transport gives `deliver` what it reads, and nothing else is needed: no task, no queue and
+    no lock of its own. Everything here runs in one event loop.
+
+    Args:
+        context: what the node gave to the transport: drops are counted there, and the frames of
+            nodes in `context.fenced` are refused.
+        lane_limit: frames that wait for one handler; more are dropped and counted.
+    """
+
+    def __init__(
+        self, context: TransportContext | None = None, *, lane_limit: int = LANE_LIMIT
+    ) -> None:
+        self._context = context or TransportContext()
+        self._fenced = self._context.fenced
+        self._limit = lane_limit
+        self._lanes: dict[str, tuple[_Lane, ...]] = {}
+
+    def __contains__(self, address: str) -> bool:
+        """Return whether anyone is subscribed to the address."""
+        return address in self._lanes
+
+    def addresses(self) -> list[str]:
+        """Return the addresses that have a handler."""
+        return list(self._lanes)
+
+    def subscribe(self, address: str, handler: Handler) -> bool:
+        """Give what is delivered for `address` to `handler`, and return whether it is the first.
+
+        A handler may have a method `take(frame) -> bool`, which takes a frame without waiting or
+        returns False; then the handler itself is awaited with that frame.
+
+        Raises:
+            TransportError: the address has an owner already; only system addresses have several.
+        """
+        present = self._lanes.get(address, ())
+        if present and not address.startswith(RESERVED_PREFIX):
+            raise TransportError(f"address {address!r} has an owner already")
+        self._lanes[address] = (*present, _Lane(address, handler, self._context, self._limit))
+        return not present
+
+    async def unsubscribe(self, address: str) -> None:
+        """Forget the handlers of an address; what waits for them is dropped and counted."""
+        for lane in self._lanes.pop(address, ()):
+            await lane.close(0)
+
+    def deliver(self, address: str, frame: bytes) -> None:
+        """Hand a frame to the handlers of its address. Never waits, never raises."""
+        lanes = self._lanes.get(address)
+        if lanes is None:
+            self._context.dropped("nobody is subscribed", frame)
+            return
+        if self._fenced and frame[_NODE_AT] in self._fenced:
+            self._context.dropped("from a node that was superseded", frame)
+            return
+        for lane in lanes:
+            lane.deliver(frame)
+
+    async def close(self, timeout: float = 0.0) -> None:
+        """Let the handlers finish within `timeout` seconds, then forget them all."""
+        lanes = [lane for each in self._lanes.values() for lane in each]
+        self._lanes = {}
+        if lanes:
+            await asyncio.gather(*(lane.close(timeout) for lane in lanes))
+
+
+class _Lane:
+    """The frames that wait for one handler. It has a task only while it holds frames."""
+
+    __slots__ = ("_address", "_context", "_frames", "_handler", "_limit", "_take", "_task")
+
+    def __init__(
+        self, address: str, handler: Handler, context: TransportContext, limit: int
+    ) -> None:
+        self._address = address
+        self._handler = handler
+        self._context = context
+        self._limit = limit
+        self._take: Callable[[bytes], bool] | None = getattr(handler, "take", None)
+        self._frames: deque[bytes] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    def deliver(self, frame: bytes) -> None:
+        if self._task is None and self._take is not None:
+            try:
+                if self._take(frame):
+                    return
+            except Exception as error:  # noqa: BLE001 - a handler that raises stops nothing
+                self._survive(frame, error)
+                return
+        if len(self._frames) >= self._limit:
+            self._context.dropped("too many frames wait for one handler", frame)
+            return
+        self._frames.append(frame)
+        if self._task is None:
+            name = f"civitas lane {self._address}"
+            self._task = asyncio.get_running_loop().create_task(self._work(), name=name)
+
+    async def close(self, timeout: float) -> None:
+        task = self._task
+        if task is not None and task is not asyncio.current_task():
+            await asyncio.wait((task,), timeout=timeout)
+            task.cancel()
+            await asyncio.wait((task,))
+        for frame in self._frames:
+            self._context.dropped("its handler was unsubscribed before its turn", frame)
+        self._frames.clear()
+
+    async def _work(self) -> None:
+        """Await the handler for frame after frame until none is left."""
+        frames = self._frames
+        try:
+            while frames:
+                frame = frames[0]
+                try:
+                    await self._handler(frame)
+                except Exception as error:  # noqa: BLE001 - a handler that raises stops nothing
+                    self._survive(frame, error)
+                frames.popleft()
+        finally:
+            self._task = None
+
+    def _survive(self, frame: bytes, error: Exception) -> None:
+        if isinstance(error, CivitasError):  # the verdict of a mailbox: it has been said already
+            self._context.dropped(f"refused: {error.code}", frame)
+            return
+        self._context.logger.error("the handler of %r raised", self._address, exc_info=error)
+        self._context.dropped("handler raised", frame)
