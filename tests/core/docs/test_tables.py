@@ -87,6 +87,7 @@ def test_every_option_of_a_command_is_in_its_table_with_its_default(name):
 
 UNSET = {
     ("civitas run", "TOPOLOGY"): "topology.yaml",
+    ("civitas up", "TOPOLOGY"): "topology.yaml",
     ("civitas plugins check", "NAMES"): "all that are installed",
 }
 """What stands for a default that the command itself works out."""

@@ -14,6 +14,7 @@ from civitas.cli import plugins as plugins_group
 from civitas.cli import topology as topology_group
 from civitas.cli.output import prepare_streams
 from civitas.cli.run import run
+from civitas.cli.up import up
 from civitas.cli.version import version
 from civitas.errors import CivitasError, ConfigurationError, PluginError
 
@@ -28,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("run")(run)
+app.command("up")(up)
 app.add_typer(topology_group.app, name="topology")
 app.add_typer(plugins_group.app, name="plugins")
 app.command("version")(version)

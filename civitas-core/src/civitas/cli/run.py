@@ -65,7 +65,7 @@ def run(
     from civitas.cli.logs import configure_logging
 
     configure_logging(log_level)
-    runtime = _prepare(_which(topology, file), process, transport, sets or (), app_dir)
+    runtime = _prepare(topology_path(topology, file), process, transport, sets or (), app_dir)
     gc.freeze()
     gc.enable()
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -73,7 +73,8 @@ def run(
     raise typer.Exit(asyncio.run(_serve(runtime)))
 
 
-def _which(argument: Path | None, option: Path | None) -> Path:
+def topology_path(argument: Path | None, option: Path | None) -> Path:
+    """Return the topology file that a command was given, by its argument or its option."""
     if argument is not None and option is not None and argument != option:
         raise typer.BadParameter(f"two topologies were given: {argument} and {option}")
     return argument or option or DEFAULT_TOPOLOGY

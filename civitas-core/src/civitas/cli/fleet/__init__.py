@@ -1,0 +1,1 @@
+"""The processes that `civitas up` runs together: their starts, their ends and their output."""

@@ -1,0 +1,119 @@
+"""The output of several processes on one terminal: whole lines, each with a name in front."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from io import RawIOBase
+from typing import Final
+
+OWN_NAME: Final = "up"
+LONGEST_LINE: Final = 4 * 1024 * 1024
+"""Bytes after which a line is shown in pieces, so that one without an end takes no more memory."""
+
+_OWN_COLOUR: Final = "1"
+_COLOURS: Final = ("36", "33", "32", "35", "34", "96", "93", "92", "95", "94")
+_RESET: Final = "\x1b[0m"
+
+
+class Stream(Enum):
+    """Where a process writes to."""
+
+    OUT = "stdout"
+    ERR = "stderr"
+
+
+class Lines:
+    """Makes lines of the chunks that are read from a pipe."""
+
+    __slots__ = ("_parts", "_size")
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """Return the lines that end in this chunk, without their ends."""
+        *whole, rest = chunk.split(b"\n")
+        if whole:
+            whole[0] = self.rest() + whole[0]
+        self._parts.append(rest)
+        self._size += len(rest)
+        if self._size >= LONGEST_LINE:
+            whole.append(self.rest())
+        return whole
+
+    def rest(self) -> bytes:
+        """Take the line that has not ended yet."""
+        line = b"".join(self._parts)
+        self._parts.clear()
+        self._size = 0
+        return line
+
+
+class Console:
+    """Writes lines with names in front to stdout and stderr.
+
+    A line is written whole before the next one, and not held back. Nothing is decoded.
+
+    Args:
+        names: the processes, in the order in which they get their colours.
+        out: the stream for what processes write to stdout.
+        err: the same for stderr, and for what `civitas up` itself says.
+        colours: whether names are coloured where a stream is a terminal.
+    """
+
+    def __init__(
+        self, names: Sequence[str], out: RawIOBase, err: RawIOBase, *, colours: bool = True
+    ) -> None:
+        self._streams = {Stream.OUT: out, Stream.ERR: err}
+        width = max(map(len, (OWN_NAME, *names)))
+        painted = [(OWN_NAME, _OWN_COLOUR)]
+        painted += [(name, _COLOURS[i % len(_COLOURS)]) for i, name in enumerate(names)]
+        self._prefixes = {
+            (name, stream): _prefix(name.ljust(width), colour if coloured else None)
+            for stream, raw in self._streams.items()
+            for coloured in (colours and raw.isatty(),)
+            for name, colour in painted
+        }
+
+    def show(self, name: str, stream: Stream, lines: Iterable[bytes]) -> None:
+        """Write lines of a process to the stream that it wrote them to.
+
+        Raises:
+            OSError: the stream is gone, such as a pipe that nobody reads any more.
+        """
+        prefix = self._prefixes[name, stream]
+        text = b"".join(prefix + line + b"\n" for line in lines)
+        if text:
+            _write(self._streams[stream], text)
+
+    def say(self, text: str) -> None:
+        """Write a line of `civitas up` itself to stderr.
+
+        Raises:
+            OSError: the stream is gone.
+        """
+        self.show(OWN_NAME, Stream.ERR, [text.encode(errors="backslashreplace")])
+
+
+def wants_colours() -> bool:
+    """Tell whether the environment allows colours: see https://no-color.org."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _prefix(name: str, colour: str | None) -> bytes:
+    text = f"{name} | " if colour is None else f"\x1b[{colour}m{name} | {_RESET}"
+    return text.encode(errors="backslashreplace")
+
+
+def _write(stream: RawIOBase, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        written = stream.write(view)
+        if written is None:  # somebody made the terminal that we share non-blocking
+            select.select([], [stream], [])
+        else:
+            view = view[written:]
