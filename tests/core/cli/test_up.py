@@ -1,0 +1,556 @@
+"""A fleet: small programs that live and end together, as `civitas up` has them."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import io
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from civitas.cli.fleet.console import LONGEST_LINE, Console, Lines, Stream, wants_colours
+from civitas.cli.fleet.fate import Backoff, Fate, describe, ended_in_order, fate_of
+from civitas.cli.fleet.fleet import Fleet, Member
+from civitas.cli.fleet.tether import Tether
+from civitas.cli.up import processes_to_run
+from civitas.plugins.specs import Capabilities
+from civitas.process import AgentProcess
+from civitas.topology import load_topology_mapping
+from support.processes import MARK, Watched, marked
+
+DEADLINE = 20.0
+AT_ONCE = Backoff(base=0.0)
+RUNS = "import signal; print('here'); signal.pause()"
+"""Runs until it is told to end, and dies of SIGTERM."""
+ORDERLY = """
+import os, signal, sys
+def end(*_):
+    print("told")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+print("here", os.getpid())
+while True:
+    signal.pause()
+"""
+
+
+class Screen(io.RawIOBase):
+    """Keeps what is written, and says when it came."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self._news = asyncio.Event()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object) -> int:
+        chunk = bytes(data)  # type: ignore[call-overload]
+        self.data += chunk
+        self._news.set()
+        return len(chunk)
+
+    @property
+    def lines(self) -> list[str]:
+        return self.data.decode().splitlines()
+
+    async def until(self, pattern: str) -> re.Match[bytes]:
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                if found := re.search(pattern.encode(), self.data):
+                    return found
+                self._news.clear()
+                await self._news.wait()
+
+
+class Show:
+    """A fleet that runs, and the screens that it writes to."""
+
+    def __init__(self, members: list[Member], **options: object) -> None:
+        self.out, self.err = Screen(), Screen()
+        console = Console([each.name for each in members], self.out, self.err)
+        self.fleet = Fleet(members, console, **{"backoff": AT_ONCE, **options})
+        self.task = asyncio.create_task(self.fleet.run())
+
+    async def status(self) -> int:
+        async with asyncio.timeout(DEADLINE):
+            return await self.task
+
+
+@asynccontextmanager
+async def running(*members: Member, **options: object) -> AsyncIterator[Show]:
+    show = Show(list(members), **options)
+    try:
+        yield show
+    finally:
+        show.task.cancel()
+        await asyncio.wait([show.task])
+
+
+def program(code: str) -> list[str]:
+    """A command that runs the code, quick to start."""
+    return [sys.executable, "-S", "-P", "-c", textwrap.dedent(code)]
+
+
+def primary(code: str) -> Member:
+    return Member("supervisor", program(code), is_primary=True)
+
+
+def worker(code: str, name: str = "worker") -> Member:
+    return Member(name, program(code))
+
+
+@pytest.fixture(autouse=True)
+def no_orphans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv(MARK, str(tmp_path))
+    yield
+    assert not marked(str(tmp_path))
+
+
+# --- rules ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "of_worker", "of_primary"),
+    [
+        (0, Fate.DONE, Fate.END_ALL),
+        (1, Fate.RESTART, Fate.END_ALL),
+        (2, Fate.END_ALL, Fate.END_ALL),
+        (3, Fate.RESTART, Fate.END_ALL),
+        (143, Fate.RESTART, Fate.END_ALL),
+        (-signal.SIGKILL, Fate.RESTART, Fate.RESTART),
+        (-signal.SIGTERM, Fate.RESTART, Fate.RESTART),
+    ],
+)
+def test_what_follows_an_end(code: int, of_worker: Fate, of_primary: Fate) -> None:
+    assert fate_of(code, is_primary=False) is of_worker
+    assert fate_of(code, is_primary=True) is of_primary
+
+
+def test_ends_in_words() -> None:
+    assert describe(3) == "ended with exit code 3"
+    assert describe(-9) == "was killed by SIGKILL"
+    assert describe(-(signal.SIGRTMIN + 1)) == f"was killed by signal {signal.SIGRTMIN + 1}"
+
+
+def test_a_process_that_is_told_to_end_may_die_of_it() -> None:
+    assert [code for code in (0, 1, 2, -15, -9) if ended_in_order(code)] == [0, -15]
+
+
+def test_the_wait_doubles_up_to_its_maximum_less_half_at_random() -> None:
+    backoff = Backoff()
+    assert [backoff.delay(n, 1.0) for n in (1, 2, 3, 7, 1000)] == [0.5, 1.0, 2.0, 30.0, 30.0]
+    assert backoff.delay(3, 0.0) == 1.0
+
+
+# --- lines ---------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.binary() | st.just(b"\n")))
+def test_lines_do_not_depend_on_how_they_were_cut(chunks: list[bytes]) -> None:
+    lines = Lines()
+    shown = [line for chunk in chunks for line in lines.feed(chunk)]
+    assert [*shown, lines.rest()] == b"".join(chunks).split(b"\n")
+
+
+def test_a_line_without_an_end_is_shown_in_pieces() -> None:
+    lines = Lines()
+    half = b"x" * (LONGEST_LINE // 2)
+    assert lines.feed(half) == []
+    assert lines.feed(half) == [half + half]
+    assert lines.feed(b"y\n") == [b"y"]
+
+
+def test_names_are_padded_to_one_width() -> None:
+    out, err = Screen(), Screen()
+    console = Console(["supervisor", "gpu"], out, err)
+    console.show("supervisor", Stream.OUT, [b"one", b""])
+    console.show("gpu", Stream.ERR, [b"two"])
+    console.say("three")
+    console.show("gpu", Stream.OUT, [])
+    assert out.data == b"supervisor | one\nsupervisor | \n"
+    assert err.data == b"gpu        | two\nup         | three\n"
+
+
+@pytest.mark.parametrize("colours", [True, False])
+def test_names_are_coloured_on_a_terminal_alone(colours: bool) -> None:
+    ours, theirs = pty.openpty()
+    try:
+        out = Screen()
+        with io.FileIO(theirs, "wb") as terminal:
+            console = Console(["a", "b"], out, terminal, colours=colours)
+            console.show("a", Stream.OUT, [b"x"])
+            console.show("a", Stream.ERR, [b"x"])
+            console.show("b", Stream.ERR, [b"x"])
+            shown = os.read(ours, 1000).split(b"\r\n")
+    finally:
+        os.close(ours)
+    assert out.data == b"a  | x\n"
+    if colours:
+        assert shown == [b"\x1b[36ma  | \x1b[0mx", b"\x1b[33mb  | \x1b[0mx", b""]
+    else:
+        assert shown == [b"a  | x", b"b  | x", b""]
+
+
+@pytest.mark.parametrize(
+    ("variables", "wanted"),
+    [
+        ({"TERM": "xterm"}, True),
+        ({"TERM": "xterm", "NO_COLOR": ""}, True),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, False),
+        ({"TERM": "dumb"}, False),
+    ],
+)
+def test_the_environment_can_refuse_colours(
+    variables: dict[str, str], wanted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert wants_colours() is wanted
+
+
+def test_a_stream_that_takes_nothing_for_now_gets_all_of_it_later() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    got: list[bytes] = []
+
+    def read() -> None:
+        with io.FileIO(reading) as pipe:
+            got.extend(iter(lambda: pipe.read(1 << 16), b""))
+
+    reader = threading.Thread(target=read)
+    with io.FileIO(writing, "wb") as out:
+        console = Console(["a"], out, Screen())
+        reader.start()
+        console.show("a", Stream.OUT, [b"x" * 1_000_000])
+    reader.join(DEADLINE)
+    assert b"".join(got) == b"a  | " + b"x" * 1_000_000 + b"\n"
+
+
+# --- output --------------------------------------------------------------------------------------
+
+
+async def test_each_stream_goes_to_its_own_and_shows_at_once() -> None:
+    code = "import signal, sys; print('one'); print('two', file=sys.stderr); signal.pause()"
+    async with running(primary(code)) as show:
+        await show.out.until("supervisor \\| one\n")
+        await show.err.until("supervisor \\| two\n")
+        show.fleet.stop()
+        assert await show.status() == 0
+
+
+async def test_a_last_line_without_an_end_is_shown() -> None:
+    async with running(primary("print('no end', end='')")) as show:
+        assert await show.status() == 0
+        assert show.out.lines == ["supervisor | no end"]
+
+
+async def test_bytes_that_are_no_text_survive() -> None:
+    async with running(primary(r"import os; os.write(1, b'\xff\x00\xfe\r\n')")) as show:
+        await show.status()
+        assert show.out.data == b"supervisor | \xff\x00\xfe\r\n"
+
+
+async def test_lines_of_a_megabyte_stay_whole_and_apart() -> None:
+    code = "for _ in range(3): print('{0}' * 1_000_000, end='-\\n')"
+    async with running(
+        worker(code.format("a"), "a"), worker(code.format("b"), "b"), primary(RUNS)
+    ) as show:
+        await show.err.until("a is done")
+        await show.err.until("b is done")
+        lines = show.out.lines
+    whole = {f"{name:<10} | {name * 1_000_000}-" for name in "ab"}
+    assert sorted(line for line in lines if "here" not in line) == sorted([*whole] * 3)
+
+
+async def test_all_that_a_killed_process_wrote_is_shown() -> None:
+    code = """
+        import os, signal
+        print("x" * 60_000, end="")
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    async with running(worker(code), primary(RUNS), backoff=Backoff(base=1000.0)) as show:
+        await show.err.until("was killed by SIGKILL")
+        assert any(line.endswith("x" * 60_000) for line in show.out.lines)
+
+
+async def test_output_that_nobody_reads_any_more_ends_all() -> None:
+    class Gone(Screen):
+        def write(self, data: object) -> int:
+            raise BrokenPipeError(32, "Broken pipe")
+
+    err = Screen()
+    fleet = Fleet([primary(RUNS), worker(RUNS)], Console(["supervisor", "worker"], Gone(), err))
+    async with asyncio.timeout(DEADLINE):
+        assert await fleet.run() == 1
+    assert "stdout can't be written to any more (Broken pipe); ending all" in err.lines[0]
+
+
+# --- ends and restarts ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 77])
+async def test_all_end_with_the_code_of_a_primary_that_ends_by_itself(
+    code: int, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    ends = f"open({str(gate)!r}).read(); raise SystemExit({code})"
+    async with running(primary(ends), worker(ORDERLY, "a"), worker(ORDERLY, "b")) as show:
+        await show.out.until("a .* here")
+        await show.out.until("b .* here")
+        gate.write_text("")
+        assert await show.status() == code
+        assert sum("told" in line for line in show.out.lines) == 2
+        assert f"supervisor ended with exit code {code}" in "\n".join(show.err.lines)
+
+
+async def test_a_crash_loop_is_told_of_with_its_waits() -> None:
+    backoff = Backoff(base=0.01, maximum=0.02)
+    crashes = worker("raise SystemExit(1)")
+    async with running(crashes, primary(RUNS), backoff=backoff, jitter=lambda: 1.0) as show:
+        await show.err.until("restart 4")
+        assert [line for line in show.err.lines if line.startswith("up")][:4] == [
+            f"up         | worker ended with exit code 1; starting again in {wait:.1f} s "
+            f"(restart {number})"
+            for number, wait in ((1, 0.01), (2, 0.02), (3, 0.02), (4, 0.02))
+        ]
+
+
+async def test_a_worker_that_a_signal_killed_is_started_again() -> None:
+    async with running(worker(ORDERLY), primary(RUNS)) as show:
+        found = await show.out.until("worker .* here (\\d+)")
+        os.kill(int(found[1]), signal.SIGKILL)
+        await show.err.until("worker was killed by SIGKILL; starting again in 0.0 s .restart 1.")
+        await show.out.until("(?s)here \\d+.*worker .* here \\d+")
+        show.fleet.stop()
+        assert await show.status() == 0
+
+
+async def test_a_primary_that_a_signal_killed_is_started_again_beside_its_workers() -> None:
+    async with running(primary(ORDERLY), worker(ORDERLY)) as show:
+        found = await show.out.until("supervisor .* here (\\d+)")
+        await show.out.until("worker .* here")
+        os.kill(int(found[1]), signal.SIGSEGV)
+        await show.out.until("(?s)supervisor .*supervisor .* here")
+        assert "supervisor was killed by SIGSEGV; starting again" in "\n".join(show.err.lines)
+        show.fleet.stop()
+        assert await show.status() == 0
+        assert sum("worker" in line and "here" in line for line in show.out.lines) == 1
+
+
+async def test_the_waits_begin_anew_for_a_process_that_ran_well() -> None:
+    backoff = Backoff(base=0.0, reset_after=0.0)
+    async with running(worker("raise SystemExit(1)"), primary(RUNS), backoff=backoff) as show:
+        await show.err.until("(?s)(restart 1.*){3}")
+        assert "restart 2" not in show.err.data.decode()
+
+
+async def test_a_worker_that_is_done_is_not_started_again() -> None:
+    async with running(worker("pass"), primary(RUNS)) as show:
+        await show.err.until("worker is done")
+        show.fleet.stop()
+        assert await show.status() == 0
+        assert "starting again" not in show.err.data.decode()
+
+
+async def test_bad_input_ends_all_with_its_code_and_a_reason() -> None:
+    async with running(worker("raise SystemExit(2)", "bad"), worker(RUNS), primary(RUNS)) as show:
+        assert await show.status() == 2
+        reason, ends = show.err.lines
+        assert "bad ended with exit code 2 (bad input)" in reason
+        assert "bad ended with exit code 2, worker was killed by SIGTERM" in ends
+
+
+async def test_a_program_that_can_not_be_started_is_told_of() -> None:
+    async with running(Member("supervisor", ["/no/such/program"], is_primary=True)) as show:
+        assert await show.status() == 126
+        assert "supervisor can't be started" in show.err.lines[0]
+        assert "/no/such/program" in show.err.lines[0]
+
+
+async def test_what_a_process_leaves_behind_is_told_to_end(tmp_path: Path) -> None:
+    code = """
+        import signal, subprocess, sys
+        left = subprocess.Popen([sys.executable, "-S", "-c", "import signal; signal.pause()"])
+        print("left", left.pid)
+        signal.pause()
+    """
+    async with running(worker(code), primary(RUNS), backoff=Backoff(base=1000.0)) as show:
+        found = await show.out.until("left (\\d+)")
+        with Watched(int(found[1])) as left:
+            pid = next(p for p in marked(str(tmp_path)) if os.getpgid(int(found[1])) == p)
+            os.kill(pid, signal.SIGKILL)
+            assert await asyncio.to_thread(left.has_ended, DEADLINE)
+
+
+# --- stop ----------------------------------------------------------------------------------------
+
+
+async def test_the_primary_ends_first_while_workers_still_answer(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    drains = f"""
+        import signal, sys
+        def end(*_):
+            print("draining")
+            open({str(gate)!r}).read()
+            print("drained")
+            sys.exit(0)
+        signal.signal(signal.SIGTERM, end)
+        print("here")
+        signal.pause()
+    """
+    answers = "import signal\nsignal.signal(signal.SIGUSR1, lambda *_: print('pong'))\n" + ORDERLY
+    async with running(primary(drains), worker(answers)) as show:
+        await show.out.until("supervisor .* here")
+        pid = int((await show.out.until("worker .* here (\\d+)"))[1])
+        show.fleet.stop()
+        await show.out.until("draining")
+        for pings in (1, 2):  # a SIGTERM sent before the first would be handled by the second
+            os.kill(pid, signal.SIGUSR1)
+            await show.out.until(f"(?s)(pong.*){{{pings}}}")
+        gate.write_text("")
+        assert await show.status() == 0
+        ends = [line.split("| ")[1] for line in show.out.lines[2:]]
+        assert ends == ["draining", "pong", "pong", "drained", "told"]
+        assert show.err.lines == []
+
+
+@pytest.mark.slow
+async def test_a_process_that_ignores_its_end_is_killed_and_it_is_said() -> None:
+    deaf = """
+        import signal
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        print("here")
+        while True:
+            signal.pause()
+    """
+    async with running(primary(ORDERLY), worker(deaf), worker(RUNS, "b"), grace=0.3) as show:
+        for name in ("supervisor", "worker", "b"):
+            await show.out.until(f"{name} .* here")
+        show.fleet.stop()
+        assert await show.status() == 1
+        assert show.err.lines == [
+            "up         | worker has not ended within 0.3 s: killed",
+            "up         | supervisor ended with exit code 0, worker was killed by SIGKILL, "
+            "b was killed by SIGTERM",
+        ]
+
+
+async def test_a_stop_does_not_wait_for_a_restart() -> None:
+    backoff = Backoff(base=1000.0, maximum=1000.0)
+    async with running(worker("raise SystemExit(1)"), primary(RUNS), backoff=backoff) as show:
+        await show.err.until("starting again")
+        show.fleet.stop()
+        assert await show.status() == 0
+
+
+async def test_a_stop_before_the_first_start_starts_nothing() -> None:
+    async with running(primary(RUNS)) as show:
+        show.fleet.stop()
+        assert await show.status() == 0
+        assert show.out.lines == []
+
+
+async def test_a_cancelled_fleet_leaves_nothing(tmp_path: Path) -> None:
+    async with running(primary(ORDERLY), worker(ORDERLY)) as show:
+        await show.out.until("supervisor .* here")
+        await show.out.until("worker .* here")
+    assert not marked(str(tmp_path))
+
+
+async def test_processes_are_out_of_reach_of_the_terminal_s_signals() -> None:
+    async with running(primary(ORDERLY)) as show:
+        pid = int((await show.out.until("here (\\d+)"))[1])
+        assert os.getsid(pid) == pid != os.getsid(0)
+
+
+# --- tether --------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_tethered_civitas_is_civitas() -> None:
+    with Tether() as tether:
+        done = subprocess.run(
+            tether.civitas("version", "--json", grace=1.0),
+            pass_fds=[tether.descriptor],
+            stdout=subprocess.PIPE,
+            timeout=DEADLINE,
+            check=True,
+        )
+    assert b"civitas_core" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("deaf", "grace", "code"), [(False, 60.0, -signal.SIGTERM), (True, 0.1, -signal.SIGKILL)]
+)
+def test_the_end_of_the_other_side_is_the_end(deaf: bool, grace: float, code: int) -> None:
+    tether = Tether()
+    program = f"""
+        import signal, sys
+        from civitas.cli.fleet.tether import hold
+        if {deaf}:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        hold({tether.descriptor}, {grace})
+        print("held", flush=True)
+        while True:
+            signal.pause()
+    """
+    child = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        pass_fds=[tether.descriptor],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    with child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"held\n"
+        with tether:
+            pass
+        assert child.wait(DEADLINE) == code
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+
+class Nobody(AgentProcess):
+    pass
+
+
+@pytest.mark.parametrize("crosses", [True, False])
+def test_workers_run_on_their_own_where_the_transport_reaches_them(crosses: bool) -> None:
+    children = [
+        {"agent": {"name": f"agent_{number}", "type": "nobody", "process": process}}
+        for number, process in enumerate(["gpu", None, "cpu", "gpu"])
+    ]
+    for child in children:
+        if child["agent"]["process"] is None:
+            del child["agent"]["process"]
+    topology = load_topology_mapping(
+        {"supervision": {"name": "root", "children": children}},
+        agent_base=AgentProcess,
+        agent_classes={"nobody": Nobody},
+    )
+    loaded = topology.transport.plugin
+    spec = dataclasses.replace(loaded.spec, capabilities=Capabilities(cross_process=crosses))
+    transport = dataclasses.replace(
+        topology.transport, plugin=dataclasses.replace(loaded, spec=spec)
+    )
+    expected = ("supervisor", "gpu", "cpu") if crosses else ("supervisor",)
+    assert processes_to_run(dataclasses.replace(topology, transport=transport)) == expected
