@@ -12,18 +12,19 @@ from typing import Any
 
 import pytest
 
-from support.processes import MARK, Watched, marked
+from support.processes import MARK, Watched, outliving
 
 Start = Callable[..., Any]
 App = Callable[..., Path]
 
 COMMAND = Path(sys.executable).with_name("civitas")
 DEADLINE = 30.0
+SHORTER_THAN_GRACE = 10.0
 
 pytestmark = pytest.mark.slow
 
 STEADY = """
-import os, pathlib
+import os, pathlib, signal
 
 class Steady(AgentProcess):
     async def on_start(self):
@@ -36,6 +37,7 @@ class Steady(AgentProcess):
         print("end")
 
     async def on_stop(self):
+        print("stopping")
         pathlib.Path("stopped").write_text("in order")
 
 class Blocking(AgentProcess):
@@ -54,6 +56,12 @@ class Chatty(AgentProcess):
         print("word")
         await asyncio.sleep(0.01)
         await self.send(self.name, {})
+
+class Deaf(AgentProcess):
+    async def on_start(self):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        print("pid", os.getpid())
+        print("begin")
 
 class Done(AgentProcess):
     async def on_start(self):
@@ -74,10 +82,11 @@ class Refuses(AgentProcess):
 def no_orphans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv(MARK, str(tmp_path))
     yield
-    assert not marked(str(tmp_path))
+    assert not outliving(str(tmp_path), SHORTER_THAN_GRACE)
 
 
 def pid_of(running: Any) -> int:
+    running.until("running: 1 agent")
     running.until("begin")
     return int(next(line for line in reversed(running.out) if "| pid" in line).split()[-1])
 
@@ -93,6 +102,15 @@ def test_lines_have_the_name_of_their_process_and_its_end_is_the_end(
         "up         | starting supervisor; Ctrl-C stops",
         "supervisor | running: 1 agent; Ctrl-C stops",
     ]
+
+
+def test_what_a_module_prints_is_on_stdout_once_with_the_name_of_its_process(
+    start: Start, app: App
+) -> None:
+    app('print("imported")\n' + STEADY, "name: done, type: agents.Done")
+    running = start("up")
+    assert running.wait() == 0
+    assert running.out == ["supervisor | imported", "supervisor | working"]
 
 
 def test_the_exit_code_is_that_of_the_primary(start: Start, app: App) -> None:
@@ -114,7 +132,7 @@ def test_a_signal_ends_all_in_order_with_0(
     pid_of(running)
     running.signal(number)
     assert running.wait() == 0
-    assert running.out[-1] == "supervisor | end"
+    assert running.out[-2:] == ["supervisor | end", "supervisor | stopping"]
     assert (tmp_path / "stopped").exists()
     assert f"up         | {number.name}: ending all in order; once more to kill them" in running.err
 
@@ -134,17 +152,14 @@ def test_a_terminal_that_closes_tells_twice_and_kills_nobody(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_signal_kills_all(start: Start, app: App, number: signal.Signals) -> None:
-    app(
-        STEADY,
-        "name: steady, type: agents.Steady",
-        "name: blocking, type: agents.Blocking",
-    )
-    running = start("up", "--set", "send_timeout=1")
-    running.until("blocking")
-    running.signal(signal.SIGTERM)
-    running.until("once more to stop at once")
-    running.signal(number)
-    assert running.wait() == 128 + number
+    app(STEADY, "name: deaf, type: agents.Deaf")
+    running = start("up")
+    with Watched(pid_of(running)) as primary:
+        running.signal(signal.SIGTERM)
+        running.until("once more to kill")
+        running.signal(number)
+        assert running.wait() == 128 + number
+        assert primary.has_ended(SHORTER_THAN_GRACE)
 
 
 def test_a_process_that_does_not_end_within_its_grace_is_killed(start: Start, app: App) -> None:
@@ -175,6 +190,7 @@ def test_a_primary_that_is_killed_is_started_again(start: Start, app: App) -> No
     os.kill(pid_of(running), signal.SIGKILL)
     running.until("supervisor was killed by SIGKILL; starting again in 0.")
     running.out.clear()
+    running.err.clear()
     pid_of(running)
     running.signal(signal.SIGTERM)
     assert running.wait() == 0
@@ -235,6 +251,7 @@ def test_the_options_reach_the_processes(start: Start, app: App, tmp_path: Path)
         (["--transport", "in_proces"], "did you mean"),
         (["--set", "supervision.stratgy=one_for_all"], "stratgy"),
         (["--grace", "-1"], "--grace"),
+        (["--grace", "inf"], "--grace"),
         (["--set", "supervision.children.done.type=agents.Refuses"], "ValueError: not today"),
     ],
 )

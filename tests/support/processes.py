@@ -41,3 +41,16 @@ class Watched:
     def has_ended(self, deadline: float) -> bool:
         """Wait until it has ended, but no more than these seconds."""
         return bool(select.select([self._descriptor], [], [], deadline)[0])
+
+
+def outliving(mark: str, deadline: float) -> list[int]:
+    """Return the pids of those with the mark that have not ended within these seconds."""
+    left = []
+    for pid in marked(mark):
+        try:
+            with Watched(pid) as process:
+                if not process.has_ended(deadline):
+                    left.append(pid)
+        except ProcessLookupError:
+            continue  # it has just ended
+    return left

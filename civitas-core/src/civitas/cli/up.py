@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from civitas.topology import Topology
 
 DEFAULT_GRACE: Final = 35.0
+LONGEST_GRACE: Final = 86_400.0
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -55,20 +56,25 @@ def up(
     grace: Annotated[
         float,
         typer.Option(
-            min=0.0, metavar="SECONDS", help="What a process may take to end before it is killed."
+            min=0.0,
+            max=LONGEST_GRACE,
+            metavar="SECONDS",
+            help="What a process may take to end before it is killed.",
         ),
     ] = DEFAULT_GRACE,
 ) -> None:
     """Run all processes of a topology: Ctrl-C ends them in order, a second one kills them."""
     from civitas.cli.logs import configure_logging
+    from civitas.cli.output import imports_print_to_stderr
     from civitas.process import AgentProcess
     from civitas.topology import load_topology
 
     configure_logging(log_level)
     path = topology_path(topology, file)
-    loaded = load_topology(
-        path, agent_base=AgentProcess, transport=transport, sets=sets or (), app_dir=app_dir
-    )
+    with imports_print_to_stderr():  # the processes import it all again, and print it to stdout
+        loaded = load_topology(
+            path, agent_base=AgentProcess, transport=transport, sets=sets or (), app_dir=app_dir
+        )
     arguments = ["run", f"--topology={path}", f"--app-dir={app_dir}", f"--log-level={log_level}"]
     arguments += [f"--transport={transport}"] if transport is not None else []
     arguments += [f"--set={each}" for each in sets or ()]

@@ -48,6 +48,7 @@ class Child:
             pass_fds=pass_fds,
             start_new_session=True,
         )
+        self.pid = self._process.pid
         self.ended: asyncio.Future[int] = self._loop.create_future()
         """Its exit code, or the signal's number below zero; all that it wrote was shown."""
         self._open: dict[IO[bytes], tuple[Stream, Lines]] = {}
@@ -115,4 +116,4 @@ class Child:
     def _signal_group(self, number: signal.Signals) -> None:
         # Nobody is left in the group, or, on macOS, only the dead.
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, number)
+            os.killpg(self.pid, number)
