@@ -1,0 +1,49 @@
+"""Peer: what a node knows of another one. No I/O."""
+
+from __future__ import annotations
+
+from civitas.control.signals import Card, control_address
+from civitas.heartbeat import HeartbeatPolicy, Monitor
+
+
+class Peer:
+    """Another node.
+
+    Args:
+        card: what it told of itself.
+        policy: how closely it is watched.
+        now: time of the caller's clock, in seconds, as in all methods.
+    """
+
+    def __init__(self, card: Card, policy: HeartbeatPolicy, now: float) -> None:
+        self.card = card
+        self.monitor = Monitor(policy, now)
+        self.reached = False
+        """Whether this node's data route to it is proved."""
+        self.admits = False
+        """Whether it has said the same of its route to this node."""
+        self._silent_after = now + policy.bound
+
+    @property
+    def address(self) -> str:
+        """Where its control plane listens."""
+        return control_address(self.card.node)
+
+    @property
+    def proved(self) -> bool:
+        """Whether there is nothing to wait for before the two nodes talk."""
+        idle = self.card.role == "client" or self.card.leaving
+        return idle or (self.reached and self.admits)
+
+    def heard(self, now: float, patience: float = 0.0) -> None:
+        """Take note that it lives; a primary says how long it stays silent at most."""
+        self._silent_after = now + max(patience or self.monitor.policy.bound, 1.0)
+
+    def silent(self, now: float) -> bool:
+        """Return whether it has said nothing for longer than it said it would."""
+        return now > self._silent_after
+
+    def forgive(self, now: float, grace: float) -> None:
+        """Count silence from now on: what was before was this node's own fault."""
+        self.monitor.forgive(now, grace)
+        self._silent_after += max(now + grace - self._silent_after, 0) + grace

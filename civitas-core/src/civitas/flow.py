@@ -1,0 +1,111 @@
+"""Flow: credit windows and sequence accounting between a node and an agent of another. No I/O.
+
+Every frame of a (sender node, agent) pair bears a number, counted from 1. The sender may be ahead
+of the receiver by a window of frames; the receiver tells cumulatively how far it has come. From
+the same numbers the receiver knows what was lost: within the stream by the gap before the next
+frame, at its end by the sender's last number, which the sender tells while credit is owed.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+WINDOW: Final = 256
+"""Frames that a node may be ahead of an agent of another node."""
+
+GRANT_EVERY: Final = WINDOW // 4
+"""Frames after which the receiver returns credit, so that a stream never has to pause for it."""
+
+
+class SendWindow:
+    """The sending side of a pair.
+
+    Args:
+        size: frames that may be under way.
+    """
+
+    __slots__ = ("credited", "sent", "size")
+
+    def __init__(self, size: int = WINDOW) -> None:
+        self.size = size
+        self.sent = 0
+        """Number of the last frame."""
+        self.credited = 0
+        """Highest number that the receiver has accounted for, as taken or as lost."""
+
+    @property
+    def outstanding(self) -> int:
+        """Frames that are not accounted for yet."""
+        return self.sent - self.credited
+
+    def take(self) -> int:
+        """Return the number of the next frame, or 0 when there is no credit left for it."""
+        if self.sent - self.credited >= self.size:
+            return 0
+        self.sent += 1
+        return self.sent
+
+    def give_back(self, number: int) -> bool:
+        """Take back a number whose frame was never sent; only the last one can be."""
+        if number != self.sent:
+            return False
+        self.sent -= 1
+        return True
+
+    def credit(self, upto: int) -> bool:
+        """Take note that frames up to that number are accounted for; return whether that is news.
+
+        What the sender never sent can't have been received: such a number is ignored.
+        """
+        if not self.credited < upto <= self.sent:
+            return False
+        self.credited = upto
+        return True
+
+
+class ReceiveLedger:
+    """The receiving side of a pair.
+
+    Args:
+        window: the sender's; a gap wider than that is not of this pair's numbering.
+    """
+
+    __slots__ = ("granted", "lost", "seen", "window")
+
+    def __init__(self, window: int = WINDOW) -> None:
+        self.window = window
+        self.seen = 0
+        """Highest number accounted for."""
+        self.granted = 0
+        """The number that was last told to the sender."""
+        self.lost = 0
+        """Frames that never came."""
+
+    def arrived(self, number: int) -> int:
+        """Account for a frame that was taken; return how many before it were lost."""
+        gap = number - self.seen - 1
+        self.seen = number
+        return self._count(gap)
+
+    def told(self, last: int) -> int:
+        """Account for the sender's word of what it sent last; return how many were lost."""
+        gap = last - self.seen
+        if gap > 0:
+            self.seen = last
+        return self._count(gap)
+
+    def grant(self) -> int:
+        """Return the number to tell the sender, and take note that it is told."""
+        self.granted = self.seen
+        return self.seen
+
+    @property
+    def due(self) -> bool:
+        """Whether the sender should hear of its credit."""
+        return self.seen - self.granted >= GRANT_EVERY or self.seen < self.granted
+
+    def _count(self, gap: int) -> int:
+        if not 0 < gap <= self.window:
+            return 0  # nothing missing, or another numbering: of a sender that began anew
+        self.lost += gap
+        return gap

@@ -1,0 +1,242 @@
+"""Links: the ways from this node to the agents of others, with their windows and their waiters."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from civitas.errors import MailboxFullError, MessageRoutingError
+from civitas.flow import WINDOW, SendWindow
+
+
+class Link:
+    """The way to one agent of another node.
+
+    Args:
+        name: the agent's name.
+        node: the id of the node that hosts it, in hex.
+        process: that node's process name, for messages.
+        windowed: whether frames are numbered and wait for credit.
+    """
+
+    __slots__ = ("_asks", "_closed", "_waiters", "name", "node", "process", "told_at", "window")
+
+    def __init__(self, name: str, node: str, process: str, *, windowed: bool = True) -> None:
+        self.name = name
+        self.node = node
+        self.process = process
+        self.window = SendWindow(WINDOW) if windowed else None
+        self.told_at = 0
+        """The credit at the last look: a window that stands still is told of."""
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._asks: set[_Ask] = set()
+        self._closed: str | None = None
+
+    async def number(self, timeout: float | None) -> int:
+        """Return the number of the next frame (0 where none are numbered), once there is credit.
+
+        Args:
+            timeout: seconds to wait for credit; None for no limit.
+
+        Raises:
+            MailboxFullError: there was none in time.
+            MessageRoutingError: the agent left meanwhile.
+        """
+        window = self.window
+        if self._closed is not None:
+            raise MessageRoutingError(self._closed)
+        if window is None:
+            return 0
+        if not self._waiters:
+            number = window.take()
+            if number:
+                return number
+        return await self._wait(window, timeout)
+
+    def give_back(self, number: int) -> None:
+        """Take back the number of a frame that was not sent."""
+        if self.window is not None and number and self.window.give_back(number):
+            self._wake()
+
+    def credit(self, upto: int) -> None:
+        """Take note of what the receiver has accounted for, and let waiting senders go on."""
+        if self.window is not None and self.window.credit(upto):
+            self._wake()
+
+    def close(self, reason: str) -> int:
+        """Refuse all that waits and all that is asked; return the frames not accounted for."""
+        self._closed = reason
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(MessageRoutingError(reason))
+        self._waiters.clear()
+        for ask in tuple(self._asks):
+            ask.interrupt()
+        return self.window.outstanding if self.window is not None else 0
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Within the block a request to this agent is in flight; it ends when the link closes.
+
+        Raises:
+            MessageRoutingError: the link was closed meanwhile.
+        """
+        if self._closed is not None:
+            raise MessageRoutingError(self._closed)
+        task = asyncio.current_task()
+        assert task is not None
+        ask = _Ask(task)
+        self._asks.add(ask)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if ask.interrupted and task.uncancel() <= ask.cancelled_before:
+                raise MessageRoutingError(str(self._closed)) from None
+            raise
+        finally:
+            self._asks.discard(ask)
+
+    async def _wait(self, window: SendWindow, timeout: float | None) -> int:
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        self._waiters.append(waiter)
+        timer = None if timeout is None else loop.call_later(timeout, _give_up, waiter)
+        try:
+            await waiter
+        except TimeoutError:
+            raise MailboxFullError(
+                f"agent {self.name!r} in process {self.process!r} took no more for {timeout:g} s: "
+                f"{window.outstanding} messages from this process wait there; it handles them "
+                f"slower than they come"
+            ) from None
+        else:
+            return window.take()
+        finally:
+            if timer is not None:
+                timer.cancel()
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+            self._wake()
+
+    def _wake(self) -> None:
+        """Let the first waiting sender go on if there is credit; it wakes the next one."""
+        window = self.window
+        if self._waiters and window is not None and window.outstanding < window.size:
+            first = self._waiters[0]
+            if not first.done():
+                first.set_result(None)
+
+
+class _Ask:
+    """A request in flight, which is interrupted in the way of `asyncio.timeout`."""
+
+    __slots__ = ("cancelled_before", "interrupted", "task")
+
+    def __init__(self, task: asyncio.Task[Any]) -> None:
+        self.task = task
+        self.cancelled_before = task.cancelling()
+        self.interrupted = False
+
+    def interrupt(self) -> None:
+        if not self.interrupted:
+            self.interrupted = True
+            self.task.cancel()
+
+
+class Links:
+    """The ways to all agents of other nodes, and those who wait for one to be found.
+
+    A name that a topology tells of, or any name while nodes still find each other, may appear in
+    a moment, so a sender waits for it; a name that was there and went is an error at once.
+    """
+
+    def __init__(self) -> None:
+        self.discovering = False
+        """Whether a name that nobody has told of may still turn up."""
+        self.expected: dict[str, str] = {}
+        """Agents of other processes that the topology tells of, with their process names."""
+        self._links: dict[str, Link] = {}
+        self._gone: dict[str, str] = {}
+        self._waiting: dict[str, set[asyncio.Future[Link]]] = {}
+
+    def __iter__(self) -> Iterator[Link]:
+        """Go through the links there are."""
+        return iter(list(self._links.values()))
+
+    def get(self, name: str) -> Link | None:
+        """Return the way to an agent, or None."""
+        return self._links.get(name)
+
+    async def find(
+        self, name: str, timeout: float | None, unknown: Callable[[], MessageRoutingError]
+    ) -> Link:
+        """Return the way to an agent, awaiting it where it may be found in a moment.
+
+        Args:
+            name: the agent's name.
+            timeout: seconds to wait at most; None for no limit.
+            unknown: makes the error for a name that nobody knows.
+
+        Raises:
+            MessageRoutingError: there is no such agent, or it was not found in time.
+        """
+        link = self._links.get(name)
+        if link is not None:
+            return link
+        if name in self._gone:
+            raise MessageRoutingError(self._gone[name])
+        process = self.expected.get(name)
+        if process is None and not self.discovering:
+            raise unknown()
+        found: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(name, set()).add(found)
+        try:
+            async with asyncio.timeout(timeout):
+                return await found
+        except TimeoutError:
+            raise MessageRoutingError(
+                f"agent {name!r} was not found within {timeout:g} s; "
+                + (f"is its process {process!r} started?" if process else "is it started?")
+            ) from None
+        except _NotFoundError:
+            raise unknown() from None
+        finally:
+            waiting = self._waiting.get(name, set())
+            waiting.discard(found)
+            if not waiting:
+                self._waiting.pop(name, None)
+
+    def add(self, link: Link) -> None:
+        """Open a way to an agent."""
+        self._links[link.name] = link
+        self._gone.pop(link.name, None)
+        for found in self._waiting.get(link.name, ()):
+            if not found.done():
+                found.set_result(link)
+
+    def remove(self, name: str, reason: str) -> int:
+        """Close a way; return the frames on it that are not accounted for."""
+        link = self._links.pop(name, None)
+        self._gone[name] = reason
+        return link.close(reason) if link is not None else 0
+
+    def discovered(self) -> None:
+        """Take note that nobody else will turn up unannounced."""
+        self.discovering = False
+        for name, waiting in self._waiting.items():
+            if name not in self.expected:
+                for found in waiting:
+                    if not found.done():
+                        found.set_exception(_NotFoundError())
+
+
+class _NotFoundError(Exception):
+    """Nobody has the name that a sender waits for."""
+
+
+def _give_up(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError())
