@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import struct
 import time
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -18,9 +19,13 @@ from civitas.errors import (
     FrameError,
     MailboxFullError,
     MessageRoutingError,
+    MessageTooLargeError,
     MessageValidationError,
     SerializationError,
+    TransportError,
 )
+from civitas.inflow import Inflow, Receiver
+from civitas.links import Links
 from civitas.mailbox import Mailbox
 from civitas.messages import (
     REPLY_PREFIX,
@@ -38,6 +43,10 @@ DEFAULT_SEND_TIMEOUT: Final = 30.0
 
 _ERROR_REPLY_TIMEOUT: Final = 2.0
 """Seconds that a transport may take for one; agents that end answer with it."""
+
+_NUMBER: Final = struct.Struct(">Q")
+_CLOCKS_AGREE: Final = 0.05
+"""Seconds; clocks of one machine differ by less than can be measured."""
 
 
 def new_origin() -> Origin:
@@ -77,8 +86,13 @@ class MessageBus:
         self.send_timeout = send_timeout
         self.closing = False
         """Set while the node stops: only what a handler sends is still taken."""
+        self.links = Links()
+        """The ways to agents of other nodes."""
+        self.inflow: Inflow | None = None
+        """Counts what comes from other nodes; None while there are none."""
+        self.clock_offsets: dict[bytes, float] = {}
+        """Seconds by which other nodes' clocks are ahead of this one's, where they differ."""
         self.sent = 0
-        self.delivered = 0
         self._lookup = registry.lookup
         self._format = name_of(serializer)
         self._readers = {name_of(each): _checked(each) for each in (*accept, serializer)}
@@ -87,8 +101,16 @@ class MessageBus:
         self._deserialize = self._readers[self._format]
         self._head_size = len(self._head)
         self._reply_head = envelope.header(self._format, self.origin, kind=KIND_REPLY)
+        self._head_front, self._head_back = self._head[:16], self._head[24:]
         self._stamps_itself = getattr(transport, "capabilities", None) is None
         self._mailboxes: dict[str, Mailbox[bytes]] = {}
+        self._receivers: dict[str, Receiver] = {}
+        self._delivered = 0
+
+    @property
+    def delivered(self) -> int:
+        """Frames that came into mailboxes of this node."""
+        return self._delivered + sum(each.delivered for each in self._receivers.values())
 
     # --- sending ----------------------------------------------------------------------------
 
@@ -105,8 +127,8 @@ class MessageBus:
         if message.type[:1] == "_" and message.type.startswith(RESERVED_PREFIX):
             raise _reserved(message)
         entry = self._lookup(message.recipient)
-        if entry is None:
-            await self._route_reply(message)
+        if entry is None or not entry.is_local:
+            await self._route_far(message)
             return
         await self.transport.publish(entry.address, self._head + self._serialize(message))
         self.sent += 1
@@ -123,9 +145,9 @@ class MessageBus:
         if message.type.startswith(RESERVED_PREFIX):
             raise _reserved(message)
         name = message.recipient
-        entry = self.registry.lookup(name)
-        if entry is None:
-            raise self._unknown(name)
+        entry = self._lookup(name)
+        if entry is None or not entry.is_local:
+            return self._answer_in(await self._request_far(message, timeout))
         mailbox = self._mailboxes.get(name)
         if mailbox is not None and mailbox.consumer is asyncio.current_task():
             raise MessageValidationError(
@@ -137,9 +159,13 @@ class MessageBus:
             answer = await self.transport.request(entry.address, frame, timeout)  # type: ignore[arg-type]
         except TimeoutError as error:
             self.sent += not isinstance(error, MailboxFullError)
-            raise type(error)(f"ask {name!r}: {error}".removesuffix(": ")) from None
+            raise _about_ask(name, error) from None
         self.sent += 1
-        reply = self.read(answer)
+        return self._answer_in(answer)
+
+    def _answer_in(self, frame: bytes) -> Message:
+        """Return the message in an answer, or raise the error that it tells of."""
+        reply = self.read(frame)
         if reply.type == TYPE_ERROR:
             raise _error_of(reply)
         return reply
@@ -188,7 +214,12 @@ class MessageBus:
         """
         self.registry.register(name)
         self._mailboxes[name] = mailbox
-        await self.transport.subscribe(name, self._receiver(mailbox))
+        await self.transport.subscribe(name, self._receiver(name, mailbox))
+
+    def clock_seen(self, node: str, offset: float) -> None:
+        """Take note that a node's clock is ahead by `offset` seconds."""
+        if abs(offset) > _CLOCKS_AGREE:
+            self.clock_offsets[bytes.fromhex(node)] = offset
 
     async def detach(self, name: str) -> None:
         """Take an agent off the registry and off the transport."""
@@ -232,34 +263,96 @@ class MessageBus:
         if reply_to:
             message.reply_to = reply_to
         message.attempt += attempt
+        if self.clock_offsets:
+            # Its age is judged by this node's clock.
+            message.timestamp -= self.clock_offsets.get(frame[4:12], 0.0)
         return message
 
-    def _receiver(self, mailbox: Mailbox[bytes]) -> Handler:
+    def _receiver(self, name: str, mailbox: Mailbox[bytes]) -> Handler:
         """Make the handler of one agent's address. This is the receiving half of the hot path."""
+        if self.inflow is not None:
+            receiver = Receiver(name, mailbox, self.inflow, self.send_timeout)
+            self._receivers[name] = receiver
+            return receiver
         put_nowait = mailbox.put_nowait
 
         async def receive(frame: bytes) -> None:
             if not put_nowait(frame):
                 await mailbox.put(frame, self.send_timeout)
-            self.delivered += 1
+            self._delivered += 1
 
         return receive
 
     # --- parts ------------------------------------------------------------------------------
 
-    async def _route_reply(self, message: Message) -> None:
-        """Send to what is no agent's name: a reply address, or nobody."""
+    async def _route_far(self, message: Message) -> None:
+        """Send to what is no agent of this node: one of another node, a reply address, nobody."""
         name = message.recipient
         if not isinstance(name, str):
             raise MessageValidationError(f"a recipient is a name, not a {type(name).__name__}")
-        if not name.startswith(REPLY_PREFIX) and not self.transport.has_reply_address(name):
-            raise self._unknown(name)
-        await self.answer(message)
+        if name.startswith(REPLY_PREFIX) or self.transport.has_reply_address(name):
+            await self.answer(message)
+            return
+        deadline = _Deadline(self.send_timeout)
+        link = await self.links.find(name, deadline.left, lambda: self._unknown(name))
+        body = self._serialize(message)
+        number = await link.number(deadline.left)
+        try:
+            await self.transport.publish(name, self._numbered(number, body))
+        except BaseException:
+            link.give_back(number)
+            raise
+        self.sent += 1
+
+    async def _request_far(self, message: Message, timeout: float | None) -> bytes:
+        """Send a request to an agent of another node and return the frame that answers it."""
+        name = message.recipient
+        deadline = _Deadline(timeout)
+        link = await self.links.find(name, deadline.left, lambda: self._unknown(name))
+        body = self._serialize(message)
+        # A transport that takes messages apart for its own reply scheme would lose the number.
+        number = 0 if self._stamps_itself else await link.number(deadline.left)
+        try:
+            with link.asking():
+                frame = self._numbered(number, body)
+                answer = await self.transport.request(name, frame, deadline.left)  # type: ignore[arg-type]
+        except (CivitasError, TimeoutError) as error:
+            if isinstance(error, MailboxFullError | TransportError | MessageTooLargeError):
+                link.give_back(number)
+            self.sent += type(error) is TimeoutError
+            raise _about_ask(name, error) from None
+        self.sent += 1
+        return answer
+
+    def _numbered(self, number: int, body: bytes) -> bytes:
+        return self._head_front + _NUMBER.pack(number) + self._head_back + body
 
     def _unknown(self, name: str) -> MessageRoutingError:
         similar = self.registry.similar(name)
         hint = f"; did you mean {similar!r}?" if similar else ""
         return MessageRoutingError(f"there is no agent called {name!r} (any more){hint}")
+
+
+class _Deadline:
+    """What is left of a timeout that covers several waits."""
+
+    __slots__ = ("_at", "_now")
+
+    def __init__(self, timeout: float | None) -> None:
+        self._now = asyncio.get_running_loop().time
+        self._at = None if timeout is None else self._now() + timeout
+
+    @property
+    def left(self) -> float | None:
+        """Seconds that are left; None for no limit."""
+        return None if self._at is None else max(self._at - self._now(), 0.0)
+
+
+def _about_ask(name: str, error: CivitasError | TimeoutError) -> Exception:
+    """Say of a time that ran out which agent was asked."""
+    if isinstance(error, TimeoutError):
+        return type(error)(f"ask {name!r}: {error}".removesuffix(": "))
+    return error
 
 
 def _guarded(serializer: Serializer) -> Callable[[Message], bytes]:

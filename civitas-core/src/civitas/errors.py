@@ -140,3 +140,9 @@ class SpawnError(CivitasError):
     """An agent could not be started."""
 
     code = "spawn"
+
+
+class IdentityError(CivitasError):
+    """The node can't be in the system: a name of its is taken, or it was superseded."""
+
+    code = "identity"

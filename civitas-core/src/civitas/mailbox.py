@@ -79,8 +79,8 @@ class Mailbox(Generic[T]):
             wakeup.set_result(None)
         return True
 
-    async def put(self, item: T, timeout: float) -> None:
-        """Put the item in, waiting at most `timeout` seconds for room.
+    async def put(self, item: T, timeout: float | None) -> None:
+        """Put the item in, waiting at most `timeout` seconds for room; None for no limit.
 
         Raises:
             MailboxFullError: there was no room in time, or the caller is the consumer itself.
@@ -98,14 +98,15 @@ class Mailbox(Generic[T]):
         if self._senders is None:
             self._senders = deque()
         self._senders.append(sender)
-        timer = loop.call_later(timeout, _give_up, sender.admitted)
+        timer = None if timeout is None else loop.call_later(timeout, _give_up, sender.admitted)
         try:
             admitted = await sender.admitted
         except asyncio.CancelledError:
             self._forget(sender)
             raise
         finally:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
         if not admitted:
             self._forget(sender)
             raise MailboxFullError(

@@ -89,13 +89,5 @@ class Answered:
 
 
 Event: TypeAlias = (
-    Met
-    | Lost
-    | Heard
-    | ClockSeen
-    | Settled
-    | Condemned
-    | AgentCrashed
-    | Commanded
-    | Answered
+    Met | Lost | Heard | ClockSeen | Settled | Condemned | AgentCrashed | Commanded | Answered
 )

@@ -1,0 +1,131 @@
+"""Courier: what nodes tell each other on the data transport: probes of routes, and credit.
+
+These travel the way that messages travel, since it is that way which they are about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+import msgpack
+
+from civitas import envelope
+from civitas.control.signals import data_address
+from civitas.envelope import KIND_SYSTEM, Origin
+from civitas.errors import CivitasError
+from civitas.transport import Transport
+
+logger = logging.getLogger("civitas.node")
+
+_FORMAT: Final = "msgpack"
+_QUEUE: Final = 10_000
+
+PROBE: Final = "probe"
+ANSWER: Final = "answer"
+CREDIT: Final = "credit"
+
+
+class Courier:
+    """Sends and hears the small frames of one node's data transport.
+
+    Args:
+        transport: the node's data transport.
+        origin: the node's identity.
+        on_probed: called with the id of a node that has answered a probe.
+        on_credit: called with (agent, number) when an agent's node returns credit.
+        dropped: called with (reason, frame) for what is none of these.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        origin: Origin,
+        on_probed: Callable[[str], None],
+        on_credit: Callable[[str, int], None],
+        dropped: Callable[[str, bytes], None],
+    ) -> None:
+        self._transport = transport
+        self._origin = origin
+        self._on_probed = on_probed
+        self._on_credit = on_credit
+        self._dropped = dropped
+        self._queue: deque[tuple[str, bytes]] = deque(maxlen=_QUEUE)
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Subscribe, and send from now on."""
+        await self._transport.subscribe(data_address(self._origin.node.hex()), self)
+        self._task = asyncio.get_running_loop().create_task(self._work(), name="civitas courier")
+
+    async def stop(self) -> None:
+        """Send no more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+
+    def probe(self, node: str) -> None:
+        """Ask a node for an answer, which proves the route both ways."""
+        self._post(data_address(node), PROBE)
+
+    def grant(self, node: bytes, agent: str, number: int) -> None:
+        """Return credit to a node for what an agent here has taken."""
+        self._post(data_address(node.hex()), CREDIT, agent, number)
+
+    def tell_last(self, agent: str, number: int) -> None:
+        """Tell where an agent is what this node's last number was; credit comes back."""
+        head = envelope.header(_FORMAT, self._origin, kind=KIND_SYSTEM, number=number)
+        self._put(agent, head)
+
+    def take(self, frame: bytes) -> bool:
+        """Hear a frame of another courier."""
+        try:
+            opened = envelope.open(frame)
+            kind, *values = msgpack.unpackb(opened.body)
+            self._hear(opened.node, kind, values)
+        except Exception as error:  # noqa: BLE001 - bytes from the network may be anything
+            logger.debug("not a courier's frame: %s", error)
+            self._dropped("malformed system frame", frame)
+        return True
+
+    async def __call__(self, frame: bytes) -> None:
+        """Do the same as `take`."""
+        self.take(frame)
+
+    def _hear(self, node: bytes, kind: object, values: list[object]) -> None:
+        if kind == PROBE:
+            self._post(data_address(node.hex()), ANSWER)
+        elif kind == ANSWER:
+            self._on_probed(node.hex())
+        elif kind == CREDIT:
+            agent, number = values
+            if not isinstance(agent, str) or type(number) is not int:
+                raise TypeError("credit is for an agent's name, up to a number")
+            self._on_credit(agent, number)
+        else:
+            raise ValueError(f"no such kind: {kind!r:.40}")
+
+    def _post(self, address: str, *values: object) -> None:
+        body = msgpack.packb(values)
+        self._put(address, envelope.seal(body, _FORMAT, self._origin, kind=KIND_SYSTEM))
+
+    def _put(self, address: str, frame: bytes) -> None:
+        self._queue.append((address, frame))
+        self._news.set()
+
+    async def _work(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            while self._queue:
+                address, frame = self._queue.popleft()
+                try:
+                    await self._transport.publish(address, frame)
+                except CivitasError as error:  # what matters of it is said again
+                    logger.debug("not sent to %s: %s", address, error)
+                except Exception:
+                    logger.exception("the transport failed to send to %s", address)

@@ -1,0 +1,121 @@
+"""Inflow: what comes from other nodes into this node's mailboxes, counted and credited."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from civitas.envelope import KIND_SYSTEM
+from civitas.flow import ReceiveLedger
+from civitas.mailbox import Mailbox
+
+_NODE: Final = slice(4, 12)
+_NUMBER: Final = slice(16, 24)
+_SHORTEST: Final = 27
+_NOT_NUMBERED: Final = bytes(8)
+
+
+class Inflow:
+    """The receiving side of all pairs of (sender node, agent of this node).
+
+    Args:
+        grant: called with (node id, agent, number) to return credit up to that number.
+        told: called with (node id, agent, frames) when frames turn out to be lost.
+    """
+
+    def __init__(
+        self,
+        grant: Callable[[bytes, str, int], None],
+        told: Callable[[bytes, str, int], None],
+    ) -> None:
+        self._grant = grant
+        self._told = told
+        self._ledgers: dict[tuple[bytes, str], ReceiveLedger] = {}
+        self.lost: Counter[str] = Counter()
+        """Frames that never came, by agent."""
+
+    def arrived(self, frame: bytes, agent: str) -> None:
+        """Account for a numbered frame that a mailbox has taken."""
+        node = frame[_NODE]
+        ledger = self._ledger(node, agent)
+        lost = ledger.arrived(int.from_bytes(frame[_NUMBER], "big"))
+        if lost:
+            self._count(node, agent, lost)
+        if ledger.due:
+            self._grant(node, agent, ledger.grant())
+
+    def ended_at(self, frame: bytes, agent: str) -> None:
+        """Account for a sender's word of what its last number was, and answer it with credit."""
+        node = frame[_NODE]
+        ledger = self._ledger(node, agent)
+        lost = ledger.told(int.from_bytes(frame[_NUMBER], "big"))
+        if lost:
+            self._count(node, agent, lost)
+        self._grant(node, agent, ledger.grant())
+
+    def forget(self, node: bytes) -> None:
+        """Forget the pairs of a node that has gone."""
+        for pair in [pair for pair in self._ledgers if pair[0] == node]:
+            del self._ledgers[pair]
+
+    def _ledger(self, node: bytes, agent: str) -> ReceiveLedger:
+        pair = (node, agent)
+        ledger = self._ledgers.get(pair)
+        if ledger is None:
+            ledger = self._ledgers[pair] = ReceiveLedger()
+        return ledger
+
+    def _count(self, node: bytes, agent: str, lost: int) -> None:
+        self.lost[agent] += lost
+        self._told(node, agent, lost)
+
+
+class Receiver:
+    """The handler of one agent's address where other nodes can reach it.
+
+    Args:
+        agent: the agent's name.
+        mailbox: takes the frames.
+        inflow: counts those of other nodes.
+        send_timeout: seconds that a frame without a number waits for room.
+    """
+
+    __slots__ = ("_agent", "_inflow", "_mailbox", "_send_timeout", "delivered")
+
+    def __init__(
+        self, agent: str, mailbox: Mailbox[bytes], inflow: Inflow, send_timeout: float
+    ) -> None:
+        self._agent = agent
+        self._mailbox = mailbox
+        self._inflow = inflow
+        self._send_timeout = send_timeout
+        self.delivered = 0
+
+    def take(self, frame: bytes) -> bool:
+        """Put a frame into the mailbox without waiting, or return False."""
+        if len(frame) < _SHORTEST:  # refused where it is read
+            return self._mailbox.put_nowait(frame)
+        if frame[2] == KIND_SYSTEM:
+            self._inflow.ended_at(frame, self._agent)
+            return True
+        if not self._mailbox.put_nowait(frame):
+            return False
+        self.delivered += 1
+        if frame[_NUMBER] != _NOT_NUMBERED:
+            self._inflow.arrived(frame, self._agent)
+        return True
+
+    async def __call__(self, frame: bytes) -> None:
+        """Put a frame into the mailbox, waiting for room.
+
+        A numbered frame waits as long as it takes: its sender has let go of it, and its window
+        bounds how many can wait.
+        """
+        if self.take(frame):
+            return
+        numbered = frame[_NUMBER] != _NOT_NUMBERED
+        await self._mailbox.put(frame, None if numbered else self._send_timeout)
+        self.delivered += 1
+        if numbered:
+            self._inflow.arrived(frame, self._agent)
