@@ -6,11 +6,14 @@ import asyncio
 import gc
 import os
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import hypothesis
+import pytest
 import pytest_asyncio
+
+from support.local_bus.testbed import LocalBus, installed
 
 # Deadlines would measure the machine, and examples by chance would differ from run to run.
 hypothesis.settings.register_profile("default", deadline=None, derandomize=True)
@@ -45,3 +48,10 @@ async def nothing_left() -> AsyncIterator[None]:
     assert not left, f"threads left behind: {left}"
     opened = {k: v for k, v in _descriptors().items() if descriptors.get(k) != v}
     assert not opened, f"file descriptors left behind: {opened}"
+
+
+@pytest.fixture
+def local_bus(tmp_path: Path) -> Iterator[LocalBus]:
+    """A bus between processes, discovered as a plugin by this process and by its children."""
+    with installed(tmp_path) as bus:
+        yield bus

@@ -1,0 +1,1 @@
+"""A small cross-process transport for tests: a broker on a unix socket, and its clients."""
