@@ -16,8 +16,9 @@ CORE = REPOSITORY / "civitas-core/src/civitas"
 
 
 def sources() -> Iterator[Path]:
-    for folder in ("civitas-core", "benchmarks", "examples", "tests"):
-        yield from sorted((REPOSITORY / folder).rglob("*.py"))
+    packages = sorted(path.parent for path in REPOSITORY.glob("civitas-*/pyproject.toml"))
+    for folder in (*packages, *(REPOSITORY / name for name in ("benchmarks", "examples", "tests"))):
+        yield from sorted(folder.rglob("*.py"))
 
 
 def test_core_names_no_transport_outside_of_the_hint_table() -> None:

@@ -87,8 +87,10 @@ def test_sdists_hold_what_it_takes_to_build_and_no_more(built: Path) -> None:
         assert not any("tests" in name or name.endswith(".pyc") for name in names), sdist.name
 
 
-def test_the_readme_of_each_distribution_is_its_description(built: Path) -> None:
-    for name in ("civitas", "civitas-core"):
+def test_the_readme_of_each_distribution_is_its_description(
+    built: Path, projects: dict[str, Path]
+) -> None:
+    for name in projects:
         _, _, description = metadata_of(wheel(built, name)).partition("\n\n")
         assert len(description) > 300, f"{name} has no README to speak of"
 
@@ -103,9 +105,14 @@ def test_core_alone_runs_agents_from_its_wheel_in_an_environment_of_its_own(
         with zipfile.ZipFile(wheel(built, name)) as archive:
             archive.extractall(site)
     # The third-party set is that of the running environment; ours comes from the wheels alone.
+    third_party = tmp_path / "third_party"
+    third_party.mkdir()
+    (site / "third_party.pth").write_text(f"{third_party}\n")
     for path in sys.path:
         if path.endswith("site-packages"):
-            (site / "third_party.pth").write_text(path + "\n")
+            for entry in Path(path).iterdir():
+                if not re.match(r"_*(civitas|editable)", entry.name):
+                    (third_party / entry.name).symlink_to(entry)
     (tmp_path / "agents.py").write_text(
         "from civitas import AgentProcess\n"
         "import civitas, sys\n"

@@ -1,0 +1,110 @@
+"""Binding an address that is free, and a clear error where it is not."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import zmq
+
+from civitas.errors import TransportError
+from civitas_zmq import addresses
+
+_PATIENCE: Final = 1.0
+"""Seconds to wait for another process that is binding in the same folder."""
+
+
+def bind(server: zmq.Socket[bytes], address: str) -> None:
+    """Bind a socket.
+
+    Raises:
+        TransportError: the address is taken, or can't be bound; the message says what to do.
+    """
+    try:
+        server.bind(addresses.to_bind(address))
+    except (zmq.ZMQError, OSError) as error:
+        if error.errno == errno.EADDRINUSE:
+            raise taken(address) from error
+        raise TransportError(f"the proxy can't listen at {address}: {error}") from error
+
+
+def taken(address: str) -> TransportError:
+    """Return the error for an address where somebody listens already."""
+    return TransportError(
+        f"the proxy can't listen at {address}: somebody listens there already. If it is another"
+        " primary process or `civitas-zmq proxy`, use it with start_proxy: false; otherwise"
+        " choose other addresses with pub_addr and sub_addr"
+    )
+
+
+@contextlib.contextmanager
+def exclusively(*bound: str) -> Iterator[None]:
+    """Keep ipc addresses to oneself while they are bound.
+
+    A second bind of an ipc address succeeds and takes it away from the first (libzmq unlinks the
+    file). So nobody may listen at its path before; and no other proxy may bind in its folder
+    between that look and the bind, for which the folder is locked.
+
+    Raises:
+        TransportError: somebody listens there, or the folder can't be used.
+    """
+    paths = {address: path for address in bound if (path := _file_of(address)) is not None}
+    with contextlib.ExitStack() as locks:
+        for folder in sorted({path.absolute().parent for path in paths.values()}):
+            locks.enter_context(_locked(folder))
+        for address, path in paths.items():
+            if _is_alive(path):
+                raise taken(address)
+        yield
+
+
+def _file_of(address: str) -> Path | None:
+    path = addresses.ipc_path(address)
+    return None if path is None or path.startswith("@") else Path(path)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise TransportError(
+            f"the folder {folder} of an ipc address can't be used: {error.strerror}"
+        ) from error
+    try:
+        deadline = time.monotonic() + _PATIENCE
+        while not _lock(descriptor):
+            if time.monotonic() > deadline:
+                raise TransportError(f"another process keeps the folder {folder} locked")
+            time.sleep(0.01)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_alive(path: Path) -> bool:
+    """Return whether a process listens at a socket's file; a leftover file has nobody."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(os.fspath(path))
+        except BlockingIOError:  # somebody, whose backlog is full
+            return True
+        except OSError:
+            return False
+    return True

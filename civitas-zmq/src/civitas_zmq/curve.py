@@ -1,0 +1,54 @@
+"""Key pairs for CURVE: making them, and telling whether two keys belong together."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import zmq
+
+from civitas.errors import ConfigurationError
+from civitas_zmq.options import ZMQOptions
+
+
+class KeyPair(NamedTuple):
+    """A public key and its secret key, 40 characters each."""
+
+    public_key: str
+    secret_key: str
+
+    def __repr__(self) -> str:
+        return f"KeyPair(public_key={self.public_key!r}, secret_key=(hidden))"
+
+
+def make_pair() -> KeyPair:
+    """Return a fresh key pair."""
+    public, secret = zmq.curve_keypair()
+    return KeyPair(public.decode(), secret.decode())
+
+
+def public_key_of(secret_key: str) -> str:
+    """Return the public key that belongs to a secret key."""
+    return zmq.curve_public(secret_key.encode()).decode()
+
+
+def check_pair(public_key: str, secret_key: str, prefix: str = "") -> None:
+    """Check that two keys are a pair; `prefix` is how their options begin.
+
+    Raises:
+        ConfigurationError: they are not.
+    """
+    if public_key_of(secret_key) != public_key:
+        raise ConfigurationError(
+            f"transport.curve.{prefix}public_key is not the public key of {prefix}secret_key:"
+            " they must be of one pair, as `civitas-zmq keygen` makes them"
+        )
+
+
+def check_own_pair(options: ZMQOptions) -> None:
+    """Check the keys of this process.
+
+    Raises:
+        ConfigurationError: they are no pair.
+    """
+    if options.curve is not None:
+        check_pair(options.curve.public_key, options.curve.secret_key.get_secret_value())

@@ -1,0 +1,194 @@
+"""Proxy: what all processes connect to. It forwards in a thread, without Python's lock."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from dataclasses import dataclass, field
+from typing import Final
+
+import zmq
+
+from civitas.errors import ConfigurationError
+from civitas_zmq import addresses, binding
+from civitas_zmq.curve import check_pair, public_key_of
+from civitas_zmq.options import (
+    DEFAULT_PUB_ADDR,
+    DEFAULT_SUB_ADDR,
+    MEBIBYTE,
+    ZMQOptions,
+)
+from civitas_zmq.sockets import SIZE_MARGIN, UNLIMITED, set_liveness
+from civitas_zmq.zap import DOMAIN, Authenticator
+
+SUBSCRIBE_TO_ALL: Final = b"\x01"
+
+_BACKLOG: Final = 1024
+"""Connections that wait to be accepted: hundreds of processes may start at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProxySettings:
+    """What a proxy needs to know.
+
+    Attributes:
+        pub_addr: where processes send to.
+        sub_addr: where they receive from.
+        server_secret_key: the proxy's own key; without it connections are open to all.
+        allowed_clients: public keys that are let in.
+        send_hwm: frames that wait for one process; beyond it frames for that process are dropped.
+        receive_hwm: frames of one process that wait to be forwarded; beyond it that process waits.
+        heartbeat_interval: seconds between two pings of a connection.
+        heartbeat_timeout: seconds without an answer after which it counts as lost.
+        max_message_bytes: largest frame.
+        linger: seconds within which a stop sends what waits.
+    """
+
+    pub_addr: str = DEFAULT_PUB_ADDR
+    sub_addr: str = DEFAULT_SUB_ADDR
+    server_secret_key: str | None = field(default=None, repr=False)
+    allowed_clients: frozenset[str] = frozenset()
+    send_hwm: int = 50_000
+    receive_hwm: int = 50_000
+    heartbeat_interval: float = 0.5
+    heartbeat_timeout: float = 1.5
+    max_message_bytes: int = 64 * MEBIBYTE
+    linger: float = 1.0
+
+    @classmethod
+    def from_options(cls, options: ZMQOptions) -> ProxySettings:
+        """Return the settings of the proxy that a transport with these options runs.
+
+        Raises:
+            ConfigurationError: there is `curve` without the proxy's secret key, or a wrong one.
+        """
+        secret, allowed = None, frozenset[str]()
+        if options.curve is not None:
+            if options.curve.server_secret_key is None:
+                raise ConfigurationError(
+                    "transport.curve.server_secret_key is missing: this process runs the proxy and"
+                    " needs its key; or set start_proxy: false and run `civitas-zmq proxy`"
+                )
+            secret = options.curve.server_secret_key.get_secret_value()
+            check_pair(options.curve.server_public_key, secret, "server_")
+            allowed = frozenset({*options.allowed_clients, options.curve.public_key})
+        return cls(
+            pub_addr=options.pub_addr,
+            sub_addr=options.sub_addr,
+            server_secret_key=secret,
+            allowed_clients=allowed,
+            send_hwm=options.send_hwm,
+            receive_hwm=options.receive_hwm,
+            heartbeat_interval=options.heartbeat_interval,
+            heartbeat_timeout=options.heartbeat_timeout,
+            max_message_bytes=options.max_message_bytes,
+            linger=options.linger,
+        )
+
+
+class Proxy:
+    """Forwards frames from XSUB to XPUB, and subscriptions the other way.
+
+    `zmq.proxy` does it, which ends when its context is terminated; so no control socket, and none
+    of the steerable variant, is needed. Marks bound what waits for each process; a process that
+    stands still loses frames beyond them and holds up nobody, as XPUB_NODROP would here.
+
+    Args:
+        settings: addresses, keys and limits.
+        logger: where it says who was refused, and warns of open doors.
+    """
+
+    def __init__(self, settings: ProxySettings, logger: logging.Logger) -> None:
+        self._settings = settings
+        self._logger = logger
+        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Bind both addresses and forward from now on.
+
+        Raises:
+            TransportError: an address is taken, or can't be bound.
+        """
+        settings = self._settings
+        context = self._context = zmq.Context()
+        try:
+            if settings.server_secret_key is not None:
+                guard = Authenticator(context, settings.allowed_clients, self._logger)
+                self._threads.append(guard)
+                guard.start()
+            front, back = self._socket(context, zmq.XSUB), self._socket(context, zmq.XPUB)
+            with binding.exclusively(settings.pub_addr, settings.sub_addr):
+                binding.bind(front, settings.pub_addr)
+                binding.bind(back, settings.sub_addr)
+            # Publishers send all they have: one that filters loses the first frames to a new
+            # subscriber (19 of 60), and after a restart all until subscriptions are back.
+            front.send(SUBSCRIBE_TO_ALL)
+        except BaseException:
+            self._context = None
+            context.destroy(linger=0)
+            self._join()
+            raise
+        self._warn_of_open_doors()
+        forwarding = threading.Thread(
+            target=self._forward, args=(front, back), name="civitas zmq proxy", daemon=True
+        )
+        self._threads.append(forwarding)
+        forwarding.start()
+
+    def stop(self) -> None:
+        """Send what waits, within `linger`, and end. It blocks so long."""
+        context, self._context = self._context, None
+        if context is not None:
+            context.term()  # ends both threads, which close their sockets; then it returns
+        self._join()
+
+    def _join(self) -> None:
+        while self._threads:
+            self._threads.pop().join()
+
+    def _forward(self, front: zmq.Socket[bytes], back: zmq.Socket[bytes]) -> None:
+        try:
+            with contextlib.suppress(zmq.ContextTerminated):
+                zmq.proxy(front, back)
+        except zmq.ZMQError:
+            self._logger.exception("the proxy failed: nothing is forwarded any more")
+        finally:
+            front.close(linger=0)
+            back.close(linger=round(self._settings.linger * 1000))
+
+    def _socket(
+        self, context: zmq.Context[zmq.Socket[bytes]], kind: zmq.SocketType
+    ) -> zmq.Socket[bytes]:
+        settings = self._settings
+        socket = context.socket(kind)
+        # Subscriptions go out at the front and come in at the back: there a mark would drop them.
+        front = kind == zmq.XSUB
+        socket.set(zmq.SNDHWM, UNLIMITED if front else settings.send_hwm)
+        socket.set(zmq.RCVHWM, settings.receive_hwm if front else UNLIMITED)
+        socket.set(zmq.LINGER, 0)
+        socket.set(zmq.BACKLOG, _BACKLOG)
+        socket.set(zmq.MAXMSGSIZE, settings.max_message_bytes + SIZE_MARGIN)
+        set_liveness(socket, settings.heartbeat_interval, settings.heartbeat_timeout)
+        if addresses.is_ipv6(settings.pub_addr) or addresses.is_ipv6(settings.sub_addr):
+            socket.set(zmq.IPV6, 1)
+        if settings.server_secret_key is not None:
+            socket.set(zmq.CURVE_SERVER, 1)
+            socket.set(zmq.CURVE_SECRETKEY, settings.server_secret_key.encode())
+            socket.set(zmq.CURVE_PUBLICKEY, public_key_of(settings.server_secret_key).encode())
+            # Without a domain to enforce, a missing authenticator would let everyone in.
+            socket.set(zmq.ZAP_DOMAIN, DOMAIN)
+            socket.set(zmq.ZAP_ENFORCE_DOMAIN, 1)
+        return socket
+
+    def _warn_of_open_doors(self) -> None:
+        if self._settings.server_secret_key is not None:
+            return
+        for address in (self._settings.pub_addr, self._settings.sub_addr):
+            if not addresses.is_on_this_machine(address):
+                self._logger.warning(
+                    "the proxy listens at %s without curve: whoever reaches this address can read"
+                    " and send every message; give keys in transport.curve",
+                    address,
+                )

@@ -1,0 +1,142 @@
+"""ZMQTransport: frames by topic through a proxy, for many processes of one machine."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Final
+
+from civitas.errors import MessageTooLargeError, NotConnectedError
+from civitas.messages import RESERVED_PREFIX
+from civitas.plugins import Capabilities, TransportContext
+from civitas.transport import Dispatcher, Handler, InProcessTransport
+from civitas_zmq.curve import check_own_pair
+from civitas_zmq.options import ZMQOptions, capabilities_of
+from civitas_zmq.proxy import Proxy, ProxySettings
+from civitas_zmq.sockets import topic_of
+from civitas_zmq.threads import in_thread
+from civitas_zmq.wire import Wire
+
+
+class ZMQTransport:
+    """Carries frames between the processes that are connected to one proxy.
+
+    Frames for an agent of this process go to its handler at once. All others, and those for
+    system addresses whoever listens, go through the proxy.
+
+    Args:
+        options: what the topology says.
+        context: what the node gives; a transport on its own needs none.
+    """
+
+    def __init__(
+        self, options: ZMQOptions | None = None, context: TransportContext | None = None
+    ) -> None:
+        self._options = options or ZMQOptions()
+        self._context = context or TransportContext()
+        self.capabilities: Final[Capabilities] = capabilities_of(self._options)
+        self._largest = self._options.max_message_bytes
+        self._local = InProcessTransport(context)
+        self._dispatcher = Dispatcher(self._context)
+        self._subscriptions: dict[bytes, str] = {}
+        self._proxy: Proxy | None = None
+        self._wire: Wire | None = None
+        self._stopping = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Start the proxy, if this process runs it, and connect to it; it need not be there yet.
+
+        Raises:
+            ConfigurationError: the keys don't belong together.
+            TransportError: the proxy's address is taken, or can't be bound.
+        """
+        if self._wire is not None:
+            return
+        check_own_pair(self._options)
+        if self._options.start_proxy and self._context.is_primary and self._proxy is None:
+            proxy = Proxy(ProxySettings.from_options(self._options), self._context.logger)
+            proxy.start()
+            self._proxy = proxy
+        await self._local.start()
+        inbox = self._local.inbox
+        self._subscriptions[topic_of(inbox.address)] = inbox.address
+        if inbox.address not in self._dispatcher:
+            self._dispatcher.subscribe(inbox.address, inbox)
+        self._wire = Wire(
+            self._options, self._context, self._subscriptions, self._dispatcher.deliver
+        )
+
+    async def stop(self) -> None:
+        """Let handlers finish, send what was accepted, and close what was opened."""
+        async with self._stopping:
+            await self._local.stop()
+            await self._dispatcher.close(self._options.linger)
+            self._subscriptions.clear()
+            wire, self._wire = self._wire, None
+            proxy, self._proxy = self._proxy, None
+            try:
+                if wire is not None:
+                    await wire.close()
+            finally:
+                if proxy is not None:
+                    await in_thread(proxy.stop)
+
+    async def subscribe(self, address: str, handler: Handler) -> None:
+        """Give each frame for `address` to `handler`."""
+        if not address.startswith(RESERVED_PREFIX):
+            await self._local.subscribe(address, handler)
+        if self._dispatcher.subscribe(address, handler):
+            topic = topic_of(address)
+            self._subscriptions[topic] = address
+            if self._wire is not None:
+                self._wire.subscribe(topic)
+
+    async def unsubscribe(self, address: str) -> None:
+        """Give no more frames for `address` to anyone."""
+        if self._subscriptions.pop(topic_of(address), None) is None:
+            return
+        if self._wire is not None:
+            self._wire.unsubscribe(topic_of(address))
+        await self._local.unsubscribe(address)
+        await self._dispatcher.unsubscribe(address)
+
+    async def publish(self, address: str, data: bytes) -> None:
+        """Send a frame to an address.
+
+        Raises:
+            MessageTooLargeError: the frame is larger than `max_message_bytes`.
+            NotConnectedError: not started, stopped, or the proxy is known to be away.
+            TransportError: the proxy took nothing for `send_timeout` seconds.
+        """
+        if len(data) > self._largest:
+            raise MessageTooLargeError(
+                f"a frame of {len(data)} bytes for {address!r} is more than max_message_bytes"
+                f" ({self._largest}): send less, or raise that option in every process"
+            )
+        if address in self._local:
+            await self._local.publish(address, data)
+        elif self._wire is None:
+            raise NotConnectedError("the zmq transport is not started")
+        else:
+            await self._wire.publish(address, data)
+
+    async def request(self, address: str, data: bytes, timeout: float | None) -> bytes:
+        """Send a frame and return the frame that answers it."""
+        if self._wire is None or self._stopping.locked():
+            raise NotConnectedError("the zmq transport is not started")
+        send = partial(self.publish, address)
+        return await self._local.inbox.request(data, timeout, send)
+
+    async def wait_ready(self) -> None:
+        """Return when a frame published anywhere to an address subscribed here would arrive.
+
+        Raises:
+            NotConnectedError: not started; no proxy within `connect_timeout`; or it lets us not in.
+        """
+        if self._wire is None:
+            raise NotConnectedError("the zmq transport is not started")
+        await self._wire.wait_ready()
+
+    def has_reply_address(self, address: str) -> bool:
+        """Return whether `address` belongs to a request in flight."""
+        return self._local.inbox.has(address)

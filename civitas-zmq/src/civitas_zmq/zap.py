@@ -1,0 +1,79 @@
+"""Authenticator: who may connect to a proxy with keys (ZAP, ZeroMQ RFC 27).
+
+CURVE alone authenticates nobody: any client with a key of its own is let in, unless a handler of
+this protocol in the same context says no.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Collection
+from typing import Final
+
+import zmq
+
+from civitas_zmq.keys import decode
+
+DOMAIN: Final = b"civitas"
+
+_ENDPOINT: Final = "inproc://zeromq.zap.01"
+_VERSION: Final = b"1.0"
+_CURVE: Final = b"CURVE"
+_MECHANISM_AT: Final = 5
+_PARTS: Final = 7
+
+
+class Authenticator(threading.Thread):
+    """Answers each handshake of a context's servers; ends when the context is terminated.
+
+    It listens when it is made, so that no server can be bound before.
+
+    Args:
+        context: the context of the servers.
+        allowed: public keys that are let in.
+        logger: where refusals are noted.
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        allowed: Collection[str],
+        logger: logging.Logger,
+    ) -> None:
+        super().__init__(name="civitas zmq authenticator", daemon=True)
+        self._allowed = {decode(key) for key in allowed}
+        self._logger = logger
+        self._socket = context.socket(zmq.REP)
+        self._socket.set(zmq.LINGER, 0)
+        self._socket.bind(_ENDPOINT)
+
+    def run(self) -> None:
+        """Answer until the context is terminated."""
+        try:
+            with contextlib.suppress(zmq.ContextTerminated):
+                while True:
+                    self._socket.send_multipart(self._answer(self._socket.recv_multipart()))
+        except zmq.ZMQError:
+            self._logger.exception("the authenticator failed: nobody is let in any more")
+        finally:
+            self._socket.close(linger=0)
+
+    def _answer(self, request: list[bytes]) -> list[bytes]:
+        number = request[1] if len(request) > 1 else b""
+        if self._is_allowed(request):
+            return [_VERSION, number, b"200", b"OK", b"", b""]
+        address = request[3].decode(errors="replace") if len(request) > 3 else "?"
+        self._logger.warning(
+            "refused a connection from %s: its public key is not in allowed_clients", address
+        )
+        return [_VERSION, number, b"400", b"not in allowed_clients", b"", b""]
+
+    def _is_allowed(self, request: list[bytes]) -> bool:
+        return (
+            len(request) == _PARTS
+            and request[0] == _VERSION
+            and request[_MECHANISM_AT] == _CURVE
+            and request[-1] in self._allowed
+        )
