@@ -63,7 +63,6 @@ async def test_it_is_made_from_names_mappings_instances_and_components(
     ("arguments", "reason"),
     [
         ({"transport": "in_proces"}, "did you mean 'in_process'"),
-        ({"transport": "zmq"}, 'pip install "civitas-zmq"'),
         ({"serializer": "jason"}, "json"),
         ({"zmq_pub_addr": "tcp://x"}, "'zmq_pub_addr' is no option of transport 'in_process'"),
         ({"in_process_size": 3}, "'in_process' has no option 'size'"),

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from support.environments import link_third_party
+
 pytestmark = [pytest.mark.packaging, pytest.mark.slow, pytest.mark.xdist_group("packaging")]
 
 
@@ -105,14 +107,8 @@ def test_core_alone_runs_agents_from_its_wheel_in_an_environment_of_its_own(
         with zipfile.ZipFile(wheel(built, name)) as archive:
             archive.extractall(site)
     # The third-party set is that of the running environment; ours comes from the wheels alone.
-    third_party = tmp_path / "third_party"
-    third_party.mkdir()
-    (site / "third_party.pth").write_text(f"{third_party}\n")
-    for path in sys.path:
-        if path.endswith("site-packages"):
-            for entry in Path(path).iterdir():
-                if not re.match(r"_*(civitas|editable)", entry.name):
-                    (third_party / entry.name).symlink_to(entry)
+    link_third_party(tmp_path / "third_party")
+    (site / "third_party.pth").write_text(f"{tmp_path / 'third_party'}\n")
     (tmp_path / "agents.py").write_text(
         "from civitas import AgentProcess\n"
         "import civitas, sys\n"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from typing import Any
 
 import pytest
 from hatchling.builders.wheel import WheelBuilder
+
+from support.environments import make_bare
 
 TRANSPORTS = "civitas.v1.transports"
 
@@ -86,6 +87,7 @@ class Scratch:
     """A place to install distributions in, and to run programs that see them."""
 
     root: Path
+    interpreter: Path
 
     @property
     def site(self) -> Path:
@@ -142,7 +144,7 @@ class Scratch:
     ) -> Any:
         """Run a program that prints JSON, and return what it printed."""
         done = subprocess.run(
-            [sys.executable, "-P", "-W", "error", "-c", program, *args],
+            [str(self.interpreter), "-P", "-W", "error", "-c", program, *args],
             env=self.environment(settings, sites),
             cwd=self.root,
             capture_output=True,
@@ -168,7 +170,7 @@ class Scratch:
     ) -> subprocess.CompletedProcess[str]:
         """Run the installed `civitas` command."""
         return subprocess.run(
-            [str(Path(sys.executable).with_name("civitas")), *args],
+            [str(self.interpreter.with_name("civitas")), *args],
             env=self.environment(settings, sites),
             cwd=self.root,
             capture_output=True,
@@ -178,7 +180,13 @@ class Scratch:
         )
 
 
+@pytest.fixture(scope="session")
+def interpreter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment that has civitas-core and no other plugin."""
+    return make_bare(tmp_path_factory.mktemp("bare") / "venv")
+
+
 @pytest.fixture
-def scratch(tmp_path: Path) -> Scratch:
+def scratch(tmp_path: Path, interpreter: Path) -> Scratch:
     """An empty scratch environment."""
-    return Scratch(tmp_path)
+    return Scratch(tmp_path, interpreter)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -189,7 +188,7 @@ def test_check_gives_each_plugin_its_own_verdict_and_fails(scratch):
     assert "has no method start()" in problems["misfit"]
     assert "is built in and can't be replaced" in problems["false-bird:in_process"]
     assert verdicts["broken"]["error"]["code"] == "plugin-broken"
-    assert Path(verdicts["broken"]["error"]["interpreter"]).parent == Path(sys.executable).parent
+    assert Path(verdicts["broken"]["error"]["interpreter"]).parent == scratch.interpreter.parent
     assert verdicts["in_process"]["state"] == verdicts["pigeon"]["state"] == "ok"
     assert "option 'feed' has no description" in verdicts["pigeon"]["advice"]
 
@@ -237,7 +236,7 @@ def test_a_check_that_is_interrupted_leaves_no_process(scratch, number):
     scratch.install(plugin=HANGING)
     record = scratch.root / "pid"
     check = subprocess.Popen(
-        [Path(sys.executable).with_name("civitas"), "plugins", "check", "pigeon"],
+        [scratch.interpreter.with_name("civitas"), "plugins", "check", "pigeon"],
         env=scratch.environment({"RECORD": str(record)}, ("site",)),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
