@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from civitas.process import AgentProcess
     from civitas.runtime import Runtime
     from civitas.supervisor import Supervisor
+    from civitas.worker import Worker
 
 __all__ = [
     "AgentProcess",
@@ -23,6 +24,7 @@ __all__ = [
     "Message",
     "Runtime",
     "Supervisor",
+    "Worker",
 ]
 
 _HOMES = {
@@ -33,6 +35,7 @@ _HOMES = {
     "Message": "civitas.messages",
     "Runtime": "civitas.runtime",
     "Supervisor": "civitas.supervisor",
+    "Worker": "civitas.worker",
 }
 
 

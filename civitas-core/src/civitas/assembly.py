@@ -8,8 +8,12 @@ from contextlib import contextmanager
 
 from civitas.components import ComponentSet, serializer_of, wire
 from civitas.errors import ConfigurationError, Location, PluginError
+from civitas.heartbeat import DEFAULT, HeartbeatPolicy
+from civitas.plugins import Capabilities
 from civitas.plugins.loader import capabilities_of
+from civitas.presence import PRIMARY
 from civitas.process import AgentProcess
+from civitas.remote import RemoteChild
 from civitas.serializer import Serializer
 from civitas.supervisor import Supervisor
 from civitas.topology import ResolvedAgent, ResolvedSupervisor, Topology
@@ -20,26 +24,35 @@ from civitas.topology.problems import Problem, raise_problems
 logger = logging.getLogger("civitas.runtime")
 
 
-def supervisor_of(resolved: ResolvedSupervisor) -> Supervisor:
-    """Make the supervision tree of a topology, with all its agents.
+def supervisor_of(topology: Topology) -> Supervisor:
+    """Make the supervision tree of a topology, with the agents of its primary process.
 
     Raises:
         TopologyError: constructors raised; all of them are told of, with the agents' lines.
     """
-    agents: dict[str, AgentProcess] = {}
-    problems: list[Problem] = []
-    for each in resolved.agents():
-        try:
-            agents[each.name] = _agent(each)
-        except ConfigurationError as error:
-            cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
-            problems.append(Problem(each.where, each.path, str(error), cause=cause))
-    raise_problems(problems)
+    resolved = topology.supervision
+    crosses = _claims(topology).cross_process
+    agents = _agents(each for each in resolved.agents() if not (crosses and each.process))
     return _tree(resolved, agents)
 
 
-def components_of(topology: Topology) -> ComponentSet:
-    """Wire the components that a topology names, for its primary process.
+def agents_of(topology: Topology, process: str) -> list[AgentProcess]:
+    """Make the agents of one worker process of a topology.
+
+    Raises:
+        TopologyError: constructors raised; all of them are told of, with the agents' lines.
+    """
+    return list(_agents(e for e in topology.supervision.agents() if e.process == process).values())
+
+
+def elsewhere(topology: Topology, process: str) -> dict[str, str]:
+    """Return the agents that run in other processes than this one, with those processes."""
+    hosts = {each.name: each.process or PRIMARY for each in topology.supervision.agents()}
+    return {name: host for name, host in hosts.items() if host != process}
+
+
+def components_of(topology: Topology, process: str = PRIMARY) -> ComponentSet:
+    """Wire the components that a topology names, for one of its processes.
 
     Raises:
         TopologyPluginError: a factory fails, or makes what is no transport or no serializer.
@@ -64,11 +77,26 @@ def components_of(topology: Topology) -> ComponentSet:
             serializer,
             accept_serializers=accepted,
             send_timeout=topology.send_timeout,
+            process=process,
+            is_primary=process == PRIMARY,
             where=transport.where,
         )
     raise_problems(problems)
     assert components is not None
     return components
+
+
+def _agents(resolved: Iterable[ResolvedAgent]) -> dict[str, AgentProcess]:
+    agents: dict[str, AgentProcess] = {}
+    problems: list[Problem] = []
+    for each in resolved:
+        try:
+            agents[each.name] = _agent(each)
+        except ConfigurationError as error:
+            cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+            problems.append(Problem(each.where, each.path, str(error), cause=cause))
+    raise_problems(problems)
+    return agents
 
 
 def _agent(resolved: ResolvedAgent) -> AgentProcess:
@@ -102,7 +130,7 @@ def _tree(resolved: ResolvedSupervisor, agents: dict[str, AgentProcess]) -> Supe
     return Supervisor(
         resolved.name,
         [
-            agents[child.name] if isinstance(child, ResolvedAgent) else _tree(child, agents)
+            _child(child, agents) if isinstance(child, ResolvedAgent) else _tree(child, agents)
             for child in resolved.children
         ],
         strategy=resolved.strategy,
@@ -114,12 +142,30 @@ def _tree(resolved: ResolvedSupervisor, agents: dict[str, AgentProcess]) -> Supe
     )
 
 
+def _child(resolved: ResolvedAgent, agents: dict[str, AgentProcess]) -> AgentProcess | RemoteChild:
+    """Return the agent, or what stands for it where another process hosts it."""
+    if resolved.name in agents:
+        return agents[resolved.name]
+    interval, timeout = resolved.heartbeat_interval, resolved.heartbeat_timeout
+    threshold = resolved.missed_heartbeats_threshold
+    policy = HeartbeatPolicy(
+        DEFAULT.interval if interval is None else interval,
+        DEFAULT.timeout if timeout is None else timeout,
+        DEFAULT.threshold if threshold is None else threshold,
+    )
+    return RemoteChild(resolved.name, resolved.process, policy)
+
+
+def _claims(topology: Topology) -> Capabilities:
+    transport = topology.transport
+    assert transport.plugin is not None
+    return capabilities_of(transport.plugin, transport.options, transport.where)
+
+
 def _tell_of_processes(topology: Topology) -> None:
     """Say when the agents of other processes run here, because the transport can't reach them."""
     transport = topology.transport
-    assert transport.plugin is not None
-    claims = capabilities_of(transport.plugin, transport.options, transport.where)
-    if topology.processes and not claims.cross_process:
+    if topology.processes and not _claims(topology).cross_process:
         logger.info(
             "transport %r stays within one process: the agents of %s run here too",
             transport.type_name,

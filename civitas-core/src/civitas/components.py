@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from civitas.bus import DEFAULT_SEND_TIMEOUT, MessageBus, new_origin
@@ -15,11 +16,13 @@ from civitas.plugins import TransportContext
 from civitas.plugins.contract import contract_problems
 from civitas.plugins.loader import (
     LoadedTransport,
+    capabilities_of,
     load_serializer,
     load_transport,
     make_serializer,
     make_transport,
 )
+from civitas.presence import PRIMARY, DataLink, NodeWiring
 from civitas.registry import LocalRegistry
 from civitas.serializer import MsgpackSerializer, Serializer, name_of
 from civitas.transport import Transport
@@ -37,6 +40,7 @@ class ComponentSet:
         send_timeout: seconds that a send waits for room in a full mailbox.
         origin: the node's identity.
         dead_letters: where undeliverable messages are accounted for.
+        wiring: what binds the transport to the node's place among other nodes.
         bus: sends and receives by name.
     """
 
@@ -47,6 +51,7 @@ class ComponentSet:
     send_timeout: float = DEFAULT_SEND_TIMEOUT
     origin: Origin = field(default_factory=new_origin)
     dead_letters: DeadLetters = field(default_factory=DeadLetters)
+    wiring: NodeWiring = field(default_factory=NodeWiring)
     bus: MessageBus = field(init=False)
 
     def __post_init__(self) -> None:
@@ -67,7 +72,7 @@ def build_component_set(
     *,
     accept_serializers: Iterable[str | Serializer] = (),
     send_timeout: float = DEFAULT_SEND_TIMEOUT,
-    process: str = "supervisor",
+    process: str = PRIMARY,
     is_primary: bool = True,
     **transport_options: Any,
 ) -> ComponentSet:
@@ -112,6 +117,7 @@ def build_component_set(
         serializer_of(serializer),
         accept=[serializer_of(each) for each in accept_serializers],
         send_timeout=send_timeout,
+        wiring=NodeWiring(process, getattr(transport, "capabilities", None)),
     )
 
 
@@ -122,7 +128,7 @@ def wire(
     *,
     accept_serializers: Iterable[str | Serializer] = (),
     send_timeout: float = DEFAULT_SEND_TIMEOUT,
-    process: str = "supervisor",
+    process: str = PRIMARY,
     is_primary: bool = True,
     where: Location | None = None,
 ) -> ComponentSet:
@@ -143,13 +149,33 @@ def wire(
     """
     origin = new_origin()
     dead_letters = DeadLetters()
+    capabilities = capabilities_of(plugin, options, where)
+    fenced: set[bytes] = set()
+    data_link = DataLink()
     context = TransportContext(
         process=process,
         is_primary=is_primary,
         node=origin.node.hex(),
         logger=logging.getLogger(f"civitas.transport.{plugin.spec.name}"),
         dropped=dead_letters.record,
+        link_down=data_link.down,
+        link_up=data_link.up,
+        fenced=fenced,
     )
+
+    def make_control(link_down: Callable[[str], None], link_up: Callable[[], None]) -> Transport:
+        apart = replace(
+            context,
+            is_primary=False,
+            node=os.urandom(8).hex(),
+            logger=logging.getLogger(f"civitas.control.{plugin.spec.name}"),
+            dropped=_ignore,  # the data transport's drops are those that count
+            link_down=link_down,
+            link_up=link_up,
+        )
+        control: Transport = make_transport(plugin, options, apart, Transport, where=where)
+        return control
+
     return ComponentSet(
         make_transport(plugin, options, context, Transport, where=where),
         LocalRegistry(),
@@ -158,7 +184,18 @@ def wire(
         send_timeout=send_timeout,
         origin=origin,
         dead_letters=dead_letters,
+        wiring=NodeWiring(
+            process,
+            capabilities,
+            make_control if capabilities.cross_process else None,
+            fenced,
+            data_link,
+        ),
     )
+
+
+def _ignore(_reason: str, _frame: bytes) -> None:
+    """Take the place of the node's accounting for the control plane's transport."""
 
 
 def _load(

@@ -66,13 +66,17 @@ class Link:
         if self.window is not None and self.window.credit(upto):
             self._wake()
 
-    def close(self, reason: str) -> int:
-        """Refuse all that waits and all that is asked; return the frames not accounted for."""
+    def refuse(self, reason: str) -> None:
+        """Take no more messages; those that wait for credit are refused, too."""
         self._closed = reason
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_exception(MessageRoutingError(reason))
         self._waiters.clear()
+
+    def close(self, reason: str) -> int:
+        """Refuse all that waits and end what is asked; return the frames not accounted for."""
+        self.refuse(reason)
         for ask in tuple(self._asks):
             ask.interrupt()
         return self.window.outstanding if self.window is not None else 0
@@ -159,6 +163,7 @@ class Links:
         self.expected: dict[str, str] = {}
         """Agents of other processes that the topology tells of, with their process names."""
         self._links: dict[str, Link] = {}
+        self._retired: list[Link] = []
         self._gone: dict[str, str] = {}
         self._waiting: dict[str, set[asyncio.Future[Link]]] = {}
 
@@ -217,11 +222,25 @@ class Links:
             if not found.done():
                 found.set_result(link)
 
-    def remove(self, name: str, reason: str) -> int:
-        """Close a way; return the frames on it that are not accounted for."""
-        link = self._links.pop(name, None)
+    def retire(self, name: str, reason: str) -> None:
+        """Send no more that way; what is asked already may still be answered."""
+        link = self._links.pop(name)
         self._gone[name] = reason
-        return link.close(reason) if link is not None else 0
+        self._retired.append(link)
+        link.refuse(reason)
+
+    def remove(self, link: Link, reason: str) -> int:
+        """Close a way; return the frames on it that are not accounted for."""
+        if self._links.get(link.name) is link:
+            del self._links[link.name]
+            self._gone[link.name] = reason
+        elif link in self._retired:
+            self._retired.remove(link)
+        return link.close(reason)
+
+    def of(self, node: str) -> list[Link]:
+        """Return all ways to a node, those included by which only answers are awaited."""
+        return [link for link in (*self._links.values(), *self._retired) if link.node == node]
 
     def discovered(self) -> None:
         """Take note that nobody else will turn up unannounced."""

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, TypeAlias
 
 from civitas.bus import MessageBus
 from civitas.cell import AgentCell
+from civitas.control.events import AgentCrashed, Commanded
 from civitas.dead_letters import DeadLetterCallback
+from civitas.errors import CivitasError, SpawnError
+from civitas.heartbeat import HeartbeatPolicy
+from civitas.presence import NodeWiring, PeerStats, Presence
 from civitas.process import AgentProcess, ProcessStatus
+from civitas.remote import NodeLostError, RemoteCell, RemoteCells, RemoteChild, RemoteCrashError
 
 logger = logging.getLogger("civitas.node")
+
+_COMMANDS: Final = 1000
+"""Commands that are remembered, so that one that comes twice is carried out once."""
 
 CrashCallback: TypeAlias = Callable[[str, Exception], None]
 
@@ -50,6 +58,8 @@ class NodeStats:
         delivered: frames that came into mailboxes of this node.
         dropped: dead letters by reason.
         agents: the counters of each agent, in the order in which they start.
+        lost: frames that were lost on their way to each agent.
+        peers: what is known of the other nodes.
     """
 
     process: str
@@ -58,6 +68,8 @@ class NodeStats:
     delivered: int
     dropped: dict[str, int]
     agents: tuple[AgentStats, ...]
+    lost: dict[str, int] = field(default_factory=dict)
+    peers: tuple[PeerStats, ...] = ()
 
     @property
     def restarts(self) -> int:
@@ -70,13 +82,29 @@ class Node:
 
     Args:
         bus: carries the messages.
-        process: the node's process name.
+        wiring: what binds its transport to its place among other nodes.
+        role: primary, worker or client.
+        on_condemned: called when the node can't stay in the system.
     """
 
-    def __init__(self, bus: MessageBus, process: str) -> None:
+    def __init__(
+        self,
+        bus: MessageBus,
+        wiring: NodeWiring,
+        role: str = "primary",
+        on_condemned: Callable[[CivitasError], None] | None = None,
+    ) -> None:
         self.bus = bus
-        self.process = process
+        self.process = wiring.process
         self.cells: dict[str, AgentCell] = {}
+        self.remote_cells = RemoteCells()
+        self.presence: Presence | None = None
+        """Its place among other nodes; None where there can be none."""
+        self._wiring = wiring
+        self._role = role
+        self._on_condemned = on_condemned
+        self._on_lost: Callable[[list[RemoteCell], Exception], None] | None = None
+        self._carried_out: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._crash_callbacks: list[CrashCallback] = []
         self._went_idle = asyncio.Event()
         self._abandoned = False
@@ -103,18 +131,32 @@ class Node:
             except Exception:
                 logger.exception("a crash callback raised")
 
-    async def start_transport(self) -> None:
-        """Start the transport.
+    async def start_transport(self, policies: Mapping[str, HeartbeatPolicy] | None = None) -> None:
+        """Start the transport, and with `policies` (by agent) take a place among other nodes.
 
         Raises:
             TransportError: it can't.
         """
         self.bus.closing = False  # of an earlier node with the same components
         await self.bus.transport.start()
+        if policies is not None:
+            self.presence = Presence(self.bus, self._wiring, self._role, self, policies)
+            await self.presence.open()
 
-    async def wait_ready(self) -> None:
-        """Return when messages to the attached agents would arrive."""
+    async def join(self) -> None:
+        """Return when messages to the attached agents would arrive, from wherever they are sent.
+
+        Raises:
+            IdentityError: a name is taken.
+        """
         await self.bus.transport.wait_ready()
+        if self.presence is not None:
+            await self.presence.join()
+
+    def announce(self, *, leaving: bool = False) -> None:
+        """Tell other nodes how the agents of this one are."""
+        if self.presence is not None:
+            self.presence.announce(leaving=leaving)
 
     async def drain(self) -> None:
         """Take no new messages and wait until all that were taken are handled.
@@ -123,6 +165,7 @@ class Node:
         for each agent at its own `shutdown_timeout`.
         """
         self.bus.closing = True
+        self.announce(leaving=True)
         loop = asyncio.get_running_loop()
         began = loop.time()
         busy = self._busy(self.cells.values(), 0)
@@ -154,10 +197,94 @@ class Node:
 
     async def stop_transport(self) -> None:
         """Stop the transport; an error of its is logged, since nothing else is left to do."""
+        for task in self._carried_out.values():
+            task.cancel()
         try:
+            if self.presence is not None:
+                await self.presence.close()
             await self.bus.transport.stop()
         except Exception:
             logger.exception("the transport did not stop cleanly")
+
+    # --- among other nodes ----------------------------------------------------------------------
+
+    def agents(self) -> Mapping[str, tuple[str, int]]:
+        """Return status and incarnation of each agent; in any thread."""
+        return {cell.name: (cell.status.value, cell.restarts) for cell in list(self.cells.values())}
+
+    def counters(self) -> Mapping[str, Any]:
+        """Return the counters as JSON-like values; in any thread."""
+        stats = asdict(self.stats())
+        for agent in stats["agents"]:
+            agent["status"] = agent["status"].value
+        return {"role": self._role, **stats}
+
+    def supervise(self, child: RemoteChild, on_exit: Callable[[RemoteCell], None]) -> RemoteCell:
+        """Make the cell of an agent that another process hosts."""
+        assert self.presence is not None
+        cell = RemoteCell(child, self.presence, on_exit)
+        self.remote_cells.add(cell)
+        self.bus.links.expected[child.name] = child.process or "of a worker"
+        return cell
+
+    def on_lost(self, callback: Callable[[list[RemoteCell], Exception], None]) -> None:
+        """Call `callback(cells, error)` when a node dies that hosts supervised agents."""
+        self._on_lost = callback
+
+    def heard(self, node: str, agents: Mapping[str, tuple[str, int]]) -> None:
+        """Take note of the states of another node's agents."""
+        self.remote_cells.heard(node, agents)
+
+    def lost(self, node: str, reason: str, *, died: bool) -> None:
+        """Take note that a node has gone."""
+        error = NodeLostError(reason) if died else None
+        cells = self.remote_cells.lost(node, error)
+        if cells and error is not None and self._on_lost is not None:
+            self._on_lost(cells, error)
+
+    def crashed(self, crash: AgentCrashed) -> None:
+        """Take note that an agent of another node has crashed."""
+        error = RemoteCrashError(f"{crash.error_type}: {crash.error_text}")
+        if not self.remote_cells.crashed(crash.node, crash.agent, crash.incarnation, error):
+            logger.error(
+                "agent %r of another process crashed, and nobody supervises it: %s; "
+                "add_remote_child would",
+                crash.agent,
+                error,
+            )
+
+    def commanded(self, command: Commanded) -> None:
+        """Restart or stop an agent as the primary wants; a command that comes twice, once."""
+        key = (command.node, command.number)
+        if key not in self._carried_out:
+            carrying_out = self._carry_out(command)
+            task = asyncio.get_running_loop().create_task(carrying_out, name="civitas command")
+            self._carried_out[key] = task
+            if len(self._carried_out) > _COMMANDS:
+                oldest = next(iter(self._carried_out))
+                if self._carried_out[oldest].done():
+                    del self._carried_out[oldest]
+
+    def condemned(self, error: CivitasError) -> None:
+        """Take note that this node can't stay in the system."""
+        if self._on_condemned is not None:
+            self._on_condemned(error)
+
+    async def _carry_out(self, command: Commanded) -> None:
+        assert self.presence is not None
+        cell = self.cells.get(command.agent)
+        error = ""
+        if cell is None or cell.finished or command.verb not in {"restart", "stop"}:
+            error = f"there is no agent to {command.verb} of that name"
+        else:
+            await cell.stop(drain=False)
+            if command.verb == "restart":
+                try:
+                    await cell.start(fresh=True)
+                except SpawnError as failure:
+                    error = str(failure)
+        self.presence.answer(command, error, 0 if cell is None else cell.restarts)
+        self.announce()
 
     def hosts(self, task: asyncio.Task[Any] | None) -> bool:
         """Return whether a task is that of one of this node's agents."""
@@ -180,8 +307,10 @@ class Node:
                     cell.tally.errors,
                     cell.restarts,
                 )
-                for cell in self.cells.values()
+                for cell in list(self.cells.values())
             ),
+            lost=dict(self.bus.inflow.lost) if self.bus.inflow is not None else {},
+            peers=self.presence.peers() if self.presence is not None else (),
         )
 
     def _busy(self, cells: Iterable[AgentCell], elapsed: float) -> list[AgentCell]:

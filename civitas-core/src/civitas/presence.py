@@ -6,8 +6,8 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -32,9 +32,14 @@ from civitas.errors import CivitasError, IdentityError, MessageRoutingError, Spa
 from civitas.heartbeat import HeartbeatPolicy
 from civitas.inflow import Inflow
 from civitas.links import Link
+from civitas.plugins import Capabilities
+from civitas.process import ProcessStatus
 from civitas.transport import Transport
 
 logger = logging.getLogger("civitas.node")
+
+PRIMARY: Final = "supervisor"
+"""Process name of the node that has the supervision tree."""
 
 MakeControl: TypeAlias = Callable[[Callable[[str], None], Callable[[], None]], Transport]
 """Makes the control plane's own transport, given its `link_down` and `link_up`."""
@@ -42,6 +47,8 @@ MakeControl: TypeAlias = Callable[[Callable[[str], None], Callable[[], None]], T
 _BEAT: Final = 0.1
 _LOOK_EVERY: Final = 5
 """Beats between two looks at windows that stand still."""
+
+_DONE: Final = ProcessStatus.STOPPED.value
 
 STALLED: Final = 1.0
 """Seconds without a turn of the event loop after which it counts as blocked."""
@@ -59,6 +66,43 @@ class PeerStats:
     stalled: float
 
 
+class DataLink:
+    """Where a node's data transport tells of its connection, before and after it is known whom."""
+
+    def __init__(self) -> None:
+        self.presence: Presence | None = None
+
+    def down(self, reason: str) -> None:
+        """Take note that the connection is lost."""
+        logger.warning("the connection is lost: %s", reason)
+
+    def up(self) -> None:
+        """Take note that the connection is back."""
+        logger.info("the connection is back")
+        if self.presence is not None:
+            self.presence.link_up()
+
+
+@dataclass
+class NodeWiring:
+    """What binds a node's transport to its place among other nodes.
+
+    Attributes:
+        process: the node's process name.
+        capabilities: what the transport claims; None for one made by hand that claims nothing.
+        make_control: makes a second transport for the control plane; None where there is no
+            plugin to make it, or no use for it.
+        fenced: nodes whose frames the transport refuses.
+        data_link: where the transport tells of its connection.
+    """
+
+    process: str = PRIMARY
+    capabilities: Capabilities | None = None
+    make_control: MakeControl | None = None
+    fenced: set[bytes] = field(default_factory=set)
+    data_link: DataLink = field(default_factory=DataLink)
+
+
 class Owner(Protocol):
     """What a presence tells, and asks, the node that it is part of."""
 
@@ -74,8 +118,8 @@ class Owner(Protocol):
         """Take note of the states of another node's agents."""
         ...
 
-    def lost(self, node: str, agents: Iterable[str], reason: str) -> None:
-        """Take note that a node has gone, and with it these agents."""
+    def lost(self, node: str, reason: str, *, died: bool) -> None:
+        """Take note that a node has gone; `died` tells that nobody heard it go."""
         ...
 
     def crashed(self, crash: AgentCrashed) -> None:
@@ -96,33 +140,26 @@ class Presence:
 
     Args:
         bus: the node's bus, whose links and inflow this keeps.
-        process: the node's process name.
+        wiring: what the node's transport is bound by.
         role: primary, worker or client.
         owner: the node itself.
-        fenced: gets the keys of nodes whose frames are refused.
-        make_control: makes the control plane's transport; None shares the node's own.
         policies: how closely each supervised agent's node is watched, by agent.
-        windowed: whether frames are numbered and wait for credit.
     """
 
     def __init__(
         self,
         bus: MessageBus,
-        process: str,
+        wiring: NodeWiring,
         role: str,
         owner: Owner,
-        *,
-        fenced: set[bytes],
-        make_control: MakeControl | None,
         policies: Mapping[str, HeartbeatPolicy],
-        windowed: bool,
     ) -> None:
-        self.process = process
         self.cards: dict[str, Card] = {}
         self._bus = bus
         self._role = role
         self._owner = owner
-        self._windowed = windowed
+        claims = wiring.capabilities
+        self._windowed = claims is None or not claims.at_least_once  # which acknowledges instead
         self._proved: set[str] = set()
         self._stalled: dict[str, float] = {}
         self._numbers = itertools.count(1)
@@ -135,13 +172,15 @@ class Presence:
         self._courier = Courier(bus.transport, bus.origin, self._reached, self._credited, dropped)
         bus.inflow = Inflow(self._courier.grant, self._tell_of_loss)
         bus.links.discovering = True
-        card = Card(bus.origin.node.hex(), bus.origin.generation, process, role)
+        wiring.data_link.presence = self
+        card = Card(bus.origin.node.hex(), bus.origin.generation, wiring.process, role)
+        make_control = wiring.make_control
         self._control = ControlPlane(
             bus.transport
             if make_control is None
             else make_control(self._control_down, self._control_up),
             bus.origin,
-            lambda send, tell: Membership(card, self, send, tell, fenced, policies),
+            lambda send, tell: Membership(card, self, send, tell, wiring.fenced, policies),
             self._on_event,
             partial(_in_loop, asyncio.get_running_loop(), dropped),
             shared=make_control is None,
@@ -179,8 +218,10 @@ class Presence:
         self._control.post(lambda members, _now: members.leave("it stopped"))
         await self._control.stop()
         await self._courier.stop()
-        for link in self._bus.links:
-            self._bus.links.remove(link.name, "this node has stopped")
+        for card in list(self.cards.values()):
+            for link in self._bus.links.of(card.node):
+                self._bus.registry.deregister(link.name)
+                self._bus.links.remove(link, "this node has stopped")
         if not self._settled.done():
             self._settled.cancel()
 
@@ -318,10 +359,11 @@ class Presence:
     def _open_links(self, card: Card) -> None:
         """Open ways to the agents that a node tells of, and close those it tells of no more."""
         links, registry = self._bus.links, self._bus.registry
-        told = () if card.leaving else card.agents
+        told = [n for n, (state, _) in card.agents.items() if state != _DONE and not card.leaving]
         for link in links:
             if link.node == card.node and link.name not in told:
-                self._close_link(link, f"agent {link.name!r} has left {card}")
+                registry.deregister(link.name)
+                links.retire(link.name, f"agent {link.name!r} of {card} takes no more messages")
         for name in told:
             present = links.get(name)
             if present is not None and present.node == card.node:
@@ -335,7 +377,7 @@ class Presence:
 
     def _close_link(self, link: Link, reason: str) -> None:
         self._bus.registry.deregister(link.name)
-        open_frames = self._bus.links.remove(link.name, reason)
+        open_frames = self._bus.links.remove(link, reason)
         if open_frames:
             logger.warning("%s; what became of %d messages is not known", reason, open_frames)
 
@@ -346,14 +388,13 @@ class Presence:
         if card.role != "client":
             level = logging.ERROR if event.died else logging.INFO
             logger.log(level, "%s has gone: %s", card, event.reason)
-        for link in self._bus.links:
-            if link.node == card.node:
-                why = f"agent {link.name!r} was in {card}, which has gone: {event.reason}"
-                self._close_link(link, why)
+        for link in self._bus.links.of(card.node):
+            why = f"agent {link.name!r} was in {card}, which has gone: {event.reason}"
+            self._close_link(link, why)
         assert self._bus.inflow is not None
         self._bus.inflow.forget(bytes.fromhex(card.node))
         self._bus.clock_offsets.pop(bytes.fromhex(card.node), None)
-        self._owner.lost(card.node, card.agents, event.reason)
+        self._owner.lost(card.node, f"{card} has gone: {event.reason}", died=event.died)
 
     def _heard(self, event: Heard) -> None:
         node = event.card.node

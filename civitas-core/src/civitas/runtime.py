@@ -8,16 +8,19 @@ import sys
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from civitas.cell import AgentCell
 from civitas.components import ComponentSet, build_component_set
 from civitas.dead_letters import DeadLetterCallback
 from civitas.errors import ConfigurationError, NotConnectedError, SpawnError
+from civitas.heartbeat import HeartbeatPolicy
 from civitas.messages import Message
 from civitas.node import CrashCallback, Node, NodeStats
 from civitas.outbox import Outbox
+from civitas.presence import PRIMARY
 from civitas.process import AgentProcess
+from civitas.remote import RemoteCell, RemoteChild
 from civitas.serializer import Serializer
 from civitas.supervisor import Supervisor
 from civitas.transport import Transport
@@ -27,9 +30,6 @@ if TYPE_CHECKING:
     from civitas.topology import Topology
 
 logger = logging.getLogger("civitas.runtime")
-
-PRIMARY: Final = "supervisor"
-"""Process name of the node that has the supervision tree."""
 
 
 class Runtime:
@@ -77,6 +77,7 @@ class Runtime:
         self._callers = Outbox(components.bus, "_runtime")
         self._crash_callbacks: list[CrashCallback] = []
         self._working_agents = 0
+        self._parents: dict[str, Supervisor] = {}  # of agents of other processes
         self._starting: asyncio.Task[Any] | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._stop_asked = False
@@ -119,7 +120,7 @@ class Runtime:
         """Make a runtime from a topology that was loaded and checked."""
         from civitas.assembly import components_of, supervisor_of
 
-        return cls(supervisor_of(topology.supervision), components=components_of(topology))
+        return cls(supervisor_of(topology), components=components_of(topology))
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -134,7 +135,8 @@ class Runtime:
         """
         if self._node is not None:
             raise ConfigurationError("this runtime was started before; make a new one")
-        self._node = Node(self.components.bus, PRIMARY)
+        self._node = Node(self.components.bus, self.components.wiring, "primary", self.tree_failed)
+        self._node.on_lost(self._nodes_agents_lost)
         for callback in self._crash_callbacks:
             self._node.on_crash(callback)
         task = self._starting = asyncio.current_task()
@@ -261,12 +263,18 @@ class Runtime:
         """Return the cell for an agent; the supervisor calls it when it is attached."""
         return self._started().add(agent, parent.child_exited)
 
+    def make_remote_cell(self, child: RemoteChild, parent: Supervisor) -> RemoteCell:
+        """Return the cell for an agent of another process."""
+        self._parents[child.name] = parent
+        return self._started().supervise(child, parent.child_exited)
+
     def agent_crashed(self, name: str, error: Exception) -> None:
         """Pass a crash on to those who asked to know."""
         self._started().agent_crashed(name, error)
 
-    def agent_ended(self, cell: AgentCell) -> None:
+    def agent_ended(self, cell: AgentCell | RemoteCell) -> None:
         """Count the agents that are left; the runtime ends with the last."""
+        self._started().announce()
         self._working_agents -= 1
         if not self._working_agents:
             self._begin_stop()
@@ -290,13 +298,39 @@ class Runtime:
             self._stopping = loop.create_task(self._stop(), name="civitas stop")
         return self._stopping
 
+    def _policies(self) -> dict[str, HeartbeatPolicy] | None:
+        """Return how agents of other processes are watched; None where there can be none.
+
+        Raises:
+            ConfigurationError: there are such agents, and the transport can't reach them.
+        """
+        children = self.supervisor.remote_children()
+        claims = self.components.wiring.capabilities
+        # A transport made by hand that claims nothing is as its user says.
+        reaches_others = bool(children) if claims is None else claims.cross_process
+        if children and not reaches_others:
+            raise ConfigurationError(
+                f"agent {children[0].name!r} is a remote child, and this transport stays within "
+                f"one process"
+            )
+        return {child.name: child.policy for child in children} if reaches_others else None
+
+    def _nodes_agents_lost(self, cells: list[RemoteCell], error: Exception) -> None:
+        """Tell each supervisor, once, of the agents that it has lost with a node."""
+        by_parent: dict[Supervisor, list[RemoteCell]] = {}
+        for cell in cells:
+            by_parent.setdefault(self._parents[cell.name], []).append(cell)
+        for parent, lost in by_parent.items():
+            parent.children_failed(lost, error)
+
     async def _start(self, node: Node) -> None:
         try:
-            await node.start_transport()
+            await node.start_transport(self._policies())
             await self.supervisor.attach(self)
-            self._working_agents = len(node.cells)
-            await node.wait_ready()
+            self._working_agents = len(node.cells) + len(self._parents)
+            await node.join()
             await self.supervisor.start()
+            node.announce()
         except BaseException as error:
             self.failure = error if isinstance(error, Exception) else None
             try:

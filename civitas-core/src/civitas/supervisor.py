@@ -11,8 +11,10 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 from civitas.cell import AgentCell
 from civitas.errors import ConfigurationError, SpawnError
+from civitas.heartbeat import HeartbeatPolicy
 from civitas.messages import name_problem
 from civitas.process import AgentProcess
+from civitas.remote import RemoteCell, RemoteChild
 from civitas.restart import BackoffKind, CrashWindow, Strategy, backoff_delay
 
 logger = logging.getLogger("civitas.supervisor")
@@ -27,11 +29,15 @@ class Host(Protocol):
         """Return the cell for an agent of this node; it reports to `parent.child_exited`."""
         ...
 
+    def make_remote_cell(self, child: RemoteChild, parent: Supervisor) -> RemoteCell:
+        """Return the cell for an agent of another process; it reports to the same."""
+        ...
+
     def agent_crashed(self, name: str, error: Exception) -> None:
         """Take note of a crash."""
         ...
 
-    def agent_ended(self, cell: AgentCell) -> None:
+    def agent_ended(self, cell: AgentCell | RemoteCell) -> None:
         """Take note that an agent has ended for good."""
         ...
 
@@ -60,7 +66,7 @@ class Supervisor:
     def __init__(
         self,
         name: str,
-        children: Iterable[AgentProcess | Supervisor] = (),
+        children: Iterable[AgentProcess | Supervisor | RemoteChild] = (),
         strategy: str | Strategy = "ONE_FOR_ONE",
         max_restarts: int = 3,
         restart_window: float = 60.0,
@@ -101,6 +107,40 @@ class Supervisor:
         """Whether all agents below have ended for good."""
         return all(member.finished for member in self.members)
 
+    def add_remote_child(
+        self,
+        name: str,
+        heartbeat_interval: float = 5.0,
+        heartbeat_timeout: float = 2.0,
+        missed_heartbeats_threshold: int = 3,
+        *,
+        process: str | None = None,
+    ) -> None:
+        """Supervise an agent that a worker process hosts, as the last child.
+
+        Args:
+            name: the agent's name.
+            heartbeat_interval: seconds between two pings of its process.
+            heartbeat_timeout: seconds for the answer to one.
+            missed_heartbeats_threshold: missed answers in a row after which it counts as crashed.
+            process: its worker's process name, for messages.
+
+        Raises:
+            ConfigurationError: a value can't be one of these.
+        """
+        policy = HeartbeatPolicy(heartbeat_interval, heartbeat_timeout, missed_heartbeats_threshold)
+        self.children.append(RemoteChild(name, process, policy))
+
+    def remote_children(self) -> list[RemoteChild]:
+        """Return the agents of other processes, of this supervisor and of all below."""
+        found: list[RemoteChild] = []
+        for child in self.children:
+            if isinstance(child, Supervisor):
+                found.extend(child.remote_children())
+            elif isinstance(child, RemoteChild):
+                found.append(child)
+        return found
+
     # --- wiring -------------------------------------------------------------------------------
 
     async def attach(self, host: Host, parent: Supervisor | None = None) -> None:
@@ -112,20 +152,12 @@ class Supervisor:
             if isinstance(child, Supervisor):
                 await child.attach(host, self)
                 self.members.append(child)
+            elif isinstance(child, RemoteChild):
+                self.members.append(host.make_remote_cell(child, self))
             else:
                 cell = host.make_cell(child, self)
                 self.members.append(cell)
                 await cell.attach()
-
-    def cells(self) -> list[AgentCell]:
-        """Return the cells of all agents below, in the order in which they start."""
-        found: list[AgentCell] = []
-        for member in self.members:
-            if isinstance(member, Supervisor):
-                found.extend(member.cells())
-            else:
-                found.append(member)
-        return found
 
     # --- start and stop -----------------------------------------------------------------------
 
@@ -158,7 +190,7 @@ class Supervisor:
 
     # --- what happens below -------------------------------------------------------------------
 
-    def child_exited(self, cell: AgentCell) -> None:
+    def child_exited(self, cell: AgentCell | RemoteCell) -> None:
         """Take note that an agent has ended without being told to: it crashed, or it is done."""
         if cell.failure is not None:
             self.child_failed(cell, cell.failure)
@@ -167,33 +199,43 @@ class Supervisor:
 
     def child_failed(self, child: Member, error: Exception) -> None:
         """Take note that a child has crashed, could not restart, or (a supervisor) gave up."""
-        assert self._host is not None
-        if isinstance(child, AgentCell):
-            self._host.agent_crashed(child.name, error)
-        if self._alive:
-            self._spawn(self._recover(child, error), self._recoveries)
+        self.children_failed((child,), error)
 
-    async def _retire(self, cell: AgentCell) -> None:
+    def children_failed(self, children: Sequence[Member], error: Exception) -> None:
+        """Take note that children have failed by one cause, such as the end of their process.
+
+        It counts once towards the restart intensity, however many they are.
+        """
+        assert self._host is not None
+        for child in children:
+            if not isinstance(child, Supervisor):
+                self._host.agent_crashed(child.name, error)
+        if self._alive:
+            self._spawn(self._recover(children, error), self._recoveries)
+
+    async def _retire(self, cell: AgentCell | RemoteCell) -> None:
         assert self._host is not None
         await cell.retire()
         self._host.agent_ended(cell)
 
-    async def _recover(self, child: Member, error: Exception) -> None:
+    async def _recover(self, children: Sequence[Member], error: Exception) -> None:
         now = asyncio.get_running_loop().time()
         crashes = self._crashes.record(now)
         if crashes > self.max_restarts:
             await self._started.wait()  # nobody is stopped whose start is still to come
-            await self._give_up(child, error)
+            await self._give_up(children, error)
             return
-        delay = self._delay(child, now)
-        _log_crash(child, error, f"restarting in {delay:.2g} s ({crashes} of {self.max_restarts})")
+        delay = self._delay(children[0], now)
+        told = f"restarting in {delay:.2g} s ({crashes} of {self.max_restarts})"
+        _log_crash(children, error, told)
         if self.strategy is Strategy.ONE_FOR_ONE:
-            await self._restart((child,), delay)
+            await asyncio.gather(*(self._restart((child,), delay) for child in children))
             return
         await self._started.wait()  # nor started twice
         async with self._group_lock:
-            if not child.alive:  # otherwise it came back with a group that crashed before it
-                await self._restart(self._affected(child), delay)
+            down = [child for child in children if not child.alive]
+            if down:  # otherwise they came back with a group that crashed before them
+                await self._restart(self._affected(down), delay)
 
     async def _restart(self, members: Sequence[Member], delay: float) -> None:
         for member in reversed(members):
@@ -209,10 +251,10 @@ class Supervisor:
                 return
             logger.info("%s restarted", _describe(member))
 
-    async def _give_up(self, child: Member, error: Exception) -> None:
+    async def _give_up(self, children: Sequence[Member], error: Exception) -> None:
         assert self._host is not None
         _log_crash(
-            child,
+            children,
             error,
             f"more than {self.max_restarts} restarts within {self.restart_window:g} s: "
             f"supervisor {self.name!r} gives up",
@@ -225,10 +267,10 @@ class Supervisor:
 
     # --- parts --------------------------------------------------------------------------------
 
-    def _affected(self, child: Member) -> Sequence[Member]:
+    def _affected(self, children: Sequence[Member]) -> Sequence[Member]:
         if self.strategy is Strategy.ONE_FOR_ALL:
             return self.members
-        return self.members[self.members.index(child) :]
+        return self.members[min(map(self.members.index, children)) :]
 
     def _delay(self, child: Member, now: float) -> float:
         window = self._child_crashes.get(child.name)
@@ -262,13 +304,13 @@ class Supervisor:
             await asyncio.wait(others)
 
 
-Member: TypeAlias = AgentCell | Supervisor
+Member: TypeAlias = AgentCell | RemoteCell | Supervisor
 
 
-def _log_crash(child: Member, error: Exception, consequence: str) -> None:
+def _log_crash(children: Sequence[Member], error: Exception, consequence: str) -> None:
     logger.error(
         "%s crashed: %s: %s; %s",
-        _describe(child),
+        ", ".join(map(_describe, children)),
         type(error).__name__,
         error,
         consequence,
@@ -277,7 +319,7 @@ def _log_crash(child: Member, error: Exception, consequence: str) -> None:
 
 
 def _describe(child: Member) -> str:
-    return f"{'agent' if isinstance(child, AgentCell) else 'supervisor'} {child.name!r}"
+    return f"{'supervisor' if isinstance(child, Supervisor) else 'agent'} {child.name!r}"
 
 
 def _choice(kind: type[E], value: str | E, what: str) -> E:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from civitas.cell import AgentCell
+from civitas.remote import RemoteCell, RemoteChild
 from civitas.supervisor import Supervisor
 
 
@@ -13,6 +14,10 @@ def tree_lines(supervisor: Supervisor, indent: str = "") -> list[str]:
     for member in members:
         if isinstance(member, Supervisor):
             lines.extend(tree_lines(member, indent + "  "))
+        elif isinstance(member, RemoteCell | RemoteChild):
+            child = member.child if isinstance(member, RemoteCell) else member
+            status = member.status.value if isinstance(member, RemoteCell) else "unknown"
+            lines.append(f"{indent}  {child.name} [in {child.process or 'a worker'}] {status}")
         else:
             agent = member.agent if isinstance(member, AgentCell) else member
             status = member.status.value

@@ -19,6 +19,8 @@ from civitas.cli.output import write_error
 
 if TYPE_CHECKING:
     from civitas.runtime import Runtime
+    from civitas.topology import Topology
+    from civitas.worker import Worker
 
 PRIMARY: Final = "supervisor"
 DEFAULT_TOPOLOGY: Final = Path("topology.yaml")
@@ -82,29 +84,48 @@ def topology_path(argument: Path | None, option: Path | None) -> Path:
 
 def _prepare(
     path: Path, process: str, transport: str | None, sets: list[str] | tuple[()], app_dir: Path
-) -> Runtime:
-    from civitas.errors import ConfigurationError
+) -> Runtime | Worker:
     from civitas.process import AgentProcess
     from civitas.runtime import Runtime
     from civitas.topology import load_topology
+    from civitas.worker import Worker
 
     topology = load_topology(
         path, agent_base=AgentProcess, transport=transport, sets=sets, app_dir=app_dir
     )
     for note in topology.notes:
         write_error(f"note: {note}")
-    if process != PRIMARY:
-        known = ", ".join((PRIMARY, *topology.processes))
+    if process == PRIMARY:
+        return Runtime.from_topology(topology)
+    _check_process(topology, process)
+    return Worker.from_topology(topology, process)
+
+
+def _check_process(topology: Topology, process: str) -> None:
+    """Refuse a process that the topology does not have, or that can't be one of its own."""
+    from civitas.errors import ConfigurationError
+    from civitas.plugins.loader import capabilities_of
+
+    transport = topology.transport
+    assert transport.plugin is not None
+    known = ", ".join((PRIMARY, *topology.processes))
+    claims = capabilities_of(transport.plugin, transport.options, transport.where)
+    if not claims.cross_process:
         raise ConfigurationError(
             f"process {process!r} can't be run on its own: transport "
-            f"{topology.transport.type_name!r} stays within one process, {PRIMARY!r} "
-            f"(processes of {path}: {known})"
+            f"{transport.type_name!r} stays within one process, {PRIMARY!r} "
+            f"(processes of {topology.file}: {known})"
         )
-    return Runtime.from_topology(topology)
+    if process not in topology.processes:
+        raise ConfigurationError(
+            f"{topology.file} has no process {process!r}; its processes are {known}"
+        )
 
 
-async def _serve(runtime: Runtime) -> int:
-    """Run until the runtime ends; the first signal stops it in order."""
+async def _serve(runtime: Runtime | Worker) -> int:
+    """Run until the runtime, or the worker, ends; the first signal stops it in order."""
+    from civitas.errors import IdentityError
+
     stop = _StopOnSignal(runtime)
     with stop.listening():
         try:
@@ -112,19 +133,25 @@ async def _serve(runtime: Runtime) -> int:
             stop.starting = None
             count = len(runtime.all_agents())
             write_error(f"running: {count} agent{'s'[: count != 1]}; Ctrl-C stops")
-            status = await runtime.wait()
+            status = await _end_of(runtime)
         except asyncio.CancelledError:
             if not stop.told:
                 raise
             status = 0  # told to stop while it started
         await stop.finished()
     if runtime.failure is not None and not stop.told:
-        write_error(
-            f"error: the root supervisor gave up: "
-            f"{type(runtime.failure).__name__}: {runtime.failure}"
-        )
+        what = f"{type(runtime.failure).__name__}: {runtime.failure}"
+        condemned = isinstance(runtime.failure, IdentityError)
+        write_error(f"error: {what if condemned else f'the root supervisor gave up: {what}'}")
     await _leave_behind(status)
     return status
+
+
+async def _end_of(node: Runtime | Worker) -> int:
+    """Return the exit code with which a node ends."""
+    from civitas.runtime import Runtime
+
+    return await (node.wait() if isinstance(node, Runtime) else node.wait_until_stopped())
 
 
 async def _leave_behind(status: int) -> None:
@@ -148,7 +175,7 @@ class _StopOnSignal:
     blocks the loop.
     """
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime | Worker) -> None:
         self.told = False
         self._runtime = runtime
         self._loop = asyncio.get_running_loop()

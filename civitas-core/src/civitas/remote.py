@@ -1,0 +1,234 @@
+"""RemoteCell: the place in the tree of an agent that another process hosts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from civitas.errors import CivitasError, ConfigurationError, SpawnError
+from civitas.heartbeat import DEFAULT, HeartbeatPolicy
+from civitas.messages import name_problem
+from civitas.process import ProcessStatus
+
+logger = logging.getLogger("civitas.supervisor")
+
+_COMMAND_TIMEOUT: Final = 60.0
+"""Seconds that a worker may take to restart or stop an agent."""
+
+
+class RemoteCrashError(CivitasError):
+    """An agent of another process crashed; the text has type and text of its error."""
+
+    code = "remote-crash"
+
+
+class NodeLostError(CivitasError):
+    """The process of an agent has gone."""
+
+    code = "node-lost"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteChild:
+    """A child of a supervisor that a worker process hosts.
+
+    Attributes:
+        name: the agent's name.
+        process: its worker's process name where that is known, for messages.
+        policy: how closely its node is watched.
+    """
+
+    name: str
+    process: str | None = None
+    policy: HeartbeatPolicy = DEFAULT
+
+    def __post_init__(self) -> None:
+        problem = name_problem(self.name)
+        if problem is not None:
+            raise ConfigurationError(f"{self.name!r} can't be an agent's name: {problem}")
+        for what, value in self.policy._asdict().items():
+            if value <= 0:
+                raise ConfigurationError(
+                    f"heartbeat {what} of remote child {self.name!r} is above 0, not {value}"
+                )
+
+
+class Commander(Protocol):
+    """What carries a supervisor's decisions to other processes."""
+
+    async def command(self, node: str, verb: str, agent: str, timeout: float) -> int:
+        """Have a node restart or stop an agent; return the agent's incarnation."""
+        ...
+
+
+class RemoteCell:
+    """One agent of another process under supervision.
+
+    Args:
+        child: which agent.
+        commander: carries commands to its node.
+        on_exit: called with the cell when the agent has crashed, or is done.
+    """
+
+    def __init__(
+        self, child: RemoteChild, commander: Commander, on_exit: Callable[[RemoteCell], None]
+    ) -> None:
+        self.child = child
+        self.name = child.name
+        self.status = ProcessStatus.INITIALIZING
+        self.failure: Exception | None = None
+        self.restarts = 0
+        self.node: str | None = None
+        """The id of the node that hosts it; None while none does."""
+        self._commander = commander
+        self._on_exit = on_exit
+        self._incarnation = 0
+        self._held = False
+        self._awaited = asyncio.Event()
+
+    # --- for the supervisor -----------------------------------------------------------------
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs, as far as is known."""
+        return self.status is ProcessStatus.RUNNING
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has said that it is done."""
+        return self.status is ProcessStatus.STOPPED
+
+    async def attach(self) -> None:
+        """Do nothing: its own node registers it."""
+
+    async def start(self, *, fresh: bool = False) -> None:
+        """Leave the first start to its node; with `fresh`, have the node start a new object.
+
+        When the node has gone, this waits for the one that comes in its stead, which starts the
+        agent by itself.
+
+        Raises:
+            SpawnError: the node could not start it.
+        """
+        if not fresh or self.alive:
+            return
+        self.restarts += 1
+        while not self.alive:
+            if self.node is None:
+                await self._awaited.wait()
+            else:
+                await self._restart(self.node)
+
+    async def stop(self, *, drain: bool, since: float | None = None) -> None:
+        """Have its node stop it, as a strategy wants; the end of this runtime leaves it alone."""
+        if drain or self.node is None or not self.alive:
+            return
+        self._held = True
+        self.status = ProcessStatus.STOPPING
+        try:
+            await self._commander.command(self.node, "stop", self.name, _COMMAND_TIMEOUT)
+        except SpawnError as error:
+            logger.warning("%s", error)
+
+    async def _restart(self, node: str) -> None:
+        try:
+            incarnation = await self._commander.command(
+                node, "restart", self.name, _COMMAND_TIMEOUT
+            )
+        except SpawnError as error:
+            if self.node != node:
+                return  # it went meanwhile: what comes in its stead is waited for
+            self.failure = error
+            self.status = ProcessStatus.CRASHED
+            raise
+        self._held = False
+        self._incarnation = max(self._incarnation, incarnation)
+        self.failure = None
+        self.status = ProcessStatus.RUNNING
+
+    async def retire(self) -> None:
+        """Do nothing: its own node retires it."""
+
+    # --- what is heard of it --------------------------------------------------------------------
+
+    def heard(self, node: str, status: str, incarnation: int) -> None:
+        """Take note of what its node says of it."""
+        if node != self.node:
+            self.node = node
+            self._held = False
+        elif incarnation < self._incarnation or (self._held and incarnation == self._incarnation):
+            return  # said before the last command was carried out
+        again = incarnation == self._incarnation and self.status is ProcessStatus.CRASHED
+        self._incarnation = incarnation
+        if status == ProcessStatus.RUNNING.value:
+            if not again:
+                self.status = ProcessStatus.RUNNING
+                self.failure = None
+                self._awaited.set()
+        elif status == ProcessStatus.CRASHED.value:
+            self.crashed(node, incarnation, RemoteCrashError("it had crashed"))
+        elif status == ProcessStatus.STOPPED.value and not self.finished:
+            self.status = ProcessStatus.STOPPED
+            self._on_exit(self)
+
+    def crashed(self, node: str, incarnation: int, error: Exception) -> None:
+        """Take note that it has crashed; of each incarnation only once."""
+        if node != self.node or incarnation < self._incarnation:
+            return
+        if incarnation == self._incarnation and self.status is ProcessStatus.CRASHED:
+            return
+        self._incarnation = incarnation
+        self.failure = error
+        self.status = ProcessStatus.CRASHED
+        self._awaited.set()
+        self._on_exit(self)
+
+    def lost(self, error: Exception | None) -> None:
+        """Take note that its node has gone: with an error when nobody heard it go."""
+        self.node = None
+        self._held = False
+        self._incarnation = 0
+        self._awaited.clear()
+        if not self.finished:
+            self.failure = error
+            self.status = ProcessStatus.INITIALIZING if error is None else ProcessStatus.CRASHED
+
+
+class RemoteCells:
+    """All agents of other processes that this node supervises."""
+
+    def __init__(self) -> None:
+        self._cells: dict[str, RemoteCell] = {}
+
+    def __iter__(self) -> Iterator[RemoteCell]:
+        """Go through them in the order in which they start."""
+        return iter(list(self._cells.values()))
+
+    def add(self, cell: RemoteCell) -> None:
+        """Take one in."""
+        self._cells.setdefault(cell.name, cell)
+
+    def heard(self, node: str, agents: Mapping[str, tuple[str, int]]) -> None:
+        """Take note of the states of a node's agents."""
+        for name, (status, incarnation) in agents.items():
+            cell = self._cells.get(name)
+            if cell is not None:
+                cell.heard(node, status, incarnation)
+
+    def crashed(self, node: str, agent: str, incarnation: int, error: Exception) -> bool:
+        """Take note of a crash; return whether the agent is supervised here."""
+        cell = self._cells.get(agent)
+        if cell is None:
+            return False
+        cell.crashed(node, incarnation, error)
+        return True
+
+    def lost(self, node: str, error: Exception | None) -> list[RemoteCell]:
+        """Take note that a node has gone; return the cells that were hosted there and not done."""
+        gone = [cell for cell in self._cells.values() if cell.node == node]
+        for cell in gone:
+            cell.lost(error)
+        return [cell for cell in gone if not cell.finished]
