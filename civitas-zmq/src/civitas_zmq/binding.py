@@ -10,7 +10,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import zmq
 
@@ -63,6 +63,30 @@ def exclusively(*bound: str) -> Iterator[None]:
             if _is_alive(path):
                 raise taken(address)
         yield
+
+
+class SocketFile(NamedTuple):
+    """The file of a bound ipc address, and which file it is."""
+
+    path: Path
+    inode: int
+
+
+def files_of(*bound: str) -> list[SocketFile]:
+    """Return the files of ipc addresses that have just been bound."""
+    paths = filter(None, map(_file_of, bound))
+    return [SocketFile(path.absolute(), path.stat().st_ino) for path in paths]
+
+
+def remove(files: list[SocketFile]) -> None:
+    """Remove the files of addresses that are bound no more: libzmq (4.3.5) leaves them.
+
+    A file that is another one by now belongs to somebody else and stays.
+    """
+    for path, inode in files:
+        with contextlib.suppress(TransportError, FileNotFoundError), _locked(path.parent):
+            if path.stat().st_ino == inode and not _is_alive(path):
+                path.unlink()
 
 
 def _file_of(address: str) -> Path | None:

@@ -44,11 +44,21 @@ def check_pair(public_key: str, secret_key: str, prefix: str = "") -> None:
         )
 
 
-def check_own_pair(options: ZMQOptions) -> None:
-    """Check the keys of this process.
+def own_pair(options: ZMQOptions) -> KeyPair | None:
+    """Return the keys with which this process connects; `None` without `curve`.
 
     Raises:
-        ConfigurationError: they are no pair.
+        ConfigurationError: one is missing, or they are no pair.
     """
-    if options.curve is not None:
-        check_pair(options.curve.public_key, options.curve.secret_key.get_secret_value())
+    curve = options.curve
+    if curve is None:
+        return None
+    if curve.public_key is None or curve.secret_key is None:
+        missing = "public_key" if curve.public_key is None else "secret_key"
+        raise ConfigurationError(
+            f"transport.curve.{missing} is missing: every process that connects has a key pair of"
+            " its own; `civitas-zmq keygen` makes one"
+        )
+    pair = KeyPair(curve.public_key, curve.secret_key.get_secret_value())
+    check_pair(pair.public_key, pair.secret_key)
+    return pair

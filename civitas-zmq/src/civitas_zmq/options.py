@@ -28,7 +28,11 @@ def _none_for_empty(value: object) -> object:
 
 Address = Annotated[str, AfterValidator(addresses.check)]
 Key = Annotated[str, AfterValidator(check_key)]
-SecretKey = Annotated[SecretStr, AfterValidator(_check_secret)]
+OwnedKey = Annotated[Key | None, BeforeValidator(_none_for_empty)]
+OwnedSecret = Annotated[
+    Annotated[SecretStr, AfterValidator(_check_secret)] | None, BeforeValidator(_none_for_empty)
+]
+"""A key that only its owner has: in all other processes it is left out, or empty."""
 
 
 class CurveOptions(BaseModel):
@@ -40,12 +44,12 @@ class CurveOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     server_public_key: Key = Field(description="Public key of the proxy.")
-    public_key: Key = Field(description="Public key of this process.")
-    secret_key: SecretKey = Field(description="Secret key of this process.")
-    server_secret_key: Annotated[SecretKey | None, BeforeValidator(_none_for_empty)] = Field(
+    server_secret_key: OwnedSecret = Field(
         default=None,
         description="Secret key of the proxy: only the process that runs it needs this key.",
     )
+    public_key: OwnedKey = Field(default=None, description="Public key of this process.")
+    secret_key: OwnedSecret = Field(default=None, description="Secret key of this process.")
 
 
 class ZMQOptions(BaseModel):

@@ -72,7 +72,8 @@ class ProxySettings:
                 )
             secret = options.curve.server_secret_key.get_secret_value()
             check_pair(options.curve.server_public_key, secret, "server_")
-            allowed = frozenset({*options.allowed_clients, options.curve.public_key})
+            own = options.curve.public_key
+            allowed = frozenset(options.allowed_clients) | ({own} if own else set())
         return cls(
             pub_addr=options.pub_addr,
             sub_addr=options.sub_addr,
@@ -104,6 +105,7 @@ class Proxy:
         self._logger = logger
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._threads: list[threading.Thread] = []
+        self._files: list[binding.SocketFile] = []
 
     def start(self) -> None:
         """Bind both addresses and forward from now on.
@@ -111,28 +113,23 @@ class Proxy:
         Raises:
             TransportError: an address is taken, or can't be bound.
         """
-        settings = self._settings
         context = self._context = zmq.Context()
+        sockets: list[zmq.Socket[bytes]] = []
         try:
-            if settings.server_secret_key is not None:
-                guard = Authenticator(context, settings.allowed_clients, self._logger)
+            if self._settings.server_secret_key is not None:
+                guard = Authenticator(context, self._settings.allowed_clients, self._logger)
                 self._threads.append(guard)
                 guard.start()
-            front, back = self._socket(context, zmq.XSUB), self._socket(context, zmq.XPUB)
-            with binding.exclusively(settings.pub_addr, settings.sub_addr):
-                binding.bind(front, settings.pub_addr)
-                binding.bind(back, settings.sub_addr)
-            # Publishers send all they have: one that filters loses the first frames to a new
-            # subscriber (19 of 60), and after a restart all until subscriptions are back.
-            front.send(SUBSCRIBE_TO_ALL)
+            sockets += [self._socket(context, zmq.XSUB), self._socket(context, zmq.XPUB)]
+            self._bind(*sockets)
         except BaseException:
-            self._context = None
-            context.destroy(linger=0)
-            self._join()
+            for socket in sockets:
+                socket.close(linger=0)
+            self.stop()
             raise
         self._warn_of_open_doors()
         forwarding = threading.Thread(
-            target=self._forward, args=(front, back), name="civitas zmq proxy", daemon=True
+            target=self._forward, args=sockets, name="civitas zmq proxy", daemon=True
         )
         self._threads.append(forwarding)
         forwarding.start()
@@ -143,10 +140,27 @@ class Proxy:
         if context is not None:
             context.term()  # ends both threads, which close their sockets; then it returns
         self._join()
+        binding.remove(self._files)
+        self._files = []
+
+    @property
+    def is_running(self) -> bool:
+        """Whether frames are forwarded."""
+        return bool(self._threads) and all(thread.is_alive() for thread in self._threads)
 
     def _join(self) -> None:
         while self._threads:
             self._threads.pop().join()
+
+    def _bind(self, front: zmq.Socket[bytes], back: zmq.Socket[bytes]) -> None:
+        places = (self._settings.pub_addr, self._settings.sub_addr)
+        with binding.exclusively(*places):
+            for socket, address in zip((front, back), places, strict=True):
+                binding.bind(socket, address)
+                self._files += binding.files_of(address)
+        # Publishers send all they have: one that filters loses the first frames to a new
+        # subscriber (19 of 60), and after a restart all until subscriptions are back.
+        front.send(SUBSCRIBE_TO_ALL)
 
     def _forward(self, front: zmq.Socket[bytes], back: zmq.Socket[bytes]) -> None:
         try:

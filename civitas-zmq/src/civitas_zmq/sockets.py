@@ -7,6 +7,7 @@ from typing import Final
 import zmq
 
 from civitas_zmq import addresses
+from civitas_zmq.curve import own_pair
 from civitas_zmq.options import ZMQOptions
 
 TOPIC_END: Final = b"\0"
@@ -75,7 +76,8 @@ def _prepare(socket: zmq.Socket[bytes], options: ZMQOptions, address: str) -> No
     set_liveness(socket, options.heartbeat_interval, options.heartbeat_timeout)
     if addresses.is_ipv6(address):
         socket.set(zmq.IPV6, 1)
-    if options.curve is not None:
+    pair = own_pair(options)
+    if options.curve is not None and pair is not None:
         socket.set(zmq.CURVE_SERVERKEY, options.curve.server_public_key.encode())
-        socket.set(zmq.CURVE_PUBLICKEY, options.curve.public_key.encode())
-        socket.set(zmq.CURVE_SECRETKEY, options.curve.secret_key.get_secret_value().encode())
+        socket.set(zmq.CURVE_PUBLICKEY, pair.public_key.encode())
+        socket.set(zmq.CURVE_SECRETKEY, pair.secret_key.encode())

@@ -10,7 +10,7 @@ from civitas.errors import MessageTooLargeError, NotConnectedError
 from civitas.messages import RESERVED_PREFIX
 from civitas.plugins import Capabilities, TransportContext
 from civitas.transport import Dispatcher, Handler, InProcessTransport
-from civitas_zmq.curve import check_own_pair
+from civitas_zmq.curve import own_pair
 from civitas_zmq.options import ZMQOptions, capabilities_of
 from civitas_zmq.proxy import Proxy, ProxySettings
 from civitas_zmq.sockets import topic_of
@@ -52,7 +52,7 @@ class ZMQTransport:
         """
         if self._wire is not None:
             return
-        check_own_pair(self._options)
+        own_pair(self._options)  # before anything is opened
         if self._options.start_proxy and self._context.is_primary and self._proxy is None:
             proxy = Proxy(ProxySettings.from_options(self._options), self._context.logger)
             proxy.start()

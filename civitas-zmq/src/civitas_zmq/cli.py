@@ -1,0 +1,153 @@
+"""The command `civitas-zmq`: a proxy of its own, and keys."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from civitas.cli.logs import configure_logging
+from civitas.cli.output import prepare_streams, write, write_error, write_json
+from civitas.errors import CivitasError, ConfigurationError, PluginError
+
+if TYPE_CHECKING:
+    from civitas_zmq.proxy import ProxySettings
+
+SECRET_VARIABLE: Final = "CIVITAS_ZMQ_SERVER_SECRET_KEY"
+
+_LOOKS: Final = 0.5
+"""Seconds between two looks at whether the proxy still runs."""
+
+app = typer.Typer(
+    name="civitas-zmq",
+    help="Run the ZeroMQ proxy that the processes of a system connect to, and make keys for it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def proxy(
+    pub_addr: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Where processes send to.  [default: tcp://127.0.0.1:5559]"
+        ),
+    ] = None,
+    sub_addr: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Where they receive from.  [default: tcp://127.0.0.1:5560]"
+        ),
+    ] = None,
+    topology: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Take all settings from this topology's transport."),
+    ] = None,
+    secret_key_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help=f"The proxy's secret key; or the variable {SECRET_VARIABLE} has it.",
+        ),
+    ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY", help="Public key of a process to let in. Repeatable."),
+    ] = None,
+    allow_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Public keys to let in, one in a line.")
+    ] = None,
+    log_level: Annotated[str, typer.Option(metavar="LEVEL", help="From which level.")] = "info",
+) -> None:
+    """Run a proxy in the foreground, until SIGINT or SIGTERM.
+
+    Processes use it with `start_proxy: false`.
+    """
+    from civitas_zmq import settings
+    from civitas_zmq.proxy import ProxySettings
+
+    configure_logging(log_level)
+    chosen = ProxySettings() if topology is None else settings.of_topology(topology)
+    chosen = settings.with_addresses(chosen, pub_addr, sub_addr)
+    secret = settings.read_key(secret_key_file) if secret_key_file else None
+    keys = [*(allow or []), *(settings.read_keys(allow_file) if allow_file else [])]
+    chosen = settings.with_keys(chosen, secret or os.environ.get(SECRET_VARIABLE), keys)
+    raise typer.Exit(_run(chosen))
+
+
+@app.command()
+def keygen(
+    name: Annotated[
+        Path | None,
+        typer.Argument(metavar="[NAME]", help="Write NAME.key and NAME.pub; none given, print."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Make a key pair: one for the proxy, and one for each process.
+
+    With NAME the secret key goes to a file that only you can read, and is not shown.
+    """
+    from civitas_zmq.curve import make_pair
+    from civitas_zmq.settings import write_pair
+
+    pair = make_pair()
+    if name is None:
+        shown = {"public_key": pair.public_key, "secret_key": pair.secret_key}
+    else:
+        secret_file, public_file = write_pair(name, pair)
+        shown = {
+            "public_key": pair.public_key,
+            "public_key_file": str(public_file),
+            "secret_key_file": str(secret_file),
+        }
+    if as_json:
+        write_json(shown)
+    else:
+        write("\n".join(f"{key}: {value}" for key, value in shown.items()))
+
+
+def _run(settings: ProxySettings) -> int:
+    """Run a proxy until a signal; return the exit code."""
+    from civitas_zmq.proxy import Proxy
+
+    told = threading.Event()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda *_: told.set())
+    running = Proxy(settings, logging.getLogger("civitas.zmq.proxy"))
+    running.start()
+    try:
+        guarded = ""
+        if settings.server_secret_key is not None:
+            guarded = f"; keys let in: {len(settings.allowed_clients)}"
+        write(f"ready: publish to {settings.pub_addr}, subscribe at {settings.sub_addr}{guarded}")
+        sys.stdout.flush()
+        while not told.wait(_LOOKS):
+            if not running.is_running:
+                write_error("error: the proxy failed")
+                return 1
+    finally:
+        running.stop()
+    return 0
+
+
+def main() -> None:
+    """Run the command line and exit: 0 for success, 1 for failure, 2 for bad input."""
+    prepare_streams()
+    try:
+        app()
+    except (ConfigurationError, PluginError) as error:
+        _exit(error, 2)
+    except CivitasError as error:
+        _exit(error, 1)
+
+
+def _exit(error: CivitasError, status: int) -> None:
+    write_error(f"error: {error}")
+    sys.exit(status)
