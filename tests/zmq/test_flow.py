@@ -1,0 +1,159 @@
+"""Floods: nothing stalls, nothing blocks the loop, and what is bounded is bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import pytest
+import zmq
+
+from civitas.errors import MessageTooLargeError, NotConnectedError, TransportError
+from support.zmq import Inbox, Process, frame_of, options_for, proxy_at, run_proxy, started, within
+
+MANY = 20_000
+
+
+async def flood(process: Process, address: str, count: int) -> None:
+    for number in range(count):
+        await process.transport.publish(address, frame_of(b"%d" % number))
+        if not number % 500:
+            await asyncio.sleep(0)
+
+
+async def publish_for_ever(process: Process, frame: bytes, seconds: float) -> None:
+    """Publish until that raises; fail when one of them takes longer."""
+    while True:
+        await within(process.transport.publish("agent", frame), seconds)
+
+
+async def test_a_flood_in_both_directions_does_not_stall():
+    options = options_for()
+    left, right = Process(options, primary=True), Process(options)
+    [at_left], [at_right] = await left.listen("left"), await right.listen("right")
+    async with started(left, right):
+        await within(asyncio.gather(flood(left, "right", MANY), flood(right, "left", MANY)))
+        for inbox in (at_left, at_right):
+            assert await inbox.first(MANY) == [frame_of(b"%d" % n) for n in range(MANY)]
+
+
+async def test_subscribing_under_load_takes_no_signal_away():
+    options = options_for()
+    left, right = Process(options, primary=True), Process(options)
+    [inbox] = await left.listen("left")
+    async with started(left, right):
+        sending = asyncio.create_task(flood(right, "left", MANY))
+        number = 0
+        while not sending.done():
+            await left.listen(f"other-{number}")
+            number += 1
+            await asyncio.sleep(0)
+        assert len(await inbox.first(MANY)) == MANY
+        await within(sending)
+
+
+async def test_at_the_high_water_mark_a_publish_waits_and_loses_nothing():
+    options = options_for(send_hwm=10, max_message_bytes=1 << 20)
+    receiver, sender = Process(options_like(options, 50_000), primary=True), Process(options)
+    [inbox] = await receiver.listen("agent")
+    frames = [frame_of(b"%d" % number + b"x" * 60_000) for number in range(500)]
+    async with started(receiver, sender):
+        await within(asyncio.gather(*(sender.transport.publish("agent", each) for each in frames)))
+        assert await inbox.first(len(frames)) == frames
+
+
+def options_like(options, mark):
+    return type(options)(**{**options.model_dump(), "send_hwm": mark})
+
+
+@pytest.mark.slow
+async def test_a_proxy_that_takes_nothing_fails_the_publish_in_time_and_not_the_loop():
+    patient = {"heartbeat_interval": 50, "heartbeat_timeout": 500}
+    options = options_for(send_hwm=10, send_timeout=0.2, **patient)
+    with proxy_at(options) as proxy:
+        process = Process(options_like(options, 10))
+        async with started(process):
+            proxy.tell(signal.SIGSTOP)
+            body = frame_of(b"x" * 100_000)
+            with pytest.raises(TransportError, match="raise send_hwm or send_timeout"):
+                await publish_for_ever(process, body, 2.0)
+            proxy.tell(signal.SIGCONT)
+            await within(process.transport.wait_ready())
+            await process.transport.publish("agent", body)
+
+
+@pytest.mark.slow
+async def test_who_waits_for_room_is_told_when_the_link_is_lost():
+    options = options_for(send_hwm=10, send_timeout=60)
+    proxy = run_proxy(options)
+    process = Process(options)
+    try:
+        async with started(process):
+            proxy.tell(signal.SIGSTOP)
+            body = frame_of(b"x" * 100_000)
+            with pytest.raises(NotConnectedError):
+                await publish_for_ever(process, body, 5.0)
+            assert process.told == ["down"]
+            proxy.tell(signal.SIGCONT)
+    finally:
+        proxy.end()
+
+
+async def test_a_subscriber_that_does_not_read_holds_up_nobody():
+    options = options_for(send_hwm=100, receive_hwm=100)
+    receiver, sender = Process(options, primary=True), Process(options_like(options, 50_000))
+    [inbox] = await receiver.listen("quick")
+    context = zmq.Context()
+    idle = context.socket(zmq.SUB)
+    try:
+        idle.set(zmq.RCVHWM, 1)
+        idle.subscribe(b"")
+        idle.connect(options.sub_addr)
+        async with started(receiver, sender):
+            for number in range(2_000):
+                await sender.transport.publish("quick", frame_of(b"x" * 10_000))
+                if not number % 50:
+                    await inbox.first(number)  # in step, as credit windows keep senders
+            await inbox.first(2_000)
+    finally:
+        context.destroy(linger=0)
+
+
+async def test_a_frame_over_the_limit_is_refused_at_home_too():
+    options = options_for(max_message_bytes=2048)
+    process = Process(options, primary=True)
+    async with started(process):
+        await process.listen("here")
+        for address in ("here", "elsewhere", "_agency.all"):
+            with pytest.raises(MessageTooLargeError, match="max_message_bytes"):
+                await process.transport.publish(address, b"x" * 2049)
+
+
+async def test_a_frame_at_the_limit_passes():
+    options = options_for(max_message_bytes=2048)
+    receiver, sender = Process(options, primary=True), Process(options)
+    [inbox] = await receiver.listen("agent")
+    async with started(receiver, sender):
+        await sender.transport.publish("agent", b"x" * 2048)
+        assert await inbox.first() == [b"x" * 2048]
+
+
+async def test_a_local_frame_does_not_go_over_the_wire():
+    process = Process(options_for(), primary=True)
+    [inbox] = await process.listen("agent")
+    async with started(process):
+        await process.transport.publish("agent", frame_of())
+        assert inbox.frames == [frame_of()]  # the handler was awaited by the sender itself
+
+
+async def test_a_system_frame_reaches_local_and_remote_subscribers_once():
+    options = options_for()
+    one, other = Process(options, primary=True), Process(options)
+    inboxes = [Inbox() for _ in range(3)]
+    for process, inbox in ((one, inboxes[0]), (one, inboxes[1]), (other, inboxes[2])):
+        await process.transport.subscribe("_agency.all", inbox)
+    async with started(one, other):
+        for body in (b"first", b"last"):
+            await one.transport.publish("_agency.all", frame_of(body))
+        for inbox in inboxes:
+            assert await inbox.first(2) == [frame_of(b"first"), frame_of(b"last")]

@@ -1,0 +1,159 @@
+"""Start and stop: what was accepted is sent, and nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from civitas.errors import NotConnectedError, TransportError
+from civitas.plugins import TransportContext
+from civitas.transport import Transport
+from civitas_zmq.transport import ZMQTransport
+from support.zmq import Inbox, Process, frame_of, options_for, started, within
+
+
+async def test_a_stop_loses_nothing_that_publish_accepted():
+    options = options_for()
+    receiver = Process(options, primary=True)
+    [inbox] = await receiver.listen("agent")
+    frames = [frame_of(b"%d" % number + b"x" * 500) for number in range(5_000)]
+    async with started(receiver):
+        sender = Process(options)
+        await sender.transport.start()
+        await within(sender.transport.wait_ready())
+        for frame in frames:
+            await sender.transport.publish("agent", frame)
+        await within(sender.transport.stop())
+        assert await inbox.first(len(frames)) == frames
+
+
+async def test_a_stop_of_the_primary_lets_its_own_frames_out():
+    options = options_for()
+    primary, receiver = Process(options, primary=True), Process(options)
+    [inbox] = await receiver.listen("agent")
+    frames = [frame_of(b"%d" % number + b"x" * 500) for number in range(2_000)]
+    async with started(primary, receiver):
+        for frame in frames:
+            await primary.transport.publish("agent", frame)
+        await within(primary.transport.stop())
+        assert await inbox.first(len(frames)) == frames
+
+
+async def test_a_handler_that_is_at_work_finishes_and_may_answer():
+    options = options_for()
+    one, other = Process(options, primary=True), Process(options)
+    [answers] = await one.listen("answers")
+    begun = asyncio.Event()
+
+    async def work(frame: bytes) -> None:
+        begun.set()
+        await asyncio.sleep(0.05)
+        await other.transport.publish("answers", frame)
+
+    await other.transport.subscribe("worker", work)
+    async with started(one, other):
+        await one.transport.publish("worker", frame_of())
+        await within(begun.wait())
+        await within(other.transport.stop())
+        await answers.first()
+
+
+async def test_two_stops_at_once_both_wait_for_the_end():
+    process = Process(options_for(), primary=True)
+    await process.transport.start()
+    await within(process.transport.wait_ready())
+    await within(asyncio.gather(*(process.transport.stop() for _ in range(3))))
+    with pytest.raises(NotConnectedError):
+        await process.transport.publish("agent", frame_of())
+    with pytest.raises(NotConnectedError):
+        await process.transport.wait_ready()
+
+
+async def test_a_stop_before_the_proxy_came_ends_those_who_wait():
+    process = Process(options_for())
+    await process.transport.start()
+    waiting = [
+        asyncio.create_task(process.transport.wait_ready()),
+        asyncio.create_task(process.transport.publish("agent", frame_of())),
+    ]
+    await asyncio.sleep(0)
+    await within(process.transport.stop())
+    for each in waiting:
+        with pytest.raises(NotConnectedError):
+            await within(each)
+
+
+async def test_a_cancelled_stop_leaves_nothing_open():
+    process = Process(options_for(linger=5), primary=True)
+    await process.transport.start()
+    await within(process.transport.wait_ready())
+    stopping = asyncio.create_task(process.transport.stop())
+    await asyncio.sleep(0)
+    stopping.cancel()
+    await asyncio.wait([stopping])
+    await within(process.transport.stop())
+
+
+async def test_it_starts_again_after_a_stop_without_the_subscriptions_of_before():
+    process = Process(options_for(), primary=True)
+    await process.listen("agent", "_agency.all")
+    for _ in range(2):
+        async with started(process):
+            [inbox] = await process.listen("_agency.all")
+            await process.transport.publish("_agency.all", frame_of())
+            await inbox.first()
+
+
+async def test_a_failed_start_leaves_nothing():
+    options = options_for()
+    async with started(Process(options, primary=True)):
+        for _ in range(3):
+            with pytest.raises(TransportError):
+                await Process(options, primary=True).transport.start()
+
+
+async def test_a_second_instance_lives_in_a_thread_with_a_loop_of_its_own():
+    options = options_for()
+    data = Process(options, primary=True)
+    [inbox] = await data.listen("_agency.all")
+
+    async def control() -> None:
+        process = Process(options)
+        async with started(process):
+            await process.transport.publish("_agency.all", frame_of())
+
+    async with started(data):
+        await within(asyncio.to_thread(asyncio.run, control()))
+        await inbox.first()
+
+
+async def test_unsubscribing_is_told_to_the_proxy():
+    options = options_for()
+    receiver, sender = Process(options, primary=True), Process(options)
+    [before] = await receiver.listen("agent")
+    async with started(receiver, sender):
+        await receiver.transport.unsubscribe("agent")
+        await receiver.transport.unsubscribe("agent")
+        await within(receiver.transport.wait_ready())
+        await sender.transport.publish("agent", frame_of(b"too late"))
+        [after] = await receiver.listen("agent")
+        await within(receiver.transport.wait_ready())
+        await sender.transport.publish("agent", frame_of())
+        assert await after.first() == [frame_of()]
+    assert before.frames == []
+    assert receiver.drops == []
+
+
+async def test_an_owner_of_an_address_is_not_replaced():
+    process = Process(options_for(), primary=True)
+    async with started(process):
+        await process.listen("agent")
+        with pytest.raises(TransportError, match="has an owner already"):
+            await process.transport.subscribe("agent", Inbox())
+
+
+def test_it_needs_no_node_and_is_a_transport():
+    transport: Transport = ZMQTransport()
+    assert not transport.has_reply_address("_reply.x.1")
+    assert ZMQTransport(context=TransportContext()).capabilities.cross_process

@@ -1,0 +1,197 @@
+"""A proxy that dies, stands still or comes back: everyone notices, and everything works again."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import threading
+import time
+
+import pytest
+import zmq
+
+from civitas.errors import NotConnectedError
+from civitas_zmq.addresses import to_connect
+from support.zmq import (
+    PATIENCE,
+    Process,
+    frame_of,
+    options_for,
+    proxy_at,
+    run_proxy,
+    started,
+    until,
+    within,
+)
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("subscriptions", [1, 900, 5_000])
+async def test_after_a_restart_of_the_proxy_every_subscription_lives(subscriptions):
+    options = options_for()
+    receiver, sender = Process(options), Process(options)
+    inboxes = await receiver.listen(*(f"agent-{number}" for number in range(subscriptions)))
+    proxy = run_proxy(options)
+    try:
+        async with started(receiver, sender):
+            proxy.end(signal.SIGKILL)
+            await until(lambda: receiver.told == sender.told == ["down"])
+            proxy = run_proxy(options)
+            await until(lambda: receiver.told == sender.told == ["down", "up"])
+            for number in range(subscriptions):
+                await sender.transport.publish(f"agent-{number}", frame_of())
+            await within(asyncio.gather(*(inbox.first() for inbox in inboxes)))
+    finally:
+        proxy.end()
+
+
+async def test_the_first_burst_after_up_is_not_lost():
+    options = options_for()
+    process = Process(options)
+    [inbox] = await process.listen("_agency.all")
+    proxy = run_proxy(options)
+    try:
+        async with started(process):
+            for _ in range(3):
+                process.told.clear()
+                inbox.frames.clear()
+                proxy.end(signal.SIGKILL)
+                proxy = run_proxy(options)
+                await until(lambda: process.told[-1:] == ["up"])
+                for number in range(100):
+                    await process.transport.publish("_agency.all", frame_of(b"%d" % number))
+                assert await inbox.first(100) == [frame_of(b"%d" % n) for n in range(100)]
+    finally:
+        proxy.end()
+
+
+async def test_while_the_proxy_is_known_to_be_away_a_publish_fails_at_once():
+    options = options_for()
+    process = Process(options)
+    [here] = await process.listen("here")
+    with proxy_at(options) as proxy:
+        async with started(process):
+            proxy.end(signal.SIGKILL)
+            await until(lambda: process.told == ["down"])
+            with pytest.raises(NotConnectedError, match="the proxy at tcp://127.0.0.1:.* is lost"):
+                await within(process.transport.publish("agent", frame_of()), 0.5)
+            await process.transport.publish("here", frame_of())  # that needs no proxy
+            assert len(here.frames) == 1
+
+
+async def test_a_proxy_that_stands_still_is_noticed_and_found_again():
+    options = options_for()
+    process = Process(options)
+    [inbox] = await process.listen("_agency.all")
+    with proxy_at(options) as proxy:
+        async with started(process):
+            began = time.monotonic()
+            proxy.tell(signal.SIGSTOP)
+            await until(lambda: process.told == ["down"], 3 * 1.6)
+            assert time.monotonic() - began >= 1.0
+            proxy.tell(signal.SIGCONT)
+            await until(lambda: process.told == ["down", "up"])
+            await process.transport.publish("_agency.all", frame_of())
+            await inbox.first()
+
+
+async def test_wait_ready_during_an_outage_waits_for_the_proxy():
+    options = options_for()
+    process = Process(options)
+    proxy = run_proxy(options)
+    try:
+        async with started(process):
+            proxy.end(signal.SIGKILL)
+            await until(lambda: process.told == ["down"])
+            [inbox] = await process.listen("_agency.late")
+            ready = asyncio.create_task(process.transport.wait_ready())
+            proxy = run_proxy(options)
+            await within(ready)
+            await process.transport.publish("_agency.late", frame_of())
+            await inbox.first()
+    finally:
+        proxy.end()
+
+
+async def test_a_stop_while_the_proxy_is_away_does_not_wait_for_it():
+    options = options_for(linger=30)
+    process = Process(options)
+    with proxy_at(options) as proxy:
+        async with started(process):
+            proxy.end(signal.SIGKILL)
+            await until(lambda: process.told == ["down"])
+            await within(process.transport.stop(), 2.0)
+
+
+async def test_a_stop_while_the_proxy_stands_still_ends_within_linger():
+    options = options_for(linger=0.3)
+    process = Process(options)
+    with proxy_at(options) as proxy:
+        async with started(process):
+            proxy.tell(signal.SIGSTOP)
+            await within(process.transport.stop(), 2.0)
+
+
+async def test_a_connection_that_libzmq_gives_up_is_made_again():
+    """A message above MAXMSGSIZE ends a session for good: no retry, no event of one."""
+    options = options_for(max_message_bytes=1024, start_proxy=False)
+    generous = options_for(pub_addr=options.pub_addr, sub_addr=options.sub_addr)
+    receiver, sender, proxy = Process(options), Process(generous), run_proxy(generous)
+    try:
+        [inbox] = await receiver.listen("agent")
+        async with started(receiver, sender):
+            await sender.transport.publish("agent", frame_of(b"x" * 100_000))
+            await until(lambda: receiver.told == ["down", "up"])
+            await sender.transport.publish("agent", frame_of())
+            await until(lambda: inbox.frames == [frame_of()])
+    finally:
+        proxy.end()
+
+
+async def test_what_is_no_proxy_is_told_of_and_the_proxy_found_when_it_comes(caplog):
+    options = options_for()
+    process = Process(options)
+    host, _, port = to_connect(options.pub_addr).removeprefix("tcp://").partition(":")
+    with socket.create_server((host, int(port))) as server:
+        web = threading.Thread(target=answer_as_a_web_server, args=(server,))
+        web.start()
+        await process.transport.start()
+        await until(lambda: "it is no proxy" in caplog.text)
+        assert not web.join(PATIENCE)
+    with proxy_at(options):
+        await within(process.transport.wait_ready())
+        await process.transport.stop()
+
+
+def answer_as_a_web_server(server: socket.socket) -> None:
+    connection, _ = server.accept()
+    with connection:
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n" * 4)
+
+
+async def test_a_late_frame_of_an_outage_can_be_told_by_its_ttl_only_so_none_is_queued():
+    """Frames published while the link is known to be down are refused, and so never come late."""
+    options = options_for()
+    process = Process(options)
+    [inbox] = await process.listen("_agency.all")
+    proxy = run_proxy(options)
+    try:
+        async with started(process):
+            proxy.end(signal.SIGKILL)
+            await until(lambda: process.told == ["down"])
+            for _ in range(10):
+                with pytest.raises(NotConnectedError):
+                    await process.transport.publish("_agency.all", frame_of(b"stale"))
+            proxy = run_proxy(options)
+            await until(lambda: process.told == ["down", "up"])
+            await process.transport.publish("_agency.all", frame_of(b"fresh"))
+            assert await inbox.first() == [frame_of(b"fresh")]
+    finally:
+        proxy.end()
+
+
+def test_this_libzmq_has_what_the_transport_needs():
+    assert zmq.has("curve")
+    assert zmq.has("ipc")
