@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from civitas.errors import CivitasError, TransportError
@@ -69,8 +69,7 @@ class Dispatcher:
 
     async def unsubscribe(self, address: str) -> None:
         """Forget the handlers of an address; what waits for them is dropped and counted."""
-        for lane in self._lanes.pop(address, ()):
-            await lane.close(0)
+        await _close(self._lanes.pop(address, ()), 0)
 
     def deliver(self, address: str, frame: bytes) -> None:
         """Hand a frame to the handlers of its address. Never waits, never raises."""
@@ -85,17 +84,20 @@ class Dispatcher:
             lane.deliver(frame)
 
     async def close(self, timeout: float = 0.0) -> None:
-        """Let the handlers finish within `timeout` seconds, then forget them all."""
+        """Let the handlers finish within `timeout` seconds, then forget them all.
+
+        What is left then is cancelled, dropped and counted; so it is at once when whoever closes
+        is cancelled. A handler that closes goes on to its own end, and gets no more frames.
+        """
         lanes = [lane for each in self._lanes.values() for lane in each]
         self._lanes = {}
-        if lanes:
-            await asyncio.gather(*(lane.close(timeout) for lane in lanes))
+        await _close(lanes, timeout)
 
 
 class _Lane:
     """The frames that wait for one handler. It has a task only while it holds frames."""
 
-    __slots__ = ("_address", "_context", "_frames", "_handler", "_limit", "_take", "_task")
+    __slots__ = ("_address", "_context", "_frames", "_handler", "_limit", "_take", "task")
 
     def __init__(
         self, address: str, handler: Handler, context: TransportContext, limit: int
@@ -106,10 +108,10 @@ class _Lane:
         self._limit = limit
         self._take: Callable[[bytes], bool] | None = getattr(handler, "take", None)
         self._frames: deque[bytes] = deque()
-        self._task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] | None = None
 
     def deliver(self, frame: bytes) -> None:
-        if self._task is None and self._take is not None:
+        if self.task is None and self._take is not None:
             try:
                 if self._take(frame):
                     return
@@ -120,16 +122,12 @@ class _Lane:
             self._context.dropped("too many frames wait for one handler", frame)
             return
         self._frames.append(frame)
-        if self._task is None:
+        if self.task is None:
             name = f"civitas lane {self._address}"
-            self._task = asyncio.get_running_loop().create_task(self._work(), name=name)
+            self.task = asyncio.get_running_loop().create_task(self._work(), name=name)
 
-    async def close(self, timeout: float) -> None:
-        task = self._task
-        if task is not None and task is not asyncio.current_task():
-            await asyncio.wait((task,), timeout=timeout)
-            task.cancel()
-            await asyncio.wait((task,))
+    def forget(self) -> None:
+        """Drop and count what waits."""
         for frame in self._frames:
             self._context.dropped("its handler was unsubscribed before its turn", frame)
         self._frames.clear()
@@ -137,20 +135,42 @@ class _Lane:
     async def _work(self) -> None:
         """Await the handler for frame after frame until none is left."""
         frames = self._frames
+        task = asyncio.current_task()
+        assert task is not None
         try:
             while frames:
-                frame = frames[0]
+                frame = frames.popleft()
                 try:
                     await self._handler(frame)
+                except asyncio.CancelledError as error:
+                    if task.cancelling():
+                        self._context.dropped("its handler was cancelled", frame)
+                        raise
+                    self._survive(frame, error)  # not meant for us: a future of the handler's own
                 except Exception as error:  # noqa: BLE001 - a handler that raises stops nothing
                     self._survive(frame, error)
-                frames.popleft()
         finally:
-            self._task = None
+            self.task = None
 
-    def _survive(self, frame: bytes, error: Exception) -> None:
+    def _survive(self, frame: bytes, error: BaseException) -> None:
         if isinstance(error, CivitasError):  # the verdict of a mailbox: it has been said already
             self._context.dropped(f"refused: {error.code}", frame)
             return
         self._context.logger.error("the handler of %r raised", self._address, exc_info=error)
         self._context.dropped("handler raised", frame)
+
+
+async def _close(lanes: Collection[_Lane], timeout: float) -> None:
+    """End lanes within the same `timeout` seconds; one whose handler calls this ends by itself."""
+    own = asyncio.current_task()
+    tasks = [lane.task for lane in lanes if lane.task is not None and lane.task is not own]
+    try:
+        if tasks:
+            await asyncio.wait(tasks, timeout=timeout)
+    finally:  # also when the caller is cancelled
+        for lane in lanes:
+            lane.forget()  # first: a handler that swallows its cancellation finds nothing more
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
