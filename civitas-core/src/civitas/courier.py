@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import msgpack
@@ -23,6 +24,8 @@ logger = logging.getLogger("civitas.node")
 
 _FORMAT: Final = "msgpack"
 _QUEUE: Final = 10_000
+_LAST_WORDS: Final = 1.0
+"""Seconds that the last frames may take."""
 
 PROBE: Final = "probe"
 ANSWER: Final = "answer"
@@ -63,10 +66,14 @@ class Courier:
         self._task = asyncio.get_running_loop().create_task(self._work(), name="civitas courier")
 
     async def stop(self) -> None:
-        """Send no more."""
+        """Send what is still to be said, and no more."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait((self._task,))
+            self._task = None
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WORDS):
+                    await self._flush()
 
     def probe(self, node: str) -> None:
         """Ask a node for an answer, which proves the route both ways."""
@@ -121,11 +128,14 @@ class Courier:
         while True:
             await self._news.wait()
             self._news.clear()
-            while self._queue:
-                address, frame = self._queue.popleft()
-                try:
-                    await self._transport.publish(address, frame)
-                except CivitasError as error:  # what matters of it is said again
-                    logger.debug("not sent to %s: %s", address, error)
-                except Exception:
-                    logger.exception("the transport failed to send to %s", address)
+            await self._flush()
+
+    async def _flush(self) -> None:
+        while self._queue:
+            address, frame = self._queue.popleft()
+            try:
+                await self._transport.publish(address, frame)
+            except CivitasError as error:  # what matters of it is said again
+                logger.debug("not sent to %s: %s", address, error)
+            except Exception:
+                logger.exception("the transport failed to send to %s", address)

@@ -54,6 +54,12 @@ class Inflow:
             self._count(node, agent, lost)
         self._grant(node, agent, ledger.grant())
 
+    def settle(self) -> None:
+        """Return all credit that is owed: this node leaves."""
+        for (node, agent), ledger in self._ledgers.items():
+            if ledger.seen != ledger.granted:
+                self._grant(node, agent, ledger.grant())
+
     def forget(self, node: bytes) -> None:
         """Forget the pairs of a node that has gone."""
         for pair in [pair for pair in self._ledgers if pair[0] == node]:

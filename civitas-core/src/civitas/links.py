@@ -22,7 +22,17 @@ class Link:
         windowed: whether frames are numbered and wait for credit.
     """
 
-    __slots__ = ("_asks", "_closed", "_waiters", "name", "node", "process", "told_at", "window")
+    __slots__ = (
+        "_asks",
+        "_closed",
+        "_waiters",
+        "_watchers",
+        "name",
+        "node",
+        "process",
+        "told_at",
+        "window",
+    )
 
     def __init__(self, name: str, node: str, process: str, *, windowed: bool = True) -> None:
         self.name = name
@@ -33,6 +43,7 @@ class Link:
         """The credit at the last look: a window that stands still is told of."""
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._asks: set[_Ask] = set()
+        self._watchers: list[asyncio.Future[None]] = []
         self._closed: str | None = None
 
     async def number(self, timeout: float | None) -> int:
@@ -65,6 +76,20 @@ class Link:
         """Take note of what the receiver has accounted for, and let waiting senders go on."""
         if self.window is not None and self.window.credit(upto):
             self._wake()
+            self._tell_watchers()
+
+    async def settled(self) -> None:
+        """Return when all frames are accounted for at the other end.
+
+        Raises:
+            MessageRoutingError: the way was closed meanwhile.
+        """
+        while self.window is not None and self.window.outstanding:
+            if self._closed is not None:
+                raise MessageRoutingError(self._closed)
+            change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._watchers.append(change)
+            await change
 
     def refuse(self, reason: str) -> None:
         """Take no more messages; those that wait for credit are refused, too."""
@@ -73,6 +98,7 @@ class Link:
             if not waiter.done():
                 waiter.set_exception(MessageRoutingError(reason))
         self._waiters.clear()
+        self._tell_watchers()
 
     def close(self, reason: str) -> int:
         """Refuse all that waits and end what is asked; return the frames not accounted for."""
@@ -102,6 +128,12 @@ class Link:
             raise
         finally:
             self._asks.discard(ask)
+
+    def _tell_watchers(self) -> None:
+        for change in self._watchers:
+            if not change.done():
+                change.set_result(None)
+        self._watchers.clear()
 
     async def _wait(self, window: SendWindow, timeout: float | None) -> int:
         loop = asyncio.get_running_loop()
@@ -213,6 +245,17 @@ class Links:
             waiting.discard(found)
             if not waiting:
                 self._waiting.pop(name, None)
+
+    async def settled(self, name: str) -> None:
+        """Return when all frames to an agent are accounted for at the other end.
+
+        Raises:
+            MessageRoutingError: the way was closed meanwhile.
+        """
+        link = self._links.get(name)
+        if link is None:
+            raise MessageRoutingError(self._gone.get(name, f"there is no way to agent {name!r}"))
+        await link.settled()
 
     def add(self, link: Link) -> None:
         """Open a way to an agent."""

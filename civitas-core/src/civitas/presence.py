@@ -74,11 +74,11 @@ class DataLink:
 
     def down(self, reason: str) -> None:
         """Take note that the connection is lost."""
-        logger.warning("the connection is lost: %s", reason)
+        logger.debug("the data link is down: %s", reason)  # the transport has said it
 
     def up(self) -> None:
         """Take note that the connection is back."""
-        logger.info("the connection is back")
+        logger.debug("the data link is up")
         if self.presence is not None:
             self.presence.link_up()
 
@@ -215,9 +215,11 @@ class Presence:
         """Say goodbye, and end. Idempotent, also half-started."""
         if self._beat_timer is not None:
             self._beat_timer.cancel()
+        if self._bus.inflow is not None:
+            self._bus.inflow.settle()
+        await self._courier.stop()
         self._control.post(lambda members, _now: members.leave("it stopped"))
         await self._control.stop()
-        await self._courier.stop()
         for card in list(self.cards.values()):
             for link in self._bus.links.of(card.node):
                 self._bus.registry.deregister(link.name)

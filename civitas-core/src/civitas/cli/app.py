@@ -14,6 +14,7 @@ from civitas.cli import plugins as plugins_group
 from civitas.cli import topology as topology_group
 from civitas.cli.output import prepare_streams
 from civitas.cli.run import run
+from civitas.cli.talk import ask, send, stats
 from civitas.cli.up import up
 from civitas.cli.version import version
 from civitas.errors import CivitasError, ConfigurationError, PluginError
@@ -30,6 +31,9 @@ app = typer.Typer(
 )
 app.command("run")(run)
 app.command("up")(up)
+app.command("ask")(ask)
+app.command("send")(send)
+app.command("stats")(stats)
 app.add_typer(topology_group.app, name="topology")
 app.add_typer(plugins_group.app, name="plugins")
 app.command("version")(version)

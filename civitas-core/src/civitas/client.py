@@ -1,0 +1,189 @@
+"""Client: a node that hosts no agents, to talk to a running system from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Coroutine, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from civitas.components import ComponentSet, build_component_set
+from civitas.errors import CivitasError, ConfigurationError, NotConnectedError
+from civitas.messages import Message
+from civitas.node import Node
+from civitas.outbox import Outbox
+from civitas.serializer import Serializer
+from civitas.transport import Transport
+
+if TYPE_CHECKING:
+    from civitas.topology import Topology
+
+CONNECT_TIMEOUT: Final = 10.0
+"""Seconds in which a running system is found."""
+
+
+class Client:
+    """Sends to, and asks, the agents of a running system.
+
+    Args:
+        transport: a transport's name, a mapping `{"type": name, ...}` or a Transport.
+        serializer: a serializer's name or a Serializer; msgpack when left out.
+        components: wiring made with `build_component_set`, instead of transport and serializer.
+        connect_timeout: seconds in which the system is found.
+        **transport_options: options of that transport, prefixed by its name.
+
+    Raises:
+        ConfigurationError: an argument or an option is wrong, or the transport stays within one
+            process.
+        PluginError: the transport or the serializer can't be used.
+
+    Example:
+        Asking an agent of a system that runs:
+
+            async with Client(transport="my_transport") as client:
+                reply = await client.ask("greeter", {"name": "Ada"})
+    """
+
+    def __init__(
+        self,
+        transport: str | Mapping[str, Any] | Transport | None = None,
+        serializer: str | Serializer | None = None,
+        components: ComponentSet | None = None,
+        connect_timeout: float = CONNECT_TIMEOUT,
+        **transport_options: Any,
+    ) -> None:
+        if components is None:
+            components = build_component_set(
+                transport or "in_process",
+                serializer,
+                process=client_name(),
+                is_primary=False,
+                **transport_options,
+            )
+        elif transport is not None or serializer is not None or transport_options:
+            raise ConfigurationError(
+                "Client takes either components, or a transport and a serializer"
+            )
+        claims = components.wiring.capabilities
+        if claims is not None and not claims.cross_process:
+            raise ConfigurationError(
+                "a running system is reached over a transport between processes, and this one "
+                "stays within its own: its agents can be asked only from inside"
+            )
+        self.components = components
+        self._connect_timeout = connect_timeout
+        self._node = Node(components.bus, components.wiring, "client", self._cannot_stay)
+        self._callers = Outbox(components.bus, components.wiring.process)
+        self._failure: CivitasError | None = None
+
+    @classmethod
+    def from_topology(cls, topology: Topology, connect_timeout: float = CONNECT_TIMEOUT) -> Self:
+        """Make a client for the system of a topology that was loaded and checked."""
+        from civitas.assembly import components_of, elsewhere
+
+        name = client_name()
+        components = components_of(topology, name)
+        client = cls(components=components, connect_timeout=connect_timeout)
+        components.bus.links.expected.update(elsewhere(topology, name))
+        return client
+
+    async def start(self) -> None:
+        """Find the system; return when its agents can be asked.
+
+        Raises:
+            NotConnectedError: none was found in time.
+            TransportError: the transport could not start.
+        """
+        try:
+            try:
+                async with asyncio.timeout(self._connect_timeout):
+                    await self._node.start_transport({})
+                    await self._node.join()
+            except TimeoutError:
+                raise self._nobody() from None
+            if not self.nodes():
+                raise self._nobody()
+        except BaseException:
+            await self._node.stop_transport()
+            raise
+
+    async def stop(self) -> None:
+        """Leave the system as it is."""
+        await self._node.stop_transport()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    def send(
+        self, recipient: str, payload: dict[str, Any], message_type: str = "message"
+    ) -> Coroutine[Any, Any, None]:
+        """Send a message to an agent; see `AgentProcess.send`."""
+        return self._callers.send(recipient, payload, message_type)
+
+    def ask(
+        self,
+        recipient: str,
+        payload: dict[str, Any],
+        message_type: str = "message",
+        timeout: float | None = 30.0,
+    ) -> Coroutine[Any, Any, Message]:
+        """Send a message to an agent; awaiting it gives the answer; see `AgentProcess.ask`."""
+        return self._callers.ask(recipient, payload, message_type, timeout)
+
+    async def delivered(self, agent: str, timeout: float) -> None:
+        """Return when all that was sent to an agent has been accounted for by its node.
+
+        Raises:
+            TimeoutError: it was not in time.
+            MessageRoutingError: the agent has left.
+        """
+        async with asyncio.timeout(timeout):
+            await self.components.bus.links.settled(agent)
+
+    def nodes(self) -> dict[str, str]:
+        """Return the process names of the nodes of the system, by node id."""
+        presence = self._node.presence
+        if presence is None:
+            return {}
+        return {peer.node: peer.process for peer in presence.peers() if peer.role != "client"}
+
+    async def stats(self, timeout: float = 5.0) -> list[dict[str, Any]]:
+        """Return the counters of every node of the system, the primary's first.
+
+        A node that does not answer in time has an `error` instead of counters.
+        """
+        presence = self._node.presence
+        assert presence is not None
+
+        async def counters(node: str, process: str) -> dict[str, Any]:
+            try:
+                return dict(await presence.counters_of(node, timeout))
+            except (CivitasError, TimeoutError) as error:
+                return {"process": process, "node": node, "error": str(error) or "no answer"}
+
+        found = await asyncio.gather(*(counters(*each) for each in self.nodes().items()))
+        return sorted(found, key=lambda each: (each.get("role") != "primary", each["process"]))
+
+    def _cannot_stay(self, error: CivitasError) -> None:
+        self._failure = error
+
+    def _nobody(self) -> NotConnectedError:
+        return NotConnectedError(
+            f"no running system was found within {self._connect_timeout:g} s; is it started, "
+            f"with the same transport options?"
+        )
+
+
+def client_name() -> str:
+    """Return a process name for a client, which nobody else has."""
+    return f"client-{os.urandom(4).hex()}"
