@@ -223,6 +223,9 @@ class Broker:
         await self._stop.wait()
         # Before it is closed: what does not answer any more may be replaced by another broker.
         self.path.unlink(missing_ok=True)
+        # A connection that asyncio (3.11) is still accepting when its server is closed stays open.
+        while accepting := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(accepting)
         server.close()
         await exchange.close()
 

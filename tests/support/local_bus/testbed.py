@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -85,12 +86,22 @@ class BrokerProcess:
         """End it at once; its socket's file stays."""
         return self._end(subprocess.Popen.kill)
 
+    def pause(self) -> None:
+        """Let it stand still: it keeps its connections and takes nothing."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
     def __enter__(self) -> Self:
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        self.kill()
 
     def _end(self, how: Any) -> int | None:
         process, self.process = self.process, None
