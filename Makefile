@@ -14,8 +14,8 @@ LOCAL  := $(wildcard civitas-*/pyproject.toml)
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
-demo: $(VENV)/runtime.stamp ## count the words of a folder with supervised agents (FOLDER=...)
-	WORD_COUNT_FOLDER="$(FOLDER)" $(BIN)/civitas run examples/word_count.yaml
+demo: $(VENV)/runtime.stamp ## count the words of a folder in three processes, one of which is killed (FOLDER=...)
+	WORD_COUNT_FOLDER="$(FOLDER)" $(BIN)/civitas up examples/word_count.yaml
 
 test: $(VENV)/dev.stamp ## the whole test suite
 	$(PYTEST) -n $(JOBS)

@@ -1,8 +1,9 @@
-"""Word count: a librarian hands files to counters, survives a crash of one, and adds up.
+"""Word count: a librarian hands files to counters, survives what befalls them, and adds up.
 
-The transport may lose the message that an agent crashed on, so the librarian asks for each file
-and asks again when it is told that the counter failed. A file counts when its answer comes, and
-only then: nothing is lost, and nothing counts twice.
+The transport may lose the message that an agent crashed on, and a process that is killed answers
+nothing more, so the librarian asks for each file and hands it out again when it is told that the
+counter failed. A file counts when its answer comes, and only then: nothing is lost, and nothing
+counts twice.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import collections
 import json
+import os
 import re
+import signal
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -20,11 +23,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Column, Table
 
 from civitas import AgentProcess, Message
-from civitas.errors import AgentError
+from civitas.errors import AgentError, MessageRoutingError
 
 TEXT_FILES = {".md", ".txt", ".rst", ".text"}
 WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
 TOP = 12
+BREAK = 0.1
+"""Seconds between two looks whether a counter is back."""
 
 
 class InjectedCrashError(RuntimeError):
@@ -61,7 +66,10 @@ class Counter(AgentProcess):
             return None
         path = Path(message.payload["path"])
         text = await asyncio.to_thread(path.read_text, encoding="utf-8", errors="replace")
-        if message.payload["fuse"]:
+        fuse = message.payload["fuse"]
+        if fuse == "process" and os.getpid() != message.payload["librarian"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if fuse:
             raise InjectedCrashError(f"in the middle of {path.name}")
         return self.reply({"words": dict(count_words(text))})
 
@@ -74,7 +82,9 @@ class Librarian(AgentProcess):
         folder: where the text files are.
         counters: how many counters there are, called counter_1 and so on.
         report: file for the result as JSON; empty for none.
-        crash_at: which file (from 1, or the last) is handed out with a fuse; 0 for none.
+        crash_at: which file (from 1, or the last) crashes the counter that gets it; 0 for none.
+        kill_at: which file kills the whole process of the counter that gets it; 0 for none.
+            Where all agents share one process, it is one more crash.
     """
 
     def __init__(
@@ -84,21 +94,24 @@ class Librarian(AgentProcess):
         counters: int = 4,
         report: str = "",
         crash_at: int = 0,
+        kill_at: int = 0,
     ) -> None:
         super().__init__(name)
         self.folder = Path(folder)
         self.counters = [f"counter_{number}" for number in range(1, counters + 1)]
         self.report = report
-        self.crash_at = crash_at
+        self.fuses = {kill_at: "process", crash_at: "agent"}
+        self.handed_out = 0
         self.counted: dict[Path, collections.Counter[str]] = {}
         self.files_of: collections.Counter[str] = collections.Counter()
         self.crashes_of: collections.Counter[str] = collections.Counter()
+        self.away: collections.defaultdict[str, bool] = collections.defaultdict(bool)
 
     async def on_start(self) -> None:
         """Find the files; the work begins with the first message, when all agents are up."""
         self.waiting = deque(text_files(self.folder))
         self.total = len(self.waiting)
-        self.fuse_in = min(self.crash_at, self.total)
+        self.fuses = {min(at, self.total): what for at, what in self.fuses.items() if at}
         await self.send(self.name, {}, "begin")
 
     async def handle(self, message: Message) -> None:
@@ -106,24 +119,49 @@ class Librarian(AgentProcess):
         with Journal(self.total) as journal:
             await asyncio.gather(*(self.keep_busy(name, journal) for name in self.counters))
         self.show()
-        await self.broadcast("counter_*", {}, "no more work")
+        await asyncio.gather(*(self.dismiss(name) for name in self.counters))
         self.stop()
 
     async def keep_busy(self, counter: str, journal: Journal) -> None:
-        """Ask one counter for file after file until none is left."""
-        while self.waiting:
+        """Ask one counter for file after file until all are counted."""
+        while len(self.counted) < self.total:
+            if not self.waiting:
+                await asyncio.sleep(BREAK)  # another counter may give a file back
+                continue
             path = self.waiting.popleft()
-            self.fuse_in -= 1
             try:
-                reply = await self.ask(counter, {"path": str(path), "fuse": self.fuse_in == 0})
+                reply = await self.ask(counter, self.order(path))
             except AgentError as error:
                 self.crashes_of[counter] += 1
                 self.waiting.appendleft(path)
                 journal.say(f"{counter} crashed {error.error_text}; the file is handed out again")
-                continue
-            self.counted[path] = collections.Counter(reply.payload["words"])
-            self.files_of[counter] += 1
-            journal.advance()
+            except MessageRoutingError:
+                self.waiting.appendleft(path)
+                if not self.away[counter]:
+                    self.crashes_of[counter] += 1
+                    journal.say(f"the process of {counter} has gone; its file is handed out again")
+                self.away[counter] = True
+                await asyncio.sleep(BREAK)
+            else:
+                if self.away.pop(counter, False):
+                    journal.say(f"{counter} is back")
+                self.counted[path] = collections.Counter(reply.payload["words"])
+                self.files_of[counter] += 1
+                journal.advance()
+
+    def order(self, path: Path) -> dict[str, Any]:
+        """Return what a counter is told of a file; a fuse burns once."""
+        self.handed_out += 1
+        fuse = self.fuses.pop(self.handed_out, "")
+        return {"path": str(path), "fuse": fuse, "librarian": os.getpid()}
+
+    async def dismiss(self, counter: str) -> None:
+        """Tell a counter that the work is done, also one whose process is still coming back."""
+        while True:
+            try:
+                return await self.send(counter, {}, "no more work")
+            except MessageRoutingError:
+                await asyncio.sleep(BREAK)
 
     def show(self) -> None:
         """Print the result, and write it to the report."""

@@ -38,6 +38,7 @@ class Courier:
     Args:
         transport: the node's data transport.
         origin: the node's identity.
+        on_probe: called with (node id, whether its numbers begin anew) when a node probes.
         on_probed: called with the id of a node that has answered a probe.
         on_credit: called with (agent, number) when an agent's node returns credit.
         dropped: called with (reason, frame) for what is none of these.
@@ -47,12 +48,14 @@ class Courier:
         self,
         transport: Transport,
         origin: Origin,
+        on_probe: Callable[[bytes, bool], None],
         on_probed: Callable[[str], None],
         on_credit: Callable[[str, int], None],
         dropped: Callable[[str, bytes], None],
     ) -> None:
         self._transport = transport
         self._origin = origin
+        self._on_probe = on_probe
         self._on_probed = on_probed
         self._on_credit = on_credit
         self._dropped = dropped
@@ -75,9 +78,14 @@ class Courier:
                 async with asyncio.timeout(_LAST_WORDS):
                     await self._flush()
 
-    def probe(self, node: str) -> None:
-        """Ask a node for an answer, which proves the route both ways."""
-        self._post(data_address(node), PROBE)
+    def probe(self, node: str, *, fresh: bool) -> None:
+        """Ask a node for an answer, which proves the route both ways.
+
+        Args:
+            node: its id.
+            fresh: whether the numbers of what is sent to its agents begin anew.
+        """
+        self._post(data_address(node), PROBE, fresh)
 
     def grant(self, node: bytes, agent: str, number: int) -> None:
         """Return credit to a node for what an agent here has taken."""
@@ -105,6 +113,8 @@ class Courier:
 
     def _hear(self, node: bytes, kind: object, values: list[object]) -> None:
         if kind == PROBE:
+            (fresh,) = values
+            self._on_probe(node, fresh is True)
             self._post(data_address(node.hex()), ANSWER)
         elif kind == ANSWER:
             self._on_probed(node.hex())

@@ -32,12 +32,28 @@ class Inflow:
         self._grant = grant
         self._told = told
         self._ledgers: dict[tuple[bytes, str], ReceiveLedger] = {}
+        self._counted: set[bytes] = set()
         self.lost: Counter[str] = Counter()
         """Frames that never came, by agent."""
+
+    def begin(self, node: bytes, *, fresh: bool) -> None:
+        """Count what a node sends from now on: its probe has come, which precedes its numbers.
+
+        What came before was numbered for another node that had the name of this one's agent.
+
+        Args:
+            node: the sender's id.
+            fresh: whether the sender begins its numbers anew.
+        """
+        if fresh:
+            self.forget(node)
+        self._counted.add(node)
 
     def arrived(self, frame: bytes, agent: str) -> None:
         """Account for a numbered frame that a mailbox has taken."""
         node = frame[_NODE]
+        if node not in self._counted:
+            return
         ledger = self._ledger(node, agent)
         lost = ledger.arrived(int.from_bytes(frame[_NUMBER], "big"))
         if lost:
@@ -48,6 +64,8 @@ class Inflow:
     def ended_at(self, frame: bytes, agent: str) -> None:
         """Account for a sender's word of what its last number was, and answer it with credit."""
         node = frame[_NODE]
+        if node not in self._counted:
+            return
         ledger = self._ledger(node, agent)
         lost = ledger.told(int.from_bytes(frame[_NUMBER], "big"))
         if lost:
@@ -62,6 +80,7 @@ class Inflow:
 
     def forget(self, node: bytes) -> None:
         """Forget the pairs of a node that has gone."""
+        self._counted.discard(node)
         for pair in [pair for pair in self._ledgers if pair[0] == node]:
             del self._ledgers[pair]
 

@@ -169,7 +169,9 @@ class Presence:
         self._beats = 0
         self._beat_timer: asyncio.TimerHandle | None = None
         dropped = bus.dead_letters.record
-        self._courier = Courier(bus.transport, bus.origin, self._reached, self._credited, dropped)
+        self._courier = Courier(
+            bus.transport, bus.origin, self._probed, self._reached, self._credited, dropped
+        )
         bus.inflow = Inflow(self._courier.grant, self._tell_of_loss)
         bus.links.discovering = True
         wiring.data_link.presence = self
@@ -341,10 +343,14 @@ class Presence:
         self.cards[card.node] = card
         if before is None:
             logger.debug("met %s", card)
-            self._courier.probe(card.node)
+            self._courier.probe(card.node, fresh=True)
         elif card.node in self._proved:
             self._open_links(card)
             self._owner.heard(card.node, card.agents)
+
+    def _probed(self, node: bytes, fresh: bool) -> None:
+        assert self._bus.inflow is not None
+        self._bus.inflow.begin(node, fresh=fresh)
 
     def _reached(self, node: str) -> None:
         """The data route to a node is proved."""
@@ -377,10 +383,10 @@ class Presence:
             registry.register(name, is_local=False)
             links.add(Link(name, card.node, card.process, windowed=self._windowed))
 
-    def _close_link(self, link: Link, reason: str) -> None:
+    def _close_link(self, link: Link, reason: str, *, expected: bool = False) -> None:
         self._bus.registry.deregister(link.name)
         open_frames = self._bus.links.remove(link, reason)
-        if open_frames:
+        if open_frames and not expected:
             logger.warning("%s; what became of %d messages is not known", reason, open_frames)
 
     def _lost(self, event: Lost) -> None:
@@ -392,7 +398,7 @@ class Presence:
             logger.log(level, "%s has gone: %s", card, event.reason)
         for link in self._bus.links.of(card.node):
             why = f"agent {link.name!r} was in {card}, which has gone: {event.reason}"
-            self._close_link(link, why)
+            self._close_link(link, why, expected=not event.died)
         assert self._bus.inflow is not None
         self._bus.inflow.forget(bytes.fromhex(card.node))
         self._bus.clock_offsets.pop(bytes.fromhex(card.node), None)
@@ -442,7 +448,7 @@ class Presence:
         self._beats += 1
         for node in self.cards:
             if node not in self._proved:
-                self._courier.probe(node)
+                self._courier.probe(node, fresh=not self._bus.links.of(node))
         if self._beats % _LOOK_EVERY == 0:
             for link in self._bus.links:
                 window = link.window

@@ -156,12 +156,12 @@ class RemoteCell:
 
     def heard(self, node: str, status: str, incarnation: int) -> None:
         """Take note of what its node says of it."""
+        again = incarnation == self._incarnation and self.status is ProcessStatus.CRASHED
         if node != self.node:
             self.node = node
-            self._held = False
+            self._held = again = False
         elif incarnation < self._incarnation or (self._held and incarnation == self._incarnation):
             return  # said before the last command was carried out
-        again = incarnation == self._incarnation and self.status is ProcessStatus.CRASHED
         self._incarnation = incarnation
         if status == ProcessStatus.RUNNING.value:
             if not again:
@@ -172,6 +172,7 @@ class RemoteCell:
             self.crashed(node, incarnation, RemoteCrashError("it had crashed"))
         elif status == ProcessStatus.STOPPED.value and not self.finished:
             self.status = ProcessStatus.STOPPED
+            self.failure = None
             self._on_exit(self)
 
     def crashed(self, node: str, incarnation: int, error: Exception) -> None:

@@ -36,6 +36,10 @@ class Claims:
         self._claims[card.node] = Claim(card, holder, now + PROBE_TIMEOUT)
         return True
 
+    def discard(self, node: str) -> None:
+        """Forget the claim of a node that is in, or has gone."""
+        self._claims.pop(node, None)
+
     def answered(self, holder: str) -> list[Claim]:
         """Return, and forget, the claims on a holder that has shown that it is alive."""
         return self._pop(lambda claim: claim.holder == holder)

@@ -278,6 +278,8 @@ class Membership:
             self._condemn(refused.reason, fenced=False)
 
     def _hear_left(self, teller: str, left: Left) -> None:
+        if teller == left.node:
+            self._claims.discard(teller)
         by_primary = self.primary is not None and self.primary.card.node == teller
         if left.node == self.card.node:
             if by_primary and left.generation == self.card.generation:
@@ -350,6 +352,7 @@ class Membership:
                 if self._claims.add(card, other.card.node, now):
                     self._send(other.address, Ping(0, 0.0))
                 return False
+        self._claims.discard(card.node)
         policies = [self._policies[name] for name in card.agents if name in self._policies]
         self.peers[card.node] = Peer(card, strictest(policies), now)
         self._tell(Met(card))
