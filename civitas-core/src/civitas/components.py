@@ -172,6 +172,7 @@ def wire(
             dropped=_ignore,  # the data transport's drops are those that count
             link_down=link_down,
             link_up=link_up,
+            fenced=frozenset(),  # the membership itself answers those: they must hear of it
         )
         control: Transport = make_transport(plugin, options, apart, Transport, where=where)
         return control
