@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import subprocess
 import sys
-import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from civitas import Runtime, Supervisor, envelope
 from civitas.envelope import Origin
-from civitas.errors import MessageTooLargeError, NotConnectedError, TransportError
-from civitas.plugins import TransportContext
+from civitas.errors import MessageTooLargeError, NotConnectedError
 from civitas.plugins.catalog import PluginKind, scan
 from civitas.plugins.loader import load_transport
 from support.agents import Scripted, echo
-from support.local_bus import wire
-from support.local_bus.broker import Broker, BrokerRunningError
+from support.local_bus.broker import Broker
 from support.local_bus.options import LONGEST_PATH, LocalBusOptions
+from support.local_bus.peers import peers, soon
 from support.local_bus.testbed import DEADLINE, BrokerProcess, LocalBus, environment
-from support.local_bus.transport import LocalBusTransport
 
 SYSTEM = "_agency.news"
 FRAME = envelope.seal(b"hello", "json", Origin(b"12345678", 1))
@@ -61,83 +52,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-class Peer:
-    """A process on the bus, as far as the transport can tell; keeps what its node is told."""
-
-    def __init__(self, path: str, **options: Any) -> None:
-        self.down = asyncio.Event()
-        self.up = asyncio.Event()
-        self.told: list[str] = []
-        self.got: dict[str, list[bytes]] = {}
-        self._news = asyncio.Condition()
-        context = TransportContext(
-            is_primary=options.pop("is_primary", False),
-            link_down=lambda reason: self._tell("down", self.down),
-            link_up=lambda: self._tell("up", self.up),
-        )
-        self.transport = LocalBusTransport(LocalBusOptions(path=path, **options), context)
-
-    def _tell(self, what: str, event: asyncio.Event) -> None:
-        self.told.append(what)
-        event.set()
-
-    async def listen(self, *addresses: str) -> None:
-        for address in addresses:
-            await self.transport.subscribe(address, self._keep(address))
-        await soon(self.transport.wait_ready())
-
-    async def until(self, address: str, count: int) -> list[bytes]:
-        async def enough() -> None:
-            async with self._news:
-                await self._news.wait_for(lambda: len(self.got[address]) >= count)
-
-        await soon(enough())
-        return self.got[address]
-
-    def _keep(self, address: str) -> Callable[[bytes], Any]:
-        self.got[address] = []
-
-        async def keep(frame: bytes) -> None:
-            async with self._news:
-                self.got[address].append(frame)
-                self._news.notify_all()
-
-        return keep
-
-
-async def soon(work: Any) -> Any:
-    async with asyncio.timeout(DEADLINE):
-        return await work
-
-
-async def eventually(condition: Callable[[], bool]) -> None:
-    """Wait for what only another thread knows."""
-    async with asyncio.timeout(DEADLINE):
-        while not condition():
-            await asyncio.sleep(0.002)
-
-
-@asynccontextmanager
-async def peers(path: str | Path, count: int, **options: Any) -> AsyncIterator[list[Peer]]:
-    """Peers that are started, and stopped at the end."""
-    made = [Peer(str(path), **options) for _ in range(count)]
-    try:
-        for peer in made:
-            await soon(peer.transport.start())
-        yield made
-    finally:
-        for peer in made:
-            await soon(peer.transport.stop())
-
-
-def connect(path: Path) -> socket.socket:
-    """Return a connection that speaks for itself."""
-    raw = socket.socket(socket.AF_UNIX)
-    raw.settimeout(DEADLINE)
-    raw.connect(str(path))
-    return raw
 
 
 # --- found as a plugin ---------------------------------------------------------------------------
@@ -377,119 +291,3 @@ async def test_a_broker_that_stands_still_holds_up_neither_senders_nor_stop_for_
             await soon(sender.transport.stop())
         broker.resume()
         assert broker.stop() == 0
-
-
-# --- the broker ----------------------------------------------------------------------------------
-
-
-async def test_what_is_no_command_closes_that_connection_and_no_other(tmp_path: Path) -> None:
-    hello = wire.pack(wire.PUB, b"a", FRAME)
-    nonsense = [
-        bytes(8),
-        b"\xff" * 64,
-        wire.pack(9, b"a"),
-        wire.pack(wire.PONG),
-        hello[:5] + b"\xff\xff" + hello[7:],
-    ]
-    with Broker(tmp_path / "bus") as broker:
-        async with peers(broker.path, 1) as [peer]:
-            await peer.listen("a")
-            for bad in nonsense:
-                with connect(broker.path) as raw:
-                    raw.sendall(hello + bad)
-                    assert raw.recv(1) == b""
-            await peer.until("a", len(nonsense))
-            assert broker.exchange.refused == len(nonsense)
-            assert peer.told == []
-
-
-async def test_a_subscriber_that_takes_nothing_costs_its_own_frames_only(tmp_path: Path) -> None:
-    large, count = bytes(1 << 16), 64
-    with Broker(tmp_path / "bus", outgoing_limit=1 << 20) as broker:
-        async with peers(broker.path, 2) as [receiver, sender]:
-            await receiver.listen(SYSTEM)
-            with connect(broker.path) as raw:
-                raw.sendall(wire.pack(wire.SUB, SYSTEM.encode()) + wire.pack(wire.PING))
-                assert raw.recv(7)[4] == wire.PONG
-                for number in range(1, count + 1):
-                    await sender.transport.publish(SYSTEM, large)
-                    await receiver.until(SYSTEM, number)
-                exchange = broker.exchange
-                assert exchange.dropped > 0
-                assert exchange.forwarded + exchange.dropped == 2 * count
-
-
-async def test_frames_for_nobody_are_counted(tmp_path: Path) -> None:
-    with Broker(tmp_path / "bus") as broker:
-        async with peers(broker.path, 1) as [peer]:
-            await soon(peer.transport.wait_ready())
-            await peer.transport.publish("nobody", FRAME)
-            await soon(peer.transport.wait_ready())
-            assert broker.exchange.unrouted == 1
-
-
-async def test_who_leaves_is_forgotten(tmp_path: Path) -> None:
-    with Broker(tmp_path / "bus") as broker:
-        async with peers(broker.path, 1) as [peer]:
-            await peer.listen("a", SYSTEM)
-            assert {b"a", SYSTEM.encode()} < broker.exchange.subscribers.keys()
-            await peer.transport.unsubscribe("a")
-            await peer.transport.wait_ready()
-            assert b"a" not in broker.exchange.subscribers
-        await eventually(lambda: not broker.exchange.connections)
-        assert broker.exchange.subscribers == {}
-
-
-def test_a_second_broker_at_one_path_is_refused(tmp_path: Path) -> None:
-    with Broker(tmp_path / "bus") as broker:
-        with pytest.raises(BrokerRunningError):
-            Broker(broker.path).start()
-        assert broker.path.is_socket()
-    assert not broker.path.exists()
-
-
-def test_of_brokers_that_start_at_once_one_runs(tmp_path: Path) -> None:
-    brokers = [Broker(tmp_path / "bus") for _ in range(8)]
-    refused: list[Exception] = []
-
-    def start(broker: Broker) -> None:
-        try:
-            broker.start()
-        except BrokerRunningError as error:
-            refused.append(error)
-
-    threads = [threading.Thread(target=start, args=(broker,)) for broker in brokers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for broker in brokers:
-        broker.stop()
-    assert len(refused) == len(brokers) - 1
-
-
-async def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "bus"
-    path.write_text("precious")
-    with pytest.raises(TransportError, match="no socket at"):
-        async with peers(path, 1, is_primary=True):
-            pass
-    assert path.read_text() == "precious"
-
-
-# --- the wire ------------------------------------------------------------------------------------
-
-
-@given(
-    commands=st.lists(
-        st.tuples(st.integers(wire.SUB, wire.PONG), st.binary(max_size=9), st.binary(max_size=20))
-    ),
-    size=st.integers(1, 50),
-)
-def test_commands_come_back_however_the_stream_was_cut(
-    commands: list[tuple[int, bytes, bytes]], size: int
-) -> None:
-    stream = b"".join(wire.pack(*command) for command in commands)
-    splitter = wire.Splitter()
-    pieces = [stream[at : at + size] for at in range(0, len(stream), size)]
-    assert [command for piece in pieces for command in splitter.feed(piece)] == commands

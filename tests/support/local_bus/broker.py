@@ -13,6 +13,7 @@ or as a process of its own, which says `ready` and ends at SIGTERM:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import signal
@@ -20,7 +21,6 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Self, cast
 
@@ -30,6 +30,7 @@ OUTGOING_LIMIT: Final = 16 << 20
 """Bytes that wait for one connection at most; what comes then is dropped: at most once."""
 
 _BACKLOG: Final = 128
+_LOOK: Final = 0.5
 _FLUSH: Final = 1.0
 """Seconds in which a stopping broker hands over what it has for its connections."""
 
@@ -220,7 +221,7 @@ class Broker:
         exchange = self.exchange
         server = await self._loop.create_unix_server(lambda: Connection(exchange), sock=listening)
         self._begun.set()
-        await self._stop.wait()
+        await self._until_stopped(self._stop)
         # Before it is closed: what does not answer any more may be replaced by another broker.
         self.path.unlink(missing_ok=True)
         # A connection that asyncio (3.11) is still accepting when its server is closed stays open.
@@ -228,6 +229,13 @@ class Broker:
             await asyncio.wait(accepting)
         server.close()
         await exchange.close()
+
+    async def _until_stopped(self, stop: asyncio.Event) -> None:
+        """Wait for `stop`, or for the end of a program that forgot it: it would hang otherwise."""
+        while not stop.is_set() and threading.main_thread().is_alive():
+            with contextlib.suppress(TimeoutError):  # time to look at the main thread again
+                async with asyncio.timeout(_LOOK):
+                    await stop.wait()
 
 
 def _listen(path: Path) -> socket.socket:
@@ -247,7 +255,7 @@ def _listen(path: Path) -> socket.socket:
     return listening
 
 
-@contextmanager
+@contextlib.contextmanager
 def _one_at_a_time(folder: Path) -> Iterator[None]:
     """Let nobody else look for a broker in this folder and start one meanwhile."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
