@@ -17,7 +17,7 @@ async def test_a_stop_loses_nothing_that_publish_accepted():
     options = options_for()
     receiver = Process(options, primary=True)
     [inbox] = await receiver.listen("agent")
-    frames = [frame_of(b"%d" % number + b"x" * 500) for number in range(5_000)]
+    frames = [frame_of(b"%d" % number + b"x" * 100_000) for number in range(300)]
     async with started(receiver):
         sender = Process(options)
         await sender.transport.start()
@@ -32,7 +32,7 @@ async def test_a_stop_of_the_primary_lets_its_own_frames_out():
     options = options_for()
     primary, receiver = Process(options, primary=True), Process(options)
     [inbox] = await receiver.listen("agent")
-    frames = [frame_of(b"%d" % number + b"x" * 500) for number in range(2_000)]
+    frames = [frame_of(b"%d" % number + b"x" * 100_000) for number in range(100)]
     async with started(primary, receiver):
         for frame in frames:
             await primary.transport.publish("agent", frame)
@@ -137,6 +137,7 @@ async def test_unsubscribing_is_told_to_the_proxy():
         await receiver.transport.unsubscribe("agent")
         await within(receiver.transport.wait_ready())
         await sender.transport.publish("agent", frame_of(b"too late"))
+        await within(sender.transport.wait_ready())  # the proxy has had it
         [after] = await receiver.listen("agent")
         await within(receiver.transport.wait_ready())
         await sender.transport.publish("agent", frame_of())

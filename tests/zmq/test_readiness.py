@@ -38,6 +38,19 @@ async def test_no_first_message_to_a_fresh_subscriber_is_lost():
                 await inbox.first()
 
 
+async def test_no_first_message_of_any_publisher_to_a_new_subscription_is_lost():
+    options = options_for()
+    receiver = Process(options, primary=True)
+    senders = [Process(options) for _ in range(10)]
+    async with started(receiver, *senders) as (_, *publishers):
+        for number in range(ROUNDS):
+            [inbox] = await receiver.listen(f"agent-{number}")
+            await within(receiver.transport.wait_ready())
+            for publisher in publishers:
+                await publisher.publish(f"agent-{number}", frame_of())
+            await inbox.first(len(publishers))
+
+
 async def test_one_wait_proves_thousands_of_subscriptions():
     options = options_for()
     receiver, sender = Process(options, primary=True), Process(options)
