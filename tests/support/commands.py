@@ -1,0 +1,91 @@
+"""The installed `civitas` command as a process whose output can be waited for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+COMMAND = Path(sys.executable).with_name("civitas")
+DEADLINE = 30.0
+
+
+class Running:
+    """A `civitas` process whose output can be waited for."""
+
+    def __init__(
+        self, arguments: list[str], cwd: Path, env: dict[str, str], command: Path = COMMAND
+    ) -> None:
+        self.process = subprocess.Popen(
+            [str(command), *arguments],
+            cwd=cwd,
+            # As a user's shell has it: what shows only without buffering must not pass here.
+            env={k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"} | env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.out: list[str] = []
+        self.err: list[str] = []
+        self._news = threading.Condition()
+        self._readers = [
+            threading.Thread(target=self._read, args=(stream, lines), daemon=True)
+            for stream, lines in (
+                (self.process.stdout, self.out),
+                (self.process.stderr, self.err),
+            )
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def _read(self, stream: Iterator[str], lines: list[str]) -> None:
+        for line in stream:
+            with self._news:
+                lines.append(line.rstrip("\n"))
+                self._news.notify_all()
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.process.pid
+
+    def until(self, text: str, deadline: float = DEADLINE) -> None:
+        """Wait until a line of the output contains the text."""
+        self.wait_for(lambda: self.count(text) > 0, f"{text!r} to come", deadline)
+
+    def count(self, text: str) -> int:
+        """Return how many lines contain the text."""
+        return sum(text in line for line in (*self.out, *self.err))
+
+    def wait_for(
+        self, condition: Callable[[], bool], what: str, deadline: float = DEADLINE
+    ) -> None:
+        """Wait until the output fulfils a condition."""
+        with self._news:
+            seen = self._news.wait_for(condition, deadline)
+        assert seen, f"waited for {what}; out: {self.out}, err: {self.err}"
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    def wait(self, deadline: float = DEADLINE) -> int:
+        """Return the exit code, and all output in `out` and `err`."""
+        code = self.process.wait(deadline)
+        for reader in self._readers:
+            reader.join(DEADLINE)
+        return code
+
+    def close(self) -> None:
+        """Kill it if it still runs, and close what was opened."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.wait()
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self.process.stdout.close()
+        self.process.stderr.close()

@@ -1,0 +1,228 @@
+"""A system of real processes over zmq: built in a few words, and told what to do from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from support.commands import DEADLINE, Running
+from support.processes import MARK, marked, outliving
+from support.zmq import free_address
+
+CREW = Path(__file__).parents[1] / "faults"
+PRIMARY = "supervisor"
+
+BEATS = {
+    "heartbeat_interval": 0.3,
+    "heartbeat_timeout": 0.3,
+    "missed_heartbeats_threshold": 2,
+}
+BOUND = 0.3 * 2 + 0.3
+"""Seconds after which a silent process counts as dead, at most."""
+
+NOTICED = 3 * BOUND
+"""Seconds that a test waits for it to be noticed."""
+
+ENDED = 10.0
+"""Seconds that processes may take to end after a test."""
+
+
+class AskError(Exception):
+    """What a console's agent got instead of an answer; `kind` is the name of its class."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(f"{kind}: {text}")
+        self.kind = kind
+
+
+class Pending:
+    """An order that a console has taken, and whose outcome comes later."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def outcome(self, deadline: float = DEADLINE) -> Any:
+        """Return the answer's payload.
+
+        Raises:
+            AskError: the agent got an error.
+            TimeoutError: nothing came of it in time.
+            ConnectionError: the console's process has ended.
+        """
+        with self._connection as connection, connection.makefile() as file:
+            connection.settimeout(deadline)
+            line = file.readline()
+        if not line:
+            raise ConnectionResetError("the console has ended")
+        told = json.loads(line)
+        if "error" in told:
+            raise AskError(told["error"], told["text"])
+        return told["answer"]
+
+    def close(self) -> None:
+        """Forget it."""
+        self._connection.close()
+
+
+class Console:
+    """Sends and asks from within a process of the system."""
+
+    def __init__(self, port_file: Path) -> None:
+        self._file = port_file
+
+    @property
+    def pid(self) -> int:
+        """The process id of its process."""
+        return int(self._file.read_text().split()[1])
+
+    def begin(
+        self,
+        to: str,
+        payload: dict[str, Any] | None = None,
+        *,
+        timeout: float = 30.0,
+        verb: str = "ask",
+    ) -> Pending:
+        """Ask an agent, and return at once."""
+        port = int(self._file.read_text().split()[0])
+        connection = socket.create_connection(("127.0.0.1", port), DEADLINE)
+        order = {"verb": verb, "to": to, "payload": payload or {}, "timeout": timeout}
+        connection.sendall(json.dumps(order).encode() + b"\n")
+        return Pending(connection)
+
+    def ask(self, to: str, payload: dict[str, Any] | None = None, *, timeout: float = 30.0) -> Any:
+        """Ask an agent and return the payload of its answer."""
+        return self.begin(to, payload, timeout=timeout).outcome()
+
+    def send(self, to: str, payload: dict[str, Any]) -> None:
+        """Send to an agent."""
+        self.begin(to, payload, verb="send").outcome()
+
+
+def agent(name: str, process: str | None = None, type: str = "Subject", **keys: Any) -> Any:
+    """Return an agent of a topology, watched closely."""
+    place = {"process": process, **BEATS} if process is not None else {}
+    return {"agent": {"name": name, "type": f"crew.{type}", **place, **keys}}
+
+
+class System:
+    """A topology and its processes.
+
+    Args:
+        folder: where they run.
+        children: the agents under the supervisor whose keys are `supervision`.
+        transport: options of the transport that differ.
+        supervision: keys of the agents' supervisor.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *children: Any,
+        transport: dict[str, Any] | None = None,
+        **supervision: Any,
+    ) -> None:
+        self.folder = folder
+        self.transport = {
+            "type": "zmq",
+            "pub_addr": free_address(),
+            "sub_addr": free_address(),
+            "heartbeat_interval": 0.1,
+            "heartbeat_timeout": 0.5,
+            **(transport or {}),
+        }
+        self._started: list[Running] = []
+        self.write("topology.yaml", *children, **supervision)
+
+    def write(self, file: str, *children: Any, **supervision: Any) -> None:
+        """Write a topology: each process gets a console besides its agents."""
+        keys = {"max_restarts": 100, "backoff_base": 0.05, **supervision}
+        hosts = dict.fromkeys(child["agent"].get("process") for child in children)
+        hosts.pop(None, None)
+        consoles = [agent("console", type="Console")]
+        consoles += [agent(f"console-{host}", host, type="Console") for host in hosts]
+        inner = [
+            {"name": "subjects", **keys, "children": list(children)},
+            {"name": "consoles", "max_restarts": 1_000, "backoff_base": 0.05, "children": consoles},
+        ]
+        root = {
+            "name": "root",
+            "max_restarts": 0,
+            "children": [{"supervisor": each} for each in inner],
+        }
+        text = json.dumps({"transport": self.transport, "supervision": root}, indent=1)
+        (self.folder / file).write_text(text)
+
+    # --- its processes --------------------------------------------------------------------------
+
+    def start(self, process: str = PRIMARY, *more: str, file: str = "topology.yaml") -> Running:
+        """Start a process of the topology, and return at once."""
+        return self.command("run", f"--topology={file}", f"--process={process}", *more)
+
+    def run(self, *processes: str, file: str = "topology.yaml") -> list[Running]:
+        """Start processes of the topology, the primary when none is named; return when all run."""
+        running = [self.start(process, file=file) for process in processes or (PRIMARY,)]
+        for each in running:
+            each.until("running: ")
+        return running
+
+    def up(self, *processes: str) -> Running:
+        """Run the topology with `civitas up`; return when the primary and these processes run."""
+        running = self.command("up", "topology.yaml", "--grace=10")
+        for name in (PRIMARY, *processes):
+            running.wait_for(lambda name=name: runs(running, name), f"{name} to run")
+        return running
+
+    def command(self, *arguments: str) -> Running:
+        """Start `civitas` with these arguments."""
+        running = Running([*arguments, f"--app-dir={CREW}"], self.folder, {MARK: str(self.folder)})
+        self._started.append(running)
+        return running
+
+    def console(self, process: str = PRIMARY) -> Console:
+        """Return the console of a running process."""
+        name = "console" if process == PRIMARY else f"console-{process}"
+        return Console(self.folder / f"{name}.port")
+
+    def notes(self, name: str) -> list[str]:
+        """Return what an agent noted."""
+        with suppress(FileNotFoundError):
+            return (self.folder / f"{name}.notes").read_text().split()
+        return []
+
+    # --- its end --------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Kill what is left of it."""
+        for pid in marked(str(self.folder)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for running in self._started:
+            running.close()
+        assert not outliving(str(self.folder), ENDED)
+
+    def stop(self, *running: Running) -> None:
+        """End processes in order, with exit code 0, and see that nothing is left of the system."""
+        for each in running:
+            each.signal(signal.SIGTERM)
+        for each in running:
+            assert each.wait() == 0, each.err
+            assert not each.count("Traceback"), each.err
+        assert not outliving(str(self.folder), ENDED)
+        assert not [path for path in self.folder.iterdir() if path.is_socket()]
+
+
+def runs(running: Running, process: str, times: int = 1) -> bool:
+    """Tell whether `up` has shown that a process runs, so many times."""
+    lines = (line.split("|", 1) for line in running.err if "|" in line)
+    told = [text for name, text in lines if name.strip() == process and "running: " in text]
+    return len(told) >= times
+
+
+Build = Callable[..., System]
