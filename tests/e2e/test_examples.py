@@ -18,6 +18,13 @@ Start = Callable[..., Any]
 pytestmark = pytest.mark.slow
 
 TOPOLOGY = "examples/word_count.yaml"
+IN_ONE_PROCESS = ("run", TOPOLOGY, "--transport", "in_process")
+
+
+@pytest.fixture
+def addresses(tmp_path: Path) -> dict[str, str]:
+    """Return what gives a system of several processes addresses of its own."""
+    return {f"CIVITAS_{name}_ADDR": f"ipc://{tmp_path}/{name}" for name in ("PUB", "SUB")}
 
 
 def library(folder: Path, files: int) -> Path:
@@ -56,14 +63,48 @@ def plain_count(folder: Path) -> tuple[dict[str, int], dict[str, int]]:
     return files, dict(sorted(words.items()))
 
 
-def test_the_word_count_equals_a_plain_one_in_spite_of_the_crash(
+def counted(report: Path) -> Any:
+    return json.loads(report.read_text())
+
+
+def crashes(lines: list[str]) -> int:
+    """Return the crashes that the table of counters tells of."""
+    return sum(int(line.split("│")[3]) for line in lines if "│ counter_" in line)
+
+
+def test_the_word_count_equals_a_plain_one_though_an_agent_crashes_and_a_process_is_killed(
+    start: Start, repository: Path, tmp_path: Path, addresses: dict[str, str]
+) -> None:
+    folder = library(tmp_path / "library", 40)
+    report = tmp_path / "report.json"
+    running = start(
+        "up",
+        TOPOLOGY,
+        cwd=repository,
+        WORD_COUNT_FOLDER=str(folder),
+        WORD_COUNT_REPORT=str(report),
+        COLUMNS="100",
+        **addresses,
+    )
+    assert running.wait() == 0, running.err
+    files, words = plain_count(folder)
+    assert counted(report) == {"files": files, "words": words}
+    told = "\n".join((*running.err, *running.out))
+    assert "was killed by SIGKILL; starting again" in told
+    assert "InjectedCrashError" in told
+    assert "Traceback" not in told
+    assert f"{sum(words.values()):,} words in 41 of 41 files" in told
+    assert crashes(running.out) >= 2  # and of two in one process, both may have had a file
+    assert list(tmp_path.glob("[PS]UB*")) == []
+
+
+def test_the_same_agents_count_the_same_in_one_process(
     start: Start, repository: Path, tmp_path: Path
 ) -> None:
     folder = library(tmp_path / "library", 40)
     report = tmp_path / "report.json"
     running = start(
-        "run",
-        TOPOLOGY,
+        *IN_ONE_PROCESS,
         cwd=repository,
         WORD_COUNT_FOLDER=str(folder),
         WORD_COUNT_REPORT=str(report),
@@ -71,30 +112,27 @@ def test_the_word_count_equals_a_plain_one_in_spite_of_the_crash(
     )
     assert running.wait() == 0, running.err
     files, words = plain_count(folder)
-    assert json.loads(report.read_text()) == {"files": files, "words": words}
+    assert counted(report) == {"files": files, "words": words}
     told = "\n".join(running.err)
     assert "InjectedCrashError" in told
     assert re.search(r"agent 'counter_\d' restarted", told)
     assert "counted 41 of 41 files" in told
     assert "Traceback" not in told
-    shown = "\n".join(running.out)
-    assert f"{sum(words.values()):,} words in 41 of 41 files" in shown
-    crashes = [line.split("│")[3].strip() for line in running.out if "counter_" in line]
-    assert sum(map(int, crashes)) == 1
+    assert crashes(running.out) == 2
 
 
 def test_the_word_count_works_on_the_documentation_by_default(
     start: Start, repository: Path
 ) -> None:
-    running = start("run", TOPOLOGY, cwd=repository)
+    running = start(*IN_ONE_PROCESS, cwd=repository)
     assert running.wait() == 0, running.err
     count = sum(1 for p in (repository / "docs").rglob("*") if p.suffix in {".md", ".txt"})
     assert f"in {count} of {count} files of docs, each counted once." in "\n".join(running.out)
 
 
 def test_an_empty_folder_is_a_clear_error(start: Start, repository: Path, tmp_path: Path) -> None:
-    running = start("run", TOPOLOGY, cwd=repository, WORD_COUNT_FOLDER=str(tmp_path))
-    assert running.wait() == 1
+    running = start(*IN_ONE_PROCESS, cwd=repository, WORD_COUNT_FOLDER=str(tmp_path))
+    assert running.wait() == 1, running.err
     assert "no text files (.md, .rst, .text, .txt)" in running.err[-1]
     assert "Traceback" not in "\n".join(running.err)
 
@@ -103,7 +141,7 @@ def test_a_folder_that_is_not_there_is_a_clear_error(
     start: Start, repository: Path, tmp_path: Path
 ) -> None:
     nowhere = str(tmp_path / "nowhere")
-    running = start("run", TOPOLOGY, cwd=repository, WORD_COUNT_FOLDER=nowhere)
+    running = start(*IN_ONE_PROCESS, cwd=repository, WORD_COUNT_FOLDER=nowhere)
     assert running.wait() == 1
     assert f"there is no folder {nowhere!r}" in running.err[-1]
 
@@ -112,7 +150,7 @@ def test_a_signal_in_the_middle_of_it_finishes_the_count(
     start: Start, repository: Path, tmp_path: Path
 ) -> None:
     folder = library(tmp_path / "library", 400)
-    running = start("run", TOPOLOGY, cwd=repository, WORD_COUNT_FOLDER=str(folder))
+    running = start(*IN_ONE_PROCESS, cwd=repository, WORD_COUNT_FOLDER=str(folder))
     running.until("counted 40 of 401 files")
     running.signal(signal.SIGTERM)
     assert running.wait() == 0
@@ -125,3 +163,37 @@ def test_every_topology_of_the_examples_is_valid(start: Start, repository: Path)
     for topology in topologies:
         running = start("topology", "validate", str(topology), cwd=repository)
         assert running.wait() == 0, running.err
+
+
+def test_a_question_from_another_terminal_is_answered_across_processes(
+    start: Start, repository: Path, tmp_path: Path, addresses: dict[str, str]
+) -> None:
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library" / "page.md").write_text("A frame has a header.\nNothing here.\n")
+    topology = ("--topology", "examples/multi_process.yaml")
+    system = {"cwd": repository, "ARCHIVE_FOLDER": str(tmp_path / "library"), **addresses}
+    worker = start("run", *topology, "--process", "worker", **system)
+    worker.until("waiting for the proxy")
+    primary = start("run", *topology, "--process", "supervisor", **system)
+    for each in (worker, primary):
+        each.until("running: 1 agent")
+
+    asked = start("ask", "researcher", '{"question": "What is a frame?"}', *topology, **system)
+    assert asked.wait() == 0, asked.err
+    answer = json.loads("\n".join(asked.out))
+    assert [each["line"] for each in answer["lines"]] == ["A frame has a header."]
+
+    told = start("stats", "--json", *topology, **system)
+    assert told.wait() == 0, told.err
+    nodes = {each["process"]: each for each in json.loads("\n".join(told.out))["nodes"]}
+    assert {name: node["agents"][0]["handled"] for name, node in nodes.items()} == {
+        "supervisor": 1,
+        "worker": 1,
+    }
+
+    for each in (worker, primary):
+        each.signal(signal.SIGTERM)
+        assert each.wait() == 0, each.err
+    nobody = start("ask", "researcher", *topology, "--connect-timeout", "0.5", **system)
+    assert nobody.wait() == 1
+    assert "no running system was found" in nobody.err[-1]

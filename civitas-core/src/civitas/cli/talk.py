@@ -36,6 +36,9 @@ AppDir = Annotated[
     Path, typer.Option(metavar="DIR", help="Folder from which agent classes are imported.")
 ]
 Timeout = Annotated[float, typer.Option(metavar="SECONDS", min=0.001, help="Time for the answer.")]
+Connect = Annotated[
+    float, typer.Option(metavar="SECONDS", min=0.001, help="Time in which the system is found.")
+]
 Type = Annotated[str, typer.Option("--type", metavar="TYPE", help="The message's type.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -47,6 +50,7 @@ def ask(
     timeout: Timeout = 30.0,
     message_type: Type = "message",
     as_json: AsJson = False,
+    connect_timeout: Connect = 10.0,
     transport: Transport = None,
     sets: Sets = None,
     app_dir: AppDir = Path(),
@@ -62,7 +66,7 @@ def ask(
             else reply.payload
         )
 
-    _talk(conversation, file, transport, sets or (), app_dir)
+    _talk(conversation, file, connect_timeout, transport, sets or (), app_dir)
 
 
 def send(
@@ -72,6 +76,7 @@ def send(
     timeout: Timeout = 30.0,
     message_type: Type = "message",
     as_json: AsJson = False,
+    connect_timeout: Connect = 10.0,
     transport: Transport = None,
     sets: Sets = None,
     app_dir: AppDir = Path(),
@@ -87,13 +92,14 @@ def send(
         else:
             write_error(f"sent to {agent!r}")
 
-    _talk(conversation, file, transport, sets or (), app_dir)
+    _talk(conversation, file, connect_timeout, transport, sets or (), app_dir)
 
 
 def stats(
     file: File = None,
     timeout: Timeout = 5.0,
     as_json: AsJson = False,
+    connect_timeout: Connect = 10.0,
     transport: Transport = None,
     sets: Sets = None,
     app_dir: AppDir = Path(),
@@ -107,12 +113,13 @@ def stats(
         else:
             _show(nodes)
 
-    _talk(conversation, file, transport, sets or (), app_dir)
+    _talk(conversation, file, connect_timeout, transport, sets or (), app_dir)
 
 
 def _talk(
     conversation: Callable[[Client], Awaitable[None]],
     file: Path | None,
+    connect_timeout: float,
     transport: str | None,
     sets: list[str] | tuple[()],
     app_dir: Path,
@@ -132,7 +139,7 @@ def _talk(
             sets=sets,
             app_dir=app_dir,
         )
-        client = Client.from_topology(topology)
+        client = Client.from_topology(topology, connect_timeout)
 
     async def run() -> None:
         async with client:
