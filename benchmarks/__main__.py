@@ -12,8 +12,14 @@ from rich.table import Table
 
 from benchmarks import agents, messages, startup
 from benchmarks.harness import Row
+from benchmarks.processes.rows import rows as processes_rows
 
-SUITES = {"agents": agents.rows, "messages": messages.rows, "startup": startup.rows}
+SUITES = {
+    "agents": agents.rows,
+    "messages": messages.rows,
+    "processes": processes_rows,
+    "startup": startup.rows,
+}
 
 
 def _table(rows: list[Row]) -> Table:

@@ -1,0 +1,1 @@
+"""Several processes: ours against bare pyzmq that carries the same bytes the same way."""
