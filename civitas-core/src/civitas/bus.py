@@ -110,7 +110,7 @@ class MessageBus:
     @property
     def delivered(self) -> int:
         """Frames that came into mailboxes of this node."""
-        return self._delivered + sum(each.delivered for each in self._receivers.values())
+        return self._delivered + sum(each.delivered for each in list(self._receivers.values()))
 
     # --- sending ----------------------------------------------------------------------------
 

@@ -206,7 +206,8 @@ class Membership:
             holder = self.peers.get(claim.holder)
             if holder is not None:
                 self._declare_dead(holder, f"silent, and superseded by node {claim.card.node[:8]}")
-            self._meet(claim.card, now)
+            if self._meet(claim.card, now):  # it may have stopped saying hello by now
+                self._send(control_address(claim.card.node), Hello(self.card, self._clock()))
         for number, (node, signal, due) in list(self._commands.items()):
             if now >= due:
                 self._commands[number] = (node, signal, now + _RESEND)
@@ -257,6 +258,7 @@ class Membership:
                 self._send(control_address(card.node), Refused(self.card, reason))
             return  # otherwise it will refuse this node
         if self._meet(card, now):
+            self._tell(ClockSeen(card.node, hello.clock - self._clock()))
             self._send(control_address(card.node), self._welcome(hello.clock))
 
     def _hear_welcome(self, welcome: Welcome, now: float) -> None:
