@@ -53,6 +53,26 @@ def test_the_core_wheel_has_its_sources_its_marker_its_licence_and_nothing_else(
     assert metadata == {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
 
 
+def test_the_wheels_of_plugins_have_their_sources_their_marker_and_their_entry_point(
+    built: Path, projects: dict[str, Path]
+) -> None:
+    for name in projects.keys() - {"civitas", "civitas-core"}:
+        source = projects[name] / "src"
+        package = name.replace("-", "_")
+        expected = {
+            str(path.relative_to(source))
+            for path in (source / package).rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts
+        }
+        names = contents(wheel(built, name))
+        code = {each for each in names if ".dist-info/" not in each}
+        assert code == expected, name
+        assert f"{package}/py.typed" in code
+        metadata = {each.partition(".dist-info/")[2] for each in names - code}
+        assert {"entry_points.txt", "licenses/LICENSE"} <= metadata, name
+        assert "Requires-Dist: civitas-core<0.2,>=0.1" in metadata_of(wheel(built, name)), name
+
+
 def test_the_meta_wheel_has_no_code(built: Path) -> None:
     names = contents(wheel(built, "civitas"))
     assert {n for n in names if ".dist-info/" not in n} == set()
