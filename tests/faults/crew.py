@@ -24,7 +24,8 @@ class Subject(AgentProcess):
         match message.payload:
             case {"crash": text}:
                 raise RuntimeError(text)
-            case {"block": seconds}:
+            case {"block": seconds, **rest}:
+                Path(rest.get("begin", "begun")).touch()
                 time.sleep(seconds)  # noqa: ASYNC251 - stands for a call that holds the thread
             case {"begin": begun, "until": file}:
                 Path(begun).touch()

@@ -190,6 +190,12 @@ class System:
         name = "console" if process == PRIMARY else f"console-{process}"
         return Console(self.folder / f"{name}.port")
 
+    def stats(self) -> dict[str, dict[str, Any]]:
+        """Return the counters of all nodes by process name, as `civitas stats` has them."""
+        running = self.command("stats", "--topology=topology.yaml", "--json")
+        assert running.wait() == 0, running.err
+        return {node["process"]: node for node in json.loads("".join(running.out))["nodes"]}
+
     def notes(self, name: str) -> list[str]:
         """Return what an agent noted."""
         with suppress(FileNotFoundError):

@@ -1,0 +1,74 @@
+"""Names that are taken: of agents and of processes, and the addresses of the proxy."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.deployment import Build, agent
+from support.zmq import ProxyProcess
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_second_process_of_a_name_is_refused_and_the_first_goes_on(build: Build) -> None:
+    system = build(agent("here"), agent("far", "w1"))
+    primary, first = system.run("supervisor", "w1")
+    second = system.start("w1")
+    assert second.wait() == 1
+    [line] = [line for line in second.err if line.startswith("error: ")]
+    assert "process name 'w1' is taken" in line
+    nodes = [part[:8] for part in line.split("node ")[1:]]
+    assert len(set(nodes)) == 2, line
+    assert not second.count("Traceback")
+    assert not second.count("running: ")
+    assert system.console().ask("far")["pid"] == first.pid
+    system.stop(first, primary)
+
+
+def test_a_second_agent_of_a_name_is_refused_and_the_first_goes_on(build: Build) -> None:
+    system = build(agent("here"), agent("far", "w1"))
+    system.write("other.yaml", agent("here"), agent("far", "w2"))
+    primary, first = system.run("supervisor", "w1")
+    second = system.start("w2", file="other.yaml")
+    assert second.wait() == 1
+    [line] = [line for line in second.err if line.startswith("error: ")]
+    assert "agent 'far' is alive in process 'w1' (node " in line
+    assert "so process 'w2' (node " in line
+    assert not second.count("Traceback")
+    assert system.console().ask("far")["pid"] == first.pid
+    system.stop(first, primary)
+
+
+def test_a_second_primary_is_refused_where_the_proxy_is_a_process_of_its_own(build: Build) -> None:
+    system = build(agent("here"), agent("far", "w1"), transport={"start_proxy": False})
+    places = (
+        "--pub-addr",
+        system.transport["pub_addr"],
+        "--sub-addr",
+        system.transport["sub_addr"],
+    )
+    proxy = ProxyProcess(*places)
+    try:
+        primary, worker = system.run("supervisor", "w1")
+        second = system.start()
+        assert second.wait() == 1
+        assert second.count("error: ") == 1
+        assert second.count("process name 'supervisor' is taken")
+        assert system.console("w1").ask("here")["pid"] == primary.pid
+        system.stop(worker, primary)
+    finally:
+        proxy.end()
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "ipc"])
+def test_the_proxys_address_is_taken(build: Build, scheme: str) -> None:
+    ipc = {"pub_addr": "ipc://pub.ipc", "sub_addr": "ipc://sub.ipc"}
+    system = build(agent("here"), agent("far", "w1"), transport=ipc if scheme == "ipc" else {})
+    primary, worker = system.run("supervisor", "w1")
+    second = system.start()
+    assert second.wait(10.0) == 1
+    assert second.count("error: ") == 1
+    assert second.count("somebody listens there already")
+    assert not second.count("Traceback")
+    assert system.console("w1").ask("here")["pid"] == primary.pid
+    system.stop(primary, worker)
