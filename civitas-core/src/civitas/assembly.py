@@ -11,7 +11,6 @@ from civitas.errors import ConfigurationError, Location, PluginError
 from civitas.heartbeat import DEFAULT, HeartbeatPolicy
 from civitas.plugins import Capabilities
 from civitas.plugins.loader import capabilities_of
-from civitas.presence import PRIMARY
 from civitas.process import AgentProcess
 from civitas.remote import RemoteChild
 from civitas.serializer import Serializer
@@ -20,6 +19,7 @@ from civitas.topology import ResolvedAgent, ResolvedSupervisor, Topology
 from civitas.topology.masking import mask_text, secret_texts
 from civitas.topology.options import secret_fields
 from civitas.topology.problems import Problem, raise_problems
+from civitas.wiring import PRIMARY
 
 logger = logging.getLogger("civitas.runtime")
 

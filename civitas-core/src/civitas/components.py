@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from civitas.bus import DEFAULT_SEND_TIMEOUT, MessageBus, new_origin
@@ -22,10 +23,10 @@ from civitas.plugins.loader import (
     make_serializer,
     make_transport,
 )
-from civitas.presence import PRIMARY, DataLink, NodeWiring
 from civitas.registry import LocalRegistry
 from civitas.serializer import MsgpackSerializer, Serializer, name_of
 from civitas.transport import Transport
+from civitas.wiring import PRIMARY, NodeWiring
 
 
 @dataclass
@@ -149,34 +150,19 @@ def wire(
     """
     origin = new_origin()
     dead_letters = DeadLetters()
-    capabilities = capabilities_of(plugin, options, where)
-    fenced: set[bytes] = set()
-    data_link = DataLink()
+    wiring = NodeWiring(process, capabilities_of(plugin, options, where))
     context = TransportContext(
         process=process,
         is_primary=is_primary,
         node=origin.node.hex(),
         logger=logging.getLogger(f"civitas.transport.{plugin.spec.name}"),
         dropped=dead_letters.record,
-        link_down=data_link.down,
-        link_up=data_link.up,
-        fenced=fenced,
+        link_down=wiring.data_link.down,
+        link_up=wiring.data_link.up,
+        fenced=wiring.fenced,
     )
-
-    def make_control(link_down: Callable[[str], None], link_up: Callable[[], None]) -> Transport:
-        apart = replace(
-            context,
-            is_primary=False,
-            node=os.urandom(8).hex(),
-            logger=logging.getLogger(f"civitas.control.{plugin.spec.name}"),
-            dropped=_ignore,  # the data transport's drops are those that count
-            link_down=link_down,
-            link_up=link_up,
-            fenced=frozenset(),  # the membership itself answers those: they must hear of it
-        )
-        control: Transport = make_transport(plugin, options, apart, Transport, where=where)
-        return control
-
+    if wiring.capabilities is not None and wiring.capabilities.cross_process:
+        wiring.make_control = partial(_make_control, plugin, options, context, where)
     return ComponentSet(
         make_transport(plugin, options, context, Transport, where=where),
         LocalRegistry(),
@@ -185,14 +171,31 @@ def wire(
         send_timeout=send_timeout,
         origin=origin,
         dead_letters=dead_letters,
-        wiring=NodeWiring(
-            process,
-            capabilities,
-            make_control if capabilities.cross_process else None,
-            fenced,
-            data_link,
-        ),
+        wiring=wiring,
     )
+
+
+def _make_control(
+    plugin: LoadedTransport,
+    options: Any,
+    data: TransportContext,
+    where: Location | None,
+    link_down: Callable[[str], None],
+    link_up: Callable[[], None],
+) -> Transport:
+    """Make the control plane's transport: the same plugin, in a context of its own."""
+    apart = replace(
+        data,
+        is_primary=False,
+        node=os.urandom(8).hex(),
+        logger=logging.getLogger(f"civitas.control.{plugin.spec.name}"),
+        dropped=_ignore,  # the data transport's drops are those that count
+        link_down=link_down,
+        link_up=link_up,
+        fenced=frozenset(),  # the membership itself answers those: they must hear of it
+    )
+    control: Transport = make_transport(plugin, options, apart, Transport, where=where)
+    return control
 
 
 def _ignore(_reason: str, _frame: bytes) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
@@ -30,6 +30,9 @@ _LAST_WORDS: Final = 1.0
 PROBE: Final = "probe"
 ANSWER: Final = "answer"
 CREDIT: Final = "credit"
+
+_LAST: Final = "last"
+"""In a probe that follows the last messages, and in its answer: earlier ones may still come."""
 
 
 class Courier:
@@ -62,6 +65,8 @@ class Courier:
         self._queue: deque[tuple[str, bytes]] = deque(maxlen=_QUEUE)
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._unconfirmed: set[str] = set()
+        self._confirmed = asyncio.Event()
 
     async def start(self) -> None:
         """Subscribe, and send from now on."""
@@ -86,6 +91,28 @@ class Courier:
             fresh: whether the numbers of what is sent to its agents begin anew.
         """
         self._post(data_address(node), PROBE, fresh)
+
+    async def confirm(self, nodes: Iterable[str], timeout: float) -> None:
+        """Return when nodes have what was sent to them before, or after `timeout` seconds.
+
+        Answers come behind it on the same way. What a node says on another way, such as its
+        goodbye, may overtake it.
+        """
+        self._unconfirmed = set(nodes)
+        for node in self._unconfirmed:
+            self._post(data_address(node), PROBE, _LAST)
+        try:
+            async with asyncio.timeout(timeout):
+                while self._unconfirmed:
+                    self._confirmed.clear()
+                    await self._confirmed.wait()
+        except TimeoutError:
+            logger.debug("not confirmed by %s", ", ".join(self._unconfirmed))
+
+    def confirmed(self, node: str) -> None:
+        """Take note that a node has answered, or that it has gone."""
+        self._unconfirmed.discard(node)
+        self._confirmed.set()
 
     def grant(self, node: bytes, agent: str, number: int) -> None:
         """Return credit to a node for what an agent here has taken."""
@@ -115,8 +142,10 @@ class Courier:
         if kind == PROBE:
             (fresh,) = values
             self._on_probe(node, fresh is True)
-            self._post(data_address(node.hex()), ANSWER)
+            self._post(data_address(node.hex()), ANSWER, *values)
         elif kind == ANSWER:
+            if values == [_LAST]:
+                self.confirmed(node.hex())
             self._on_probed(node.hex())
         elif kind == CREDIT:
             agent, number = values

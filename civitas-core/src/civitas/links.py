@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from civitas.errors import MailboxFullError, MessageRoutingError
+from civitas.errors import MailboxFullError, MessageRoutingError, NotConnectedError
 from civitas.flow import WINDOW, SendWindow
 
 
@@ -25,6 +25,7 @@ class Link:
     __slots__ = (
         "_asks",
         "_closed",
+        "_paused",
         "_waiters",
         "_watchers",
         "name",
@@ -45,6 +46,7 @@ class Link:
         self._asks: set[_Ask] = set()
         self._watchers: list[asyncio.Future[None]] = []
         self._closed: str | None = None
+        self._paused = False
 
     async def number(self, timeout: float | None) -> int:
         """Return the number of the next frame (0 where none are numbered), once there is credit.
@@ -61,7 +63,7 @@ class Link:
             raise MessageRoutingError(self._closed)
         if window is None:
             return 0
-        if not self._waiters:
+        if not self._waiters and not self._paused:
             number = window.take()
             if number:
                 return number
@@ -71,6 +73,15 @@ class Link:
         """Take back the number of a frame that was not sent."""
         if self.window is not None and number and self.window.give_back(number):
             self._wake()
+
+    def pause(self) -> None:
+        """Let senders wait: the route is to be proved again."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Let senders go on: the route is proved."""
+        self._paused = False
+        self._wake()
 
     def credit(self, upto: int) -> None:
         """Take note of what the receiver has accounted for, and let waiting senders go on."""
@@ -143,6 +154,11 @@ class Link:
         try:
             await waiter
         except TimeoutError:
+            if self._paused:
+                raise NotConnectedError(
+                    f"the connection to process {self.process!r} was lost, and it was not reached "
+                    f"again within {timeout:g} s"
+                ) from None
             raise MailboxFullError(
                 f"agent {self.name!r} in process {self.process!r} took no more for {timeout:g} s: "
                 f"{window.outstanding} messages from this process wait there; it handles them "
@@ -160,7 +176,9 @@ class Link:
     def _wake(self) -> None:
         """Let the first waiting sender go on if there is credit; it wakes the next one."""
         window = self.window
-        if self._waiters and window is not None and window.outstanding < window.size:
+        if self._paused or window is None:
+            return
+        if self._waiters and window.outstanding < window.size:
             first = self._waiters[0]
             if not first.done():
                 first.set_result(None)

@@ -14,9 +14,11 @@ from civitas.control.events import AgentCrashed, Commanded
 from civitas.dead_letters import DeadLetterCallback
 from civitas.errors import CivitasError, SpawnError
 from civitas.heartbeat import HeartbeatPolicy
-from civitas.presence import NodeWiring, PeerStats, Presence
+from civitas.peers import PeerStats
+from civitas.presence import Presence
 from civitas.process import AgentProcess, ProcessStatus
 from civitas.remote import NodeLostError, RemoteCell, RemoteCells, RemoteChild, RemoteCrashError
+from civitas.wiring import NodeWiring
 
 logger = logging.getLogger("civitas.node")
 
@@ -153,10 +155,10 @@ class Node:
         if self.presence is not None:
             await self.presence.join()
 
-    def announce(self, *, leaving: bool = False) -> None:
-        """Tell other nodes how the agents of this one are."""
+    def announce(self) -> None:
+        """Tell other nodes how the agents of this one are, and whether it takes messages."""
         if self.presence is not None:
-            self.presence.announce(leaving=leaving)
+            self.presence.announce(leaving=self.bus.closing)
 
     async def drain(self) -> None:
         """Take no new messages and wait until all that were taken are handled.
@@ -165,7 +167,8 @@ class Node:
         for each agent at its own `shutdown_timeout`.
         """
         self.bus.closing = True
-        self.announce(leaving=True)
+        self.announce()
+        await self._leave_commands()
         loop = asyncio.get_running_loop()
         began = loop.time()
         busy = self._busy(self.cells.values(), 0)
@@ -197,8 +200,6 @@ class Node:
 
     async def stop_transport(self) -> None:
         """Stop the transport; an error of its is logged, since nothing else is left to do."""
-        for task in self._carried_out.values():
-            task.cancel()
         try:
             if self.presence is not None:
                 await self.presence.close()
@@ -274,7 +275,9 @@ class Node:
         assert self.presence is not None
         cell = self.cells.get(command.agent)
         error = ""
-        if cell is None or cell.finished or command.verb not in {"restart", "stop"}:
+        if self.bus.closing:
+            error = "its process is stopping"
+        elif cell is None or cell.finished or command.verb not in {"restart", "stop"}:
             error = f"there is no agent to {command.verb} of that name"
         else:
             await cell.stop(drain=False)
@@ -285,6 +288,14 @@ class Node:
                     error = str(failure)
         self.presence.answer(command, error, 0 if cell is None else cell.restarts)
         self.announce()
+
+    async def _leave_commands(self) -> None:
+        """Carry out no more: an agent that is started now would be left behind."""
+        tasks = [task for task in self._carried_out.values() if not task.done()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
     def hosts(self, task: asyncio.Task[Any] | None) -> bool:
         """Return whether a task is that of one of this node's agents."""

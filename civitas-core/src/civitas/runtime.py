@@ -18,13 +18,13 @@ from civitas.heartbeat import HeartbeatPolicy
 from civitas.messages import Message
 from civitas.node import CrashCallback, Node, NodeStats
 from civitas.outbox import Outbox
-from civitas.presence import PRIMARY
 from civitas.process import AgentProcess
 from civitas.remote import RemoteCell, RemoteChild
 from civitas.serializer import Serializer
 from civitas.supervisor import Supervisor
 from civitas.transport import Transport
 from civitas.tree import tree_lines
+from civitas.wiring import PRIMARY
 
 if TYPE_CHECKING:
     from civitas.topology import Topology

@@ -1,0 +1,52 @@
+"""Wiring: what binds a node's transports to its place among other nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from civitas.plugins import Capabilities
+from civitas.transport import Transport
+
+PRIMARY: Final = "supervisor"
+"""Process name of the node that has the supervision tree."""
+
+MakeControl: TypeAlias = Callable[[Callable[[str], None], Callable[[], None]], Transport]
+"""Makes the control plane's own transport, given its `link_down` and `link_up`."""
+
+
+class DataLink:
+    """Where a node's data transport tells of its connection; who listens may come later."""
+
+    def __init__(self) -> None:
+        self.on_up: Callable[[], None] | None = None
+        """Called when the connection is back: routes are to be proved again."""
+
+    def down(self, reason: str) -> None:
+        """Take note that the connection is lost; the transport itself has logged it."""
+
+    def up(self) -> None:
+        """Take note that the connection is back."""
+        if self.on_up is not None:
+            self.on_up()
+
+
+@dataclass
+class NodeWiring:
+    """What binds a node's transport to its place among other nodes.
+
+    Attributes:
+        process: the node's process name.
+        capabilities: what the transport claims; None for one made by hand that claims nothing.
+        make_control: makes a second transport for the control plane; None where there is no
+            plugin to make it, or no use for it.
+        fenced: nodes whose frames the transport refuses.
+        data_link: where the transport tells of its connection.
+    """
+
+    process: str = PRIMARY
+    capabilities: Capabilities | None = None
+    make_control: MakeControl | None = None
+    fenced: set[bytes] = field(default_factory=set)
+    data_link: DataLink = field(default_factory=DataLink)
