@@ -211,6 +211,7 @@ class Link:
         self._first_proof.set()
         if self._told_down:
             self._told_down = False
+            self._context.logger.info("the proxy at %s is back", self._address)
             self._context.link_up()
 
     # --- telling -------------------------------------------------------------------------------
