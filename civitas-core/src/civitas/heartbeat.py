@@ -84,6 +84,11 @@ class Monitor:
         """Return the seconds since the last answer."""
         return now - self._answered
 
+    def follow(self, policy: HeartbeatPolicy, now: float) -> None:
+        """Watch as closely as another policy says, from now on."""
+        self.policy = policy
+        self._next = min(self._next, now + policy.interval)
+
     def forgive(self, now: float, grace: float = 0.0) -> None:
         """Forget what was missed, and count nothing for `grace` seconds: the fault was ours."""
         self._unanswered.clear()

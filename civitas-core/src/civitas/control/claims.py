@@ -10,6 +10,9 @@ from civitas.control.signals import Card
 PROBE_TIMEOUT: Final = 1.5
 """Seconds that the holder of a name has to show that it is alive."""
 
+_PROBE_EVERY: Final = 0.15
+"""Seconds between two probes: a lost one is not a dead holder."""
+
 
 class Claim(NamedTuple):
     """A newcomer that wants what `holder` has."""
@@ -17,6 +20,7 @@ class Claim(NamedTuple):
     card: Card
     holder: str
     deadline: float
+    next_probe: float
 
 
 class Claims:
@@ -29,12 +33,22 @@ class Claims:
         """Return whether anything is undecided."""
         return bool(self._claims)
 
-    def add(self, card: Card, holder: str, now: float) -> bool:
-        """Take up a claim; return whether it is new, so that the holder is to be probed."""
-        if card.node in self._claims:
-            return False
-        self._claims[card.node] = Claim(card, holder, now + PROBE_TIMEOUT)
-        return True
+    def add(self, card: Card, holder: str, now: float) -> None:
+        """Take up a claim, unless that has been done."""
+        if card.node not in self._claims:
+            self._claims[card.node] = Claim(card, holder, now + PROBE_TIMEOUT, now)
+
+    def prolong(self, deadline: float) -> None:
+        """Let all claims wait at least until then."""
+        for node, claim in self._claims.items():
+            self._claims[node] = claim._replace(deadline=max(claim.deadline, deadline))
+
+    def to_probe(self, now: float) -> set[str]:
+        """Return the holders to be probed now."""
+        due = [claim for claim in self._claims.values() if now >= claim.next_probe]
+        for claim in due:
+            self._claims[claim.card.node] = claim._replace(next_probe=now + _PROBE_EVERY)
+        return {claim.holder for claim in due}
 
     def discard(self, node: str) -> None:
         """Forget the claim of a node that is in, or has gone."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
-from civitas.control.claims import Claims, conflict, prevails
+from civitas.control.claims import PROBE_TIMEOUT, Claims, conflict, prevails
 from civitas.control.events import (
     AgentCrashed,
     Answered,
@@ -25,7 +25,9 @@ from civitas.control.events import (
     Met,
     Settled,
 )
+from civitas.control.latest import Latest
 from civitas.control.peer import Peer
+from civitas.control.questions import Questions
 from civitas.control.signals import (
     EVERYONE,
     Admitted,
@@ -46,25 +48,20 @@ from civitas.control.signals import (
     Welcome,
     control_address,
 )
+from civitas.control.timing import (
+    CLAIM_WINDOW,
+    DOUBT,
+    FIRST_HELLO,
+    JOIN_TIMEOUT,
+    LINK_GRACE,
+    LONELY,
+    PAUSE,
+    PRIMARY_WINDOW,
+    PROMPT,
+    SLOWEST_HELLO,
+)
 from civitas.envelope import Origin
 from civitas.heartbeat import HeartbeatPolicy, strictest
-
-CLAIM_WINDOW: Final = 0.25
-"""Seconds in which others can object to a name, as in the probing of RFC 6762, section 8.1."""
-
-PRIMARY_WINDOW: Final = 1.0
-"""Seconds that a node without the tree looks for the one that has it, before it goes on alone."""
-
-JOIN_TIMEOUT: Final = 3.0
-"""Seconds after which a node goes on though somebody it was told of has not answered."""
-
-LINK_GRACE: Final = 5.0
-"""Seconds after a lost link, or a pause of this process, in which silence counts for nothing."""
-
-_FIRST_HELLO: Final = 0.05
-_SLOWEST_HELLO: Final = 1.0
-_RESEND: Final = 1.0
-_PAUSE: Final = 1.0
 
 
 class Local(Protocol):
@@ -111,17 +108,20 @@ class Membership:
         self._local = local
         self._send = send
         self._tell = tell
-        self._fenced = fenced
+        self._fenced = Latest(fenced)
+        self._departed = Latest(set())
+        self._missing: dict[str, Card] = {}
         self._policies = policies
         self._clock = clock
         self._claims = Claims()
         self._roster: set[str] = set()
-        self._commands: dict[int, tuple[str, Signal, float]] = {}
+        self._questions = Questions()
         self._joined_at: float | None = None
         self._next_hello = 0.0
-        self._hello_pause = _FIRST_HELLO
+        self._hello_pause = FIRST_HELLO
         self._link_is_down = False
-        self._ticked: float | None = None
+        self._doubtful_until: float | None = None
+        self._seen: float | None = None
         self._condemned = False
 
     @property
@@ -144,8 +144,10 @@ class Membership:
 
     def leave(self, reason: str) -> None:
         """Tell everyone that the node goes."""
-        self._joined_at = None
+        self._joined_at = None  # from now on it is silent, lest anyone let it in again
         self._send(EVERYONE, Left(self.card.node, self.card.generation, reason, fenced=False))
+        for number in self._questions.lost():
+            self._tell(Answered(number, error="this node has left"))
 
     def admit(self, node: str, now: float) -> None:
         """Take note that the data route to a node is proved, and let it know."""
@@ -160,12 +162,12 @@ class Membership:
         if node not in self.peers:
             self._tell(Answered(signal.number, error="its process has gone"))
             return
-        self._commands[signal.number] = (node, signal, now + _RESEND)
+        self._questions.ask(node, signal, now)
         self._send(control_address(node), signal)
 
     def withdraw(self, number: int) -> None:
         """Ask no more for the answer to a command or a query."""
-        self._commands.pop(number, None)
+        self._questions.withdraw(number)
 
     def answer(self, node: str, result: Result) -> None:
         """Answer a command."""
@@ -185,33 +187,26 @@ class Membership:
     def link_up(self, now: float) -> None:
         """Take note that the link is back; others may have come and gone meanwhile."""
         self._link_is_down = False
-        self._forgive(now)
-        if self._joined_at is not None:
-            self._hello()
+        self._begin_again(now)
+        self._greet(now)
 
     def tick(self, now: float) -> None:
         """Do what is due; to be called several times a second."""
-        paused = self._ticked is not None and now - self._ticked > _PAUSE
-        self._ticked = now
-        if paused:
-            self._forgive(now)  # it was this process that stood still
-        if self._link_is_down or self._joined_at is None:
+        self._notice_pause(now)
+        if self._link_is_down or self._joined_at is None or self._condemned:
             return
-        if not self.card.settled and now >= self._next_hello:
-            self._hello()
-            self._next_hello = now + self._hello_pause
-            self._hello_pause = min(self._hello_pause * 1.5, _SLOWEST_HELLO)
+        self._greet(now)
         self._watch(now)
+        for node in self._claims.to_probe(now):
+            self._send(control_address(node), Ping(0, 0.0))
         for claim in self._claims.unanswered(now):
             holder = self.peers.get(claim.holder)
             if holder is not None:
                 self._declare_dead(holder, f"silent, and superseded by node {claim.card.node[:8]}")
             if self._meet(claim.card, now):  # it may have stopped saying hello by now
                 self._send(control_address(claim.card.node), Hello(self.card, self._clock()))
-        for number, (node, signal, due) in list(self._commands.items()):
-            if now >= due:
-                self._commands[number] = (node, signal, now + _RESEND)
-                self._send(control_address(node), signal)
+        for node, signal in self._questions.due(now):
+            self._send(control_address(node), signal)
         self._settle(now)
 
     def receive(self, origin: Origin, signal: Signal, now: float) -> None:
@@ -223,24 +218,38 @@ class Membership:
             now: time of the caller's monotonic clock.
         """
         node = origin.node.hex()
-        if node == self.card.node:
+        key = origin.node + origin.generation.to_bytes(4, "big")
+        self._notice_pause(now)
+        if node == self.card.node or self._joined_at is None or self._condemned:
             return
-        if origin.node + origin.generation.to_bytes(4, "big") in self._fenced:
-            self._send(control_address(node), Fenced(f"superseded in {self.card}"))
+        if key in self._fenced:
+            if not isinstance(signal, Fenced | Left):  # else two that fence each other never end
+                self._send(control_address(node), Fenced(f"superseded in {self.card}"))
             return
+        if key in self._departed:
+            return  # a word that was overtaken by its goodbye
+        if isinstance(signal, Hello | Welcome | Changed | Refused) and signal.card.key != key:
+            return
+        self._hear(origin, signal, now)
+
+    # --- hearing ------------------------------------------------------------------------------
+
+    def _hear(self, origin: Origin, signal: Signal, now: float) -> None:
+        node = origin.node.hex()
         match signal:
-            case Hello() if signal.card.node == node:
+            case Hello():
                 self._hear_hello(signal, now)
-            case Welcome() if signal.card.node == node:
+            case Welcome():
                 self._hear_welcome(signal, now)
-            case Changed() if signal.card.node == node and node in self.peers:
-                self._update(self.peers[node], signal.card, now)
-            case Refused() if signal.card.node == node:
+            case Changed():
+                if node in self.peers:
+                    self._update(self.peers[node], signal.card, now)
+            case Refused():
                 self._hear_refusal(signal)
             case Fenced():
                 self._condemn(signal.reason, fenced=True)
             case Left():
-                self._hear_left(node, signal)
+                self._hear_left(origin, signal)
             case Ping():
                 self._hear_ping(node, signal, now)
             case _:
@@ -248,18 +257,20 @@ class Membership:
                 if peer is not None:
                     self._hear_peer(peer, signal, now)
 
-    # --- hearing ------------------------------------------------------------------------------
-
     def _hear_hello(self, hello: Hello, now: float) -> None:
         card = hello.card
-        reason = conflict(self.card, card)
-        if reason is not None:
-            if prevails(self.card, card):
-                self._send(control_address(card.node), Refused(self.card, reason))
-            return  # otherwise it will refuse this node
-        if self._meet(card, now):
-            self._tell(ClockSeen(card.node, hello.clock - self._clock()))
-            self._send(control_address(card.node), self._welcome(hello.clock))
+        address, reason = control_address(card.node), conflict(self.card, card)
+        if reason is None:
+            if self._meet(card, now):
+                if self._doubtful_until is None:  # else it may have lain here for long
+                    self._tell(ClockSeen(card.node, hello.clock - self._clock()))
+                self._send(address, self._welcome(hello.clock))
+        elif self._doubtful_until is not None:
+            pass  # it says hello itself when the doubt is over
+        elif prevails(self.card, card):
+            self._send(address, Refused(self.card, reason))
+        elif self.card.settled:  # it is for the other one to refuse, which has to know of this one
+            self._send(address, Hello(self.card, self._clock()))
 
     def _hear_welcome(self, welcome: Welcome, now: float) -> None:
         card = welcome.card
@@ -267,21 +278,26 @@ class Membership:
             return
         if card.role == "primary":
             self._roster = set(welcome.known)
-        self._tell(ClockSeen(card.node, welcome.clock - (welcome.echo + self._clock()) / 2))
+            self._suspect_others(welcome, now)
+        here = self._clock()
+        if 0 <= here - welcome.echo <= PROMPT:
+            self._tell(ClockSeen(card.node, welcome.clock - (welcome.echo + here) / 2))
         self._meet(card, now)
         self._settle(now)
 
     def _hear_refusal(self, refused: Refused) -> None:
-        rival = conflict(self.card, refused.card) is not None
-        if rival and prevails(self.card, refused.card):
-            reason = conflict(self.card, refused.card) or ""
-            self._send(control_address(refused.card.node), Refused(self.card, reason))
-        elif rival or not self.card.settled:
+        reason = conflict(self.card, refused.card)
+        if reason is not None and prevails(self.card, refused.card):
+            if self._doubtful_until is None:
+                self._send(control_address(refused.card.node), Refused(self.card, reason))
+        elif reason is not None or not self.card.settled:
             self._condemn(refused.reason, fenced=False)
 
-    def _hear_left(self, teller: str, left: Left) -> None:
+    def _hear_left(self, origin: Origin, left: Left) -> None:
+        teller = origin.node.hex()
         if teller == left.node:
             self._claims.discard(teller)
+            self._departed.add(origin.node + origin.generation.to_bytes(4, "big"))
         by_primary = self.primary is not None and self.primary.card.node == teller
         if left.node == self.card.node:
             if by_primary and left.generation == self.card.generation:
@@ -306,6 +322,7 @@ class Membership:
             self._send(control_address(node), Hello(self.card, self._clock()))
 
     def _hear_peer(self, peer: Peer, signal: Signal, now: float) -> None:
+        peer.heard(now)
         match signal:
             case Admitted():
                 peer.admits = True
@@ -333,12 +350,12 @@ class Membership:
                     told = Commanded(peer.card.node, signal.number, signal.verb, signal.agent)
                     self._tell(told)
             case Result():
-                if self._commands.pop(signal.number, None) is not None:
+                if self._questions.answered(peer.card.node, signal.number):
                     self._tell(Answered(signal.number, signal.error, signal.incarnation))
             case Query():
                 self._send(peer.address, Counters(signal.number, self._local.counters()))
             case Counters():
-                if self._commands.pop(signal.number, None) is not None:
+                if self._questions.answered(peer.card.node, signal.number):
                     self._tell(Answered(signal.number, counters=signal.counters))
 
     # --- coming and going ---------------------------------------------------------------------
@@ -351,30 +368,37 @@ class Membership:
             return True
         for other in self.peers.values():
             if conflict(other.card, card) is not None and not other.card.leaving:
-                if self._claims.add(card, other.card.node, now):
-                    self._send(other.address, Ping(0, 0.0))
+                self._claims.add(card, other.card.node, now)
                 return False
         self._claims.discard(card.node)
-        policies = [self._policies[name] for name in card.agents if name in self._policies]
-        self.peers[card.node] = Peer(card, strictest(policies), now)
+        self._missing.pop(card.node, None)
+        for missing in [each for each in self._missing.values() if conflict(each, card)]:
+            del self._missing[missing.node]  # silent, and superseded
+            self._fenced.add(missing.key)
+        self.peers[card.node] = Peer(card, self._policy(card), now)
         self._tell(Met(card))
+        if card.role == "primary" and self.card.settled:
+            # Its welcome tells who else is left of those that an earlier primary watched.
+            self._send(control_address(card.node), Hello(self.card, self._clock()))
         return True
 
     def _update(self, peer: Peer, card: Card, now: float) -> None:
         peer.heard(now)
         if card != peer.card:
             peer.card = card
+            peer.monitor.follow(self._policy(card), now)
             self._tell(Met(card))
+
+    def _policy(self, card: Card) -> HeartbeatPolicy:
+        return strictest(self._policies[name] for name in card.agents if name in self._policies)
 
     def _lose(self, peer: Peer, reason: str, *, died: bool) -> None:
         node = peer.card.node
         del self.peers[node]
         self._roster.discard(node)
         self._tell(Lost(peer.card, reason, died))
-        for number, (asked, _, _) in list(self._commands.items()):
-            if asked == node:
-                del self._commands[number]
-                self._tell(Answered(number, error="its process has gone"))
+        for number in self._questions.lost(node):
+            self._tell(Answered(number, error="its process has gone"))
 
     def _declare_dead(self, peer: Peer, reason: str) -> None:
         """Lose a node for good: should it resume, it is refused."""
@@ -383,6 +407,11 @@ class Membership:
         self._lose(peer, reason, died=True)
         if self.card.role == "primary":
             self._send(EVERYONE, Left(card.node, card.generation, reason, fenced=True))
+
+    def _miss(self, peer: Peer, reason: str) -> None:
+        """Lose a node that may come back, unless another one takes its place."""
+        self._missing[peer.card.node] = peer.card
+        self._lose(peer, reason, died=True)
 
     def _watch(self, now: float) -> None:
         """Ping who is due, and judge who is silent."""
@@ -397,11 +426,33 @@ class Membership:
                 if sequence is not None:
                     self._send(peer.address, Ping(sequence, monitor.policy.bound))
             elif peer.card.role == "primary" and peer.silent(now):
-                self._lose(peer, "its pings have stopped", died=True)
+                self._miss(peer, "its pings have stopped")
+            elif peer.vanished(now):
+                self._miss(peer, "silent, and unknown to the primary")
 
-    def _forgive(self, now: float) -> None:
+    def _suspect_others(self, welcome: Welcome, now: float) -> None:
+        """Probe the nodes that the primary does not know: their end may have gone unheard."""
+        for peer in self.peers.values():
+            if peer.card.role == "worker" and peer.card.node not in welcome.known:
+                peer.suspect(now + PROBE_TIMEOUT)
+                self._send(peer.address, Ping(0, 0.0))
+
+    def _notice_pause(self, now: float) -> None:
+        """Find out whether this process itself stood still, before anything is judged by time."""
+        paused = self._seen is not None and now - self._seen > PAUSE
+        self._seen = now
+        if paused:
+            self._begin_again(now)
+
+    def _begin_again(self, now: float) -> None:
+        """Hold nobody's silence against it, and ask the others whether this node still belongs."""
         for peer in self.peers.values():
             peer.forgive(now, LINK_GRACE)
+        self._claims.prolong(now + LINK_GRACE)
+        self._doubtful_until = now + DOUBT
+        self._next_hello = now
+        if self._joined_at is not None and not self.card.settled:
+            self._joined_at = now
 
     def _condemn(self, reason: str, *, fenced: bool) -> None:
         if not self._condemned:
@@ -410,8 +461,21 @@ class Membership:
 
     # --- finding the others -------------------------------------------------------------------
 
-    def _hello(self) -> None:
+    def _greet(self, now: float) -> None:
+        """Say hello when due: to be let in, to find a primary, to learn of having been lost."""
+        if self._joined_at is None or self._condemned or now < self._next_hello:
+            return
+        doubtful = self._doubtful_until
+        if self.card.settled and self.primary is not None and doubtful is None:
+            return
+        if doubtful is not None and now >= doubtful:
+            self._doubtful_until = doubtful = None
         self._send(EVERYONE, Hello(self.card, self._clock()))
+        if self.card.settled:
+            self._next_hello = doubtful or now + LONELY
+        else:
+            self._next_hello = now + self._hello_pause
+            self._hello_pause = min(self._hello_pause * 1.5, SLOWEST_HELLO)
 
     def _welcome(self, echo: float) -> Welcome:
         known = tuple(p.card.node for p in self.peers.values() if p.card.role != "client")

@@ -22,7 +22,9 @@ class Peer:
         """Whether this node's data route to it is proved."""
         self.admits = False
         """Whether it has said the same of its route to this node."""
-        self._silent_after = now + policy.bound
+        self._patience = max(policy.bound, 1.0)
+        self._silent_after = now + self._patience
+        self._suspected_until: float | None = None
 
     @property
     def address(self) -> str:
@@ -37,7 +39,19 @@ class Peer:
 
     def heard(self, now: float, patience: float = 0.0) -> None:
         """Take note that it lives; a primary says how long it stays silent at most."""
-        self._silent_after = now + max(patience or self.monitor.policy.bound, 1.0)
+        if patience > 0:
+            self._patience = max(patience, 1.0)
+        self._silent_after = now + self._patience
+        self._suspected_until = None
+
+    def suspect(self, until: float) -> None:
+        """Take note that it may be gone: it is, when nothing is heard of it until then."""
+        if self._suspected_until is None:
+            self._suspected_until = until
+
+    def vanished(self, now: float) -> bool:
+        """Return whether it was suspected to be gone and has not been heard since."""
+        return self._suspected_until is not None and now >= self._suspected_until
 
     def silent(self, now: float) -> bool:
         """Return whether it has said nothing for longer than it said it would."""
@@ -46,4 +60,6 @@ class Peer:
     def forgive(self, now: float, grace: float) -> None:
         """Count silence from now on: what was before was this node's own fault."""
         self.monitor.forgive(now, grace)
-        self._silent_after += max(now + grace - self._silent_after, 0) + grace
+        self._silent_after = max(self._silent_after, now + self._patience + grace)
+        if self._suspected_until is not None:
+            self._suspected_until = now + grace

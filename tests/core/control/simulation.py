@@ -1,0 +1,296 @@
+"""A simulated system: several memberships, a clock, and a network that delays, loses and repeats.
+
+Time passes only in `run`. Signals between two nodes keep their order, unless they are repeated:
+a repeated one may come much later.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from civitas.control.events import Answered, Condemned, Event, Lost, Met, Settled
+from civitas.control.membership import Membership
+from civitas.control.signals import EVERYONE, Card, Signal, control_address, decode, encode
+from civitas.envelope import Origin
+from civitas.heartbeat import HeartbeatPolicy
+
+TICK = 0.05
+FAST = HeartbeatPolicy(interval=0.5, timeout=0.3, threshold=3)
+
+
+@dataclass
+class Network:
+    """How signals travel.
+
+    Attributes:
+        delay: seconds that one takes, at least and at most.
+        loss: share of signals that are lost.
+        repeat: share of signals that come twice.
+    """
+
+    delay: tuple[float, float] = (0.001, 0.02)
+    loss: float = 0.0
+    repeat: float = 0.0
+    parted: set[frozenset[str]] = field(default_factory=set)
+    """Pairs of nodes, by label, between which nothing passes."""
+
+    def part(self, left: set[str], right: set[str]) -> None:
+        self.parted |= {frozenset((a, b)) for a in left for b in right}
+
+    def heal(self) -> None:
+        self.parted.clear()
+
+    def calm(self) -> None:
+        """Lose and repeat nothing from now on."""
+        self.loss = self.repeat = 0.0
+
+
+class SimulatedNode:
+    """One node: a membership, an inbox that queues while it is paused, and what it was told."""
+
+    def __init__(
+        self,
+        system: System,
+        label: str,
+        card: Card,
+        policies: Mapping[str, HeartbeatPolicy],
+        *,
+        skew: float = 0.0,
+    ) -> None:
+        self.system = system
+        self.label = label
+        self.origin = Origin(bytes.fromhex(card.node), card.generation)
+        self.events: list[Event] = []
+        self.fenced: set[bytes] = set()
+        self.inbox: list[bytes] = []
+        self.paused = False
+        self.linked = True
+        self.alive = True
+        self.stalled_for = 0.0
+        self.skew = skew
+        """Seconds by which its monotonic clock is ahead."""
+        self.membership = Membership(
+            card,
+            self,
+            self._send,
+            self._told,
+            self.fenced,
+            policies,
+            clock=lambda: 1e9 + system.now,
+        )
+        self.states = dict(card.agents)
+
+    # --- what the membership asks ---------------------------------------------------------------
+
+    def agents(self) -> Mapping[str, tuple[str, int]]:
+        return self.states
+
+    def stalled(self) -> float:
+        return self.stalled_for
+
+    def counters(self) -> Mapping[str, Any]:
+        return {"label": self.label}
+
+    # --- what tests ask ------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        return self.membership.card.node
+
+    @property
+    def settled(self) -> bool:
+        return self.membership.card.settled
+
+    @property
+    def condemned(self) -> bool:
+        return any(isinstance(event, Condemned) for event in self.events)
+
+    @property
+    def stays(self) -> bool:
+        """Whether it is in the system, and not on its way out."""
+        return self.alive and not self.condemned
+
+    @property
+    def knows(self) -> set[str]:
+        """Labels of the nodes that it knows."""
+        return {self.system.by_id[node].label for node in self.membership.peers}
+
+    def heard(self, kind: type) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    # --- what happens to it --------------------------------------------------------------------
+
+    def join(self) -> None:
+        self.membership.join(self.time)
+
+    @property
+    def time(self) -> float:
+        return self.system.now + self.skew
+
+    def pause(self) -> None:
+        """Stop it as SIGSTOP does: what comes waits in its inbox."""
+        self.paused = True
+
+    def resume(self) -> None:
+        """Let it go on: it reads what has come before it looks at its timers."""
+        self.paused = False
+        inbox, self.inbox = self.inbox, []
+        for frame in inbox:
+            self.take(frame)
+
+    def kill(self) -> None:
+        self.alive = False
+
+    def lose_link(self) -> None:
+        """Cut it off, and let it know, as a transport that loses its connection does."""
+        self.linked = False
+        self.membership.link_down()
+
+    def find_link(self) -> None:
+        self.linked = True
+        self.membership.link_up(self.time)
+
+    def tick(self) -> None:
+        if self.alive and not self.paused:
+            self.membership.tick(self.time)
+
+    def take(self, frame: bytes) -> None:
+        if not self.alive or not self.linked:
+            return
+        if self.paused:
+            self.inbox.append(frame)
+            return
+        origin, signal = decode(frame)
+        self.membership.receive(origin, signal, self.time)
+
+    def say(self, signal: Signal, address: str = EVERYONE) -> None:
+        """Send anything in its name."""
+        self._send(address, signal)
+
+    def _send(self, address: str, signal: Signal) -> None:
+        if self.alive and self.linked:
+            self.system.send(self, address, encode(signal, self.origin))
+
+    def _told(self, event: Event) -> None:
+        self.events.append(event)
+        if isinstance(event, Met):
+            self.system.after(0.1, lambda: self._prove(event.card.node))
+        if isinstance(event, Condemned):  # whoever can't stay says goodbye and ends
+            self.system.after(0.2, self._end)
+
+    def _prove(self, node: str) -> None:
+        if self.alive:
+            self.membership.admit(node, self.time)
+
+    def _end(self) -> None:
+        if self.alive:
+            self.membership.leave("condemned")
+            self.alive = False
+
+
+class System:
+    """The nodes, the network between them, and the time."""
+
+    def __init__(self, seed: int = 0, network: Network | None = None) -> None:
+        self.now = 1000.0
+        self.network = network or Network()
+        self.nodes: dict[str, SimulatedNode] = {}
+        self.by_id: dict[str, SimulatedNode] = {}
+        self.sent = 0
+        self._random = random.Random(seed)
+        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        self._latest: dict[tuple[str, str], float] = {}
+
+    def add(
+        self,
+        label: str,
+        agents: str = "",
+        *,
+        process: str | None = None,
+        role: str = "worker",
+        generation: int = 1,
+        node: str | None = None,
+        skew: float = 0.0,
+    ) -> SimulatedNode:
+        """Add a node, which has not joined yet."""
+        card = Card(
+            node or self._random.randbytes(8).hex(),
+            generation,
+            process or label,
+            role,
+            dict.fromkeys(agents.split(), ("running", 0)),
+        )
+        policies = dict.fromkeys("abc", FAST) if role == "primary" else {}
+        self.nodes[label] = self.by_id[card.node] = added = SimulatedNode(
+            self, label, card, policies, skew=skew
+        )
+        return added
+
+    def primary(self, label: str = "P", **options: Any) -> SimulatedNode:
+        return self.add(label, process="supervisor", role="primary", **options)
+
+    def joined(self, *nodes: SimulatedNode) -> None:
+        """Let nodes join and settle."""
+        for node in nodes:
+            node.join()
+        self.run(5.0)
+
+    def send(self, sender: SimulatedNode, address: str, frame: bytes) -> None:
+        self.sent += 1
+        for node in self.nodes.values():
+            if node is sender or address not in {EVERYONE, control_address(node.id)}:
+                continue
+            if frozenset((sender.label, node.label)) in self.network.parted:
+                continue
+            if self._random.random() >= self.network.loss:
+                self._carry(sender, node, frame)
+                if self._random.random() < self.network.repeat:
+                    later = self._random.uniform(0.0, 2.0)
+                    self.after(later, lambda node=node: node.take(frame))  # type: ignore[misc]
+
+    def after(self, delay: float, call: Callable[[], None]) -> None:
+        heapq.heappush(self._due, (self.now + delay, next(self._order), call))
+
+    def run(self, seconds: float) -> None:
+        """Let time pass."""
+        end = self.now + seconds
+        while self.now < end - 1e-9:
+            self.now += TICK
+            while self._due and self._due[0][0] <= self.now:
+                heapq.heappop(self._due)[2]()
+            for node in list(self.nodes.values()):
+                node.tick()
+
+    def _carry(self, sender: SimulatedNode, node: SimulatedNode, frame: bytes) -> None:
+        way = (sender.label, node.label)
+        at = self.now + self._random.uniform(*self.network.delay)
+        at = self._latest[way] = max(at, self._latest.get(way, 0.0))
+        heapq.heappush(self._due, (at, next(self._order), lambda: node.take(frame)))
+
+
+def alive(system: System) -> set[str]:
+    """Labels of the nodes that stay."""
+    return {label for label, node in system.nodes.items() if node.stays}
+
+
+def deaths(node: SimulatedNode) -> list[str]:
+    """Labels of the nodes whose death this one was told of."""
+    return [node.system.by_id[e.card.node].label for e in node.heard(Lost) if e.died]
+
+
+__all__ = [
+    "FAST",
+    "Answered",
+    "Network",
+    "Settled",
+    "SimulatedNode",
+    "System",
+    "alive",
+    "deaths",
+]
