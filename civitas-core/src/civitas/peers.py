@@ -194,7 +194,8 @@ class Peers:
     def _open_links(self, card: Card) -> None:
         """Open ways to the agents that a node tells of, and close those it tells of no more."""
         links, registry = self._bus.links, self._bus.registry
-        told = [n for n, (state, _) in card.agents.items() if state != _DONE and not card.leaving]
+        open_to = card.agents.items() if not card.leaving else ()
+        told = {name: state for name, (state, _) in open_to if state != _DONE}
         for link in links:
             if link.node == card.node and link.name not in told:
                 registry.deregister(link.name)

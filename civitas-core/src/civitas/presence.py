@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any, Final, Protocol
@@ -38,7 +38,10 @@ _BEAT: Final = 0.1
 _LOOK_EVERY: Final = 5
 """Beats between two looks at windows that stand still."""
 
-_LAST_ANSWERS: Final = 1.0
+_SHOWN: Final = 8
+"""Agents of a node that a line of the log names at most."""
+
+_LAST_ANSWERS: Final = 2.0
 """Seconds that a node which stops gives the others to take what it has sent."""
 
 STALLED: Final = 1.0
@@ -258,7 +261,7 @@ class Presence:
         """The data route to a node is proved."""
         self._control.post(lambda members, now: members.admit(card.node, now))
         if card.role != "client":
-            logger.info("%s joined: %s", card, ", ".join(card.agents) or "no agents")
+            logger.info("%s joined: %s", card, _shown(list(card.agents)))
         self._owner.heard(card.node, card.agents)
 
     def _lost(self, event: Lost) -> None:
@@ -305,6 +308,11 @@ class Presence:
 
     def _control_up(self) -> None:
         self._control.link_up()
+
+
+def _shown(agents: Sequence[str]) -> str:
+    more = f" and {len(agents) - _SHOWN:,} more" if len(agents) > _SHOWN else ""
+    return ", ".join(agents[:_SHOWN]) + more or "no agents"
 
 
 def _in_loop(
