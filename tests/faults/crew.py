@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from civitas import AgentProcess, Message
+from civitas import AgentProcess, CivitasError, Message
 
 
 class Subject(AgentProcess):
@@ -63,6 +63,22 @@ class Crowd(AgentProcess):
         names: list[str] = message.payload["names"]
         answers = await asyncio.gather(*map(ask, names))
         return self.reply({answer: answers.count(answer) for answer in set(answers)})
+
+
+class Stream(AgentProcess):
+    """Sends to an agent as fast as it may until a file is there, and tells what became of it."""
+
+    async def handle(self, message: Message) -> Message:
+        sent, failed = 0, 0
+        Path("streaming").touch()
+        while not Path(message.payload["until"]).exists():
+            try:
+                await self.send(message.payload["to"], {"number": sent})
+                sent += 1
+            except CivitasError:
+                failed += 1
+                await asyncio.sleep(0.01)
+        return self.reply({"sent": sent, "failed": failed})
 
 
 class Console(AgentProcess):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from support.deployment import Build, agent
-from support.zmq import ProxyProcess
 
 pytestmark = pytest.mark.slow
 
@@ -41,13 +40,7 @@ def test_a_second_agent_of_a_name_is_refused_and_the_first_goes_on(build: Build)
 
 def test_a_second_primary_is_refused_where_the_proxy_is_a_process_of_its_own(build: Build) -> None:
     system = build(agent("here"), agent("far", "w1"), transport={"start_proxy": False})
-    places = (
-        "--pub-addr",
-        system.transport["pub_addr"],
-        "--sub-addr",
-        system.transport["sub_addr"],
-    )
-    proxy = ProxyProcess(*places)
+    proxy = system.proxy()
     try:
         primary, worker = system.run("supervisor", "w1")
         second = system.start()

@@ -9,7 +9,6 @@ import pytest
 from support.commands import Running
 from support.deployment import BOUND, Build, agent
 from support.waiting import eventually
-from support.zmq import ProxyProcess
 
 pytestmark = pytest.mark.slow
 
@@ -58,13 +57,7 @@ def nobody_was_taken_for_dead(running: list[Running]) -> None:
 
 def test_a_proxy_that_stands_still_is_noticed_and_all_is_well_after_it(build: Build) -> None:
     system = build(agent("here"), agent("far", "w1"), transport={"start_proxy": False})
-    places = (
-        "--pub-addr",
-        system.transport["pub_addr"],
-        "--sub-addr",
-        system.transport["sub_addr"],
-    )
-    proxy = ProxyProcess(*places)
+    proxy = system.proxy()
     try:
         primary, worker = running = system.run("supervisor", "w1")
         proxy.tell(signal.SIGSTOP)

@@ -6,14 +6,14 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from support.commands import DEADLINE, Running
 from support.processes import MARK, marked, outliving
-from support.zmq import free_address
+from support.zmq import ProxyProcess, free_address
 
 CREW = Path(__file__).parents[1] / "faults"
 PRIMARY = "supervisor"
@@ -23,6 +23,9 @@ BEATS = {
     "heartbeat_timeout": 0.3,
     "missed_heartbeats_threshold": 2,
 }
+CALM = {**BEATS, "heartbeat_interval": 1.0, "heartbeat_timeout": 1.0}
+"""For systems that are busy with something else than faults of processes."""
+
 BOUND = 0.3 * 2 + 0.3
 """Seconds after which a silent process counts as dead, at most."""
 
@@ -106,8 +109,8 @@ class Console:
 
 
 def agent(name: str, process: str | None = None, type: str = "Subject", **keys: Any) -> Any:
-    """Return an agent of a topology, watched closely."""
-    place = {"process": process, **BEATS} if process is not None else {}
+    """Return an agent of a topology."""
+    place = {"process": process} if process is not None else {}
     return {"agent": {"name": name, "type": f"crew.{type}", **place, **keys}}
 
 
@@ -118,6 +121,7 @@ class System:
         folder: where they run.
         children: the agents under the supervisor whose keys are `supervision`.
         transport: options of the transport that differ.
+        beats: how closely the processes are watched.
         supervision: keys of the agents' supervisor.
     """
 
@@ -125,10 +129,12 @@ class System:
         self,
         folder: Path,
         *children: Any,
+        beats: Mapping[str, float] = BEATS,
         transport: dict[str, Any] | None = None,
         **supervision: Any,
     ) -> None:
         self.folder = folder
+        self.beats = beats
         self.transport = {
             "type": "zmq",
             "pub_addr": free_address(),
@@ -147,6 +153,9 @@ class System:
         hosts.pop(None, None)
         consoles = [agent("console", type="Console")]
         consoles += [agent(f"console-{host}", host, type="Console") for host in hosts]
+        for each in (*children, *consoles):
+            if "process" in each["agent"]:
+                each["agent"] = {**self.beats, **each["agent"]}
         inner = [
             {"name": "subjects", **keys, "children": list(children)},
             {"name": "consoles", "max_restarts": 1_000, "backoff_base": 0.05, "children": consoles},
@@ -189,6 +198,11 @@ class System:
         """Return the console of a running process."""
         name = "console" if process == PRIMARY else f"console-{process}"
         return Console(self.folder / f"{name}.port")
+
+    def proxy(self) -> ProxyProcess:
+        """Start a proxy for a system with `start_proxy: false`; the caller ends it."""
+        places = ("pub_addr", "sub_addr")
+        return ProxyProcess(*(f"--{key.replace('_', '-')}={self.transport[key]}" for key in places))
 
     def stats(self) -> dict[str, dict[str, Any]]:
         """Return the counters of all nodes by process name, as `civitas stats` has them."""
