@@ -11,7 +11,7 @@ from typing import Any, Final
 import zmq
 
 from benchmarks.processes.child import obey
-from civitas import AgentProcess, Message, Runtime, Supervisor, Worker
+from civitas import AgentProcess, Message, Runtime, Supervisor, Worker, envelope
 from civitas.errors import MessageRoutingError
 
 TIMEOUT: Final = 30.0
@@ -104,7 +104,9 @@ class Bench:
                 await self._runtime.ask("far", PAYLOAD)
                 await self._runtime.send("sink", PAYLOAD)
                 while spy.poll(50):
-                    taken.append([part.hex() for part in spy.recv_multipart()])
+                    topic, frame = spy.recv_multipart()
+                    if envelope.open(frame).kind != envelope.KIND_SYSTEM:
+                        taken.append([topic.hex(), frame.hex()])
             await self._runtime.ask("sink", {})
             return taken
 

@@ -44,6 +44,9 @@ _ATTEMPT_AT: Final = 3
 _NUMBER_AT: Final = 16
 _NUMBER: Final = Struct(">Q")
 _NODE_BYTES: Final = 8
+_BEGINNINGS: Final = frozenset(
+    bytes((MAGIC, VERSION, kind)) for kind in (KIND_MESSAGE, KIND_REPLY, KIND_SYSTEM)
+)
 _SMALLEST: Final = _NAME_AT + _LENGTH.size
 
 
@@ -191,6 +194,11 @@ def _header_problem(magic: int, version: int, kind: int) -> str:
     if kind > KIND_SYSTEM:
         return f"no such kind of frame: {kind}"
     return "the serializer's name is empty"
+
+
+def is_sound(frame: bytes) -> bool:
+    """Return whether the first three bytes, which never vary otherwise, are those of a frame."""
+    return frame[:3] in _BEGINNINGS
 
 
 def is_frame(data: bytes) -> bool:

@@ -47,8 +47,8 @@ class SendWindow:
 
     def give_back(self, number: int) -> bool:
         """Take back a number whose frame was never sent; only the last one can be."""
-        if number != self.sent:
-            return False
+        if number != self.sent or number <= self.credited:
+            return False  # a later one is under way, or it has arrived after all
         self.sent -= 1
         return True
 
@@ -85,7 +85,7 @@ class ReceiveLedger:
         """Account for a frame that was taken; return how many before it were lost."""
         gap = number - self.seen - 1
         self.seen = number
-        return self._count(gap)
+        return self._count(gap) if gap else 0
 
     def told(self, last: int) -> int:
         """Account for the sender's word of what it sent last; return how many were lost."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from struct import Struct
 from typing import Final
 
 from civitas.envelope import KIND_SYSTEM
@@ -11,9 +12,9 @@ from civitas.flow import ReceiveLedger
 from civitas.mailbox import Mailbox
 
 _NODE: Final = slice(4, 12)
-_NUMBER: Final = slice(16, 24)
+_NUMBER_AT: Final = 16
 _SHORTEST: Final = 27
-_NOT_NUMBERED: Final = bytes(8)
+_number: Final = Struct(">Q").unpack_from
 
 
 class Inflow:
@@ -49,13 +50,13 @@ class Inflow:
             self.forget(node)
         self._counted.add(node)
 
-    def arrived(self, frame: bytes, agent: str) -> None:
+    def arrived(self, frame: bytes, number: int, agent: str) -> None:
         """Account for a numbered frame that a mailbox has taken."""
         node = frame[_NODE]
         if node not in self._counted:
             return
         ledger = self._ledger(node, agent)
-        lost = ledger.arrived(int.from_bytes(frame[_NUMBER], "big"))
+        lost = ledger.arrived(number)
         if lost:
             self._count(node, agent, lost)
         if ledger.due:
@@ -67,7 +68,7 @@ class Inflow:
         if node not in self._counted:
             return
         ledger = self._ledger(node, agent)
-        lost = ledger.told(int.from_bytes(frame[_NUMBER], "big"))
+        lost = ledger.told(_number(frame, _NUMBER_AT)[0])
         if lost:
             self._count(node, agent, lost)
         self._grant(node, agent, ledger.grant())
@@ -127,8 +128,9 @@ class Receiver:
         if not self._mailbox.put_nowait(frame):
             return False
         self.delivered += 1
-        if frame[_NUMBER] != _NOT_NUMBERED:
-            self._inflow.arrived(frame, self._agent)
+        number = _number(frame, _NUMBER_AT)[0]
+        if number:
+            self._inflow.arrived(frame, number, self._agent)
         return True
 
     async def __call__(self, frame: bytes) -> None:
@@ -139,8 +141,8 @@ class Receiver:
         """
         if self.take(frame):
             return
-        numbered = frame[_NUMBER] != _NOT_NUMBERED
-        await self._mailbox.put(frame, None if numbered else self._send_timeout)
+        number = _number(frame, _NUMBER_AT)[0]
+        await self._mailbox.put(frame, None if number else self._send_timeout)
         self.delivered += 1
-        if numbered:
-            self._inflow.arrived(frame, self._agent)
+        if number:
+            self._inflow.arrived(frame, number, self._agent)

@@ -9,12 +9,13 @@ from typing import Final, NamedTuple
 import zmq
 
 from civitas.errors import NotConnectedError, TransportError
-from civitas_zmq.sockets import descriptor_of
+from civitas_zmq.sockets import NOBLOCK, descriptor_of
 
 _BATCH: Final = 1000
 """Subscriptions read in one turn of the loop."""
 
 _SENDS_BETWEEN_READS: Final = 4096
+_TOPIC: Final = int(zmq.SNDMORE) | NOBLOCK
 
 
 class _Waiting(NamedTuple):
@@ -106,10 +107,10 @@ class Outbox:
 
     def _try(self, topic: bytes, frame: bytes) -> bool:
         try:
-            self._send(topic, zmq.SNDMORE | zmq.NOBLOCK)
+            self._send(topic, _TOPIC)
         except zmq.Again:
             return False
-        self._send(frame, zmq.NOBLOCK)  # counted with its topic: where that fits, this does too
+        self._send(frame, NOBLOCK)  # counted with its topic: where that fits, this does too
         self._until_read -= 1
         if not self._until_read:
             self._read()
@@ -124,7 +125,7 @@ class Outbox:
         self._until_read = _SENDS_BETWEEN_READS
         for _ in range(_BATCH):
             try:
-                self._socket.recv(zmq.NOBLOCK)
+                self._socket.recv(NOBLOCK)
             except zmq.Again:
                 return
         self._loop.call_soon(self._on_signal)

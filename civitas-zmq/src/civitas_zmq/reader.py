@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import zmq
 
-from civitas_zmq.sockets import descriptor_of
+from civitas_zmq.sockets import NOBLOCK, descriptor_of
 
-_BATCH: Final = 256
-"""Frames read in one turn of the loop, so that a flood leaves others their turn."""
+_BATCH: Final = 64
+"""Frames read in one turn of the loop. A flood leaves others their turn; above all those who handle
+the frames and return credit for them, so that its sender need not pause."""
 
 
 class Reader:
@@ -64,22 +65,33 @@ class Reader:
         if self._scheduled is not None:
             self._scheduled.cancel()
             self._scheduled = None
-        receive, more = self._socket.recv, self._socket.getsockopt
+        receive = self._socket.recv
         addresses, deliver = self._addresses, self._deliver
         for _ in range(_BATCH):
             try:
-                topic = receive(zmq.NOBLOCK)
+                # A Frame knows whether more follows; asking the socket takes longer than to read.
+                first = receive(NOBLOCK, False)
             except zmq.Again:
                 return
-            parts = [topic]
-            while more(zmq.RCVMORE):
-                parts.append(receive(zmq.NOBLOCK))
-            if len(parts) != 2:
-                self._malformed(parts)
+            if not first.more:
+                self._malformed([first.bytes])
                 continue
+            second = receive(NOBLOCK, False)
+            if second.more:
+                self._malformed([first.bytes, second.bytes, *self._rest()])
+                continue
+            topic = first.bytes
             address = addresses.get(topic)
             if address is None:
-                self._other(topic, parts[1])
+                self._other(topic, second.bytes)
             else:
-                deliver(address, parts[1])
+                deliver(address, second.bytes)
         self.look_again()
+
+    def _rest(self) -> Iterator[bytes]:
+        """Read the other parts of a message that has too many."""
+        more = True
+        while more:
+            part = self._socket.recv(NOBLOCK, False)
+            more = part.more
+            yield part.bytes

@@ -13,6 +13,9 @@ from civitas_zmq.options import ZMQOptions
 TOPIC_END: Final = b"\0"
 """Ends every topic, so that a subscription to `a` is none to `ab`: ZeroMQ matches by prefix."""
 
+NOBLOCK: Final = int(zmq.NOBLOCK)
+"""The flag as a plain number: to combine two of the enumeration takes longer than to send."""
+
 SIZE_MARGIN: Final = 4096
 """Bytes that a socket takes beyond the largest frame: the size is checked before sending, since a
 socket that gets too much closes the connection."""

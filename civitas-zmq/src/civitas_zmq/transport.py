@@ -117,7 +117,7 @@ class ZMQTransport:
             await self._local.publish(address, data)
         elif self._wire is None:
             raise NotConnectedError("the zmq transport is not started")
-        else:
+        elif not self._wire.offer(address, data):
             await self._wire.publish(address, data)
 
     async def request(self, address: str, data: bytes, timeout: float | None) -> bytes:

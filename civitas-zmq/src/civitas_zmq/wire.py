@@ -74,6 +74,10 @@ class Wire:
         self._subscriber.unsubscribe(topic)
         self._reader.look_again()
 
+    def offer(self, address: str, frame: bytes) -> bool:
+        """Hand a frame to the connection and return True; or return False: it has to wait."""
+        return self._link.is_up and self._outbox.offer(topic_of(address), frame)
+
     async def publish(self, address: str, frame: bytes) -> None:
         """Hand a frame to the connection; wait at the high-water mark.
 
@@ -83,9 +87,7 @@ class Wire:
         """
         if not self._link.is_up:
             await self._link.usable(self._options.send_timeout)
-        topic = topic_of(address)
-        if not self._outbox.offer(topic, frame):
-            await self._outbox.put(topic, frame)
+        await self._outbox.put(topic_of(address), frame)
 
     async def wait_ready(self) -> None:
         """Return when the subscriptions made before are in place, and this process can publish.
