@@ -42,8 +42,9 @@ packaging: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp ## measure against the floors
 	$(BIN)/python -m benchmarks
 
-soak: $(VENV)/dev.stamp ## the property tests, with many more examples
+soak: $(VENV)/dev.stamp ## property tests with many more examples, and what takes minutes
 	HYPOTHESIS_PROFILE=soak $(PYTEST) -n $(JOBS) --timeout 3600 -m "not slow" tests/core
+	$(PYTEST) --timeout 3600 -m soak
 
 clean: ## remove all that was made here
 	rm -rf $(VENV) site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

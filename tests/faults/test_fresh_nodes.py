@@ -1,0 +1,89 @@
+"""Nodes that are sent a message as soon as they say that they are ready: none is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from support.commands import DEADLINE
+from support.deployment import CREW, Build, System, agent
+from support.processes import MARK
+from support.waiting import eventually
+
+pytestmark = pytest.mark.slow
+
+PROGRAM = CREW / "fresh.py"
+
+
+def test_200_fresh_nodes_of_which_20_are_processes_each_get_their_first_message_once(
+    build: Build,
+) -> None:
+    system = build(agent("far", "w1"))
+    running = system.run("supervisor", "w1")
+    many = [f"fresh-{number}" for number in range(180)]
+    alone = [f"alone-{number}" for number in range(20)]
+    for names in in_batches(many, 20):
+        each_gets_its_first_message(system, [names])
+    for names in in_batches(alone, 5):
+        each_gets_its_first_message(system, [[name] for name in names])
+    assert {name: system.notes(name) for name in (*many, *alone)} == {
+        name: [name] for name in (*many, *alone)
+    }
+    system.stop(*running)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+def test_200_fresh_processes_each_get_their_first_message_once(build: Build) -> None:
+    system = build(agent("far", "w1"))
+    running = system.run("supervisor", "w1")
+    alone = [f"alone-{number}" for number in range(200)]
+    for names in in_batches(alone, 10):
+        each_gets_its_first_message(system, [[name] for name in names])
+    assert {name: system.notes(name) for name in alone} == {name: [name] for name in alone}
+    system.stop(*running)
+
+
+def in_batches(names: list[str], size: int) -> list[list[str]]:
+    return [names[at : at + size] for at in range(0, len(names), size)]
+
+
+def each_gets_its_first_message(system: System, processes: list[list[str]]) -> None:
+    """Run processes with a node for each name; return when all are sent their message, and end."""
+    with ExitStack() as stack:
+        started = [stack.enter_context(fresh(system, names)) for names in processes]
+        for process, names in zip(started, processes, strict=True):
+            lines = sorted(process.stdout.readline() for _ in names)
+            assert lines == sorted(f"{name} sent\n" for name in names)
+        for names in processes:
+            for name in names:
+                eventually(lambda n=name: system.notes(n))
+
+
+@contextmanager
+def fresh(system: System, names: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """Run a process with nodes, whose messages come from a worker; it ends in order."""
+    port = (system.folder / "console-w1.port").read_text().split()[0]
+    process = subprocess.Popen(
+        [sys.executable, PROGRAM, json.dumps(system.transport), port, *names],
+        cwd=system.folder,
+        env={**os.environ, MARK: str(system.folder)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+        process.stdin.close()
+        assert process.wait(DEADLINE) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdin.close()
+        process.stdout.close()
