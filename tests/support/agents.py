@@ -8,6 +8,7 @@ from typing import Any
 
 from civitas import AgentProcess, ErrorAction, Message, Runtime, Supervisor
 from civitas.components import build_component_set
+from civitas.errors import MailboxFullError
 
 Handle = Callable[["Scripted", Message], Awaitable[Message | None]]
 SOON = 10.0
@@ -59,3 +60,21 @@ class Gate:
         self.entered.set()
         await self.opened.wait()
         return agent.reply({}) if message.reply_to else None
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition."""
+    async with asyncio.timeout(SOON):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+async def fill(system: Any, name: str) -> int:
+    """Send to an agent that handles nothing until there is no room; return what was accepted."""
+    accepted = 0
+    try:
+        while True:
+            await system.send(name, {"n": accepted})
+            accepted += 1
+    except MailboxFullError:
+        return accepted

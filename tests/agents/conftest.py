@@ -1,0 +1,40 @@
+"""The places where the tests of this folder run their agents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.local_bus.testbed import installed
+from support.system import PLACES, Place, System, running
+
+Start = Callable[..., AbstractAsyncContextManager[System]]
+
+
+@pytest.fixture(params=PLACES)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """A transport, and nodes for the agents."""
+    nodes = PLACES[request.param]
+    transport: str = request.param.split()[0]
+    if transport == "zmq":
+        ends = {f"{end}_addr": f"ipc://{tmp_path}/{end}" for end in ("pub", "sub")}
+        yield Place({"type": "zmq", **ends}, nodes)
+    elif transport == "local_bus":
+        with installed(tmp_path) as bus:
+            yield Place(bus.block(), nodes)
+    else:
+        yield Place(transport, nodes)
+
+
+@pytest.fixture
+def system(place: Place) -> Start:
+    """Starts agents at the place: `async with system(Agent("a"), Agent("b")) as s`."""
+
+    def start(*children: Any, **arguments: Any) -> AbstractAsyncContextManager[System]:
+        return running(place, children, **arguments)
+
+    return start

@@ -1,0 +1,200 @@
+"""One system for a test: the same agents on any transport, in one node or spread over several."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from civitas import AgentProcess, Runtime, Supervisor, Worker
+from civitas.components import build_component_set
+from civitas.node import AgentStats
+from civitas.remote import RemoteChild
+from support.agents import SOON
+
+PRIMARY = 0
+
+PLACES: Final = {
+    "in_process": (0,),
+    "local_bus": (0,),
+    "local_bus primary worker worker": (0, 1, 2),
+    "local_bus worker worker primary": (1, 2, 0),
+    "zmq": (0,),
+    "zmq worker primary": (1, 0),
+}
+"""A transport, and the nodes of the first agent, the second, and so on; 0 is the primary."""
+
+SPREAD: Final = [name for name, nodes in PLACES.items() if len(nodes) > 1]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where agents live: on which transport, and in which node each.
+
+    Attributes:
+        transport: the transport, as Runtime and Worker take it.
+        nodes: the node of the first agent, of the second, and so on, round and round; 0 is the
+            primary, the others are workers.
+    """
+
+    transport: Any = "in_process"
+    nodes: Sequence[int] = (PRIMARY,)
+
+    @property
+    def spread(self) -> bool:
+        """Whether there is more than one node."""
+        return set(self.nodes) != {PRIMARY}
+
+    def of(self, index: int) -> int:
+        """Return the node of the agent with this index."""
+        return self.nodes[index % len(self.nodes)]
+
+
+@dataclass
+class System:
+    """A running system: a runtime and the workers beside it."""
+
+    runtime: Runtime
+    workers: list[Worker]
+
+    def __post_init__(self) -> None:
+        self.ask = self.runtime.ask
+        self.send = self.runtime.send
+        self.broadcast = self.runtime.broadcast
+        self.on_crash = self.runtime.on_crash
+
+    @property
+    def nodes(self) -> list[Runtime | Worker]:
+        """All nodes, the primary first."""
+        return [self.runtime, *self.workers]
+
+    def node_of(self, name: str) -> Runtime | Worker:
+        """Return the node that hosts an agent."""
+        return next(node for node in self.nodes if node.get_agent(name) is not None)
+
+    def agent(self, name: str) -> Any:
+        """Return the agent's current object."""
+        return self.node_of(name).get_agent(name)
+
+    def stats(self, name: str) -> AgentStats:
+        """Return the counters of an agent."""
+        stats = self.node_of(name).stats()
+        return next(each for each in stats.agents if each.name == name)
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """The dead letters of all nodes, by reason."""
+        return dict(sum((Counter(node.stats().dropped) for node in self.nodes), Counter[str]()))
+
+    @property
+    def lost(self) -> int:
+        """The frames that were lost on the way to agents of all nodes."""
+        return sum(sum(node.stats().lost.values()) for node in self.nodes)
+
+    @property
+    def sent(self) -> int:
+        """The messages that all nodes have sent."""
+        return sum(node.stats().sent for node in self.nodes)
+
+    @property
+    def restarts(self) -> int:
+        """The restarts of all agents."""
+        return sum(node.stats().restarts for node in self.nodes)
+
+    def on_dead_letter(self, callback: Callable[[Any, str], None]) -> None:
+        """Hear of the dead letters of all nodes."""
+        for node in self.nodes:
+            node.on_dead_letter(callback)
+
+    async def ended(self) -> int:
+        """Wait until the runtime has ended, and return its exit code."""
+        return await asyncio.wait_for(self.runtime.wait(), SOON)
+
+
+@dataclass
+class _Plan:
+    """The agents of each node, and the names that stand for those of workers."""
+
+    place: Place
+    agents: dict[int, list[AgentProcess]] = field(default_factory=dict)
+    processes: dict[str, str] = field(default_factory=dict)
+    count: int = 0
+
+    def put(self, tree: Supervisor) -> None:
+        """Take the agents of workers out of a tree."""
+        tree.children[:] = [self._child(child) for child in tree.children]
+
+    def _child(self, child: Any) -> Any:
+        if isinstance(child, Supervisor):
+            self.put(child)
+            return child
+        node = self.place.of(self.count)
+        process = _process(node)
+        self.count += 1
+        self.processes[child.name] = process
+        if node == PRIMARY:
+            return child
+        self.agents.setdefault(node, []).append(child)
+        return RemoteChild(child.name, process)
+
+
+@asynccontextmanager
+async def running(
+    place: Place,
+    children: Iterable[AgentProcess | Supervisor],
+    *,
+    send_timeout: float = 30.0,
+    serializer: Any = None,
+    **supervision: Any,
+) -> AsyncIterator[System]:
+    """Start agents at a place, all nodes at once, and stop them at the end.
+
+    Args:
+        place: which transport, and which node for which agent.
+        children: agents, and supervisors with agents, of the root supervisor.
+        send_timeout: as for `build_component_set`.
+        serializer: as for `build_component_set`.
+        **supervision: arguments of the root supervisor.
+    """
+    root = Supervisor("root", children, **{"backoff_base": 0.0, **supervision})
+    plan = _Plan(place)
+    plan.put(root)
+
+    def components(node: int) -> Any:
+        process = _process(node)
+        made = build_component_set(
+            place.transport,
+            serializer,
+            send_timeout=send_timeout,
+            process=process,
+            is_primary=node == PRIMARY,
+        )
+        elsewhere = {name: host for name, host in plan.processes.items() if host != process}
+        made.bus.links.expected.update(elsewhere)  # as from a topology
+        return made
+
+    runtime = Runtime(root, components=components(PRIMARY))
+    workers = [
+        Worker(agents, components=components(node)) for node, agents in sorted(plan.agents.items())
+    ]
+    try:
+        async with asyncio.timeout(SOON):
+            await asyncio.gather(*(node.start() for node in (runtime, *workers)))
+            await _all_up(runtime, [each.name for each in root.remote_children()])
+        yield System(runtime, workers)
+    finally:
+        await asyncio.gather(*(worker.stop() for worker in workers))
+        await runtime.stop()
+
+
+def _process(node: int) -> str:
+    return "supervisor" if node == PRIMARY else f"worker-{node}"
+
+
+async def _all_up(runtime: Runtime, names: list[str]) -> None:
+    """Wait until the primary knows the agents of its workers."""
+    while not all(runtime.components.registry.has(name) for name in names):
+        await asyncio.sleep(0.005)
