@@ -246,7 +246,7 @@ class Membership:
                     self._update(self.peers[node], signal.card, now)
             case Refused():
                 self._hear_refusal(signal)
-            case Fenced():
+            case Fenced() if node in self.peers or node in self._missing:  # no stranger's word
                 self._condemn(signal.reason, fenced=True)
             case Left():
                 self._hear_left(origin, signal)
