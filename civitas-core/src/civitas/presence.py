@@ -34,6 +34,9 @@ from civitas.wiring import NodeWiring
 
 logger = logging.getLogger("civitas.node")
 
+_TEXT: Final = 2_000
+"""Characters of an error's text that are told: a signal fits in every transport's messages."""
+
 _BEAT: Final = 0.1
 _LOOK_EVERY: Final = 5
 """Beats between two looks at windows that stand still."""
@@ -196,7 +199,7 @@ class Presence:
 
     def report(self, agent: str, incarnation: int, error: Exception) -> None:
         """Tell the primary that an agent of this node has crashed."""
-        crash = Crashed(agent, incarnation, type(error).__name__, str(error))
+        crash = Crashed(agent, incarnation, type(error).__name__, str(error)[:_TEXT])
         self._control.post(lambda members, _now: members.report(crash))
 
     def answer(self, command: Commanded, error: str, incarnation: int) -> None:

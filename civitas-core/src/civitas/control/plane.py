@@ -64,6 +64,9 @@ class ControlPlane:
         self._shared = shared
         self._membership = membership(self._send, self._tell)
         self._queue: deque[tuple[str, Signal]] = deque(maxlen=_QUEUE)
+        self._lock = threading.Lock()
+        self._early: list[Callable[[], object]] = []
+        """What was posted before there was a loop to do it in; the lock keeps it in order."""
         self._news: asyncio.Event | None = None
         self._stopping: asyncio.Event | None = None
         self._home: asyncio.AbstractEventLoop | None = None
@@ -76,18 +79,22 @@ class ControlPlane:
     # --- for the node's own event loop --------------------------------------------------------
 
     async def start(self) -> None:
-        """Return when signals would be heard.
+        """Return when signals would be heard. A plane lives once.
 
         Raises:
             TransportError: the transport could not start.
         """
+        if self._ended is not None:
+            raise RuntimeError("a control plane is started once; make another one")
         self._home = asyncio.get_running_loop()
         self._opened = self._home.create_future()
         self._ended = self._home.create_future()
         if self._shared:
             self._task = self._home.create_task(self._live(), name="civitas control")
         else:
-            self._thread = threading.Thread(target=self._run, name="civitas control")
+            self._thread = threading.Thread(
+                target=self._run, name="civitas control", daemon=True
+            )  # a program that ends without stopping its node ends all the same
             self._thread.start()
         await self._opened
 
@@ -118,9 +125,13 @@ class ControlPlane:
         asyncio.run(self._live())
 
     async def _live(self) -> None:
-        self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
         self._stopping = asyncio.Event()
+        with self._lock:
+            self._loop = asyncio.get_running_loop()
+            for call in self._early:
+                self._loop.call_soon(call)
+            self._early.clear()
         failure: Exception | None = None
         try:
             if await self._open():
@@ -146,7 +157,7 @@ class ControlPlane:
         finally:
             for task in (opening, stopping):
                 task.cancel()
-            await asyncio.wait((opening, stopping))
+            await asyncio.gather(opening, stopping, return_exceptions=True)
 
     async def _subscribe(self) -> None:
         if not self._shared:
@@ -161,7 +172,8 @@ class ControlPlane:
         await self._stopping.wait()
 
     async def _serve(self, stopping: asyncio.Event) -> None:
-        sending = asyncio.ensure_future(self._deliver())
+        assert self._news is not None
+        sending = asyncio.ensure_future(self._deliver(self._news))
         try:
             while not stopping.is_set():
                 self._membership.tick(time.monotonic())
@@ -170,20 +182,20 @@ class ControlPlane:
                         await stopping.wait()
                 except TimeoutError:
                     continue
-            try:
-                async with asyncio.timeout(_LAST_WORDS):
-                    await self._flush()
-            except TimeoutError:
+            self._news.set()
+            _, waiting = await asyncio.wait((sending,), timeout=_LAST_WORDS)
+            if waiting:
                 logger.debug("the last signals of this node could not be sent")
         finally:
             sending.cancel()
             await asyncio.wait((sending,))
 
-    async def _deliver(self) -> None:
-        assert self._news is not None
-        while True:
-            await self._news.wait()
-            self._news.clear()
+    async def _deliver(self, news: asyncio.Event) -> None:
+        """Send what is queued, in order, until the queue is empty after `stop` was called."""
+        assert self._stopping is not None
+        while not self._stopping.is_set():
+            await news.wait()
+            news.clear()
             await self._flush()
 
     async def _flush(self) -> None:
@@ -219,13 +231,11 @@ class ControlPlane:
 
     def _call(self, call: Callable[[], object]) -> None:
         """Run something in the control plane's loop, once there is one and unless it has ended."""
-        loop = self._loop
-        if loop is None and self._home is not None and self._ended is not None:
-            if not self._ended.done():  # the thread has not come to it yet
-                self._home.call_later(_TICK, self._call, call)
-            return
-        if loop is not None:
-            _call_in(loop, call)
+        with self._lock:
+            if self._loop is None:
+                self._early.append(call)
+            else:
+                _call_in(self._loop, call)
 
     def _at_home(self, call: Callable[..., object], *arguments: Any) -> None:
         assert self._home is not None
@@ -262,6 +272,8 @@ def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> Non
 
 def _settle(future: asyncio.Future[None], failure: Exception | None) -> None:
     if future.done():
+        if failure is not None:  # too late for whoever started it
+            logger.error("the control plane of this node has ended", exc_info=failure)
         return
     if failure is not None:
         future.set_exception(failure)

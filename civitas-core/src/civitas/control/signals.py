@@ -6,6 +6,7 @@ of its fields. What does not fit a signal's fields raises DeserializationError.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final, TypeAlias
@@ -15,7 +16,7 @@ import msgpack
 from civitas import envelope
 from civitas.envelope import KIND_SYSTEM, Origin
 from civitas.errors import DeserializationError, FrameError
-from civitas.messages import RESERVED_PREFIX
+from civitas.messages import RESERVED_PREFIX, name_problem
 
 EVERYONE: Final = f"{RESERVED_PREFIX}nodes"
 """Address at which every node listens."""
@@ -220,7 +221,8 @@ _KINDS: Final[Mapping[str, Callable[..., Signal]]] = {
 
 def encode(signal: Signal, origin: Origin) -> bytes:
     """Make the frame of a signal."""
-    body = msgpack.packb([type(signal).__name__, asdict(signal)])
+    fields_of = asdict(signal)
+    body = msgpack.packb([type(signal).__name__, fields_of], unicode_errors="backslashreplace")
     return envelope.seal(body, _FORMAT, origin, kind=KIND_SYSTEM)
 
 
@@ -250,13 +252,17 @@ def _fitting(name: str, values: dict[str, Any]) -> dict[str, Any]:
 
 def _read_card(value: Any) -> Card:
     card = Card(**{each.name: _READERS[each.type](value[each.name]) for each in fields(Card)})
-    if len(card.key) != 12:
+    if len(card.node) != 16 or len(card.key) != 12:
         raise ValueError(f"{card.node!r} is no node id")
     return card
 
 
 def _read_agents(value: Any) -> dict[str, tuple[str, int]]:
-    return {_text(name): (_text(state), _whole(count)) for name, (state, count) in value.items()}
+    for name in value:
+        problem = name_problem(name)
+        if problem is not None:
+            raise ValueError(f"{name!r:.80} can't be an agent's name: {problem}")
+    return {name: (_text(state), _whole(count)) for name, (state, count) in value.items()}
 
 
 def _of(kind: type) -> Callable[[Any], Any]:
@@ -273,7 +279,7 @@ _whole: Final = _of(int)
 
 
 def _number(value: Any) -> float:
-    if type(value) not in {int, float}:
+    if type(value) not in {int, float} or not math.isfinite(value):
         raise TypeError(f"{value!r:.80} is no number")
     return float(value)
 
