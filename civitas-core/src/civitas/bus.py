@@ -100,7 +100,7 @@ class MessageBus:
         self._serialize = _guarded(serializer)
         self._deserialize = self._readers[self._format]
         self._head_size = len(self._head)
-        self._reply_head = envelope.header(self._format, self.origin, kind=KIND_REPLY)
+        self._reply_head = envelope.header(self._format, self.origin, kind=KIND_REPLY)[:-2]
         self._head_front, self._head_back = self._head[:16], self._head[24:]
         self._stamps_itself = getattr(transport, "capabilities", None) is None
         self._mailboxes: dict[str, Mailbox[bytes]] = {}
@@ -173,7 +173,8 @@ class MessageBus:
     async def answer(self, reply: Message) -> None:
         """Publish an answer at the reply address that `reply.recipient` names."""
         reply_to = reply.recipient
-        frame = envelope.with_reply_to(self._reply_head + self._serialize(reply), reply_to)
+        body = self._serialize(reply)
+        frame = self._reply_head + envelope.reply_part(reply_to) + body
         await self.transport.publish(published_at(reply_to), frame)
 
     async def refuse(self, frame: bytes, agent: str, error: CivitasError) -> None:
@@ -220,6 +221,8 @@ class MessageBus:
         """Take note that a node's clock is ahead by `offset` seconds."""
         if abs(offset) > _CLOCKS_AGREE:
             self.clock_offsets[bytes.fromhex(node)] = offset
+        else:
+            self.clock_offsets.pop(bytes.fromhex(node), None)
 
     async def detach(self, name: str) -> None:
         """Take an agent off the registry and off the transport."""
@@ -320,7 +323,9 @@ class MessageBus:
         """Send a request to an agent of another node and return the frame that answers it."""
         name = message.recipient
         deadline = _Deadline(timeout)
-        link = await self.links.find(name, deadline.left, lambda: self._unknown(name))
+        link = self.links.get(name)
+        if link is None:
+            link = await self.links.find(name, timeout, lambda: self._unknown(name))
         body = self._serialize(message)
         # A transport that takes messages apart for its own reply scheme would lose the number.
         number = 0 if self._stamps_itself else await link.number(deadline.left)
@@ -357,7 +362,10 @@ class _Deadline:
     @property
     def left(self) -> float | None:
         """Seconds that are left; None for no limit."""
-        return None if self._at is None else max(self._at - self._now(), 0.0)
+        if self._at is None:
+            return None
+        left = self._at - self._now()
+        return left if left > 0.0 else 0.0
 
 
 def _about_ask(name: str, error: CivitasError | TimeoutError) -> Exception:

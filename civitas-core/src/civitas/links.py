@@ -6,10 +6,13 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from civitas.errors import MailboxFullError, MessageRoutingError, NotConnectedError
 from civitas.flow import WINDOW, SendWindow
+
+_REMEMBERED: Final = 10_000
+"""Names that have gone and of which is known why, at most."""
 
 
 class Link:
@@ -134,11 +137,18 @@ class Link:
         try:
             yield
         except asyncio.CancelledError:
-            if ask.interrupted and task.uncancel() <= ask.cancelled_before:
+            if ask.interrupted and task.cancelling() - 1 <= ask.cancelled_before:
                 raise MessageRoutingError(str(self._closed)) from None
             raise
         finally:
             self._asks.discard(ask)
+            if ask.interrupted:  # also when the block has ended in another way meanwhile
+                task.uncancel()
+
+    @property
+    def asked(self) -> bool:
+        """Whether answers are awaited that came this way."""
+        return bool(self._asks)
 
     def _tell_watchers(self) -> None:
         for change in self._watchers:
@@ -165,6 +175,8 @@ class Link:
                 f"slower than they come"
             ) from None
         else:
+            if self._closed is not None:  # since it was woken
+                raise MessageRoutingError(self._closed)
             return window.take()
         finally:
             if timer is not None:
@@ -286,15 +298,15 @@ class Links:
     def retire(self, name: str, reason: str) -> None:
         """Send no more that way; what is asked already may still be answered."""
         link = self._links.pop(name)
-        self._gone[name] = reason
-        self._retired.append(link)
+        self._remember(name, reason)
+        self._retired = [each for each in (*self._retired, link) if each.asked]
         link.refuse(reason)
 
     def remove(self, link: Link, reason: str) -> int:
         """Close a way; return the frames on it that are not accounted for."""
         if self._links.get(link.name) is link:
             del self._links[link.name]
-            self._gone[link.name] = reason
+            self._remember(link.name, reason)
         elif link in self._retired:
             self._retired.remove(link)
         return link.close(reason)
@@ -302,6 +314,26 @@ class Links:
     def of(self, node: str) -> list[Link]:
         """Return all ways to a node, those included by which only answers are awaited."""
         return [link for link in (*self._links.values(), *self._retired) if link.node == node]
+
+    def end(self, reason: str) -> None:
+        """Close all ways, and tell those who wait for one; a node that starts anew starts clean."""
+        for link in (*self._links.values(), *self._retired):
+            link.close(reason)
+        self._links.clear()
+        self._retired.clear()
+        self._gone.clear()
+        self.discovering = False
+        for waiting in self._waiting.values():
+            for found in waiting:
+                if not found.done():
+                    found.set_exception(MessageRoutingError(reason))
+
+    def _remember(self, name: str, reason: str) -> None:
+        """Keep why a name has gone, for the errors of those who still use it."""
+        self._gone.pop(name, None)
+        self._gone[name] = reason
+        if len(self._gone) > _REMEMBERED:
+            del self._gone[next(iter(self._gone))]
 
     def discovered(self) -> None:
         """Take note that nobody else will turn up unannounced."""

@@ -19,6 +19,9 @@ logger = logging.getLogger("civitas.node")
 
 _DONE: Final = ProcessStatus.STOPPED.value
 
+_MISSING: Final = 16
+"""Nodes that are silent, and whose numbers are remembered lest they come back, at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class PeerStats:
@@ -62,6 +65,7 @@ class Peers:
         self._on_reached = on_reached
         self._proved: set[str] = set()
         self._stalled: dict[str, float] = {}
+        self._missing: list[str] = []
 
     # --- coming and going -----------------------------------------------------------------------
 
@@ -71,6 +75,8 @@ class Peers:
         self.cards[card.node] = card
         if before is None:
             logger.debug("met %s", card)
+            if card.node in self._missing:
+                self._missing.remove(card.node)
             self.courier.probe(card.node, fresh=True)
         elif card.node in self._proved:
             self._open_links(card)
@@ -89,7 +95,12 @@ class Peers:
         for link in self._bus.links.of(card.node):
             why = f"agent {link.name!r} was in {card}, which has gone: {event.reason}"
             self._close_link(link, why, expected=not event.died)
-        self._inflow.forget(bytes.fromhex(card.node))
+        if event.final:
+            self._inflow.forget(bytes.fromhex(card.node))
+        else:  # should it come back, its numbers go on where they were
+            self._missing.append(card.node)
+            if len(self._missing) > _MISSING:
+                self._inflow.forget(bytes.fromhex(self._missing.pop(0)))
         self._bus.clock_offsets.pop(bytes.fromhex(card.node), None)
         return card
 
@@ -119,6 +130,7 @@ class Peers:
         for node in list(self.cards):
             for link in self._bus.links.of(node):
                 self._close_link(link, "this node has stopped", expected=True)
+        self._bus.links.end("this node has stopped")
 
     # --- looking ----------------------------------------------------------------------------------
 

@@ -18,11 +18,19 @@ class Met:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A node has gone. `died` tells that nobody heard it go."""
+    """A node has gone.
+
+    Attributes:
+        card: what it last told of itself.
+        reason: why it counts as gone.
+        died: whether nobody heard it go.
+        final: whether it can't come back under the same id.
+    """
 
     card: Card
     reason: str
     died: bool
+    final: bool = True
 
 
 @dataclass(frozen=True, slots=True)

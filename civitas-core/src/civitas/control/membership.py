@@ -392,11 +392,11 @@ class Membership:
     def _policy(self, card: Card) -> HeartbeatPolicy:
         return strictest(self._policies[name] for name in card.agents if name in self._policies)
 
-    def _lose(self, peer: Peer, reason: str, *, died: bool) -> None:
+    def _lose(self, peer: Peer, reason: str, *, died: bool, final: bool = True) -> None:
         node = peer.card.node
         del self.peers[node]
         self._roster.discard(node)
-        self._tell(Lost(peer.card, reason, died))
+        self._tell(Lost(peer.card, reason, died, final))
         for number in self._questions.lost(node):
             self._tell(Answered(number, error="its process has gone"))
 
@@ -411,7 +411,7 @@ class Membership:
     def _miss(self, peer: Peer, reason: str) -> None:
         """Lose a node that may come back, unless another one takes its place."""
         self._missing[peer.card.node] = peer.card
-        self._lose(peer, reason, died=True)
+        self._lose(peer, reason, died=True, final=False)
 
     def _watch(self, now: float) -> None:
         """Ping who is due, and judge who is silent."""
