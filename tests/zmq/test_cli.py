@@ -115,6 +115,25 @@ async def test_a_topology_gives_all_settings_and_only_its_transport_is_read(tmp_
         assert proxy.end(signal.SIGTERM) == 0
 
 
+def test_the_key_of_the_proxy_need_not_be_in_the_topology(tmp_path):
+    server, client = make_pair(), make_pair()
+    options = options_for(start_proxy=False)
+    topology, secret = tmp_path / "topology.yaml", tmp_path / "proxy.key"
+    key = json.dumps(server.public_key)
+    topology.write_text(TOPOLOGY.format(pub=options.pub_addr, sub=options.sub_addr, server=key))
+    secret.write_text(server.secret_key)
+    chosen = {"PROXY_SECRET": "", "ALLOWED": client.public_key}
+    proxy = ProxyProcess("--topology", str(topology), "--secret-key-file", str(secret), **chosen)
+    try:
+        assert "keys let in: 1" in proxy.first_line
+    finally:
+        assert proxy.end(signal.SIGTERM) == 0
+    secret.write_text(client.secret_key)
+    done = run("proxy", "--topology", str(topology), "--secret-key-file", str(secret), **chosen)
+    assert done.returncode == 2
+    assert "must be of one pair" in done.stderr
+
+
 def test_a_topology_with_mistakes_or_of_another_transport_is_refused(tmp_path):
     file = tmp_path / "topology.yaml"
     for text, reason in (

@@ -74,11 +74,12 @@ def proxy(
     from civitas_zmq.proxy import ProxySettings
 
     configure_logging(log_level)
-    chosen = ProxySettings() if topology is None else settings.of_topology(topology)
-    chosen = settings.with_addresses(chosen, pub_addr, sub_addr)
     secret = settings.read_key(secret_key_file) if secret_key_file else None
+    secret = secret or os.environ.get(SECRET_VARIABLE)
+    chosen = ProxySettings() if topology is None else settings.of_topology(topology, secret)
+    chosen = settings.with_addresses(chosen, pub_addr, sub_addr)
     keys = [*(allow or []), *(settings.read_keys(allow_file) if allow_file else [])]
-    chosen = settings.with_keys(chosen, secret or os.environ.get(SECRET_VARIABLE), keys)
+    chosen = settings.with_keys(chosen, secret, keys)
     raise typer.Exit(_run(chosen))
 
 

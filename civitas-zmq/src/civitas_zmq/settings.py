@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from civitas.errors import ConfigurationError
 from civitas.plugins import TransportSpec
 from civitas.topology.expand import expand
@@ -22,8 +24,12 @@ from civitas_zmq.plugin import civitas_transports
 from civitas_zmq.proxy import ProxySettings
 
 
-def of_topology(file: Path) -> ProxySettings:
+def of_topology(file: Path, secret_key: str | None = None) -> ProxySettings:
     """Return what the transport block of a topology says; nothing else of it is looked at.
+
+    Args:
+        file: the topology.
+        secret_key: the proxy's own key, which the topology need not have then.
 
     Raises:
         TopologyError: the block is wrong, or a variable in it is not set.
@@ -45,6 +51,10 @@ def of_topology(file: Path) -> ProxySettings:
     options, problems = check_options(parsed.root, spec)
     raise_problems(problems)
     assert isinstance(options, ZMQOptions)
+    if secret_key and options.curve is not None:
+        secret = SecretStr(_checked(secret_key))
+        curve = options.curve.model_copy(update={"server_secret_key": secret})
+        options = options.model_copy(update={"curve": curve})
     return ProxySettings.from_options(options)
 
 
@@ -72,12 +82,9 @@ def with_keys(settings: ProxySettings, secret: str | None, allowed: list[str]) -
     Raises:
         ConfigurationError: one is no key, or there are keys to let in and none of the proxy.
     """
-    try:
-        if secret:
-            settings = replace(settings, server_secret_key=check_key(secret))
-        keys = frozenset(map(check_key, allowed))
-    except ValueError as error:
-        raise ConfigurationError(str(error)) from error
+    if secret:
+        settings = replace(settings, server_secret_key=_checked(secret))
+    keys = frozenset(map(_checked, allowed))
     if keys and settings.server_secret_key is None:
         raise ConfigurationError("--allow needs the proxy's own key: give --secret-key-file")
     return replace(settings, allowed_clients=settings.allowed_clients | keys)
@@ -129,6 +136,13 @@ def _write_new(file: Path, key: str, mode: int) -> None:
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "w") as opened:
         opened.write(f"{key}\n")
+
+
+def _checked(key: str) -> str:
+    try:
+        return check_key(key)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
 
 
 def _address(flag: str, address: str | None) -> str | None:
