@@ -49,6 +49,18 @@ def test_one_for_all_restarts_the_agents_of_all_processes(build: Build) -> None:
     system.stop(*workers, primary)
 
 
+def test_rest_for_one_restarts_what_comes_after_it_in_whatever_process(build: Build) -> None:
+    system = build(*CREW, strategy="REST_FOR_ONE")
+    primary, *workers = system.run("supervisor", "w1", "w2")
+    before = lives(system)
+    crash(system, "other")
+    after = eventually(
+        lambda: lives(system), lambda now: all(now[n] != before[n] for n in ("other", "two"))
+    )
+    assert {name for name in after if after[name] != before[name]} == {"other", "two"}
+    system.stop(*workers, primary)
+
+
 def test_beyond_the_restart_intensity_the_primary_ends_with_1(build: Build) -> None:
     system = build(*CREW, max_restarts=1)
     primary, *workers = system.run("supervisor", "w1", "w2")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import signal
 
 import msgpack
 import pytest
@@ -16,6 +17,7 @@ from civitas.control.signals import (
     Changed,
     Command,
     Fenced,
+    Hello,
     Left,
     Ping,
     Pong,
@@ -84,6 +86,28 @@ def test_forged_signals_move_nobody(build: Build) -> None:
                 intruder.send(f"{EVERYONE}\0".encode(), encode(signal, stranger))
                 intruder.send(b"far\0", encode(signal, stranger))
     all_is_well(system, running)
+
+
+def test_nodes_that_only_say_hello_are_forgotten_and_others_join_meanwhile(build: Build) -> None:
+    system, running = three(build)
+    with Intruder(system.transport) as intruder:
+        for number in range(300):
+            stranger = Origin(os.urandom(8), number)
+            claimed = {1: "far", 2: "here"}.get(number % 10, f"ghost-{number}")
+            card = Card(
+                stranger.node.hex(),
+                stranger.generation,
+                f"ghost-{number}",
+                ("worker", "primary", "client")[number % 3],
+                {claimed: ("RUNNING", 0)},
+                settled=bool(number % 2),
+            )
+            intruder.send(f"{EVERYONE}\0".encode(), encode(Hello(card, 0.0), stranger))
+        running[1].signal(signal.SIGTERM)
+        assert running[1].wait() == 0
+        running[1:2] = system.run("w1")
+        all_are_reached(system)
+    system.stop(*running)
 
 
 def test_forged_credit_and_numbers_take_nothing_from_a_stream(build: Build) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from support.deployment import Build, agent
+from support.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -65,3 +66,28 @@ def test_the_proxys_address_is_taken(build: Build, scheme: str) -> None:
     assert not second.count("Traceback")
     assert system.console("w1").ask("here")["pid"] == primary.pid
     system.stop(primary, worker)
+
+
+def test_up_ends_at_once_where_the_proxys_address_is_taken(build: Build) -> None:
+    system = build(agent("here"), agent("far", "w1"))
+    primary, worker = system.run("supervisor", "w1")
+    up = system.command("up", "topology.yaml")
+    assert up.wait(10.0) == 1
+    assert up.count("somebody listens there already")
+    assert not up.count("Traceback")
+    assert system.console("w1").ask("here")["pid"] == primary.pid
+    system.stop(primary, worker)
+
+
+def test_of_two_processes_of_a_name_that_start_together_one_stays(build: Build) -> None:
+    system = build(agent("here"), agent("far", "w1"))
+    [primary] = system.run()
+    rivals = [system.start("w1") for _ in range(2)]
+    ended = eventually(lambda: [each for each in rivals if each.process.poll() is not None])
+    assert len(ended) == 1
+    assert ended[0].wait() == 1
+    assert ended[0].count("process name 'w1' is taken")
+    [winner] = [each for each in rivals if each is not ended[0]]
+    winner.until("running: ")
+    assert system.console().ask("far")["pid"] == winner.pid
+    system.stop(winner, primary)

@@ -126,3 +126,11 @@ def test_workers_without_a_primary_end_when_they_are_told(build: Build) -> None:
     worker.signal(signal.SIGTERM)
     assert worker.wait(DEADLINE) == 0
     assert not worker.count("Traceback")
+
+
+def test_nobody_is_orphaned_when_up_is_killed(build: Build) -> None:
+    system = build(agent("here"), agent("far", "w1"), agent("near", "w2"))
+    up = system.up("w1", "w2")
+    up.signal(signal.SIGKILL)
+    assert up.wait() == -signal.SIGKILL
+    assert not outliving(str(system.folder), DEADLINE)
