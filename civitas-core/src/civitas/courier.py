@@ -17,7 +17,7 @@ import msgpack
 from civitas import envelope
 from civitas.control.signals import data_address
 from civitas.envelope import KIND_SYSTEM, Origin
-from civitas.errors import CivitasError
+from civitas.errors import CivitasError, FrameError
 from civitas.transport import Transport
 
 logger = logging.getLogger("civitas.node")
@@ -43,7 +43,7 @@ class Courier:
         origin: the node's identity.
         on_probe: called with (node id, whether its numbers begin anew) when a node probes.
         on_probed: called with the id of a node that has answered a probe.
-        on_credit: called with (agent, number) when an agent's node returns credit.
+        on_credit: called with (node id, agent, number) when an agent's node returns credit.
         dropped: called with (reason, frame) for what is none of these.
     """
 
@@ -53,7 +53,7 @@ class Courier:
         origin: Origin,
         on_probe: Callable[[bytes, bool], None],
         on_probed: Callable[[str], None],
-        on_credit: Callable[[str, int], None],
+        on_credit: Callable[[str, str, int], None],
         dropped: Callable[[str, bytes], None],
     ) -> None:
         self._transport = transport
@@ -127,6 +127,8 @@ class Courier:
         """Hear a frame of another courier."""
         try:
             opened = envelope.open(frame)
+            if opened.kind != KIND_SYSTEM:
+                raise FrameError("only frames of kind 2 belong on a courier's address")
             kind, *values = msgpack.unpackb(opened.body)
             self._hear(opened.node, kind, values)
         except Exception as error:  # noqa: BLE001 - bytes from the network may be anything
@@ -151,7 +153,7 @@ class Courier:
             agent, number = values
             if not isinstance(agent, str) or type(number) is not int:
                 raise TypeError("credit is for an agent's name, up to a number")
-            self._on_credit(agent, number)
+            self._on_credit(node.hex(), agent, number)
         else:
             raise ValueError(f"no such kind: {kind!r:.40}")
 

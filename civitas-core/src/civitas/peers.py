@@ -187,9 +187,9 @@ class Peers:
         self._open_links(card)
         self._on_reached(card)
 
-    def _credited(self, agent: str, number: int) -> None:
+    def _credited(self, node: str, agent: str, number: int) -> None:
         link = self._bus.links.get(agent)
-        if link is not None:
+        if link is not None and link.node == node:  # else the agent has moved meanwhile
             link.credit(number)
 
     def _tell_of_loss(self, node: bytes, agent: str, frames: int) -> None:

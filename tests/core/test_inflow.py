@@ -1,0 +1,165 @@
+"""Inflow: what came is credited, what did not come is counted, for each sender and agent."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from civitas import envelope
+from civitas.envelope import KIND_SYSTEM, Origin
+from civitas.errors import MailboxFullError, MessageRoutingError
+from civitas.flow import GRANT_EVERY
+from civitas.inflow import Inflow, Receiver
+from civitas.mailbox import Mailbox
+
+NEAR = b"\x01" * 8
+FAR = b"\x02" * 8
+LONG = 30.0
+
+
+def frame(number: int, node: bytes = FAR) -> bytes:
+    return envelope.seal(b"body", "msgpack", Origin(node, 1), number=number)
+
+
+def last(number: int, node: bytes = FAR) -> bytes:
+    return envelope.header("msgpack", Origin(node, 1), kind=KIND_SYSTEM, number=number)
+
+
+class Books:
+    """An inflow, the receiver of one agent, and what they told."""
+
+    def __init__(self, size: int = 1000, send_timeout: float = LONG) -> None:
+        self.granted: list[tuple[bytes, str, int]] = []
+        self.told: list[tuple[bytes, str, int]] = []
+        self.inflow = Inflow(
+            lambda *grant: self.granted.append(grant), lambda *loss: self.told.append(loss)
+        )
+        self.mailbox: Mailbox[bytes] = Mailbox("agent", size)
+        self.receiver = Receiver("agent", self.mailbox, self.inflow, send_timeout)
+
+    def begun(self, *nodes: bytes) -> Books:
+        for node in nodes or (FAR,):
+            self.inflow.begin(node, fresh=True)
+        return self
+
+    def take(self, *numbers: int, node: bytes = FAR) -> None:
+        for number in numbers:
+            assert self.receiver.take(frame(number, node))
+
+
+def test_credit_is_returned_from_time_to_time_up_to_what_was_taken() -> None:
+    books = Books().begun()
+    books.take(*range(1, 2 * GRANT_EVERY + 10))
+    assert books.granted == [(FAR, "agent", GRANT_EVERY), (FAR, "agent", 2 * GRANT_EVERY)]
+    assert books.receiver.delivered == 2 * GRANT_EVERY + 9
+
+
+def test_a_gap_is_counted_by_agent_and_told_with_its_sender() -> None:
+    books = Books().begun()
+    books.take(1, 4, 5)
+    assert books.told == [(FAR, "agent", 2)]
+    assert books.inflow.lost == {"agent": 2}
+
+
+def test_the_word_of_the_last_number_counts_the_tail_and_returns_all_credit() -> None:
+    books = Books().begun()
+    books.take(1, 2)
+    assert books.receiver.take(last(5))
+    assert books.told == [(FAR, "agent", 3)]
+    assert books.granted == [(FAR, "agent", 5)]
+    assert len(books.mailbox) == 2
+
+
+def test_senders_are_accounted_for_apart() -> None:
+    books = Books().begun(NEAR, FAR)
+    books.take(1, 2)
+    books.take(1, 3, node=NEAR)
+    assert books.told == [(NEAR, "agent", 1)]
+    books.inflow.settle()
+    assert set(books.granted) == {(FAR, "agent", 2), (NEAR, "agent", 3)}
+
+
+def test_a_sender_is_not_counted_before_its_probe() -> None:
+    books = Books()
+    books.take(70)
+    books.receiver.take(last(90))
+    assert not books.told
+    assert not books.granted
+    assert len(books.mailbox) == 1
+
+
+def test_a_fresh_probe_begins_the_numbers_anew_and_another_one_does_not() -> None:
+    books = Books().begun()
+    books.take(*range(1, 11))
+    books.inflow.begin(FAR, fresh=False)
+    books.take(12)
+    assert books.told == [(FAR, "agent", 1)]
+    books.inflow.begin(FAR, fresh=True)
+    books.take(1, 2)
+    books.take(4)
+    assert books.told == [(FAR, "agent", 1)] * 2
+
+
+def test_what_is_settled_is_not_granted_twice() -> None:
+    books = Books().begun()
+    books.take(1)
+    books.inflow.settle()
+    books.inflow.settle()
+    assert books.granted == [(FAR, "agent", 1)]
+
+
+def test_a_node_that_has_gone_leaves_nothing_behind() -> None:
+    books = Books().begun()
+    books.take(1)
+    books.inflow.forget(FAR)
+    books.inflow.settle()
+    assert not books.granted
+
+
+def test_a_frame_that_is_not_numbered_is_delivered_and_not_accounted_for() -> None:
+    books = Books().begun()
+    books.take(0, 1)
+    assert not books.told
+    assert len(books.mailbox) == 2
+
+
+def test_bytes_too_short_for_a_frame_go_where_they_are_refused() -> None:
+    books = Books()
+    assert books.receiver.take(b"\xc1\x01\x02")
+    assert books.mailbox.get_nowait() == b"\xc1\x01\x02"
+
+
+async def test_a_numbered_frame_waits_for_room_and_is_credited_when_it_is_in() -> None:
+    books = Books(size=1, send_timeout=0.001).begun()
+    books.take(1)
+    assert not books.receiver.take(frame(2))
+    waiting = asyncio.create_task(books.receiver(frame(2)))
+    while books.mailbox.pending < 2:
+        await asyncio.sleep(0)
+    books.inflow.settle()
+    assert books.granted == [(FAR, "agent", 1)]
+    assert books.mailbox.get_nowait() == frame(1)
+    await waiting
+    books.inflow.settle()
+    assert books.granted[-1] == (FAR, "agent", 2)
+    assert books.receiver.delivered == 2
+
+
+async def test_a_frame_that_is_not_numbered_waits_no_longer_than_a_send() -> None:
+    books = Books(size=1, send_timeout=0.001)
+    books.take(0)
+    with pytest.raises(MailboxFullError):
+        await books.receiver(frame(0))
+
+
+async def test_a_frame_that_waits_when_the_agent_leaves_is_refused() -> None:
+    books = Books(size=1).begun()
+    books.take(1)
+    waiting = asyncio.create_task(books.receiver(frame(2)))
+    while books.mailbox.pending < 2:
+        await asyncio.sleep(0)
+    books.mailbox.close("it has left")
+    with pytest.raises(MessageRoutingError, match="it has left"):
+        await waiting
+    assert books.receiver.delivered == 1
