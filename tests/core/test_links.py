@@ -250,9 +250,9 @@ async def test_an_interruption_that_the_transport_swallowed_does_not_stay_with_t
     async def work() -> int:
         task = asyncio.current_task()
         assert task is not None
-        with link.asking():
-            with suppress(asyncio.CancelledError):  # a transport with a reply scheme of its own
-                await asyncio.Event().wait()
+        # As a transport does that has a reply scheme of its own.
+        with link.asking(), suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
         return task.cancelling()
 
     task = await started(work())

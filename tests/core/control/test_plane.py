@@ -1,0 +1,349 @@
+"""ControlPlane: a membership in a thread of its own, from any half-started state to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from civitas.control.events import Condemned, Event, Heard, Met
+from civitas.control.membership import Membership
+from civitas.control.plane import ControlPlane
+from civitas.control.signals import EVERYONE, Card, Hello, Left, Signal, control_address, encode
+from civitas.envelope import Origin
+from civitas.errors import NotConnectedError, TransportError
+from civitas.heartbeat import HeartbeatPolicy
+from civitas.presence import STALLED
+from civitas.transport import Handler
+
+DEADLINE = 20.0
+FAST = HeartbeatPolicy(interval=0.2, timeout=5.0, threshold=3)
+
+
+class Wire:
+    """What the transports of one test have in common; each of them may live in its own thread."""
+
+    def __init__(self) -> None:
+        self.ends: list[WireTransport] = []
+        self.said: list[tuple[str, bytes]] = []
+        """Everything that was published, in order."""
+
+    def end(self, **options: Any) -> WireTransport:
+        self.ends.append(WireTransport(self, **options))
+        return self.ends[-1]
+
+
+class WireTransport:
+    """Carries frames between the event loops of several threads."""
+
+    def __init__(
+        self, wire: Wire, *, fails: Exception | None = None, gate: threading.Event | None = None
+    ) -> None:
+        self._wire = wire
+        self._fails = fails
+        self._gate = gate
+        self._handlers: dict[str, list[Handler]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.stops = 0
+        self.thread: threading.Thread | None = None
+
+    async def start(self) -> None:
+        self.thread = threading.current_thread()
+        self._loop = asyncio.get_running_loop()
+        while self._gate is not None and not self._gate.is_set():
+            await asyncio.sleep(0)
+        if self._fails is not None:
+            raise self._fails
+
+    async def stop(self) -> None:
+        self.stops += 1
+        self._loop = None
+        self._handlers.clear()
+
+    async def subscribe(self, address: str, handler: Handler) -> None:
+        self._handlers.setdefault(address, []).append(handler)
+
+    async def publish(self, address: str, data: bytes) -> None:
+        if self._loop is None:
+            raise NotConnectedError("not started")
+        self._wire.said.append((address, data))
+        await asyncio.sleep(0)
+        for end in self._wire.ends:
+            end.arrive(address, data)
+
+    def arrive(self, address: str, data: bytes) -> None:
+        loop = self._loop
+        if loop is None:
+            return
+        for handler in self._handlers.get(address, ()):
+            loop.call_soon_threadsafe(handler.take, data)  # type: ignore[attr-defined]
+
+    async def request(self, address: str, data: bytes, timeout: float) -> bytes:
+        raise NotImplementedError
+
+    async def wait_ready(self) -> None:
+        pass
+
+    def has_reply_address(self, address: str) -> bool:
+        return False
+
+
+class PlaneNode:
+    """A node's loop, reduced to what a control plane needs of it."""
+
+    def __init__(self, transport: WireTransport, label: int, role: str, shared: bool) -> None:
+        self.origin = Origin(bytes([label]) * 8, 1)
+        self.id = self.origin.node.hex()
+        self.events: list[Event] = []
+        self.dropped: list[str] = []
+        self.threads: set[threading.Thread] = set()
+        self.beaten_at = time.monotonic()
+        self.transport = transport
+        process = "supervisor" if role == "primary" else f"process{label}"
+        card = Card(self.id, 1, process, role, {f"agent{label}": ("running", 0)})
+        policies = {f"agent{n}": FAST for n in range(9)}
+        self.made: list[Membership] = []
+
+        def make(send: Callable[[str, Signal], None], tell: Callable[[Event], None]) -> Membership:
+            self.made.append(Membership(card, self, send, tell, set(), policies))
+            return self.made[0]
+
+        self.plane = ControlPlane(
+            transport,
+            self.origin,
+            make,
+            self._told,
+            lambda reason, _frame: self.dropped.append(reason),
+            shared=shared,
+        )
+
+    def agents(self) -> Mapping[str, tuple[str, int]]:
+        return {}
+
+    def stalled(self) -> float:
+        silent = time.monotonic() - self.beaten_at
+        return silent if silent > STALLED else 0.0
+
+    def counters(self) -> Mapping[str, Any]:
+        return {}
+
+    def heard(self, kind: type) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def join(self) -> None:
+        self.plane.post(lambda members, now: members.join(now))
+
+    def _told(self, event: Event) -> None:
+        self.threads.add(threading.current_thread())
+        self.events.append(event)
+        if isinstance(event, Met):
+            node = event.card.node
+            self.plane.post(lambda members, now: members.admit(node, now))
+
+
+def node(
+    wire: Wire, label: int = 1, role: str = "worker", *, shared: bool = False, **options: Any
+) -> PlaneNode:
+    return PlaneNode(wire.end(**options), label, role, shared)
+
+
+@asynccontextmanager
+async def running(*nodes: PlaneNode) -> AsyncIterator[None]:
+    try:
+        for each in nodes:
+            await each.plane.start()
+            each.join()
+        yield
+    finally:
+        for each in nodes:
+            await each.plane.stop()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture(params=[False, True], ids=["thread", "shared"])
+def shared(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+async def test_two_planes_meet_and_tell_it_in_the_nodes_own_loop() -> None:
+    wire = Wire()
+    primary, worker = node(wire, 1, "primary"), node(wire, 2)
+    async with running(primary, worker):
+        await until(lambda: primary.heard(Heard) and worker.heard(Met))
+    assert primary.threads == worker.threads == {threading.current_thread()}
+    assert primary.transport.thread is not threading.current_thread()
+
+
+async def test_a_blocked_node_still_answers_pings_and_says_that_it_is_stalled() -> None:
+    wire = Wire()
+    primary, worker = node(wire, 1, "primary"), node(wire, 2)
+    worker.beaten_at -= 2 * STALLED
+    async with running(primary, worker):
+        await until(lambda: worker.heard(Met) and primary.heard(Heard))
+        said = len(wire.said)
+        blocked_until = time.monotonic() + DEADLINE
+        pongs = control_address(primary.id)
+        # This loop, which is that of both nodes, takes no turn; their planes talk nevertheless.
+        while not any(to == pongs and b"Pong" in frame for to, frame in wire.said[said:]):
+            assert time.monotonic() < blocked_until
+        await until(lambda: primary.heard(Heard)[-1].stalled > STALLED)
+
+
+async def test_a_plane_stops_once_however_often_it_is_told() -> None:
+    one = node(Wire())
+    await one.plane.start()
+    await asyncio.gather(one.plane.stop(), one.plane.stop())
+    await one.plane.stop()
+    assert one.transport.stops == 1
+
+
+async def test_a_plane_that_was_never_started_stops_and_takes_calls() -> None:
+    one = node(Wire())
+    one.join()
+    one.plane.link_up()
+    await one.plane.stop()
+    assert not one.events
+
+
+async def test_a_plane_is_started_once() -> None:
+    one = node(Wire())
+    async with running(one):
+        with pytest.raises(RuntimeError, match="started once"):
+            await one.plane.start()
+
+
+async def test_a_start_that_fails_says_why_and_leaves_nothing() -> None:
+    one = node(Wire(), fails=TransportError("no broker"))
+    with pytest.raises(TransportError, match="no broker"):
+        await one.plane.start()
+    await one.plane.stop()
+    assert one.transport.stops == 1
+
+
+async def test_a_stop_ends_a_start_that_does_not_come_to_an_end() -> None:
+    one = node(Wire(), gate=threading.Event())
+    starting = asyncio.create_task(one.plane.start())
+    await until(lambda: one.transport.thread is not None)
+    await one.plane.stop()
+    await starting
+    assert one.transport.stops == 1
+
+
+async def test_a_start_that_is_cancelled_can_be_stopped() -> None:
+    gate = threading.Event()
+    one = node(Wire(), gate=gate, fails=TransportError("no broker"))
+    starting = asyncio.create_task(one.plane.start())
+    await until(lambda: one.transport.thread is not None)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    gate.set()
+    await one.plane.stop()
+
+
+async def test_calls_keep_their_order_whenever_they_are_posted(shared: bool) -> None:
+    one = node(Wire(), shared=shared)
+    done: list[int] = []
+    if shared:
+        await one.transport.start()
+
+    def post(number: int) -> None:
+        one.plane.post(lambda _members, _now: done.append(number))
+
+    for number in range(10):
+        post(number)
+    starting = asyncio.create_task(one.plane.start())
+    for number in range(10, 200):
+        post(number)
+        await asyncio.sleep(0)
+    await starting
+    post(200)
+    await one.plane.stop()
+    assert done == list(range(201))
+
+
+async def test_calls_after_the_end_do_nothing(shared: bool) -> None:
+    wire = Wire()
+    one = node(wire, shared=shared)
+    if shared:
+        await one.transport.start()
+    async with running(one):
+        await until(lambda: wire.said)
+        one.plane.post(lambda members, _now: members.leave("it stopped"))
+    said = len(wire.said)
+    one.plane.link_up()
+    one.join()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(wire.said) == said
+
+
+async def test_the_last_words_are_said_in_order_and_the_goodbye_is_the_last() -> None:
+    wire = Wire()
+    one = node(wire)
+    async with running(one):
+        await until(lambda: wire.said)
+        for number in range(50):
+            one.plane.post(lambda members, _now, n=number: members.announce(process=f"other{n}"))  # type: ignore[misc]
+        one.plane.post(lambda members, _now: members.leave("it stopped"))
+    frames = [frame for _, frame in wire.said]
+    changes = [frame for frame in frames if b"Changed" in frame]
+    assert [b"other%d" % n in frame for n, frame in enumerate(changes[-50:])] == [True] * 50
+    assert b"Left" in frames[-1]
+
+
+async def test_what_is_no_signal_is_counted_and_the_next_one_is_heard() -> None:
+    wire = Wire()
+    one = node(wire)
+    async with running(one):
+        stranger = Origin(b"\x09" * 8, 1)
+        hello = Hello(Card(stranger.node.hex(), 1, "late", "worker"), time.time())
+        one.transport.arrive(EVERYONE, b"garbage")
+        one.transport.arrive(EVERYONE, encode(hello, stranger))
+        await until(lambda: one.heard(Met))
+    assert one.dropped == ["malformed system frame"]
+
+
+async def test_a_plane_that_fails_later_says_so_and_can_be_stopped(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    one = node(Wire())
+
+    def broken(now: float) -> None:
+        raise ValueError("a defect")
+
+    async with running(one):
+        one.made[0].tick = broken  # type: ignore[method-assign]
+        await until(lambda: "control plane of this node has ended" in caplog.text)
+    assert one.transport.stops == 1
+
+
+async def test_a_node_without_a_thread_leaves_its_transport_to_those_who_started_it() -> None:
+    one = node(Wire(), shared=True)
+    await one.transport.start()
+    async with running(one):
+        pass
+    assert one.transport.stops == 0
+    assert one.transport.thread is threading.current_thread()
+
+
+async def test_a_fenced_node_is_told_by_whoever_declared_it_dead() -> None:
+    wire = Wire()
+    primary, worker = node(wire, 1, "primary"), node(wire, 2)
+    async with running(primary, worker):
+        await until(lambda: worker.heard(Met))
+        left = Left(worker.id, 1, "no answer", fenced=True)
+        for end in wire.ends:
+            end.arrive(EVERYONE, encode(left, primary.origin))
+        await until(lambda: worker.heard(Condemned))
+    assert worker.heard(Condemned) == [Condemned("no answer", fenced=True)]
