@@ -36,6 +36,27 @@ def test_the_agents_of_the_readme_run_as_it_says(
     assert 'prints "Hello, Ada!"' in readme
 
 
+def test_only_the_transport_of_the_readme_changes_for_two_processes(
+    start: Start, repository: Path, tmp_path: Path
+) -> None:
+    readme = (repository / "README.md").read_text()
+    (tmp_path / "agents.py").write_text(block(readme, "python"))
+    topology = block(readme, "yaml")
+    changed = topology.replace("transport: {type: in_process}", "transport: {type: zmq}")
+    assert changed != topology
+    (tmp_path / "topology.yaml").write_text(changed)
+    # The defaults are for one system at a time, and tests run side by side.
+    addresses = ("--set=transport.pub_addr=ipc://pub", "--set=transport.sub_addr=ipc://sub")
+    running = start("up", "topology.yaml", *addresses)
+    running.until("supervisor | Hello, Ada!")
+    asked = start("ask", "greeter", '{"name": "Bob"}', *addresses)
+    assert asked.wait() == 0, asked.err
+    assert "Hello, Bob!" in "".join(asked.out)
+    running.signal(signal.SIGINT)
+    assert running.wait() == 0, running.err
+    assert 'prints "supervisor | Hello, Ada!"' in readme
+
+
 def test_the_script_of_the_core_readme_runs(repository: Path, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(block((repository / "civitas-core/README.md").read_text(), "python"))

@@ -1,16 +1,19 @@
 """The code on the pages runs as it stands, and prints what the pages say.
 
 A page is a small project. A block with a title is a file of it; a `console` block is a session in
-its folder, whose output is compared (`...` stands for anything). Blocks in other languages are
-not run: `sh` is for what changes your machine.
+its folder, whose output is compared (`...` stands for anything). The title of a `console` block is
+that of a terminal, whose last command goes on until the terminal is used again, or the page ends.
+Blocks in other languages are not run: `sh` is for what changes your machine.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -19,14 +22,20 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[3]
 DOCS = REPOSITORY / "docs"
-OF_OTHER_TESTS = {"plugins.md", "topology.md", "conformance.md"}
+OF_OTHER_TESTS = {"plugins.md", "topology.md", "conformance.md", "zmq.md"}
 PAGES = {
     page.relative_to(DOCS).as_posix(): page.read_text(encoding="utf-8")
     for page in sorted(DOCS.rglob("*.md"))
     if page.name not in OF_OTHER_TESTS
 }
-BLOCK = re.compile(r"^```(\w+)(?: title=\"([\w.]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(\w+)(?: title=\"([\w. ]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 DEADLINE = 30.0
+OWN_ADDRESSES = [
+    (r"^( *)type: zmq$", r"\g<0>\n\1pub_addr: ipc://pub\n\1sub_addr: ipc://sub"),
+    (r"transport=\"zmq\"", r'\g<0>, zmq_pub_addr="ipc://pub", zmq_sub_addr="ipc://sub"'),
+    (r"\b700(\d)\b", rf"{2000 + os.getpid() % 3000}\1"),
+]
+"""The pages have the default addresses, and tests run side by side: each in its own folder."""
 
 
 class Block(NamedTuple):
@@ -54,37 +63,95 @@ def fits(expected: str, output: str) -> bool:
 WITH_SESSIONS = [page for page in PAGES if any(b.language == "console" for b in blocks(page))]
 
 
+def write_files(page: str, folder: Path) -> None:
+    for block in blocks(page):
+        if block.title and block.language != "console":
+            text = block.text
+            for default, own in OWN_ADDRESSES:
+                text = re.sub(default, own, text, flags=re.MULTILINE)
+            (folder / block.title).write_text(text, encoding="utf-8")
+
+
+class Terminals:
+    """Runs commands in a folder: to their end, or in a terminal of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        place = str(Path(sys.executable).parent)
+        self.folder = folder
+        self.environment = os.environ | {
+            "PATH": f"{place}{os.pathsep}{os.environ['PATH']}",
+            "COLUMNS": "200",
+            "NO_COLOR": "1",
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        self.busy: dict[str, subprocess.Popen[bytes]] = {}
+        self.status = 0
+
+    def run(self, command: str) -> str:
+        done = subprocess.run(
+            ["bash", "-c", f"(exit {self.status}); {command}"],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+        )
+        self.status = done.returncode
+        return done.stdout
+
+    def go_on(self, title: str, command: str, expected: str) -> None:
+        """Start a command, and return when it has written what is expected."""
+        self.end(title)
+        log = self.folder / f"{title}.log"
+        with log.open("wb") as file:
+            self.busy[title] = process = subprocess.Popen(
+                ["bash", "-c", f"exec {command}"],
+                cwd=self.folder,
+                env=self.environment,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
+        deadline = time.monotonic() + DEADLINE
+        while not fits(expected, log.read_text()):
+            told = f"{title}$ {command}\n{log.read_text()}"
+            assert process.poll() is None, told
+            assert time.monotonic() < deadline, told
+            time.sleep(0.02)
+
+    def end(self, title: str) -> None:
+        process = self.busy.pop(title, None)
+        if process is not None:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(DEADLINE)
+            finally:
+                process.kill()
+
+    def end_all(self) -> None:
+        for title in list(self.busy):
+            self.end(title)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", WITH_SESSIONS)
 def test_the_files_of_a_page_do_what_its_sessions_show(page: str, tmp_path: Path) -> None:
-    place = str(Path(sys.executable).parent)
-    environment = os.environ | {
-        "PATH": f"{place}{os.pathsep}{os.environ['PATH']}",
-        "COLUMNS": "200",
-        "NO_COLOR": "1",
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-    for block in blocks(page):
-        if block.title:
-            (tmp_path / block.title).write_text(block.text, encoding="utf-8")
-    status = 0
-    for block in blocks(page):
-        if block.language != "console":
-            continue
-        for command, expected in sessions(block.text):
-            done = subprocess.run(
-                ["bash", "-c", f"(exit {status}); {command}"],
-                cwd=tmp_path,
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=DEADLINE,
-                check=False,
-            )
-            status = done.returncode
-            assert fits(expected, done.stdout), f"$ {command}\n{done.stdout}"
+    write_files(page, tmp_path)
+    terminals = Terminals(tmp_path)
+    try:
+        for block in blocks(page):
+            if block.language != "console":
+                continue
+            for command, expected in sessions(block.text):
+                if block.title:
+                    terminals.go_on(block.title, command, expected)
+                else:
+                    output = terminals.run(command)
+                    assert fits(expected, output), f"$ {command}\n{output}"
+    finally:
+        terminals.end_all()
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -106,9 +173,7 @@ def test_every_python_block_is_a_file_that_a_session_or_another_file_uses(page: 
     ids=lambda value: value if isinstance(value, str) else value.title,
 )
 def test_every_topology_is_valid(page: str, topology: Block, tmp_path: Path) -> None:
-    for block in blocks(page):
-        if block.title:
-            (tmp_path / block.title).write_text(block.text, encoding="utf-8")
+    write_files(page, tmp_path)
     done = subprocess.run(
         [str(Path(sys.executable).with_name("civitas")), "topology", "validate", topology.title],
         cwd=tmp_path,

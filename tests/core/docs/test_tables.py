@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +13,11 @@ import pytest
 from typer.main import get_command
 
 import civitas
-from civitas import AgentProcess, ErrorAction, Message, Supervisor, envelope, errors
+from civitas import AgentProcess, ErrorAction, Message, Supervisor, envelope, errors, remote
 from civitas.cli.app import app
 from civitas.envelope import KIND_REPLY, Origin
+from civitas.flow import GRANT_EVERY, WINDOW
+from civitas.heartbeat import HeartbeatPolicy
 from civitas.process import ProcessStatus
 from civitas.restart import BackoffKind, Strategy, backoff_delay
 from civitas.serializer import SCHEMA
@@ -88,6 +91,9 @@ def test_every_option_of_a_command_is_in_its_table_with_its_default(name):
 UNSET = {
     ("civitas run", "TOPOLOGY"): "topology.yaml",
     ("civitas up", "TOPOLOGY"): "topology.yaml",
+    ("civitas ask", "--topology, -t"): "topology.yaml",
+    ("civitas send", "--topology, -t"): "topology.yaml",
+    ("civitas stats", "--topology, -t"): "topology.yaml",
     ("civitas plugins check", "NAMES"): "all that are installed",
 }
 """What stands for a default that the command itself works out."""
@@ -106,7 +112,7 @@ def test_the_loggers_that_the_page_names_exist():
 def test_every_error_is_in_the_table_with_its_code():
     classes = {
         (name, each.code)
-        for name, each in vars(errors).items()
+        for name, each in {**vars(errors), **vars(remote)}.items()
         if inspect.isclass(each) and issubclass(each, errors.CivitasError)
     }
     assert {tuple(row[:2]) for row in rows(section("agents.md", "Errors of a sender"))} == classes
@@ -176,6 +182,24 @@ def test_the_defaults_that_the_page_on_supervision_names():
 def test_every_status_is_named():
     page = text("supervision.md")
     assert all(f"`{status.value}`" in page for status in ProcessStatus)
+
+
+# --- many processes ----------------------------------------------------------------------------
+
+
+def test_the_heartbeats_that_the_page_tells_of_are_those_of_the_code():
+    page = section("processes.md", "Supervision across processes")
+    signature = inspect.signature(Supervisor.add_remote_child).parameters.values()
+    defaults = {p.name: str(p.default) for p in signature if p.name.startswith(("heart", "missed"))}
+    assert {row[0]: row[1] for row in rows(page) if row[0] in defaults} == defaults
+    assert f"{HeartbeatPolicy().bound:g} seconds\nwith the defaults" in page
+
+
+def test_the_numbers_of_the_windows_are_those_of_the_code():
+    assert f"may be {WINDOW} messages ahead" in section("processes.md", "What is guaranteed")
+    way = section("architecture.md", "The way of a message between two processes")
+    assert f"After every {GRANT_EVERY} frames" in way
+    assert f"A window is {WINDOW} frames" in way
 
 
 # --- wire format -------------------------------------------------------------------------------
@@ -268,10 +292,11 @@ def test_the_table_of_rooms_has_every_room():
     assert sorted(rooms()) == sorted(there)
 
 
-def test_no_room_that_is_to_come_is_there_already():
-    later = column(section("architecture.md", "What comes later"))
-    assert later
-    assert not set(later) & set(rooms())
+def test_the_rooms_are_in_the_order_of_the_layers_that_are_checked():
+    settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
+    level = {name: i for i, layer in enumerate(layers) for name in re.findall(r"\w+", layer)}
+    assert sorted(rooms(), key=lambda room: -level[room]) == rooms()
 
 
 def test_rooms_import_only_what_stands_above_them():
