@@ -1,0 +1,438 @@
+"""Membership: what one node does at what it hears, with a clock that the test moves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from civitas.control.claims import Claims, conflict, prevails
+from civitas.control.events import (
+    AgentCrashed,
+    Answered,
+    ClockSeen,
+    Commanded,
+    Condemned,
+    Event,
+    Heard,
+    Lost,
+    Met,
+    Settled,
+)
+from civitas.control.latest import Latest
+from civitas.control.membership import Membership
+from civitas.control.signals import (
+    EVERYONE,
+    Admitted,
+    Card,
+    Changed,
+    Command,
+    Counters,
+    Crashed,
+    Fenced,
+    Hello,
+    Left,
+    Ping,
+    Pong,
+    Query,
+    Refused,
+    Result,
+    Signal,
+    Welcome,
+    control_address,
+)
+from civitas.envelope import Origin
+from civitas.heartbeat import HeartbeatPolicy
+
+EPOCH = 1e9
+ME = "22" * 8
+WATCH = HeartbeatPolicy(interval=1.0, timeout=0.5, threshold=3)
+
+
+def card(node: str, agents: str = "", *, generation: int = 5, **options: Any) -> Card:
+    """Make the card of a node that is called by two hex digits."""
+    options.setdefault("process", f"process {node}")
+    options.setdefault("role", "worker")
+    states = dict.fromkeys(agents.split(), ("running", 0))
+    return Card(node * 8, generation, agents=states, **options)
+
+
+PRIMARY = card("99", process="supervisor", role="primary", settled=True)
+WORKER = card("44", "far", settled=True)
+
+
+class One:
+    """A membership whose words are kept, and whose clock stands until it is moved."""
+
+    def __init__(self, role: str = "worker", agents: str = "near", **options: Any) -> None:
+        self.now = 100.0
+        self.sent: list[tuple[str, Signal]] = []
+        self.events: list[Event] = []
+        self.fenced: set[bytes] = set()
+        self.membership = Membership(
+            card("22", agents, role=role, process=options.pop("process", "mine"), **options),
+            self,
+            lambda address, signal: self.sent.append((address, signal)),
+            self.events.append,
+            self.fenced,
+            {"far": WATCH},
+            clock=lambda: EPOCH + self.now,
+        )
+
+    def agents(self) -> Mapping[str, tuple[str, int]]:
+        return {"near": ("running", 2)}
+
+    def stalled(self) -> float:
+        return 1.5
+
+    def counters(self) -> Mapping[str, Any]:
+        return {"sent": 3}
+
+    def joined(self, *others: Card) -> One:
+        """Let it join, meet others, and settle."""
+        self.membership.join(self.now)
+        for other in others:
+            self.hear(other, Hello(other, EPOCH + self.now))
+            self.membership.admit(other.node, self.now)
+            self.hear(other, Admitted())
+        self.wait(3.5)
+        assert self.membership.card.settled
+        self.forget()
+        return self
+
+    def forget(self) -> None:
+        self.sent.clear()
+        self.events.clear()
+
+    def hear(self, teller: Card, signal: Signal) -> None:
+        origin = Origin(bytes.fromhex(teller.node), teller.generation)
+        self.membership.receive(origin, signal, self.now)
+
+    def wait(self, seconds: float) -> None:
+        end = self.now + seconds
+        while self.now < end - 1e-9:
+            self.now += 0.05
+            self.membership.tick(self.now)
+
+    def said(self, kind: type, to: Card | None = None) -> list[Any]:
+        address = EVERYONE if to is None else control_address(to.node)
+        return [signal for where, signal in self.sent if where == address and type(signal) is kind]
+
+
+# --- finding each other ---------------------------------------------------------------------------
+
+
+def test_a_node_says_hello_again_and_again_and_ever_more_slowly() -> None:
+    one = One()
+    one.membership.join(one.now)
+    one.wait(0.2)
+    assert len(one.said(Hello)) == 3
+    one.wait(0.8)
+    assert len(one.said(Hello)) == 6
+
+
+@pytest.mark.parametrize(
+    ("role", "others", "settles"), [("primary", [], 0.25), ("worker", [], 1.0), ("client", [], 1.0)]
+)
+def test_a_node_that_finds_nobody_settles_after_its_window(
+    role: str, others: list[Card], settles: float
+) -> None:
+    one = One(role)
+    one.membership.join(one.now)
+    one.wait(settles - 0.1)
+    assert not one.membership.card.settled
+    one.wait(0.15)
+    assert one.events == [Settled(alone=role != "primary")]
+    assert one.said(Changed)[0].card.settled
+
+
+def test_a_worker_settles_as_soon_as_both_routes_to_the_primary_are_proved() -> None:
+    one = One()
+    one.membership.join(one.now)
+    one.hear(PRIMARY, Welcome(PRIMARY, EPOCH + one.now, EPOCH + one.now, ()))
+    one.membership.admit(PRIMARY.node, one.now)
+    assert one.said(Admitted, PRIMARY)
+    assert not one.membership.card.settled
+    one.hear(PRIMARY, Admitted())
+    assert one.events[-1] == Settled(alone=False)
+
+
+def test_a_worker_waits_for_those_whom_the_primary_knows_but_not_for_ever() -> None:
+    one = One()
+    one.membership.join(one.now)
+    one.hear(PRIMARY, Welcome(PRIMARY, EPOCH + one.now, EPOCH + one.now, ("55" * 8,)))
+    one.membership.admit(PRIMARY.node, one.now)
+    one.hear(PRIMARY, Admitted())
+    one.wait(2.9)
+    assert not one.membership.card.settled
+    one.wait(0.2)
+    assert one.membership.card.settled
+
+
+def test_the_clock_of_another_node_is_judged_by_the_middle_of_the_round_trip() -> None:
+    one = One()
+    one.membership.join(one.now)
+    asked = EPOCH + one.now
+    one.now += 0.4
+    one.hear(WORKER, Welcome(WORKER, asked, asked + 10.2, ()))
+    (seen,) = [event for event in one.events if isinstance(event, ClockSeen)]
+    assert seen.offset == pytest.approx(10.0)
+
+
+def test_an_answer_that_lay_for_long_says_nothing_of_a_clock() -> None:
+    one = One()
+    one.membership.join(one.now)
+    asked = EPOCH + one.now
+    one.wait(8.0)
+    one.hear(WORKER, Welcome(WORKER, asked, asked, ()))
+    assert not [event for event in one.events if isinstance(event, ClockSeen)]
+
+
+def test_a_node_that_has_not_joined_yet_answers_nobody() -> None:
+    one = One()
+    for signal in (Hello(WORKER, 0.0), Ping(1, 1.0), Fenced("you are")):
+        one.hear(WORKER, signal)
+    assert not one.sent
+    assert not one.events
+
+
+# --- names ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mine", "other", "mine_stays"),
+    [
+        (card("22", settled=True), card("11"), True),
+        (card("22"), card("33", settled=True), False),
+        (card("22"), card("33", generation=1), True),
+        (card("22"), card("11", generation=9), False),
+        (card("22", settled=True), card("11", settled=True, generation=6), True),
+        (card("22", settled=True), card("33", settled=True, generation=4), False),
+        (card("22", settled=True), card("11", settled=True), False),
+    ],
+)
+def test_of_two_claims_the_settled_the_older_the_lower_one_prevails(
+    mine: Card, other: Card, mine_stays: bool
+) -> None:
+    assert prevails(mine, other) == mine_stays
+    assert prevails(other, mine) != mine_stays
+
+
+def test_a_conflict_names_both_nodes_and_what_they_both_want() -> None:
+    assert conflict(card("22", "a"), card("22", "a")) is None
+    assert conflict(card("22", "a"), card("33", "b")) is None
+    process = conflict(card("22", process="same"), card("33", process="same"))
+    agent = conflict(card("22", "a b"), card("33", "b c"))
+    assert process is not None
+    assert agent is not None
+    for text, name in ((process, "'same'"), (agent, "'b'")):
+        assert name in text
+        assert "22222222" in text
+        assert "33333333" in text
+
+
+def test_a_settled_node_refuses_whoever_wants_its_name() -> None:
+    one = One().joined()
+    late = card("11", "near")
+    one.hear(late, Hello(late, EPOCH))
+    assert one.said(Refused, late)
+    assert late.node not in one.membership.peers
+
+
+@pytest.mark.parametrize(("settled", "condemned"), [(False, True), (True, False)])
+def test_a_refusal_by_a_third_node_counts_only_for_a_newcomer(
+    settled: bool, condemned: bool
+) -> None:
+    one = One()
+    if settled:
+        one.joined()
+    else:
+        one.membership.join(one.now)
+    one.hear(PRIMARY, Refused(PRIMARY, "taken"))
+    assert (Condemned("taken", fenced=False) in one.events) == condemned
+
+
+def test_a_condemned_node_falls_silent() -> None:
+    one = One()
+    one.membership.join(one.now)
+    one.hear(PRIMARY, Refused(PRIMARY, "taken"))
+    one.sent.clear()
+    late = card("33", "near")
+    one.hear(late, Hello(late, EPOCH))
+    one.hear(PRIMARY, Ping(1, 1.0))
+    one.wait(5.0)
+    assert not one.sent
+    assert not one.membership.card.settled
+    assert len([event for event in one.events if isinstance(event, Condemned)]) == 1
+
+
+def test_a_third_node_probes_the_holder_and_refuses_in_its_name_when_it_answers() -> None:
+    one = One().joined(PRIMARY, WORKER)
+    late = card("55", "far")
+    one.hear(late, Hello(late, EPOCH))
+    one.wait(0.5)
+    assert len(one.said(Ping, WORKER)) >= 3
+    one.hear(WORKER, Pong(0, {}, 0.0))
+    assert one.said(Refused, late)
+    assert late.node not in one.membership.peers
+
+
+def test_a_silent_holder_is_superseded_and_fenced() -> None:
+    one = One("primary", process="supervisor").joined(WORKER)
+    late = card("55", "far")
+    one.hear(late, Hello(late, EPOCH))
+    one.wait(1.6)
+    assert set(one.membership.peers) == {late.node}
+    assert WORKER.key in one.fenced
+    assert [(left.node, left.fenced) for left in one.said(Left)] == [(WORKER.node, True)]
+    one.hear(WORKER, Pong(1, {}, 0.0))
+    assert one.said(Fenced, WORKER)
+
+
+# --- odd words ------------------------------------------------------------------------------------
+
+STRANGER = card("77")
+ODD = [
+    Ping(-1, 0.0),
+    Ping(2**63 - 1, 1e300),
+    Ping(1, -5.0),
+    Pong(10**6, {}, 0.0),
+    Pong(-1, {"far": ("crashed", 9)}, -1.0),
+    Admitted(),
+    Result(1, "", 0),
+    Counters(1, {}),
+    Query(1),
+    Command(1, "restart", "near"),
+    Crashed("near", 1, "E", "t"),
+    Left(WORKER.node, 5, "gone", fenced=True),
+    Left(PRIMARY.node, 5, "gone", fenced=False),
+    Left(ME, 5, "gone", fenced=True),
+    Left("no node", 0, "gone", fenced=True),
+    Refused(STRANGER, "go away"),
+    Hello(WORKER, 0.0),
+    Welcome(PRIMARY, 0.0, 0.0, ("x",)),
+    Changed(card("44", "near", settled=True)),
+    Changed(STRANGER),
+]
+
+
+@given(st.lists(st.tuples(st.sampled_from([STRANGER, WORKER]), st.sampled_from(ODD)), max_size=8))
+def test_odd_and_forged_words_change_nothing_that_matters(words: list[tuple[Card, Signal]]) -> None:
+    one = One().joined(PRIMARY, WORKER)
+    for teller, signal in words:
+        if teller is WORKER and isinstance(signal, Left) and signal.node == WORKER.node:
+            continue  # its own to say
+        one.hear(teller, signal)
+        one.wait(0.1)
+    assert set(one.membership.peers) == {PRIMARY.node, WORKER.node}
+    assert not one.fenced
+    serious = (Condemned, Lost, Answered, Commanded)
+    assert not [event for event in one.events if isinstance(event, serious)]
+
+
+def test_a_card_of_another_generation_than_the_frames_is_not_believed() -> None:
+    one = One().joined()
+    stale = card("44", generation=4)
+    one.membership.receive(Origin(bytes.fromhex(stale.node), 5), Hello(stale, EPOCH), one.now)
+    assert not one.membership.peers
+
+
+def test_only_the_primary_declares_others_dead() -> None:
+    one = One().joined(PRIMARY, WORKER)
+    left = Left(WORKER.node, WORKER.generation, "no answer", fenced=True)
+    one.hear(STRANGER, left)
+    assert WORKER.node in one.membership.peers
+    one.hear(PRIMARY, left)
+    assert one.events == [Lost(WORKER, "no answer", died=True)]
+    assert one.fenced == {WORKER.key}
+
+
+def test_a_node_answers_a_ping_with_the_states_of_its_agents() -> None:
+    one = One().joined(PRIMARY)
+    one.hear(PRIMARY, Ping(7, 3.0))
+    assert one.said(Pong, PRIMARY) == [Pong(7, {"near": ("running", 2)}, 1.5)]
+
+
+def test_a_primary_that_says_how_patient_to_be_is_missed_after_that() -> None:
+    one = One().joined(PRIMARY)
+    one.hear(PRIMARY, Ping(1, 3.0))
+    one.hear(PRIMARY, Ping(0, 0.0))
+    one.wait(2.9)
+    assert not one.events
+    one.wait(0.3)
+    assert one.events == [Lost(PRIMARY, "its pings have stopped", died=True, final=False)]
+
+
+def test_what_the_primary_hears_of_an_agent_it_tells() -> None:
+    one = One("primary", process="supervisor").joined(WORKER)
+    one.hear(WORKER, Crashed("far", 3, "ValueError", "no"))
+    one.hear(WORKER, Pong(0, {"far": ("crashed", 3)}, 0.5))
+    assert one.events == [
+        AgentCrashed(WORKER.node, "far", 3, "ValueError", "no"),
+        Heard(WORKER, {"far": ("crashed", 3)}, 0.5),
+    ]
+
+
+def test_only_the_primary_commands() -> None:
+    one = One().joined(PRIMARY, WORKER)
+    one.hear(WORKER, Command(1, "stop", "near"))
+    one.hear(PRIMARY, Command(2, "stop", "near"))
+    assert one.events == [Commanded(PRIMARY.node, 2, "stop", "near")]
+
+
+def test_an_answer_counts_once_and_only_from_the_node_that_was_asked() -> None:
+    other = card("55", settled=True)
+    one = One("primary", process="supervisor").joined(WORKER, other)
+    one.membership.ask(WORKER.node, Command(1, "restart", "far"), one.now)
+    one.hear(other, Result(1, "", 1))
+    assert not one.events
+    one.hear(WORKER, Result(1, "", 4))
+    one.hear(WORKER, Result(1, "", 4))
+    assert one.events == [Answered(1, incarnation=4)]
+
+
+def test_a_question_is_asked_again_until_it_is_withdrawn() -> None:
+    other = card("55", settled=True)
+    one = One("primary", process="supervisor").joined(other)
+    one.membership.ask(other.node, Query(1), one.now)
+    one.wait(2.5)
+    assert len(one.said(Query, other)) == 3
+    one.membership.withdraw(1)
+    one.wait(2.0)
+    assert len(one.said(Query, other)) == 3
+
+
+def test_a_node_that_is_met_is_told_of_once() -> None:
+    one = One().joined()
+    for _ in range(3):
+        one.hear(WORKER, Hello(WORKER, EPOCH + one.now))
+    assert [event for event in one.events if isinstance(event, Met)] == [Met(WORKER)]
+
+
+# --- what is remembered ---------------------------------------------------------------------------
+
+
+def test_a_claim_is_probed_repeatedly_and_a_prolonged_one_waits() -> None:
+    claims = Claims()
+    claims.add(card("55"), WORKER.node, 0.0)
+    claims.add(card("55"), WORKER.node, 1.0)
+    assert claims.to_probe(0.0) == {WORKER.node}
+    assert claims.to_probe(0.1) == set()
+    assert claims.to_probe(0.2) == {WORKER.node}
+    claims.prolong(9.0)
+    assert not claims.unanswered(2.0)
+    assert [claim.holder for claim in claims.unanswered(9.0)] == [WORKER.node]
+    assert not claims
+
+
+def test_only_the_latest_keys_are_kept() -> None:
+    keys = {b"old"}
+    latest = Latest(keys, limit=2)
+    for key in (b"a", b"a", b"b"):
+        latest.add(key)
+    assert keys == {b"a", b"b"}
+    assert b"a" in latest
+    assert b"old" not in latest

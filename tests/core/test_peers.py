@@ -1,0 +1,139 @@
+"""Peers: the ways to the agents of other nodes follow what these tell of themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgpack
+
+from civitas import envelope
+from civitas.bus import MessageBus
+from civitas.control.events import Lost
+from civitas.control.signals import Card
+from civitas.envelope import KIND_SYSTEM, Origin
+from civitas.peers import Peers
+from civitas.registry import LocalRegistry
+from civitas.serializer import MsgpackSerializer
+from civitas.transport import InProcessTransport
+
+THERE = "22" * 8
+ELSEWHERE = "33" * 8
+
+
+def card(node: str, *agents: str, **options: Any) -> Card:
+    states = dict.fromkeys(agents, ("running", 0))
+    return Card(node, 1, f"process {node[:2]}", "worker", states, settled=True, **options)
+
+
+def frame(node: str, *values: object, number: int = 0) -> bytes:
+    body = msgpack.packb(values)
+    return envelope.seal(
+        body, "msgpack", Origin(bytes.fromhex(node), 1), kind=KIND_SYSTEM, number=number
+    )
+
+
+class Here:
+    """The peers of one node, whose courier the test speaks to."""
+
+    def __init__(self) -> None:
+        self.bus = MessageBus(InProcessTransport(), LocalRegistry(), MsgpackSerializer())
+        self.reached: list[Card] = []
+        self.peers = Peers(self.bus, windowed=True, on_reached=self.reached.append)
+
+    def meet(self, *cards: Card) -> Here:
+        """Meet nodes, with the routes to them proved."""
+        for each in cards:
+            self.peers.met(each)
+            self.hear(each.node, "probe", True)
+            self.hear(each.node, "answer", True)
+        return self
+
+    def hear(self, node: str, *values: object) -> None:
+        self.peers.courier.take(frame(node, *values))
+
+    def node_of(self, agent: str) -> str | None:
+        link = self.bus.links.get(agent)
+        return None if link is None else link.node
+
+
+def test_agents_can_be_sent_to_when_the_route_is_proved_and_not_before() -> None:
+    here = Here()
+    here.peers.met(card(THERE, "a"))
+    assert here.node_of("a") is None
+    here.hear(THERE, "answer", True)
+    assert here.node_of("a") == THERE
+    assert here.reached == [card(THERE, "a")]
+    assert here.bus.registry.has("a")
+
+
+def test_an_agent_that_moved_stays_known_when_its_old_node_goes() -> None:
+    here = Here().meet(card(THERE, "a"), card(ELSEWHERE, "a"))
+    assert here.node_of("a") == ELSEWHERE
+    here.peers.lost(Lost(card(THERE, "a"), "it stopped", died=False))
+    assert here.node_of("a") == ELSEWHERE
+    assert here.bus.registry.has("a")
+
+
+async def test_late_credit_of_a_node_that_an_agent_has_left_counts_for_nothing() -> None:
+    here = Here().meet(card(THERE, "a"), card(ELSEWHERE, "a"))
+    link = here.bus.links.get("a")
+    assert link is not None
+    assert link.window is not None
+    for _ in range(5):
+        await link.number(1.0)
+    here.hear(THERE, "credit", "a", 5)
+    assert link.window.outstanding == 5
+    here.hear(ELSEWHERE, "credit", "a", 5)
+    assert link.window.outstanding == 0
+
+
+def test_a_node_that_was_only_silent_is_counted_where_it_was() -> None:
+    here = Here().meet(card(THERE, "a"))
+    inflow = here.bus.inflow
+    assert inflow is not None
+    for number in range(1, 6):
+        inflow.arrived(frame(THERE, number=number), number, "mine")
+    here.peers.lost(Lost(card(THERE, "a"), "silent", died=True, final=False))
+    assert here.node_of("a") is None
+    inflow.arrived(frame(THERE, number=9), 9, "mine")
+    assert inflow.lost == {"mine": 3}
+
+
+def test_a_node_that_has_gone_for_good_is_forgotten() -> None:
+    here = Here().meet(card(THERE, "a"))
+    inflow = here.bus.inflow
+    assert inflow is not None
+    inflow.arrived(frame(THERE, number=1), 1, "mine")
+    here.peers.lost(Lost(card(THERE, "a"), "dead", died=True))
+    inflow.arrived(frame(THERE, number=9), 9, "mine")
+    assert not inflow.lost
+
+
+def test_silent_nodes_are_not_remembered_without_end() -> None:
+    here = Here()
+    inflow = here.bus.inflow
+    assert inflow is not None
+    nodes = [f"{number:016x}" for number in range(1, 18)]
+    for node in nodes:
+        here.meet(card(node))
+        inflow.arrived(frame(node, number=1), 1, "mine")
+        here.peers.lost(Lost(card(node), "silent", died=True, final=False))
+    inflow.arrived(frame(nodes[0], number=9), 9, "mine")
+    assert not inflow.lost
+    inflow.arrived(frame(nodes[1], number=9), 9, "mine")
+    assert inflow.lost == {"mine": 7}
+
+
+def test_a_clock_that_agrees_again_is_not_corrected_any_more() -> None:
+    here = Here()
+    here.bus.clock_seen(THERE, -20.0)
+    assert here.bus.clock_offsets
+    here.bus.clock_seen(THERE, 0.001)
+    assert not here.bus.clock_offsets
+
+
+def test_the_end_closes_all_ways() -> None:
+    here = Here().meet(card(THERE, "a"), card(ELSEWHERE, "b"))
+    here.peers.close()
+    assert list(here.bus.links) == []
+    assert here.bus.registry.all_names() == []
