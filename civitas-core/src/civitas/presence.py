@@ -112,6 +112,7 @@ class Presence:
         self._settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._beaten_at = time.monotonic()
         self._beats = 0
+        self._cast_out = False
         self._beat_timer: asyncio.TimerHandle | None = None
         bus.links.discovering = True
         wiring.data_link.on_up = self._peers.link_up
@@ -159,6 +160,8 @@ class Presence:
             self._beat_timer.cancel()
         if self._bus.inflow is not None:
             self._bus.inflow.settle()
+        # The goodbye takes another way: it must not overtake the answers of this node's agents.
+        await self._peers.courier.confirm(self._peers.cards, _LAST_ANSWERS)
         await self._peers.courier.stop()
         self._control.post(lambda members, _now: members.leave("it stopped"))
         await self._control.stop()
@@ -277,6 +280,7 @@ class Presence:
 
     def _condemned(self, event: Condemned) -> None:
         error = IdentityError(event.reason)
+        self._cast_out = True
         if not self._settled.done():
             self._settled.set_exception(error)
         else:
