@@ -350,6 +350,34 @@ def test_only_the_primary_declares_others_dead() -> None:
     assert one.fenced == {WORKER.key}
 
 
+def test_a_hello_that_was_overtaken_by_its_goodbye_lets_nobody_in_again() -> None:
+    one = One().joined(PRIMARY, WORKER)
+    one.hear(WORKER, Left(WORKER.node, WORKER.generation, "it stopped", fenced=False))
+    one.forget()
+    one.hear(WORKER, Hello(WORKER, EPOCH))
+    one.hear(WORKER, Welcome(WORKER, EPOCH, EPOCH, ()))
+    assert set(one.membership.peers) == {PRIMARY.node}
+    assert not one.sent
+
+
+@pytest.mark.parametrize("by_link", [False, True], ids=["pause", "link"])
+def test_a_claim_that_ran_out_while_the_judge_heard_nothing_is_not_decided(by_link: bool) -> None:
+    one = One().joined(PRIMARY, WORKER)
+    late = card("55", "far")
+    one.hear(late, Hello(late, EPOCH))
+    if by_link:
+        one.membership.link_down()
+        one.wait(10.0)
+        one.membership.link_up(one.now)
+    else:
+        one.now += 10.0
+    one.wait(1.0)
+    assert WORKER.node in one.membership.peers
+    assert not one.fenced
+    one.hear(WORKER, Pong(0, {}, 0.0))
+    assert one.said(Refused, late)
+
+
 def test_a_node_answers_a_ping_with_the_states_of_its_agents() -> None:
     one = One().joined(PRIMARY)
     one.hear(PRIMARY, Ping(7, 3.0))
