@@ -99,10 +99,10 @@ class Courier:
         goodbye, may overtake it.
         """
         self._unconfirmed = set(nodes)
-        for node in self._unconfirmed:
-            self._post(data_address(node), PROBE, _LAST)
         try:
             async with asyncio.timeout(timeout):
+                for node in tuple(self._unconfirmed):
+                    await self._ask_for_confirmation(node)
                 while self._unconfirmed:
                     self._confirmed.clear()
                     await self._confirmed.wait()
@@ -157,9 +157,18 @@ class Courier:
         else:
             raise ValueError(f"no such kind: {kind!r:.40}")
 
+    async def _ask_for_confirmation(self, node: str) -> None:
+        try:
+            await self._transport.publish(data_address(node), self._frame(PROBE, _LAST))
+        except CivitasError as error:  # the connection is lost, and what was sent with it
+            logger.debug("%s can't be asked for confirmation: %s", node, error)
+            self.confirmed(node)
+
     def _post(self, address: str, *values: object) -> None:
-        body = msgpack.packb(values)
-        self._put(address, envelope.seal(body, _FORMAT, self._origin, kind=KIND_SYSTEM))
+        self._put(address, self._frame(*values))
+
+    def _frame(self, *values: object) -> bytes:
+        return envelope.seal(msgpack.packb(values), _FORMAT, self._origin, kind=KIND_SYSTEM)
 
     def _put(self, address: str, frame: bytes) -> None:
         self._queue.append((address, frame))

@@ -161,7 +161,8 @@ class Presence:
         if self._bus.inflow is not None:
             self._bus.inflow.settle()
         # The goodbye takes another way: it must not overtake the answers of this node's agents.
-        await self._peers.courier.confirm(self._peers.cards, _LAST_ANSWERS)
+        if not self._cast_out:  # else nobody hears it
+            await self._peers.courier.confirm(self._peers.cards, _LAST_ANSWERS)
         await self._peers.courier.stop()
         self._control.post(lambda members, _now: members.leave("it stopped"))
         await self._control.stop()
