@@ -63,8 +63,8 @@ def test_a_primary_that_stood_still_holds_nothing_against_its_workers(
         for process in ("supervisor", "w1", "w2"):
             for name, there in zip(("here", "far", "near"), running, strict=True):
                 answer = eventually(
-                    lambda p=process, n=name: system.console(p).ask(n, timeout=5),
-                    trying=(AskError, OSError),
+                    lambda p=process, n=name: system.console(p).ask(n, timeout=1),
+                    trying=AskError,  # its worker may not have found its proxy again
                 )
                 assert answer["pid"] == there.pid
         assert not primary.count("crashed"), primary.err
