@@ -362,10 +362,7 @@ class _Deadline:
     @property
     def left(self) -> float | None:
         """Seconds that are left; None for no limit."""
-        if self._at is None:
-            return None
-        left = self._at - self._now()
-        return left if left > 0.0 else 0.0
+        return None if self._at is None else max(self._at - self._now(), 0.0)
 
 
 def _about_ask(name: str, error: CivitasError | TimeoutError) -> Exception:

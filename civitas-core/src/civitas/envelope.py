@@ -213,12 +213,20 @@ def with_reply_to(frame: bytes, reply_to: str) -> bytes:
         FrameError: the bytes are not a frame, or the address does not fit.
     """
     reply_at, body_at = _borders(frame)
+    return frame[: reply_at - 2] + reply_part(reply_to) + frame[body_at:]
+
+
+def reply_part(reply_to: str) -> bytes:
+    """Return the last part of a header: the reply address and its length.
+
+    Raises:
+        FrameError: the address does not fit.
+    """
     try:
         address = reply_to.encode()
-        length = _LENGTH.pack(len(address))
+        return _LENGTH.pack(len(address)) + address
     except (struct.error, UnicodeEncodeError) as error:
         raise FrameError(f"{reply_to[:80]!r} can't be a reply address: {error}") from error
-    return frame[: reply_at - 2] + length + address + frame[body_at:]
 
 
 def with_attempt(frame: bytes, attempt: int) -> bytes:
