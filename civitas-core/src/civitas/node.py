@@ -110,6 +110,7 @@ class Node:
         self._crash_callbacks: list[CrashCallback] = []
         self._went_idle = asyncio.Event()
         self._abandoned = False
+        self._drained = False
 
     def add(self, agent: AgentProcess, on_exit: Callable[[AgentCell], None]) -> AgentCell:
         """Make the cell of an agent. Its name is checked when the cell is attached."""
@@ -168,7 +169,6 @@ class Node:
         """
         self.bus.closing = True
         self.announce()
-        await self._leave_commands()
         loop = asyncio.get_running_loop()
         began = loop.time()
         busy = self._busy(self.cells.values(), 0)
@@ -186,6 +186,7 @@ class Node:
             elapsed = loop.time() - began
             # Who was idle may have been given work by one that is idle now.
             busy = self._busy(busy, elapsed) or self._busy(self.cells.values(), elapsed)
+        await self._leave_commands()
 
     def abandon(self) -> None:
         """End the drain, or have none: the tree has given up, and nobody is left to do the work."""
@@ -275,7 +276,7 @@ class Node:
         assert self.presence is not None
         cell = self.cells.get(command.agent)
         error = ""
-        if self.bus.closing:
+        if self._drained:
             error = "its process is stopping"
         elif cell is None or cell.finished or command.verb not in {"restart", "stop"}:
             error = f"there is no agent to {command.verb} of that name"
@@ -286,11 +287,12 @@ class Node:
                     await cell.start(fresh=True)
                 except SpawnError as failure:
                     error = str(failure)
+        self.announce()  # first: who gets the answer knows then how the agent is
         self.presence.answer(command, error, 0 if cell is None else cell.restarts)
-        self.announce()
 
     async def _leave_commands(self) -> None:
         """Carry out no more: an agent that is started now would be left behind."""
+        self._drained = True
         tasks = [task for task in self._carried_out.values() if not task.done()]
         for task in tasks:
             task.cancel()

@@ -27,9 +27,10 @@ from civitas.control.events import (
 from civitas.control.membership import Membership
 from civitas.control.plane import ControlPlane
 from civitas.control.signals import Card, Command, Crashed, Query, Result
-from civitas.errors import CivitasError, IdentityError, MessageRoutingError, SpawnError
+from civitas.errors import CivitasError, IdentityError, MessageRoutingError
 from civitas.heartbeat import HeartbeatPolicy
 from civitas.peers import Peers, PeerStats
+from civitas.remote import Outcome
 from civitas.wiring import NodeWiring
 
 logger = logging.getLogger("civitas.node")
@@ -172,22 +173,18 @@ class Presence:
 
     # --- what the node wants ------------------------------------------------------------------
 
-    async def command(self, node: str, verb: str, agent: str, timeout: float) -> int:
-        """Have a node do something to one of its agents; return the agent's incarnation.
-
-        Raises:
-            SpawnError: it could not, or did not answer in time.
-        """
+    async def command(self, node: str, verb: str, agent: str, timeout: float) -> Outcome:
+        """Have a node do something to one of its agents; return what became of it."""
         number = next(self._numbers)
         try:
             answer = await self._ask(node, Command(number, verb, agent), timeout)
         except TimeoutError:
-            raise SpawnError(
-                f"{self._peers.name(node)} did not {verb} agent {agent!r} within {timeout:g} s"
-            ) from None
+            where = self._peers.name(node)
+            return Outcome(0, f"{where} did not {verb} agent {agent!r} within {timeout:g} s")
         if answer.error:
-            raise SpawnError(f"{verb} agent {agent!r} in {self._peers.name(node)}: {answer.error}")
-        return answer.incarnation
+            where = self._peers.name(node)
+            return Outcome(answer.incarnation, f"{verb} agent {agent!r} in {where}: {answer.error}")
+        return Outcome(answer.incarnation, "")
 
     async def counters_of(self, node: str, timeout: float) -> Mapping[str, Any]:
         """Return the counters of another node.

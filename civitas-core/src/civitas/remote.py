@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from civitas.errors import CivitasError, ConfigurationError, SpawnError
 from civitas.heartbeat import DEFAULT, HeartbeatPolicy
@@ -17,6 +17,8 @@ logger = logging.getLogger("civitas.supervisor")
 
 _COMMAND_TIMEOUT: Final = 60.0
 """Seconds that a worker may take to restart or stop an agent."""
+
+_NEVER: Final = -1
 
 
 class RemoteCrashError(CivitasError):
@@ -56,11 +58,18 @@ class RemoteChild:
                 )
 
 
+class Outcome(NamedTuple):
+    """What became of a command. `error` says why it was not carried out; else it is empty."""
+
+    incarnation: int
+    error: str
+
+
 class Commander(Protocol):
     """What carries a supervisor's decisions to other processes."""
 
-    async def command(self, node: str, verb: str, agent: str, timeout: float) -> int:
-        """Have a node restart or stop an agent; return the agent's incarnation."""
+    async def command(self, node: str, verb: str, agent: str, timeout: float) -> Outcome:
+        """Have a node restart or stop an agent; return what became of it."""
         ...
 
 
@@ -86,7 +95,12 @@ class RemoteCell:
         self._commander = commander
         self._on_exit = on_exit
         self._incarnation = 0
+        self._crashed = _NEVER
+        """The last incarnation that is known to have crashed: each crashes once."""
         self._held = False
+        self._restarting = False
+        self._crash: tuple[int, Exception] | None = None
+        """A crash heard of before the outcome of the restart: of this incarnation, or the next."""
         self._awaited = asyncio.Event()
 
     # --- for the supervisor -----------------------------------------------------------------
@@ -119,8 +133,8 @@ class RemoteCell:
         while not self.alive:
             if self.node is None:
                 await self._awaited.wait()
-            else:
-                await self._restart(self.node)
+            elif await self._restart(self.node):
+                return
 
     async def stop(self, *, drain: bool, since: float | None = None) -> None:
         """Have its node stop it, as a strategy wants; the end of this runtime leaves it alone."""
@@ -128,26 +142,34 @@ class RemoteCell:
             return
         self._held = True
         self.status = ProcessStatus.STOPPING
-        try:
-            await self._commander.command(self.node, "stop", self.name, _COMMAND_TIMEOUT)
-        except SpawnError as error:
-            logger.warning("%s", error)
+        outcome = await self._commander.command(self.node, "stop", self.name, _COMMAND_TIMEOUT)
+        if outcome.error:
+            logger.warning("%s", outcome.error)
 
-    async def _restart(self, node: str) -> None:
+    async def _restart(self, node: str) -> bool:
+        """Have the node restart it; return False when the node went meanwhile."""
+        self._restarting = True
         try:
-            incarnation = await self._commander.command(
-                node, "restart", self.name, _COMMAND_TIMEOUT
-            )
-        except SpawnError as error:
-            if self.node != node:
-                return  # it went meanwhile: what comes in its stead is waited for
-            self.failure = error
-            self.status = ProcessStatus.CRASHED
-            raise
+            outcome = await self._commander.command(node, "restart", self.name, _COMMAND_TIMEOUT)
+        finally:
+            self._restarting = False
+            crash, self._crash = self._crash, None
+        if self.node != node:
+            return False
         self._held = False
-        self._incarnation = max(self._incarnation, incarnation)
+        self._incarnation = max(self._incarnation, outcome.incarnation)
+        if self.finished:
+            return True  # it said that it is done before it could be restarted
+        if outcome.error:
+            self._crashed = self._incarnation
+            self.failure = SpawnError(outcome.error)
+            self.status = ProcessStatus.CRASHED
+            raise self.failure
         self.failure = None
         self.status = ProcessStatus.RUNNING
+        if crash is not None and crash[0] == self._incarnation:
+            self.crashed(node, *crash)  # as soon as it was started
+        return True
 
     async def retire(self) -> None:
         """Do nothing: its own node retires it."""
@@ -156,32 +178,34 @@ class RemoteCell:
 
     def heard(self, node: str, status: str, incarnation: int) -> None:
         """Take note of what its node says of it."""
-        again = incarnation == self._incarnation and self.status is ProcessStatus.CRASHED
         if node != self.node:
             self.node = node
-            self._held = again = False
-        elif incarnation < self._incarnation or (self._held and incarnation == self._incarnation):
+            self._held, self._crashed = False, _NEVER
+        elif incarnation < self._incarnation:
             return  # said before the last command was carried out
+        stale = self._held and incarnation == self._incarnation
         self._incarnation = incarnation
-        if status == ProcessStatus.RUNNING.value:
-            if not again:
-                self.status = ProcessStatus.RUNNING
+        if status == ProcessStatus.STOPPED.value:
+            if not self.finished:
+                self.status = ProcessStatus.STOPPED
                 self.failure = None
-                self._awaited.set()
+                self._on_exit(self)
         elif status == ProcessStatus.CRASHED.value:
-            self.crashed(node, incarnation, RemoteCrashError("it had crashed"))
-        elif status == ProcessStatus.STOPPED.value and not self.finished:
-            self.status = ProcessStatus.STOPPED
+            if not stale:
+                self.crashed(node, incarnation, RemoteCrashError("it had crashed"))
+        elif status == ProcessStatus.RUNNING.value and not stale and incarnation > self._crashed:
+            self.status = ProcessStatus.RUNNING
             self.failure = None
-            self._on_exit(self)
+            self._awaited.set()
 
     def crashed(self, node: str, incarnation: int, error: Exception) -> None:
         """Take note that it has crashed; of each incarnation only once."""
-        if node != self.node or incarnation < self._incarnation:
+        if node != self.node or incarnation < self._incarnation or incarnation <= self._crashed:
             return
-        if incarnation == self._incarnation and self.status is ProcessStatus.CRASHED:
+        if self._restarting:
+            self._crash = (incarnation, error)
             return
-        self._incarnation = incarnation
+        self._incarnation = self._crashed = incarnation
         self.failure = error
         self.status = ProcessStatus.CRASHED
         self._awaited.set()
@@ -191,7 +215,7 @@ class RemoteCell:
         """Take note that its node has gone: with an error when nobody heard it go."""
         self.node = None
         self._held = False
-        self._incarnation = 0
+        self._incarnation, self._crashed = 0, _NEVER
         self._awaited.clear()
         if not self.finished:
             self.failure = error
