@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from typing import Any
 
 import msgpack
+import pytest
 
 from civitas import envelope
 from civitas.bus import MessageBus
 from civitas.control.events import Lost
 from civitas.control.signals import Card
 from civitas.envelope import KIND_SYSTEM, Origin
+from civitas.errors import MessageRoutingError
 from civitas.peers import Peers
 from civitas.registry import LocalRegistry
 from civitas.serializer import MsgpackSerializer
@@ -137,3 +141,20 @@ def test_the_end_closes_all_ways() -> None:
     here.peers.close()
     assert list(here.bus.links) == []
     assert here.bus.registry.all_names() == []
+
+
+async def test_what_was_asked_of_an_agent_that_is_done_fails_soon_and_not_at_its_timeout() -> None:
+    here = Here().meet(card(THERE, "a", "b"))
+    link = here.bus.links.get("a")
+    assert link is not None
+
+    async def ask() -> None:
+        with link.asking():
+            await asyncio.Event().wait()
+
+    asking = asyncio.ensure_future(ask())
+    await asyncio.sleep(0)
+    here.peers.met(replace(card(THERE, "b"), agents={"a": ("STOPPED", 0), "b": ("RUNNING", 0)}))
+    with pytest.raises(MessageRoutingError, match="takes no more messages"):
+        await asyncio.wait_for(asking, 10)
+    assert here.node_of("b") == THERE

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from civitas.bus import MessageBus
@@ -16,6 +18,9 @@ from civitas.links import Link
 from civitas.process import ProcessStatus
 
 logger = logging.getLogger("civitas.node")
+
+_LAST_ANSWERS: Final = 1.0
+"""Seconds that answers may take after the news, on another way, that who gives them is done."""
 
 _DONE: Final = ProcessStatus.STOPPED.value
 
@@ -211,7 +216,10 @@ class Peers:
         for link in links:
             if link.node == card.node and link.name not in told:
                 registry.deregister(link.name)
-                links.retire(link.name, f"agent {link.name!r} of {card} takes no more messages")
+                reason = f"agent {link.name!r} of {card} takes no more messages"
+                links.retire(link.name, reason)
+                if link.asked and not card.leaving:  # whose node says goodbye after its answers
+                    self._close_later(link, reason)
         for name in told:
             present = links.get(name)
             if present is not None and present.node == card.node:
@@ -222,6 +230,11 @@ class Peers:
                 self._close_link(present, f"agent {name!r} has moved to {card}")
             registry.register(name, is_local=False)
             links.add(Link(name, card.node, card.process, windowed=self._windowed))
+
+    def _close_later(self, link: Link, reason: str) -> None:
+        """Fail what was asked of an agent that is done, once its last answers must have come."""
+        loop = asyncio.get_running_loop()
+        loop.call_later(_LAST_ANSWERS, partial(self._close_link, link, reason, expected=True))
 
     def _close_link(self, link: Link, reason: str, *, expected: bool = False) -> None:
         if self._bus.links.get(link.name) is link:

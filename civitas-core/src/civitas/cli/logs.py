@@ -71,3 +71,6 @@ def configure_logging(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(number)
+    if number > logging.DEBUG:
+        # The control plane's transport tells of the same connection as the data transport.
+        logging.getLogger("civitas.control").setLevel(logging.ERROR)
