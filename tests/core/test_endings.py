@@ -53,65 +53,6 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
-# --- done, and something else ---------------------------------------------------------------------
-
-
-async def test_an_agent_that_is_done_while_its_group_restarts_has_ended_for_good() -> None:
-    entered, opened, crashed = asyncio.Event(), asyncio.Event(), asyncio.Event()
-
-    async def leave_later(agent: Scripted, message: Message) -> None:
-        entered.set()
-        await opened.wait()
-        agent.stop()
-
-    leaving = Scripted("leaving", leave_later)
-    async with runtime(leaving, Scripted("w"), strategy="ONE_FOR_ALL") as r:
-        r.on_crash(lambda name, error: crashed.set())
-        await r.send("leaving", {})
-        await entered.wait()
-        await r.send("w", {"do": "crash"})
-        await crashed.wait()
-        await until(lambda: leaving.status is ProcessStatus.STOPPING)
-        opened.set()
-        await r.ask("w", {"do": "stop"}, timeout=SOON)
-        assert await asyncio.wait_for(r.wait(), SOON) == 0
-
-
-@pytest.mark.parametrize("strategy", ["ONE_FOR_ONE", "ONE_FOR_ALL"])
-async def test_an_agent_that_says_that_it_is_done_while_it_is_down_is_not_restarted(
-    strategy: str,
-) -> None:
-    starts: list[str] = []
-
-    async def started(agent: Scripted) -> None:
-        starts.append(agent.name)
-
-    agent = Scripted("a", start=started)
-    async with runtime(agent, strategy=strategy, backoff_base=0.05) as r:
-        await r.send("a", {"do": "crash"})
-        await until(lambda: agent.status is ProcessStatus.CRASHED)
-        agent.stop()
-        agent.stop()
-        assert await asyncio.wait_for(r.wait(), SOON) == 0
-    assert starts == ["a"]
-    assert agent.status is ProcessStatus.STOPPED
-
-
-async def test_an_agent_that_is_done_but_fails_to_start_is_started_again() -> None:
-    starts: list[str] = []
-
-    async def hesitate(agent: Scripted) -> None:
-        starts.append(agent.name)
-        if len(starts) == 2:
-            agent.stop()
-            raise OSError("not yet")
-
-    async with runtime(Scripted("a", start=hesitate)) as r:
-        await r.send("a", {"do": "crash"})
-        await r.ask("a", {}, timeout=SOON)
-    assert len(starts) == 3
-
-
 # --- cancelled ------------------------------------------------------------------------------------
 
 
@@ -298,29 +239,6 @@ async def test_two_crashes_at_once_restart_a_group_once(strategy: str) -> None:
         for name in ("a", "b", "c"):
             await r.ask(name, {}, timeout=SOON)
     assert starts == ["a", "b", "c"] * 2
-
-
-async def test_a_supervisor_that_was_restarted_counts_its_crashes_anew() -> None:
-    inner = Supervisor("inner", [Scripted("a")], max_restarts=1, backoff_base=0.0)
-    async with Runtime(Supervisor("root", [inner], max_restarts=1, backoff_base=0.0)) as r:
-        for n in range(1, 4):  # two within, one above: the root restarts the inner supervisor once
-            await r.send("a", {"do": "crash"})
-            await until(lambda n=n: r.stats().restarts == n)  # type: ignore[misc]
-        await r.ask("a", {}, timeout=SOON)
-        assert r.failure is None
-
-
-async def test_an_agent_that_says_that_it_is_done_and_then_crashes_is_restarted() -> None:
-    async def stop_and_crash(agent: Scripted, message: Message) -> Message:
-        if message.reply_to is not None:
-            return agent.reply({})
-        agent.stop()
-        raise ValueError("after all")
-
-    async with runtime(Scripted("a", stop_and_crash)) as r:
-        await r.send("a", {})
-        await r.ask("a", {}, timeout=SOON)
-        assert r.stats().restarts == 1
 
 
 async def test_an_on_stop_that_hangs_after_a_crash_delays_the_restart_and_no_more() -> None:
