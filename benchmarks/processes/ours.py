@@ -104,9 +104,9 @@ class Bench:
                 await self._runtime.ask("far", PAYLOAD)
                 await self._runtime.send("sink", PAYLOAD)
                 while spy.poll(50):
-                    topic, frame = spy.recv_multipart()
-                    if envelope.open(frame).kind != envelope.KIND_SYSTEM:
-                        taken.append([topic.hex(), frame.hex()])
+                    parts = spy.recv_multipart()
+                    if envelope.open(parts[1]).kind != envelope.KIND_SYSTEM:
+                        taken.append([part.hex() for part in parts])
             await self._runtime.ask("sink", {})
             return taken
 
