@@ -80,6 +80,11 @@ class AgentCell:
         return self.status is ProcessStatus.STOPPED or (self._done and not self.alive)
 
     @property
+    def done(self) -> bool:
+        """Whether the agent has said that it is done: not so when its node merely stops."""
+        return self._done
+
+    @property
     def idle(self) -> bool:
         """Whether nothing is being handled, and nothing is queued that could be."""
         working = self._starting or (self._service is not None and self._service.working)

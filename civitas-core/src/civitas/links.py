@@ -227,7 +227,7 @@ class Links:
         self._links: dict[str, Link] = {}
         self._retired: list[Link] = []
         self._gone: dict[str, str] = {}
-        self._waiting: dict[str, set[asyncio.Future[Link]]] = {}
+        self._waiting: dict[str, list[asyncio.Future[Link]]] = {}  # in the order in which they came
 
     def __iter__(self) -> Iterator[Link]:
         """Go through the links there are."""
@@ -259,7 +259,7 @@ class Links:
         if process is None and not self.discovering:
             raise unknown()
         found: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(name, set()).add(found)
+        self._waiting.setdefault(name, []).append(found)
         try:
             async with asyncio.timeout(timeout):
                 return await found
@@ -271,8 +271,8 @@ class Links:
         except _NotFoundError:
             raise unknown() from None
         finally:
-            waiting = self._waiting.get(name, set())
-            waiting.discard(found)
+            waiting = self._waiting[name]
+            waiting.remove(found)
             if not waiting:
                 self._waiting.pop(name, None)
 

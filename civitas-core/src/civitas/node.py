@@ -212,7 +212,7 @@ class Node:
 
     def agents(self) -> Mapping[str, tuple[str, int]]:
         """Return status and incarnation of each agent; in any thread."""
-        return {cell.name: (cell.status.value, cell.restarts) for cell in list(self.cells.values())}
+        return {cell.name: (_told(cell).value, cell.restarts) for cell in list(self.cells.values())}
 
     def counters(self) -> Mapping[str, Any]:
         """Return the counters as JSON-like values; in any thread."""
@@ -331,3 +331,9 @@ class Node:
         if self._abandoned:
             return []
         return [c for c in cells if not c.idle and c.agent.shutdown_timeout > elapsed]
+
+
+def _told(cell: AgentCell) -> ProcessStatus:
+    """Return what others hear of an agent: only what is done does not come back with its node."""
+    stops = cell.status is ProcessStatus.STOPPED and not cell.done
+    return ProcessStatus.STOPPING if stops else cell.status

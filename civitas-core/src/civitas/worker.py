@@ -17,6 +17,7 @@ from civitas.node import CrashCallback, Node, NodeStats
 from civitas.process import AgentProcess
 from civitas.serializer import Serializer
 from civitas.transport import Transport
+from civitas.wiring import PRIMARY
 
 if TYPE_CHECKING:
     from civitas.topology import Topology
@@ -64,7 +65,7 @@ class Worker:
             components = build_component_set(
                 transport,
                 serializer,
-                process=process or f"worker-{os.urandom(4).hex()}",
+                process=process or _unique_name(),
                 is_primary=False,
                 **transport_options,
             )
@@ -72,6 +73,10 @@ class Worker:
             raise ConfigurationError(
                 "Worker takes either components, or a transport and a serializer"
             )
+        elif process is not None:
+            components.wiring.process = process
+        elif components.wiring.process == PRIMARY:  # what a set has that was given no name
+            components.wiring.process = _unique_name()
         claims = components.wiring.capabilities
         if claims is None:
             logger.warning(
@@ -286,3 +291,7 @@ class Worker:
             await node.stop_transport()
         finally:
             self._ended.set()
+
+
+def _unique_name() -> str:
+    return f"worker-{os.urandom(4).hex()}"
