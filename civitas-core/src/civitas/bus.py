@@ -313,11 +313,25 @@ class MessageBus:
         body = self._serialize(message)
         number = await link.number(left)
         try:
-            await self.transport.publish(name, self._numbered(number, body))
+            if self._stamps_itself:
+                await self._publish_bounded(name, self._numbered(number, body), left)
+            else:
+                await self.transport.publish(name, self._numbered(number, body))
         except BaseException:
             link.give_back(number)
             raise
         self.sent += 1
+
+    async def _publish_bounded(self, name: str, frame: bytes, limit: float) -> None:
+        """Publish over a transport that declares nothing: it may await the handler, for ever."""
+        try:
+            async with asyncio.timeout(limit):
+                await self.transport.publish(name, frame)
+        except TimeoutError:
+            raise MailboxFullError(
+                f"agent {name!r} took no more for {limit:g} s; it handles messages slower than "
+                f"they come"
+            ) from None
 
     async def _request_far(self, message: Message, timeout: float | None) -> bytes:
         """Send a request to an agent of another node and return the frame that answers it."""
@@ -331,8 +345,10 @@ class MessageBus:
         number = 0 if self._stamps_itself else await link.number(deadline.left)
         try:
             with link.asking():
-                frame = self._numbered(number, body)
-                answer = await self.transport.request(name, frame, deadline.left)  # type: ignore[arg-type]
+                frame, left = self._numbered(number, body), deadline.left
+                # One that declares nothing may bound the wait for the answer alone.
+                async with asyncio.timeout(left if self._stamps_itself else None):
+                    answer = await self.transport.request(name, frame, left)  # type: ignore[arg-type]
         except (CivitasError, TimeoutError) as error:
             if isinstance(error, MailboxFullError | TransportError | MessageTooLargeError):
                 link.give_back(number)

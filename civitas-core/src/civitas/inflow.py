@@ -7,7 +7,7 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Final
 
-from civitas.envelope import KIND_SYSTEM
+from civitas.envelope import KIND_SYSTEM, MAGIC
 from civitas.flow import ReceiveLedger
 from civitas.mailbox import Mailbox
 
@@ -120,14 +120,13 @@ class Receiver:
 
     def take(self, frame: bytes) -> bool:
         """Put a frame into the mailbox without waiting, or return False."""
-        if len(frame) < _SHORTEST:  # refused where it is read
-            return self._mailbox.put_nowait(frame)
+        if _is_none(frame):
+            return self._taken(frame)
         if frame[2] == KIND_SYSTEM:
             self._inflow.ended_at(frame, self._agent)
             return True
-        if not self._mailbox.put_nowait(frame):
+        if not self._taken(frame):
             return False
-        self.delivered += 1
         number = _number(frame, _NUMBER_AT)[0]
         if number:
             self._inflow.arrived(frame, number, self._agent)
@@ -141,8 +140,22 @@ class Receiver:
         """
         if self.take(frame):
             return
-        number = _number(frame, _NUMBER_AT)[0]
+        number = 0 if _is_none(frame) else _number(frame, _NUMBER_AT)[0]
         await self._mailbox.put(frame, None if number else self._send_timeout)
         self.delivered += 1
         if number:
             self._inflow.arrived(frame, number, self._agent)
+
+    def _taken(self, frame: bytes) -> bool:
+        if not self._mailbox.put_nowait(frame):
+            return False
+        self.delivered += 1
+        return True
+
+
+def _is_none(frame: bytes) -> bool:
+    """Return whether it is a body without a frame, of a transport with a reply scheme of its own.
+
+    It bears no number; what is neither is refused where it is read.
+    """
+    return len(frame) < _SHORTEST or frame[0] != MAGIC
