@@ -103,8 +103,13 @@ class Terminals:
         return done.stdout
 
     def go_on(self, title: str, command: str, expected: str) -> None:
-        """Start a command, and return when it has written what is expected."""
-        self.end(title)
+        """Start a command, and return when it has written what is expected.
+
+        In a terminal that is busy, it begins another system: that of before ends everywhere.
+        """
+        if title in self.busy:
+            for each in reversed(list(self.busy)):
+                self.end(each)
         log = self.folder / f"{title}.log"
         with log.open("wb") as file:
             self.busy[title] = process = subprocess.Popen(
