@@ -16,8 +16,12 @@ Start = Callable[..., AbstractAsyncContextManager[System]]
 
 
 @pytest.fixture(params=PLACES)
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+def place(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Place]:
     """A transport, and nodes for the agents."""
+    # Nobody here claims a name twice, and the wait for it would be most of these tests' time.
+    monkeypatch.setattr("civitas.control.membership.CLAIM_WINDOW", 0.02)
     nodes = PLACES[request.param]
     transport: str = request.param.split()[0]
     if transport == "zmq":

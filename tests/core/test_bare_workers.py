@@ -13,6 +13,8 @@ import pytest
 from civitas import Runtime, Supervisor, Worker
 from civitas.components import build_component_set
 from civitas.errors import AgentError, MessageRoutingError
+from civitas.inflow import Inflow, Receiver
+from civitas.mailbox import Mailbox
 from civitas.serializer import JsonSerializer, MsgpackSerializer
 from support.agents import SOON, Gate, Scripted, echo, fail, fill
 from support.lives import Log, count, mortals
@@ -154,3 +156,22 @@ async def test_a_crash_in_the_worker_is_restarted_by_the_primary(made: Any) -> N
             await runtime.ask("w1", {"do": "crash"}, timeout=SOON)
         assert await count(runtime, "w1") == 1
         assert log.take() == ["start w1", "stop w1", "start w1"]
+
+
+@pytest.mark.parametrize("body", [b"\x80\x04\x02" + bytes(40), b"short"])
+async def test_a_body_without_a_frame_is_put_as_it_is_also_where_there_is_no_room(
+    body: bytes,
+) -> None:
+    granted: list[Any] = []
+    inflow = Inflow(lambda *told: granted.append(told), lambda *told: granted.append(told))
+    mailbox: Mailbox[bytes] = Mailbox("a", 1)
+    receiver = Receiver("a", mailbox, inflow, SOON)
+    assert receiver.take(body)
+    assert not receiver.take(body)
+    waiting = asyncio.create_task(receiver(body))
+    await asyncio.sleep(0)
+    assert mailbox.get_nowait() == body
+    await waiting
+    assert mailbox.get_nowait() == body
+    assert receiver.delivered == 2
+    assert granted == []
