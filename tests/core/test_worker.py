@@ -15,7 +15,7 @@ from civitas.errors import (
     MessageRoutingError,
     SpawnError,
 )
-from support.agents import SOON, Scripted, echo, until
+from support.agents import SOON, Scripted, echo, fail, until
 from support.lives import Log, Mortal, mortals
 from support.local_bus.broker import Broker
 from support.local_bus.testbed import LocalBus
@@ -124,6 +124,21 @@ async def test_an_agent_that_can_not_start_stops_the_others(bus: LocalBus) -> No
         assert log.take() == ["start w1", "stop w1"]
         assert await worker.wait_until_stopped() == 1
         await until(lambda: not runtime.stats().peers)
+
+
+async def test_a_crashed_agent_with_messages_does_not_hold_up_the_stop(bus: LocalBus) -> None:
+    async with primary(bus, Scripted("b")) as runtime:
+        agent = Scripted("a", fail, shutdown_timeout=1_000.0)  # and nobody supervises it
+        worker = Worker([agent], **bus.options())
+        dropped: list[str] = []
+        worker.on_dead_letter(lambda _item, reason: dropped.append(reason))
+        await worker.start()
+        for _ in range(3):
+            await runtime.send("a", {})
+        await until(lambda: worker.stats().agents[0].mailbox_depth == 2)
+        async with asyncio.timeout(SOON):
+            await worker.stop()
+    assert dropped == ["the recipient has stopped"] * 2
 
 
 async def test_a_worker_without_agents_waits_to_be_stopped(bus: LocalBus) -> None:

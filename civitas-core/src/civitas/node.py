@@ -330,7 +330,11 @@ class Node:
         """Return the agents that have work left, and time for it."""
         if self._abandoned:
             return []
-        return [c for c in cells if not c.idle and c.agent.shutdown_timeout > elapsed]
+        busy = [c for c in cells if not c.idle and c.agent.shutdown_timeout > elapsed]
+        if self._role == "primary":
+            return busy
+        # A crashed agent of a worker has nobody left to restart it, nor to do its work.
+        return [c for c in busy if c.status is not ProcessStatus.CRASHED]
 
 
 def _told(cell: AgentCell) -> ProcessStatus:
