@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from support.commands import Running
-from support.deployment import BOUND, Build, agent
+from support.deployment import BOUND, CALM, Build, agent
 from support.waiting import eventually
 
 pytestmark = pytest.mark.slow
@@ -56,7 +56,8 @@ def nobody_was_taken_for_dead(running: list[Running]) -> None:
 
 
 def test_a_proxy_that_stands_still_is_noticed_and_all_is_well_after_it(build: Build) -> None:
-    system = build(agent("here"), agent("far", "w1"), transport={"start_proxy": False})
+    # A lost link is noticed well before silence could count: only then is nobody taken for dead.
+    system = build(agent("here"), agent("far", "w1"), transport={"start_proxy": False}, beats=CALM)
     proxy = system.proxy()
     try:
         primary, worker = running = system.run("supervisor", "w1")
