@@ -1,0 +1,33 @@
+"""The NATS transport of Civitas. The names below load when they are asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from civitas_nats.errors import AuthenticationError, StreamMismatchError
+    from civitas_nats.options import NATSOptions, TLSOptions
+    from civitas_nats.transport import NATSTransport
+
+__all__ = [
+    "AuthenticationError",
+    "NATSOptions",
+    "NATSTransport",
+    "StreamMismatchError",
+    "TLSOptions",
+]
+
+_HOMES: Final = {
+    "AuthenticationError": "civitas_nats.errors",
+    "NATSOptions": "civitas_nats.options",
+    "NATSTransport": "civitas_nats.transport",
+    "StreamMismatchError": "civitas_nats.errors",
+    "TLSOptions": "civitas_nats.options",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,121 @@
+"""Management: what is asked of JetStream about streams and consumers, with errors that say why."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import nats.errors
+from nats.js import JetStreamManager
+from nats.js.api import ConsumerConfig, ConsumerInfo, StreamConfig, StreamInfo
+from nats.js.errors import APIError, NotFoundError
+
+from civitas.errors import ConfigurationError, NotConnectedError, TransportError
+from civitas_nats.connection import Connection
+from civitas_nats.servers import shown
+
+T = TypeVar("T")
+
+_ANSWER_WITHIN: Final = 2.0
+"""Seconds for one answer."""
+
+_BETWEEN_TRIES: Final = 0.25
+
+_NOT_ENABLED: Final = frozenset({10039, 10076})
+"""Error codes: JetStream is not enabled, for this account or at all."""
+
+_NAME_IN_USE: Final = 10058
+"""Error code: there is a stream of that name which is configured otherwise."""
+
+_PASSING: Final = frozenset({408, 503})
+
+
+class Management:
+    """Asks JetStream, patiently: a cluster that elects a leader does not answer for a while.
+
+    Args:
+        connection: carries the questions.
+        limit: seconds for one question, all repetitions included.
+    """
+
+    def __init__(self, connection: Connection, limit: float) -> None:
+        self._connection = connection
+        self._limit = limit
+
+    async def stream(self, name: str) -> StreamInfo | None:
+        """Return what a stream is; None when there is none."""
+        return await self._optional(lambda manager: manager.stream_info(name))
+
+    async def create_stream(self, config: StreamConfig) -> StreamInfo | None:
+        """Create a stream; return None when there is one of that name that differs."""
+        try:
+            return await self._ask(lambda manager: manager.add_stream(config))
+        except APIError as error:
+            if error.err_code == _NAME_IN_USE:
+                return None
+            raise self._refusal(error, f"stream {config.name}") from error
+
+    async def consumer(self, stream: str, name: str) -> ConsumerInfo | None:
+        """Return what a consumer is; None when there is none."""
+        return await self._optional(lambda manager: manager.consumer_info(stream, name))
+
+    async def put_consumer(self, stream: str, config: ConsumerConfig) -> ConsumerInfo:
+        """Create a consumer, or change the one that there is."""
+        try:
+            return await self._ask(lambda manager: manager.add_consumer(stream, config))
+        except APIError as error:
+            raise self._refusal(error, f"consumer {config.durable_name!r}") from error
+
+    async def delete_consumer(self, stream: str, name: str) -> None:
+        """Delete a consumer, if there is one."""
+        await self._optional(lambda manager: manager.delete_consumer(stream, name))
+
+    async def _optional(self, question: Callable[[JetStreamManager], Awaitable[T]]) -> T | None:
+        try:
+            return await self._ask(question)
+        except NotFoundError:
+            return None
+        except APIError as error:
+            raise self._refusal(error, "JetStream") from error
+
+    async def _ask(self, question: Callable[[JetStreamManager], Awaitable[T]]) -> T:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._limit
+        while True:
+            try:
+                manager = self._connection.client.jsm(timeout=_ANSWER_WITHIN)
+                async with asyncio.timeout_at(deadline):
+                    return await question(manager)
+            except nats.errors.NoRespondersError as error:
+                problem: Exception = error
+            except APIError as error:
+                if error.err_code in _NOT_ENABLED:
+                    raise self._not_enabled() from error
+                if error.code not in _PASSING:
+                    raise
+                problem = error
+            except (TimeoutError, nats.errors.Error) as error:
+                problem = error
+            if loop.time() + _BETWEEN_TRIES > deadline:
+                raise self._no_answer(problem) from problem
+            await asyncio.sleep(_BETWEEN_TRIES)
+
+    def _no_answer(self, problem: Exception) -> Exception:
+        if isinstance(problem, nats.errors.NoRespondersError):
+            return self._not_enabled()
+        if isinstance(problem, APIError):
+            return TransportError(f"JetStream is not available: {problem.description}")
+        return NotConnectedError(
+            f"JetStream at {shown(self._connection.servers)} did not answer within"
+            f" {self._limit:g} s"
+        )
+
+    def _not_enabled(self) -> ConfigurationError:
+        return ConfigurationError(
+            f"JetStream is not enabled at {shown(self._connection.servers)}: start nats-server with"
+            " --jetstream, or enable it for the account"
+        )
+
+    def _refusal(self, error: APIError, what: str) -> TransportError:
+        return TransportError(f"{what}: {error.description} ({error.err_code})")

@@ -1,0 +1,141 @@
+"""Streams: the one that keeps messages until they are processed, and the one of dead letters."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig, StreamInfo
+
+from civitas.errors import ConfigurationError
+from civitas_nats.errors import StreamMismatchError
+from civitas_nats.jetstream.management import Management
+from civitas_nats.options import NATSOptions
+
+DUPLICATE_WINDOW: Final = 120.0
+"""Seconds within which a stream knows the id of a message; `send_timeout` is at most 100."""
+
+_COMPARED: Final = ("subjects", "retention", "discard", "num_replicas", "max_bytes")
+
+
+def wanted_stream(options: NATSOptions) -> StreamConfig:
+    """Return the stream for messages: each is kept until it is acknowledged, once.
+
+    When it is full it refuses new messages, so that a sender knows; the other policy would drop
+    the oldest without a word.
+    """
+    return StreamConfig(
+        name=options.stream_name,
+        description="Messages to Civitas agents",
+        subjects=[f"{options.subject_prefix}.*"],
+        retention=RetentionPolicy.WORK_QUEUE,
+        discard=DiscardPolicy.NEW,
+        storage=StorageType.FILE,
+        max_bytes=options.max_bytes,
+        num_replicas=options.replicas,
+        duplicate_window=DUPLICATE_WINDOW,
+    )
+
+
+def wanted_dead_letters(options: NATSOptions) -> StreamConfig:
+    """Return the stream for dead letters."""
+    return StreamConfig(
+        name=options.dead_letter_stream,
+        description="Messages that Civitas agents could not process",
+        subjects=[f"{options.dead_letter_subject}.*"],
+        retention=RetentionPolicy.LIMITS,
+        discard=DiscardPolicy.NEW,
+        storage=StorageType.FILE,
+        num_replicas=options.replicas,
+        duplicate_window=DUPLICATE_WINDOW,
+    )
+
+
+def differences(wanted: StreamConfig, found: StreamConfig, send_timeout: float) -> list[str]:
+    """Return what of an existing stream is not as it should be, each as a part of a sentence.
+
+    Args:
+        wanted: what it should be; a field that is None may be anything.
+        found: what it is.
+        send_timeout: seconds within which one message may be sent again.
+    """
+    told = [
+        f"{name} is {_told(getattr(found, name))}, not {_told(getattr(wanted, name))}"
+        for name in _COMPARED
+        if getattr(wanted, name) is not None
+        and _told(getattr(found, name)) != _told(getattr(wanted, name))
+    ]
+    if found.duplicate_window < send_timeout:
+        told.append(
+            f"duplicate_window is {found.duplicate_window:g} s, less than send_timeout"
+            f" ({send_timeout:g} s)"
+        )
+    return told
+
+
+class Streams:
+    """Sees to it that the streams are there, and are as they should be.
+
+    Args:
+        management: asks JetStream.
+        options: what the topology says.
+        logger: where it is noted that a stream was created.
+    """
+
+    def __init__(
+        self, management: Management, options: NATSOptions, logger: logging.Logger
+    ) -> None:
+        self._management = management
+        self._options = options
+        self._logger = logger
+
+    async def ensure(self) -> None:
+        """Return when both streams are there.
+
+        Raises:
+            StreamMismatchError: one is not as it should be.
+            ConfigurationError: one is missing and `create_stream` is off, or JetStream is.
+            TransportError: JetStream does not answer, or refuses.
+        """
+        await self._ensure(wanted_stream(self._options))
+        await self._ensure(wanted_dead_letters(self._options))
+
+    async def _ensure(self, wanted: StreamConfig) -> None:
+        found = await self._management.stream(str(wanted.name))
+        if found is None:
+            if not self._options.create_stream:
+                raise ConfigurationError(
+                    f"there is no stream {wanted.name}, and create_stream is off: create it, as"
+                    f" {_described(wanted)}"
+                )
+            found = await self._create(wanted)
+        different = differences(wanted, found.config, self._options.send_timeout)
+        if different:
+            raise StreamMismatchError(
+                f"stream {wanted.name} exists and does not fit: {'; '.join(different)}. Change the"
+                " stream or these options, or choose another stream_name"
+            )
+
+    async def _create(self, wanted: StreamConfig) -> StreamInfo:
+        created = await self._management.create_stream(wanted)
+        if created is not None:
+            self._logger.info("stream %s: %s", wanted.name, _described(wanted))
+            return created
+        found = await self._management.stream(str(wanted.name))  # somebody else was first
+        if found is None:
+            raise ConfigurationError(f"stream {wanted.name} is created and deleted by others")
+        return found
+
+
+def _described(config: StreamConfig) -> str:
+    return (
+        f"subjects {_told(config.subjects)}, retention {_told(config.retention)}, discard"
+        f" {_told(config.discard)}, storage {_told(config.storage)}"
+    )
+
+
+def _told(value: Any) -> str:
+    """Return a value of a configuration as people write it."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return str(getattr(value, "value", value))

@@ -1,0 +1,197 @@
+"""What a topology may say about this transport. Nothing here needs nats-py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import model_validator as checked_together
+
+from civitas.plugins import Capabilities
+from civitas_nats.servers import check_server
+from civitas_nats.subjects import check_prefix, check_stream
+
+DEFAULT_SERVER: Final = "nats://localhost:4222"
+HEADER_ROOM: Final = 4096
+"""Bytes of a server's `max_payload` that are left for the headers of a message."""
+
+
+def _none_for_empty(value: object) -> object:
+    """Let `${VARIABLE:-}` stand for what this process does not have."""
+    return None if value == "" else value
+
+
+def _listed(value: object) -> object:
+    """Let one URL, or several with commas between them, stand for a list."""
+    return [each.strip() for each in value.split(",")] if isinstance(value, str) else value
+
+
+Server = Annotated[str, AfterValidator(check_server)]
+Servers = Annotated[tuple[Server, ...], BeforeValidator(_listed), Field(min_length=1)]
+Secret = Annotated[SecretStr | None, BeforeValidator(_none_for_empty)]
+Text = Annotated[str | None, BeforeValidator(_none_for_empty)]
+File = Annotated[Path | None, BeforeValidator(_none_for_empty)]
+Prefix = Annotated[str, AfterValidator(check_prefix)]
+StreamName = Annotated[str, AfterValidator(check_stream)]
+
+
+class TLSOptions(BaseModel):
+    """Files for encrypted connections; each is PEM."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ca: File = Field(
+        default=None,
+        description="Certificates of the authorities that are trusted; the system's by default.",
+    )
+    cert: File = Field(
+        default=None, description="Certificate of this process, where servers ask for one."
+    )
+    key: File = Field(default=None, description="Private key of that certificate.")
+
+    @checked_together(mode="after")
+    def _fit_together(self) -> TLSOptions:
+        if (self.cert is None) != (self.key is None):
+            raise ValueError("cert and key belong together: give both, or neither")
+        return self
+
+
+class NATSOptions(BaseModel):
+    """The keys of the `transport:` block for `type: nats`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    servers: Servers = Field(
+        default=(DEFAULT_SERVER,),
+        description="URL of a server, or a list of them: nats://host:port or tls://host:port.",
+        json_schema_extra={"anyOf": [{"type": "string"}, {"type": "array"}]},
+    )
+    jetstream: bool = Field(
+        default=False,
+        description="Whether messages to agents are stored in a stream until they are processed.",
+    )
+    stream_name: StreamName = Field(default="AGENCY", description="Name of that stream.")
+    tls: TLSOptions | None = Field(default=None, description="Files for encrypted connections.")
+    credentials: File = Field(
+        default=None, description="Credentials file (.creds) with a JWT and a seed."
+    )
+    nkey_seed: Secret = Field(default=None, description="Seed of an NKey user: SU...")
+    token: Secret = Field(default=None, description="Token, where servers ask for one.")
+    user: Text = Field(default=None, description="User name, with password.")
+    password: Secret = Field(default=None, description="Password of the user.")
+    connect_timeout: float = Field(
+        default=5.0, gt=0, le=600, description="Seconds that a start waits for a server."
+    )
+    ping_interval: float = Field(
+        default=2.0,
+        ge=0.05,
+        le=600,
+        description="Seconds between two pings of a connection. A server that is silent for two of"
+        " them counts as lost.",
+    )
+    send_timeout: float = Field(
+        default=5.0,
+        gt=0,
+        le=100,
+        description="Seconds that a publish may take: on a connection that stands still, and with"
+        " jetstream until the stream has acknowledged it.",
+    )
+    max_message_bytes: int = Field(
+        default=1_000_000,
+        ge=1024,
+        description="Largest frame in bytes; a larger one is refused. The servers' max_payload"
+        f" must be {HEADER_ROOM} bytes larger.",
+    )
+    max_pending_messages: int = Field(
+        default=512 * 1024,
+        ge=1,
+        description="Frames of one address that wait in this process for the event loop; more are"
+        " dropped and counted.",
+    )
+    subject_prefix: Prefix = Field(
+        default="civitas.agent",
+        description="What subjects begin with: agent `a` is the subject civitas.agent.a.",
+    )
+    linger: float = Field(
+        default=1.0, ge=0, le=60, description="Seconds within which a stop sends what was accepted."
+    )
+    ack_wait: float = Field(
+        default=30.0,
+        ge=0.1,
+        description="Seconds after which a server gives a message again of whose process it has"
+        " heard nothing. A handler may take longer: its process says that it is at work.",
+    )
+    max_deliver: int = Field(
+        default=5,
+        ge=1,
+        description="Times that a message is given to its agent before it becomes a dead letter.",
+    )
+    max_ack_pending: int = Field(
+        default=256,
+        ge=1,
+        le=65_536,
+        description="Messages of one agent that its process holds at a time. They are handled in"
+        " order, one after the other.",
+    )
+    retry_delay: float = Field(
+        default=5.0,
+        ge=0,
+        description="Seconds before a message that failed is given again. What comes after it"
+        " waits.",
+    )
+    create_stream: bool = Field(
+        default=True,
+        description="Whether streams that are missing are created; otherwise that is an error.",
+    )
+    replicas: int | None = Field(
+        default=None,
+        ge=1,
+        le=5,
+        description="Servers of a cluster that keep the stream; 1 when it is created without this.",
+    )
+    max_bytes: int | None = Field(
+        default=None,
+        ge=1,
+        description="Size of the stream in bytes. When it is full, senders get an error.",
+    )
+    dead_letter_subject: Prefix = Field(
+        default="civitas.dead",
+        description="What the subjects of dead letters begin with; the agent's name follows.",
+    )
+
+    @checked_together(mode="after")
+    def _fit_together(self) -> NATSOptions:
+        ways = {
+            "credentials": self.credentials,
+            "nkey_seed": self.nkey_seed,
+            "token": self.token,
+            "user": self.user,
+        }
+        given = [name for name, value in ways.items() if value is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are ways to log in: give one of them")
+        if (self.user is None) != (self.password is None):
+            raise ValueError("user and password belong together: give both, or neither")
+        if self.dead_letter_subject == self.subject_prefix:
+            raise ValueError(
+                f"dead_letter_subject and subject_prefix are both {self.subject_prefix}: dead"
+                " letters would be given to the agents again"
+            )
+        return self
+
+    @property
+    def dead_letter_stream(self) -> str:
+        """Name of the stream that keeps dead letters."""
+        return f"{self.stream_name}_DEAD"
+
+
+def capabilities_of(options: NATSOptions) -> Capabilities:
+    """Return what the transport claims with these options."""
+    return Capabilities(
+        cross_process=True,
+        cross_machine=True,
+        at_least_once=options.jetstream,
+        survives_broker_restart=True,
+        max_message_bytes=options.max_message_bytes,
+    )

@@ -1,0 +1,30 @@
+"""The plugin that offers the transport `nats`. It is read without importing nats-py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from civitas.plugins import TransportContext, TransportSpec, hookimpl
+from civitas_nats.options import NATSOptions, capabilities_of
+
+if TYPE_CHECKING:
+    from civitas_nats.transport import NATSTransport
+
+
+def _make(options: NATSOptions, context: TransportContext) -> NATSTransport:
+    from civitas_nats.transport import NATSTransport
+
+    return NATSTransport(options, context)
+
+
+@hookimpl
+def civitas_transports() -> Iterable[TransportSpec]:
+    """Offer `nats`."""
+    yield TransportSpec(
+        name="nats",
+        summary="Many machines through NATS servers; at-least-once with JetStream",
+        factory=_make,
+        options=NATSOptions,
+        capabilities=capabilities_of,
+    )

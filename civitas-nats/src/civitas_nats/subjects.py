@@ -1,0 +1,71 @@
+"""Subjects: where an address is on the servers, and what may name a stream. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from civitas.messages import REPLY_PREFIX, RESERVED_PREFIX
+
+_TOKEN: Final = re.compile(r"[^\s.*>\0]+")
+_STREAM: Final = re.compile(r"[^\s.*>/\\\0]{1,255}")
+_RESERVED: Final = ("$", "_")
+"""What the servers' own subjects begin with: $SYS, $JS, _INBOX, _R_."""
+
+
+class Subjects:
+    """Maps addresses to subjects.
+
+    An agent's address is one token, so `<prefix>.*` is all agents and nothing else: system and
+    reply addresses have a dot in them.
+
+    Args:
+        prefix: what all subjects begin with, such as `civitas.agent`.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self.all_agents: Final = f"{prefix}.*"
+        self._begin = f"{prefix}."
+
+    def of(self, address: str) -> str:
+        """Return the subject of an address."""
+        return self._begin + address
+
+    def address(self, subject: str) -> str:
+        """Return the address whose subject this is."""
+        return subject.removeprefix(self._begin)
+
+
+def is_agent(address: str) -> bool:
+    """Return whether an address is that of an agent: only those are ever stored."""
+    return not address.startswith((RESERVED_PREFIX, REPLY_PREFIX))
+
+
+def check_prefix(prefix: str) -> str:
+    """Return the beginning of subjects; it is made of tokens with dots between them.
+
+    Raises:
+        ValueError: it is not, or it is among the servers' own subjects.
+    """
+    if not all(_TOKEN.fullmatch(token) for token in prefix.split(".")):
+        raise ValueError(
+            f"{prefix!r} can't begin a subject: write tokens with dots between them, such as"
+            " civitas.agent, without whitespace, '*' and '>'"
+        )
+    if prefix.startswith(_RESERVED):
+        raise ValueError(f"{prefix!r} is among the subjects that NATS keeps for itself")
+    return prefix
+
+
+def check_stream(name: str) -> str:
+    """Return the name of a stream.
+
+    Raises:
+        ValueError: a server would not take it.
+    """
+    if not _STREAM.fullmatch(name):
+        raise ValueError(
+            f"{name!r} can't name a stream: at most 255 characters, none of them whitespace or"
+            " one of . * > / \\"
+        )
+    return name
