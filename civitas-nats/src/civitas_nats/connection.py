@@ -140,7 +140,7 @@ class Connection:
         await self._use(await self._connect())
         await self.subscribe(f"{self.inbox}.probe.*", self._on_probe)
         await self._prove(self._options.connect_timeout)
-        self.is_up = True
+        self._came_up()
         loop = asyncio.get_running_loop()
         self._keeper = loop.create_task(self._keep(), name=f"civitas nats {self._name}")
 
@@ -302,6 +302,11 @@ class Connection:
                 self._lost()
                 await self._restored(client)
 
+    def _came_up(self) -> None:
+        self.is_up = True
+        self._lost_at = None
+        self._problem = "the server is silent"  # unless there is news of another kind
+
     def _lost(self) -> None:
         if not self.is_up:
             return
@@ -327,8 +332,7 @@ class Connection:
         self._wire = wire_of(client)
         if not await self._came_back(client, _PROBE_INTERVAL):
             return
-        self.is_up = True
-        self._lost_at = None
+        self._came_up()
         self._logger.info("connected again, to %s", self._place(client))
         self._on_up()
 

@@ -18,7 +18,7 @@ def context_for(options: NATSOptions) -> ssl.SSLContext | None:
     if tls is None and not any(url.startswith("tls://") for url in options.servers):
         return None
     try:
-        context = ssl.create_default_context(cafile=tls and tls.ca)
+        context = ssl.create_default_context(cafile=None if tls is None else tls.ca)
         if tls is not None and tls.cert is not None:
             context.load_cert_chain(tls.cert, tls.key)
     except OSError as error:  # ssl.SSLError is one

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from civitas.errors import NotConnectedError, TransportError
+from civitas.errors import CivitasError, NotConnectedError, TransportError
 from civitas.plugins import TransportContext
 from civitas.transport import Handler
 from civitas_nats.connection import Connection
@@ -51,6 +51,7 @@ class Durable:
             context.node,
             options.send_timeout,
             context.logger,
+            self._look_for_stream,
         )
         self._around = Around(
             self._connection,
@@ -62,6 +63,7 @@ class Durable:
         )
         self._handlers: dict[str, Handler] = {}
         self._consumers: dict[str, Consumer] = {}
+        self._search: asyncio.Task[None] | None = None
         self._started = False
 
     async def start(self) -> None:
@@ -82,6 +84,9 @@ class Durable:
         self._handlers.clear()
         consumers = list(self._consumers.values())
         self._consumers.clear()
+        if self._search is not None:
+            self._search.cancel()
+            await asyncio.wait((self._search,))
         await asyncio.gather(*(consumer.close() for consumer in consumers))
         await self._publisher.stop(self._options.linger)
         await self._connection.close()
@@ -139,3 +144,17 @@ class Durable:
         self._publisher.restored()
         for consumer in self._consumers.values():
             consumer.restored()
+
+    def _look_for_stream(self) -> None:
+        """See to it that there is a stream again, for a message that found none."""
+        if self._started and (self._search is None or self._search.done()):
+            search = self._find_stream()
+            self._search = asyncio.get_running_loop().create_task(
+                search, name="civitas nats stream"
+            )
+
+    async def _find_stream(self) -> None:
+        try:
+            await self._streams.ensure_again()
+        except CivitasError as error:
+            self._logger.warning("messages can't be stored: %s", error)

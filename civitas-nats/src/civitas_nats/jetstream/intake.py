@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from typing import Final
 
 import nats.errors
@@ -53,7 +54,8 @@ class Intake:
         self._subscription: Subscription | None = None
         self._inbox = ""
         self._epoch = 0
-        self._last_reply: str | None = None
+        self._last_reply = ""
+        self._stream_since: datetime | None = None
         self._told_again: list[str] = []
         self._arrived = asyncio.Event()
         self._news = asyncio.Event()
@@ -68,6 +70,7 @@ class Intake:
 
     async def open(self) -> None:
         """Begin to pull."""
+        self._stream_since = await self._around.streams.ensure()
         await self._listen()
         loop = asyncio.get_running_loop()
         self._keeper = loop.create_task(self._keep(), name=f"civitas nats intake {self._agent}")
@@ -110,7 +113,8 @@ class Intake:
         held = self._window.finish()
         self._last_reply = held.reply
         try:
-            await self._connection.publish(held.reply, verdict)
+            if held.reply:
+                await self._connection.publish(held.reply, verdict)
             await self._pull()
         except TransportError as error:  # it will come again, and be told then
             self._logger.debug("a message of %r is not acknowledged: %s", self._agent, error)
@@ -206,10 +210,27 @@ class Intake:
             await self._listen()
         else:
             if holding is Holding.MISSING:
-                self._logger.error("the consumer of agent %r was deleted underneath", self._agent)
-                await self._around.streams.ensure()
+                await self._find_stream()
             await self._begin_anew()
         self._doubtful = self._behind = False
+
+    async def _find_stream(self) -> None:
+        """See what is left: somebody has deleted the consumer, or the stream with all that it held.
+
+        Raises:
+            CivitasError: there is no stream any more, and none may be created.
+        """
+        since = await self._around.streams.ensure_again()
+        if since == self._stream_since:
+            self._logger.error("the consumer of agent %r was deleted underneath", self._agent)
+            return
+        self._logger.error(
+            "the stream was deleted underneath: messages to agent %r are lost", self._agent
+        )
+        self._stream_since = since
+        self._last_reply = ""
+        self._told_again.clear()
+        self._window.begin_with_another_stream()
 
     async def _begin_anew(self) -> None:
         await self._fall_silent()
@@ -245,7 +266,7 @@ class Intake:
 
     async def _say_at_work(self) -> None:
         """Have the server wait: all that is held is looked after."""
-        for held in self._window.held():
+        for held in filter(lambda each: each.reply, self._window.held()):
             await self._connection.publish(held.reply, _AT_WORK)
 
     async def _say_again(self) -> None:
@@ -256,7 +277,7 @@ class Intake:
 
     async def _confirm(self) -> None:
         """Return when the server has taken all acknowledgements: it takes them in order."""
-        if self._last_reply is None:
+        if not self._last_reply:
             return
         try:
             client = self._connection.client

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -62,6 +62,7 @@ class Publisher:
         sender: begins the ids; no other publisher has it.
         limit: seconds for one message, all repetitions included.
         logger: where refusals are noted.
+        missing: called when a message finds no stream.
     """
 
     def __init__(
@@ -71,12 +72,14 @@ class Publisher:
         sender: str,
         limit: float,
         logger: logging.Logger,
+        missing: Callable[[], None],
     ) -> None:
         self._connection = connection
         self._stream = stream
         self._sender = sender
         self._limit = limit
         self._logger = logger
+        self._on_missing = missing
         self._reply = f"{connection.inbox}.ack."
         self._numbers = itertools.count(1)
         self._unacknowledged: dict[str, _Unacknowledged] = {}
@@ -180,6 +183,7 @@ class Publisher:
     def _refusal(self, data: bytes) -> tuple[int, TransportError | MailboxFullError]:
         """Return the code and the error for an answer that is no acknowledgement."""
         if not data:  # nobody listens at the subject
+            self._on_missing()
             return 503, TransportError(
                 f"there is no stream for this message: {self._stream} is missing, or JetStream has"
                 " no leader"

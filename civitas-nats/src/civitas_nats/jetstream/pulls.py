@@ -9,7 +9,7 @@ HEARTBEAT: Final = 2.0
 """Seconds after which a server shows that a pull still stands."""
 
 _EXPIRES: Final = 20.0
-"""Seconds after which a pull ends that was not filled."""
+"""Seconds after which a pull ends that was not filled, and is made anew."""
 
 _NANOSECONDS: Final = 1_000_000_000
 

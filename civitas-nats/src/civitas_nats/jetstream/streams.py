@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from datetime import datetime
 from typing import Any, Final
 
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig, StreamInfo
@@ -14,6 +16,9 @@ from civitas_nats.options import NATSOptions
 
 DUPLICATE_WINDOW: Final = 120.0
 """Seconds within which a stream knows the id of a message; `send_timeout` is at most 100."""
+
+_DELETION: Final = 1.0
+"""Seconds in which a server removes the files of a stream."""
 
 _COMPARED: Final = ("subjects", "retention", "discard", "num_replicas", "max_bytes")
 
@@ -89,18 +94,29 @@ class Streams:
         self._options = options
         self._logger = logger
 
-    async def ensure(self) -> None:
-        """Return when both streams are there.
+    async def ensure(self) -> datetime | None:
+        """Return when both streams are there, and since when the one of messages is.
 
         Raises:
             StreamMismatchError: one is not as it should be.
             ConfigurationError: one is missing and `create_stream` is off, or JetStream is.
             TransportError: JetStream does not answer, or refuses.
         """
-        await self._ensure(wanted_stream(self._options))
+        stream = await self._ensure(wanted_stream(self._options))
         await self._ensure(wanted_dead_letters(self._options))
+        return stream.created
 
-    async def _ensure(self, wanted: StreamConfig) -> None:
+    async def ensure_again(self) -> datetime | None:
+        """Do what `ensure` does, after the stream or its consumers went away underneath.
+
+        A server tells the readers of a stream that it is deleted before it has removed its files.
+        One that is created in between can lose what it stores (nats-server 2.9.10).
+        """
+        if await self._management.stream(self._options.stream_name) is None:
+            await asyncio.sleep(_DELETION)
+        return await self.ensure()
+
+    async def _ensure(self, wanted: StreamConfig) -> StreamInfo:
         found = await self._management.stream(str(wanted.name))
         if found is None:
             if not self._options.create_stream:
@@ -115,6 +131,7 @@ class Streams:
                 f"stream {wanted.name} exists and does not fit: {'; '.join(different)}. Change the"
                 " stream or these options, or choose another stream_name"
             )
+        return found
 
     async def _create(self, wanted: StreamConfig) -> StreamInfo:
         created = await self._management.create_stream(wanted)

@@ -57,7 +57,7 @@ class Held:
     Attributes:
         number: its place in the stream.
         frame: what was sent.
-        reply: the subject to which it is acknowledged.
+        reply: the subject to which it is acknowledged; empty when that is gone.
         deliveries: times that it was given to its agent before.
     """
 
@@ -144,3 +144,15 @@ class Window:
         in_hand = self.in_hand
         self._numbers = {} if in_hand is None else {in_hand.number: in_hand}
         self._next_delivery = 1
+
+    def begin_with_another_stream(self) -> None:
+        """Forget the numbers as well: the stream was deleted, and another one begins with 1.
+
+        The message in hand can be acknowledged no more; its old subject may stand for another.
+        """
+        self.begin_anew()
+        self.done = 0
+        if self.in_hand is not None:
+            self.in_hand.number = 0
+            self.in_hand.reply = ""
+            self._numbers = {0: self.in_hand}
