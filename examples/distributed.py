@@ -1,4 +1,4 @@
-"""A desk on one machine takes orders, a press on another does them and sends back what it printed."""
+"""A desk on one machine takes orders; a press on another does them and sends the pages back."""
 
 from __future__ import annotations
 
