@@ -156,6 +156,27 @@ async def test_closing_disturbs_no_sender_whose_time_has_just_passed() -> None:
     assert closed == [[0, 1]]
 
 
+async def test_an_item_that_is_withdrawn_makes_room_for_a_sender() -> None:
+    mailbox: Mailbox[object] = Mailbox("agent", 2)
+    first, second, third = object(), object(), object()
+    for item in (first, second):
+        assert mailbox.put_nowait(item)
+    sender = asyncio.create_task(mailbox.put(third, LONG))
+    await turn()
+    assert mailbox.withdraw(first)
+    assert not mailbox.withdraw(first)
+    await sender
+    assert [mailbox.get_nowait() for _ in range(3)] == [second, third, None]
+
+
+async def test_only_the_very_item_is_withdrawn_and_not_one_that_equals_it() -> None:
+    mailbox: Mailbox[list[int]] = Mailbox("agent", 2)
+    inside, equal = [1], [1]
+    assert mailbox.put_nowait(inside)
+    assert not mailbox.withdraw(equal)
+    assert mailbox.get_nowait() is inside
+
+
 async def test_the_consumer_wakes_for_an_item_and_when_it_is_told_to() -> None:
     mailbox: Mailbox[int] = Mailbox("agent", 1)
     for rouse in (lambda: mailbox.put_nowait(1), mailbox.wake):

@@ -11,6 +11,7 @@ from typing import Final
 
 from civitas import envelope
 from civitas.dead_letters import DeadLetters
+from civitas.delivery import DurableReceiver
 from civitas.envelope import KIND_REPLY, Origin
 from civitas.errors import (
     AgentError,
@@ -21,11 +22,10 @@ from civitas.errors import (
     MessageRoutingError,
     MessageTooLargeError,
     MessageValidationError,
-    SerializationError,
     TransportError,
 )
 from civitas.inflow import Inflow, Receiver
-from civitas.links import Links
+from civitas.links import LAST_ANSWERS, Link, Links
 from civitas.mailbox import Mailbox
 from civitas.messages import (
     REPLY_PREFIX,
@@ -35,7 +35,8 @@ from civitas.messages import (
     compose_reply,
 )
 from civitas.registry import LocalRegistry
-from civitas.serializer import JsonSerializer, MsgpackSerializer, Serializer, name_of
+from civitas.serializer import Serializer, name_of
+from civitas.serializer.guards import checked, guarded
 from civitas.transport import Handler, Transport, published_at
 
 DEFAULT_SEND_TIMEOUT: Final = 30.0
@@ -65,6 +66,8 @@ class MessageBus:
         origin: the node's identity in outgoing frames.
         dead_letters: where undeliverable messages are accounted for.
         send_timeout: seconds that a send waits for room in a full mailbox.
+        durable: whether the transport is at-least-once: it keeps messages for agents that are away
+            and gives each again until it is processed.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class MessageBus:
         origin: Origin | None = None,
         dead_letters: DeadLetters | None = None,
         send_timeout: float = DEFAULT_SEND_TIMEOUT,
+        durable: bool = False,
     ) -> None:
         self.transport = transport
         self.registry = registry
@@ -86,6 +90,9 @@ class MessageBus:
         self.send_timeout = send_timeout
         self.closing = False
         """Set while the node stops: only what a handler sends is still taken."""
+        self.durable = durable
+        self.turning_away = False
+        """Set when the node stops and has no time for what a durable transport still has."""
         self.links = Links()
         """The ways to agents of other nodes."""
         self.inflow: Inflow | None = None
@@ -95,16 +102,17 @@ class MessageBus:
         self.sent = 0
         self._lookup = registry.lookup
         self._format = name_of(serializer)
-        self._readers = {name_of(each): _checked(each) for each in (*accept, serializer)}
+        self._readers = {name_of(each): checked(each) for each in (*accept, serializer)}
         self._head = envelope.header(self._format, self.origin)
-        self._serialize = _guarded(serializer)
+        self._serialize = guarded(serializer)
         self._deserialize = self._readers[self._format]
         self._head_size = len(self._head)
         self._reply_head = envelope.header(self._format, self.origin, kind=KIND_REPLY)[:-2]
         self._head_front, self._head_back = self._head[:16], self._head[24:]
         self._stamps_itself = getattr(transport, "capabilities", None) is None
         self._mailboxes: dict[str, Mailbox[bytes]] = {}
-        self._receivers: dict[str, Receiver] = {}
+        self._receivers: dict[str, Receiver | DurableReceiver] = {}
+        self._asked: dict[str, Link] = {}  # of this node's agents; only over a durable transport
         self._delivered = 0
 
     @property
@@ -156,7 +164,10 @@ class MessageBus:
             )
         frame = self._head + self._serialize(message)
         try:
-            answer = await self.transport.request(entry.address, frame, timeout)  # type: ignore[arg-type]
+            if name in self._asked:
+                answer = await self._request_here(name, frame, timeout)
+            else:
+                answer = await self.transport.request(entry.address, frame, timeout)  # type: ignore[arg-type]
         except TimeoutError as error:
             self.sent += not isinstance(error, MailboxFullError)
             raise _about_ask(name, error) from None
@@ -180,17 +191,27 @@ class MessageBus:
     async def refuse(self, frame: bytes, agent: str, error: CivitasError) -> None:
         """Account for a frame that `agent` could not read, and tell who asked with it."""
         self.dead_letters.record(f"unreadable {error.code}", frame, str(error))
-        try:
-            reply_to = envelope.reply_to_of(frame)
-        except FrameError:
-            return  # then nobody can be told
-        if reply_to:
-            await self.answer_error(Message(recipient=agent, reply_to=reply_to), agent, error)
+        await self.answer_error(_question_in(frame, agent), agent, error)
 
-    async def answer_error(self, request: Message, agent: str, error: BaseException) -> None:
-        """Tell who asked that there is no answer; do nothing when nobody asked."""
+    async def turn_away(self, frame: bytes, agent: str) -> None:
+        """Have no time for a frame that a durable transport gives while the node stops.
+
+        Who asked with it is told at once, and that is the end of it.
+
+        Raises:
+            MessageRoutingError: nobody asked, or can be told: it is to be given again.
+        """
+        error = MessageRoutingError(
+            f"agent {agent!r} takes no more messages: its process is stopping"
+        )
+        if not await self.answer_error(_question_in(frame, agent), agent, error):
+            raise error
+        self.dead_letters.record("the recipient has stopped", frame)
+
+    async def answer_error(self, request: Message, agent: str, error: BaseException) -> bool:
+        """Tell who asked that there is no answer; return whether somebody asked and was told."""
         if request.reply_to is None:
-            return
+            return False
         routing = isinstance(error, MessageRoutingError)
         payload = {
             "kind": "routing" if routing else "agent",
@@ -204,6 +225,8 @@ class MessageBus:
         except Exception as failure:  # noqa: BLE001 - a transport may raise anything
             kind = failure.code if isinstance(failure, CivitasError) else type(failure).__name__
             self.dead_letters.record(f"error reply not delivered: {kind}", request)
+            return False
+        return True
 
     # --- receiving --------------------------------------------------------------------------
 
@@ -215,6 +238,8 @@ class MessageBus:
         """
         self.registry.register(name)
         self._mailboxes[name] = mailbox
+        if self.durable:
+            self._asked[name] = Link(name, self.origin.node.hex(), "", windowed=False)
         await self.transport.subscribe(name, self._receiver(name, mailbox))
 
     def clock_seen(self, node: str, offset: float) -> None:
@@ -228,6 +253,10 @@ class MessageBus:
         """Take an agent off the registry and off the transport."""
         self.registry.deregister(name)
         self._mailboxes.pop(name, None)
+        asked = self._asked.pop(name, None)
+        if asked is not None and asked.asked:
+            reason = f"agent {name!r} has stopped and takes no more messages"
+            asyncio.get_running_loop().call_later(LAST_ANSWERS, asked.close, reason)
         unsubscribe = getattr(self.transport, "unsubscribe", None)
         if unsubscribe is not None:
             await unsubscribe(name)
@@ -282,6 +311,9 @@ class MessageBus:
 
     def _receiver(self, name: str, mailbox: Mailbox[bytes]) -> Handler:
         """Make the handler of one agent's address. This is the receiving half of the hot path."""
+        if self.durable:
+            durable = self._receivers[name] = DurableReceiver(mailbox, self)
+            return durable
         if self.inflow is not None:
             receiver = Receiver(name, mailbox, self.inflow, self.send_timeout)
             self._receivers[name] = receiver
@@ -332,6 +364,14 @@ class MessageBus:
                 f"agent {name!r} took no more for {limit:g} s; it handles messages slower than "
                 f"they come"
             ) from None
+
+    async def _request_here(self, name: str, frame: bytes, timeout: float | None) -> bytes:
+        """Ask an agent of this node over a durable transport, and fail when the agent ends.
+
+        The question may wait in the transport, where the agent's end meets nobody who could answer.
+        """
+        with self._asked[name].asking():
+            return await self.transport.request(name, frame, timeout)  # type: ignore[arg-type]
 
     async def _request_far(self, message: Message, timeout: float | None) -> bytes:
         """Send a request to an agent of another node and return the frame that answers it."""
@@ -388,44 +428,13 @@ def _about_ask(name: str, error: CivitasError | TimeoutError) -> Exception:
     return error
 
 
-def _guarded(serializer: Serializer) -> Callable[[Message], bytes]:
-    """Return `serialize`; a foreign one may raise anything, and that becomes SerializationError."""
-    if isinstance(serializer, MsgpackSerializer | JsonSerializer):
-        return serializer.serialize
-
-    def serialize(message: Message) -> bytes:
-        try:
-            body: object = serializer.serialize(message)
-        except CivitasError:
-            raise
-        except Exception as error:
-            raise SerializationError(
-                f"serializer {name_of(serializer)!r} failed: {type(error).__name__}: {error}",
-                "payload",
-            ) from error
-        if isinstance(body, bytes):
-            return body
-        raise SerializationError(
-            f"serializer {name_of(serializer)!r} made a {type(body).__name__}, not bytes", "payload"
-        )
-
-    return serialize
-
-
-def _checked(serializer: Serializer) -> Callable[[bytes], Message]:
-    """Return `deserialize`; of a foreign one, with the result checked."""
-    if isinstance(serializer, MsgpackSerializer | JsonSerializer):
-        return serializer.deserialize
-
-    def deserialize(body: bytes) -> Message:
-        message: object = serializer.deserialize(body)
-        if isinstance(message, Message):
-            return message
-        raise DeserializationError(
-            f"serializer {name_of(serializer)!r} made a {type(message).__name__}, not a Message"
-        )
-
-    return deserialize
+def _question_in(frame: bytes, agent: str) -> Message:
+    """Return as much of a message as it takes to answer it, if the frame asks for an answer."""
+    try:
+        reply_to = envelope.reply_to_of(frame)
+    except FrameError:
+        reply_to = ""  # then nobody can be told
+    return Message(recipient=agent, reply_to=reply_to or None)
 
 
 def _reserved(message: Message) -> MessageValidationError:

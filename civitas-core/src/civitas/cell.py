@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Final
 
 from civitas.bus import MessageBus
+from civitas.delivery import Delivery
 from civitas.errors import CivitasError, MessageRoutingError, SpawnError
 from civitas.mailbox import Mailbox
-from civitas.messages import Message
 from civitas.outbox import Outbox
 from civitas.process import AgentProcess, ProcessStatus
 from civitas.serving import Leave, Service, Tally
@@ -55,6 +55,8 @@ class AgentCell:
         self.mailbox: Mailbox[bytes] = Mailbox(agent.name, agent.mailbox_size)
         self.status = ProcessStatus.INITIALIZING
         self.failure: Exception | None = None
+        self.redelivered = False
+        """Whether it crashed on a message that its transport had given before."""
         self.restarts = 0
         self.tally = Tally()
         self._bus = bus
@@ -150,28 +152,22 @@ class AgentCell:
                 logger.error("agent %r does not let itself be cancelled: left behind", self.name)
 
     async def retire(self) -> None:
-        """Take the agent off the system; what is left in the mailbox becomes dead letters."""
+        """Take the agent off the system.
+
+        What is left in the mailbox becomes dead letters; a durable transport gets it back.
+        """
         self._retired = True
         if self.status is not ProcessStatus.CRASHED:
             self.status = ProcessStatus.STOPPED
+        gone = MessageRoutingError(f"agent {self.name!r} has stopped and takes no more messages")
+        if self._bus.durable:  # before it lets go: it awaits what becomes of a frame
+            await self._leave_behind(gone)
+            await asyncio.sleep(0)  # its turn to hear of it
         try:
             await self._bus.detach(self.name)
         except Exception:
             logger.exception("the transport did not let go of agent %r", self.name)
-        gone = f"agent {self.name!r} has stopped and takes no more messages"
-        asked: list[Message] = []
-        for frame in self.mailbox.close(gone):
-            try:
-                message = self._bus.read(frame)
-            except CivitasError as unreadable:
-                reason = f"unreadable {unreadable.code}"
-                self._bus.dead_letters.record(reason, frame, str(unreadable))
-                continue
-            self._bus.dead_letters.record("the recipient has stopped", message)
-            if message.reply_to is not None:
-                asked.append(message)
-        error = MessageRoutingError(gone)
-        await asyncio.gather(*(self._bus.answer_error(each, self.name, error) for each in asked))
+        await self._leave_behind(gone)
 
     def leave(self) -> None:
         """End after the message in hand; the agent said that it is done."""
@@ -185,11 +181,37 @@ class AgentCell:
         self.status = ProcessStatus.STOPPED
         self._on_exit(self)
 
+    async def _leave_behind(self, gone: MessageRoutingError) -> None:
+        """Account for what is left in the mailbox, which takes no more."""
+        left = self.mailbox.close(str(gone))
+        await asyncio.gather(*(self._part_with(frame, gone) for frame in left))
+
+    async def _part_with(self, frame: bytes, gone: MessageRoutingError) -> None:
+        dead_letters = self._bus.dead_letters
+        delivery = frame if isinstance(frame, Delivery) else None
+        try:
+            message = self._bus.read(frame)
+        except CivitasError as unreadable:
+            if delivery is None:
+                dead_letters.record(f"unreadable {unreadable.code}", frame, str(unreadable))
+            else:
+                delivery.failed(gone)  # the next one to get it accounts for it
+            return
+        if delivery is None:
+            dead_letters.record("the recipient has stopped", message)
+            await self._bus.answer_error(message, self.name, gone)
+        elif await self._bus.answer_error(message, self.name, gone):
+            dead_letters.record("the recipient has stopped", message)
+            delivery.processed()
+        else:
+            delivery.failed(gone)
+
     # --- one object's life --------------------------------------------------------------------
 
     async def _launch(self) -> None:
         """Start a task for the current object and await its `on_start`."""
         self.failure = None
+        self.redelivered = False
         self._told_to_stop = False
         self.status = ProcessStatus.INITIALIZING
         outbox = Outbox(self._bus, self.name)
@@ -223,11 +245,13 @@ class AgentCell:
             await service.run()
         except asyncio.CancelledError:
             _absorb_cancellation()
-            await service.abandon()
             if not self._told_to_stop:
                 crash = _CancelledFromOutsideError("its task was cancelled by somebody else")
+            await service.abandon(crash)
         except Exception as error:  # noqa: BLE001 - a crash, which the supervisor judges
             crash = error
+            if service is self._service:
+                self.redelivered = service.redelivered
         finally:
             await self._end(agent, service, outbox, crash)
 

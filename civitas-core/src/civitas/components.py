@@ -64,6 +64,7 @@ class ComponentSet:
             origin=self.origin,
             dead_letters=self.dead_letters,
             send_timeout=self.send_timeout,
+            durable=self.wiring.durable,
         )
 
 
@@ -187,6 +188,7 @@ def _make_control(
     apart = replace(
         data,
         is_primary=False,
+        control=True,
         node=os.urandom(8).hex(),
         logger=logging.getLogger(f"civitas.control.{plugin.spec.name}"),
         dropped=_ignore,  # the data transport's drops are those that count

@@ -238,6 +238,11 @@ def with_attempt(frame: bytes, attempt: int) -> bytes:
     return frame[:_ATTEMPT_AT] + count + frame[_ATTEMPT_AT + 1 :]
 
 
+def attempt_of(frame: bytes) -> int:
+    """Return how often a frame has been delivered before; 0 for bytes that are no frame."""
+    return frame[_ATTEMPT_AT] if is_sound(frame) and len(frame) > _ATTEMPT_AT else 0
+
+
 def with_number(frame: bytes, number: int) -> bytes:
     """Return the frame with another number within (sender node, address)."""
     _borders(frame)

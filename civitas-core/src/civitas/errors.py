@@ -136,6 +136,26 @@ class AgentError(CivitasError):
         self.error_text = error_text
 
 
+class ProcessingError(CivitasError):
+    """An agent executed a message and failed: its transport, if at-least-once, gives it again.
+
+    It is raised to the transport, not to a sender; `__cause__` is what the agent raised.
+
+    Attributes:
+        agent: name of the agent.
+        error_type: class name of its error, such as `ValueError`.
+        error_text: text of its error.
+    """
+
+    code = "processing-failed"
+
+    def __init__(self, agent: str, error_type: str, error_text: str) -> None:
+        super().__init__(f"agent {agent!r} failed to process it: {error_type}: {error_text}")
+        self.agent = agent
+        self.error_type = error_type
+        self.error_text = error_text
+
+
 class SpawnError(CivitasError):
     """An agent could not be started."""
 

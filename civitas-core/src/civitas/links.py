@@ -11,6 +11,9 @@ from typing import Any, Final
 from civitas.errors import MailboxFullError, MessageRoutingError, NotConnectedError
 from civitas.flow import WINDOW, SendWindow
 
+LAST_ANSWERS: Final = 1.0
+"""Seconds that answers may take after the news, on another way, that who gives them is done."""
+
 _REMEMBERED: Final = 10_000
 """Names that have gone and of which is known why, at most."""
 

@@ -123,6 +123,16 @@ class Mailbox(Generic[T]):
             self._admit()
         return item
 
+    def withdraw(self, item: T) -> bool:
+        """Take out this very item, which nobody has got yet; return False when it is not inside."""
+        for index, each in enumerate(self._items):
+            if each is item:
+                del self._items[index]
+                if self._senders:
+                    self._admit()
+                return True
+        return False
+
     async def wait(self) -> None:
         """Wait until there is an item, or until `wake` is called."""
         if self._items:

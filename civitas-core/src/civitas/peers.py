@@ -14,13 +14,10 @@ from civitas.control.events import Heard, Lost
 from civitas.control.signals import Card
 from civitas.courier import Courier
 from civitas.inflow import Inflow
-from civitas.links import Link
+from civitas.links import LAST_ANSWERS, Link
 from civitas.process import ProcessStatus
 
 logger = logging.getLogger("civitas.node")
-
-_LAST_ANSWERS: Final = 1.0
-"""Seconds that answers may take after the news, on another way, that who gives them is done."""
 
 _DONE: Final = ProcessStatus.STOPPED.value
 
@@ -234,7 +231,7 @@ class Peers:
     def _close_later(self, link: Link, reason: str) -> None:
         """Fail what was asked of an agent that is done, once its last answers must have come."""
         loop = asyncio.get_running_loop()
-        loop.call_later(_LAST_ANSWERS, partial(self._close_link, link, reason, expected=True))
+        loop.call_later(LAST_ANSWERS, partial(self._close_link, link, reason, expected=True))
 
     def _close_link(self, link: Link, reason: str, *, expected: bool = False) -> None:
         if self._bus.links.get(link.name) is link:

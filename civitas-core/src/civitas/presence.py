@@ -105,8 +105,7 @@ class Presence:
     ) -> None:
         self._bus = bus
         self._owner = owner
-        claims = wiring.capabilities
-        windowed = claims is None or not claims.at_least_once  # which acknowledges instead
+        windowed = not wiring.durable  # then the transport acknowledges instead
         self._peers = Peers(bus, windowed=windowed, on_reached=self._reached)
         self._numbers = itertools.count(1)
         self._answers: dict[int, asyncio.Future[Answered]] = {}

@@ -8,10 +8,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Final
 
 from civitas.bus import MessageBus
-from civitas.errors import CivitasError, ErrorAction, MessageRoutingError
+from civitas.delivery import Delivery
+from civitas.errors import (
+    CivitasError,
+    DeserializationError,
+    ErrorAction,
+    FrameError,
+    MessageRoutingError,
+    ProcessingError,
+)
 from civitas.mailbox import Mailbox
 from civitas.messages import Message
 from civitas.outbox import Outbox
@@ -54,7 +63,17 @@ class Service:
         on_idle: called when the mailbox is empty while the node stops.
     """
 
-    __slots__ = ("_agent", "_bus", "_mailbox", "_on_idle", "_outbox", "_tally", "leave", "working")
+    __slots__ = (
+        "_agent",
+        "_bus",
+        "_delivery",
+        "_mailbox",
+        "_on_idle",
+        "_outbox",
+        "_tally",
+        "leave",
+        "working",
+    )
 
     def __init__(
         self,
@@ -71,9 +90,15 @@ class Service:
         self._bus = bus
         self._tally = tally
         self._on_idle = on_idle
+        self._delivery: Delivery | None = None  # the last one
         self.leave = Leave.NEVER
         self.working = False
         """Whether a message is in hand."""
+
+    @property
+    def redelivered(self) -> bool:
+        """Whether the transport had given the last message before."""
+        return self._delivery is not None and self._delivery.redelivered
 
     async def run(self) -> None:
         """Handle messages until told to leave. This is the serving half of the hot path.
@@ -84,13 +109,14 @@ class Service:
         """
         get_nowait = self._mailbox.get_nowait
         read = self._bus.read
-        handle = self._agent.handle
         limit = self._agent.handle_timeout
+        handle = self._agent.handle if limit is None else partial(self._handle_within, limit)
         outbox = self._outbox
         tally = self._tally
         now = asyncio.get_running_loop().time
         pause_at = now() + _STINT
         streak = 0
+        delivery: Delivery | None = None
         self.working = True
         while self.leave is not Leave.NOW:
             streak += 1
@@ -107,37 +133,60 @@ class Service:
                 await self._rest()
                 pause_at = now() + _STINT
                 continue
+            if type(frame) is Delivery:
+                delivery = self._delivery = frame
             try:
                 message = read(frame)
             except CivitasError as error:
-                await self._bus.refuse(frame, self._agent.name, error)
+                await self._refuse(frame, error)
                 continue
             if message.ttl is not None and message.expired(time.time()):
-                self._bus.dead_letters.record("expired before it was handled", message)
+                self._expire(message)
                 continue
             outbox.current = message
             try:
-                if limit is None:
-                    reply = await handle(message)
-                else:
-                    reply = await self._handle_within(limit, message)
-            except asyncio.CancelledError as error:
+                reply = await handle(message)
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - judged, whatever it is
                 reply = await self._recover(message, _own_cancellation(error, "handle"))
-            except Exception as error:  # noqa: BLE001 - anything a handler raises is judged
-                reply = await self._recover(message, error)
             tally.handled += 1
             if reply is not None and message.reply_to is not None:
                 await self._answer(message, reply)
             outbox.current = None
+            if delivery is not None:
+                delivery.processed()
 
-    async def abandon(self) -> None:
-        """Account for the message that was in hand when the agent was cancelled."""
-        message = self._outbox.current
-        if message is not None:
+    async def abandon(self, crash: Exception | None) -> None:
+        """Account for the message that was in hand when the agent was cancelled.
+
+        Args:
+            crash: what the cancellation comes to, where nobody has told the agent to stop.
+        """
+        message, delivery = self._outbox.current, self._delivery
+        if message is None:
+            return
+        name = self._agent.name
+        error = MessageRoutingError(f"agent {name!r} was stopped before it could answer")
+        if delivery is None:
             self._bus.dead_letters.record("cancelled while it was handled", message)
-            name = self._agent.name
-            error = MessageRoutingError(f"agent {name!r} was stopped before it could answer")
             await self._bus.answer_error(message, name, error)
+        elif await self._bus.answer_error(message, name, error):
+            self._bus.dead_letters.record("cancelled while it was handled", message)
+            delivery.processed()
+        else:
+            delivery.failed(error if crash is None else _failure(name, crash))
+
+    async def _refuse(self, frame: bytes, error: CivitasError) -> None:
+        """Account for a frame that can't be read."""
+        if isinstance(frame, Delivery):
+            known = isinstance(error, FrameError | DeserializationError)
+            frame.failed(error if known else DeserializationError(str(error)))
+        await self._bus.refuse(frame, self._agent.name, error)
+
+    def _expire(self, message: Message) -> None:
+        """Account for a message that is worth nothing any more."""
+        self._bus.dead_letters.record("expired before it was handled", message)
+        if self._delivery is not None:
+            self._delivery.processed()
 
     async def _rest(self) -> None:
         self.working = False
@@ -176,10 +225,11 @@ class Service:
                 except Exception as again:  # noqa: BLE001 - judged in the next round
                     error = again
                 continue
-            await self._bus.answer_error(message, agent.name, error)
             if action is ErrorAction.SKIP:
+                await self._bus.answer_error(message, agent.name, error)
                 logger.warning("agent %r skipped a message: %s", agent.name, _told(error))
                 return None
+            await self._fail(message, error)
             if action is ErrorAction.STOP:
                 logger.warning("agent %r stops after an error: %s", agent.name, _told(error))
                 agent.stop()
@@ -188,19 +238,31 @@ class Service:
 
     async def _judge(self, message: Message, error: Exception) -> ErrorAction:
         """Ask the agent what to do; a broken `on_error` is a crash of its own."""
-        name = self._agent.name
         try:
             action: object = await self._agent.on_error(error, message)
         except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001 - a crash
             second = _own_cancellation(raised, "on_error")
-            await self._bus.answer_error(message, name, error)
+            await self._fail(message, error)
             raise second from error
         if not isinstance(action, ErrorAction):
-            await self._bus.answer_error(message, name, error)
+            await self._fail(message, error)
             raise TypeError(
-                f"on_error of agent {name!r} returned {action!r}, not an ErrorAction"
+                f"on_error of agent {self._agent.name!r} returned {action!r}, not an ErrorAction"
             ) from error
         return action
+
+    async def _fail(self, message: Message, error: Exception) -> None:
+        """Tell who asked that the agent failed; what nobody asked, a durable transport gets back.
+
+        An asker that was told waits no more: the message is not to be executed again for nobody.
+        """
+        told = await self._bus.answer_error(message, self._agent.name, error)
+        if self._delivery is None:
+            return
+        if told:
+            self._delivery.processed()
+        else:
+            self._delivery.failed(_failure(self._agent.name, error))
 
     async def _answer(self, request: Message, reply: Message) -> None:
         """Send a reply; one that can't be sent is an error to who asked, and logged here."""
@@ -216,7 +278,14 @@ class Service:
             await self._bus.answer(reply)
         except Exception as error:
             logger.exception("agent %r could not answer", self._agent.name)
-            await self._bus.answer_error(request, self._agent.name, error)
+            await self._fail(request, error)
+
+
+def _failure(agent: str, error: Exception) -> ProcessingError:
+    """Return what a durable transport is told of an agent's error."""
+    failure = ProcessingError(agent, type(error).__name__, str(error))
+    failure.__cause__ = error
+    return failure
 
 
 def _own_cancellation(error: Exception | asyncio.CancelledError, hook: str) -> Exception:

@@ -50,3 +50,8 @@ class NodeWiring:
     make_control: MakeControl | None = None
     fenced: set[bytes] = field(default_factory=set)
     data_link: DataLink = field(default_factory=DataLink)
+
+    @property
+    def durable(self) -> bool:
+        """Whether the transport is at-least-once: it gives a frame again until it is processed."""
+        return self.capabilities is not None and self.capabilities.at_least_once

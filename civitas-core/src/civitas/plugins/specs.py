@@ -54,6 +54,8 @@ class TransportContext:
         link_up: call it when the connection is back.
         fenced: nodes whose frames are refused, as the 12 bytes that a frame has for node id and
             generation. It grows while the node runs; the Dispatcher looks at it.
+        control: whether this is the control plane's own instance, which carries only system
+            addresses: nothing that it carries is to be kept.
     """
 
     process: str = "supervisor"
@@ -64,6 +66,7 @@ class TransportContext:
     link_down: Callable[[str], None] = _ignore_link
     link_up: Callable[[], None] = _ignore_link
     fenced: Set[bytes] = frozenset()
+    control: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,25 @@ Handler: TypeAlias = Callable[[bytes], Awaitable[None]]
 
 A handler may have a method `take(frame) -> bool` besides, which takes a frame without waiting, or
 returns False so that the handler is awaited with it.
+
+For an agent's address of a transport that claims `at_least_once` the handler ends when the agent
+has done with the frame, and its outcome says what is to become of it. The transport awaits it with
+one frame of the address after the other, in order also when a frame is given again, with the count
+of earlier deliveries set by `envelope.with_attempt`:
+
+- It returns: acknowledge the frame. It was processed, or it had expired, or who asked with it was
+  told of the error.
+- `ProcessingError`: the agent executed it and failed. Give it again after a delay, before any later
+  frame of the address, and count one delivery; at the limit, make it a dead letter and tell
+  `TransportContext.dropped`.
+- `FrameError`, `DeserializationError`: it can never be read. Make it a dead letter at once; the
+  node has counted it already.
+- Any other error, or cancelled by the transport itself: it was not executed, or not to its end.
+  Give it again after a delay, without counting.
+
+Before the node calls `unsubscribe` for an agent, or `stop`, it ends the handlers of its agents.
+`unsubscribe` acknowledges what was processed until then, cancels a handler that is still awaited
+all the same, and keeps the rest of the address for whoever subscribes to it next.
 """
 
 
@@ -37,7 +56,8 @@ class Transport(Protocol):
         """Give each frame that arrives at `address` to `handler`.
 
         An agent's address and a reply address have one owner; a system address (`_agency.`) may
-        have many subscribers and reaches each of them. A handler that raises stops nothing.
+        have many subscribers and reaches each of them. A handler that raises stops nothing; what
+        it means to a transport that is at-least-once is told at `Handler`.
 
         Raises:
             TransportError: the address has an owner already.
@@ -46,6 +66,9 @@ class Transport(Protocol):
 
     async def publish(self, address: str, data: bytes) -> None:
         """Send a frame to an address.
+
+        An at-least-once transport returns when the frame is kept safe, also when nobody is
+        subscribed; system addresses and replies (`_agency.`, `_reply.`) are never kept.
 
         Raises:
             MessageRoutingError: it is known that nobody is there.

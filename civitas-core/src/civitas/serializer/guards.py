@@ -1,0 +1,51 @@
+"""Guards: what a foreign serializer raises or returns wrongly becomes an error of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from civitas.errors import CivitasError, DeserializationError, SerializationError
+from civitas.messages import Message
+from civitas.serializer.json_format import JsonSerializer
+from civitas.serializer.msgpack_format import MsgpackSerializer
+from civitas.serializer.protocol import Serializer, name_of
+
+
+def guarded(serializer: Serializer) -> Callable[[Message], bytes]:
+    """Return `serialize`; a foreign one may raise anything, and that becomes SerializationError."""
+    if isinstance(serializer, MsgpackSerializer | JsonSerializer):
+        return serializer.serialize
+
+    def serialize(message: Message) -> bytes:
+        try:
+            body: object = serializer.serialize(message)
+        except CivitasError:
+            raise
+        except Exception as error:
+            raise SerializationError(
+                f"serializer {name_of(serializer)!r} failed: {type(error).__name__}: {error}",
+                "payload",
+            ) from error
+        if isinstance(body, bytes):
+            return body
+        raise SerializationError(
+            f"serializer {name_of(serializer)!r} made a {type(body).__name__}, not bytes", "payload"
+        )
+
+    return serialize
+
+
+def checked(serializer: Serializer) -> Callable[[bytes], Message]:
+    """Return `deserialize`; of a foreign one, with the result checked."""
+    if isinstance(serializer, MsgpackSerializer | JsonSerializer):
+        return serializer.deserialize
+
+    def deserialize(body: bytes) -> Message:
+        message: object = serializer.deserialize(body)
+        if isinstance(message, Message):
+            return message
+        raise DeserializationError(
+            f"serializer {name_of(serializer)!r} made a {type(message).__name__}, not a Message"
+        )
+
+    return deserialize

@@ -1,0 +1,218 @@
+"""Ledger: an at-least-once transport for tests: a stream in memory, shared by several transports.
+
+What is published for an agent stays in the ledger until its handler has returned. System frames
+and replies pass by the ledger and are delivered at most once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, NamedTuple
+
+from civitas import envelope
+from civitas.errors import (
+    DeserializationError,
+    FrameError,
+    NotConnectedError,
+    ProcessingError,
+    TransportError,
+)
+from civitas.messages import REPLY_PREFIX, RESERVED_PREFIX
+from civitas.plugins import Capabilities, TransportContext
+from civitas.transport import Dispatcher, Handler, ReplyInbox
+
+_DRAIN: Final = 1.0
+"""Seconds in which handlers of system frames finish when the transport stops."""
+
+
+class DeadLetter(NamedTuple):
+    """A frame that is not given any more."""
+
+    address: str
+    frame: bytes
+    reason: str
+
+
+@dataclass
+class Entry:
+    """A frame that is not processed yet, and how often processing it has failed."""
+
+    frame: bytes
+    failures: int = 0
+
+
+@dataclass
+class Stream:
+    """What waits for one agent, in order. Whoever serves the agent holds the lock."""
+
+    entries: deque[Entry] = field(default_factory=deque)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    serving: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def append(self, frame: bytes) -> None:
+        self.entries.append(Entry(frame))
+        self.news.set()
+
+    async def first(self) -> Entry:
+        """Return the first entry, which stays where it is."""
+        while not self.entries:
+            self.news.clear()
+            await self.news.wait()
+        return self.entries[0]
+
+
+class Ledger:
+    """What several transports share: the streams, and who listens to what is not kept.
+
+    Args:
+        retry_delay: seconds until a frame is given again.
+        max_deliver: deliveries of a frame that fails, at most.
+
+    Attributes:
+        dead_letters: the frames that were given up.
+    """
+
+    capabilities: Final = Capabilities(cross_process=True, at_least_once=True)
+
+    def __init__(self, retry_delay: float = 0.005, max_deliver: int = 2) -> None:
+        self.retry_delay = retry_delay
+        self.max_deliver = max_deliver
+        self.dead_letters: list[DeadLetter] = []
+        self.streams: dict[str, Stream] = {}
+        self.listeners: dict[str, list[Dispatcher]] = {}
+
+    def transport(self, context: TransportContext | None = None) -> LedgerTransport:
+        """Return another transport on this ledger."""
+        return LedgerTransport(self, context)
+
+    def stream(self, agent: str) -> Stream:
+        """Return the stream of an agent."""
+        return self.streams.setdefault(agent, Stream())
+
+    def kept(self, agent: str) -> list[bytes]:
+        """Return the frames that wait for an agent, the one included that it has in hand."""
+        return [entry.frame for entry in self.stream(agent).entries]
+
+
+class LedgerTransport:
+    """One process's access to a ledger.
+
+    Args:
+        ledger: the ledger.
+        context: what the node gives; a transport on its own needs none.
+    """
+
+    capabilities: Final = Ledger.capabilities
+
+    def __init__(self, ledger: Ledger, context: TransportContext | None = None) -> None:
+        self._ledger = ledger
+        self._context = context or TransportContext()
+        self._dispatcher = Dispatcher(context)
+        self._inbox = ReplyInbox(None if context is None else context.node, self._context.dropped)
+        self._serving: dict[str, asyncio.Task[None]] = {}
+        self._started = False
+
+    async def start(self) -> None:
+        """Accept frames from now on."""
+        self._started = True
+        await self.subscribe(self._inbox.address, self._inbox)
+
+    async def stop(self) -> None:
+        """Give back what handlers have in hand, and end."""
+        self._started = False
+        for address in [*self._serving, *self._dispatcher.addresses()]:
+            await self.unsubscribe(address)
+        await self._dispatcher.close(_DRAIN)
+        self._inbox.close()
+
+    async def subscribe(self, address: str, handler: Handler) -> None:
+        """Give each frame for `address` to `handler`; those for an agent until it has returned."""
+        if _passes_by(address):
+            if self._dispatcher.subscribe(address, handler):
+                self._ledger.listeners.setdefault(address, []).append(self._dispatcher)
+            return
+        if address in self._serving:
+            raise TransportError(f"address {address!r} has an owner already")
+        serve = self._serve(address, handler)
+        task = asyncio.get_running_loop().create_task(serve, name=f"ledger {address}")
+        self._serving[address] = task
+
+    async def unsubscribe(self, address: str) -> None:
+        """Give no more frames for `address` to anyone here; the one in hand stays in the ledger."""
+        task = self._serving.pop(address, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait((task,))
+        listeners = self._ledger.listeners.get(address, [])
+        if self._dispatcher in listeners:
+            listeners.remove(self._dispatcher)
+            await self._dispatcher.unsubscribe(address)
+
+    async def publish(self, address: str, data: bytes) -> None:
+        """Keep a frame for an agent, or hand it to those who listen now."""
+        if not self._started:
+            raise NotConnectedError("the ledger's transport is not started")
+        if not _passes_by(address):
+            self._ledger.stream(address).append(data)
+            return
+        loop = asyncio.get_running_loop()
+        for dispatcher in self._ledger.listeners.get(address, ()):
+            loop.call_soon(dispatcher.deliver, address, data)
+
+    async def request(self, address: str, data: bytes, timeout: float | None) -> bytes:
+        """Send a frame and return the frame that answers it."""
+        return await self._inbox.request(data, timeout, partial(self.publish, address))
+
+    async def wait_ready(self) -> None:
+        """Nothing to wait for: the ledger knows a subscription from the moment it is made."""
+
+    def has_reply_address(self, address: str) -> bool:
+        """Return whether `address` belongs to a request in flight."""
+        return self._inbox.has(address)
+
+    async def _serve(self, address: str, handler: Handler) -> None:
+        """Give frame after frame to a handler, each until it is done with."""
+        stream = self._ledger.stream(address)
+        async with stream.serving:
+            while True:
+                entry = await stream.first()
+                reason = await self._give(address, entry, handler)
+                if reason is None:
+                    await asyncio.sleep(self._ledger.retry_delay)
+                    continue
+                stream.entries.popleft()
+                if reason:
+                    dead = DeadLetter(address, entry.frame, reason)
+                    self._ledger.dead_letters.append(dead)
+
+    async def _give(self, address: str, entry: Entry, handler: Handler) -> str | None:
+        """Return why a frame is given up, nothing if it was processed, None to give it again."""
+        frame, context = entry.frame, self._context
+        if entry.failures:
+            frame = envelope.with_attempt(frame, entry.failures)
+        try:
+            await handler(frame)
+        except ProcessingError as error:
+            entry.failures += 1
+            if entry.failures < self._ledger.max_deliver:
+                return None
+            context.dropped("given up after its last delivery", frame)
+            return str(error)
+        except (FrameError, DeserializationError) as error:
+            return str(error)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it was not executed
+            context.logger.debug("%r did not take a frame: %s", address, error)
+        else:
+            return ""
+        return None
+
+
+def _passes_by(address: str) -> bool:
+    return address.startswith((RESERVED_PREFIX, REPLY_PREFIX))
