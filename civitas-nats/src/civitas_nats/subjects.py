@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from hashlib import blake2b
 from typing import Final
 
 from civitas.messages import REPLY_PREFIX, RESERVED_PREFIX
 
 _TOKEN: Final = re.compile(r"[^\s.*>\0]+")
 _STREAM: Final = re.compile(r"[^\s.*>/\\\0]{1,255}")
+_LONGEST_NAME: Final = 255
 _RESERVED: Final = ("$", "_")
 """What the servers' own subjects begin with: $SYS, $JS, _INBOX, _R_."""
 
@@ -39,6 +41,19 @@ class Subjects:
 def is_agent(address: str) -> bool:
     """Return whether an address is that of an agent: only those are ever stored."""
     return not address.startswith((RESERVED_PREFIX, REPLY_PREFIX))
+
+
+def consumer_name(agent: str) -> str:
+    """Return the name of an agent's consumer: the agent's own, but for two signs.
+
+    A '%' in it makes a server write nonsense into the subjects of acknowledgements (nats-server
+    2.9.10), so '%' and '=' are written as in quoted-printable (RFC 2045). Different agents have
+    different consumers.
+    """
+    name = agent.replace("=", "=3D").replace("%", "=25")
+    if len(name.encode()) <= _LONGEST_NAME:
+        return name
+    return f"={blake2b(agent.encode(), digest_size=16).hexdigest()}"
 
 
 def check_prefix(prefix: str) -> str:

@@ -31,7 +31,7 @@ class Consumer:
     """Gives the messages of one agent to its handler.
 
     Args:
-        agent: the agent's name, which is that of the durable consumer, too.
+        agent: the agent's name.
         subject: where its messages are.
         handler: finishes when the agent has processed a message, and raises when it has failed.
         around: what all consumers of the process share.

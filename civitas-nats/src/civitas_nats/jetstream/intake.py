@@ -15,6 +15,7 @@ from civitas_nats.jetstream.around import Around
 from civitas_nats.jetstream.lease import Holding, Lease
 from civitas_nats.jetstream.pulls import HEARTBEAT, Pulls
 from civitas_nats.jetstream.window import Arrival, Held, Window, position_of
+from civitas_nats.subjects import consumer_name
 
 PROCESSED: Final = b"+ACK"
 GIVEN_UP: Final = b"+TERM"
@@ -50,7 +51,8 @@ class Intake:
         self._logger = around.context.logger
         self._window = Window(around.options.max_ack_pending)
         self._pulls = Pulls(around.options.max_ack_pending)
-        self._pull_at = f"$JS.API.CONSUMER.MSG.NEXT.{around.options.stream_name}.{agent}"
+        name = f"{around.options.stream_name}.{consumer_name(agent)}"
+        self._pull_at = f"$JS.API.CONSUMER.MSG.NEXT.{name}"
         self._subscription: Subscription | None = None
         self._inbox = ""
         self._epoch = 0

@@ -9,6 +9,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
 from civitas_nats.jetstream.around import Around
 from civitas_nats.jetstream.record import Inheritance, Record
 from civitas_nats.jetstream.window import Held
+from civitas_nats.subjects import consumer_name
 
 
 class Holding(Enum):
@@ -32,13 +33,13 @@ class Lease:
     order: that is how order outlives a crash, and how a reader that should be gone is shut out.
 
     Args:
-        agent: the agent's name, which is that of the consumer, too.
+        agent: the agent's name.
         subject: where its messages are.
         around: what all consumers of the process share.
     """
 
     def __init__(self, agent: str, subject: str, around: Around) -> None:
-        self._agent = agent
+        self._name = consumer_name(agent)
         self._subject = subject
         self._around = around
         self._management = around.management
@@ -51,7 +52,7 @@ class Lease:
         Raises:
             CivitasError: JetStream refuses, or does not answer.
         """
-        found = await self._management.consumer(self._stream, self._agent)
+        found = await self._management.consumer(self._stream, self._name)
         if found is None:
             await self._put(Record(self._owner))
             return Inheritance(Record(self._owner))
@@ -59,7 +60,7 @@ class Lease:
         mine = Record(self._owner, record.head, record.deliveries)
         pending = found.num_ack_pending or 0
         if pending or found.num_waiting:
-            await self._management.delete_consumer(self._stream, self._agent)
+            await self._management.delete_consumer(self._stream, self._name)
         await self._put(mine)
         delivered = found.delivered.stream_seq if found.delivered is not None else 0
         return Inheritance(mine, delivered if pending else 0)
@@ -78,7 +79,7 @@ class Lease:
         Raises:
             CivitasError: JetStream refuses, or does not answer.
         """
-        await self._management.delete_consumer(self._stream, self._agent)
+        await self._management.delete_consumer(self._stream, self._name)
         await self._put(self._record(first))
 
     async def look(self, deliveries: int, held: int) -> Holding:
@@ -91,7 +92,7 @@ class Lease:
         Raises:
             CivitasError: JetStream refuses, or does not answer.
         """
-        found = await self._management.consumer(self._stream, self._agent)
+        found = await self._management.consumer(self._stream, self._name)
         if found is None:
             return Holding.MISSING
         if not self._is_mine(found):
@@ -111,7 +112,7 @@ class Lease:
     async def _put(self, record: Record) -> None:
         options = self._around.options
         config = ConsumerConfig(
-            durable_name=self._agent,
+            durable_name=self._name,
             description=record.text(),
             filter_subject=self._subject,
             deliver_policy=DeliverPolicy.ALL,
