@@ -313,6 +313,102 @@ async def test_a_question_in_hand_that_is_cut_off_is_answered_and_done_with(
         assert runtime.stats().dropped == {"cancelled while it was handled": 1}
 
 
+async def test_a_stop_does_not_wait_for_what_the_transport_still_has(ledger: Ledger) -> None:
+    gate = Gate()
+    async with running(ledger, Scripted("a", gate), Scripted("idle")) as runtime:
+        for n in range(1_000):
+            await runtime.send("a", {"n": n})
+        await gate.entered.wait()
+        stopping = asyncio.create_task(runtime.stop())
+        gate.opened.set()
+        await asyncio.wait_for(stopping, SOON)
+        assert runtime.stats().agents[0].handled == 1
+        assert runtime.stats().dropped == {}
+    assert len(ledger.kept("a")) == 999
+
+
+async def test_agents_that_rest_take_nothing_more_once_the_stop_has_begun(ledger: Ledger) -> None:
+    quick = Scripted("quick")
+    async with running(ledger, quick) as runtime:
+        transport, origin = runtime.components.transport, runtime.components.origin
+        body = runtime.components.serializer.serialize(Message())
+        stopping = asyncio.create_task(runtime.stop())
+        await asyncio.sleep(0)
+        await transport.publish("quick", envelope.seal(body, "msgpack", origin))
+        await asyncio.wait_for(stopping, SOON)
+    assert quick.got == []
+    assert len(ledger.kept("quick")) == 1
+
+
+async def test_what_a_handler_asks_is_answered_while_its_node_stops(ledger: Ledger) -> None:
+    gate = Gate()
+
+    async def consult(agent: Scripted, message: Message) -> None:
+        await gate(agent, message)
+        answers = [await agent.ask("oracle", {"n": n}, timeout=SOON) for n in range(5)]
+        agent.state["answers"] = [answer.payload["echo"]["n"] for answer in answers]
+
+    asking = Scripted("a", consult)
+    async with running(ledger, asking, Scripted("oracle", echo)) as runtime:
+        await runtime.send("a", {})
+        await gate.entered.wait()
+        stopping = asyncio.create_task(runtime.stop())
+        gate.opened.set()
+        await asyncio.wait_for(stopping, SOON)
+    assert asking.state["answers"] == list(range(5))
+    assert ledger.kept("a") == ledger.kept("oracle") == []
+
+
+async def test_a_question_that_comes_too_late_for_a_stopping_node_is_answered_at_once(
+    ledger: Ledger,
+) -> None:
+    gate, begun = Gate(), asyncio.Event()
+
+    async def ask_when_all_rest(agent: Scripted, message: Message) -> None:
+        await gate(agent, message)  # it got its message from one that rests by now
+        with pytest.raises(MessageRoutingError, match="'oracle'.*its process is stopping"):
+            await agent.ask("oracle", {}, timeout=SOON)
+        agent.state["told"] = True
+
+    async def pass_on(agent: Scripted, message: Message) -> None:
+        begun.set()
+        await agent.send("late", {})
+        await gate.entered.wait()
+
+    late = Scripted("late", ask_when_all_rest)
+    agents = [late, Scripted("first", pass_on), Scripted("oracle", echo)]
+    async with running(ledger, *agents) as runtime:
+        await runtime.send("first", {})
+        await begun.wait()
+        stopping = asyncio.create_task(runtime.stop())
+        await until(lambda: runtime.components.bus.turning_away)
+        gate.opened.set()
+        await asyncio.wait_for(stopping, SOON)
+        assert runtime.stats().dropped == {"the recipient has stopped": 1}
+    assert late.state["told"]
+    assert ledger.kept("oracle") == []
+
+
+async def test_an_agent_that_does_not_come_to_rest_in_time_keeps_no_other_at_work(
+    ledger: Ledger,
+) -> None:
+    stuck, busy = Gate(), Scripted("busy")
+    agents = [Scripted("stuck", stuck, shutdown_timeout=0.1), busy]
+    async with running(ledger, *agents) as runtime:
+
+        async def again(agent: Scripted, message: Message) -> None:
+            await agent.send("busy", {})
+
+        busy.script = again
+        for name in ("stuck", "busy"):
+            await runtime.send(name, {})
+        await stuck.entered.wait()
+        began = asyncio.get_running_loop().time()
+        await runtime.stop()
+        assert asyncio.get_running_loop().time() - began < busy.shutdown_timeout / 3
+    assert len(ledger.kept("busy")) == 1
+
+
 async def test_what_was_processed_last_before_the_end_is_not_given_again(ledger: Ledger) -> None:
     async def leave(agent: Scripted, message: Message) -> None:
         agent.stop()

@@ -385,3 +385,73 @@ async def test_names_that_have_gone_are_not_remembered_without_end() -> None:
         await links.find("agent0", LONG, unknown)
     with pytest.raises(MessageRoutingError, match="gone"):
         await links.find("agent10000", LONG, unknown)
+
+
+# --- what a durable transport keeps ---------------------------------------------------------------
+
+
+def test_nothing_is_kept_for_anyone_who_is_away_unless_the_transport_is_durable() -> None:
+    links, link = Links(), Link("agent", "01" * 8, "worker")
+    links.expected["other"] = "worker"
+    links.add(link)
+    links.remove(link, "its process has gone")
+    assert not links.keeps("agent")
+    assert not links.keeps("other")
+
+
+def test_messages_for_an_agent_that_is_expected_are_kept_and_for_a_stranger_not() -> None:
+    links = Links(durable=True)
+    links.expected["agent"] = "worker"
+    assert links.keeps("agent")
+    assert not links.keeps("stranger")
+
+
+def test_messages_are_kept_for_an_agent_whose_node_goes_or_has_gone() -> None:
+    links = Links(durable=True)
+    for name in ("lost", "leaving"):
+        links.add(Link(name, "01" * 8, "worker", windowed=False))
+    [lost] = [link for link in links if link.name == "lost"]
+    links.remove(lost, "its process has gone")
+    links.retire("leaving", "its process stops", done=False)
+    assert links.keeps("lost")
+    assert links.keeps("leaving")
+
+
+async def test_messages_are_not_kept_for_an_agent_that_is_done_until_it_is_there_again() -> None:
+    links = Links(durable=True)
+    for name in ("agent", "other"):
+        links.expected[name] = "worker"
+    links.add(Link("agent", "01" * 8, "worker", windowed=False))
+    links.retire("agent", "it is done")
+    links.done("other", "it is done")
+    for name in ("agent", "other"):
+        assert not links.keeps(name)
+        with pytest.raises(MessageRoutingError, match="it is done"):
+            await links.find(name, LONG, unknown)
+        back = Link(name, "02" * 8, "worker", windowed=False)
+        links.add(back)
+        links.done(name, "an old word")
+        links.remove(back, "its process has gone")
+        assert links.keeps(name)
+
+
+async def test_what_is_kept_is_settled() -> None:
+    links = Links(durable=True)
+    links.expected["agent"] = "worker"
+    await links.settled("agent")
+    with pytest.raises(MessageRoutingError, match="no way to 'stranger'"):
+        await links.settled("stranger")
+
+
+def test_a_node_that_starts_anew_knows_of_nobody_who_is_away() -> None:
+    links, link = Links(durable=True), Link("agent", "01" * 8, "worker", windowed=False)
+    links.add(link)
+    links.remove(link, "its process has gone")
+    links.end("this node has stopped")
+    assert not links.keeps("agent")
+
+
+async def test_a_paused_link_without_a_window_holds_nobody() -> None:
+    link = Link("agent", "01" * 8, "worker", windowed=False)
+    link.pause()
+    assert await link.number(SHORT) == 0

@@ -1,18 +1,21 @@
 """Ledger: an at-least-once transport for tests: a stream in memory, shared by several transports.
 
 What is published for an agent stays in the ledger until its handler has returned. System frames
-and replies pass by the ledger and are delivered at most once.
+and replies pass by the ledger and are delivered at most once. The transports of agents live in one
+event loop; those of control planes, which know only system frames, may live in any.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from civitas import envelope
+from civitas.components import ComponentSet, wire
 from civitas.errors import (
     DeserializationError,
     FrameError,
@@ -21,7 +24,9 @@ from civitas.errors import (
     TransportError,
 )
 from civitas.messages import REPLY_PREFIX, RESERVED_PREFIX
-from civitas.plugins import Capabilities, TransportContext
+from civitas.plugins import Capabilities, TransportContext, TransportSpec
+from civitas.plugins.catalog import Candidate, PluginKind
+from civitas.plugins.loader import LoadedTransport
 from civitas.transport import Dispatcher, Handler, ReplyInbox
 
 _DRAIN: Final = 1.0
@@ -42,6 +47,14 @@ class Entry:
 
     frame: bytes
     failures: int = 0
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who gets what is not kept, and in which event loop."""
+
+    loop: asyncio.AbstractEventLoop
+    dispatcher: Dispatcher
 
 
 @dataclass
@@ -82,11 +95,22 @@ class Ledger:
         self.max_deliver = max_deliver
         self.dead_letters: list[DeadLetter] = []
         self.streams: dict[str, Stream] = {}
-        self.listeners: dict[str, list[Dispatcher]] = {}
+        self.listeners: dict[str, tuple[Listener, ...]] = {}
 
     def transport(self, context: TransportContext | None = None) -> LedgerTransport:
         """Return another transport on this ledger."""
         return LedgerTransport(self, context)
+
+    def components(self, serializer: Any = None, **node: Any) -> ComponentSet:
+        """Return the components of another node on this ledger, made as from a plugin."""
+        candidate = Candidate(PluginKind.TRANSPORT, "ledger", __name__, "", "", "", builtin=True)
+        spec = TransportSpec(
+            name="ledger",
+            summary="A stream in memory",
+            factory=lambda _options, context: self.transport(context),
+            capabilities=self.capabilities,
+        )
+        return wire(LoadedTransport(candidate, spec), None, serializer, **node)
 
     def stream(self, agent: str) -> Stream:
         """Return the stream of an agent."""
@@ -113,11 +137,14 @@ class LedgerTransport:
         self._dispatcher = Dispatcher(context)
         self._inbox = ReplyInbox(None if context is None else context.node, self._context.dropped)
         self._serving: dict[str, asyncio.Task[None]] = {}
+        self._listener: Listener | None = None
         self._started = False
+        self._is_cut = False
 
     async def start(self) -> None:
         """Accept frames from now on."""
         self._started = True
+        self._listener = Listener(asyncio.get_running_loop(), self._dispatcher)
         await self.subscribe(self._inbox.address, self._inbox)
 
     async def stop(self) -> None:
@@ -131,8 +158,9 @@ class LedgerTransport:
     async def subscribe(self, address: str, handler: Handler) -> None:
         """Give each frame for `address` to `handler`; those for an agent until it has returned."""
         if _passes_by(address):
-            if self._dispatcher.subscribe(address, handler):
-                self._ledger.listeners.setdefault(address, []).append(self._dispatcher)
+            if self._dispatcher.subscribe(address, handler) and self._listener is not None:
+                listeners = self._ledger.listeners
+                listeners[address] = (*listeners.get(address, ()), self._listener)
             return
         if address in self._serving:
             raise TransportError(f"address {address!r} has an owner already")
@@ -146,21 +174,22 @@ class LedgerTransport:
         if task is not None:
             task.cancel()
             await asyncio.wait((task,))
-        listeners = self._ledger.listeners.get(address, [])
-        if self._dispatcher in listeners:
-            listeners.remove(self._dispatcher)
-            await self._dispatcher.unsubscribe(address)
+        others = [each for each in self._listeners(address) if each is not self._listener]
+        self._ledger.listeners[address] = tuple(others)
+        await self._dispatcher.unsubscribe(address)
 
     async def publish(self, address: str, data: bytes) -> None:
         """Keep a frame for an agent, or hand it to those who listen now."""
         if not self._started:
             raise NotConnectedError("the ledger's transport is not started")
+        if self._is_cut:
+            return
         if not _passes_by(address):
             self._ledger.stream(address).append(data)
             return
-        loop = asyncio.get_running_loop()
-        for dispatcher in self._ledger.listeners.get(address, ()):
-            loop.call_soon(dispatcher.deliver, address, data)
+        for listener in self._listeners(address):
+            with suppress(RuntimeError):  # its event loop has ended meanwhile
+                listener.loop.call_soon_threadsafe(listener.dispatcher.deliver, address, data)
 
     async def request(self, address: str, data: bytes, timeout: float | None) -> bytes:
         """Send a frame and return the frame that answers it."""
@@ -172,6 +201,15 @@ class LedgerTransport:
     def has_reply_address(self, address: str) -> bool:
         """Return whether `address` belongs to a request in flight."""
         return self._inbox.has(address)
+
+    async def cut(self) -> None:
+        """Behave from now on as if the process had been killed: nothing goes out, or comes in."""
+        self._is_cut = True
+        for address in [*self._serving, *self._dispatcher.addresses()]:
+            await self.unsubscribe(address)
+
+    def _listeners(self, address: str) -> tuple[Listener, ...]:
+        return self._ledger.listeners.get(address, ())
 
     async def _serve(self, address: str, handler: Handler) -> None:
         """Give frame after frame to a handler, each until it is done with."""

@@ -93,7 +93,7 @@ class MessageBus:
         self.durable = durable
         self.turning_away = False
         """Set when the node stops and has no time for what a durable transport still has."""
-        self.links = Links()
+        self.links = Links(durable=durable)
         """The ways to agents of other nodes."""
         self.inflow: Inflow | None = None
         """Counts what comes from other nodes; None while there are none."""
@@ -338,6 +338,10 @@ class MessageBus:
                 raise MessageValidationError(f"a recipient is a name, not a {type(name).__name__}")
             if name.startswith(REPLY_PREFIX) or self.transport.has_reply_address(name):
                 await self.answer(message)
+                return
+            if self.links.keeps(name):
+                await self.transport.publish(name, self._head + self._serialize(message))
+                self.sent += 1
                 return
             deadline = _Deadline(left)
             link = await self.links.find(name, left, lambda: self._unknown(name))

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from civitas.errors import MailboxFullError, MessageRoutingError, NotConnectedError
 from civitas.flow import WINDOW, SendWindow
@@ -215,21 +215,32 @@ class _Ask:
             self.task.cancel()
 
 
+class _Gone(NamedTuple):
+    """Why there is no way to an agent any more, and whether the agent has ended for good."""
+
+    reason: str
+    done: bool
+
+
 class Links:
     """The ways to all agents of other nodes, and those who wait for one to be found.
 
     A name that a topology tells of, or any name while nodes still find each other, may appear in
     a moment, so a sender waits for it; a name that was there and went is an error at once.
+
+    Args:
+        durable: whether the transport keeps messages for agents that are away.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = False) -> None:
+        self.durable = durable
         self.discovering = False
         """Whether a name that nobody has told of may still turn up."""
         self.expected: dict[str, str] = {}
         """Agents of other processes that the topology tells of, with their process names."""
         self._links: dict[str, Link] = {}
         self._retired: list[Link] = []
-        self._gone: dict[str, str] = {}
+        self._gone: dict[str, _Gone] = {}
         self._waiting: dict[str, list[asyncio.Future[Link]]] = {}  # in the order in which they came
 
     def __iter__(self) -> Iterator[Link]:
@@ -239,6 +250,17 @@ class Links:
     def get(self, name: str) -> Link | None:
         """Return the way to an agent, or None."""
         return self._links.get(name)
+
+    def keeps(self, name: str) -> bool:
+        """Return whether a message for an agent to which there is no way is kept until it comes.
+
+        So it is over a durable transport for an agent that the topology tells of, and for one
+        whose node has gone or goes; not for one that has said that it is done.
+        """
+        if not self.durable:
+            return False
+        gone = self._gone.get(name)
+        return name in self.expected if gone is None else not gone.done
 
     async def find(
         self, name: str, timeout: float | None, unknown: Callable[[], MessageRoutingError]
@@ -257,7 +279,7 @@ class Links:
         if link is not None:
             return link
         if name in self._gone:
-            raise MessageRoutingError(self._gone[name])
+            raise MessageRoutingError(self._gone[name].reason)
         process = self.expected.get(name)
         if process is None and not self.discovering:
             raise unknown()
@@ -286,9 +308,11 @@ class Links:
             MessageRoutingError: the way was closed meanwhile.
         """
         link = self._links.get(name)
-        if link is None:
-            raise MessageRoutingError(self._gone.get(name, f"there is no way to agent {name!r}"))
-        await link.settled()
+        if link is not None:
+            await link.settled()
+        elif not self.keeps(name):
+            gone = self._gone.get(name)
+            raise MessageRoutingError(gone.reason if gone else f"there is no way to {name!r}")
 
     def add(self, link: Link) -> None:
         """Open a way to an agent."""
@@ -298,10 +322,16 @@ class Links:
             if not found.done():
                 found.set_result(link)
 
-    def retire(self, name: str, reason: str) -> None:
-        """Send no more that way; what is asked already may still be answered."""
+    def retire(self, name: str, reason: str, *, done: bool = True) -> None:
+        """Send no more that way; what is asked already may still be answered.
+
+        Args:
+            name: the agent's name.
+            reason: what those hear who still send.
+            done: whether the agent has ended for good; else its node stops.
+        """
         link = self._links.pop(name)
-        self._remember(name, reason)
+        self._remember(name, reason, done=done)
         self._retired = [each for each in (*self._retired, link) if each.asked]
         link.refuse(reason)
 
@@ -309,10 +339,15 @@ class Links:
         """Close a way; return the frames on it that are not accounted for."""
         if self._links.get(link.name) is link:
             del self._links[link.name]
-            self._remember(link.name, reason)
+            self._remember(link.name, reason, done=False)
         elif link in self._retired:
             self._retired.remove(link)
         return link.close(reason)
+
+    def done(self, name: str, reason: str) -> None:
+        """Take note that an agent to which there is no way has ended for good."""
+        if name not in self._links:
+            self._remember(name, reason, done=True)
 
     def of(self, node: str) -> list[Link]:
         """Return all ways to a node, those included by which only answers are awaited."""
@@ -331,10 +366,10 @@ class Links:
                 if not found.done():
                     found.set_exception(MessageRoutingError(reason))
 
-    def _remember(self, name: str, reason: str) -> None:
+    def _remember(self, name: str, reason: str, *, done: bool) -> None:
         """Keep why a name has gone, for the errors of those who still use it."""
         self._gone.pop(name, None)
-        self._gone[name] = reason
+        self._gone[name] = _Gone(reason, done)
         if len(self._gone) > _REMEMBERED:
             del self._gone[next(iter(self._gone))]
 

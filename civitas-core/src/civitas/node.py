@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from civitas.bus import MessageBus
@@ -109,12 +110,14 @@ class Node:
         self._carried_out: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._crash_callbacks: list[CrashCallback] = []
         self._went_idle = asyncio.Event()
+        self._unrested: set[str] = set()
+        """Agents that were at work when the drain began, and have not rested since."""
         self._abandoned = False
         self._drained = False
 
     def add(self, agent: AgentProcess, on_exit: Callable[[AgentCell], None]) -> AgentCell:
         """Make the cell of an agent. Its name is checked when the cell is attached."""
-        cell = AgentCell(agent, self.bus, on_exit, self._went_idle.set)
+        cell = AgentCell(agent, self.bus, on_exit, partial(self._rested, agent.name))
         self.cells.setdefault(agent.name, cell)
         return cell
 
@@ -140,7 +143,7 @@ class Node:
         Raises:
             TransportError: it can't.
         """
-        self.bus.closing = False  # of an earlier node with the same components
+        self.bus.closing = self.bus.turning_away = False  # of an earlier node with the same parts
         await self.bus.transport.start()
         if policies is not None:
             self.presence = Presence(self.bus, self._wiring, self._role, self, policies)
@@ -166,12 +169,16 @@ class Node:
 
         What handlers send meanwhile is still taken, since it is part of that work. The wait ends
         for each agent at its own `shutdown_timeout`.
+
+        A durable transport may have much more for them: nothing is taken of it any more once all
+        that were at work when the drain began have come to rest, or their time is over.
         """
         self.bus.closing = True
         self.announce()
         loop = asyncio.get_running_loop()
         began = loop.time()
         busy = self._busy(self.cells.values(), 0)
+        self._await_rest_of({cell.name for cell in busy})
         if busy:
             patience = max(cell.agent.shutdown_timeout for cell in busy)
             logger.info("stopping: %d still at work, within %g s", len(busy), patience)
@@ -184,6 +191,7 @@ class Node:
             except TimeoutError:
                 logger.debug("an agent's shutdown_timeout has passed while it was busy")
             elapsed = loop.time() - began
+            self._await_rest_of(self._unrested & {cell.name for cell in self._in_time(elapsed)})
             # Who was idle may have been given work by one that is idle now.
             busy = self._busy(busy, elapsed) or self._busy(self.cells.values(), elapsed)
         await self._leave_commands()
@@ -325,6 +333,20 @@ class Node:
             lost=dict(self.bus.inflow.lost) if self.bus.inflow is not None else {},
             peers=self.presence.peers() if self.presence is not None else (),
         )
+
+    def _rested(self, name: str) -> None:
+        """Take note that an agent has nothing in hand, while the node stops."""
+        self._await_rest_of(self._unrested - {name})
+        self._went_idle.set()
+
+    def _await_rest_of(self, names: set[str]) -> None:
+        """Take what a durable transport has for as long as one of these may need it."""
+        self._unrested = names
+        self.bus.turning_away = not names
+
+    def _in_time(self, elapsed: float) -> list[AgentCell]:
+        """Return the agents that may still work so many seconds after the stop began."""
+        return [cell for cell in self.cells.values() if cell.agent.shutdown_timeout > elapsed]
 
     def _busy(self, cells: Iterable[AgentCell], elapsed: float) -> list[AgentCell]:
         """Return the agents that have work left, and time for it."""

@@ -208,15 +208,17 @@ class Peers:
     def _open_links(self, card: Card) -> None:
         """Open ways to the agents that a node tells of, and close those it tells of no more."""
         links, registry = self._bus.links, self._bus.registry
-        open_to = card.agents.items() if not card.leaving else ()
-        told = {name: state for name, (state, _) in open_to if state != _DONE}
+        done = {name for name, (state, _) in card.agents.items() if state == _DONE}
+        told = [] if card.leaving else [name for name in card.agents if name not in done]
         for link in links:
             if link.node == card.node and link.name not in told:
                 registry.deregister(link.name)
-                reason = f"agent {link.name!r} of {card} takes no more messages"
-                links.retire(link.name, reason)
+                reason = _takes_no_more(link.name, card)
+                links.retire(link.name, reason, done=link.name in done or not card.leaving)
                 if link.asked and not card.leaving:  # whose node says goodbye after its answers
                     self._close_later(link, reason)
+        for name in done:
+            links.done(name, _takes_no_more(name, card))
         for name in told:
             present = links.get(name)
             if present is not None and present.node == card.node:
@@ -239,3 +241,7 @@ class Peers:
         open_frames = self._bus.links.remove(link, reason)
         if open_frames and not expected:
             logger.warning("%s; what became of %d messages is not known", reason, open_frames)
+
+
+def _takes_no_more(agent: str, card: Card) -> str:
+    return f"agent {agent!r} of {card} takes no more messages"
