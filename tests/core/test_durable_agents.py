@@ -362,27 +362,31 @@ async def test_what_a_handler_asks_is_answered_while_its_node_stops(ledger: Ledg
 async def test_a_question_that_comes_too_late_for_a_stopping_node_is_answered_at_once(
     ledger: Ledger,
 ) -> None:
-    gate, begun = Gate(), asyncio.Event()
+    first_gate, late_gate = Gate(), Gate()
 
-    async def ask_when_all_rest(agent: Scripted, message: Message) -> None:
-        await gate(agent, message)  # it got its message from one that rests by now
+    async def pass_on(agent: Scripted, message: Message) -> None:
+        await first_gate(agent, message)
+        await agent.send("late", {})
+        await late_gate.entered.wait()
+
+    async def ask_when_the_first_one_rests(agent: Scripted, message: Message) -> None:
+        await late_gate(agent, message)
         with pytest.raises(MessageRoutingError, match="'oracle'.*its process is stopping"):
             await agent.ask("oracle", {}, timeout=SOON)
         agent.state["told"] = True
 
-    async def pass_on(agent: Scripted, message: Message) -> None:
-        begun.set()
-        await agent.send("late", {})
-        await gate.entered.wait()
-
-    late = Scripted("late", ask_when_all_rest)
+    late = Scripted("late", ask_when_the_first_one_rests)
     agents = [late, Scripted("first", pass_on), Scripted("oracle", echo)]
     async with running(ledger, *agents) as runtime:
+        bus = runtime.components.bus
         await runtime.send("first", {})
-        await begun.wait()
+        await first_gate.entered.wait()
         stopping = asyncio.create_task(runtime.stop())
-        await until(lambda: runtime.components.bus.turning_away)
-        gate.opened.set()
+        await until(lambda: bus.closing)
+        assert not bus.turning_away
+        first_gate.opened.set()
+        await until(lambda: bus.turning_away)
+        late_gate.opened.set()
         await asyncio.wait_for(stopping, SOON)
         assert runtime.stats().dropped == {"the recipient has stopped": 1}
     assert late.state["told"]
