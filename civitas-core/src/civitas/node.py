@@ -11,14 +11,23 @@ from typing import Any, Final, TypeAlias
 
 from civitas.bus import MessageBus
 from civitas.cell import AgentCell
-from civitas.control.events import AgentCrashed, Commanded
+from civitas.control.events import Commanded
+from civitas.control.signals import Crashed
 from civitas.dead_letters import DeadLetterCallback
 from civitas.errors import CivitasError, SpawnError
 from civitas.heartbeat import HeartbeatPolicy
 from civitas.peers import PeerStats
 from civitas.presence import Presence
 from civitas.process import AgentProcess, ProcessStatus
-from civitas.remote import NodeLostError, RemoteCell, RemoteCells, RemoteChild, RemoteCrashError
+from civitas.remote import (
+    CRASHED_AGAIN,
+    NodeLostError,
+    RemoteCell,
+    RemoteCells,
+    RemoteChild,
+    RemoteCrash,
+    RemoteCrashError,
+)
 from civitas.wiring import NodeWiring
 
 logger = logging.getLogger("civitas.node")
@@ -220,7 +229,7 @@ class Node:
 
     def agents(self) -> Mapping[str, tuple[str, int]]:
         """Return status and incarnation of each agent; in any thread."""
-        return {cell.name: (_told(cell).value, cell.restarts) for cell in list(self.cells.values())}
+        return {cell.name: (_told(cell), cell.restarts) for cell in list(self.cells.values())}
 
     def counters(self) -> Mapping[str, Any]:
         """Return the counters as JSON-like values; in any thread."""
@@ -252,10 +261,11 @@ class Node:
         if cells and error is not None and self._on_lost is not None:
             self._on_lost(cells, error)
 
-    def crashed(self, crash: AgentCrashed) -> None:
+    def crashed(self, node: str, crash: Crashed) -> None:
         """Take note that an agent of another node has crashed."""
         error = RemoteCrashError(f"{crash.error_type}: {crash.error_text}")
-        if not self.remote_cells.crashed(crash.node, crash.agent, crash.incarnation, error):
+        heard = RemoteCrash(crash.incarnation, error, crash.redelivered)
+        if not self.remote_cells.crashed(node, crash.agent, heard):
             logger.error(
                 "agent %r of another process crashed, and nobody supervises it: %s; "
                 "add_remote_child would",
@@ -359,7 +369,10 @@ class Node:
         return [c for c in busy if c.status is not ProcessStatus.CRASHED]
 
 
-def _told(cell: AgentCell) -> ProcessStatus:
+def _told(cell: AgentCell) -> str:
     """Return what others hear of an agent: only what is done does not come back with its node."""
-    stops = cell.status is ProcessStatus.STOPPED and not cell.done
-    return ProcessStatus.STOPPING if stops else cell.status
+    if cell.status is ProcessStatus.STOPPED and not cell.done:
+        return ProcessStatus.STOPPING.value
+    if cell.status is ProcessStatus.CRASHED and cell.redelivered:
+        return CRASHED_AGAIN
+    return cell.status.value

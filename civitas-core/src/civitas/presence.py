@@ -71,7 +71,7 @@ class Owner(Protocol):
         """Take note that a node has gone; `died` tells that nobody heard it go."""
         ...
 
-    def crashed(self, crash: AgentCrashed) -> None:
+    def crashed(self, node: str, crash: Crashed) -> None:
         """Take note that an agent of another node has crashed."""
         ...
 
@@ -197,9 +197,19 @@ class Presence:
             raise MessageRoutingError(f"{self._peers.name(node)}: {answer.error}")
         return answer.counters
 
-    def report(self, agent: str, incarnation: int, error: Exception) -> None:
-        """Tell the primary that an agent of this node has crashed."""
-        crash = Crashed(agent, incarnation, type(error).__name__, str(error)[:_TEXT])
+    def report(
+        self, agent: str, incarnation: int, error: Exception, *, redelivered: bool = False
+    ) -> None:
+        """Tell the primary that an agent of this node has crashed.
+
+        Args:
+            agent: its name.
+            incarnation: how often it had been started.
+            error: what it raised.
+            redelivered: whether the transport had given the message before on which it crashed.
+        """
+        kind, text = type(error).__name__, str(error)[:_TEXT]
+        crash = Crashed(agent, incarnation, kind, text, redelivered)
         self._control.post(lambda members, _now: members.report(crash))
 
     def answer(self, command: Commanded, error: str, incarnation: int) -> None:
@@ -248,7 +258,7 @@ class Presence:
             case Condemned():
                 self._condemned(event)
             case AgentCrashed():
-                self._owner.crashed(event)
+                self._owner.crashed(event.node, event.crash)
             case Commanded():
                 self._owner.commanded(event)
             case Answered():

@@ -20,6 +20,9 @@ _COMMAND_TIMEOUT: Final = 60.0
 
 _NEVER: Final = -1
 
+CRASHED_AGAIN: Final = "CRASHED_AGAIN"
+"""The state that a node tells of an agent that crashed on a message it had been given before."""
+
 
 class RemoteCrashError(CivitasError):
     """An agent of another process crashed; the text has type and text of its error."""
@@ -58,6 +61,20 @@ class RemoteChild:
                 )
 
 
+class RemoteCrash(NamedTuple):
+    """A crash of an agent of another process.
+
+    Attributes:
+        incarnation: how often the agent had been started.
+        error: what is known of its error.
+        redelivered: whether the transport had given the message before on which it crashed.
+    """
+
+    incarnation: int
+    error: Exception
+    redelivered: bool = False
+
+
 class Outcome(NamedTuple):
     """What became of a command. `error` says why it was not carried out; else it is empty."""
 
@@ -89,6 +106,8 @@ class RemoteCell:
         self.name = child.name
         self.status = ProcessStatus.INITIALIZING
         self.failure: Exception | None = None
+        self.redelivered = False
+        """Whether it crashed on a message that its transport had given before."""
         self.restarts = 0
         self.node: str | None = None
         """The id of the node that hosts it; None while none does."""
@@ -99,7 +118,7 @@ class RemoteCell:
         """The last incarnation that is known to have crashed: each crashes once."""
         self._held = False
         self._restarting = False
-        self._crash: tuple[int, Exception] | None = None
+        self._crash: RemoteCrash | None = None
         """A crash heard of before the outcome of the restart: of this incarnation, or the next."""
         self._awaited = asyncio.Event()
 
@@ -167,8 +186,8 @@ class RemoteCell:
             raise self.failure
         self.failure = None
         self.status = ProcessStatus.RUNNING
-        if crash is not None and crash[0] == self._incarnation:
-            self.crashed(node, *crash)  # as soon as it was started
+        if crash is not None and crash.incarnation == self._incarnation:
+            self.crashed(node, crash)  # as soon as it was started
         return True
 
     async def retire(self) -> None:
@@ -190,23 +209,27 @@ class RemoteCell:
                 self.status = ProcessStatus.STOPPED
                 self.failure = None
                 self._on_exit(self)
-        elif status == ProcessStatus.CRASHED.value:
+        elif status in {ProcessStatus.CRASHED.value, CRASHED_AGAIN}:
             if not stale:
-                self.crashed(node, incarnation, RemoteCrashError("it had crashed"))
+                error = RemoteCrashError("it had crashed")
+                again = status == CRASHED_AGAIN
+                self.crashed(node, RemoteCrash(incarnation, error, redelivered=again))
         elif status == ProcessStatus.RUNNING.value and not stale and incarnation > self._crashed:
             self.status = ProcessStatus.RUNNING
             self.failure = None
             self._awaited.set()
 
-    def crashed(self, node: str, incarnation: int, error: Exception) -> None:
+    def crashed(self, node: str, crash: RemoteCrash) -> None:
         """Take note that it has crashed; of each incarnation only once."""
+        incarnation = crash.incarnation
         if node != self.node or incarnation < self._incarnation or incarnation <= self._crashed:
             return
         if self._restarting:
-            self._crash = (incarnation, error)
+            self._crash = crash
             return
         self._incarnation = self._crashed = incarnation
-        self.failure = error
+        self.failure = crash.error
+        self.redelivered = crash.redelivered
         self.status = ProcessStatus.CRASHED
         self._awaited.set()
         self._on_exit(self)
@@ -243,12 +266,12 @@ class RemoteCells:
             if cell is not None:
                 cell.heard(node, status, incarnation)
 
-    def crashed(self, node: str, agent: str, incarnation: int, error: Exception) -> bool:
+    def crashed(self, node: str, agent: str, crash: RemoteCrash) -> bool:
         """Take note of a crash; return whether the agent is supervised here."""
         cell = self._cells.get(agent)
         if cell is None:
             return False
-        cell.crashed(node, incarnation, error)
+        cell.crashed(node, crash)
         return True
 
     def lost(self, node: str, error: Exception | None) -> list[RemoteCell]:

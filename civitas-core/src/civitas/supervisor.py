@@ -193,7 +193,7 @@ class Supervisor:
     def child_exited(self, cell: AgentCell | RemoteCell) -> None:
         """Take note that an agent has ended without being told to: it crashed, or it is done."""
         if cell.failure is not None:
-            self.child_failed(cell, cell.failure)
+            self._failed((cell,), cell.failure, counts=not cell.redelivered)
         else:
             self._spawn(self._retire(cell), self._retirements)
 
@@ -206,28 +206,38 @@ class Supervisor:
 
         It counts once towards the restart intensity, however many they are.
         """
+        self._failed(children, error)
+
+    def _failed(self, children: Sequence[Member], error: Exception, *, counts: bool = True) -> None:
+        """Take note that children have failed.
+
+        A crash on a message that its transport had given before does not count towards the restart
+        intensity: it is the transport's own limit of deliveries that ends it.
+        """
         assert self._host is not None
         for child in children:
             if not isinstance(child, Supervisor):
                 self._host.agent_crashed(child.name, error)
         if self._alive:
-            self._spawn(self._recover(children, error), self._recoveries)
+            self._spawn(self._recover(children, error, counts=counts), self._recoveries)
 
     async def _retire(self, cell: AgentCell | RemoteCell) -> None:
         assert self._host is not None
         await cell.retire()
         self._host.agent_ended(cell)
 
-    async def _recover(self, children: Sequence[Member], error: Exception) -> None:
+    async def _recover(self, children: Sequence[Member], error: Exception, *, counts: bool) -> None:
         now = asyncio.get_running_loop().time()
-        crashes = self._crashes.record(now)
-        if crashes > self.max_restarts:
-            await self._started.wait()  # nobody is stopped whose start is still to come
-            await self._give_up(children, error)
-            return
+        share = "on a message that was given again: not counted"
+        if counts:
+            crashes = self._crashes.record(now)
+            share = f"{crashes} of {self.max_restarts}"
+            if crashes > self.max_restarts:
+                await self._started.wait()  # nobody is stopped whose start is still to come
+                await self._give_up(children, error)
+                return
         delay = self._delay(children[0], now)
-        told = f"restarting in {delay:.2g} s ({crashes} of {self.max_restarts})"
-        _log_crash(children, error, told)
+        _log_crash(children, error, f"restarting in {delay:.2g} s ({share})")
         if self.strategy is Strategy.ONE_FOR_ONE:
             await asyncio.gather(*(self._restart((child,), delay) for child in children))
             return

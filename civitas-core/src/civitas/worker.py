@@ -248,7 +248,7 @@ class Worker:
         )
         node.agent_crashed(cell.name, error)
         assert node.presence is not None
-        node.presence.report(cell.name, cell.restarts, error)
+        node.presence.report(cell.name, cell.restarts, error, redelivered=cell.redelivered)
 
     async def _retire(self, cell: AgentCell) -> None:
         assert self._node is not None

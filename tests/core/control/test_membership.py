@@ -399,7 +399,7 @@ def test_what_the_primary_hears_of_an_agent_it_tells() -> None:
     one.hear(WORKER, Crashed("far", 3, "ValueError", "no"))
     one.hear(WORKER, Pong(0, {"far": ("crashed", 3)}, 0.5))
     assert one.events == [
-        AgentCrashed(WORKER.node, "far", 3, "ValueError", "no"),
+        AgentCrashed(WORKER.node, Crashed("far", 3, "ValueError", "no")),
         Heard(WORKER, {"far": ("crashed", 3)}, 0.5),
     ]
 

@@ -61,7 +61,7 @@ SIGNAL: st.SearchStrategy[Signal] = st.one_of(
     st.builds(Pong, WHOLE, AGENTS, FINITE),
     st.builds(Changed, CARD),
     st.builds(Left, NODE, GENERATION, TEXT, st.booleans()),
-    st.builds(Crashed, TEXT, WHOLE, TEXT, TEXT),
+    st.builds(Crashed, TEXT, WHOLE, TEXT, TEXT, st.booleans()),
     st.builds(Command, WHOLE, TEXT, TEXT),
     st.builds(Result, WHOLE, TEXT, WHOLE),
     st.builds(Query, WHOLE),
@@ -207,6 +207,13 @@ def test_only_a_system_frame_in_msgpack_carries_a_signal(frame: Callable[[bytes]
 def test_a_newer_node_may_tell_more_than_is_understood() -> None:
     fields = {"sequence": 1, "patience": 2.0, "mood": "good"}
     assert decode(signal_of("Ping", fields))[1] == Ping(1, 2.0)
+
+
+def test_an_older_node_does_not_tell_whether_a_message_was_given_again() -> None:
+    fields = {"agent": "a", "incarnation": 1, "error_type": "ValueError", "error_text": "no"}
+    told = Crashed("a", 1, "ValueError", "no", redelivered=True)
+    assert decode(signal_of("Crashed", fields))[1] == Crashed("a", 1, "ValueError", "no")
+    assert decode(encode(told, ORIGIN))[1] == told
 
 
 def test_a_crash_is_told_even_if_its_text_is_no_unicode() -> None:

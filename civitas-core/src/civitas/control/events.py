@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from civitas.control.signals import Card
+from civitas.control.signals import Card, Crashed
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +70,7 @@ class AgentCrashed:
     """An agent of another node has crashed."""
 
     node: str
-    agent: str
-    incarnation: int
-    error_type: str
-    error_text: str
+    crash: Crashed
 
 
 @dataclass(frozen=True, slots=True)

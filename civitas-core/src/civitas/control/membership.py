@@ -336,15 +336,7 @@ class Membership:
                         address = control_address(claim.card.node)
                         self._send(address, Refused(self.card, reason))
             case Crashed():
-                self._tell(
-                    AgentCrashed(
-                        peer.card.node,
-                        signal.agent,
-                        signal.incarnation,
-                        signal.error_type,
-                        signal.error_text,
-                    )
-                )
+                self._tell(AgentCrashed(peer.card.node, signal))
             case Command():
                 if peer.card.role == "primary":
                     told = Commanded(peer.card.node, signal.number, signal.verb, signal.agent)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, Final, TypeAlias
 
 import msgpack
@@ -140,12 +140,21 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Crashed:
-    """To the primary: an agent of mine has crashed."""
+    """To the primary: an agent of mine has crashed.
+
+    Attributes:
+        agent: its name.
+        incarnation: how often it had been started.
+        error_type: class name of its error.
+        error_text: text of its error.
+        redelivered: whether the transport had given the message before on which it crashed.
+    """
 
     agent: str
     incarnation: int
     error_type: str
     error_text: str
+    redelivered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,9 +254,16 @@ def decode(frame: bytes) -> tuple[Origin, Signal]:
 
 
 def _fitting(name: str, values: dict[str, Any]) -> dict[str, Any]:
-    """Check a signal's fields against the types that the signal declares."""
+    """Check a signal's fields against the types that the signal declares.
+
+    A field with a default may be missing: an older node does not know it.
+    """
     kind: Any = _KINDS[name]
-    return {each.name: _READERS[each.type](values[each.name]) for each in fields(kind)}
+    return {
+        each.name: _READERS[each.type](values[each.name])
+        for each in fields(kind)
+        if each.name in values or each.default is MISSING
+    }
 
 
 def _read_card(value: Any) -> Card:
