@@ -50,6 +50,7 @@ class NatsServer:
         host: the address at which it listens.
         port: where clients connect; a free one, and the same after a restart.
         store: where JetStream keeps its files.
+        is_paused: whether it stands still.
 
     Args:
         folder: where its configuration, its log and its store are.
@@ -70,6 +71,7 @@ class NatsServer:
         self.host: Final = "127.0.0.1" if machine is None else machine.address
         self.port = free_port()
         self.store: Final = settings.get("store") or folder / f"{name}-store"
+        self.is_paused = False
         self._monitor_port = free_port()
         # Should another server be at the monitor's port, it does not answer for this one.
         self._monitor_path = f"/{os.getpid()}-{next(_numbers)}"
@@ -179,10 +181,12 @@ class NatsServer:
     def pause(self) -> None:
         """Have it stand still: it keeps its connections and takes nothing."""
         os.kill(self.pid, signal.SIGSTOP)
+        self.is_paused = True
 
     def resume(self) -> None:
         """Have it go on."""
         os.kill(self.pid, signal.SIGCONT)
+        self.is_paused = False
 
     def ask(self, what: str) -> Any:
         """Return what its monitor tells: `varz`, `subsz`, `jsz?streams=1&config=1` and so on.
@@ -249,6 +253,7 @@ class NatsServer:
 
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None
+        self.is_paused = False
         if process is None:
             return
         process.send_signal(number)
