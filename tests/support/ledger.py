@@ -8,6 +8,7 @@ event loop; those of control planes, which know only system frames, may live in 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -96,6 +97,7 @@ class Ledger:
         self.dead_letters: list[DeadLetter] = []
         self.streams: dict[str, Stream] = {}
         self.listeners: dict[str, tuple[Listener, ...]] = {}
+        self._changing = threading.Lock()  # the listeners, in any thread
 
     def transport(self, context: TransportContext | None = None) -> LedgerTransport:
         """Return another transport on this ledger."""
@@ -111,6 +113,17 @@ class Ledger:
             capabilities=self.capabilities,
         )
         return wire(LoadedTransport(candidate, spec), None, serializer, **node)
+
+    def listen(self, address: str, listener: Listener) -> None:
+        """Give a listener what comes to an address from now on."""
+        with self._changing:
+            self.listeners[address] = (*self.listeners.get(address, ()), listener)
+
+    def ignore(self, address: str, listener: Listener | None) -> None:
+        """Give a listener nothing more that comes to an address."""
+        with self._changing:
+            others = (each for each in self.listeners.get(address, ()) if each is not listener)
+            self.listeners[address] = tuple(others)
 
     def stream(self, agent: str) -> Stream:
         """Return the stream of an agent."""
@@ -159,8 +172,7 @@ class LedgerTransport:
         """Give each frame for `address` to `handler`; those for an agent until it has returned."""
         if _passes_by(address):
             if self._dispatcher.subscribe(address, handler) and self._listener is not None:
-                listeners = self._ledger.listeners
-                listeners[address] = (*listeners.get(address, ()), self._listener)
+                self._ledger.listen(address, self._listener)
             return
         if address in self._serving:
             raise TransportError(f"address {address!r} has an owner already")
@@ -174,8 +186,7 @@ class LedgerTransport:
         if task is not None:
             task.cancel()
             await asyncio.wait((task,))
-        others = [each for each in self._listeners(address) if each is not self._listener]
-        self._ledger.listeners[address] = tuple(others)
+        self._ledger.ignore(address, self._listener)
         await self._dispatcher.unsubscribe(address)
 
     async def publish(self, address: str, data: bytes) -> None:
@@ -187,7 +198,7 @@ class LedgerTransport:
         if not _passes_by(address):
             self._ledger.stream(address).append(data)
             return
-        for listener in self._listeners(address):
+        for listener in self._ledger.listeners.get(address, ()):
             with suppress(RuntimeError):  # its event loop has ended meanwhile
                 listener.loop.call_soon_threadsafe(listener.dispatcher.deliver, address, data)
 
@@ -207,9 +218,6 @@ class LedgerTransport:
         self._is_cut = True
         for address in [*self._serving, *self._dispatcher.addresses()]:
             await self.unsubscribe(address)
-
-    def _listeners(self, address: str) -> tuple[Listener, ...]:
-        return self._ledger.listeners.get(address, ())
 
     async def _serve(self, address: str, handler: Handler) -> None:
         """Give frame after frame to a handler, each until it is done with."""

@@ -5,6 +5,7 @@ The files of this folder are run by test_mutants.py, in a pytest of its own.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 import pytest
@@ -54,7 +55,8 @@ class Adopted:
 
     @pytest.fixture
     def make_transport(self):
-        return self.subject
+        network = getattr(self.subject, "network", None)
+        return self.subject if network is None else partial(self.subject, network())
 
     @pytest.fixture
     def make_serializer(self):

@@ -12,6 +12,7 @@ import pytest
 
 pytest.register_assert_rewrite(
     "civitas.testing.delivery",
+    "civitas.testing.durability",
     "civitas.testing.faults",
     "civitas.testing.lifecycle",
     "civitas.testing.requests",

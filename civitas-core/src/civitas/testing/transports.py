@@ -6,13 +6,16 @@ from typing import ClassVar
 
 from civitas.plugins import Capabilities
 from civitas.testing.delivery import Delivery
+from civitas.testing.durability import Durability
 from civitas.testing.faults import Faults
 from civitas.testing.lifecycle import Lifecycle
 from civitas.testing.requests import Requests
 from civitas.testing.suite import ConformanceSuite
 
 
-class TransportConformance(Delivery, Requests, Faults, Lifecycle, ConformanceSuite, kit=True):
+class TransportConformance(
+    Delivery, Requests, Faults, Durability, Lifecycle, ConformanceSuite, kit=True
+):
     """The tests of a transport. Subclass it, say what you claim, and tell how to make yours.
 
     After each test every transport that it made is stopped, and no task, thread or file
