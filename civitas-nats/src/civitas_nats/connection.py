@@ -25,6 +25,7 @@ from civitas_nats.errors import AuthenticationError
 from civitas_nats.login import log_in
 from civitas_nats.options import HEADER_ROOM, NATSOptions
 from civitas_nats.servers import shown
+from civitas_nats.tasks import end
 from civitas_nats.tls import context_for
 from civitas_nats.wire import wire_of
 
@@ -146,10 +147,7 @@ class Connection:
 
     async def close(self) -> None:
         """Send what was accepted, within `linger`, and close. Idempotent, also half-open."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait((self._keeper,))
-            self._keeper = None
+        await end(self._keeper)
         client, self._client = self._client, None
         if client is None:
             return
@@ -388,8 +386,7 @@ class Connection:
             connecting.result()
             self._check(client)
         except BaseException as error:
-            connecting.cancel()
-            await asyncio.wait((connecting,))
+            await end(connecting)
             await _close(client)
             if isinstance(error, nats.errors.Error | OSError):
                 raise NotConnectedError(

@@ -19,6 +19,7 @@ from civitas_nats.jetstream.intake import GIVEN_UP, PROCESSED, Intake
 from civitas_nats.jetstream.lease import Lease
 from civitas_nats.jetstream.record import Inheritance
 from civitas_nats.jetstream.window import Held
+from civitas_nats.tasks import end
 
 _SHORTEST_RETRY: Final = 0.05
 """Seconds before a message is given again that was not even begun."""
@@ -61,10 +62,7 @@ class Consumer:
 
     async def close(self) -> None:
         """End, and give back what is held: the next reader gets it at once, in order."""
-        if self._worker is not None:
-            self._worker.cancel()
-            await asyncio.wait((self._worker,))
-            self._worker = None
+        await end(self._worker)
         await self._intake.close()
 
     def restored(self) -> None:

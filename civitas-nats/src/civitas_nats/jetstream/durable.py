@@ -20,6 +20,7 @@ from civitas_nats.jetstream.publisher import Publisher
 from civitas_nats.jetstream.streams import Streams
 from civitas_nats.options import NATSOptions
 from civitas_nats.subjects import Subjects
+from civitas_nats.tasks import end
 
 
 class Durable:
@@ -84,9 +85,7 @@ class Durable:
         self._handlers.clear()
         consumers = list(self._consumers.values())
         self._consumers.clear()
-        if self._search is not None:
-            self._search.cancel()
-            await asyncio.wait((self._search,))
+        await end(self._search)
         await asyncio.gather(*(consumer.close() for consumer in consumers))
         await self._publisher.stop(self._options.linger)
         await self._connection.close()

@@ -16,6 +16,7 @@ from civitas_nats.jetstream.lease import Holding, Lease
 from civitas_nats.jetstream.pulls import HEARTBEAT, Pulls
 from civitas_nats.jetstream.window import Arrival, Held, Window, position_of
 from civitas_nats.subjects import consumer_name
+from civitas_nats.tasks import end
 
 PROCESSED: Final = b"+ACK"
 GIVEN_UP: Final = b"+TERM"
@@ -79,10 +80,7 @@ class Intake:
 
     async def close(self) -> None:
         """Pull no more, and give back what is held: the next reader gets it at once, in order."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait((self._keeper,))
-            self._keeper = None
+        await end(self._keeper)
         await self._fall_silent()
         if self._taken or not self._connection.is_up:
             return  # the next reader sees by the consumer itself what this one has left

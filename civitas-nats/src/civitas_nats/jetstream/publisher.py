@@ -19,6 +19,7 @@ from civitas.errors import (
     TransportError,
 )
 from civitas_nats.connection import Connection, Subscription
+from civitas_nats.tasks import end
 
 _SWEEP: Final = 0.25
 """Seconds between two looks at what is not acknowledged."""
@@ -101,9 +102,7 @@ class Publisher:
                 await self._settled.wait()
         except TimeoutError:
             self._logger.warning("%d messages are not acknowledged", len(self._unacknowledged))
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            await asyncio.wait((self._sweeper,))
+        await end(self._sweeper)
         for each in list(self._unacknowledged.values()):
             self._fail(each, "the transport stopped")
         if self._subscription is not None:
