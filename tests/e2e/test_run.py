@@ -204,7 +204,7 @@ def test_tracebacks_are_shown_when_asked_for(start: Start, app: App) -> None:
         (["run", "nowhere.yaml"], "nowhere.yaml"),
         (["run", "a.yaml", "--topology", "b.yaml"], "two topologies"),
         (["run", "--log-level", "loud"], "--log-level is one of"),
-        (["run", "--transport", "nats"], 'pip install "civitas-nats"'),
+        (["run", "--transport", "redis"], 'pip install "civitas-redis-example"'),
         (["run", "--transport", "in_proces"], "did you mean"),
         (["run", "--set", "supervision.stratgy=one_for_all"], "stratgy"),
         (["run", "--process", "worker_9"], "'worker_9' can't be run on its own"),
