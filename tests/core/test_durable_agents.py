@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from civitas import AgentProcess, ErrorAction, Message, Runtime, Supervisor, envelope
+from civitas import AgentProcess, ErrorAction, Message, Runtime, Supervisor, Worker, envelope
 from civitas.components import build_component_set
-from civitas.errors import AgentError, MessageRoutingError, NotConnectedError
+from civitas.errors import AgentError, IdentityError, MessageRoutingError, NotConnectedError
 from civitas.messages import REPLY_PREFIX
 from civitas.process import ProcessStatus
 from support.agents import SOON, Gate, Scripted, echo, fail, until
@@ -438,3 +438,23 @@ async def test_a_stopped_node_leaves_no_task_and_no_complaint(ledger: Ledger) ->
     assert asyncio.all_tasks() == tasks
     gc.collect()
     assert told == []
+
+
+async def test_a_node_that_is_refused_its_names_reads_nothing_of_what_is_kept(
+    ledger: Ledger,
+) -> None:
+    late = ledger.components(process="late", is_primary=False)
+    asked_for: list[str] = []
+    subscribe = late.transport.subscribe
+
+    async def noting(address: str, handler: Any) -> None:
+        asked_for.append(address)
+        await subscribe(address, handler)
+
+    late.transport.subscribe = noting  # type: ignore[method-assign]
+    early = ledger.components(process="early", is_primary=False)
+    async with Worker([Scripted("a", echo)], components=early):
+        with pytest.raises(IdentityError, match="'a'"):
+            await Worker([Scripted("a", echo)], components=late).start()
+    assert asked_for
+    assert "a" not in asked_for

@@ -113,6 +113,7 @@ class MessageBus:
         self._mailboxes: dict[str, Mailbox[bytes]] = {}
         self._receivers: dict[str, Receiver | DurableReceiver] = {}
         self._asked: dict[str, Link] = {}  # of this node's agents; only over a durable transport
+        self._heirs: dict[str, Handler] = {}  # attached, and not subscribed yet; likewise
         self._delivered = 0
 
     @property
@@ -233,14 +234,30 @@ class MessageBus:
     async def attach(self, name: str, mailbox: Mailbox[bytes]) -> None:
         """Register an agent and put what comes for it into its mailbox.
 
+        What a durable transport keeps waits for `take_over`: another node may have the name, and
+        be at work on it.
+
         Raises:
             ConfigurationError: the name can't be one, or is taken.
         """
         self.registry.register(name)
         self._mailboxes[name] = mailbox
+        receiver = self._receiver(name, mailbox)
         if self.durable:
             self._asked[name] = Link(name, self.origin.node.hex(), "", windowed=False)
-        await self.transport.subscribe(name, self._receiver(name, mailbox))
+            self._heirs[name] = receiver
+        else:
+            await self.transport.subscribe(name, receiver)
+
+    async def take_over(self) -> None:
+        """Begin with what a durable transport keeps for the attached agents: the names are ours.
+
+        Raises:
+            TransportError: the transport can't.
+        """
+        heirs, self._heirs = self._heirs, {}
+        subscribe = self.transport.subscribe
+        await asyncio.gather(*(subscribe(name, receiver) for name, receiver in heirs.items()))
 
     def clock_seen(self, node: str, offset: float) -> None:
         """Take note that a node's clock is ahead by `offset` seconds."""
@@ -253,6 +270,7 @@ class MessageBus:
         """Take an agent off the registry and off the transport."""
         self.registry.deregister(name)
         self._mailboxes.pop(name, None)
+        self._heirs.pop(name, None)
         asked = self._asked.pop(name, None)
         if asked is not None and asked.asked:
             reason = f"agent {name!r} has stopped and takes no more messages"

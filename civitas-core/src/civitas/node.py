@@ -163,10 +163,12 @@ class Node:
 
         Raises:
             IdentityError: a name is taken.
+            TransportError: the transport can't give the agents what it has kept for them.
         """
         await self.bus.transport.wait_ready()
         if self.presence is not None:
             await self.presence.join()
+        await self.bus.take_over()
 
     def announce(self) -> None:
         """Tell other nodes how the agents of this one are, and whether it takes messages."""
