@@ -8,8 +8,11 @@ JOBS   ?= 2
 
 LOCAL  := $(wildcard civitas-*/pyproject.toml)
 
+# What tests need besides Python: brokers, certificates, network namespaces.
+PROGRAMS := nats-server openssl ip
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check lint types docs packaging bench soak clean
+.PHONY: help demo test test-fast check lint types docs packaging bench soak clean programs
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -17,10 +20,10 @@ help:
 demo: $(VENV)/runtime.stamp ## count the words of a folder in three processes, one of which is killed (FOLDER=...)
 	WORD_COUNT_FOLDER="$(FOLDER)" $(BIN)/civitas up examples/word_count.yaml
 
-test: $(VENV)/dev.stamp ## the whole test suite
+test: programs $(VENV)/dev.stamp ## the whole test suite
 	$(PYTEST) -n $(JOBS)
 
-test-fast: $(VENV)/dev.stamp ## the suite without its slow tests
+test-fast: programs $(VENV)/dev.stamp ## the suite without its slow tests
 	$(PYTEST) -n $(JOBS) -m "not slow"
 
 check: lint types docs packaging ## style, types, documentation, packaging
@@ -39,10 +42,10 @@ docs: $(VENV)/dev.stamp ## build the documentation site into site/
 packaging: $(VENV)/dev.stamp
 	$(PYTEST) -n $(JOBS) -m packaging tests/packaging
 
-bench: $(VENV)/dev.stamp ## measure against the floors
+bench: programs $(VENV)/dev.stamp ## measure against the floors
 	$(BIN)/python -m benchmarks
 
-soak: $(VENV)/dev.stamp ## property tests with many more examples, and what takes minutes
+soak: programs $(VENV)/dev.stamp ## property tests with many more examples, and what takes minutes
 	HYPOTHESIS_PROFILE=soak $(PYTEST) -n $(JOBS) --timeout 3600 -m "not slow" tests/core
 	$(PYTEST) --timeout 3600 -m soak
 
@@ -54,6 +57,9 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 	    echo "no environment could be made: $(PYTHON) needs its venv module (on Debian: python3-venv)"; \
 	    exit 1; }
+
+programs:
+	@tests/setup/programs.sh $(PROGRAMS)
 
 # The pinned third-party set goes first, by hash; the packages of this workspace after it.
 $(VENV)/runtime.stamp: requirements/runtime.txt pyproject.toml $(LOCAL) | $(BIN)/python

@@ -87,6 +87,6 @@ def _openssl(folder: Path, *arguments: str) -> None:
     try:
         subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
     except FileNotFoundError:
-        raise RuntimeError("these tests need openssl: on Debian, apt-get install openssl") from None
+        raise RuntimeError("these tests need openssl: `make programs` installs it") from None
     except subprocess.CalledProcessError as error:
         raise RuntimeError(f"openssl {arguments[0]}: {error.stderr.decode()}") from error

@@ -119,5 +119,5 @@ def _run(*arguments: str) -> str:
 def _ip() -> str:
     found = shutil.which("ip") or shutil.which("ip", path="/usr/sbin:/sbin")
     if found is None:
-        raise NotPossibleHereError("this test needs ip: on Debian, apt-get install iproute2")
+        raise NotPossibleHereError("this test needs ip: `make programs` installs it")
     return found

@@ -39,7 +39,7 @@ def executable() -> str:
     """Return where nats-server is. Debian keeps it where only root looks."""
     found = shutil.which("nats-server") or shutil.which("nats-server", path="/usr/sbin:/sbin")
     if found is None:
-        raise NoServerError("these tests need nats-server: run tests/setup/servers.sh nats-server")
+        raise NoServerError("these tests need nats-server: `make programs` installs it")
     return found
 
 
