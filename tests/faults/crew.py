@@ -31,8 +31,10 @@ class Subject(AgentProcess):
                 Path(begun).touch()
                 while not Path(file).exists():
                     await asyncio.sleep(0.01)
-            case {"note": text}:
+            case {"note": text} | {"number": text}:
                 self._note(text)
+            case {"exit": code}:
+                os._exit(code)
             case {"ask": other, **rest}:
                 answer = await self.ask(other, {}, timeout=rest.get("timeout", 30.0))
                 return self.reply({"asked": answer.payload})

@@ -1,4 +1,4 @@
-"""A system of real processes over zmq: built in a few words, and told what to do from outside."""
+"""A system of real processes: built in a few words, and told what to do from outside."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class System:
     Args:
         folder: where they run.
         children: the agents under the supervisor whose keys are `supervision`.
-        transport: options of the transport that differ.
+        transport: a transport with its options; or, without `type`, options of zmq that differ.
         beats: how closely the processes are watched.
         supervision: keys of the agents' supervisor.
     """
@@ -135,14 +135,8 @@ class System:
     ) -> None:
         self.folder = folder
         self.beats = beats
-        self.transport = {
-            "type": "zmq",
-            "pub_addr": free_address(),
-            "sub_addr": free_address(),
-            "heartbeat_interval": 0.1,
-            "heartbeat_timeout": 0.5,
-            **(transport or {}),
-        }
+        given = transport or {}
+        self.transport = given if "type" in given else {**_zmq(), **given}
         self._started: list[Running] = []
         self.write("topology.yaml", *children, **supervision)
 
@@ -236,6 +230,16 @@ class System:
             assert not each.count("Traceback"), each.err
         assert not outliving(str(self.folder), ENDED)
         assert not [path for path in self.folder.iterdir() if path.is_socket()]
+
+
+def _zmq() -> dict[str, Any]:
+    return {
+        "type": "zmq",
+        "pub_addr": free_address(),
+        "sub_addr": free_address(),
+        "heartbeat_interval": 0.1,
+        "heartbeat_timeout": 0.5,
+    }
 
 
 def runs(running: Running, process: str, times: int = 1) -> bool:
