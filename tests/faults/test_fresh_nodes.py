@@ -8,11 +8,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from support.commands import DEADLINE
 from support.deployment import CREW, Build, System, agent
+from support.nats.cluster import NatsCluster
+from support.nats.server import NatsServer
 from support.processes import MARK
 from support.waiting import eventually
 
@@ -21,10 +25,24 @@ pytestmark = pytest.mark.slow
 PROGRAM = CREW / "fresh.py"
 
 
+@pytest.fixture(params=["zmq", "nats, a cluster", "nats, jetstream"])
+def transport(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """A transport with its options; of several servers, each connection takes one by chance."""
+    folder = tmp_path / "servers"
+    if request.param == "zmq":
+        yield {}
+    elif request.param == "nats, a cluster":
+        with NatsCluster(folder, jetstream=False) as cluster:
+            yield {"type": "nats", "servers": cluster.urls}
+    else:
+        with NatsServer(folder, jetstream=True) as server:
+            yield {"type": "nats", "servers": server.url, "jetstream": True}
+
+
 def test_200_fresh_nodes_of_which_20_are_processes_each_get_their_first_message_once(
-    build: Build,
+    build: Build, transport: dict[str, Any]
 ) -> None:
-    system = build(agent("far", "w1"))
+    system = build(agent("far", "w1"), transport=transport)
     running = system.run("supervisor", "w1")
     many = [f"fresh-{number}" for number in range(180)]
     alone = [f"alone-{number}" for number in range(20)]
