@@ -6,22 +6,21 @@ import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from pydantic import SecretStr
 
 from civitas.errors import ConfigurationError
 from civitas.plugins import TransportSpec
-from civitas.topology.expand import expand
-from civitas.topology.options import check_options
-from civitas.topology.problems import raise_problems
-from civitas.topology.source import read_file
-from civitas.topology.tree import MappingNode, plain
+from civitas.topology.transport_block import options_of
 from civitas_zmq import addresses
 from civitas_zmq.curve import KeyPair
 from civitas_zmq.keys import check_key
 from civitas_zmq.options import ZMQOptions
 from civitas_zmq.plugin import civitas_transports
 from civitas_zmq.proxy import ProxySettings
+
+_DISTRIBUTION: Final = "civitas-zmq"
 
 
 def of_topology(file: Path, secret_key: str | None = None) -> ProxySettings:
@@ -35,21 +34,7 @@ def of_topology(file: Path, secret_key: str | None = None) -> ProxySettings:
         TopologyError: the block is wrong, or a variable in it is not set.
         ConfigurationError: it is the block of another transport.
     """
-    parsed = read_file(file)
-    problems = [*parsed.problems, *expand(parsed.root, os.environ)]
-    raise_problems([each for each in problems if each.path.split(".")[0] in {"", "transport"}])
-    block = plain(parsed.root.get("transport")) if isinstance(parsed.root, MappingNode) else None
-    spec = _spec()
-    kind = block.get("type") if isinstance(block, dict) else None
-    if not isinstance(parsed.root, MappingNode) or kind not in {
-        spec.name,
-        f"civitas-zmq:{spec.name}",
-    }:
-        raise ConfigurationError(
-            f"{file} has no transport of type zmq: it needs no proxy of this kind"
-        )
-    options, problems = check_options(parsed.root, spec)
-    raise_problems(problems)
+    options = options_of(file, _spec(), _DISTRIBUTION)
     assert isinstance(options, ZMQOptions)
     if secret_key and options.curve is not None:
         secret = SecretStr(_checked(secret_key))

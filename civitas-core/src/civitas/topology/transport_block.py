@@ -1,0 +1,61 @@
+"""The transport block of a topology alone, for commands that need its options and nothing else."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from civitas.errors import ConfigurationError
+from civitas.plugins import TransportSpec
+from civitas.plugins.catalog import Reference, normalise
+from civitas.topology.expand import expand
+from civitas.topology.options import check_options
+from civitas.topology.problems import raise_problems
+from civitas.topology.source import read_file
+from civitas.topology.tree import MappingNode, Node, text
+
+_BLOCK = "transport"
+
+
+def options_of(file: Path, spec: TransportSpec, distribution: str) -> BaseModel | None:
+    """Return the options of a topology's transport; nothing else of the file has to be right.
+
+    No plugin is looked for, and no agent class imported.
+
+    Args:
+        file: the topology.
+        spec: the transport that it has to be.
+        distribution: the distribution that offers it; the `type` may name that, too.
+
+    Returns:
+        The options; `None` when the transport has none.
+
+    Raises:
+        TopologyError: the file can't be read, the block is wrong, or a variable in it is not set.
+        ConfigurationError: it is the block of another transport.
+    """
+    parsed = read_file(file)
+    problems = [*parsed.problems, *expand(parsed.root, os.environ)]
+    raise_problems([each for each in problems if each.path.split(".")[0] in {"", _BLOCK}])
+    kind = _type_in(parsed.root)
+    if not isinstance(parsed.root, MappingNode) or not _means(kind, spec, distribution):
+        found = f"; its type is {kind!r}" if kind else ""
+        raise ConfigurationError(f"{file} has no transport of type {spec.name}{found}")
+    options, problems = check_options(parsed.root, spec)
+    raise_problems(problems)
+    return options
+
+
+def _type_in(root: Node) -> str | None:
+    block = root.get(_BLOCK) if isinstance(root, MappingNode) else None
+    return text(block.get("type")) if isinstance(block, MappingNode) else None
+
+
+def _means(kind: str | None, spec: TransportSpec, distribution: str) -> bool:
+    reference = Reference.parse(kind or "")
+    return reference.name == spec.name and (
+        reference.distribution is None
+        or normalise(reference.distribution) == normalise(distribution)
+    )
