@@ -104,7 +104,7 @@ class Durability(Behaviours):
         """
         first = await network.start()
         frame = await _stand_still(network, first)
-        await network.within(first.stop(), "stop() while a handler has a frame in hand")
+        await network.stop(first, "stop() while a handler has a frame in hand")
         [inbox] = await network.listen(await network.start(), "worker")
         arrived = await inbox.first()
         assert _as_published(arrived) == [frame], "another frame came"
@@ -138,7 +138,7 @@ class Durability(Behaviours):
         [before] = await network.listen(first, "worker")
         processed = await _publish(network, first, b"one", b"two", b"three")
         await before.first(len(processed))
-        await network.within(first.stop(), "stop()")
+        await network.stop(first)
         second = await network.start()
         [inbox] = await network.listen(second, "worker")
         fence = await _publish(network, second, b"fence")

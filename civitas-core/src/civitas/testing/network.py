@@ -99,6 +99,11 @@ class Network:
         self._started.append(transport)
         return transport
 
+    async def stop(self, transport: Transport, what: str = "stop()") -> None:
+        """Stop a transport before the test ends; it need not be ready any more."""
+        self._started.remove(transport)
+        await self.within(transport.stop(), what)
+
     async def pair(self) -> tuple[Transport, Transport]:
         """Return who sends and who receives: two processes, or one that does both."""
         receiver = await self.start()

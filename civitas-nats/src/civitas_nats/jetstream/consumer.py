@@ -89,13 +89,10 @@ class Consumer:
                 return GIVEN_UP
             except ProcessingError as error:
                 reason = f"{error.error_type}: {error.error_text}"
-            except CivitasError as error:
+            except Exception as error:  # noqa: BLE001 - it was not executed, whatever the error
                 self._logger.debug("%r did not begin a message: %s", self._agent, error)
                 await asyncio.sleep(max(self._options.retry_delay, _SHORTEST_RETRY))
                 continue
-            except Exception as error:
-                self._logger.exception("the handler of %r raised", self._agent)
-                reason = f"{type(error).__name__}: {error}"
             else:
                 return PROCESSED
             held.deliveries += 1
