@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 import nats.errors
 from nats.js import JetStreamManager
-from nats.js.api import ConsumerConfig, ConsumerInfo, StreamConfig, StreamInfo
+from nats.js.api import ConsumerConfig, ConsumerInfo, RawStreamMsg, StreamConfig, StreamInfo
 from nats.js.errors import APIError, NotFoundError
 
 from civitas.errors import ConfigurationError, NotConnectedError, TransportError
@@ -43,9 +43,14 @@ class Management:
         self._connection = connection
         self._limit = limit
 
-    async def stream(self, name: str) -> StreamInfo | None:
-        """Return what a stream is; None when there is none."""
-        return await self._optional(lambda manager: manager.stream_info(name))
+    async def stream(self, name: str, subjects: str | None = None) -> StreamInfo | None:
+        """Return what a stream is; None when there is none.
+
+        Args:
+            name: the stream's.
+            subjects: a pattern; for each subject that fits, its messages are counted.
+        """
+        return await self._optional(lambda manager: manager.stream_info(name, subjects))
 
     async def create_stream(self, config: StreamConfig) -> StreamInfo | None:
         """Create a stream; return None when there is one of that name that differs."""
@@ -55,6 +60,24 @@ class Management:
             if error.err_code == _NAME_IN_USE:
                 return None
             raise self._refusal(error, f"stream {config.name}") from error
+
+    async def message(self, stream: str, number: int) -> RawStreamMsg | None:
+        """Return a message of a stream; None when there is none of that number."""
+        return await self._optional(lambda manager: manager.get_msg(stream, number))
+
+    async def next_message(self, stream: str, number: int, subjects: str) -> RawStreamMsg | None:
+        """Return the first message from `number` on whose subject fits; None when there is none."""
+        return await self._optional(
+            lambda manager: manager.get_msg(stream, number, subjects, next=True)
+        )
+
+    async def delete_message(self, stream: str, number: int) -> None:
+        """Delete a message of a stream, if it is there."""
+        try:
+            await self._ask(lambda manager: manager.delete_msg(stream, number))
+        except APIError as error:  # of many kinds, when it is not there (nats-server 2.9.10)
+            if await self.message(stream, number) is not None:
+                raise self._refusal(error, f"message {number} of stream {stream}") from error
 
     async def consumer(self, stream: str, name: str) -> ConsumerInfo | None:
         """Return what a consumer is; None when there is none."""
