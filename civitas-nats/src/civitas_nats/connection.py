@@ -7,8 +7,8 @@ import itertools
 import logging
 import os
 import random
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 import nats.errors
 from nats.aio.client import Client
@@ -21,12 +21,10 @@ from civitas.errors import (
     NotConnectedError,
     TransportError,
 )
-from civitas_nats.errors import AuthenticationError
-from civitas_nats.login import log_in
-from civitas_nats.options import HEADER_ROOM, NATSOptions
+from civitas_nats.dialing import BETWEEN_TRIES, MOST_PENDING, Dialer, hang_up, place_of, text_of
+from civitas_nats.options import NATSOptions
 from civitas_nats.servers import shown
 from civitas_nats.tasks import end
-from civitas_nats.tls import context_for
 from civitas_nats.wire import wire_of
 
 _LOOK: Final = 0.1
@@ -35,23 +33,8 @@ _LOOK: Final = 0.1
 _ABORT_AFTER: Final = 1.0
 """Seconds after which the socket of a lost connection is aborted (see `civitas_nats.wire`)."""
 
-_BETWEEN_TRIES: Final = 0.25
-"""Seconds between two tries of one server."""
-
-_LONGEST_TRY: Final = 2.0
-"""Seconds for one server to accept and to greet; one that stands still does not."""
-
 _PROBE_INTERVAL: Final = 0.5
 """Seconds until a probe that may have been lost is sent again."""
-
-_PENDING: Final = 1 << 20
-"""Bytes that wait for the socket, beyond which a publish waits."""
-
-_CLOSING: Final = 1.0
-"""Seconds for the socket to close."""
-
-_REFUSALS: Final = ("authorization violation", "authentication")
-"""Words of the errors with which a server says that it does not let this process in."""
 
 OnMessage: TypeAlias = Callable[[Msg], None]
 """Called with each message of a subscription; it must not block, and not raise."""
@@ -115,7 +98,9 @@ class Connection:
         self._logger = logger
         self._on_down = down
         self._on_up = up
-        self._on_dropped = dropped
+        self._dialer = Dialer(
+            options, name, problem=self._note, dropped=dropped, reconnected=self._look_again
+        )
         self._client: Client | None = None
         self._wire: asyncio.WriteTransport | None = None
         self._reconnects = 0
@@ -138,7 +123,7 @@ class Connection:
             ConfigurationError: the options and the server don't fit each other.
             NotConnectedError: none answered within `connect_timeout`.
         """
-        await self._use(await self._connect())
+        await self._use(await self._dialer.dial())
         await self.subscribe(f"{self.inbox}.probe.*", self._on_probe)
         await self._prove(self._options.connect_timeout)
         self._came_up()
@@ -155,7 +140,7 @@ class Connection:
             self._logger.warning("stopped before a server had taken all: the last may be lost")
             self._abort()
         self.is_up = False
-        await _close(client)
+        await hang_up(client)
 
     # --- use ----------------------------------------------------------------------------------
 
@@ -207,7 +192,7 @@ class Connection:
         client = self._client
         if client is None or not self.is_up:
             raise NotConnectedError(self._problem)
-        if client.pending_data_size > _PENDING:
+        if client.pending_data_size > MOST_PENDING:
             await self._wait_for_room(client)
         try:
             await client.publish(subject, data, reply, headers)
@@ -216,7 +201,7 @@ class Connection:
                 f"{len(data)} bytes are more than the server's max_payload ({client.max_payload})"
             ) from None
         except nats.errors.Error as error:
-            raise NotConnectedError(f"not sent: {_text(error)}") from error
+            raise NotConnectedError(f"not sent: {text_of(error)}") from error
 
     async def wait_ready(self) -> None:
         """Return when all that was subscribed before is in place at the server.
@@ -270,11 +255,13 @@ class Connection:
         limit = self._options.send_timeout
         try:
             async with asyncio.timeout(limit), self._room:
-                if client.pending_data_size > _PENDING and not await self._came_back(client, limit):
+                if client.pending_data_size > MOST_PENDING and not await self._came_back(
+                    client, limit
+                ):
                     raise TimeoutError
         except TimeoutError:
             raise TransportError(
-                f"the connection to {self._place(client)} took nothing for {limit:g} s"
+                f"the connection to {place_of(client)} took nothing for {limit:g} s"
             ) from None
 
     # --- keeping ------------------------------------------------------------------------------
@@ -328,20 +315,25 @@ class Connection:
     async def _restored(self, client: Client) -> None:
         self._reconnects = client.stats["reconnects"]
         self._wire = wire_of(client)
+        try:
+            self._dialer.check(client)
+        except ConfigurationError as error:
+            self._note(str(error))
+            return
         if not await self._came_back(client, _PROBE_INTERVAL):
             return
         self._came_up()
-        self._logger.info("connected again, to %s", self._place(client))
+        self._logger.info("connected again, to %s", place_of(client))
         self._on_up()
 
     async def _replace(self) -> None:
         """Make a new client: a server's error has ended the old one."""
         while True:
             try:
-                client = await self._connect()
+                client = await self._dialer.dial()
             except (TransportError, ConfigurationError) as error:
                 self._note(str(error))
-                await asyncio.sleep(_BETWEEN_TRIES + random.random() * _BETWEEN_TRIES)
+                await asyncio.sleep(BETWEEN_TRIES + random.random() * BETWEEN_TRIES)
             else:
                 await self._use(client)
                 return
@@ -353,102 +345,7 @@ class Connection:
         for subscription in tuple(self._subscriptions):
             await subscription.make(client)
 
-    # --- connecting ---------------------------------------------------------------------------
-
-    async def _connect(self) -> Client:
-        """Return a new client that is connected.
-
-        Raises:
-            AuthenticationError: the server does not let this process in.
-            ConfigurationError: the options and the server don't fit each other.
-            NotConnectedError: none answered within `connect_timeout`.
-        """
-        loop = asyncio.get_running_loop()
-        refused: asyncio.Future[str] = loop.create_future()
-        client = Client()
-        arguments = self._arguments(refused)
-        connecting = loop.create_task(client.connect(**arguments))
-        limit = self._options.connect_timeout
-        try:
-            await asyncio.wait(
-                (connecting, refused), timeout=limit, return_when=asyncio.FIRST_COMPLETED
-            )
-            if refused.done():
-                raise AuthenticationError(
-                    f"{shown(self._options.servers)} let this process not in: {refused.result()};"
-                    " check credentials, nkey_seed, token, or user and password"
-                )
-            if not connecting.done():
-                raise NotConnectedError(
-                    f"no NATS server at {shown(self._options.servers)} within {limit:g} s:"
-                    f" {self._problem}"
-                )
-            connecting.result()
-            self._check(client)
-        except BaseException as error:
-            await end(connecting)
-            await _close(client)
-            if isinstance(error, nats.errors.Error | OSError):
-                raise NotConnectedError(
-                    f"no connection to {shown(self._options.servers)}: {_text(error)}"
-                ) from error
-            raise
-        return client
-
-    def _arguments(self, refused: asyncio.Future[str]) -> dict[str, Any]:
-        options = self._options
-        servers = list(options.servers)
-        random.shuffle(servers)  # once: after a loss the next one is tried, not the same
-        return {
-            "servers": servers,
-            "dont_randomize": True,
-            "name": self._name,
-            "tls": context_for(options),
-            **log_in(options),
-            "connect_timeout": min(options.connect_timeout, _LONGEST_TRY),
-            "reconnect_time_wait": _BETWEEN_TRIES,
-            "max_reconnect_attempts": -1,
-            "ping_interval": options.ping_interval,
-            "max_outstanding_pings": 1,
-            "pending_size": 4 * max(_PENDING, options.max_message_bytes),
-            "flush_timeout": options.send_timeout,
-            "error_cb": self._error_callback(refused),
-            "reconnected_cb": self._on_reconnected,
-        }
-
-    def _error_callback(
-        self, refused: asyncio.Future[str]
-    ) -> Callable[[Exception], Awaitable[None]]:
-        async def on_error(error: Exception) -> None:
-            if isinstance(error, nats.errors.SlowConsumerError):
-                self._on_dropped("this process reads too slowly")
-                return
-            text = _text(error)
-            self._note(text)
-            if any(word in text.lower() for word in _REFUSALS) and not refused.done():
-                refused.set_result(text)
-
-        return on_error
-
-    async def _on_reconnected(self) -> None:
-        self._changed.set()
-
-    def _check(self, client: Client) -> None:
-        """See that the server gives what the options ask for."""
-        wire = wire_of(client)
-        if self._options.tls is not None and (wire is None or not wire.get_extra_info("cipher")):
-            raise ConfigurationError(
-                f"tls is given, and {self._place(client)} does not encrypt: the server needs tls,"
-                " or the option has to go"
-            )
-        room = client.max_payload - HEADER_ROOM
-        if self._options.max_message_bytes > room:
-            raise ConfigurationError(
-                f"max_message_bytes is {self._options.max_message_bytes}, and"
-                f" {self._place(client)} takes {client.max_payload} with"
-                f" {HEADER_ROOM} for headers: lower it to {room}, or raise the server's"
-                " max_payload"
-            )
+    # --- parts --------------------------------------------------------------------------------
 
     def _connected(self) -> Client:
         if self._client is None:
@@ -460,23 +357,5 @@ class Connection:
             self._problem = problem
             self._logger.debug("%s", problem)
 
-    def _place(self, client: Client) -> str:
-        url = client.connected_url
-        return "the server" if url is None else shown([url.geturl()])
-
-
-async def _close(client: Client) -> None:
-    """Close a client, also one whose socket can't be closed in order."""
-    wire = wire_of(client)
-    timer = None
-    if wire is not None:
-        timer = asyncio.get_running_loop().call_later(_CLOSING, wire.abort)
-    try:
-        await client.close()
-    finally:
-        if timer is not None:
-            timer.cancel()
-
-
-def _text(error: BaseException) -> str:
-    return str(error).removeprefix("nats: ").strip("'") or type(error).__name__
+    def _look_again(self) -> None:
+        self._changed.set()

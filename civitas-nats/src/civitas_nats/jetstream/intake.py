@@ -73,7 +73,7 @@ class Intake:
 
     async def open(self) -> None:
         """Begin to pull."""
-        self._stream_since = await self._around.streams.ensure()
+        self._stream_since = self._around.streams.since
         await self._listen()
         loop = asyncio.get_running_loop()
         self._keeper = loop.create_task(self._keep(), name=f"civitas nats intake {self._agent}")
@@ -220,7 +220,8 @@ class Intake:
         Raises:
             CivitasError: there is no stream any more, and none may be created.
         """
-        since = await self._around.streams.ensure_again()
+        await self._around.streams.ensure_again()
+        since = self._around.streams.since
         if since == self._stream_since:
             self._logger.error("the consumer of agent %r was deleted underneath", self._agent)
             return

@@ -93,9 +93,11 @@ class Streams:
         self._management = management
         self._options = options
         self._logger = logger
+        self.since: datetime | None = None
+        """When the stream of messages was created that was there at the last look."""
 
-    async def ensure(self) -> datetime | None:
-        """Return when both streams are there, and since when the one of messages is.
+    async def ensure(self) -> None:
+        """Return when both streams are there.
 
         Raises:
             StreamMismatchError: one is not as it should be.
@@ -104,9 +106,9 @@ class Streams:
         """
         stream = await self._ensure(wanted_stream(self._options))
         await self._ensure(wanted_dead_letters(self._options))
-        return stream.created
+        self.since = stream.created
 
-    async def ensure_again(self) -> datetime | None:
+    async def ensure_again(self) -> None:
         """Do what `ensure` does, after the stream or its consumers went away underneath.
 
         A server tells the readers of a stream that it is deleted before it has removed its files.
@@ -114,7 +116,7 @@ class Streams:
         """
         if await self._management.stream(self._options.stream_name) is None:
             await asyncio.sleep(_DELETION)
-        return await self.ensure()
+        await self.ensure()
 
     async def _ensure(self, wanted: StreamConfig) -> StreamInfo:
         found = await self._management.stream(str(wanted.name))
