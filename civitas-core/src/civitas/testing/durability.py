@@ -168,6 +168,7 @@ class Durability(Behaviours):
         sender, receiver = await network.pair()
         early = sender.publish(_SYSTEM, network.frame(b"early"))
         await network.refused_or_silent(early, MessageRoutingError, f"publish to {_SYSTEM!r}")
+        await network.ready()  # a proof that passes on the way that the early one went
         [inbox] = await network.listen(receiver, _SYSTEM)
         fence = network.frame(b"fence")
         await sender.publish(_SYSTEM, fence)
