@@ -158,13 +158,21 @@ class Connection:
         """
         return self._connected()
 
+    @property
+    def has_room(self) -> bool:
+        """Whether a publish would not have to wait for the socket."""
+        return self._client is not None and self._client.pending_data_size <= MOST_PENDING
+
     async def subscribe(self, subject: str, on_message: OnMessage) -> Subscription:
         """Have `on_message` called with each message of a subject."""
         subscription = Subscription(subject, on_message, self._options.max_pending_messages)
         self._subscriptions.add(subscription)
         client = self._client
-        if client is not None and not client.is_closed:  # else when there is another one
-            await subscription.make(client)
+        if client is not None and not client.is_closed:
+            try:
+                await subscription.make(client)
+            except nats.errors.Error as error:  # then with the next client
+                self._logger.debug("not subscribed to %s yet: %s", subject, error)
         return subscription
 
     async def unsubscribe(self, subscription: Subscription) -> None:

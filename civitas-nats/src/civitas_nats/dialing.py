@@ -122,7 +122,7 @@ class Dialer:
             )
         try:
             connecting.result()
-        except (nats.errors.Error, OSError) as error:
+        except Exception as error:
             raise NotConnectedError(f"no connection to {servers}: {text_of(error)}") from error
 
     def _arguments(self, refused: asyncio.Future[str]) -> dict[str, Any]:

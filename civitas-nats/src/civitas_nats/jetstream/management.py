@@ -120,6 +120,8 @@ class Management:
                 problem = error
             except (TimeoutError, nats.errors.Error) as error:
                 problem = error
+            except (ValueError, TypeError, KeyError) as error:
+                raise TransportError(f"JetStream gave an answer that is none: {error!r}") from error
             if loop.time() + _BETWEEN_TRIES > deadline:
                 raise self._no_answer(problem) from problem
             await asyncio.sleep(_BETWEEN_TRIES)

@@ -217,7 +217,7 @@ class Publisher:
     async def _send_again(self, reply: str, message: _Unacknowledged, now: float) -> None:
         """Send a message once more; what goes wrong is for who sends it, not for the others."""
         try:
-            if self._connection.is_up:
+            if self._connection.is_up and self._connection.has_room:  # not to wait with all others
                 message.refusal = None
                 await self._send(reply, message, now)
         except Exception as error:  # noqa: BLE001 - raised where it was sent
