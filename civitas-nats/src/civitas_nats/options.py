@@ -91,11 +91,12 @@ class NATSOptions(BaseModel):
         " them counts as lost.",
     )
     send_timeout: float = Field(
-        default=5.0,
+        default=15.0,
         gt=0,
         le=100,
         description="Seconds that a publish may take: on a connection that stands still, and with"
-        " jetstream until the stream has acknowledged it.",
+        " jetstream until the stream has acknowledged it. A cluster that has lost a leader elects"
+        " another within 10.",
     )
     max_message_bytes: int = Field(
         default=1_000_000,
