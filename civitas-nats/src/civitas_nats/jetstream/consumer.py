@@ -45,7 +45,7 @@ class Consumer:
         self._options = around.options
         self._logger = around.context.logger
         self._lease = Lease(agent, subject, around)
-        self._intake = Intake(agent, self._lease, around)
+        self._intake = Intake(agent, self._lease, around, self._let_go)
         self._inheritance: Inheritance | None = None
         self._worker: asyncio.Task[None] | None = None
 
@@ -68,6 +68,10 @@ class Consumer:
     def restored(self) -> None:
         """Look for what was lost with the connection."""
         self._intake.doubt()
+
+    async def _let_go(self) -> None:
+        """Handle nothing more: another process does."""
+        await end(self._worker)
 
     async def _work(self) -> None:
         """Handle message after message. This is the hot path."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final
 
@@ -28,6 +29,9 @@ _SILENCE: Final = 2 * HEARTBEAT + 1.0
 _AFTER_TROUBLE: Final = 0.5
 """Seconds between two tries to get a consumer back."""
 
+_TAKE_OVER: Final = 0.5
+"""Seconds from deleting a consumer to making it anew, at most, for a process that takes it over."""
+
 _CONFIRMED_WITHIN: Final = 2.0
 """Seconds for the server to confirm the last acknowledgement."""
 
@@ -42,10 +46,14 @@ class Intake:
         agent: the agent's name.
         lease: the hold on its consumer, which is taken.
         around: what all consumers of the process share.
+        taken: called when another process has taken the consumer over.
     """
 
-    def __init__(self, agent: str, lease: Lease, around: Around) -> None:
+    def __init__(
+        self, agent: str, lease: Lease, around: Around, taken: Callable[[], Awaitable[None]]
+    ) -> None:
         self._agent = agent
+        self._on_taken = taken
         self._lease = lease
         self._around = around
         self._connection = around.connection
@@ -197,7 +205,11 @@ class Intake:
         """Look where something may be wrong, and put it right."""
         if not (self._doubtful or self._behind):
             return
-        holding = await self._lease.look(self._window.deliveries, len(self._window))
+        holding = await self._look()
+        if holding is Holding.MISSING:  # perhaps for a moment only: another process takes over
+            self._window.begin_anew()  # what waits here will be given again, here or there
+            await asyncio.sleep(_TAKE_OVER)
+            holding = await self._look()
         if holding is Holding.TAKEN:
             self._taken = True
             self._logger.warning(
@@ -205,6 +217,7 @@ class Intake:
                 self._agent,
             )
             await self._fall_silent()
+            await self._on_taken()
         elif holding is Holding.IN_STEP and not self._behind:
             self._pulls.forget()
             await self._listen()
@@ -213,6 +226,9 @@ class Intake:
                 await self._find_stream()
             await self._begin_anew()
         self._doubtful = self._behind = False
+
+    async def _look(self) -> Holding:
+        return await self._lease.look(self._window.deliveries, len(self._window))
 
     async def _find_stream(self) -> None:
         """See what is left: somebody has deleted the consumer, or the stream with all that it held.

@@ -71,7 +71,9 @@ class Lease:
         Raises:
             CivitasError: JetStream refuses, or does not answer.
         """
-        await self._put(self._record(held))
+        found = await self._management.consumer(self._stream, self._name)
+        if found is not None and self._is_mine(found):  # else it would be taken back
+            await self._put(self._record(held))
 
     async def renew(self, first: Held | None) -> None:
         """Make the consumer anew: it gives all that is not acknowledged, `first` before all.

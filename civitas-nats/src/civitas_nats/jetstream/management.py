@@ -92,7 +92,11 @@ class Management:
 
     async def delete_consumer(self, stream: str, name: str) -> None:
         """Delete a consumer, if there is one."""
-        await self._optional(lambda manager: manager.delete_consumer(stream, name))
+        try:
+            await self._optional(lambda manager: manager.delete_consumer(stream, name))
+        except TransportError:  # "directory not empty", and it is gone (nats-server 2.9.10)
+            if await self.consumer(stream, name) is not None:
+                raise
 
     async def _optional(self, question: Callable[[JetStreamManager], Awaitable[T]]) -> T | None:
         try:
