@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from support.ledger import Ledger
 from support.local_bus.testbed import installed
 from support.system import PLACES, Place, System, running
 
@@ -30,6 +31,9 @@ def place(
     elif transport == "local_bus":
         with installed(tmp_path) as bus:
             yield Place(bus.block(), nodes)
+    elif transport == "ledger":
+        ledger = Ledger()
+        yield Place(ledger, nodes, deliveries=ledger.max_deliver)
     else:
         yield Place(transport, nodes)
 

@@ -9,7 +9,7 @@ import pytest
 
 from civitas import Message
 from civitas.errors import AgentError, MessageRoutingError
-from support.agents import SOON, Gate, Scripted, echo, until
+from support.agents import SOON, Gate, Scripted, echo
 
 
 async def test_ask_returns_the_reply_correlated_and_in_the_same_trace(system: Any) -> None:
@@ -98,7 +98,7 @@ async def test_a_question_that_expired_in_the_mailbox_is_not_handled(system: Any
         await gate.entered.wait()
         with pytest.raises(TimeoutError):
             await s.ask("a", {"n": 2}, timeout=0.1)
-        await until(lambda: s.stats("a").mailbox_depth == 1)
+        await s.queued("a", 1)
         gate.opened.set()
         await first
         await s.ask("a", {"n": 3})
@@ -112,7 +112,7 @@ async def test_a_question_with_time_left_is_handled_though_it_waited(system: Any
     async with system(agent) as s:
         asks = [asyncio.create_task(s.ask("a", {"n": n}, timeout=SOON)) for n in range(5)]
         await gate.entered.wait()
-        await until(lambda: s.stats("a").mailbox_depth == 4)
+        await s.queued("a", 4)
         gate.opened.set()
         await asyncio.gather(*asks)
         assert s.dropped == {}

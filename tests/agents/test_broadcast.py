@@ -5,11 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import pytest
-
 from civitas import Message
-from civitas.errors import MailboxFullError
-from support.agents import SOON, Gate, Scripted, echo, fill
+from support.agents import SOON, Gate, Scripted, echo
 
 
 async def test_it_reaches_every_agent_that_matches_and_no_other(system: Any) -> None:
@@ -46,8 +43,8 @@ async def test_it_reaches_the_others_when_one_has_no_room(system: Any) -> None:
     gate = Gate()
     full, other = Scripted("w_full", gate, mailbox_size=1), Scripted("w_other", echo)
     async with system(full, other, send_timeout=0.1) as s:
-        await fill(s, "w_full")
-        with pytest.raises(MailboxFullError):
+        await s.fill("w_full")
+        with s.finding_no_room():
             await s.broadcast("w_*", {})
         await s.ask("w_other", {})
         gate.opened.set()

@@ -107,7 +107,7 @@ async def test_an_agent_that_says_that_it_is_done_and_then_crashes_is_restarted(
     async with system(Scripted("a", stop_and_crash)) as s:
         await s.send("a", {})
         await s.ask("a", {}, timeout=SOON)
-        assert s.restarts == 1
+        assert s.restarts == s.place.deliveries
 
 
 async def test_an_agent_that_is_done_but_fails_to_start_is_started_again(system: Any) -> None:
@@ -138,10 +138,17 @@ async def test_a_stop_finishes_all_that_was_taken_and_what_follows_from_it(syste
         for n in range(20):
             await s.send("first", {"n": n})
         await entered.wait()
-        await until(lambda: s.stats("first").mailbox_depth == 19)
+        await s.queued("first", 19)
         stopping = asyncio.create_task(s.node_of("first").stop())
         opened.set()
         await asyncio.wait_for(stopping, SOON)
-        await until(lambda: len(last.got) == 20)
+        if not s.place.at_least_once:
+            await until(lambda: len(last.got) == 20)
         assert s.dropped == {}
-    assert [m.payload["n"] for m in last.got] == list(range(20))
+    got = last.got
+    if s.place.at_least_once:  # what was not taken has stayed with the transport
+        last, first = Scripted("last"), Scripted("first", pass_on)
+        async with system(last, first):
+            await until(lambda: len(got) + len(last.got) == 20)
+        got += last.got
+    assert [m.payload["n"] for m in got] == list(range(20))

@@ -10,6 +10,7 @@ import pytest
 
 from civitas import Runtime, Supervisor, Worker
 from civitas.errors import MessageRoutingError
+from civitas.remote import Outcome, RemoteCell, RemoteChild, RemoteCrash, RemoteCrashError
 from support.agents import SOON, Gate, Scripted, echo, until
 from support.lives import Log, count, mortals
 from support.local_bus.testbed import LocalBus
@@ -118,3 +119,25 @@ async def test_a_worker_outlives_its_primary_and_serves_the_next_one(local_bus: 
                 async with primary(local_bus, "a") as runtime:
                     assert (await runtime.ask("a", {}, timeout=SOON)).payload["from"] == "a"
             assert worker.failure is None
+
+
+async def test_what_a_crash_was_is_not_forgotten_over_the_state_that_is_told_after_it() -> None:
+    exits: list[str] = []
+    restarting, answer = asyncio.Event(), asyncio.Event()
+
+    class Commander:
+        async def command(self, node: str, verb: str, agent: str, timeout: float) -> Outcome:
+            restarting.set()
+            await answer.wait()
+            return Outcome(1, "")
+
+    cell = RemoteCell(RemoteChild("a"), Commander(), lambda cell: exits.append(str(cell.failure)))
+    cell.heard("01", "RUNNING", 0)
+    cell.crashed("01", RemoteCrash(0, RemoteCrashError("first")))
+    starting = asyncio.create_task(cell.start(fresh=True))
+    await restarting.wait()
+    cell.crashed("01", RemoteCrash(1, RemoteCrashError("second")))  # before the answer has come
+    cell.heard("01", "CRASHED", 1)
+    answer.set()
+    await starting
+    assert exits == ["first", "second"]

@@ -29,7 +29,10 @@ class Log:
 
 
 class Mortal(AgentProcess):
-    """Logs its life; crashes, counts or answers as its messages say."""
+    """Logs its life; crashes, counts or answers as its messages say.
+
+    `crash` crashes it whenever it is given, `crash once` only at the first time.
+    """
 
     def __init__(self, name: str, log: Log, action: ErrorAction | None = None, **kw: Any) -> None:
         super().__init__(name, **kw)
@@ -48,10 +51,12 @@ class Mortal(AgentProcess):
         return self.action or await super().on_error(error, message)
 
     async def handle(self, message: Message) -> Message | None:
+        command = message.payload.get("do")
+        if command == "crash once" and message.attempt:
+            return None
         self.count += 1
         self.attempts.append(message.attempt)
-        command = message.payload.get("do")
-        if command == "crash":
+        if command in {"crash", "crash once"}:
             raise ValueError("crash")
         if command == "fail until":
             if message.attempt < message.payload["attempt"]:

@@ -5,23 +5,33 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
+
+import pytest
 
 from civitas import AgentProcess, Runtime, Supervisor, Worker
 from civitas.components import build_component_set
+from civitas.errors import MailboxFullError
 from civitas.node import AgentStats
 from civitas.remote import RemoteChild
-from support.agents import SOON
+from support.agents import SOON, fill, until
+from support.ledger import Ledger
 
 PRIMARY = 0
+
+PLENTY: Final = 100
+"""Messages that are more than an agent of these tests has room for."""
 
 PLACES: Final = {
     "in_process": (0,),
     "local_bus": (0,),
     "local_bus primary worker worker": (0, 1, 2),
     "local_bus worker worker primary": (1, 2, 0),
+    "ledger": (0,),
+    "ledger worker primary": (1, 0),
     "zmq": (0,),
     "zmq worker primary": (1, 0),
 }
@@ -38,10 +48,18 @@ class Place:
         transport: the transport, as Runtime and Worker take it.
         nodes: the node of the first agent, of the second, and so on, round and round; 0 is the
             primary, the others are workers.
+        deliveries: how often a message is given that fails each time; more than once only where
+            the transport is at-least-once.
     """
 
     transport: Any = "in_process"
     nodes: Sequence[int] = (PRIMARY,)
+    deliveries: int = 1
+
+    @property
+    def at_least_once(self) -> bool:
+        """Whether the transport keeps a message until it is processed, and gives it again."""
+        return self.deliveries > 1
 
     @property
     def spread(self) -> bool:
@@ -55,10 +73,11 @@ class Place:
 
 @dataclass
 class System:
-    """A running system: a runtime and the workers beside it."""
+    """A running system: a runtime and the workers beside it, at a place."""
 
     runtime: Runtime
     workers: list[Worker]
+    place: Place
 
     def __post_init__(self) -> None:
         self.ask = self.runtime.ask
@@ -108,6 +127,31 @@ class System:
         """Hear of the dead letters of all nodes."""
         for node in self.nodes:
             node.on_dead_letter(callback)
+
+    async def fill(self, name: str) -> int:
+        """Send to an agent that handles nothing while there is room; return what was accepted.
+
+        A transport that keeps messages has always room: there it is more than a mailbox holds.
+        """
+        if not self.place.at_least_once:
+            return await fill(self, name)
+        for n in range(PLENTY):
+            await self.send(name, {"n": n})
+        return PLENTY
+
+    def finding_no_room(self, match: str = "") -> AbstractContextManager[Any]:
+        """What is sent within finds a full mailbox, unless the transport keeps messages."""
+        if self.place.at_least_once:
+            return nullcontext()
+        return pytest.raises(MailboxFullError, match=match)
+
+    async def queued(self, name: str, count: int) -> None:
+        """Wait until so many messages wait in an agent's mailbox.
+
+        A transport that keeps messages gives one at a time: there the others wait with it.
+        """
+        if not self.place.at_least_once:
+            await until(lambda: self.stats(name).mailbox_depth >= count)
 
     async def ended(self) -> int:
         """Wait until the runtime has ended, and return its exit code."""
@@ -165,12 +209,10 @@ async def running(
 
     def components(node: int) -> Any:
         process = _process(node)
-        made = build_component_set(
-            place.transport,
-            serializer,
-            send_timeout=send_timeout,
-            process=process,
-            is_primary=node == PRIMARY,
+        ledger = place.transport if isinstance(place.transport, Ledger) else None
+        make = ledger.components if ledger else partial(build_component_set, place.transport)
+        made = make(
+            serializer, send_timeout=send_timeout, process=process, is_primary=node == PRIMARY
         )
         elsewhere = {name: host for name, host in plan.processes.items() if host != process}
         made.bus.links.expected.update(elsewhere)  # as from a topology
@@ -184,7 +226,7 @@ async def running(
         async with asyncio.timeout(SOON):
             await asyncio.gather(*(node.start() for node in (runtime, *workers)))
             await _all_up(runtime, [each.name for each in root.remote_children()])
-        yield System(runtime, workers)
+        yield System(runtime, workers, place)
     finally:
         await asyncio.gather(*(worker.stop() for worker in workers))
         await runtime.stop()

@@ -225,7 +225,8 @@ class RemoteCell:
         if node != self.node or incarnation < self._incarnation or incarnation <= self._crashed:
             return
         if self._restarting:
-            self._crash = crash
+            if self._crash is None or self._crash.incarnation < incarnation:
+                self._crash = crash
             return
         self._incarnation = self._crashed = incarnation
         self.failure = crash.error
