@@ -7,6 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 
+class MissingError(RuntimeError):
+    """A suite needs what is not on this machine; the message says how to get it."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One line of the table. Times are medians, in `unit`; `target` bounds the ratio (or ours)."""

@@ -7,50 +7,22 @@ window. Both ends are drained by their descriptors, within asyncio.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import statistics
 import sys
 from collections.abc import Callable
 from time import perf_counter
-from typing import Final, NamedTuple
+from typing import Final
 
-import msgpack
 import zmq
 
-from benchmarks.processes.child import obey
+from benchmarks.child import obey
+from benchmarks.frames import Kinds
 from civitas_zmq import Proxy, ProxySettings
 
 WINDOW: Final = 256
 GRANT_EVERY: Final = 64
 CREDIT: Final = b"credit\0"
-
-
-class Kind:
-    """One of the frames of ours: its topic, its header, and the values in its body."""
-
-    def __init__(self, topic: str, head: str, body: str) -> None:
-        self.topic = bytes.fromhex(topic)
-        self._head = bytes.fromhex(head)
-        self._values = msgpack.unpackb(bytes.fromhex(body))
-
-    def make(self) -> bytes:
-        """Return the frame, with its body packed anew."""
-        body: bytes = msgpack.packb(self._values)
-        return self._head + body
-
-    def read(self, frame: bytes) -> list[object]:
-        """Return the values in a frame of this kind."""
-        values: list[object] = msgpack.unpackb(frame[len(self._head) :])
-        return values
-
-
-class Kinds(NamedTuple):
-    """What is sent: questions, their answers, and messages of a stream."""
-
-    question: Kind
-    answer: Kind
-    message: Kind
 
 
 class Line:
@@ -210,7 +182,7 @@ async def _server(addresses: tuple[str, str], kinds: Kinds) -> None:
 def main(role: str, pub_addr: str, sub_addr: str, kinds: str) -> None:
     """Be one of the processes until the parent closes the pipe."""
     run = _client if role == "client" else _server
-    asyncio.run(run((pub_addr, sub_addr), Kinds(*(Kind(*each) for each in json.loads(kinds)))))
+    asyncio.run(run((pub_addr, sub_addr), Kinds.read(kinds)))
 
 
 if __name__ == "__main__":

@@ -12,9 +12,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
+from benchmarks.child import Child
 from benchmarks.harness import Row, paired
-from benchmarks.processes.child import Child
-from civitas import envelope
 
 ASKS: Final = 400
 STREAM: Final = 10_000
@@ -31,7 +30,7 @@ transport: {type: zmq, pub_addr: "%s", sub_addr: "%s"}
 supervision:
   name: root
   children:
-    - agent: {name: fresh, type: benchmarks.processes.ours.Echo, process: fresh}
+    - agent: {name: fresh, type: benchmarks.crew.Echo, process: fresh}
 """
 
 
@@ -42,15 +41,6 @@ def _addresses() -> tuple[str, str]:
         two.bind(("127.0.0.1", 0))
         first, second = (f"tcp://127.0.0.1:{each.getsockname()[1]}" for each in (one, two))
     return first, second
-
-
-def _kinds(captured: list[list[str]]) -> str:
-    """Return the topic, header and body of each captured frame."""
-    kinds = []
-    for topic, frame in captured:
-        body = envelope.open(bytes.fromhex(frame)).body.hex()
-        kinds.append([topic, frame.removesuffix(body), body])
-    return json.dumps(kinds)
 
 
 class _Start:
@@ -85,12 +75,15 @@ def rows() -> list[Row]:
     ours, raw = _addresses(), _addresses()
     with (
         tempfile.TemporaryDirectory() as folder,
-        Child("ours", "alone") as alone,
-        Child("ours", "primary", *ours) as primary,
-        Child("ours", "worker", *ours),
+        Child("processes.ours", "alone") as alone,
+        Child("processes.ours", "primary", *ours) as primary,
+        Child("processes.ours", "worker", *ours),
     ):
-        kinds = _kinds(primary("capture", sub_addr=ours[1]))
-        with Child("raw", "server", *raw, kinds), Child("raw", "client", *raw, kinds) as client:
+        kinds = json.dumps(primary("capture", sub_addr=ours[1]))
+        with (
+            Child("processes.raw", "server", *raw, kinds),
+            Child("processes.raw", "client", *raw, kinds) as client,
+        ):
             return [
                 paired(
                     "ask between two processes, zmq (p50)",

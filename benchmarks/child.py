@@ -18,13 +18,13 @@ class Child:
     """A running `python -m module role arguments`, which answers each command with a value.
 
     Args:
-        module: a module of this package whose `main` calls `obey`.
+        module: a module of `benchmarks` whose `main` calls `obey`.
         role: which of the module's processes it is.
         arguments: what it is told besides.
     """
 
     def __init__(self, module: str, role: str, *arguments: str) -> None:
-        command = [sys.executable, "-m", f"benchmarks.processes.{module}", role, *arguments]
+        command = [sys.executable, "-m", f"benchmarks.{module}", role, *arguments]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
