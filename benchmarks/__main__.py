@@ -12,12 +12,14 @@ from rich.table import Table
 
 from benchmarks import agents, messages, startup
 from benchmarks.harness import MissingError, Row
+from benchmarks.nats.rows import rows as nats_rows
 from benchmarks.processes.rows import rows as processes_rows
 
 SUITES = {
     "agents": agents.rows,
     "messages": messages.rows,
     "processes": processes_rows,
+    "nats": nats_rows,
     "startup": startup.rows,
 }
 

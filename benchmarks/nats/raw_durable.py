@@ -1,0 +1,141 @@
+"""Floor: bare nats-py between two processes (`client` and `server`), on JetStream.
+
+The stream is configured as ours is. Messages are packed, unpacked and acknowledged as ours are, with
+the same window; they have no ids, which ours have so that the stream stores each once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import sys
+from time import perf_counter
+from typing import Final
+
+import nats
+import nats.errors
+from nats.aio.client import Client as Connection
+from nats.aio.msg import Msg
+from nats.js.api import ConsumerConfig, DiscardPolicy, RetentionPolicy
+
+from benchmarks.child import obey
+from benchmarks.frames import Kinds
+
+WINDOW: Final = 256
+TIMEOUT: Final = 30.0
+PULL: Final = 1.0
+"""Seconds that a pull waits for messages."""
+
+
+class Client:
+    """Sends, one after the other or several at once."""
+
+    def __init__(self, connection: Connection, kinds: Kinds) -> None:
+        self._connection = connection
+        self._stream = connection.jetstream()
+        self._make = kinds.message.make
+        self._subject = kinds.message.topic.decode()
+        self._sent = 0
+
+    async def send(self, count: int) -> float:
+        """Send one after the other; return the median in microseconds."""
+        seconds = []
+        for _ in range(count):
+            began = perf_counter()
+            await self._stream.publish(self._subject, self._make())
+            seconds.append(perf_counter() - began)
+        await self._all_handled(count)
+        return statistics.median(seconds) * 1e6
+
+    async def stream(self, count: int, at_once: int) -> float:
+        """Send, so many at a time, until all is handled; return the microseconds for each."""
+        began = perf_counter()
+        await asyncio.gather(*(self._send(count // at_once) for _ in range(at_once)))
+        await self._all_handled(count)
+        return (perf_counter() - began) / count * 1e6
+
+    async def _send(self, count: int) -> None:
+        for _ in range(count):
+            await self._stream.publish(self._subject, self._make())
+
+    async def _all_handled(self, count: int) -> None:
+        self._sent += count
+        last = str(self._sent).encode()
+        await self._connection.request(_done_of(self._subject), last, TIMEOUT)
+
+
+class Server:
+    """Pulls messages and acknowledges each."""
+
+    def __init__(self, connection: Connection, kinds: Kinds) -> None:
+        self._connection = connection
+        self._read = kinds.message.read
+        self._subject = kinds.message.topic.decode()
+        self._acknowledged = 0
+        self._waiting: dict[int, Msg] = {}
+
+    async def open(self) -> None:
+        """Make the stream and its consumer, and pull from now on."""
+        stream = self._connection.jetstream()
+        name = self._subject.replace(".", "_")
+        await stream.add_stream(
+            name=name,
+            subjects=[self._subject],
+            retention=RetentionPolicy.WORK_QUEUE,
+            discard=DiscardPolicy.NEW,
+        )
+        config = ConsumerConfig(max_ack_pending=WINDOW)
+        self._pulled = await stream.pull_subscribe(self._subject, "sink", name, config=config)
+        await self._connection.subscribe(_done_of(self._subject), cb=self._on_last)
+
+    async def work(self) -> None:
+        """Read and acknowledge message after message."""
+        while True:
+            try:
+                messages = await self._pulled.fetch(WINDOW, timeout=PULL)
+            except nats.errors.TimeoutError:
+                continue
+            for message in messages:
+                self._read(message.data)
+                await message.ack()
+                self._acknowledged += 1
+            await self._tell()
+
+    async def _on_last(self, question: Msg) -> None:
+        self._waiting[int(question.data)] = question
+        await self._tell()
+
+    async def _tell(self) -> None:
+        """Tell who waits for so many messages that they are acknowledged."""
+        for last in [last for last in self._waiting if last <= self._acknowledged]:
+            await self._waiting.pop(last).respond(b"")
+
+
+def _done_of(subject: str) -> str:
+    return f"done.{subject}"
+
+
+async def _run(role: str, url: str, kinds: Kinds) -> None:
+    connection = await nats.connect(url)
+    try:
+        if role == "client":
+            client = Client(connection, kinds)
+            await obey({"send": client.send, "stream": client.stream})
+        else:
+            server = Server(connection, kinds)
+            await server.open()
+            worker = asyncio.create_task(server.work())
+            await obey({})
+            worker.cancel()
+            await asyncio.wait((worker,))
+    finally:
+        await connection.close()
+
+
+def main(role: str, url: str, captured: str) -> None:
+    """Be one of the processes until the parent closes the pipe."""
+    asyncio.run(_run(role, url, Kinds.read(captured)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
