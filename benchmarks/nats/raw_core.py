@@ -1,8 +1,8 @@
 """Floor: bare nats-py between two processes (`client` and `server`), on core NATS.
 
 A question and its answer are the very frames of ours. A message of a stream is packed and unpacked
-as ours is, and the stream has the window of ours: 256 messages under way, with credit returned after
-every 64. Without one a sender runs away from its receiver, which then drops what it can't keep.
+as ours is, and the stream has the window of ours: 256 messages under way, and credit is returned
+after every 64. Without one a sender runs away from its receiver, which drops what it can't keep.
 """
 
 from __future__ import annotations

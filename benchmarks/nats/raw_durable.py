@@ -1,6 +1,6 @@
 """Floor: bare nats-py between two processes (`client` and `server`), on JetStream.
 
-The stream is configured as ours is. Messages are packed, unpacked and acknowledged as ours are, with
+The stream is configured as ours is. Messages are packed, unpacked and acknowledged as ours are, in
 the same window; they have no ids, which ours have so that the stream stores each once.
 """
 
