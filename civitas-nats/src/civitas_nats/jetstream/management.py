@@ -28,7 +28,10 @@ _NOT_ENABLED: Final = frozenset({10039, 10076})
 _NAME_IN_USE: Final = 10058
 """Error code: there is a stream of that name which is configured otherwise."""
 
-_PASSING: Final = frozenset({408, 503})
+_NOBODY: Final = None
+"""Code of the error that nats-py (2.16) makes of "no responders"."""
+
+_PASSING: Final = frozenset({_NOBODY, 408, 503})
 
 
 class Management:
@@ -114,14 +117,12 @@ class Management:
                 manager = self._connection.client.jsm(timeout=_ANSWER_WITHIN)
                 async with asyncio.timeout_at(deadline):
                     return await question(manager)
-            except nats.errors.NoRespondersError as error:
-                problem: Exception = error
             except APIError as error:
                 if error.err_code in _NOT_ENABLED:
                     raise self._not_enabled() from error
                 if error.code not in _PASSING:
                     raise
-                problem = error
+                problem: Exception = error
             except (TimeoutError, nats.errors.Error) as error:
                 problem = error
             except (ValueError, TypeError, KeyError) as error:
@@ -131,9 +132,9 @@ class Management:
             await asyncio.sleep(_BETWEEN_TRIES)
 
     def _no_answer(self, problem: Exception) -> Exception:
-        if isinstance(problem, nats.errors.NoRespondersError):
-            return self._not_enabled()
         if isinstance(problem, APIError):
+            if problem.code is _NOBODY:
+                return self._not_enabled()
             return TransportError(f"JetStream is not available: {problem.description}")
         return NotConnectedError(
             f"JetStream at {shown(self._connection.servers)} did not answer within"
