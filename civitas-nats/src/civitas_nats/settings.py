@@ -1,0 +1,92 @@
+"""Where the settings of the command line come from: a topology, and flags over it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from civitas.errors import ConfigurationError
+from civitas.messages import name_problem
+from civitas.topology.transport_block import options_of
+from civitas_nats.options import NATSOptions
+from civitas_nats.plugin import civitas_transports
+from civitas_nats.servers import check_server
+from civitas_nats.subjects import check_prefix, check_stream
+
+_DISTRIBUTION: Final = "civitas-nats"
+
+_SMALLEST: Final = NATSOptions(max_message_bytes=1024)
+"""Options without a topology: they fit every server, whatever its `max_payload` is."""
+
+
+def of_command(
+    topology: Path | None,
+    servers: str | None,
+    stream: str | None,
+    dead_letter_subject: str | None,
+) -> NATSOptions:
+    """Return the options of a topology, with what flags say instead.
+
+    Args:
+        topology: a file, of which the transport block is read; defaults when left out.
+        servers: `--servers`: a URL, or several with commas between them.
+        stream: `--stream`.
+        dead_letter_subject: `--dead-letter-subject`.
+
+    Raises:
+        TopologyError: the block is wrong, or a variable in it is not set.
+        ConfigurationError: it is the block of another transport, or a flag is wrong.
+    """
+    options = _SMALLEST if topology is None else _of_topology(topology)
+    changes: dict[str, Any] = {}
+    if servers is not None:
+        changes["servers"] = tuple(
+            _checked("--servers", _without_login, url.strip()) for url in servers.split(",")
+        )
+    if stream is not None:
+        changes["stream_name"] = _checked("--stream", check_stream, stream)
+    if dead_letter_subject is not None:
+        subject = _checked("--dead-letter-subject", check_prefix, dead_letter_subject)
+        if subject == options.subject_prefix:
+            raise ConfigurationError(f"--dead-letter-subject: {subject} is that of the agents")
+        changes["dead_letter_subject"] = subject
+    return options.model_copy(update=changes)
+
+
+def check_agent(name: str) -> str:
+    """Return the name of an agent.
+
+    Raises:
+        ConfigurationError: no agent can have it.
+    """
+    problem = name_problem(name)
+    if problem is not None:
+        raise ConfigurationError(f"--agent: {problem}")
+    return name
+
+
+def _of_topology(file: Path) -> NATSOptions:
+    (spec,) = civitas_transports()
+    options = options_of(file, spec, _DISTRIBUTION)
+    assert isinstance(options, NATSOptions)
+    return options
+
+
+def _without_login(url: str) -> str:
+    """Return a URL; everybody on the machine can read a command line."""
+    checked = check_server(url)
+    if "@" in urlsplit(checked).netloc:
+        raise ValueError(
+            "users, passwords and tokens do not belong on a command line: put them into a"
+            " topology, as ${VARIABLE}, and give --topology"
+        )
+    return checked
+
+
+def _checked(flag: str, check: Callable[[str], str], value: str) -> str:
+    try:
+        return check(value)
+    except ValueError as error:
+        raise ConfigurationError(f"{flag}: {error}") from error

@@ -1,0 +1,496 @@
+"""`civitas-nats dead-letters` on real servers: letters are listed, returned and removed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nats.js.api import StreamConfig
+
+from civitas import envelope
+from civitas.errors import ProcessingError
+from civitas.serializer import JsonSerializer, MsgpackSerializer
+from civitas_nats.jetstream.dead_letters import DeadLetter
+from civitas_nats.options import NATSOptions
+from civitas_nats.transport import NATSTransport
+from support.commands import DEADLINE, Running
+from support.nats.letters import ORIGIN, bury, frame_of, jetstream_of, letter_of, stored
+from support.nats.server import NatsServer
+from support.ports import free_port
+from support.waiting import eventually
+
+pytestmark = pytest.mark.slow
+
+PROGRESS = re.compile(r"^\w+ \d+ of \d+\n", re.MULTILINE)
+"""What is told when a machine is slow."""
+
+COMMAND = Path(sys.executable).with_name("civitas-nats")
+GARBAGE = DeadLetter("a", b"no frame at all\xff", "unreadable: no frame", 1, 3)
+EXPIRED = letter_of({"n": 2}, reply_to="_reply.8.1", age=100.0, ttl=30.0)
+FOREIGN = DeadLetter("a", envelope.seal(b"?", "other", ORIGIN, attempt=9), "E: no", 5, 4)
+
+
+def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [COMMAND, "dead-letters", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        timeout=DEADLINE,
+        env={**os.environ, "COLUMNS": "100", "TZ": "UTC", **environment},
+    )
+    assert "Traceback" not in done.stderr
+    done.stderr = PROGRESS.sub("", done.stderr)
+    return done
+
+
+class Yard:
+    """The dead letters of one stream of a shared server, and the command for it."""
+
+    def __init__(self, server: NatsServer, name: str) -> None:
+        self.url = server.url
+        self.options = NATSOptions(
+            servers=server.url,
+            jetstream=True,
+            stream_name=name,
+            subject_prefix=f"{name}.agent",
+            dead_letter_subject=f"{name}.dead",
+        )
+        self.stream = name
+        self.dead_stream = f"{name}_DEAD"
+
+    def topology(self, folder: Path, **more: Any) -> Path:
+        keys = ("stream_name", "subject_prefix", "dead_letter_subject")
+        block = {"type": "nats", "servers": self.url, "jetstream": True}
+        block |= {key: getattr(self.options, key) for key in keys} | more
+        file = folder / "topology.yaml"
+        file.write_text(json.dumps({"transport": block}))
+        return file
+
+    def bury(self, *letters: DeadLetter) -> None:
+        bury(self.options, *letters)
+
+    def list(self, *arguments: object) -> list[dict[str, Any]]:
+        flags = ("--stream", self.stream, "--dead-letter-subject", f"{self.stream}.dead")
+        done = run("list", "--json", "--servers", self.url, *flags, *arguments)
+        assert (done.returncode, done.stderr) == (0, "")
+        return json.loads(done.stdout)
+
+    def numbers(self) -> list[int]:
+        return [each["number"] for each in self.list()]
+
+    def returned(self) -> list[tuple[str, bytes]]:
+        begin = f"{self.options.subject_prefix}."
+        return [(at.removeprefix(begin), frame) for at, frame in stored(self.url, self.stream)]
+
+
+@pytest.fixture
+def yard(shared_jetstream, unique) -> Yard:
+    return Yard(shared_jetstream, unique)
+
+
+@pytest.fixture
+def file(yard, tmp_path) -> Path:
+    return yard.topology(tmp_path)
+
+
+# --- listing ------------------------------------------------------------------------------------
+
+
+def test_letters_are_listed_oldest_first_with_all_that_is_known_and_they_stay(yard):
+    payload = {"text": "grüß", "blob": b"\x00\xff", 7: [1.5, float("inf")]}
+    letter = DeadLetter("über", frame_of(payload), "ValueError: 你好 \\x", 5, 17)
+    yard.bury(letter, EXPIRED)
+    first, second = yard.list()
+    message = first.pop("message")
+    assert first.pop("time").endswith("+00:00")
+    assert first == {
+        "number": 1,
+        "agent": "über",
+        "deliveries": 5,
+        "reason": "ValueError: 你好 \\x",
+        "stream_sequence": 17,
+        "bytes": len(letter.frame),
+        "expired": False,
+        "problem": None,
+    }
+    assert (message["sender"], message["type"], message["ttl"]) == ("asker", "order", None)
+    assert message["payload"] == {"text": "grüß", "blob": {"base64": "AP8="}, "7": [1.5, "inf"]}
+    assert (second["expired"], second["message"]["reply_to"]) == (True, "_reply.8.1")
+    assert yard.numbers() == [1, 2]
+
+
+def test_the_table_has_a_line_for_each_letter_and_a_preview_of_its_payload(yard, file):
+    json_letter = letter_of({"text": "y" * 100}, serializer=JsonSerializer())
+    yard.bury(replace(json_letter, reason="E: \x1b[31m"), GARBAGE, FOREIGN)
+    done = run("list", "--topology", file)
+    assert (done.returncode, done.stderr) == (0, "")
+    header, *rows = [re.split(r" {2,}", line.strip()) for line in done.stdout.splitlines()]
+    assert " ".join(header) == "number agent time deliveries reason from type payload"
+    assert rows[0][4:] == ["E: \\x1b[31m", "asker", "order", '{"text": "' + "y" * 50 + "..."]
+    assert re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d", rows[0][2])
+    assert rows[1][4:] == [
+        "unreadable: no frame",
+        "(not a frame: 16 bytes are too few for a frame; 16 bytes)",
+    ]
+    assert rows[2][4:] == [
+        "E: no",
+        f"(written by the serializer 'other'; {len(FOREIGN.frame)} bytes)",
+    ]
+
+
+def test_what_is_no_frame_is_given_whole(yard):
+    yard.bury(GARBAGE)
+    [row] = yard.list()
+    assert (row["message"], row["frame"]) == (None, "bm8gZnJhbWUgYXQgYWxs/w==")
+    assert row["problem"].startswith("not a frame: ")
+
+
+def test_letters_are_chosen_by_agent_by_number_and_by_limit(yard, file):
+    yard.bury(*(letter_of({"n": n}, "ab"[n % 2]) for n in range(1, 7)))
+    assert [each["number"] for each in yard.list("--agent", "a")] == [2, 4, 6]
+    assert [each["number"] for each in yard.list("-n", 5, "--number", 2)] == [2, 5]
+    done = run("list", "--topology", file, "--agent", "b", "--limit", 2, "--json")
+    assert [each["number"] for each in json.loads(done.stdout)] == [1, 3]
+    assert done.stderr == "1 more: raise --limit\n"
+
+
+def test_no_letters_are_an_empty_list(yard, file):
+    yard.bury()
+    assert yard.list() == []
+    done = run("list", "--topology", file, "--agent", "x")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "there are no dead letters of agent 'x'\n"
+
+
+def test_thousands_are_read_over_gaps(yard, file):
+    yard.bury(*(letter_of({"n": n}) for n in range(3000)))
+    chosen = [argument for n in (1, 2, 1000, 3000) for argument in ("-n", str(n))]
+    assert run("drop", "-t", file, "--yes", *chosen).returncode == 0
+    expected = [n for n in range(1, 3001) if n not in (1, 2, 1000, 3000)]
+    rows = yard.list()
+    assert [each["number"] for each in rows] == expected
+    assert [each["message"]["payload"]["n"] + 1 for each in rows] == expected
+
+
+# --- returning ----------------------------------------------------------------------------------
+
+
+def test_letters_go_back_to_their_agents_in_order_as_if_never_delivered(yard, file):
+    yard.bury(*(letter_of({"n": n}, "ab"[n % 2]) for n in range(1, 6)), FOREIGN)
+    done = run("replay", "-t", file, "--all")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "replayed 6 dead letters\n", "")
+    back = yard.returned()
+    assert [agent for agent, _ in back] == ["b", "a", "b", "a", "b", "a"]
+    assert {envelope.attempt_of(frame) for _, frame in back} == {0}
+    bodies = [MsgpackSerializer().deserialize(envelope.open(f).body) for _, f in back[:-1]]
+    assert [each.payload["n"] for each in bodies] == [1, 2, 3, 4, 5]
+    assert back[-1][1] == envelope.with_attempt(FOREIGN.frame, 0)
+    assert yard.numbers() == []
+
+
+def test_only_the_chosen_letters_go_back(yard, file):
+    yard.bury(*(letter_of({"n": n}, "ab"[n % 2]) for n in range(1, 7)))
+    done = run("replay", "-t", file, "-n", 3, "-n", 6, "--json")
+    assert json.loads(done.stdout) == {"replayed": 2, "kept": []}
+    assert run("replay", "-t", file, "--agent", "a").stdout == "replayed 2 dead letters\n"
+    assert yard.numbers() == [1, 5]
+    done = run("replay", "-t", file, "-n", 1, "-n", 99)
+    assert (done.returncode, done.stderr) == (2, "error: there is no dead letter 99\n")
+    assert yard.numbers() == [1, 5]
+
+
+def test_letters_that_would_be_in_vain_stay_with_the_reason(yard, file):
+    yard.bury(GARBAGE, letter_of({}), EXPIRED, replace(letter_of({}), agent="_reply"))
+    done = run("replay", "-t", file, "--all")
+    assert (done.returncode, done.stdout) == (1, "replayed 1 dead letter\n")
+    garbage, expired, nobody = done.stderr.splitlines()
+    assert garbage.startswith("kept 1, to a: no agent can read it: not a frame: ")
+    assert expired.startswith("kept 3, to a: its time to live is over")
+    assert nobody.startswith("kept 4, to _reply: no agent has this name: ")
+    assert yard.numbers() == [1, 3, 4]
+    done = run("replay", "-t", file, "--all", "--json")
+    assert done.returncode == 1
+    assert [each["number"] for each in json.loads(done.stdout)["kept"]] == [1, 3, 4]
+
+
+def test_an_expired_request_goes_back_without_its_time_limit_and_its_asker(yard, file):
+    yard.bury(EXPIRED)
+    assert run("replay", "-t", file, "-n", 1, "--expired").returncode == 0
+    [(_, frame)] = yard.returned()
+    opened, before = envelope.open(frame), envelope.open(EXPIRED.frame)
+    assert opened._replace(body=b"") == before._replace(body=b"", reply_to="", attempt=0)
+    now, then = (MsgpackSerializer().deserialize(each.body) for each in (opened, before))
+    assert (now.ttl, now.reply_to, now.payload, now.id) == (None, None, then.payload, then.id)
+
+
+def test_a_request_in_time_keeps_its_time_limit_and_its_asker(yard, file):
+    letter = letter_of({}, reply_to="_reply.8.1", ttl=3600.0)
+    yard.bury(letter)
+    assert run("replay", "-t", file, "--all", "--expired").returncode == 0
+    [(_, frame)] = yard.returned()
+    assert frame == envelope.with_attempt(letter.frame, 0)
+
+
+def test_a_replay_that_stored_a_letter_and_did_not_remove_it_is_repeated_without_storing_it_twice(
+    yard, file
+):
+    async def deny_deletion() -> None:
+        async with jetstream_of(yard.url) as jetstream:
+            subjects = [f"{yard.options.dead_letter_subject}.*"]
+            config = StreamConfig(name=yard.dead_stream, subjects=subjects, discard="new")
+            await jetstream.add_stream(config, deny_delete=True)
+
+    asyncio.run(deny_deletion())
+    yard.bury(letter_of({"n": 1}), letter_of({"n": 2}))
+    for _ in range(2):
+        done = run("replay", "-t", file, "--all")
+        assert done.returncode == 1
+        assert "message delete not permitted" in done.stderr
+        assert len(yard.returned()) == 1
+    assert yard.numbers() == [1, 2]
+
+
+async def test_a_letter_that_the_transport_wrote_is_handled_by_its_agent_when_it_is_back(
+    yard, file
+):
+    options = yard.options.model_copy(update={"max_deliver": 1})
+    given: asyncio.Queue[int] = asyncio.Queue()
+    healthy = False
+
+    async def handle(frame: bytes) -> None:
+        given.put_nowait(envelope.attempt_of(frame))
+        if not healthy:
+            raise ProcessingError("a", "ValueError", "no such order")
+
+    transport = NATSTransport(options)
+    try:
+        await transport.subscribe("a", handle)
+        await transport.start()
+        await transport.publish("a", frame_of({}))
+        async with asyncio.timeout(DEADLINE):
+            await given.get()
+            while not (rows := await asyncio.to_thread(yard.list)):
+                pass
+        assert (rows[0]["reason"], rows[0]["deliveries"]) == ("ValueError: no such order", 1)
+        healthy = True
+        done = await asyncio.to_thread(run, "replay", "-t", file, "--agent", "a")
+        assert done.stdout == "replayed 1 dead letter\n"
+        async with asyncio.timeout(DEADLINE):
+            assert await given.get() == 0
+    finally:
+        await transport.stop()
+    assert await asyncio.to_thread(yard.numbers) == []
+
+
+def test_a_full_stream_is_told_and_the_letter_stays(yard, tmp_path):
+    yard.options = yard.options.model_copy(update={"max_bytes": 400})
+    yard.bury(letter_of({}), letter_of({"n": "x" * 300}), letter_of({}))
+    file = yard.topology(tmp_path, send_timeout=0.5)
+    done = run("replay", "-t", file, "--all")
+    assert (done.returncode, done.stdout) == (1, "replayed 1 dead letter\n")
+    assert f"stream {yard.stream} is full" in done.stderr
+    assert yard.numbers() == [2, 3]
+
+
+def test_nothing_goes_back_where_the_stream_of_the_agents_is_another_one(yard, tmp_path):
+    yard.bury(letter_of({}))
+    file = yard.topology(tmp_path, subject_prefix="somewhere.else")
+    done = run("replay", "-t", file, "--all")
+    assert done.returncode == 2
+    assert f"has the subjects {yard.stream}.agent.*" in done.stderr
+    assert "somewhere.else.*" in done.stderr
+    assert yard.numbers() == [1]
+
+
+def test_ctrl_c_ends_a_replay_between_two_letters_and_tells_how_far_it_is(jetstream, tmp_path):
+    yard = Yard(jetstream, "S")
+    yard.bury(*(letter_of({"n": n}) for n in range(2000)))
+    arguments = ["dead-letters", "replay", "-t", str(yard.topology(tmp_path)), "--all"]
+    command = Running(arguments, tmp_path, {}, COMMAND)
+    try:
+        eventually(lambda: jetstream.streams()["S"]["state"]["messages"])
+        command.signal(signal.SIGINT)
+        assert command.wait() == 130
+    finally:
+        command.close()
+    back = len(yard.returned())
+    assert 0 < back < 2000
+    assert command.out == [f"replayed {back} dead letter{'s' if back > 1 else ''}"]
+    assert PROGRESS.sub("", "".join(f"{line}\n" for line in command.err)) == "interrupted\n"
+    assert yard.numbers() == list(range(back + 1, 2001))
+
+
+def test_a_server_that_is_killed_under_a_replay_is_told_and_the_replay_can_be_repeated(
+    jetstream, tmp_path
+):
+    yard = Yard(jetstream, "S")
+    yard.bury(*(letter_of({"n": n}) for n in range(2000)))
+    file = yard.topology(tmp_path, send_timeout=1.0)
+    arguments = ["dead-letters", "replay", "-t", str(file), "--all"]
+    command = Running(arguments, tmp_path, {}, COMMAND)
+    try:
+        eventually(lambda: jetstream.streams()["S"]["state"]["messages"])
+        jetstream.kill()
+        assert command.wait() == 1
+    finally:
+        command.close()
+    assert command.count("error: ") == 1
+    assert command.count("Traceback") == 0
+    jetstream.start()
+    assert run("replay", "-t", file, "--all").returncode == 0
+    assert yard.numbers() == []
+    bodies = [MsgpackSerializer().deserialize(envelope.open(f).body) for _, f in yard.returned()]
+    assert [each.payload["n"] for each in bodies] == list(range(2000))
+
+
+# --- removing -----------------------------------------------------------------------------------
+
+
+def test_letters_are_removed_and_go_nowhere(yard, file):
+    yard.bury(letter_of({}), GARBAGE, letter_of({}, "b"))
+    assert run("drop", "-t", file, "--agent", "a", "--yes").stdout == "removed 2 dead letters\n"
+    assert yard.numbers() == [3]
+    done = run("drop", "-t", file, "--all", "-y", "--json")
+    assert json.loads(done.stdout) == {"removed": 1, "kept": []}
+    assert yard.numbers() == yard.returned() == []
+
+
+def test_nothing_is_removed_where_nobody_can_be_asked(yard, file):
+    yard.bury(letter_of({}))
+    done = run("drop", "-t", file, "--all")
+    assert (done.returncode, done.stderr) == (2, "error: there is nobody to ask: give --yes\n")
+    assert yard.numbers() == [1]
+
+
+@pytest.mark.parametrize(("answer", "code", "left"), [(b"n\n", 1, [1]), (b"y\n", 0, [])])
+def test_letters_are_removed_when_somebody_says_yes(yard, file, answer, code, left):
+    yard.bury(letter_of({}))
+    keyboard, terminal = pty.openpty()
+    try:
+        os.write(keyboard, answer)
+        done = subprocess.run(
+            [COMMAND, "dead-letters", "drop", "-t", file, "--all"],
+            stdin=terminal,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=DEADLINE,
+        )
+    finally:
+        os.close(keyboard)
+        os.close(terminal)
+    assert "Remove 1 dead letter for ever?" in done.stderr
+    assert done.returncode == code
+    assert yard.numbers() == left
+
+
+# --- what is given ------------------------------------------------------------------------------
+
+
+def test_a_topology_gives_servers_and_login_and_nothing_else_of_it_is_read(tmp_path):
+    with NatsServer(tmp_path / "s", jetstream=True, user="u", password="open sesame") as server:
+        login = {"user": "u", "password": "open sesame"}
+        options = NATSOptions(servers=server.url, jetstream=True, **login)
+        bury(options, letter_of({}))
+        file = tmp_path / "topology.yaml"
+        file.write_text(
+            f"transport: {{type: nats, servers: '{server.url}', jetstream: true, user: u,"
+            " password: '${SECRET}'}\n"
+            "supervision: {name: root, children: [{agent: {name: a, type: no.such.Agent}}]}\n"
+        )
+        done = run("list", "-t", file, "--json", SECRET="open sesame")
+        assert [each["number"] for each in json.loads(done.stdout)] == [1]
+        done = run("replay", "-t", file, "--all", SECRET="close sesame")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "does not let this process in" in done.stderr
+        assert "sesame" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("transport: {type: in_process}", "has no transport of type nats; its type is"),
+        ("transport: {type: nats, server: x}", "did you mean 'servers'"),
+        ("transport: {type: nats, token: '${NOT_SET}'}", "NOT_SET"),
+    ],
+)
+def test_a_topology_with_mistakes_or_of_another_transport_is_refused(tmp_path, text, reason):
+    file = tmp_path / "topology.yaml"
+    file.write_text(text)
+    done = run("list", "--topology", file)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert reason in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("list", "--servers", "http://x"), "--servers: a server's URL begins with nats://"),
+        (("list", "--servers", "nats://u:sesame@x"), "do not belong on a command line"),
+        (("list", "--servers", "sesame@x:1"), "do not belong on a command line"),
+        (("list", "--stream", "a.b"), "--stream: 'a.b' can't name a stream"),
+        (("list", "--dead-letter-subject", "a*"), "--dead-letter-subject: 'a*' can't begin"),
+        (("list", "--dead-letter-subject", "civitas.agent"), "is that of the agents"),
+        (("list", "--agent", "*"), "--agent: a name can't contain '*'"),
+        (("list", "--number", "0"), "or equal to 1"),
+        (("list", "--limit", "0"), "or equal to 1"),
+        (("list", "--topology", "/none"), "/none: the file can't be read"),
+        (("replay",), "which letters? give --number, --agent or --all"),
+        (("replay", "--all", "--agent", "a"), "one of them"),
+        (("drop", "--yes"), "which letters?"),
+    ],
+)
+def test_bad_input_ends_with_2(arguments, reason):
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert reason in " ".join(done.stderr.replace("│", " ").split())
+    assert "sesame" not in done.stderr
+
+
+def test_no_server_ends_with_1(tmp_path):
+    place = f"127.0.0.1:{free_port()}"
+    file = tmp_path / "topology.yaml"
+    block = f"{{type: nats, servers: '{place}', connect_timeout: 0.5}}"
+    file.write_text(f"transport: {block}")
+    done = run("list", "-t", file)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"error: no NATS server at nats://{place}" in done.stderr
+
+
+def test_a_stream_that_is_not_there_or_has_other_subjects_is_told(yard):
+    yard.bury()
+    done = run("list", "--servers", yard.url, "--stream", "NONE")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "there is no stream NONE_DEAD" in done.stderr
+    done = run("list", "--servers", yard.url, "--stream", yard.stream)
+    assert done.returncode == 2
+    assert f"has the subjects {yard.stream}.dead.*, not civitas.dead.*" in done.stderr
+
+
+def test_a_server_without_jetstream_is_told(shared_nats, tmp_path):
+    file = tmp_path / "topology.yaml"
+    block = f"{{type: nats, servers: '{shared_nats.url}', send_timeout: 0.5}}"
+    file.write_text(f"transport: {block}")
+    done = run("list", "-t", file)
+    assert done.returncode == 2
+    assert "JetStream is not enabled" in done.stderr
+
+
+def test_a_server_that_takes_only_small_messages_is_no_obstacle(tmp_path):
+    with NatsServer(tmp_path, jetstream=True, max_payload=8000) as server:
+        small = NATSOptions(servers=server.url, jetstream=True, max_message_bytes=2000)
+        bury(small, letter_of({}))
+        done = run("list", "--servers", server.url, "--json")
+        assert len(json.loads(done.stdout)) == 1

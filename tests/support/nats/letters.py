@@ -1,0 +1,95 @@
+"""Dead letters on a real server, made by the transport's own code."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import nats
+from nats.js import JetStreamContext
+
+from civitas import envelope
+from civitas.envelope import Origin
+from civitas.messages import compose
+from civitas.serializer import MsgpackSerializer, Serializer, name_of
+from civitas_nats.connection import Connection
+from civitas_nats.jetstream.dead_letters import DeadLetter, DeadLetters
+from civitas_nats.jetstream.management import Management
+from civitas_nats.jetstream.publisher import Publisher
+from civitas_nats.jetstream.streams import Streams
+from civitas_nats.options import NATSOptions
+
+ORIGIN = Origin(b"8 bytes!", 1)
+_logger = logging.getLogger("civitas.tests.nats")
+
+
+def frame_of(
+    payload: dict[Any, Any],
+    *,
+    serializer: Serializer | None = None,
+    reply_to: str = "",
+    age: float = 0.0,
+    ttl: float | None = None,
+) -> bytes:
+    """Return the frame of an order that has been delivered before."""
+    chosen = serializer or MsgpackSerializer()
+    message = compose("asker", "a", payload, "order", ttl=ttl)
+    message.timestamp -= age
+    body = chosen.serialize(message)
+    return envelope.seal(body, name_of(chosen), ORIGIN, attempt=3, reply_to=reply_to)
+
+
+def letter_of(payload: dict[Any, Any], agent: str = "a", **about: Any) -> DeadLetter:
+    """Return a dead letter with the frame of an order."""
+    return DeadLetter(agent, frame_of(payload, **about), "ValueError: no", 5, 17)
+
+
+def bury(options: NATSOptions, *letters: DeadLetter) -> None:
+    """Make the streams, and store dead letters in this order."""
+    asyncio.run(_bury(options, letters))
+
+
+async def _bury(options: NATSOptions, letters: tuple[DeadLetter, ...]) -> None:
+    connection = Connection(
+        options, "undertaker", _logger, down=print, up=lambda: None, dropped=print
+    )
+    await connection.open()
+    publisher = Publisher(connection, options.stream_name, "undertaker", 30, _logger, lambda: None)
+    try:
+        await Streams(Management(connection, 5.0), options, _logger).ensure()
+        await publisher.start()
+        dead = DeadLetters(publisher, options.dead_letter_subject, options.stream_name)
+        await asyncio.gather(*map(dead.add, letters))  # sent in this order, over one connection
+    finally:
+        await publisher.stop(5.0)
+        await connection.close()
+
+
+@asynccontextmanager
+async def jetstream_of(url: str) -> AsyncIterator[JetStreamContext]:
+    """Have JetStream as the bare client sees it."""
+    client = await nats.connect(url)
+    try:
+        yield client.jetstream()
+    finally:
+        await client.close()
+
+
+def stored(url: str, stream: str) -> list[tuple[str, bytes]]:
+    """Return subjects and bytes of all that a stream holds, in its order."""
+    return asyncio.run(_stored(url, stream))
+
+
+async def _stored(url: str, stream: str) -> list[tuple[str, bytes]]:
+    async with jetstream_of(url) as jetstream:
+        state = (await jetstream.stream_info(stream)).state
+        found = []
+        number = state.first_seq
+        for _ in range(state.messages):
+            message = await jetstream.get_msg(stream, number, ">", next=True)
+            found.append((message.subject or "", message.data or b""))
+            number = (message.seq or 0) + 1
+        return found
