@@ -11,6 +11,7 @@ import pytest
 
 from support.ledger import Ledger
 from support.local_bus.testbed import installed
+from support.nats.server import NatsServer
 from support.system import PLACES, Place, System, running
 
 Start = Callable[..., AbstractAsyncContextManager[System]]
@@ -31,6 +32,14 @@ def place(
     elif transport == "local_bus":
         with installed(tmp_path) as bus:
             yield Place(bus.block(), nodes)
+    elif transport == "nats":
+        with NatsServer(tmp_path / "server") as server:
+            yield Place({"type": "nats", "servers": server.url}, nodes)
+    elif transport == "jetstream":
+        with NatsServer(tmp_path / "server", jetstream=True) as server:
+            again = {"retry_delay": 0.005, "max_deliver": 2}
+            block = {"type": "nats", "servers": server.url, "jetstream": True, **again}
+            yield Place(block, nodes, deliveries=2)
     elif transport == "ledger":
         ledger = Ledger()
         yield Place(ledger, nodes, deliveries=ledger.max_deliver)

@@ -34,6 +34,10 @@ PLACES: Final = {
     "ledger worker primary": (1, 0),
     "zmq": (0,),
     "zmq worker primary": (1, 0),
+    "nats": (0,),
+    "nats worker primary": (1, 0),
+    "jetstream": (0,),
+    "jetstream worker primary": (1, 0),
 }
 """A transport, and the nodes of the first agent, the second, and so on; 0 is the primary."""
 
@@ -139,7 +143,7 @@ class System:
             await self.send(name, {"n": n})
         return PLENTY
 
-    def finding_no_room(self, match: str = "") -> AbstractContextManager[Any]:
+    def finding_no_room(self, match: str | None = None) -> AbstractContextManager[Any]:
         """What is sent within finds a full mailbox, unless the transport keeps messages."""
         if self.place.at_least_once:
             return nullcontext()
