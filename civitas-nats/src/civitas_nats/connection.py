@@ -198,7 +198,7 @@ class Connection:
             TransportError: it took nothing for `send_timeout` seconds.
         """
         client = self._client
-        if client is None or not self.is_up:
+        if client is None or not (self.is_up and client.is_connected):
             raise NotConnectedError(self._problem)
         if client.pending_data_size > MOST_PENDING:
             await self._wait_for_room(client)

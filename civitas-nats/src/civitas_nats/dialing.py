@@ -17,7 +17,7 @@ from civitas_nats.options import HEADER_ROOM, NATSOptions
 from civitas_nats.servers import shown
 from civitas_nats.tasks import end
 from civitas_nats.tls import context_for
-from civitas_nats.wire import wire_of
+from civitas_nats.wire import forget_unsent, wire_of
 
 BETWEEN_TRIES: Final = 0.25
 """Seconds between two tries of one server."""
@@ -166,6 +166,7 @@ class Dialer:
 
 async def hang_up(client: Client) -> None:
     """Close a client, also one whose socket can't be closed in order."""
+    forget_unsent(client)
     wire = wire_of(client)
     timer = None
     if wire is not None:
