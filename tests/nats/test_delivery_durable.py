@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import random
 import sys
 import time
@@ -18,7 +19,7 @@ from nats.js.api import RawStreamMsg
 from civitas.errors import DeserializationError, FrameError
 from civitas_nats.subjects import consumer_name
 from support.commands import Running
-from support.nats.nodes import Held, Node, bare, body_of, durable, failed, frame_of, until
+from support.nats.nodes import Held, Node, bare, body_of, durable, failed, frame_of, until, within
 from support.nats.server import NatsServer
 
 TESTS = Path(__file__).parents[1]
@@ -359,6 +360,17 @@ async def test_after_a_crash_only_the_message_in_hand_counts_as_given_before(
 
 
 @pytest.mark.slow
+async def test_a_crash_after_a_failure_counts_as_another_delivery(shared_jetstream, unique):
+    async with durable(shared_jetstream.url, unique, ack_wait=60) as node:
+        await node.send("worker", "weak")
+        with reading("worker", node) as reader:
+            await asyncio.to_thread(reader.until, "given weak 1")
+        agent = await node.agent("worker")
+        await agent.has_done(1)
+        assert agent.given == [("weak", 2)]
+
+
+@pytest.mark.slow
 async def test_a_message_that_kills_its_process_each_time_is_a_dead_letter_in_the_end(
     shared_jetstream, unique
 ):
@@ -412,28 +424,48 @@ async def test_what_a_node_holds_when_another_takes_over_is_handled_by_that_one_
         assert before.bodies == ["1"]
 
 
-async def test_a_node_whose_agent_was_taken_over_does_not_take_it_back_when_a_message_fails(
-    shared_jetstream, unique
-):
+async def test_a_node_whose_agent_was_taken_over_ends_its_handler(shared_jetstream, unique):
     async def act(body: str, attempt: int) -> None:
-        if body == "1":
+        try:
             begun.set()
-            await go_on.wait()
-            raise failed()
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            ended.set()
+            raise
 
-    begun, go_on = asyncio.Event(), asyncio.Event()
+    begun, ended = asyncio.Event(), asyncio.Event()
     first, second = (durable(shared_jetstream.url, unique) for _ in range(2))
     async with first, second:
         await first.agent("worker", act)
         await first.send("worker", "1")
         await begun.wait()
         agent = await second.agent("worker")
-        go_on.set()  # before the first node knows
-        await agent.has_done(1)
-        await second.send("worker", *numbered(2, 4))
-        assert await agent.has_done(4) == numbered(1, 4)
-        owner = json.loads((await consumer_of(shared_jetstream, second))["config"]["description"])
-        assert owner["owner"] == second.id
+        await within(ended.wait())
+        assert await agent.has_done(1) == ["1"]
+
+
+async def test_a_message_that_fails_at_a_node_whose_agent_was_taken_over_does_not_take_it_back(
+    shared_jetstream, unique
+):
+    async def act(body: str, attempt: int) -> None:
+        if attempt == 0:
+            await write_down(shared_jetstream, unique, "somebody else")
+            raise failed()
+
+    async with durable(shared_jetstream.url, unique) as node:
+        agent = await node.agent("worker", act)
+        await node.send("worker", "1")
+        await agent.has(2)
+        consumer = await consumer_of(shared_jetstream, node)
+        assert consumer["config"]["description"] == "somebody else"
+
+
+async def write_down(server: NatsServer, stream: str, description: str) -> None:
+    """Change the description of the worker's consumer."""
+    async with bare(server.url) as client:
+        manager = client.jetstream()
+        config = (await manager.consumer_info(stream, "worker")).config
+        await manager.add_consumer(stream, config, description=description)
 
 
 async def test_what_two_nodes_that_are_gone_have_left_is_given_to_the_third(
@@ -494,7 +526,8 @@ def reading(name: str, node: Node) -> Iterator[Running]:
     """Run a process that reads for an agent."""
     options = node.options.model_dump(mode="json", exclude_unset=True)
     arguments = ["-m", "support.nats.reader", name, json.dumps(options)]
-    running = Running(arguments, TESTS, {"PYTHONPATH": str(TESTS)}, command=Path(sys.executable))
+    path = os.pathsep.join((str(TESTS), os.environ.get("PYTHONPATH", "")))
+    running = Running(arguments, TESTS, {"PYTHONPATH": path}, command=Path(sys.executable))
     try:
         yield running
     finally:

@@ -1,7 +1,7 @@
 """A process that reads for an agent, and may be killed: `python -m support.nats.reader NAME JSON`.
 
-It says on its output what it does with each message. One that begins with "hang" it keeps in hand
-for ever, and at one that begins with "poison" it kills itself.
+It says on its output which messages it is given. One that begins with "hang" it keeps in hand for
+ever, one that begins with "weak" fails once before, and at "poison" it kills itself.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import signal
 import sys
 
 from civitas import envelope
+from civitas.errors import ProcessingError
 from civitas.plugins import TransportContext
 from civitas_nats.options import NATSOptions
 from civitas_nats.transport import NATSTransport
@@ -25,7 +26,9 @@ async def read(name: str, options: NATSOptions) -> None:
         opened = envelope.open(frame)
         body = opened.body.decode()
         print(f"given {body} {opened.attempt}", flush=True)  # noqa: T201 - it is what is read
-        if body.startswith("hang"):
+        if body.startswith("weak") and opened.attempt == 0:
+            raise ProcessingError(name, "ValueError", "weak")
+        if body.startswith(("hang", "weak")):
             await asyncio.Event().wait()
         await asyncio.sleep(0)  # as an agent, which has a task of its own
         if body.startswith("poison"):
