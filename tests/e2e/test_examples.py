@@ -7,11 +7,14 @@ import json
 import random
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from support.nats.server import NatsServer
+from support.waiting import eventually
 
 Start = Callable[..., Any]
 
@@ -197,3 +200,91 @@ def test_a_question_from_another_terminal_is_answered_across_processes(
     nobody = start("ask", "researcher", *topology, "--connect-timeout", "0.5", **system)
     assert nobody.wait() == 1
     assert "no running system was found" in nobody.err[-1]
+
+
+class Shop:
+    """The processes of the example for two machines, and what its desk says."""
+
+    TOPOLOGY = ("--topology", "examples/distributed.yaml")
+    PROCESSES = ((), ("--process", "worker"))
+
+    def __init__(self, start: Start, repository: Path, server: NatsServer, jetstream: bool) -> None:
+        self._start = start
+        self._settings = {
+            "cwd": repository,
+            "CIVITAS_NATS": server.url,
+            "CIVITAS_NATS_TOKEN": TOKEN,
+            "CIVITAS_JETSTREAM": str(jetstream).lower(),
+        }
+
+    def run(self, *process: str) -> Any:
+        """Start a process as the topology says."""
+        return self._start("run", *self.TOPOLOGY, *process, **self._settings)
+
+    def ask(self, **payload: str) -> Any:
+        """Ask the desk."""
+        asked = self._start("ask", "desk", json.dumps(payload), *self.TOPOLOGY, **self._settings)
+        assert asked.wait() == 0, asked.err
+        return json.loads("\n".join(asked.out))
+
+    def prints(self, *texts: str) -> bool:
+        """Return whether all is printed that was ordered, in frames, in the order of the orders."""
+        told = self.ask()
+        lines = [page.splitlines()[1] for page in told["printed"]]
+        return told["open"] == 0 and lines == [f"| {text} |" for text in texts]
+
+
+TOKEN = "open sesame"
+
+
+@pytest.fixture(params=[False, True], ids=["core", "jetstream"])
+def shop(
+    request: pytest.FixtureRequest, start: Start, repository: Path, tmp_path: Path
+) -> Iterator[Shop]:
+    with NatsServer(tmp_path / "server", jetstream=request.param, token=TOKEN) as server:
+        yield Shop(start, repository, server, jetstream=request.param)
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["primary-first", "worker-first"])
+def test_an_order_on_one_machine_is_printed_on_another(shop: Shop, order: int) -> None:
+    running = [shop.run(*process) for process in Shop.PROCESSES[::order]]
+    for each in running:
+        each.until("running: 1 agent")
+    shop.ask(print="Hello")
+    eventually(lambda: shop.prints("Hello"))
+    for each in running:
+        each.signal(signal.SIGTERM)
+        assert each.wait() == 0, each.err
+
+
+@pytest.mark.parametrize("shop", [True], indirect=True, ids=["jetstream"])
+def test_an_order_that_is_taken_while_the_press_is_away_is_printed_when_it_is_back(
+    shop: Shop,
+) -> None:
+    desk = shop.run()
+    desk.until("running: 1 agent")
+    assert shop.ask(print="early") == {"open": 1, "printed": []}  # it was never there
+    press = shop.run("--process", "worker")
+    eventually(lambda: shop.prints("early"))
+    press.signal(signal.SIGKILL)
+    press.wait()
+    assert shop.ask(print="after a crash")["open"] == 1
+    press = shop.run("--process", "worker")
+    eventually(lambda: shop.prints("early", "after a crash"))
+    for each in (desk, press):
+        each.signal(signal.SIGTERM)
+        assert each.wait() == 0, each.err
+
+
+@pytest.mark.parametrize("shop", [False], indirect=True, ids=["core"])
+def test_an_order_is_refused_while_the_press_is_away(shop: Shop) -> None:
+    desk, press = (shop.run(*process) for process in Shop.PROCESSES)
+    for each in (desk, press):
+        each.until("running: 1 agent")
+    press.signal(signal.SIGTERM)
+    assert press.wait() == 0, press.err
+    desk.until("has gone: it stopped")
+    assert "press" in shop.ask(print="late")["refused"]
+    shop.run("--process", "worker").until("running: 1 agent")
+    shop.ask(print="again")
+    eventually(lambda: shop.prints("again"))
