@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
@@ -18,6 +19,7 @@ class Options(BaseModel):
     url: str = Field("post://me:c@o@loft/1", description="The loft.")
     rings: list[str] = Field(default_factory=list, alias="ring-list")
     api_token: str = Field("", description="For the ministry.")
+    token_file: Path | None = Field(None, description="Where there is another one.")
 
 
 def described(name):

@@ -51,7 +51,8 @@ def options_advice(spec: TransportSpec) -> list[str]:
     for option in describe_options(spec.options):
         if not option.description:
             advice.append(f"option {option.name!r} has no description")
-        if not option.secret and _SOUNDS_SECRET.search(option.name):
+        names_file = "Path" in option.type  # a file of secrets is no secret itself
+        if not option.secret and not names_file and _SOUNDS_SECRET.search(option.name):
             advice.append(f"option {option.name!r} sounds like a secret and is not a SecretStr")
     return advice
 
