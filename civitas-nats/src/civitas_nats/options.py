@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic import model_validator as checked_together
 
 from civitas.plugins import Capabilities
-from civitas_nats.servers import check_server
+from civitas_nats.servers import check_server, has_login, shown
 from civitas_nats.subjects import check_prefix, check_stream
 
 DEFAULT_SERVER: Final = "nats://localhost:4222"
+LONGEST_TIME: Final = 604_800.0
+"""Seconds that a time may have at most: a week."""
+
 HEADER_ROOM: Final = 4096
 """Bytes of a server's `max_payload` that are left for the headers of a message."""
 
@@ -27,19 +31,29 @@ def _listed(value: object) -> object:
     return [each.strip() for each in value.split(",")] if isinstance(value, str) else value
 
 
+def _at_home(file: Path | None) -> Path | None:
+    """Let `~` stand for the user's folder."""
+    try:
+        return None if file is None else file.expanduser()
+    except RuntimeError:
+        raise ValueError(f"{file} begins with '~', and there is no such user") from None
+
+
 Server = Annotated[str, AfterValidator(check_server)]
 Servers = Annotated[tuple[Server, ...], BeforeValidator(_listed), Field(min_length=1)]
 Secret = Annotated[SecretStr | None, BeforeValidator(_none_for_empty)]
 Text = Annotated[str | None, BeforeValidator(_none_for_empty)]
-File = Annotated[Path | None, BeforeValidator(_none_for_empty)]
+File = Annotated[Path | None, BeforeValidator(_none_for_empty), AfterValidator(_at_home)]
 Prefix = Annotated[str, AfterValidator(check_prefix)]
 StreamName = Annotated[str, AfterValidator(check_stream)]
+
+_CONFIG: Final = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class TLSOptions(BaseModel):
     """Files for encrypted connections; each is PEM."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = _CONFIG
 
     ca: File = Field(
         default=None,
@@ -60,7 +74,7 @@ class TLSOptions(BaseModel):
 class NATSOptions(BaseModel):
     """The keys of the `transport:` block for `type: nats`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = _CONFIG
 
     servers: Servers = Field(
         default=(DEFAULT_SERVER,),
@@ -120,6 +134,7 @@ class NATSOptions(BaseModel):
     ack_wait: float = Field(
         default=30.0,
         ge=0.1,
+        le=LONGEST_TIME,
         description="Seconds after which a server gives a message again of whose process it has"
         " heard nothing. A handler may take longer: its process says that it is at work.",
     )
@@ -138,6 +153,7 @@ class NATSOptions(BaseModel):
     retry_delay: float = Field(
         default=5.0,
         ge=0,
+        le=LONGEST_TIME,
         description="Seconds before a message that failed is given again. What comes after it"
         " waits.",
     )
@@ -170,6 +186,8 @@ class NATSOptions(BaseModel):
             "user": self.user,
         }
         given = [name for name, value in ways.items() if value is not None]
+        if any(map(has_login, self.servers)):
+            given.append("a login in the URL of servers")
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} are ways to log in: give one of them")
         if (self.user is None) != (self.password is None):
@@ -179,7 +197,17 @@ class NATSOptions(BaseModel):
                 f"dead_letter_subject and subject_prefix are both {self.subject_prefix}: dead"
                 " letters would be given to the agents again"
             )
+        if self.dead_letter_subject.startswith(f"{self.subject_prefix}._"):
+            raise ValueError(
+                f"dead_letter_subject {self.dead_letter_subject} is among the subjects of replies"
+                " and system messages, which are never stored"
+            )
         return self
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """Show the servers without users, passwords and tokens."""
+        for name, value in super().__repr_args__():
+            yield name, shown(value) if name == "servers" else value
 
     @property
     def dead_letter_stream(self) -> str:

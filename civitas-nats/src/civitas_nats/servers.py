@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 DEFAULT_PORT: Final = 4222
 _SCHEMES: Final = ("nats", "tls")
+_FORM: Final = "nats://host:port"
 
 
 def check_server(url: str) -> str:
@@ -17,24 +18,34 @@ def check_server(url: str) -> str:
         ValueError: it is none; what it says of users and passwords is not in the message.
     """
     full = url if "://" in url else f"nats://{url}"
+    if any(character.isspace() or not character.isprintable() for character in full):
+        raise ValueError(f"a server's URL is {_FORM}, without whitespace")
     try:
         parts = urlsplit(full)
-        port = parts.port
-    except ValueError:
-        raise ValueError("a server's port is a number from 1 to 65535") from None
+    except ValueError:  # its text has the whole URL in it
+        raise ValueError(f"a server's URL is {_FORM}; an IPv6 address stands in brackets") from None
     if parts.scheme not in _SCHEMES:
+        begins = " or ".join(f"{scheme}://" for scheme in _SCHEMES)
+        raise ValueError(f"a server's URL begins with {begins}")
+    login, at, _ = parts.netloc.rpartition("@")
+    if parts.path.strip("/") or "?" in full or "#" in full or "%" in login:
+        # nats-py (2.16) takes %2F for three characters, where other clients take it for one.
         raise ValueError(
-            f"a server's URL begins with {' or '.join(f'{each}://' for each in _SCHEMES)}, not"
-            f" {parts.scheme}://"
+            f"a server's URL ends with its port: {_FORM}; a password that has one of / ? # % does"
+            " not fit in, but the options user and password take it"
         )
-    if not parts.hostname or any(character.isspace() for character in full):
-        raise ValueError("a server's URL is nats://host:port, without whitespace")
-    if parts.path.strip("/") or parts.query or parts.fragment:
-        raise ValueError("a server's URL ends with its port: nats://host:port")
-    if port == 0:
-        raise ValueError("a server's port is a number from 1 to 65535")
-    bare = full.rstrip("/")
-    return bare if port is not None else f"{bare}:{DEFAULT_PORT}"
+    if at and not parts.username:
+        raise ValueError("a server's URL has '@' with no user or token before it")
+    port = _port(parts)
+    if not parts.hostname:
+        raise ValueError(f"a server's URL is {_FORM}, and this one has no host")
+    netloc = parts.netloc.removesuffix(":")
+    return f"{parts.scheme}://{netloc}" + (f":{DEFAULT_PORT}" if port is None else "")
+
+
+def has_login(url: str) -> bool:
+    """Return whether a URL says who this process is."""
+    return "@" in urlsplit(url).netloc
 
 
 def shown(urls: Iterable[str]) -> str:
@@ -45,3 +56,16 @@ def shown(urls: Iterable[str]) -> str:
 def _shown(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def _port(parts: SplitResult) -> int | None:
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise ValueError(
+            "a server's port is a number from 1 to 65535; an IPv6 address stands in brackets:"
+            " nats://[::1]:4222"
+        )
+    return port

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from civitas.errors import ConfigurationError
 from civitas.messages import name_problem
 from civitas.topology.transport_block import options_of
 from civitas_nats.options import NATSOptions
 from civitas_nats.plugin import civitas_transports
-from civitas_nats.servers import check_server
+from civitas_nats.servers import check_server, has_login
 from civitas_nats.subjects import check_prefix, check_stream
 
 _DISTRIBUTION: Final = "civitas-nats"
@@ -77,7 +76,7 @@ def _of_topology(file: Path) -> NATSOptions:
 def _without_login(url: str) -> str:
     """Return a URL; everybody on the machine can read a command line."""
     checked = check_server(url)
-    if "@" in urlsplit(checked).netloc:
+    if has_login(checked):
         raise ValueError(
             "users, passwords and tokens do not belong on a command line: put them into a"
             " topology, as ${VARIABLE}, and give --topology"
