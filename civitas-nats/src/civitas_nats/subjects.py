@@ -9,8 +9,11 @@ from typing import Final
 from civitas.messages import REPLY_PREFIX, RESERVED_PREFIX
 
 _TOKEN: Final = re.compile(r"[^\s.*>\0]+")
-_STREAM: Final = re.compile(r"[^\s.*>/\\\0]{1,255}")
+_STREAM: Final = re.compile(r"[^\s.*>/\\\0]+")
 _LONGEST_NAME: Final = 255
+_LONGEST_STREAM: Final = 250
+"""Bytes, so that there is room for what the stream of dead letters has at its end."""
+_LONGEST_PREFIX: Final = 250
 _RESERVED: Final = ("$", "_")
 """What the servers' own subjects begin with: $SYS, $JS, _INBOX, _R_."""
 
@@ -53,7 +56,7 @@ def consumer_name(agent: str) -> str:
     name = agent.replace("=", "=3D").replace("%", "=25")
     if len(name.encode()) <= _LONGEST_NAME:
         return name
-    return f"={blake2b(agent.encode(), digest_size=16).hexdigest()}"
+    return f"=-{blake2b(agent.encode(), digest_size=16).hexdigest()}"
 
 
 def check_prefix(prefix: str) -> str:
@@ -62,10 +65,12 @@ def check_prefix(prefix: str) -> str:
     Raises:
         ValueError: it is not, or it is among the servers' own subjects.
     """
-    if not all(_TOKEN.fullmatch(token) for token in prefix.split(".")):
+    if not _fits(prefix, _LONGEST_PREFIX) or not all(
+        _TOKEN.fullmatch(token) for token in prefix.split(".")
+    ):
         raise ValueError(
             f"{prefix!r} can't begin a subject: write tokens with dots between them, such as"
-            " civitas.agent, without whitespace, '*' and '>'"
+            f" civitas.agent, without whitespace, '*' and '>'; at most {_LONGEST_PREFIX} bytes"
         )
     if prefix.startswith(_RESERVED):
         raise ValueError(f"{prefix!r} is among the subjects that NATS keeps for itself")
@@ -78,9 +83,14 @@ def check_stream(name: str) -> str:
     Raises:
         ValueError: a server would not take it.
     """
-    if not _STREAM.fullmatch(name):
+    if not _STREAM.fullmatch(name) or not _fits(name, _LONGEST_STREAM):
         raise ValueError(
-            f"{name!r} can't name a stream: at most 255 characters, none of them whitespace or"
-            " one of . * > / \\"
+            f"{name!r} can't name a stream: it has at most {_LONGEST_STREAM} bytes, and no"
+            " whitespace and none of . * > / \\"
         )
     return name
+
+
+def _fits(text: str, size: int) -> bool:
+    """Return whether a text can be sent, in at most so many bytes."""
+    return text.isprintable() and len(text.encode()) <= size

@@ -1,0 +1,123 @@
+"""Subjects and names: each address has its own, and no server misunderstands them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from civitas.messages import MAX_NAME_BYTES, name_problem
+from civitas_nats.subjects import Subjects, check_prefix, check_stream, consumer_name, is_agent
+
+NAMES = st.one_of(
+    st.text(max_size=50), st.text(alphabet="%=-23D5ü", min_size=1, max_size=MAX_NAME_BYTES)
+).filter(lambda name: name_problem(name) is None)
+
+
+def test_an_agent_is_one_token_behind_the_prefix_and_system_addresses_are_more():
+    subjects = Subjects("civitas.agent")
+    assert subjects.all_agents == "civitas.agent.*"
+    assert subjects.of("researcher") == "civitas.agent.researcher"
+    assert subjects.of("_reply.0a.1") == "civitas.agent._reply.0a.1"
+    assert subjects.of("_agency.hello") == "civitas.agent._agency.hello"
+
+
+@given(NAMES)
+def test_the_address_of_a_subject_is_the_one_that_it_was_made_of(name):
+    subjects = Subjects("a.b")
+    subject = subjects.of(name)
+    assert subjects.address(subject) == name
+    assert subject.count(".") == subjects.all_agents.count(".")
+
+
+@pytest.mark.parametrize(
+    ("address", "stored"),
+    [("a", True), ("agency.x", True), ("_agency.hello", False), ("_reply.0a.1", False)],
+)
+def test_only_agents_are_ever_stored(address, stored):
+    assert is_agent(address) is stored
+
+
+def test_names_that_look_alike_are_different_consumers():
+    names = ["a-b", "a_b", "ab", "A-B", "ü", "u\u0308", "a%b", "a=b", "a=25b", "a%25b", "a==b"]
+    assert len({consumer_name(name) for name in names}) == len(names)
+    assert consumer_name("a-b") == "a-b"
+    assert consumer_name("forscher-ü") == "forscher-ü"
+
+
+def test_a_name_too_long_for_a_consumer_is_hashed_to_one_that_no_agent_has_by_itself():
+    for name in ("%" * 100, "ü" * 70 + "%" * 60):
+        hashed = consumer_name(name)
+        assert hashed.startswith("=-")
+        assert consumer_name(hashed) != hashed != consumer_name(hashed[2:])
+
+
+@given(NAMES, NAMES)
+@example("%" * 100, "%" * 101)
+@example("%" * 100, "=-" + "0" * 32)
+def test_different_agents_have_different_consumers_which_a_server_takes(one, other):
+    names = {consumer_name(one), consumer_name(other)}
+    assert len(names) == len({one, other})
+    for name in names:
+        assert len(name.encode()) <= 255
+        assert not set(name) & set(" .*>/\\\t\r\n\0%")  # for '%' see consumer_name
+
+
+@pytest.mark.parametrize("prefix", ["civitas.agent", "a", "a.b.c", "grüße.$x", "a._b", "x" * 250])
+def test_tokens_with_dots_between_them_begin_subjects(prefix):
+    assert check_prefix(prefix) == prefix
+
+
+@pytest.mark.parametrize(
+    ("prefix", "reason"),
+    [
+        ("", "can't begin a subject"),
+        (".", "can't begin a subject"),
+        ("a.", "can't begin a subject"),
+        (".a", "can't begin a subject"),
+        ("a..b", "can't begin a subject"),
+        ("a.*", "can't begin a subject"),
+        ("a.>", "can't begin a subject"),
+        ("a b", "can't begin a subject"),
+        ("a\u2003b", "can't begin a subject"),
+        ("a\r\nPUB", "can't begin a subject"),
+        ("a\0", "can't begin a subject"),
+        ("a\x07", "can't begin a subject"),
+        ("a\udc80", "can't begin a subject"),
+        ("ü" * 126, "at most 250 bytes"),
+        ("$SYS.x", "NATS keeps for itself"),
+        ("_INBOX", "NATS keeps for itself"),
+    ],
+)
+def test_a_prefix_that_servers_would_refuse_or_use_is_refused(prefix, reason):
+    with pytest.raises(ValueError, match=reason):
+        check_prefix(prefix)
+
+
+@pytest.mark.parametrize("name", ["AGENCY", "a-b_c", "$x", "x" * 250, "ü" * 125])
+def test_a_stream_may_have_a_name_of_250_bytes(name):
+    assert check_stream(name) == name
+    assert len(f"{name}_DEAD".encode()) <= 255
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "a.b",
+        "a b",
+        "a*",
+        "a>",
+        "a/b",
+        "a\\b",
+        "a\n",
+        "\0",
+        "\x07",
+        "\udc80",
+        "x" * 251,
+        "ü" * 126,
+    ],
+)
+def test_a_name_that_servers_refuse_for_a_stream_is_refused(name):
+    with pytest.raises(ValueError, match="can't name a stream"):
+        check_stream(name)
