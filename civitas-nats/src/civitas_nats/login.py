@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 from civitas.errors import ConfigurationError
 from civitas_nats.options import NATSOptions
 
-_PARTS_OF_CREDENTIALS: Final = (b"BEGIN NATS USER JWT", b"BEGIN USER NKEY SEED")
-_SEED: Final = "SU"
+_JWT: Final = b"BEGIN NATS USER JWT"
+_SEED: Final = b"BEGIN USER NKEY SEED"
 
 
 def log_in(options: NATSOptions) -> dict[str, Any]:
@@ -35,31 +36,54 @@ def log_in(options: NATSOptions) -> dict[str, Any]:
 
 
 def _checked(file: Path) -> Path:
-    """Return a credentials file that has both of its parts.
+    """Return a credentials file of which nats-py can read both parts.
 
-    nats-py (2.16) reads a file without a JWT for ever, within the event loop.
+    It reads a file without a JWT for ever, within the event loop; and a line that ends as on
+    Windows with the end of that line (nats-py 2.16).
     """
     try:
-        content = file.read_bytes()
+        lines = file.read_bytes().split(b"\n")
     except OSError as error:
         raise ConfigurationError(f"credentials: {file} can't be read: {error.strerror}") from error
-    if not all(part in content for part in _PARTS_OF_CREDENTIALS):
+    jwt, seed = _below(_JWT, lines), _below(_SEED, lines)
+    if b"\r" in jwt + seed:
         raise ConfigurationError(
-            f"credentials: {file} is no credentials file: it has a JWT and an NKey seed of a user"
+            f"credentials: the lines of {file} end with CR LF: save it with LF"
+        )
+    if jwt.count(b".") != 2 or not _is_seed(seed):
+        raise ConfigurationError(
+            f"credentials: {file} is no credentials file: it has a JWT and an NKey seed of a user,"
+            " each in the line below its mark"
         )
     return file
 
 
+def _below(mark: bytes, lines: list[bytes]) -> bytes:
+    """Return the line below the first that has a mark; empty when there is none."""
+    for line, following in pairwise(lines):
+        if mark in line:
+            return following
+    return b""
+
+
 def _checked_seed(seed: str) -> str:
+    if not _is_seed(seed.strip().encode(errors="replace")):
+        raise ConfigurationError(
+            "nkey_seed is no seed of an NKey user: it begins with SU and has 58 characters"
+        )
+    return seed
+
+
+def _is_seed(seed: bytes) -> bool:
+    """Return whether this is the seed of a user. No error of nkeys may show it."""
     import nkeys
 
     try:
-        nkeys.from_seed(bytearray(seed.strip().encode())).wipe()
-    except Exception:  # noqa: BLE001 - nkeys raises all kinds; none may show the seed
-        raise ConfigurationError(
-            f"nkey_seed is no seed of an NKey user: it begins with {_SEED} and has 58 characters"
-        ) from None
-    return seed
+        prefix, _ = nkeys.decode_seed(seed)
+        nkeys.from_seed(bytearray(seed)).wipe()
+    except Exception:  # noqa: BLE001 - nkeys raises all kinds
+        return False
+    return bool(prefix == nkeys.PREFIX_BYTE_USER)
 
 
 def _need_nkeys(option: str) -> None:
