@@ -20,14 +20,24 @@ DUPLICATE_WINDOW: Final = 120.0
 _DELETION: Final = 1.0
 """Seconds in which a server removes the files of a stream."""
 
-_COMPARED: Final = ("subjects", "retention", "discard", "num_replicas", "max_bytes")
+_COMPARED: Final = (
+    "subjects",
+    "retention",
+    "discard",
+    "storage",
+    "num_replicas",
+    "max_bytes",
+    "max_age",
+    "max_msgs_per_subject",
+    "no_ack",
+)
 
 
 def wanted_stream(options: NATSOptions) -> StreamConfig:
     """Return the stream for messages: each is kept until it is acknowledged, once.
 
     When it is full it refuses new messages, so that a sender knows; the other policy would drop
-    the oldest without a word.
+    the oldest without a word, and so would a limit to their age, or to those of one agent.
     """
     return StreamConfig(
         name=options.stream_name,
@@ -37,6 +47,9 @@ def wanted_stream(options: NATSOptions) -> StreamConfig:
         discard=DiscardPolicy.NEW,
         storage=StorageType.FILE,
         max_bytes=options.max_bytes,
+        max_age=0.0,
+        max_msgs_per_subject=-1,
+        no_ack=False,
         num_replicas=options.replicas,
         duplicate_window=DUPLICATE_WINDOW,
     )
@@ -157,4 +170,8 @@ def _told(value: Any) -> str:
     """Return a value of a configuration as people write it."""
     if isinstance(value, list):
         return ", ".join(map(str, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
     return str(getattr(value, "value", value))
