@@ -35,7 +35,7 @@ class Record:
         try:
             values = json.loads(text or "")
             return cls(str(values["owner"]), int(values["head"]), int(values["deliveries"]))
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             return cls("")
 
 
