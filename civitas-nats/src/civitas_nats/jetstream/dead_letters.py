@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import sys
 import time
@@ -164,4 +163,4 @@ def _time(text: str, stored: float) -> float:
         value = float(text)
     except ValueError:
         return stored
-    return value if math.isfinite(value) and 0 <= value <= _LATEST else stored
+    return value if 0 <= value <= _LATEST else stored

@@ -1,0 +1,107 @@
+"""What is in a dead letter: read where it can be, and sent back where that is of use."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from civitas import envelope
+from civitas.serializer import JsonSerializer, MsgpackSerializer
+from civitas_nats.jetstream.contents import contents_of, frame_again, objection
+from civitas_nats.jetstream.dead_letters import Buried, DeadLetter
+from support.nats.letters import ORIGIN, frame_of
+
+NOW = 2_000_000_000.0
+SERIALIZERS = [MsgpackSerializer(), JsonSerializer()]
+
+
+def buried(frame: bytes, agent: str = "a") -> Buried:
+    return Buried(1, NOW, DeadLetter(agent, frame, "E: no", 5, 17))
+
+
+@pytest.mark.parametrize("serializer", SERIALIZERS)
+def test_a_message_of_a_serializer_of_core_is_read_with_its_reply_address(serializer):
+    contents = contents_of(frame_of({"x": 1}, serializer=serializer, reply_to="_reply.8.1"))
+    assert contents.message is not None
+    assert (contents.message.payload, contents.message.sender) == ({"x": 1}, "asker")
+    assert contents.message.reply_to == "_reply.8.1"
+    assert (contents.problem, contents.unreadable) == ("", False)
+
+
+def test_a_message_of_another_serializer_is_not_read_here_but_goes_back():
+    frame = envelope.seal(b"?", "protobuf", ORIGIN, attempt=4)
+    contents = contents_of(frame)
+    assert contents.message is None
+    assert contents.problem == "written by the serializer 'protobuf'"
+    assert objection(buried(frame), NOW, expired_too=False) == ""
+    assert frame_again(buried(frame), NOW) == envelope.with_attempt(frame, 0)
+
+
+@pytest.mark.parametrize(
+    "frame", [b"", b"text", b"\xc1", b"\xc1\x02" + bytes(40), envelope.seal(b"{", "json", ORIGIN)]
+)
+def test_what_no_agent_can_read_stays(frame):
+    contents = contents_of(frame)
+    assert contents.message is None
+    assert contents.unreadable
+    told = objection(buried(frame), NOW, expired_too=True)
+    assert told == f"no agent can read it: {contents.problem}"
+
+
+@given(st.binary(), st.sampled_from(["msgpack", "json"]))
+def test_no_bytes_are_an_error(data, serializer):
+    for frame in (data, envelope.seal(data, serializer, ORIGIN)):
+        assert (contents_of(frame).message is None) == bool(contents_of(frame).problem)
+        objection(buried(frame), NOW, expired_too=False)
+
+
+@pytest.mark.parametrize("agent", ["_agency", "a b", "", "a" * 201])
+def test_what_is_for_a_name_that_no_agent_has_stays(agent):
+    told = objection(buried(frame_of({}), agent), NOW, expired_too=True)
+    assert told.startswith("no agent has this name: ")
+
+
+@pytest.mark.parametrize(("ttl", "is_over"), [(None, False), (1.0, True), (2e9, False)])
+def test_a_message_whose_time_is_over_stays_unless_it_is_wanted(ttl, is_over):
+    letter = buried(frame_of({}, ttl=ttl))
+    told = objection(letter, NOW, expired_too=False)
+    assert ("--expired" in told) is is_over
+    assert objection(letter, NOW, expired_too=True) == ""
+
+
+def test_a_frame_goes_back_as_if_it_had_never_been_delivered():
+    frame = frame_of({"x": 1}, reply_to="_reply.8.1", ttl=2e9)
+    assert envelope.attempt_of(frame) == 3
+    again = frame_again(buried(frame), NOW)
+    assert again == envelope.with_attempt(frame, 0)
+
+
+@pytest.mark.parametrize("serializer", SERIALIZERS)
+def test_a_message_whose_time_is_over_goes_back_without_a_limit_and_without_its_asker(serializer):
+    frame = frame_of({"x": 1}, serializer=serializer, reply_to="_reply.8.1", ttl=1.0)
+    again = frame_again(buried(frame), NOW)
+    before, after = contents_of(frame).message, contents_of(again).message
+    assert before is not None
+    assert after is not None
+    assert (after.ttl, after.reply_to) == (None, None)
+    assert (after.id, after.payload, after.timestamp) == (
+        before.id,
+        before.payload,
+        before.timestamp,
+    )
+    opened, original = envelope.open(again), envelope.open(frame)
+    assert (opened.attempt, opened.reply_to) == (0, "")
+    assert opened[2:6] == original[2:6]  # who sealed it, its number and its serializer
+
+
+def test_a_time_that_is_no_time_is_never_over():
+    frame = frame_of({}, serializer=JsonSerializer(), ttl=1.5)
+    opened = envelope.open(frame)
+    message = json.loads(opened.body)
+    message["timestamp"] = 10**400
+    odd = envelope.seal(json.dumps(message).encode(), "json", ORIGIN)
+    assert contents_of(odd).message is not None
+    assert not contents_of(odd).expired(NOW)

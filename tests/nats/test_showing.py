@@ -1,0 +1,116 @@
+"""How dead letters are shown: whatever a payload has in it, and how far a long work is."""
+
+from __future__ import annotations
+
+import json
+import sys
+from io import StringIO
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from civitas_nats.jetstream.contents import contents_of
+from civitas_nats.jetstream.dead_letters import Buried, DeadLetter
+from civitas_nats.showing import Progress, as_json, as_row, jsonable, visible, write_table
+from support.nats.letters import frame_of
+
+KEYS = st.one_of(st.text(), st.integers(), st.binary(), st.tuples(st.integers(), st.text()))
+VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary()),
+    lambda inner: st.one_of(st.lists(inner), st.dictionaries(KEYS, inner)),
+)
+
+
+def buried(frame: bytes, reason: str = "E: no", agent: str = "a") -> Buried:
+    return Buried(1, 1_700_000_000.25, DeadLetter(agent, frame, reason, 5, 17))
+
+
+@given(st.dictionaries(KEYS, VALUES))
+def test_any_payload_is_json_and_a_cell(payload):
+    json.loads(json.dumps(jsonable(payload), allow_nan=False))
+
+
+def test_a_payload_is_shown_as_json_has_it():
+    payload = {"a": [1, 2.5, None, True, "ü"], b"\xff": b"\x00\xff", 1: float("nan"), (1, 2): ()}
+    assert jsonable(payload) == {
+        "a": [1, 2.5, None, True, "ü"],
+        "b'\\xff'": {"base64": "AP8="},
+        "1": "nan",
+        "(1, 2)": [],
+    }
+
+
+def test_a_payload_that_is_nested_deep_is_cut():
+    nested: Any = "bottom"
+    for _ in range(400):
+        nested = {"x": [nested]}
+    text = json.dumps(jsonable(nested), indent=2)
+    assert "nested more than 100 levels deep" in text
+    assert "bottom" not in text
+
+
+def test_times_are_in_utc_and_what_is_unreadable_is_given_whole():
+    shown = as_json(buried(b"\xff"), contents_of(b"\xff"), 0.0)
+    assert shown["time"] == "2023-11-14T22:13:20.250+00:00"
+    assert (shown["message"], shown["frame"]) == (None, "/w==")
+    frame = frame_of({})
+    assert "frame" not in as_json(buried(frame), contents_of(frame), 0.0)
+
+
+def test_nothing_in_a_row_makes_a_terminal_do_something():
+    evil = "\x1b[2J\x9b\u202e\r\n[bold]ü"
+    frame = frame_of({"x": evil})
+    row = as_row(buried(frame, evil, evil), contents_of(frame))
+    assert all(cell.isprintable() for cell in row)
+    assert row[1] == row[4] == "\\x1b[2J\\x9b\\u202e\\r\\n[bold]ü"
+    assert visible("größe 你好 [x]") == "größe 你好 [x]"
+
+
+def test_words_in_brackets_are_no_style_of_a_table(capsys):
+    frame = frame_of({"x": "[red]"})
+    write_table([as_row(buried(frame, "[bold]no[/bold]"), contents_of(frame))])
+    assert '[bold]no[/bold]  asker  order  {"x": "[red]"}' in capsys.readouterr().out
+
+
+# --- progress -----------------------------------------------------------------------------------
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.time = 100.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+def worked(stream: StringIO, monkeypatch: pytest.MonkeyPatch, *seconds: float) -> str:
+    """Return what was told of a work, one step of which was done at each of these times."""
+    monkeypatch.setattr(sys, "stderr", stream)
+    clock = Clock()
+    with Progress("read", 9, clock) as progress:
+        for done, second in enumerate(seconds, 1):
+            clock.time = 100.0 + second
+            progress.at(done)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("stream", [StringIO, Terminal])
+def test_a_short_work_tells_nothing(monkeypatch, stream):
+    assert worked(stream(), monkeypatch, 0.1, 0.5, 0.99) == ""
+
+
+def test_a_long_work_tells_now_and_then_how_far_it_is(monkeypatch):
+    told = worked(StringIO(), monkeypatch, 0.5, 1.5, 2.0, 11.0, 11.6, 11.7)
+    assert told == "read 2 of 9\nread 5 of 9\n"
+
+
+def test_a_terminal_has_it_in_one_line_which_is_gone_at_the_end(monkeypatch):
+    told = worked(Terminal(), monkeypatch, 0.5, 1.5, 1.55, 2.0)
+    assert told == "\rread 2 of 9\rread 4 of 9\r           \r"
