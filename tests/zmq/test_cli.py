@@ -12,6 +12,7 @@ import subprocess
 import pytest
 
 from civitas_zmq.curve import KeyPair, make_pair, public_key_of
+from civitas_zmq.options import ZMQOptions
 from support.zmq import (
     COMMAND,
     PATIENCE,
@@ -166,6 +167,12 @@ def test_bad_input_ends_with_2(arguments, reason):
     assert (done.returncode, done.stdout) == (2, "")
     assert reason in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_help_tells_where_a_proxy_is_by_default():
+    told = run("proxy", "--help").stdout
+    assert ZMQOptions().pub_addr in told
+    assert ZMQOptions().sub_addr in told
 
 
 def test_a_taken_port_ends_with_1():

@@ -37,13 +37,17 @@ def proxy(
     pub_addr: Annotated[
         str | None,
         typer.Option(
-            metavar="ADDRESS", help="Where processes send to.  [default: tcp://127.0.0.1:5559]"
+            metavar="ADDRESS",
+            show_default="tcp://127.0.0.1:5559",
+            help="Where processes send to.",
         ),
     ] = None,
     sub_addr: Annotated[
         str | None,
         typer.Option(
-            metavar="ADDRESS", help="Where they receive from.  [default: tcp://127.0.0.1:5560]"
+            metavar="ADDRESS",
+            show_default="tcp://127.0.0.1:5560",
+            help="Where they receive from.",
         ),
     ] = None,
     topology: Annotated[
