@@ -459,6 +459,13 @@ def test_bad_input_ends_with_2(arguments, reason):
     assert "sesame" not in done.stderr
 
 
+@pytest.mark.parametrize("command", ["list", "replay", "drop"])
+def test_the_help_tells_the_defaults(command):
+    told, options = run(command, "--help").stdout, NATSOptions()
+    for default in (options.servers[0], options.stream_name, options.dead_letter_subject):
+        assert f"[default: ({default})]" in told
+
+
 def test_no_server_ends_with_1(tmp_path):
     place = f"127.0.0.1:{free_port()}"
     file = tmp_path / "topology.yaml"

@@ -58,17 +58,20 @@ Servers = Annotated[
     str | None,
     typer.Option(
         metavar="URL",
-        help="The servers, with commas between them.  [default: nats://localhost:4222]",
+        show_default="nats://localhost:4222",
+        help="The servers, with commas between them.",
     ),
 ]
 Stream = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="stream_name of the topology.  [default: AGENCY]"),
+    typer.Option(metavar="NAME", show_default="AGENCY", help="stream_name of the topology."),
 ]
 Subject = Annotated[
     str | None,
     typer.Option(
-        metavar="SUBJECT", help="dead_letter_subject of the topology.  [default: civitas.dead]"
+        metavar="SUBJECT",
+        show_default="civitas.dead",
+        help="dead_letter_subject of the topology.",
     ),
 ]
 Numbers = Annotated[
@@ -127,16 +130,18 @@ def replay(
     expired: Annotated[
         bool,
         typer.Option(
+            "--expired",
             help="Requests whose time is over as well: without a time limit, and nobody gets the"
-            " answer."
+            " answer.",
         ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Return dead letters to their agents, in the order in which they came.
 
-    A letter is removed once the stream of the agents has stored it. One that its agent could not
-    read or would drop stays, and is told; the exit code is 1 then.
+    A letter is removed once the stream of the agents has stored it.
+
+    One that its agent could not read, or would drop, stays; the exit code is 1 then.
     """
     from civitas_nats.jetstream.rounds import Outcome
 
