@@ -17,7 +17,7 @@ from civitas_nats.options import HEADER_ROOM, NATSOptions
 from civitas_nats.servers import shown
 from civitas_nats.tasks import end
 from civitas_nats.tls import context_for
-from civitas_nats.wire import forget_unsent, wire_of
+from civitas_nats.wire import ForgivingClient, forget_unsent, wire_of
 
 BETWEEN_TRIES: Final = 0.25
 """Seconds between two tries of one server."""
@@ -72,7 +72,7 @@ class Dialer:
         """
         loop = asyncio.get_running_loop()
         refused: asyncio.Future[str] = loop.create_future()
-        client = Client()
+        client = ForgivingClient()
         connecting = loop.create_task(client.connect(**self._arguments(refused)))
         try:
             await asyncio.wait(

@@ -1,4 +1,4 @@
-"""The client's socket, and what waits for it, which nats-py does not show.
+"""The client, its socket, and what passes through it, of which nats-py shows too little.
 
 Seen in nats-py 2.16:
 
@@ -7,6 +7,8 @@ Seen in nats-py 2.16:
   sending, before it tries another server. Aborting the socket ends that wait.
 - A client that has something to send when it is closed, and no connection, raises
   ConnectionResetError from the middle of `close`, and its tasks stay behind.
+- A message of anybody's whose reply subject or first line of headers is no text ends the reader,
+  and the connection stands still until pings are missed; a stored one does so whenever it is given.
 
 This is the only file that looks at private attributes of nats-py, whose version is pinned for it.
 """
@@ -16,6 +18,30 @@ from __future__ import annotations
 import asyncio
 
 from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+
+class ForgivingClient(Client):
+    """A client that reads on whatever comes: what is no text of a message's is left out."""
+
+    async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
+        if not headers:
+            return None
+        try:
+            return await super()._process_headers(headers)
+        except (UnicodeDecodeError, IndexError):
+            return None
+
+    def _build_message(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
+    ) -> Msg:
+        message: Msg
+        try:
+            message = super()._build_message(sid, subject, reply, data, headers)
+        except UnicodeDecodeError:
+            readable = subject.decode(errors="replace").encode()
+            message = super()._build_message(sid, readable, b"", data, headers)
+        return message
 
 
 def wire_of(client: Client) -> asyncio.WriteTransport | None:
