@@ -9,6 +9,11 @@ from civitas.errors import ConfigurationError
 from civitas_nats.options import NATSOptions
 
 
+def asks_for_encryption(options: NATSOptions) -> bool:
+    """Return whether connections have to be encrypted: by the option, or by a URL."""
+    return options.tls is not None or any(url.startswith("tls://") for url in options.servers)
+
+
 def context_for(options: NATSOptions) -> ssl.SSLContext | None:
     """Return the context for connections, or None where nothing asks for encryption.
 
@@ -16,7 +21,7 @@ def context_for(options: NATSOptions) -> ssl.SSLContext | None:
         ConfigurationError: a file can't be read, or is not what it should be.
     """
     tls = options.tls
-    if tls is None and not any(url.startswith("tls://") for url in options.servers):
+    if not asks_for_encryption(options):
         return None
     context = _trusting(None if tls is None else tls.ca)
     if tls is not None and tls.cert is not None and tls.key is not None:
