@@ -33,6 +33,10 @@ _LOOK: Final = 0.1
 _ABORT_AFTER: Final = 1.0
 """Seconds after which the socket of a lost connection is aborted (see `civitas_nats.wire`)."""
 
+_TURN: Final = 32 * 1024
+"""Bytes after which a sender that never pauses lets the client send them, which it does in a task
+of its own (nats-py 2.16): the receiver is at work on them while the rest of a window is made."""
+
 _PROBE_INTERVAL: Final = 0.5
 """Seconds until a probe that may have been lost is sent again."""
 
@@ -200,7 +204,8 @@ class Connection:
         client = self._client
         if client is None or not (self.is_up and client.is_connected):
             raise NotConnectedError(self._problem)
-        if client.pending_data_size > MOST_PENDING:
+        pending = client.pending_data_size
+        if pending > MOST_PENDING:
             await self._wait_for_room(client)
         try:
             await client.publish(subject, data, reply, headers)
@@ -210,6 +215,8 @@ class Connection:
             ) from None
         except nats.errors.Error as error:
             raise NotConnectedError(f"not sent: {text_of(error)}") from error
+        if pending > _TURN and not reply:  # who awaits an answer pauses anyway
+            await asyncio.sleep(0)  # not before: what has a number must not be overtaken
 
     async def wait_ready(self) -> None:
         """Return when all that was subscribed before is in place at the server.
