@@ -200,6 +200,14 @@ def test_a_document_that_is_no_message_is_refused_with_the_reason(
         JsonSerializer().deserialize(json.dumps(document).encode())
 
 
+@pytest.mark.parametrize("field", ["timestamp", "ttl", "attempt", "priority"])
+def test_a_number_of_too_many_digits_is_refused(field: str) -> None:
+    document = json.loads(JsonSerializer().serialize(message({})))
+    body = json.dumps({**document, field: 10**400}).encode()
+    with pytest.raises(DeserializationError, match=f"{field!r}.* too many digits"):
+        JsonSerializer().deserialize(body)
+
+
 def test_fields_that_a_later_version_adds_are_passed_over() -> None:
     m = message({"n": 1})
     longer = [*msgpack.unpackb(MsgpackSerializer().serialize(m)), "new"]

@@ -16,6 +16,9 @@ FIELDS: Final = tuple(Message.__slots__)
 """The fields in the order in which an array has them."""
 
 _TEXT: Final = (str,)
+_LARGEST: Final = 1 << 63
+"""Whole numbers beyond this one are no times and no counts, and can't be reckoned with as such."""
+
 _OPTIONAL_TEXT: Final = (str, type(None))
 _NUMBER: Final = (int, float)
 TYPES: Final[dict[str, tuple[type, ...]]] = {
@@ -56,6 +59,8 @@ def message_from_fields(fields: dict[str, Any]) -> Message:
         value = fields[field]
         if not isinstance(value, types) or isinstance(value, bool):
             raise DeserializationError(f"{field!r} of the message is a {type(value).__name__}")
+        if type(value) is int and not -_LARGEST <= value <= _LARGEST:
+            raise DeserializationError(f"{field!r} of the message is a number of too many digits")
     return Message(**fields)
 
 
