@@ -16,8 +16,8 @@ from civitas_nats.login import log_in
 from civitas_nats.options import HEADER_ROOM, NATSOptions
 from civitas_nats.servers import shown
 from civitas_nats.tasks import end
-from civitas_nats.tls import context_for
-from civitas_nats.wire import ForgivingClient, forget_unsent, wire_of
+from civitas_nats.tls import asks_for_encryption, context_for
+from civitas_nats.wire import CarefulClient, NotEncryptedError, forget_unsent, wire_of
 
 BETWEEN_TRIES: Final = 0.25
 """Seconds between two tries of one server."""
@@ -71,8 +71,8 @@ class Dialer:
             NotConnectedError: none answered within `connect_timeout`.
         """
         loop = asyncio.get_running_loop()
-        refused: asyncio.Future[str] = loop.create_future()
-        client = ForgivingClient()
+        refused: asyncio.Future[Exception] = loop.create_future()
+        client = CarefulClient(encrypted=asks_for_encryption(self._options))
         connecting = loop.create_task(client.connect(**self._arguments(refused)))
         try:
             await asyncio.wait(
@@ -94,12 +94,6 @@ class Dialer:
         Raises:
             ConfigurationError: it does not.
         """
-        wire = wire_of(client)
-        if self._options.tls is not None and (wire is None or not wire.get_extra_info("cipher")):
-            raise ConfigurationError(
-                f"tls is given, and {place_of(client)} does not encrypt: the server needs tls, or"
-                " the option has to go"
-            )
         room = client.max_payload - HEADER_ROOM
         if self._options.max_message_bytes > room:
             raise ConfigurationError(
@@ -108,12 +102,20 @@ class Dialer:
                 " or raise the server's max_payload"
             )
 
-    def _raise_unless(self, connecting: asyncio.Task[None], refused: asyncio.Future[str]) -> None:
+    def _raise_unless(
+        self, connecting: asyncio.Task[None], refused: asyncio.Future[Exception]
+    ) -> None:
         """Return when the client is connected."""
         servers, limit = shown(self._options.servers), self._options.connect_timeout
         if refused.done():
+            error = refused.result()
+            if isinstance(error, NotEncryptedError):
+                raise ConfigurationError(
+                    f"encryption is asked for (tls, or a server's URL), and {servers} does not"
+                    " encrypt: the server needs tls, or the transport must not ask for it"
+                )
             raise AuthenticationError(
-                f"{servers} does not let this process in: {refused.result()}; check credentials,"
+                f"{servers} does not let this process in: {text_of(error)}; check credentials,"
                 " nkey_seed, token, or user and password"
             )
         if not connecting.done():
@@ -125,7 +127,7 @@ class Dialer:
         except Exception as error:
             raise NotConnectedError(f"no connection to {servers}: {text_of(error)}") from error
 
-    def _arguments(self, refused: asyncio.Future[str]) -> dict[str, Any]:
+    def _arguments(self, refused: asyncio.Future[Exception]) -> dict[str, Any]:
         options = self._options
         servers = list(options.servers)
         random.shuffle(servers)  # once: after a loss the next one is tried, not the same
@@ -147,7 +149,7 @@ class Dialer:
         }
 
     def _error_callback(
-        self, refused: asyncio.Future[str]
+        self, refused: asyncio.Future[Exception]
     ) -> Callable[[Exception], Awaitable[None]]:
         async def on_error(error: Exception) -> None:
             if isinstance(error, nats.errors.SlowConsumerError):
@@ -155,8 +157,11 @@ class Dialer:
                 return
             text = self._last_problem = text_of(error)
             self._problem(text)
-            if any(word in text.lower() for word in _REFUSALS) and not refused.done():
-                refused.set_result(text)
+            fatal = isinstance(error, NotEncryptedError) or any(
+                word in text.lower() for word in _REFUSALS
+            )
+            if fatal and not refused.done():
+                refused.set_result(error)
 
         return on_error
 

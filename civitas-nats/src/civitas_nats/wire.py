@@ -7,6 +7,7 @@ Seen in nats-py 2.16:
   sending, before it tries another server. Aborting the socket ends that wait.
 - A client that has something to send when it is closed, and no connection, raises
   ConnectionResetError from the middle of `close`, and its tasks stay behind.
+- With certificates given it sends its login to a server that does not encrypt all the same.
 - A message of anybody's whose reply subject or first line of headers is no text ends the reader,
   and the connection stands still until pings are missed; a stored one does so whenever it is given.
 
@@ -17,12 +18,34 @@ from __future__ import annotations
 
 import asyncio
 
+import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 
-class ForgivingClient(Client):
-    """A client that reads on whatever comes: what is no text of a message's is left out."""
+class NotEncryptedError(nats.errors.Error):
+    """A server does not encrypt, and is told nothing."""
+
+
+class CarefulClient(Client):
+    """A client that reads on whatever comes, and tells who it is only where it may.
+
+    What is no text of a message's is left out.
+
+    Args:
+        encrypted: whether a login is sent through encrypted connections only.
+    """
+
+    def __init__(self, *, encrypted: bool) -> None:
+        super().__init__()
+        self._must_encrypt = encrypted
+
+    def _connect_command(self) -> bytes:
+        wire = wire_of(self)
+        if self._must_encrypt and (wire is None or not wire.get_extra_info("cipher")):
+            raise NotEncryptedError("the server does not encrypt")
+        command: bytes = super()._connect_command()
+        return command
 
     async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
         if not headers:

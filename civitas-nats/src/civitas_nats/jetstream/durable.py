@@ -44,7 +44,7 @@ class Durable:
             up=self._restored,
             dropped=lambda reason: context.dropped(reason, b""),
         )
-        management = Management(self._connection, options.send_timeout)
+        management = Management(self._connection, options.connect_timeout)
         self._streams = Streams(management, options, context.logger)
         self._publisher = Publisher(
             self._connection,
