@@ -1,4 +1,7 @@
-"""Ours: agents in two processes (`primary` and `worker`), on core NATS or on JetStream."""
+"""Ours: agents in two processes (`primary` and `worker`), on core NATS or on JetStream.
+
+A third one (`passing`) hosts an agent that is away as soon as it ends.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import nats
 
 from benchmarks.child import obey
 from benchmarks.crew import PAYLOAD, TIMEOUT, Asker, Bench, Echo, Sender, Sink, Source
-from civitas import Runtime, Supervisor, Worker, envelope
+from civitas import AgentProcess, Runtime, Supervisor, Worker, envelope
 
 
 async def capture(runtime: Runtime, url: str, prefix: str) -> list[tuple[str, str]]:
@@ -44,14 +47,20 @@ async def _primary(options: dict[str, Any]) -> None:
         await obey({**Bench(runtime).commands, "capture": spy})
 
 
-async def _worker(options: dict[str, Any]) -> None:
-    async with Worker([Echo("far"), Sink("sink")], transport="nats", process="worker", **options):
+async def _host(process: str, agents: list[AgentProcess], options: dict[str, Any]) -> None:
+    async with Worker(agents, transport="nats", process=process, **options):
         await obey({})
 
 
-def main(role: str, options: str) -> None:
+def main(role: str, settings: str) -> None:
     """Be one of the processes until the parent closes the pipe."""
-    asyncio.run((_primary if role == "primary" else _worker)(json.loads(options)))
+    options = json.loads(settings)
+    if role == "primary":
+        asyncio.run(_primary(options))
+    elif role == "worker":
+        asyncio.run(_host(role, [Echo("far"), Sink("sink")], options))
+    else:
+        asyncio.run(_host(role, [Echo("away")], options))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Floor: bare nats-py between two processes (`client` and `server`), on JetStream.
 
-The stream is configured as ours is. Messages are packed, unpacked and acknowledged as ours are, in
-the same window; they have no ids, which ours have so that the stream stores each once.
+The stream and its consumers are configured as ours are. Messages are packed, unpacked and
+acknowledged as ours are, in the same window; they have no ids, which ours have so that the stream
+stores each once.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from nats.js.api import ConsumerConfig, DiscardPolicy, RetentionPolicy
 from benchmarks.child import obey
 from benchmarks.frames import Kinds
 
+STREAM: Final = "RAW"
 WINDOW: Final = 256
 TIMEOUT: Final = 30.0
 PULL: Final = 1.0
@@ -34,34 +36,30 @@ class Client:
         self._connection = connection
         self._stream = connection.jetstream()
         self._make = kinds.message.make
-        self._subject = kinds.message.topic.decode()
+        self._sink, self._away = _subjects(kinds)
         self._sent = 0
 
     async def send(self, count: int) -> float:
-        """Send one after the other; return the median in microseconds."""
+        """Send one after the other what nobody reads; return the median in microseconds."""
         seconds = []
         for _ in range(count):
             began = perf_counter()
-            await self._stream.publish(self._subject, self._make())
+            await self._stream.publish(self._away, self._make())
             seconds.append(perf_counter() - began)
-        await self._all_handled(count)
         return statistics.median(seconds) * 1e6
 
     async def stream(self, count: int, at_once: int) -> float:
         """Send, so many at a time, until all is handled; return the microseconds for each."""
         began = perf_counter()
         await asyncio.gather(*(self._send(count // at_once) for _ in range(at_once)))
-        await self._all_handled(count)
+        self._sent += count
+        last = str(self._sent).encode()
+        await self._connection.request(_done_of(self._sink), last, TIMEOUT)
         return (perf_counter() - began) / count * 1e6
 
     async def _send(self, count: int) -> None:
         for _ in range(count):
-            await self._stream.publish(self._subject, self._make())
-
-    async def _all_handled(self, count: int) -> None:
-        self._sent += count
-        last = str(self._sent).encode()
-        await self._connection.request(_done_of(self._subject), last, TIMEOUT)
+            await self._stream.publish(self._sink, self._make())
 
 
 class Server:
@@ -70,23 +68,23 @@ class Server:
     def __init__(self, connection: Connection, kinds: Kinds) -> None:
         self._connection = connection
         self._read = kinds.message.read
-        self._subject = kinds.message.topic.decode()
+        self._sink, self._away = _subjects(kinds)
         self._acknowledged = 0
         self._waiting: dict[int, Msg] = {}
 
     async def open(self) -> None:
-        """Make the stream and its consumer, and pull from now on."""
+        """Make the stream and its consumers, and pull from one of them from now on."""
         stream = self._connection.jetstream()
-        name = self._subject.replace(".", "_")
         await stream.add_stream(
-            name=name,
-            subjects=[self._subject],
+            name=STREAM,
+            subjects=[self._sink, self._away],
             retention=RetentionPolicy.WORK_QUEUE,
             discard=DiscardPolicy.NEW,
         )
         config = ConsumerConfig(max_ack_pending=WINDOW)
-        self._pulled = await stream.pull_subscribe(self._subject, "sink", name, config=config)
-        await self._connection.subscribe(_done_of(self._subject), cb=self._on_last)
+        await stream.pull_subscribe(self._away, "away", STREAM, config=config)
+        self._pulled = await stream.pull_subscribe(self._sink, "sink", STREAM, config=config)
+        await self._connection.subscribe(_done_of(self._sink), cb=self._on_last)
 
     async def work(self) -> None:
         """Read and acknowledge message after message."""
@@ -109,6 +107,12 @@ class Server:
         """Tell who waits for so many messages that they are acknowledged."""
         for last in [last for last in self._waiting if last <= self._acknowledged]:
             await self._waiting.pop(last).respond(b"")
+
+
+def _subjects(kinds: Kinds) -> tuple[str, str]:
+    """Return where messages are sent that somebody reads, and that nobody does."""
+    sink = kinds.message.topic.decode()
+    return sink, sink.removesuffix("sink") + "away"
 
 
 def _done_of(subject: str) -> str:

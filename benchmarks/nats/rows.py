@@ -11,6 +11,8 @@ from benchmarks.child import Child
 from benchmarks.harness import Row, paired
 from benchmarks.nats.server import nats_server
 
+OURS: Final = "ours."
+RAW: Final = "raw."
 ASKS: Final = 400
 STREAM: Final = 10_000
 SENDS: Final = 256
@@ -21,31 +23,34 @@ SIXTY_PERCENT: Final = 1 / 0.6
 """Times that a message may take, for at least 60 % of the rate."""
 
 
+def _settings(url: str, prefix: str, **more: Any) -> str:
+    """Return the options of ours."""
+    options = {"servers": url, "subject_prefix": f"{OURS}{prefix}", **more}
+    return json.dumps({f"nats_{name}": value for name, value in options.items()})
+
+
 @contextmanager
-def _both(floor: str, url: str, name: str, **options: Any) -> Iterator[tuple[Child, Child]]:
-    """Run all processes; yield the one that sends of the floor, and that of ours."""
-    mine, prefix = f"ours.{name}", f"raw.{name}"
-    settings = json.dumps(
-        {"nats_servers": url, "nats_subject_prefix": mine}
-        | {f"nats_{key}": value for key, value in options.items()}
-    )
+def _both(floor: str, url: str, settings: str) -> Iterator[tuple[Child, Child]]:
+    """Run all processes; yield the one that sends of the floor, and that of ours.
+
+    Args:
+        floor: the module of the floor.
+        url: where the server is.
+        settings: the options of ours.
+    """
     with (
         Child("nats.ours", "primary", settings) as primary,
         Child("nats.ours", "worker", settings),
     ):
-        captured = [
-            (prefix + subject.removeprefix(mine), frame) for subject, frame in primary("capture")
-        ]
-        arguments = (url, json.dumps(captured))
-        with (
-            Child(floor, "server", *arguments),
-            Child(floor, "client", *arguments) as client,
-        ):
+        kinds = json.dumps(
+            [(RAW + subject.removeprefix(OURS), frame) for subject, frame in primary("capture")]
+        )
+        with Child(floor, "server", url, kinds), Child(floor, "client", url, kinds) as client:
             yield client, primary
 
 
 def _core(url: str) -> list[Row]:
-    with _both("nats.raw_core", url, "core") as (client, primary):
+    with _both("nats.raw_core", url, _settings(url, "core")) as (client, primary):
         return [
             paired(
                 "ask between two processes, core NATS (p50)",
@@ -65,10 +70,10 @@ def _core(url: str) -> list[Row]:
 
 
 def _durable(url: str) -> list[Row]:
-    with _both("nats.raw_durable", url, "durable", jetstream=True, stream_name="OURS") as (
-        client,
-        primary,
-    ):
+    settings = _settings(url, "durable", jetstream=True, stream_name="OURS")
+    with _both("nats.raw_durable", url, settings) as (client, primary):
+        with Child("nats.ours", "passing", settings):
+            primary("answered", agent="away")
         return [
             paired(
                 "durable stream between two processes, JetStream",
@@ -77,11 +82,12 @@ def _durable(url: str) -> list[Row]:
                 lambda: primary("stream", count=DURABLE_STREAM, at_once=AT_ONCE),
                 SIXTY_PERCENT,
             ),
+            # To one that is away: a reader at work takes more of the time than the send does.
             paired(
                 "durable send, JetStream (p50)",
                 "us",
                 lambda: client("send", count=SENDS),
-                lambda: primary("send", count=SENDS),
+                lambda: primary("send", agent="away", count=SENDS),
                 1.25,
             ),
         ]
