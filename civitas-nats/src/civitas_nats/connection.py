@@ -37,6 +37,9 @@ _TURN: Final = 32 * 1024
 """Bytes after which a sender that never pauses lets the client send them, which it does in a task
 of its own (nats-py 2.16): the receiver is at work on them while the rest of a window is made."""
 
+_SILENT: Final = "the server is silent"
+"""What is wrong with a connection, unless there is news of another kind."""
+
 _PROBE_INTERVAL: Final = 0.5
 """Seconds until a probe that may have been lost is sent again."""
 
@@ -239,7 +242,7 @@ class Connection:
                     pass
         except TimeoutError:
             raise NotConnectedError(
-                f"no answer from {shown(self._options.servers)} within {limit:g} s"
+                f"no answer from {shown(self._options.servers)} within {limit:g} s: {self._problem}"
             ) from None
 
     async def _came_back(self, client: Client | None, limit: float) -> bool:
@@ -305,7 +308,7 @@ class Connection:
     def _came_up(self) -> None:
         self.is_up = True
         self._lost_at = None
-        self._problem = "the server is silent"  # unless there is news of another kind
+        self._problem = _SILENT
 
     def _lost(self) -> None:
         if not self.is_up:
@@ -357,8 +360,12 @@ class Connection:
         self._client = client
         self._reconnects = client.stats["reconnects"]
         self._wire = wire_of(client)
-        for subscription in tuple(self._subscriptions):
-            await subscription.make(client)
+        self._problem = _SILENT
+        try:
+            for subscription in tuple(self._subscriptions):
+                await subscription.make(client)
+        except nats.errors.Error as error:  # it has been closed: the next one has another try
+            self._note(text_of(error))
 
     # --- parts --------------------------------------------------------------------------------
 
