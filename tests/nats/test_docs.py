@@ -1,0 +1,250 @@
+"""The page on this transport says what its code says, and what real servers do."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+from typer.main import get_command
+
+from civitas import AgentProcess, ErrorAction, Message, Runtime, Supervisor
+from civitas.bus import DEFAULT_SEND_TIMEOUT
+from civitas.flow import WINDOW
+from civitas_nats import AuthenticationError, StreamMismatchError
+from civitas_nats.cli import app
+from civitas_nats.options import HEADER_ROOM, NATSOptions, TLSOptions
+from civitas_nats.subjects import consumer_name
+from support import pages
+from support.certificates import Certificates
+from support.commands import Running
+from support.nats.server import NatsServer
+from support.ports import free_port
+from support.waiting import eventually
+
+REPOSITORY = Path(__file__).parents[2]
+PAGE = (REPOSITORY / "docs" / "nats.md").read_text(encoding="utf-8")
+README = (REPOSITORY / "civitas-nats" / "README.md").read_text(encoding="utf-8")
+CONFIGURATIONS = dict(re.findall(r"^```text title=\"(.+)\"\n((?:.*\n)*?)```$", PAGE, re.MULTILINE))
+TOKEN = re.findall(r'token: "(.*)"', CONFIGURATIONS["nats1.conf"])[0]
+COMMAND = Path(sys.executable).with_name("civitas-nats")
+
+
+def section(heading: str) -> str:
+    return PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+
+
+def tables(heading: str) -> list[list[list[str]]]:
+    """Return the cells of each row, its heading among them, for each table of a section."""
+    found = re.findall(r"(?:^\|.*\n)+", section(heading), re.MULTILINE)
+    lines = [[line.replace("`", "").split("|") for line in each.splitlines()] for each in found]
+    return [[[cell.strip() for cell in row[1:-1]] for row in each] for each in lines]
+
+
+def documented(table: list[list[str]]) -> list[tuple[str, str]]:
+    return [(row[0], row[1]) for row in table[2:]]
+
+
+def shown(options: type[BaseModel]) -> list[tuple[str, str]]:
+    def default(value: object) -> str:
+        text = ", ".join(value) if isinstance(value, tuple) else str(value)
+        return text.lower() if value is None or isinstance(value, bool) else text
+
+    return [(name, default(field.default)) for name, field in options.model_fields.items()]
+
+
+# --- tables ------------------------------------------------------------------------------------
+
+
+def test_the_tables_have_every_option_with_its_default():
+    *groups, tls = map(documented, tables("Options"))
+    assert sorted(row for group in groups for row in group) == sorted(shown(NATSOptions))
+    assert tls == shown(TLSOptions)
+
+
+def test_the_tables_of_the_command_have_every_option():
+    options = NATSOptions()
+    defaults = {
+        "--servers": ", ".join(options.servers),
+        "--stream": options.stream_name,
+        "--dead-letter-subject": options.dead_letter_subject,
+    }
+    commands = get_command(app).commands["dead-letters"].commands
+    assert {each[0][0]: documented(each) for each in tables("Dead letters")} == {
+        f"option of {name}": [
+            (", ".join(each.opts), defaults.get(each.opts[0], "")) for each in command.params
+        ]
+        for name, command in commands.items()
+    }
+
+
+def test_the_numbers_in_the_text_are_those_of_the_code():
+    assert f"must be {HEADER_ROOM} less than `max_payload`" in PAGE
+
+
+def test_the_names_of_consumers_are_written_as_the_page_says():
+    assert [consumer_name(name) for name in ("%", "=", "a-b", "ä")] == ["=25", "=3D", "a-b", "ä"]
+    assert "`%` and `=` are\nwritten `=25` and `=3D`" in PAGE
+
+
+# --- configurations ----------------------------------------------------------------------------
+
+
+def blocks(text: str) -> list[dict[str, Any]]:
+    """Return the transport blocks of a text, with something for each variable."""
+    found = re.findall(r"^```yaml.*\n((?:.*\n)*?)```$", text, re.MULTILINE)
+    return [yaml.safe_load(re.sub(r"\$\{\w+(:-)?\}", "x", each))["transport"] for each in found]
+
+
+@pytest.mark.parametrize("text", [PAGE, README], ids=["page", "readme"])
+def test_every_transport_block_that_is_shown_is_right(text):
+    assert blocks(text)
+    for options in blocks(text):
+        assert options.pop("type") == "nats"
+        NATSOptions(**options)
+
+
+class Picky(AgentProcess):
+    """Answers, and fails when told so."""
+
+    async def handle(self, message: Message) -> Message:
+        if message.type == "fail":
+            raise ValueError("as told")
+        return self.reply({})
+
+    async def on_error(self, error: Exception, message: Message) -> ErrorAction:
+        return ErrorAction.ESCALATE
+
+
+async def use(server: NatsServer, **options: Any) -> None:
+    """See that all works that a process does with a server: one message fails, one does not."""
+    root = Supervisor("root", [Picky("picky")], backoff_base=0)
+    options |= {"servers": server.url, "jetstream": True, "max_deliver": 1}
+    settings = {f"nats_{name}": value for name, value in options.items()}
+    async with Runtime(root, transport="nats", **settings) as runtime:
+        await runtime.send("picky", {}, "fail")
+        await runtime.ask("picky", {})
+    eventually(lambda: server.streams()["AGENCY_DEAD"]["state"]["messages"] == 1)
+    assert "Violation" not in server.log
+
+
+def own(name: str, folder: Path) -> str:
+    """Return a configuration of the page for a server of a test, whose place is its own."""
+    text = CONFIGURATIONS[name].replace("listen: 0.0.0.0:4222\n", "")
+    return text.replace("/var/lib/nats", str(folder / "store"))
+
+
+async def test_a_server_that_is_configured_as_shown_works_for_who_has_the_token(tmp_path):
+    with NatsServer(tmp_path, config=own("/etc/nats-server.conf", tmp_path)) as server:
+        await use(server, token=TOKEN)
+        with pytest.raises(AuthenticationError):
+            await use(server, token=TOKEN.upper())
+
+
+async def test_the_permissions_that_are_shown_are_enough(tmp_path):
+    (user, password) = re.findall(r"(?:user|password): \"?([\w ]+)", CONFIGURATIONS["users.conf"])
+    with NatsServer(tmp_path, jetstream=True, config=own("users.conf", tmp_path)) as server:
+        login = {"user": user, "password": password}
+        await use(server, **login)
+        topology = tmp_path / "topology.yaml"
+        transport = {"type": "nats", "servers": server.url, **login}
+        topology.write_text(json.dumps({"transport": transport}))
+        for command in ("list", "replay --all", "drop --all --yes"):
+            arguments = ("dead-letters", *command.split(), "--topology", str(topology))
+            running = Running(list(arguments), tmp_path, {}, COMMAND)
+            assert running.wait() == 0, running.err
+            running.close()
+        assert "Violation" not in server.log
+
+
+async def test_the_certificates_are_used_as_shown(tmp_path, certificates: Certificates):
+    config = own("tls.conf", tmp_path)
+    for name in ("cert", "key", "ca"):
+        config = re.sub(rf"(?<={name}_file: ).*", str(getattr(certificates, name)), config)
+    files = {
+        "ca": certificates.ca,
+        "cert": certificates.client_cert,
+        "key": certificates.client_key,
+    }
+    (block,) = blocks(section("TLS"))
+    assert block["tls"].keys() == files.keys()
+    with NatsServer(tmp_path, jetstream=True, config=config) as server:
+        await use(server, tls=files)
+
+
+@pytest.mark.slow
+async def test_three_servers_that_are_configured_as_shown_are_a_cluster(tmp_path):
+    names = [f"nats{number}" for number in (1, 2, 3)]
+    ports = {name: free_port() for name in names}
+    (block,) = blocks(section("A cluster"))
+    assert block["servers"] == [f"nats://{name}:4222" for name in names]
+    with ExitStack() as running:
+        servers = []
+        for name in names:
+            config = own(f"{name}.conf", tmp_path / name)
+            config = config.replace("0.0.0.0:6222", f"127.0.0.1:{ports[name]}")
+            config = re.sub(r"(nats\d):6222", lambda m: f"127.0.0.1:{ports[m[1]]}", config)
+            servers.append(NatsServer(tmp_path / name, config=config))
+        for server in servers:
+            server.launch()
+            running.callback(server.kill)
+        for server in servers:
+            server.wait_up()
+        await use(servers[0], token=TOKEN, replicas=block["replicas"])
+        for server in servers:
+            eventually(lambda kept=server.streams: "AGENCY" in kept())
+
+
+def test_the_configurations_of_the_three_servers_differ_in_the_name_alone():
+    texts = {CONFIGURATIONS[f"nats{n}.conf"].replace(f"name: nats{n}", "") for n in (1, 2, 3)}
+    assert len(texts) == 1
+
+
+async def test_a_stream_that_does_not_fit_is_refused_in_the_words_of_the_page(jetstream):
+    await use(jetstream, replicas=1)
+    with pytest.raises(StreamMismatchError) as refused:
+        await use(jetstream, replicas=3)
+    assert f"error: {refused.value}" in " ".join(PAGE.split())
+
+
+async def test_connections_have_the_names_that_the_page_tells(jetstream):
+    root = Supervisor("root", [Picky("picky")])
+    settings = {"nats_servers": jetstream.url, "nats_jetstream": True}
+    async with Runtime(root, transport="nats", **settings):
+        names = sorted(each["name"] for each in jetstream.clients())
+    table = {row[0]: row[1] for row in tables("Operation")[0][2:]}
+    told = (each.replace("the process's name", "supervisor") for each in table.values())
+    assert names == sorted(each.replace(" and ", " ") for each in told)
+
+
+# --- sessions ----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_files_of_the_page_do_what_its_sessions_show(tmp_path, jetstream):
+    pages.run(PAGE, tmp_path, [(r"^( *)type: nats$", rf"\g<0>\n\1servers: {jetstream.url}")])
+
+
+def test_the_sessions_of_the_readme_are_those_of_the_page():
+    shown = [each.text for each in pages.blocks(README) if each.language == "console"]
+    assert shown
+    for command in re.split(r"^(?=\$ )", "".join(shown), flags=re.MULTILINE):
+        assert command in PAGE
+
+
+def test_the_page_that_compares_the_transports_has_their_numbers():
+    page = (REPOSITORY / "docs" / "guarantees.md").read_text(encoding="utf-8")
+    (largest,) = re.findall(r"^\| largest message \|.*$", page, re.MULTILINE)
+    (no_room,) = re.findall(r"^\| no room \|.*$", page, re.MULTILINE)
+    (ahead,) = re.findall(r"^\| how far a sender can be ahead \|.*$", page, re.MULTILINE)
+    options = NATSOptions()
+    assert f"| {options.max_message_bytes:,} bytes" in largest
+    assert f"of the transport ({options.send_timeout:g} s)" in no_room
+    assert f"of the topology ({DEFAULT_SEND_TIMEOUT:g} s)" in no_room
+    assert f"{AgentProcess('any').mailbox_size} messages | {WINDOW} messages" in ahead
