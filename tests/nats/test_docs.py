@@ -85,7 +85,7 @@ def test_the_tables_of_the_command_have_every_option():
 
 
 def test_the_numbers_in_the_text_are_those_of_the_code():
-    assert f"must be {HEADER_ROOM} less than `max_payload`" in PAGE
+    assert f"must be at least {HEADER_ROOM} less than `max_payload`" in PAGE
 
 
 def test_the_names_of_consumers_are_written_as_the_page_says():
