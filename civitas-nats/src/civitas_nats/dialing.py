@@ -181,6 +181,9 @@ async def hang_up(client: Client) -> None:
     finally:
         if timer is not None:
             timer.cancel()
+        wire = wire_of(client)
+        if wire is not None:
+            wire.abort()  # a close that was cancelled in the middle has not
 
 
 def place_of(client: Client) -> str:

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from civitas.errors import ConfigurationError
 from civitas_nats.options import NATSOptions
@@ -20,7 +21,7 @@ def log_in(options: NATSOptions) -> dict[str, Any]:
     Raises:
         ConfigurationError: a file or a seed is not what it should be, or a package is missing.
     """
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = {**_said_by_all(options.servers)}
     if options.credentials is not None:
         _need_nkeys("credentials")
         arguments["user_credentials"] = str(_checked(options.credentials))
@@ -33,6 +34,19 @@ def log_in(options: NATSOptions) -> dict[str, Any]:
         arguments["user"] = options.user
         arguments["password"] = options.password.get_secret_value()
     return arguments
+
+
+def _said_by_all(urls: tuple[str, ...]) -> dict[str, str]:
+    """Return the login that stands in all URLs alike.
+
+    nats-py (2.16) shows it to those servers only, and not to the others of their cluster, which
+    they make known.
+    """
+    logins = {(parts.username, parts.password) for parts in map(urlsplit, urls)}
+    user, password = logins.pop()
+    if logins or user is None:
+        return {}
+    return {"token": user} if password is None else {"user": user, "password": password}
 
 
 def _checked(file: Path) -> Path:

@@ -10,6 +10,8 @@ Seen in nats-py 2.16:
 - With certificates given it sends its login to a server that does not encrypt all the same.
 - A message of anybody's whose reply subject or first line of headers is no text ends the reader,
   and the connection stands still until pings are missed; a stored one does so whenever it is given.
+- A socket over which connecting again has failed is forgotten and stays open: one more with each
+  try, for as long as a server stands still or refuses, until this process may open no more.
 
 This is the only file that looks at private attributes of nats-py, whose version is pinned for it.
 """
@@ -19,7 +21,7 @@ from __future__ import annotations
 import asyncio
 
 import nats.errors
-from nats.aio.client import Client
+from nats.aio.client import Client, Srv
 from nats.aio.msg import Msg
 
 
@@ -30,7 +32,7 @@ class NotEncryptedError(nats.errors.Error):
 class CarefulClient(Client):
     """A client that reads on whatever comes, and tells who it is only where it may.
 
-    What is no text of a message's is left out.
+    It has one socket at a time. What is no text of a message's is left out.
 
     Args:
         encrypted: whether a login is sent through encrypted connections only.
@@ -39,6 +41,12 @@ class CarefulClient(Client):
     def __init__(self, *, encrypted: bool) -> None:
         super().__init__()
         self._must_encrypt = encrypted
+
+    async def _connect_to_server(self, s: Srv) -> None:
+        wire = wire_of(self)
+        if wire is not None:
+            wire.abort()
+        await super()._connect_to_server(s)
 
     def _connect_command(self) -> bytes:
         wire = wire_of(self)
