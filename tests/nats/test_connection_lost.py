@@ -19,6 +19,7 @@ from civitas.messages import RESERVED_PREFIX
 from civitas_nats.dialing import hang_up
 from civitas_nats.tasks import end
 from civitas_nats.wire import forget_unsent, wire_of
+from support.nats.impostor import impostor
 from support.nats.nodes import Agent, Node, bare, durable, frame_of, until, within
 from support.nats.server import NatsServer
 
@@ -281,6 +282,51 @@ async def test_a_node_that_is_let_in_no_more_tries_until_it_is(tmp_path):
             await reload(server, tmp_path, "second", "first")
             await until(lambda: node.told == ["down", "up"])
             await hears(node, heard, "new")
+
+
+async def test_a_server_that_takes_too_few_subscriptions_is_outlived(tmp_path, server):
+    """It ends each client in the middle of its subscriptions."""
+    async with Node(server.url) as node:
+        for number in range(50):
+            await node.agent(f"agent{number}")
+        heard = await node.agent(SYSTEM)
+        await within(node.transport.wait_ready())
+        await asyncio.to_thread(server.kill)
+        narrow = NatsServer(tmp_path / "narrow", config="max_subscriptions: 10")
+        narrow.port = server.port
+        await asyncio.to_thread(narrow.start)
+        await until(lambda: narrow.varz()["total_connections"] >= 5)
+        assert node.told == ["down"]
+        await asyncio.to_thread(narrow.kill)
+        await asyncio.to_thread(server.start)
+        await until(lambda: node.told == ["down", "up"])
+        await hears(node, heard, "new")
+
+
+async def test_a_server_that_ends_each_client_at_once_is_outlived(server):
+    greeting = b"INFO {}\r\nPONG\r\n-ERR 'Go Away'\r\n"
+    async with Node(server.url) as node:
+        heard = await node.agent(SYSTEM)
+        await within(node.transport.wait_ready())
+        await asyncio.to_thread(server.kill)
+        async with impostor(greeting, server.port) as bad:
+            await until(lambda: bad.visits >= 5)
+            assert node.told == ["down"]
+        await asyncio.to_thread(server.start)
+        await until(lambda: node.told == ["down", "up"])
+        await hears(node, heard, "new")
+
+
+async def test_tries_that_fail_leave_no_sockets_behind(server):
+    """nats-py forgets, open, each socket over which connecting again has failed."""
+    async with Node(server.url) as node:
+        await asyncio.to_thread(server.kill)
+        refusing = b"INFO {}\r\n-ERR 'Authorization Violation'\r\n"
+        async with impostor(refusing, server.port) as bad:
+            await until(lambda: bad.visits >= 8)
+            assert bad.present <= 1
+        await asyncio.to_thread(server.start)
+        await until(lambda: node.told == ["down", "up"])
 
 
 async def reload(server: NatsServer, folder: Path, old: str, new: str) -> None:

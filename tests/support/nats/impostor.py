@@ -1,0 +1,65 @@
+"""Somebody at a port who is no NATS server, or a bad one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+HOST = "127.0.0.1"
+
+
+@dataclass
+class Impostor:
+    """Who listens.
+
+    Attributes:
+        port: where.
+        visits: connections so far.
+        present: connections that are open.
+    """
+
+    port: int
+    visits: int = 0
+    present: int = 0
+
+    @property
+    def url(self) -> str:
+        """Where clients connect to."""
+        return f"nats://{HOST}:{self.port}"
+
+
+@asynccontextmanager
+async def impostor(greeting: bytes, port: int = 0) -> AsyncIterator[Impostor]:
+    """Have somebody listen who says one thing to each who comes, and nothing more.
+
+    Args:
+        greeting: what is said.
+        port: where to listen; a free one when left out.
+    """
+    guests: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
+
+    async def receive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        here.visits += 1
+        here.present += 1
+        writer.write(greeting)
+        with suppress(OSError):
+            while await reader.read(1 << 16):
+                pass
+        here.present -= 1
+        writer.close()
+
+    def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        guests[writer] = asyncio.get_running_loop().create_task(receive(reader, writer))
+
+    listener = await asyncio.start_server(greet, HOST, port)
+    here = Impostor(listener.sockets[0].getsockname()[1])
+    try:
+        yield here
+    finally:
+        listener.close()
+        for writer in guests:
+            writer.transport.abort()
+        if guests:
+            await asyncio.wait(guests.values())
