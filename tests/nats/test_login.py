@@ -31,7 +31,22 @@ def refused(**options: Any) -> str:
 
 def test_without_a_login_there_are_no_arguments():
     assert log_in(NATSOptions()) == {}
-    assert log_in(NATSOptions(servers=f"nats://u:{SECRET}@h")) == {}  # nats-py reads the URL
+
+
+@pytest.mark.parametrize(
+    ("servers", "arguments"),
+    [
+        (f"nats://u:{SECRET}@h", {"user": "u", "password": SECRET}),
+        (f"nats://u:{SECRET}@h, nats://u:{SECRET}@i", {"user": "u", "password": SECRET}),
+        (f"nats://{SECRET}@h", {"token": SECRET}),
+        (f"nats://u:{SECRET}@h, nats://v:{SECRET}@i", {}),
+        (f"nats://u:{SECRET}@h, nats://i", {}),
+    ],
+)
+def test_a_login_that_all_urls_have_is_handed_over_and_others_are_left_to_their_servers(
+    servers, arguments
+):
+    assert log_in(NATSOptions(servers=servers)) == arguments
 
 
 def test_a_token_is_handed_over():
