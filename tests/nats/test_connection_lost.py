@@ -5,26 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from nats.aio.client import Client
 
 from civitas.errors import NotConnectedError, TransportError
 from civitas.messages import RESERVED_PREFIX
-from civitas_nats.dialing import hang_up
-from civitas_nats.tasks import end
-from civitas_nats.wire import forget_unsent, wire_of
+from support.nats.filling import LARGE, fill
 from support.nats.impostor import impostor
-from support.nats.nodes import Agent, Node, bare, durable, frame_of, until, within
+from support.nats.nodes import Agent, Node, frame_of, until, within
 from support.nats.server import NatsServer
 
 SYSTEM = f"{RESERVED_PREFIX}test"
-LARGE = frame_of("." * 100_000)
 
 
 async def hears(node: Node, agent: Agent, body: str) -> None:
@@ -204,12 +199,6 @@ async def test_bytes_that_a_server_has_not_taken_do_not_hold_up_the_way_to_anoth
         await hears(node, heard, "new")
 
 
-async def fill(node: Node) -> None:
-    """Publish large frames until one is refused."""
-    while True:
-        await within(node.transport.publish("far", LARGE), 3 * node.options.send_timeout)
-
-
 async def test_a_publish_on_a_link_that_stands_still_fails_within_send_timeout(server):
     """The flush of nats-py has no limit of its own: a publish stood for 90 s."""
     async with Node(server.url, send_timeout=0.5, ping_interval=60, linger=0.2) as node:
@@ -344,265 +333,3 @@ async def refused_for(node: Node, reason: str) -> bool:
     except NotConnectedError as error:
         return reason in str(error).lower()
     return False
-
-
-# --- others pass on nonsense --------------------------------------------------------------------
-
-
-def say(server: NatsServer, *lines: bytes) -> None:
-    """Say something to a server in its own words, and return when it has taken it."""
-    with socket.create_connection((server.host, server.port), timeout=10) as connection:
-        connection.sendall(b'CONNECT {"verbose":false,"headers":true}\r\n')
-        connection.sendall(b"".join(lines) + b"PING\r\n")
-        answer = b""
-        while b"PONG" not in answer:
-            answer += connection.recv(4096)
-    assert b"-ERR" not in answer, answer
-
-
-def with_headers(subject: str, headers: bytes, payload: bytes) -> bytes:
-    """Return what publishes a message whose headers are any bytes."""
-    size = len(headers)
-    return b"HPUB %s %d %d\r\n%s%s\r\n" % (
-        subject.encode(),
-        size,
-        size + len(payload),
-        headers,
-        payload,
-    )
-
-
-BROKEN_HEADERS = [
-    b"NATS/1.0 \xff\xfe\xfd\r\n\r\n",
-    b"NATS/1.0 200 \xff\r\n\r\n",
-    b"NATS/1.0",
-    b"NATS/1.0\r\n\xff: \xff\r\n\r\n",
-    b"\xff" * 20,
-    b"",
-]
-
-
-@pytest.mark.parametrize("headers", BROKEN_HEADERS)
-async def test_headers_that_can_not_be_read_do_not_end_the_reader(server, headers):
-    """nats-py's reader ends at some of them, and the connection stands until pings are missed."""
-    async with Node(server.url, ping_interval=60) as node:
-        agent = await node.agent("worker")
-        await within(node.transport.wait_ready())
-        say(server, with_headers("civitas.agent.worker", headers, frame_of("1")))
-        async with Node(server.url) as other:
-            await other.send("worker", "2")
-            assert (await agent.has_done(2))[-2:] == ["1", "2"]
-        assert node.told == []
-
-
-@pytest.mark.parametrize("headers", BROKEN_HEADERS)
-async def test_a_stored_message_with_such_headers_is_handled_and_the_next(
-    jetstream, unique, headers
-):
-    """It would end the reader again each time it is given."""
-    async with durable(jetstream.url, unique, ping_interval=60) as node:
-        agent = await node.agent("worker")
-        say(jetstream, with_headers(f"{unique}.worker", headers, frame_of("1")))
-        await node.send("worker", "2")
-        assert await agent.has_done(2) == ["1", "2"]
-
-
-async def test_a_reply_subject_that_is_no_text_does_not_end_the_reader(server):
-    async with Node(server.url, ping_interval=60) as node:
-        agent = await node.agent("worker")
-        await within(node.transport.wait_ready())
-        frame = frame_of("1")
-        say(server, b"PUB civitas.agent.worker \xff\xfe %d\r\n%s\r\n" % (len(frame), frame))
-        async with Node(server.url) as other:
-            await other.send("worker", "2")
-            assert await agent.has_done(2) == ["1", "2"]
-
-
-async def test_a_line_that_nats_py_can_not_read_costs_the_connection_which_comes_back(server):
-    """A vertical tab is whitespace to its parser, and a letter to the server."""
-    async with Node(server.url) as node:
-        agent = await node.agent("worker")
-        await within(node.transport.wait_ready())
-        frame = frame_of("1")
-        say(server, b"PUB civitas.agent.worker a\x0bb %d\r\n%s\r\n" % (len(frame), frame))
-        await until(lambda: node.told == ["down", "up"])
-        async with Node(server.url) as other:
-            await other.send("worker", "2")
-            await until(lambda: "2" in agent.done)
-
-
-async def test_what_a_slow_process_can_not_take_is_counted(server):
-    async with Node(server.url, max_pending_messages=10) as node, Node(server.url) as other:
-        agent = await node.agent("worker")
-        await within(node.transport.wait_ready())
-        for number in range(500):
-            await other.transport.publish("worker", frame_of(str(number)))
-        await within(other.transport.wait_ready())  # the server has them
-        time.sleep(0.1)  # noqa: ASYNC251 - as work on a GPU does
-        await until(lambda: len(agent.done) + len(node.drops) == 500)
-        assert len(node.drops) > 0
-        assert {reason for reason, _ in node.drops} == {"this process reads too slowly"}
-
-
-# --- the end ------------------------------------------------------------------------------------
-
-
-@pytest.fixture(params=["core", "jetstream"])
-def make(request, unique) -> Callable[..., Node]:
-    """Make nodes of both kinds."""
-    if request.param == "core":
-        return Node
-    return lambda url, **options: durable(url, unique, **options)
-
-
-async def test_a_stop_while_no_server_is_there_leaves_nothing(jetstream, make):
-    async with make(jetstream.url) as node:
-        await node.agent("worker")
-        await asyncio.to_thread(jetstream.kill)
-        await until(lambda: node.told == ["down"])
-
-
-async def test_a_stop_at_the_moment_of_the_loss_leaves_nothing(jetstream, make):
-    async with make(jetstream.url) as node:
-        await node.agent("worker")
-        jetstream.kill()
-    assert node.told in ([], ["down"])
-
-
-async def test_a_stop_while_a_connection_is_made_again_leaves_nothing(jetstream, make):
-    async with make(jetstream.url) as node:
-        await node.agent("worker")
-        await asyncio.to_thread(jetstream.kill)
-        await until(lambda: node.told == ["down"])
-        jetstream.launch()
-        await asyncio.sleep(0)
-
-
-async def test_a_stop_while_the_server_stands_still_leaves_nothing_and_ends_in_time(
-    jetstream, make
-):
-    async with make(jetstream.url, ping_interval=60, linger=0.3) as node:
-        await node.agent("worker")
-        jetstream.pause()
-        async with asyncio.timeout(10):
-            await node.transport.stop()
-
-
-async def test_a_stop_with_bytes_that_the_server_has_not_taken_ends_in_time(server):
-    async with Node(server.url, ping_interval=60, linger=0.3, send_timeout=0.5) as node:
-        server.pause()
-        with pytest.raises(TransportError):
-            await fill(node)
-        async with asyncio.timeout(10):
-            await node.transport.stop()
-
-
-async def test_a_stop_while_a_new_client_is_made_leaves_nothing(server):
-    async with Node(server.url) as node:
-        await node.send("x" * 5000, "a control line that is too long")
-        server.pause()
-        await until(lambda: node.told == ["down"])
-
-
-async def test_several_stops_at_a_time_and_after_another_are_one(jetstream, make):
-    async with make(jetstream.url) as node:
-        await node.agent("worker")
-        await within(asyncio.gather(*(node.transport.stop() for _ in range(3))))
-        await within(node.transport.stop())
-        with pytest.raises(NotConnectedError):
-            await node.transport.publish("far", frame_of())
-
-
-async def test_a_stop_waits_until_the_server_has_taken_what_was_accepted(server):
-    options = {"ping_interval": 60, "send_timeout": 0.5, "linger": 20}
-    async with Node(server.url, **options) as sender, Node(server.url, **options) as receiver:
-        agent = await receiver.agent("worker")
-        await within(receiver.transport.wait_ready())
-        server.pause()
-        accepted: list[str] = []
-        with pytest.raises(TransportError):
-            await send_large(sender, accepted)
-        stopping = asyncio.ensure_future(sender.transport.stop())
-        done, _ = await asyncio.wait((stopping,), timeout=0.2)
-        assert not done
-        server.resume()
-        await within(stopping)
-        assert await agent.has_done(len(accepted)) == accepted
-
-
-async def send_large(node: Node, accepted: list[str]) -> None:
-    """Send large frames until one is refused, and note the others."""
-    while True:
-        body = str(len(accepted)).ljust(100_000)
-        await node.send("worker", body)
-        accepted.append(body)
-
-
-# --- what is private to nats-py -----------------------------------------------------------------
-
-
-async def test_the_socket_of_a_client_is_found_and_aborting_it_ends_the_connection(server):
-    async with bare(server.url) as client:
-        wire = wire_of(client)
-        assert wire is not None
-        assert wire.get_extra_info("peername") == (server.host, server.port)
-        wire.abort()
-        await until(lambda: not client.is_connected)
-
-
-async def test_a_client_that_was_never_connected_has_no_socket():
-    assert wire_of(Client()) is None
-
-
-async def test_what_waits_for_the_socket_is_forgotten(server):
-    async with bare(server.url) as client:
-        await client.publish("far", b"unsent")
-        assert client.pending_data_size > 0
-        forget_unsent(client)
-        assert client.pending_data_size == 0
-        inbox = client.new_inbox()
-        subscription = await client.subscribe(inbox)
-        await client.publish(inbox, b"sent")
-        assert (await subscription.next_msg(10)).data == b"sent"
-        assert server.varz()["in_msgs"] == 1
-
-
-async def test_a_client_with_unsent_bytes_and_no_connection_is_hung_up(server):
-    async def ignore(error: Exception) -> None:
-        """It is told of the loss."""
-
-    client = Client()
-    await client.connect(server.url, error_cb=ignore)
-    await client.subscribe("news", cb=ignore)
-    server.kill()
-    await until(lambda: client.is_reconnecting)
-    await client.publish("far", b"unsent")
-    await within(hang_up(client))
-    assert client.is_closed
-
-
-async def test_a_task_is_ended_though_wait_for_swallows_a_cancellation():
-    """CPython issue 86296: an answer and a cancellation that come together, in Python 3.11."""
-
-    async def ask() -> None:
-        await asyncio.wait_for(answer, 60)
-        passed.set()
-        await asyncio.Event().wait()
-
-    answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    passed = asyncio.Event()
-    task = asyncio.ensure_future(ask())
-    await asyncio.sleep(0)
-    answer.set_result(None)
-    await within(end(task))
-    assert task.cancelled()
-
-
-async def test_ending_a_task_that_has_ended_is_nothing():
-    async def work() -> None:
-        """Do nothing."""
-
-    task = asyncio.ensure_future(work())
-    await task
-    await within(end(task))
-    await within(end(None))

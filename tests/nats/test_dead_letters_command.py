@@ -9,10 +9,8 @@ import pty
 import re
 import signal
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from nats.js.api import StreamConfig
@@ -21,78 +19,17 @@ from civitas import envelope
 from civitas.errors import ProcessingError
 from civitas.serializer import JsonSerializer, MsgpackSerializer
 from civitas_nats.jetstream.dead_letters import DeadLetter
-from civitas_nats.options import NATSOptions
 from civitas_nats.transport import NATSTransport
 from support.commands import DEADLINE, Running
-from support.nats.letters import ORIGIN, bury, frame_of, jetstream_of, letter_of, stored
-from support.nats.server import NatsServer
-from support.ports import free_port
+from support.nats.letters import ORIGIN, frame_of, jetstream_of, letter_of
+from support.nats.yard import COMMAND, PROGRESS, Yard, run
 from support.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
-PROGRESS = re.compile(r"^\w+ \d+ of \d+\n", re.MULTILINE)
-"""What is told when a machine is slow."""
-
-COMMAND = Path(sys.executable).with_name("civitas-nats")
 GARBAGE = DeadLetter("a", b"no frame at all\xff", "unreadable: no frame", 1, 3)
 EXPIRED = letter_of({"n": 2}, reply_to="_reply.8.1", age=100.0, ttl=30.0)
 FOREIGN = DeadLetter("a", envelope.seal(b"?", "other", ORIGIN, attempt=9), "E: no", 5, 4)
-
-
-def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [COMMAND, "dead-letters", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        timeout=DEADLINE,
-        env={**os.environ, "COLUMNS": "100", "TZ": "UTC", **environment},
-    )
-    assert "Traceback" not in done.stderr
-    done.stderr = PROGRESS.sub("", done.stderr)
-    return done
-
-
-class Yard:
-    """The dead letters of one stream of a shared server, and the command for it."""
-
-    def __init__(self, server: NatsServer, name: str) -> None:
-        self.url = server.url
-        self.options = NATSOptions(
-            servers=server.url,
-            jetstream=True,
-            stream_name=name,
-            subject_prefix=f"{name}.agent",
-            dead_letter_subject=f"{name}.dead",
-        )
-        self.stream = name
-        self.dead_stream = f"{name}_DEAD"
-
-    def topology(self, folder: Path, **more: Any) -> Path:
-        keys = ("stream_name", "subject_prefix", "dead_letter_subject")
-        block = {"type": "nats", "servers": self.url, "jetstream": True}
-        block |= {key: getattr(self.options, key) for key in keys} | more
-        file = folder / "topology.yaml"
-        file.write_text(json.dumps({"transport": block}))
-        return file
-
-    def bury(self, *letters: DeadLetter) -> None:
-        bury(self.options, *letters)
-
-    def list(self, *arguments: object) -> list[dict[str, Any]]:
-        flags = ("--stream", self.stream, "--dead-letter-subject", f"{self.stream}.dead")
-        done = run("list", "--json", "--servers", self.url, *flags, *arguments)
-        assert (done.returncode, done.stderr) == (0, "")
-        return json.loads(done.stdout)
-
-    def numbers(self) -> list[int]:
-        return [each["number"] for each in self.list()]
-
-    def returned(self) -> list[tuple[str, bytes]]:
-        begin = f"{self.options.subject_prefix}."
-        return [(at.removeprefix(begin), frame) for at, frame in stored(self.url, self.stream)]
 
 
 @pytest.fixture
@@ -394,110 +331,3 @@ def test_letters_are_removed_when_somebody_says_yes(yard, file, answer, code, le
     assert "Remove 1 dead letter for ever?" in done.stderr
     assert done.returncode == code
     assert yard.numbers() == left
-
-
-# --- what is given ------------------------------------------------------------------------------
-
-
-def test_a_topology_gives_servers_and_login_and_nothing_else_of_it_is_read(tmp_path):
-    with NatsServer(tmp_path / "s", jetstream=True, user="u", password="open sesame") as server:
-        login = {"user": "u", "password": "open sesame"}
-        options = NATSOptions(servers=server.url, jetstream=True, **login)
-        bury(options, letter_of({}))
-        file = tmp_path / "topology.yaml"
-        file.write_text(
-            f"transport: {{type: nats, servers: '{server.url}', jetstream: true, user: u,"
-            " password: '${SECRET}'}\n"
-            "supervision: {name: root, children: [{agent: {name: a, type: no.such.Agent}}]}\n"
-        )
-        done = run("list", "-t", file, "--json", SECRET="open sesame")
-        assert [each["number"] for each in json.loads(done.stdout)] == [1]
-        done = run("replay", "-t", file, "--all", SECRET="close sesame")
-        assert (done.returncode, done.stdout) == (1, "")
-        assert "does not let this process in" in done.stderr
-        assert "sesame" not in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("transport: {type: in_process}", "has no transport of type nats; its type is"),
-        ("transport: {type: nats, server: x}", "did you mean 'servers'"),
-        ("transport: {type: nats, token: '${NOT_SET}'}", "NOT_SET"),
-    ],
-)
-def test_a_topology_with_mistakes_or_of_another_transport_is_refused(tmp_path, text, reason):
-    file = tmp_path / "topology.yaml"
-    file.write_text(text)
-    done = run("list", "--topology", file)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert reason in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("arguments", "reason"),
-    [
-        (("list", "--servers", "http://x"), "--servers: a server's URL begins with nats://"),
-        (("list", "--servers", "nats://u:sesame@x"), "do not belong on a command line"),
-        (("list", "--servers", "sesame@x:1"), "do not belong on a command line"),
-        (("list", "--stream", "a.b"), "--stream: 'a.b' can't name a stream"),
-        (("list", "--dead-letter-subject", "a*"), "--dead-letter-subject: 'a*' can't begin"),
-        (("list", "--dead-letter-subject", "civitas.agent"), "is that of the agents"),
-        (("list", "--agent", "*"), "--agent: a name can't contain '*'"),
-        (("list", "--number", "0"), "or equal to 1"),
-        (("list", "--limit", "0"), "or equal to 1"),
-        (("list", "--topology", "/none"), "/none: the file can't be read"),
-        (("replay",), "which letters? give --number, --agent or --all"),
-        (("replay", "--all", "--agent", "a"), "one of them"),
-        (("drop", "--yes"), "which letters?"),
-    ],
-)
-def test_bad_input_ends_with_2(arguments, reason):
-    done = run(*arguments)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert reason in " ".join(done.stderr.replace("│", " ").split())
-    assert "sesame" not in done.stderr
-
-
-@pytest.mark.parametrize("command", ["list", "replay", "drop"])
-def test_the_help_tells_the_defaults(command):
-    told, options = run(command, "--help").stdout, NATSOptions()
-    for default in (options.servers[0], options.stream_name, options.dead_letter_subject):
-        assert f"[default: ({default})]" in told
-
-
-def test_no_server_ends_with_1(tmp_path):
-    place = f"127.0.0.1:{free_port()}"
-    file = tmp_path / "topology.yaml"
-    block = f"{{type: nats, servers: '{place}', connect_timeout: 0.5}}"
-    file.write_text(f"transport: {block}")
-    done = run("list", "-t", file)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert f"error: no NATS server at nats://{place}" in done.stderr
-
-
-def test_a_stream_that_is_not_there_or_has_other_subjects_is_told(yard):
-    yard.bury()
-    done = run("list", "--servers", yard.url, "--stream", "NONE")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "there is no stream NONE_DEAD" in done.stderr
-    done = run("list", "--servers", yard.url, "--stream", yard.stream)
-    assert done.returncode == 2
-    assert f"has the subjects {yard.stream}.dead.*, not civitas.dead.*" in done.stderr
-
-
-def test_a_server_without_jetstream_is_told(shared_nats, tmp_path):
-    file = tmp_path / "topology.yaml"
-    block = f"{{type: nats, servers: '{shared_nats.url}', send_timeout: 0.5}}"
-    file.write_text(f"transport: {block}")
-    done = run("list", "-t", file)
-    assert done.returncode == 2
-    assert "JetStream is not enabled" in done.stderr
-
-
-def test_a_server_that_takes_only_small_messages_is_no_obstacle(tmp_path):
-    with NatsServer(tmp_path, jetstream=True, max_payload=8000) as server:
-        small = NATSOptions(servers=server.url, jetstream=True, max_message_bytes=2000)
-        bury(small, letter_of({}))
-        done = run("list", "--servers", server.url, "--json")
-        assert len(json.loads(done.stdout)) == 1

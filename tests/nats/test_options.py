@@ -110,9 +110,9 @@ def test_an_empty_text_is_what_this_process_does_not_have(login):
 
 
 def test_a_file_may_be_in_the_folder_of_the_user(monkeypatch):
-    monkeypatch.setenv("HOME", "/home/ali")
-    assert NATSOptions(credentials="~/x.creds").credentials == Path("/home/ali/x.creds")
-    assert TLSOptions(ca="~/ca.pem").ca == Path("/home/ali/ca.pem")
+    monkeypatch.setenv("HOME", "/elsewhere")
+    assert NATSOptions(credentials="~/x.creds").credentials == Path("/elsewhere/x.creds")
+    assert TLSOptions(ca="~/ca.pem").ca == Path("/elsewhere/ca.pem")
     assert NATSOptions(credentials="x/~.creds").credentials == Path("x/~.creds")
 
 

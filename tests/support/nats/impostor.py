@@ -18,11 +18,13 @@ class Impostor:
         port: where.
         visits: connections so far.
         present: connections that are open.
+        heard: all that was said to it.
     """
 
     port: int
     visits: int = 0
     present: int = 0
+    heard: bytes = b""
 
     @property
     def url(self) -> str:
@@ -45,8 +47,8 @@ async def impostor(greeting: bytes, port: int = 0) -> AsyncIterator[Impostor]:
         here.present += 1
         writer.write(greeting)
         with suppress(OSError):
-            while await reader.read(1 << 16):
-                pass
+            while data := await reader.read(1 << 16):
+                here.heard += data
         here.present -= 1
         writer.close()
 

@@ -135,6 +135,7 @@ class Node:
         transport: the transport; started within `async with`.
         told: what it said about its link, "down" and "up".
         drops: what it counted as dropped: reasons and frames.
+        when_up: called when it says that its link is up.
 
     Args:
         servers: URLs.
@@ -147,6 +148,7 @@ class Node:
         self.options = NATSOptions(**{**QUICK, "servers": servers, **options})
         self.told: list[str] = []
         self.drops: list[tuple[str, bytes]] = []
+        self.when_up: Callable[[], None] = lambda: None
         self.transport = NATSTransport(
             self.options,
             TransportContext(
@@ -155,10 +157,14 @@ class Node:
                 logger=logging.getLogger("civitas.tests.nats"),
                 dropped=lambda reason, frame: self.drops.append((reason, frame)),
                 link_down=lambda _: self.told.append("down"),
-                link_up=lambda: self.told.append("up"),
+                link_up=self._link_is_up,
                 control=control,
             ),
         )
+
+    def _link_is_up(self) -> None:
+        self.told.append("up")
+        self.when_up()
 
     async def send(self, address: str, *bodies: str) -> None:
         """Publish frames, one after the other."""
