@@ -175,11 +175,8 @@ class Connection:
         subscription = Subscription(subject, on_message, self._options.max_pending_messages)
         self._subscriptions.add(subscription)
         client = self._client
-        if client is not None and not client.is_closed:
-            try:
-                await subscription.make(client)
-            except nats.errors.Error as error:  # then with the next client
-                self._logger.debug("not subscribed to %s yet: %s", subject, error)
+        if client is not None and client.is_connected:  # otherwise as soon as it is
+            await self._make(subscription, client)
         return subscription
 
     async def unsubscribe(self, subscription: Subscription) -> None:
@@ -338,6 +335,9 @@ class Connection:
         except ConfigurationError as error:
             self._note(str(error))
             return
+        for subscription in tuple(self._subscriptions):
+            if subscription.native is None:
+                await self._make(subscription, client)
         if not await self._came_back(client, _PROBE_INTERVAL):
             return
         self._came_up()
@@ -361,10 +361,14 @@ class Connection:
         self._reconnects = client.stats["reconnects"]
         self._wire = wire_of(client)
         self._problem = _SILENT
+        for subscription in tuple(self._subscriptions):
+            await self._make(subscription, client)
+
+    async def _make(self, subscription: Subscription, client: Client) -> None:
         try:
-            for subscription in tuple(self._subscriptions):
-                await subscription.make(client)
-        except nats.errors.Error as error:  # it has been closed: the next one has another try
+            await subscription.make(client)
+        except nats.errors.Error as error:  # it has been closed: then with the next one
+            subscription.native = None
             self._note(text_of(error))
 
     # --- parts --------------------------------------------------------------------------------
