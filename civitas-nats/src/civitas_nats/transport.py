@@ -60,7 +60,7 @@ class NATSTransport:
         context = self._context
         connection = Connection(
             self._options,
-            context.process,
+            f"{context.process} control" if context.control else context.process,
             context.logger,
             down=context.link_down,
             up=context.link_up,

@@ -82,6 +82,11 @@ def wire_of(client: Client) -> asyncio.WriteTransport | None:
     return None if writer is None else writer.transport
 
 
+def offers_jetstream(client: Client) -> bool:
+    """Return whether a client's present server has said, greeting it, that it has JetStream."""
+    return bool(client._server_info.get("jetstream"))  # noqa: SLF001 - see above
+
+
 def forget_unsent(client: Client) -> None:
     """Have a client that is about to be closed send nothing more."""
     client._pending = []  # noqa: SLF001 - see above

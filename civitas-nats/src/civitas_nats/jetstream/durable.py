@@ -40,11 +40,11 @@ class Durable:
             options,
             f"{context.process} jetstream",
             context.logger,
-            down=self._lost,
+            down=_told_by_the_connection,
             up=self._restored,
             dropped=lambda reason: context.dropped(reason, b""),
         )
-        management = Management(self._connection, options.connect_timeout)
+        management = Management(self._connection, options.send_timeout)
         self._streams = Streams(management, options, context.logger)
         self._publisher = Publisher(
             self._connection,
@@ -136,9 +136,6 @@ class Durable:
         await consumer.open()
         self._consumers[agent] = consumer
 
-    def _lost(self, reason: str) -> None:
-        self._logger.warning("nothing is stored until there is another: %s", reason)
-
     def _restored(self) -> None:
         self._publisher.restored()
         for consumer in self._consumers.values():
@@ -157,3 +154,7 @@ class Durable:
             await self._streams.ensure_again()
         except CivitasError as error:
             self._logger.warning("messages can't be stored: %s", error)
+
+
+def _told_by_the_connection(_reason: str) -> None:
+    """Do nothing: the connection has logged its loss, and what is to be stored waits for it."""

@@ -14,6 +14,7 @@ from nats.js.errors import APIError, NotFoundError
 from civitas.errors import ConfigurationError, NotConnectedError, TransportError
 from civitas_nats.connection import Connection
 from civitas_nats.servers import shown
+from civitas_nats.wire import offers_jetstream
 
 T = TypeVar("T")
 
@@ -21,6 +22,9 @@ _ANSWER_WITHIN: Final = 2.0
 """Seconds for one answer."""
 
 _BETWEEN_TRIES: Final = 0.25
+
+_WITHOUT_JETSTREAM: Final = 1.0
+"""Seconds for an answer where the server itself has no JetStream."""
 
 _NOT_ENABLED: Final = frozenset({10039, 10076})
 """Error codes: JetStream is not enabled, for this account or at all."""
@@ -111,7 +115,8 @@ class Management:
 
     async def _ask(self, question: Callable[[JetStreamManager], Awaitable[T]]) -> T:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._limit
+        began = loop.time()
+        deadline = began + self._limit
         while True:
             try:
                 manager = self._connection.client.jsm(timeout=_ANSWER_WITHIN)
@@ -122,6 +127,8 @@ class Management:
                     raise self._not_enabled() from error
                 if error.code not in _PASSING:
                     raise
+                if not offers_jetstream(self._connection.client):  # another of its cluster may
+                    deadline = min(deadline, began + _WITHOUT_JETSTREAM)
                 problem: Exception = error
             except (TimeoutError, nats.errors.Error) as error:
                 problem = error

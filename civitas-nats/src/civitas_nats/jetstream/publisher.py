@@ -30,6 +30,9 @@ _AGAIN_AFTER: Final = 1.0
 _STORE_FAILED: Final = 10077
 """Error code of a stream with `discard: new` that has no room."""
 
+_NO_RESOURCES: Final = 10023
+"""Error code of a server, or an account, that has no room for any stream."""
+
 _PASSING: Final = frozenset({503, 408})
 """Codes of errors that may be over in a moment, such as the election of a leader."""
 
@@ -193,10 +196,10 @@ class Publisher:
             kind = told.get("err_code")
         except (ValueError, TypeError, KeyError):
             return 0, TransportError(f"stream {self._stream} answered {data[:200]!r}")
-        if kind == _STORE_FAILED and "exceeded" in text:
+        if (kind == _STORE_FAILED and "exceeded" in text) or kind == _NO_RESOURCES:
             return code, MailboxFullError(
                 f"stream {self._stream} is full ({text}): agents process more slowly than"
-                " messages come; raise max_bytes, or send less"
+                " messages come; raise max_bytes or the server's max_file_store, or send less"
             )
         return code, TransportError(f"stream {self._stream} refused a message: {text} ({kind})")
 
