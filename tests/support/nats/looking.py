@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from nats.js.api import RawStreamMsg
 
 from civitas_nats.subjects import consumer_name
-from support.nats.nodes import Node, bare
+from support.nats.nodes import Node, bare, body_of
 from support.nats.server import NatsServer
 
 TESTS = Path(__file__).parents[1]
@@ -27,9 +28,24 @@ async def consumer_of(server: NatsServer, node: Node, agent: str = "worker") -> 
     return info.as_dict()
 
 
+def state_of(server: NatsServer, name: str) -> dict[str, Any]:
+    """Return the state of a stream: counts of messages and bytes, the first and last number."""
+    state: dict[str, Any] = server.streams()[name]["state"]
+    return state
+
+
+async def stored(server: NatsServer, name: str) -> list[str]:
+    """Return the bodies of all that is in a stream, in order."""
+    async with bare(server.url) as client:
+        stream = client.jetstream()
+        state = (await stream.stream_info(name)).state
+        numbers = range(state.first_seq, state.last_seq + 1) if state.messages else ()
+        return [body_of((await stream.get_msg(name, number)).data) for number in numbers]
+
+
 async def stream_of(server: NatsServer, node: Node) -> dict:
     """Return the state of the stream."""
-    return server.streams()[node.options.stream_name]["state"]
+    return state_of(server, node.options.stream_name)
 
 
 async def dead_letters(server: NatsServer, node: Node) -> list[RawStreamMsg]:

@@ -1,0 +1,91 @@
+"""A start that fails, is cancelled, or is overtaken by a stop is cleaned up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from civitas.errors import NotConnectedError
+from support.nats.impostor import impostor
+from support.nats.nodes import Node, durable, until, within
+from support.nats.server import NatsServer
+from support.nats.starting import start_fails, works
+from support.ports import free_port
+
+STOPPED_AT = ["down", "silent", "still", "without jetstream"]
+
+
+@asynccontextmanager
+async def somewhere(kind: str, server: NatsServer) -> AsyncIterator[str]:
+    """Have a place at which a start can't end."""
+    if kind == "down":
+        yield f"nats://127.0.0.1:{free_port()}"
+    elif kind == "silent":
+        async with impostor(b"") as somebody:
+            yield somebody.url
+    else:
+        if kind == "still":
+            server.pause()
+        yield server.url
+
+
+@pytest.mark.parametrize("kind", STOPPED_AT)
+@pytest.mark.parametrize("seconds", [0.0, 0.05, 0.5])
+async def test_a_start_that_is_cancelled_leaves_nothing_after_a_stop(server, unique, kind, seconds):
+    async with somewhere(kind, server) as url:
+        node = durable(url, unique, connect_timeout=60, send_timeout=60)
+        await node.agent("worker")
+        starting = asyncio.ensure_future(node.transport.start())
+        await asyncio.wait((starting,), timeout=seconds)  # it may be anywhere
+        starting.cancel()
+        await asyncio.wait((starting,))
+        assert starting.cancelled()
+        async with asyncio.timeout(10):
+            await node.transport.stop()
+
+
+async def test_a_start_that_is_cancelled_at_any_step_leaves_nothing_after_a_stop(
+    shared_jetstream, unique
+):
+    """One step more each time, until it comes to its end."""
+    steps, ended = 0, False
+    while not ended:
+        steps += 1
+        node = durable(shared_jetstream.url, unique)
+        await node.agent("worker")
+        starting = asyncio.ensure_future(node.transport.start())
+        for _ in range(steps):
+            await asyncio.sleep(0.001)
+            if starting.done():
+                break
+        ended = starting.done()
+        starting.cancel()
+        await asyncio.wait((starting,))
+        async with asyncio.timeout(10):
+            await node.transport.stop()
+    assert steps > 3
+
+
+async def test_a_stop_in_the_middle_of_a_start_leaves_nothing(server, unique):
+    node = durable(server.url, unique, send_timeout=60)  # JetStream is looked for in vain
+    starting = asyncio.ensure_future(node.transport.start())
+    await until(lambda: len(server.clients()) == 2)
+    async with asyncio.timeout(10):
+        await node.transport.stop()
+    done: Any = await asyncio.wait((starting,), timeout=10)
+    assert done[0], "the start went on"
+    assert starting.exception() is not None
+    await within(node.transport.stop())
+
+
+async def test_a_failed_start_may_be_tried_again(server):
+    await asyncio.to_thread(server.kill)
+    node = Node(server.url, connect_timeout=0.3)
+    await start_fails(node, NotConnectedError)
+    await asyncio.to_thread(server.start)
+    async with node:
+        await works(node)

@@ -1,0 +1,168 @@
+"""What a sender is told: stored once, no room, not sent, or not known; and a disk that is full."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+
+import pytest
+
+from civitas.errors import (
+    MailboxFullError,
+    NotConnectedError,
+    OutcomeUnknownError,
+    TransportError,
+)
+from civitas.messages import RESERVED_PREFIX
+from support.disks import small_disk
+from support.nats.looking import state_of, stored
+from support.nats.nodes import Held, Node, durable, frame_of, until, within
+from support.nats.server import NatsServer
+
+SYSTEM = f"{RESERVED_PREFIX}test"
+
+
+async def send_all(node: Node, bodies: list[str]) -> list[str]:
+    """Send to the worker all at once; return what was acknowledged, and raise nothing of ours."""
+
+    async def send(body: str) -> str:
+        await node.transport.publish("worker", frame_of(body))
+        return body
+
+    sent = await asyncio.gather(*map(send, bodies), return_exceptions=True)
+    return [each for each in sent if isinstance(each, str)]
+
+
+async def send_each(node: Node, bodies: list[str], accepted: list[str]) -> None:
+    """Send to the worker one after the other, and note what was acknowledged."""
+    for body in bodies:
+        await within(node.send("worker", body), 3 * node.options.send_timeout)
+        accepted.append(body)
+
+
+# --- no room ------------------------------------------------------------------------------------
+
+
+async def test_a_full_stream_is_an_error_to_the_sender_and_nothing_is_lost(
+    shared_jetstream, unique
+):
+    options = {"max_bytes": 10_000, "send_timeout": 0.5}
+    async with durable(shared_jetstream.url, unique, **options) as node:
+        bodies = [f"{number}".ljust(500, ".") for number in range(40)]
+        accepted: list[str] = []
+        with pytest.raises(MailboxFullError, match=f"stream {unique} is full .*max_bytes"):
+            await send_each(node, bodies, accepted)
+        assert 10 < len(accepted) < 20
+        agent = await node.agent("worker")
+        assert await agent.has_done(len(accepted)) == accepted
+        await until(lambda: state_of(shared_jetstream, unique)["messages"] == 0)
+        await node.send("worker", "there is room again")
+        assert await agent.has_done(len(accepted) + 1) == [*accepted, "there is room again"]
+
+
+async def test_a_sender_waits_for_room_until_send_timeout(shared_jetstream, unique):
+    held = Held("0".ljust(500, "."))
+    options = {"max_bytes": 10_000, "send_timeout": 20.0}
+    async with durable(shared_jetstream.url, unique, **options) as node:
+        agent = await node.agent("worker", held)
+        bodies = [f"{number}".ljust(500, ".") for number in range(40)]
+        sending = asyncio.ensure_future(send_all(node, bodies))
+        await until(lambda: state_of(shared_jetstream, unique)["bytes"] > 9_000)
+        assert not sending.done()
+        held.go_on.set()
+        assert await within(sending) == bodies
+        assert sorted(await agent.has_done(40)) == sorted(bodies)
+
+
+# --- what became of it --------------------------------------------------------------------------
+
+
+async def test_what_is_acknowledged_is_stored_once_though_the_server_is_killed_in_between(
+    jetstream, unique
+):
+    async with durable(jetstream.url, unique, send_timeout=20) as node:
+        bodies = [f"{number}" for number in range(500)]
+        sending = asyncio.ensure_future(send_all(node, bodies))
+        await until(lambda: state_of(jetstream, unique)["messages"] > 0)
+        await asyncio.to_thread(jetstream.restart)
+        assert await within(sending) == bodies
+        assert sorted(await stored(jetstream, unique), key=int) == bodies
+
+
+async def test_a_message_whose_acknowledgement_is_lost_is_sent_again_and_stored_once(
+    jetstream, unique
+):
+    """Paused, a server has taken what it has not acknowledged; it is sent again when it goes on."""
+    async with durable(jetstream.url, unique, send_timeout=20) as node:
+        jetstream.pause()
+        sending = asyncio.ensure_future(node.send("worker", "1"))
+        await until(lambda: node.told == ["down"])
+        jetstream.resume()
+        await within(sending)
+        assert await stored(jetstream, unique) == ["1"]
+        await node.send("worker", "2")
+        assert await stored(jetstream, unique) == ["1", "2"]
+
+
+@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])
+async def test_of_what_was_sent_and_never_acknowledged_the_outcome_is_unknown(
+    jetstream, unique, fault
+):
+    async with durable(jetstream.url, unique, send_timeout=1.0) as node:
+        jetstream.pause()
+        sending = [asyncio.ensure_future(node.send("worker", f"{n}")) for n in range(3)]
+        await asyncio.sleep(0)  # it is handed to the socket
+        if fault is signal.SIGKILL:
+            jetstream.kill()
+        for each in sending:
+            with pytest.raises(OutcomeUnknownError, match=f"stream {unique} .*may or may not"):
+                await within(each)
+
+
+async def test_what_could_not_be_sent_at_all_is_known_not_to_be_stored(jetstream, unique):
+    async with durable(jetstream.url, unique, send_timeout=1.0) as node:
+        jetstream.kill()
+        await until(lambda: node.told == ["down"])
+        with pytest.raises(NotConnectedError) as caught:
+            await node.send("worker", "1")
+        assert not isinstance(caught.value, OutcomeUnknownError)
+        jetstream.start()
+        await node.send("worker", "2")
+        assert await stored(jetstream, unique) == ["2"]
+
+
+# --- a full disk --------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+async def test_while_the_disk_is_full_sends_end_in_time_and_all_goes_on_when_there_is_room(
+    tmp_path, unique
+):
+    """Room alone does not help: nats-server 2.9.10 stands still until it is started again."""
+    with (
+        small_disk(tmp_path / "disk", megabytes=8) as disk,
+        NatsServer(tmp_path, jetstream=True, store=disk, max_file_store=1 << 30) as server,
+    ):
+        options = {"send_timeout": 1.0, "connect_timeout": 20}
+        async with durable(server.url, unique, **options) as node:
+            heard = await node.agent(SYSTEM)
+            await within(node.transport.wait_ready())
+            filler = disk / "filler"
+            filler.write_bytes(bytes(shutil.disk_usage(disk).free - 1_000_000))
+            accepted: list[str] = []
+            bodies = [f"{number}".ljust(50_000, ".") for number in range(100)]
+            with pytest.raises(TransportError) as caught:
+                await send_each(node, bodies, accepted)
+            assert isinstance(caught.value, OutcomeUnknownError | NotConnectedError)
+            for number in range(10):
+                await node.send(SYSTEM, f"{number}")
+                await heard.has_done(number + 1)
+            assert node.told == []  # the link, over which heartbeats and replies travel
+
+            filler.unlink()
+            await asyncio.to_thread(server.restart)
+            await until(lambda: send_all(node, ["room"]))
+            agent = await node.agent("worker")
+            done = await until(lambda: agent.done, lambda done: "room" in done)
+            assert [body for body in done if body in accepted] == accepted

@@ -1,0 +1,30 @@
+"""Starts that work, and starts that fail."""
+
+from __future__ import annotations
+
+import pytest
+
+from civitas.errors import CivitasError
+from civitas.messages import RESERVED_PREFIX
+from support.nats.nodes import Node, within
+
+SYSTEM = f"{RESERVED_PREFIX}test"
+"""An address of which every subscriber hears, also the one who speaks."""
+
+
+async def works(node: Node) -> None:
+    """See that a frame goes to the server and comes back."""
+    heard = await node.agent(SYSTEM)
+    await within(node.transport.wait_ready())
+    await node.send(SYSTEM, "hello")
+    await heard.has_done(1)
+
+
+async def start_fails(node: Node, error: type[CivitasError]) -> str:
+    """See that a start fails in its time, and return what it says."""
+    try:
+        with pytest.raises(error) as caught:
+            await within(node.transport.start(), 3 * node.options.connect_timeout)
+    finally:
+        await within(node.transport.stop())
+    return str(caught.value)
