@@ -118,6 +118,8 @@ class Connection:
         self._probes: dict[str, asyncio.Future[None]] = {}
         self._changed = asyncio.Event()
         self._room = asyncio.Lock()
+        self._in_line = 0
+        """Senders that wait for the socket to take what was sent before."""
         self._keeper: asyncio.Task[None] | None = None
 
     # --- life ---------------------------------------------------------------------------------
@@ -205,7 +207,7 @@ class Connection:
         if client is None or not (self.is_up and client.is_connected):
             raise NotConnectedError(self._problem)
         pending = client.pending_data_size
-        if pending > MOST_PENDING:
+        if pending > MOST_PENDING or self._in_line:  # nobody overtakes who waits
             await self._wait_for_room(client)
         try:
             await client.publish(subject, data, reply, headers)
@@ -268,6 +270,7 @@ class Connection:
     async def _wait_for_room(self, client: Client) -> None:
         """Wait until the socket has taken what was sent before: a probe comes behind it."""
         limit = self._options.send_timeout
+        self._in_line += 1
         try:
             async with asyncio.timeout(limit), self._room:
                 if client.pending_data_size > MOST_PENDING and not await self._came_back(
@@ -278,6 +281,8 @@ class Connection:
             raise TransportError(
                 f"the connection to {place_of(client)} took nothing for {limit:g} s"
             ) from None
+        finally:
+            self._in_line -= 1
 
     # --- keeping ------------------------------------------------------------------------------
 

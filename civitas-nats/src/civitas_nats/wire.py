@@ -66,13 +66,11 @@ class CarefulClient(Client):
     def _build_message(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
     ) -> Msg:
-        message: Msg
         try:
-            message = super()._build_message(sid, subject, reply, data, headers)
+            at, answer_at = subject.decode(), reply.decode()
         except UnicodeDecodeError:
-            readable = subject.decode(errors="replace").encode()
-            message = super()._build_message(sid, readable, b"", data, headers)
-        return message
+            at, answer_at = subject.decode(errors="replace"), ""
+        return Msg(self, at, answer_at, data, headers, _sid=sid)
 
 
 def wire_of(client: Client) -> asyncio.WriteTransport | None:
