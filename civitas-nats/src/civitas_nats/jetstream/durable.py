@@ -77,7 +77,13 @@ class Durable:
         await self._streams.ensure()
         await self._publisher.start()
         self._started = True
-        await asyncio.gather(*(self._consume(agent) for agent in list(self._handlers)))
+        loop = asyncio.get_running_loop()
+        opening = [loop.create_task(self._consume(agent)) for agent in self._handlers]
+        try:
+            await asyncio.gather(*opening)
+        finally:  # one has failed, or this start: the others are not to go on
+            for task in opening:
+                await end(task)
 
     async def stop(self) -> None:
         """Give back what is held, wait for what is on its way, and close. Also half-started."""
@@ -107,7 +113,8 @@ class Durable:
             try:
                 await self._consume(agent)
             except BaseException:
-                self._handlers.pop(agent, None)
+                if self._handlers.get(agent) is handler:
+                    del self._handlers[agent]
                 raise
 
     async def unsubscribe(self, agent: str) -> None:
@@ -132,8 +139,12 @@ class Durable:
         await self._connection.wait_ready()
 
     async def _consume(self, agent: str) -> None:
-        consumer = Consumer(agent, self._subjects.of(agent), self._handlers[agent], self._around)
+        handler = self._handlers[agent]
+        consumer = Consumer(agent, self._subjects.of(agent), handler, self._around)
         await consumer.open()
+        if self._handlers.get(agent) is not handler:
+            await consumer.close()
+            raise NotConnectedError(f"agent {agent!r} was unsubscribed before it was subscribed")
         self._consumers[agent] = consumer
 
     def _restored(self) -> None:
