@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from nats.js.api import DiscardPolicy, RetentionPolicy
 
-from civitas.errors import NotConnectedError
+from civitas.errors import NotConnectedError, TransportError
 from support.nats.impostor import impostor
-from support.nats.nodes import Node, durable, until, within
+from support.nats.nodes import Agent, Node, bare, durable, until, within
 from support.nats.server import NatsServer
 from support.nats.starting import start_fails, works
 from support.ports import free_port
@@ -89,3 +90,56 @@ async def test_a_failed_start_may_be_tried_again(server):
     await asyncio.to_thread(server.start)
     async with node:
         await works(node)
+
+
+async def test_a_start_of_which_one_consumer_is_refused_leaves_none_of_the_others(
+    shared_jetstream, unique
+):
+    async with bare(shared_jetstream.url) as client:
+        await client.jetstream().add_stream(
+            name=unique,
+            subjects=[f"{unique}.*"],
+            retention=RetentionPolicy.WORK_QUEUE,
+            discard=DiscardPolicy.NEW,
+            max_consumers=2,
+        )
+    node = durable(shared_jetstream.url, unique)
+    for number in range(8):
+        await node.agent(f"agent{number}")
+    text = await start_fails(node, TransportError)
+    assert "consumer 'agent" in text
+    assert "maximum consumers" in text
+
+
+@pytest.mark.parametrize("consumers", [0, 1, 10])
+async def test_a_stop_while_agents_are_subscribed_leaves_none_of_them(
+    shared_jetstream, unique, consumers
+):
+    async with durable(shared_jetstream.url, unique) as node:
+        subscribing = [
+            asyncio.ensure_future(node.transport.subscribe(f"agent{number}", Agent()))
+            for number in range(20)
+        ]
+        await until(lambda: consumers_of(shared_jetstream, unique) >= consumers)
+        await within(node.transport.stop())
+        outcomes = await within(asyncio.gather(*subscribing, return_exceptions=True))
+        assert {type(each) for each in outcomes} <= {type(None), NotConnectedError}
+
+
+def consumers_of(server: NatsServer, stream: str) -> int:
+    return len(server.streams()[stream].get("consumer_detail", ()))
+
+
+async def test_an_agent_that_is_unsubscribed_while_it_is_subscribed_gets_nothing(
+    shared_jetstream, unique
+):
+    async with durable(shared_jetstream.url, unique) as node:
+        before = Agent()
+        subscribing = asyncio.ensure_future(node.transport.subscribe("worker", before))
+        await asyncio.sleep(0)
+        await within(node.transport.unsubscribe("worker"))
+        await asyncio.wait((subscribing,))
+        agent = await node.agent("worker")
+        await node.send("worker", "1", "2")
+        assert await agent.has_done(2) == ["1", "2"]
+        assert before.given == []
