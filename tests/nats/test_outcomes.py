@@ -16,6 +16,7 @@ from civitas.errors import (
 )
 from civitas.messages import RESERVED_PREFIX
 from support.disks import small_disk
+from support.nats.cluster import ELECTED_WITHIN
 from support.nats.looking import state_of, stored
 from support.nats.nodes import Held, Node, durable, frame_of, until, within
 from support.nats.server import NatsServer
@@ -103,6 +104,60 @@ async def test_a_message_whose_acknowledgement_is_lost_is_sent_again_and_stored_
         assert await stored(jetstream, unique) == ["1"]
         await node.send("worker", "2")
         assert await stored(jetstream, unique) == ["1", "2"]
+
+
+async def test_a_send_that_is_under_way_at_a_stop_is_told_that_its_outcome_is_unknown(
+    jetstream, unique
+):
+    async with durable(jetstream.url, unique, send_timeout=60, linger=0.3) as node:
+        jetstream.pause()
+        sending = asyncio.ensure_future(node.send("worker", "1"))
+        await asyncio.sleep(0)  # it is handed to the socket
+        await within(node.transport.stop(), 10)
+        with pytest.raises(OutcomeUnknownError, match="the transport stopped"):
+            await within(sending, 1)
+
+
+async def test_a_stop_waits_for_the_acknowledgements_of_what_is_under_way(jetstream, unique):
+    async with durable(jetstream.url, unique, send_timeout=60, linger=20, ping_interval=60) as node:
+        jetstream.pause()
+        sending = asyncio.ensure_future(node.send("worker", "1"))
+        await asyncio.sleep(0)  # it is handed to the socket
+        stopping = asyncio.ensure_future(node.transport.stop())
+        done, _ = await asyncio.wait((stopping,), timeout=0.2)
+        assert not done
+        jetstream.resume()
+        await within(asyncio.gather(sending, stopping))
+    assert await stored(jetstream, unique) == ["1"]
+
+
+@pytest.mark.slow
+async def test_what_is_acknowledged_is_stored_once_though_the_leader_of_the_stream_is_killed(
+    cluster, unique
+):
+    options = {"replicas": 3, "connect_timeout": 20, "send_timeout": 60}
+    async with durable(cluster.urls, unique, **options) as node:
+        accepted: list[str] = []
+        enough = asyncio.Event()
+        sending = [asyncio.ensure_future(press(node, f"{n}", accepted, enough)) for n in range(20)]
+        await until(lambda: len(accepted) >= 200)
+        leader = cluster.leader(unique)
+        await asyncio.to_thread(leader.kill)
+        before = len(accepted)
+        await until(lambda: len(accepted) >= before + 200, seconds=3 * ELECTED_WITHIN)
+        enough.set()
+        await within(asyncio.gather(*sending))
+        left = await asyncio.to_thread(cluster.leader, unique)
+        assert sorted(await stored(left, unique)) == sorted(accepted)
+
+
+async def press(node: Node, name: str, accepted: list[str], enough: asyncio.Event) -> None:
+    """Send one message after the other, each of which has to be acknowledged."""
+    number = 0
+    while not enough.is_set():
+        number += 1
+        await node.transport.publish("worker", frame_of(f"{name}.{number}"))
+        accepted.append(f"{name}.{number}")
 
 
 @pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])

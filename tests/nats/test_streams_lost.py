@@ -11,7 +11,7 @@ from civitas.errors import (
     TransportError,
 )
 from support.nats.looking import state_of, stored
-from support.nats.nodes import Held, bare, durable, until
+from support.nats.nodes import Held, bare, durable, failed, until
 from support.nats.server import NatsServer
 
 
@@ -122,3 +122,44 @@ async def test_a_consumer_that_is_deleted_while_nothing_is_there_is_made_again(
             await client.jetstream().delete_consumer(unique, "worker")
         await node.send("worker", "1")
         assert await agent.has_done(1) == ["1"]
+
+
+async def test_a_stream_of_dead_letters_that_is_deleted_underneath_is_made_again(
+    shared_jetstream, unique
+):
+    async def act(body: str, attempt: int) -> None:
+        if body == "poison":
+            raise failed()
+
+    options = {"send_timeout": 10, "max_deliver": 1}
+    async with durable(shared_jetstream.url, unique, **options) as node:
+        agent = await node.agent("worker", act)
+        await delete_stream(shared_jetstream, f"{unique}_DEAD")
+        await node.send("worker", "poison", "next")
+        assert await agent.has_done(1) == ["next"]
+        assert await stored(shared_jetstream, f"{unique}_DEAD") == ["poison"]
+
+
+async def test_a_message_that_can_not_be_put_aside_stays_in_the_stream(
+    shared_jetstream, unique, caplog
+):
+    """And those behind it wait: what cannot be kept must not be lost."""
+    caplog.set_level(logging.WARNING, "civitas.tests.nats")
+
+    async def act(body: str, attempt: int) -> None:
+        if body == "poison":
+            raise failed()
+
+    options = {"create_stream": False, "send_timeout": 0.5, "max_deliver": 1}
+    async with durable(shared_jetstream.url, unique):
+        pass
+    async with durable(shared_jetstream.url, unique, **options) as node:
+        agent = await node.agent("worker", act)
+        await delete_stream(shared_jetstream, f"{unique}_DEAD")
+        await node.send("worker", "poison", "next")
+        await until(lambda: "a dead letter of 'worker' is not stored" in caplog.text)
+        assert await stored(shared_jetstream, unique) == ["poison", "next"]
+        assert agent.given == [("poison", 0)]
+        async with durable(shared_jetstream.url, unique):  # makes it again
+            assert await agent.has_done(1) == ["next"]
+            assert await stored(shared_jetstream, f"{unique}_DEAD") == ["poison"]

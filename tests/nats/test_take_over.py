@@ -199,6 +199,38 @@ async def write_down(server: NatsServer, stream: str, description: str) -> None:
         await manager.add_consumer(stream, config, description=description)
 
 
+async def test_of_two_nodes_that_begin_to_read_together_one_goes_on(shared_jetstream, unique):
+    first, second = (durable(shared_jetstream.url, unique) for _ in range(2))
+    async with first, second:
+        agents = await asyncio.gather(first.agent("worker"), second.agent("worker"))
+        sent = 0
+        while min(len(agent.done) for agent in agents) == 0 and sent < 20:
+            sent += 1
+            await first.send("worker", f"{sent}")
+        sent += 100
+        await first.send("worker", *numbered(sent - 99, sent))
+        await until(lambda: {*agents[0].done, *agents[1].done} >= {*numbered(1, sent)})
+        owner = json.loads((await consumer_of(shared_jetstream, second))["config"]["description"])
+        reader = agents[[first.id, second.id].index(owner["owner"])]
+        before = len(reader.done)
+        await second.send("worker", *numbered(sent + 1, sent + 50))
+        await reader.has_done(before + 50)
+        assert reader.done[before:] == numbered(sent + 1, sent + 50)
+
+
+async def test_a_node_with_other_options_takes_the_consumer_over(shared_jetstream, unique):
+    before = {"ack_wait": 60, "max_ack_pending": 64}
+    async with durable(shared_jetstream.url, unique, **before) as first:
+        await (await first.agent("worker")).has_done(0)
+        await first.send("worker", "1")
+    async with durable(shared_jetstream.url, unique, ack_wait=5, max_ack_pending=4) as second:
+        agent = await second.agent("worker")
+        await second.send("worker", *numbered(2, 20))
+        await until(lambda: "20" in agent.done)
+        config = (await consumer_of(shared_jetstream, second))["config"]
+        assert (config["ack_wait"], config["max_ack_pending"]) == (5 * 10**9, 4)
+
+
 async def test_what_two_nodes_that_are_gone_have_left_is_given_to_the_third(
     shared_jetstream, unique
 ):
