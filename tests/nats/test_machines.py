@@ -65,6 +65,12 @@ class Shop:
         answer: dict[str, Any] = json.loads("".join(running.out))
         return answer
 
+    def asked_until(self, machine: Machine, *words: str) -> None:
+        """Ask the desk from a machine until these words are printed."""
+        printed = ""
+        while not all(word in printed for word in words):
+            printed = "".join(self.ask(machine)["printed"])
+
     def close(self) -> None:
         """Kill what is left of it."""
         for running in self._running:
@@ -101,7 +107,7 @@ def test_agents_on_two_machines_work_together_also_after_the_cable_was_pulled(
             primary = shop.run(here)
             primary.until("process 'worker'")
             shop.ask(here, print="one")
-            assert shop.ask(there)["taken"] == 1
+            shop.asked_until(there, "one")
             there.cut()
             worker.until("the connection to the servers is lost")
             primary.until("has gone: ")
@@ -112,8 +118,6 @@ def test_agents_on_two_machines_work_together_also_after_the_cable_was_pulled(
             shop.run(there, "--process=worker")
             primary.wait_for(lambda: primary.count("joined: press") > 1, "the press")
             shop.ask(here, print="three")
-            printed = ""
-            while not all(word in printed for word in wanted):
-                printed = "".join(shop.ask(here)["printed"])
+            shop.asked_until(here, *wanted)
         finally:
             shop.close()

@@ -58,8 +58,8 @@ def test_an_id_is_known_for_longer_than_a_message_can_be_sent_again(make):
 
 
 def test_size_and_replicas_are_those_of_the_options_and_dead_letters_have_no_limit():
-    options = OPTIONS.model_copy(update={"max_bytes": 1000, "replicas": 3})
-    assert (wanted_stream(options).max_bytes, wanted_stream(options).num_replicas) == (1000, 3)
+    options = OPTIONS.model_copy(update={"max_bytes": 2048, "replicas": 3})
+    assert (wanted_stream(options).max_bytes, wanted_stream(options).num_replicas) == (2048, 3)
     dead = wanted_dead_letters(options)
     assert (dead.max_bytes, dead.num_replicas) == (None, 3)
 
@@ -69,7 +69,7 @@ def test_a_stream_as_it_was_made_fits(make):
     assert differences(make(OPTIONS), as_told(make(OPTIONS)), 100.0) == []
 
 
-SIZED = OPTIONS.model_copy(update={"max_bytes": 1000, "replicas": 3})
+SIZED = OPTIONS.model_copy(update={"max_bytes": 2048, "replicas": 3})
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ SIZED = OPTIONS.model_copy(update={"max_bytes": 1000, "replicas": 3})
         (OPTIONS, {"max_msgs_per_subject": 5}, "max_msgs_per_subject is 5, not -1"),
         (OPTIONS, {"no_ack": True}, "no_ack is true, not false"),
         (SIZED, {"num_replicas": 1}, "num_replicas is 1, not 3"),
-        (SIZED, {"max_bytes": -1}, "max_bytes is -1, not 1000"),
+        (SIZED, {"max_bytes": -1}, "max_bytes is -1, not 2048"),
         (
             OPTIONS,
             {"duplicate_window": 10.0},
@@ -102,7 +102,7 @@ def test_what_would_lose_messages_or_contradict_an_option_is_told(options, found
 @pytest.mark.parametrize(
     "found",
     [
-        {"max_bytes": 5000},
+        {"max_bytes": 5120},
         {"num_replicas": 5},
         {"max_msgs": 100},
         {"max_msg_size": 2000},

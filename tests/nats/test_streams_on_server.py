@@ -25,13 +25,13 @@ SYSTEM = f"{RESERVED_PREFIX}test"
 
 
 async def test_the_stream_is_a_work_queue_that_refuses_what_has_no_room(shared_jetstream, unique):
-    async with durable(shared_jetstream.url, unique, max_bytes=100_000):
+    async with durable(shared_jetstream.url, unique, max_bytes=102_400):
         config = shared_jetstream.streams()[unique]["config"]
     assert config["retention"] == "workqueue"
     assert config["discard"] == "new"
     assert config["storage"] == "file"
     assert config["subjects"] == [f"{unique}.*"]
-    assert config["max_bytes"] == 100_000
+    assert config["max_bytes"] == 102_400
     assert config["num_replicas"] == 1
     assert config["duplicate_window"] == 120 * 10**9
 
@@ -76,7 +76,7 @@ async def test_a_stream_that_fits_is_used_with_what_is_in_it(shared_jetstream, u
         ({"retention": RetentionPolicy.LIMITS}, "retention is limits, not workqueue"),
         ({"discard": DiscardPolicy.OLD}, "discard is old, not new"),
         ({"subjects": ["elsewhere.>"]}, "subjects is elsewhere.>, not"),
-        ({"max_bytes": 5_000_000}, "max_bytes is 5000000, not 1000000"),
+        ({"max_bytes": 5_120_000}, "max_bytes is 5120000, not 1024000"),
         ({"duplicate_window": 1.0}, "duplicate_window is 1 s, less than send_timeout (2 s)"),
     ],
 )
@@ -88,14 +88,14 @@ async def test_a_stream_that_does_not_fit_is_refused_with_the_difference(
         "subjects": [f"{unique}.*"],
         "retention": RetentionPolicy.WORK_QUEUE,
         "discard": DiscardPolicy.NEW,
-        "max_bytes": 1_000_000,
+        "max_bytes": 1_024_000,
         "duplicate_window": 120.0,
     }
     if "subjects" in there:
         there = {"subjects": [f"{unique}.elsewhere.>"]}
     async with bare(shared_jetstream.url) as client:
         await client.jetstream().add_stream(StreamConfig(**{**fits, **there}))
-    node = durable(shared_jetstream.url, unique, max_bytes=1_000_000)
+    node = durable(shared_jetstream.url, unique, max_bytes=1_024_000)
     with pytest.raises(StreamMismatchError) as caught:
         await within(node.transport.start())
     await within(node.transport.stop())

@@ -170,7 +170,8 @@ class NATSOptions(BaseModel):
     max_bytes: int | None = Field(
         default=None,
         ge=1,
-        description="Size of the stream in bytes. When it is full, senders get an error.",
+        description="Size of the stream in bytes, rounded down to a multiple of 1024. When it is"
+        " full, senders get an error.",
     )
     dead_letter_subject: Prefix = Field(
         default="civitas.dead",

@@ -57,7 +57,15 @@ async def _bury(options: NATSOptions, letters: tuple[DeadLetter, ...]) -> None:
         options, "undertaker", _logger, down=print, up=lambda: None, dropped=print
     )
     await connection.open()
-    publisher = Publisher(connection, options.stream_name, "undertaker", 30, _logger, lambda: None)
+    publisher = Publisher(
+        connection,
+        options.stream_name,
+        "undertaker",
+        30,
+        _logger,
+        missing=lambda: None,
+        limited=lambda: False,
+    )
     try:
         await Streams(Management(connection, 5.0), options, _logger).ensure()
         await publisher.start()

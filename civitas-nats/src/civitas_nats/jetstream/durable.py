@@ -53,6 +53,7 @@ class Durable:
             options.send_timeout,
             context.logger,
             self._look_for_stream,
+            lambda: self._streams.limited,
         )
         self._around = Around(
             self._connection,

@@ -93,6 +93,7 @@ class Graveyard:
             options.send_timeout,
             logger,
             missing=lambda: None,
+            limited=lambda: True,
         )
 
     async def __aenter__(self) -> Self:

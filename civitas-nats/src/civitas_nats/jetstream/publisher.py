@@ -19,6 +19,7 @@ from civitas.errors import (
     TransportError,
 )
 from civitas_nats.connection import Connection, Subscription
+from civitas_nats.jetstream.padding import padded
 from civitas_nats.tasks import end
 
 _SWEEP: Final = 0.25
@@ -67,6 +68,7 @@ class Publisher:
         limit: seconds for one message, all repetitions included.
         logger: where refusals are noted.
         missing: called when a message finds no stream.
+        limited: tells whether the stream has a limit in bytes.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Publisher:
         limit: float,
         logger: logging.Logger,
         missing: Callable[[], None],
+        limited: Callable[[], bool],
     ) -> None:
         self._connection = connection
         self._stream = stream
@@ -84,6 +87,7 @@ class Publisher:
         self._limit = limit
         self._logger = logger
         self._on_missing = missing
+        self._is_limited = limited
         self._reply = f"{connection.inbox}.ack."
         self._numbers = itertools.count(1)
         self._unacknowledged: dict[str, _Unacknowledged] = {}
@@ -123,7 +127,7 @@ class Publisher:
         Args:
             subject: where it belongs.
             frame: what is stored.
-            headers: more than its id.
+            headers: more than its id, for a stream without a limit.
             message_id: its id; a new one when left out.
 
         Raises:
@@ -136,10 +140,13 @@ class Publisher:
         number = next(self._numbers)
         reply = f"{self._reply}{number}"
         loop = asyncio.get_running_loop()
+        all_headers = {ID_HEADER: message_id or f"{self._sender}.{number}", **(headers or {})}
+        if headers is None and self._is_limited():
+            all_headers = padded(subject, frame, all_headers)
         message = _Unacknowledged(
             subject,
             frame,
-            {ID_HEADER: message_id or f"{self._sender}.{number}", **(headers or {})},
+            all_headers,
             loop.create_future(),
             loop.time() + self._limit,
         )

@@ -12,6 +12,7 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from civitas.errors import ConfigurationError
 from civitas_nats.errors import StreamMismatchError
 from civitas_nats.jetstream.management import Management
+from civitas_nats.jetstream.padding import UNIT, rounded
 from civitas_nats.options import NATSOptions
 
 DUPLICATE_WINDOW: Final = 120.0
@@ -46,7 +47,7 @@ def wanted_stream(options: NATSOptions) -> StreamConfig:
         retention=RetentionPolicy.WORK_QUEUE,
         discard=DiscardPolicy.NEW,
         storage=StorageType.FILE,
-        max_bytes=options.max_bytes,
+        max_bytes=None if options.max_bytes is None else rounded(options.max_bytes),
         max_age=0.0,
         max_msgs_per_subject=-1,
         no_ack=False,
@@ -83,12 +84,21 @@ def differences(wanted: StreamConfig, found: StreamConfig, send_timeout: float) 
         if getattr(wanted, name) is not None
         and _told(getattr(found, name)) != _told(getattr(wanted, name))
     ]
+    if found.retention == wanted.retention == RetentionPolicy.WORK_QUEUE and (
+        limit_of(found) % UNIT and wanted.max_bytes is None
+    ):
+        told.append(f"max_bytes is {found.max_bytes}, no multiple of {UNIT}")
     if found.duplicate_window < send_timeout:
         told.append(
             f"duplicate_window is {found.duplicate_window:g} s, less than send_timeout"
             f" ({send_timeout:g} s)"
         )
     return told
+
+
+def limit_of(stream: StreamConfig) -> int:
+    """Return the bytes that a stream may have; 0 for no limit."""
+    return max(stream.max_bytes or 0, 0)
 
 
 class Streams:
@@ -108,6 +118,8 @@ class Streams:
         self._logger = logger
         self.since: datetime | None = None
         """When the stream of messages was created that was there at the last look."""
+        self.limited = False
+        """Whether it may have so many bytes only (see `civitas_nats.jetstream.padding`)."""
 
     async def ensure(self) -> None:
         """Return when both streams are there.
@@ -120,6 +132,7 @@ class Streams:
         stream = await self._ensure(wanted_stream(self._options))
         await self._ensure(wanted_dead_letters(self._options))
         self.since = stream.created
+        self.limited = limit_of(stream.config) > 0
 
     async def ensure_again(self) -> None:
         """Do what `ensure` does, after the stream or its consumers went away underneath.
