@@ -253,7 +253,7 @@ def test_nothing_goes_back_where_the_stream_of_the_agents_is_another_one(yard, t
 
 def test_ctrl_c_ends_a_replay_between_two_letters_and_tells_how_far_it_is(jetstream, tmp_path):
     yard = Yard(jetstream, "S")
-    yard.bury(*(letter_of({"n": n}) for n in range(2000)))
+    yard.bury(*(letter_of({"n": n}) for n in range(8000)))
     arguments = ["dead-letters", "replay", "-t", str(yard.topology(tmp_path)), "--all"]
     command = Running(arguments, tmp_path, {}, COMMAND)
     try:
@@ -263,10 +263,10 @@ def test_ctrl_c_ends_a_replay_between_two_letters_and_tells_how_far_it_is(jetstr
     finally:
         command.close()
     back = len(yard.returned())
-    assert 0 < back < 2000
+    assert 0 < back < 8000
     assert command.out == [f"replayed {back} dead letter{'s' if back > 1 else ''}"]
     assert PROGRESS.sub("", "".join(f"{line}\n" for line in command.err)) == "interrupted\n"
-    assert yard.numbers() == list(range(back + 1, 2001))
+    assert yard.numbers() == list(range(back + 1, 8001))
 
 
 def test_a_server_that_is_killed_under_a_replay_is_told_and_the_replay_can_be_repeated(
