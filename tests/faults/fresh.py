@@ -11,9 +11,8 @@ import json
 import sys
 from typing import Any
 
-from crew import Subject
-
 from civitas import Worker
+from crew import Subject
 
 
 async def have_sent(port: int, name: str) -> None:
