@@ -56,7 +56,7 @@ async def test_a_stop_while_a_connection_is_made_again_leaves_nothing(jetstream,
 async def test_a_stop_while_the_server_stands_still_leaves_nothing_and_ends_in_time(
     jetstream, make
 ):
-    async with make(jetstream.url, ping_interval=60, linger=0.3) as node:
+    async with make(jetstream.url, ping_interval=60, linger=0.3, send_timeout=60) as node:
         await node.agent("worker")
         jetstream.pause()
         async with asyncio.timeout(10):

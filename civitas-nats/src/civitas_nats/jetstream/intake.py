@@ -35,6 +35,9 @@ _TAKE_OVER: Final = 0.5
 _CONFIRMED_WITHIN: Final = 2.0
 """Seconds for the server to confirm the last acknowledgement."""
 
+_GIVEN_BACK_WITHIN: Final = 3.0
+"""Seconds in which a reader that ends gives back what it holds; a stop does not take longer."""
+
 _LAST_DELIVERY: Final = "Nats-Last-Consumer"
 _PULL_ENDED: Final = frozenset({"404", "408", "409"})
 
@@ -93,11 +96,9 @@ class Intake:
         if self._taken or not self._connection.is_up:
             return  # the next reader sees by the consumer itself what this one has left
         try:
-            await self._confirm()
-            holding = await self._lease.look(self._window.deliveries, 0)
-            if holding is Holding.BEHIND:
-                await self._lease.renew(self._window.first())
-        except CivitasError as error:
+            async with asyncio.timeout(_GIVEN_BACK_WITHIN):
+                await self._give_back()
+        except (CivitasError, TimeoutError) as error:
             self._logger.debug("%r was not given back in order: %s", self._agent, error)
 
     def doubt(self) -> None:
@@ -248,6 +249,12 @@ class Intake:
         self._last_reply = ""
         self._told_again.clear()
         self._window.begin_with_another_stream()
+
+    async def _give_back(self) -> None:
+        await self._confirm()
+        holding = await self._lease.look(self._window.deliveries, 0)
+        if holding is Holding.BEHIND:
+            await self._lease.renew(self._window.first())
 
     async def _begin_anew(self) -> None:
         await self._fall_silent()
