@@ -179,9 +179,11 @@ class NatsServer:
         self.start()
 
     def pause(self) -> None:
-        """Have it stand still: it keeps its connections and takes nothing."""
+        """Have it stand still, and return when it does: it keeps its connections, takes nothing."""
         os.kill(self.pid, signal.SIGSTOP)
         self.is_paused = True
+        while not all(_is_stopped(thread) for thread in Path(f"/proc/{self.pid}/task").iterdir()):
+            time.sleep(_PAUSE)
 
     def resume(self) -> None:
         """Have it go on."""
@@ -262,3 +264,12 @@ class NatsServer:
         will, self._will = self._will, None
         if will is not None:
             will.revoke()
+
+
+def _is_stopped(thread: Path) -> bool:
+    """Return whether a thread stands still, or has ended (proc(5): the state follows the name)."""
+    try:
+        state = (thread / "stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    return state in "TtZX"
