@@ -25,7 +25,7 @@ from civitas_nats.dialing import BETWEEN_TRIES, MOST_PENDING, Dialer, hang_up, p
 from civitas_nats.options import NATSOptions
 from civitas_nats.servers import shown
 from civitas_nats.tasks import end
-from civitas_nats.wire import wire_of
+from civitas_nats.wire import abort, wire_of
 
 _LOOK: Final = 0.1
 """Seconds between two looks at the client."""
@@ -330,7 +330,7 @@ class Connection:
         """Give up the socket of the connection that was last up."""
         wire, self._wire = self._wire, None
         if wire is not None:
-            wire.abort()
+            abort(wire)
 
     async def _restored(self, client: Client) -> None:
         self._reconnects = client.stats["reconnects"]

@@ -17,7 +17,7 @@ from civitas_nats.options import HEADER_ROOM, NATSOptions
 from civitas_nats.servers import shown
 from civitas_nats.tasks import end
 from civitas_nats.tls import asks_for_encryption, context_for
-from civitas_nats.wire import CarefulClient, NotEncryptedError, forget_unsent, wire_of
+from civitas_nats.wire import CarefulClient, NotEncryptedError, abort, forget_unsent, wire_of
 
 BETWEEN_TRIES: Final = 0.25
 """Seconds between two tries of one server."""
@@ -175,7 +175,7 @@ async def hang_up(client: Client) -> None:
     wire = wire_of(client)
     timer = None
     if wire is not None:
-        timer = asyncio.get_running_loop().call_later(_CLOSING, wire.abort)
+        timer = asyncio.get_running_loop().call_later(_CLOSING, abort, wire)
     try:
         await client.close()
     finally:
@@ -183,7 +183,7 @@ async def hang_up(client: Client) -> None:
             timer.cancel()
         wire = wire_of(client)
         if wire is not None:
-            wire.abort()  # a close that was cancelled in the middle has not
+            abort(wire)  # a close that was cancelled in the middle has not
 
 
 def place_of(client: Client) -> str:

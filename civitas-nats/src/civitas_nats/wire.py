@@ -19,6 +19,7 @@ This is the only file that looks at private attributes of nats-py, whose version
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import nats.errors
 from nats.aio.client import Client, Srv
@@ -45,7 +46,7 @@ class CarefulClient(Client):
     async def _connect_to_server(self, s: Srv) -> None:
         wire = wire_of(self)
         if wire is not None:
-            wire.abort()
+            abort(wire)
         await super()._connect_to_server(s)
 
     def _connect_command(self) -> bytes:
@@ -78,6 +79,12 @@ def wire_of(client: Client) -> asyncio.WriteTransport | None:
     connection = client._transport  # noqa: SLF001 - see above
     writer = getattr(connection, "_io_writer", None)
     return None if writer is None else writer.transport
+
+
+def abort(wire: asyncio.WriteTransport) -> None:
+    """Give up a socket, be it closed already, which an encrypted one bears not (Python 3.11.2)."""
+    with suppress(AttributeError):
+        wire.abort()
 
 
 def offers_jetstream(client: Client) -> bool:
