@@ -35,6 +35,9 @@ _NAME_IN_USE: Final = 10058
 _NOBODY: Final = None
 """Code of the error that nats-py (2.16) makes of "no responders"."""
 
+_OVERLAPS: Final = 10065
+"""Error code: another stream has some of the subjects."""
+
 _PASSING: Final = frozenset({_NOBODY, 408, 503})
 
 
@@ -66,6 +69,8 @@ class Management:
         except APIError as error:
             if error.err_code == _NAME_IN_USE:
                 return None
+            if error.err_code == _OVERLAPS and await self.stream(str(config.name)) is not None:
+                return None  # with this very stream, which another process created meanwhile
             raise self._refusal(error, f"stream {config.name}") from error
 
     async def message(self, stream: str, number: int) -> RawStreamMsg | None:
