@@ -6,8 +6,10 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +21,12 @@ def sources() -> Iterator[Path]:
     packages = sorted(path.parent for path in REPOSITORY.glob("civitas-*/pyproject.toml"))
     for folder in (*packages, *(REPOSITORY / name for name in ("benchmarks", "examples", "tests"))):
         yield from sorted(folder.rglob("*.py"))
+
+
+def linter_settings() -> dict[str, Any]:
+    tool = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]
+    settings: dict[str, Any] = tool["importlinter"]
+    return settings
 
 
 def test_core_names_no_transport_outside_of_the_hint_table() -> None:
@@ -79,7 +87,20 @@ def test_imports_point_one_way_and_make_no_cycle() -> None:
         [linter, "--no-cache"], cwd=REPOSITORY, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout
-    assert "2 kept, 0 broken" in done.stdout
+    assert f"{len(linter_settings()['contracts'])} kept, 0 broken" in done.stdout
+
+
+def test_the_contracts_of_imports_have_every_package_of_the_workspace() -> None:
+    packages = {path.parent.name for path in REPOSITORY.glob("civitas-*/src/*/__init__.py")}
+    plugins = packages - {"civitas"}
+    settings = linter_settings()
+    contracts = {each["name"]: each for each in settings["contracts"]}
+    assert set(settings["root_packages"]) == packages
+    assert packages <= set(contracts["No cycles, at any depth"]["ancestors"])
+    assert set(contracts["Plugins use what core documents"]["source_modules"]) == plugins
+    assert set(contracts["Plugins do not know each other"]["modules"]) == plugins
+    core = contracts["Core knows no plugin, and none of their libraries"]
+    assert plugins <= set(core["forbidden_modules"])
 
 
 def test_no_file_names_a_package_index_or_a_path_of_some_machine() -> None:
