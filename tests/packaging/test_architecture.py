@@ -61,7 +61,7 @@ def test_no_function_of_the_packages_needs_scrolling() -> None:
 def test_the_library_loads_neither_pydantic_nor_typer_nor_rich(module: str) -> None:
     code = (
         f"import sys, {module}; from civitas.plugins import hookimpl; from civitas import *\n"
-        "print(sorted({'pydantic', 'typer', 'rich', 'click'} & set(sys.modules)))"
+        "print(sorted({'pydantic', 'typer', 'rich', 'click', 'packaging'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -74,7 +74,7 @@ def test_a_runtime_on_in_process_loads_none_of_them_either() -> None:
         "async def main():\n"
         "    async with Runtime(Supervisor('root', [AgentProcess('a')])): pass\n"
         "asyncio.run(main())\n"
-        "print(sorted({'pydantic', 'typer', 'rich', 'yaml', 'importlib_metadata'}"
+        "print(sorted({'pydantic', 'typer', 'rich', 'yaml', 'importlib_metadata', 'packaging'}"
         " & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

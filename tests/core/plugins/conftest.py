@@ -6,8 +6,9 @@ import json
 import os
 import subprocess
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ build-backend = "hatchling.build"
 [project]
 name = "{distribution}"
 version = "{version}"
+dependencies = {dependencies}
 
 {entry_points}
 [tool.hatch.build.targets.wheel]
@@ -104,6 +106,7 @@ class Scratch:
         value: str | None = None,
         plugin: str = PLUGIN,
         transport: str = TRANSPORT,
+        dependencies: tuple[str, ...] = (),
     ) -> Path:
         """Build a wheel with one entry point, with hatchling. No `name`: no entry point."""
         package = distribution.lower().replace("-", "_").replace(".", "_")
@@ -118,6 +121,7 @@ class Scratch:
                 version=version,
                 package=package,
                 entry_points=entry_points,
+                dependencies=json.dumps(dependencies),
             )
         )
         (folder / "__init__.py").write_text("")
@@ -186,7 +190,13 @@ def interpreter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_bare(tmp_path_factory.mktemp("bare") / "venv")
 
 
+@pytest.fixture(scope="session")
+def make_scratch(interpreter: Path) -> Callable[[Path], Scratch]:
+    """Makes an empty scratch environment in a folder."""
+    return partial(Scratch, interpreter=interpreter)
+
+
 @pytest.fixture
-def scratch(tmp_path: Path, interpreter: Path) -> Scratch:
+def scratch(tmp_path: Path, make_scratch: Callable[[Path], Scratch]) -> Scratch:
     """An empty scratch environment."""
-    return Scratch(tmp_path, interpreter)
+    return make_scratch(tmp_path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 import pytest
 
 V2_TRANSPORTS = "civitas.v2.transports"
@@ -153,6 +155,26 @@ def test_a_plugin_for_another_plugin_api_says_what_to_upgrade(scratch, group, ve
     assert error["code"] == "plugin-incompatible"
     needs = f"needs plugin API {version}, this civitas-core has 1"
     for part in (*COMMON, "carrier-pigeon 1.0", needs, f'pip install --upgrade "{upgrade}"'):
+        assert part in error["text"]
+    assert "carrier_pigeon" not in result["modules"]
+
+
+@pytest.mark.parametrize(
+    ("requirement", "needs", "upgrade"),
+    [
+        ("civitas-core>=7.1,<7.2", ">=7.1,<7.2", "civitas-core>=7.1,<7.2"),
+        ("Civitas_Core<0.1", "<0.1", "carrier-pigeon"),
+    ],
+)
+def test_a_plugin_for_other_versions_of_core_says_what_to_upgrade_and_is_not_imported(
+    scratch, requirement, needs, upgrade
+):
+    scratch.install(dependencies=("msgpack", requirement))
+    result = scratch.load("pigeon")
+    error = result["error"]
+    assert error["code"] == "plugin-incompatible"
+    reason = f"needs civitas-core{needs}, and civitas-core {version('civitas-core')} is installed"
+    for part in (*COMMON, "carrier-pigeon 1.0 " + reason, f'pip install --upgrade "{upgrade}"'):
         assert part in error["text"]
     assert "carrier_pigeon" not in result["modules"]
 

@@ -56,6 +56,7 @@ def test_list_gives_every_state(scratch):
     scratch.install("postal-pigeon")
     scratch.install("grey-dove", name="dove")
     scratch.install("new-swan", name="swan", group="civitas.v2.transports")
+    scratch.install("early-heron", name="heron", dependencies=("civitas-core>=7.1",))
     scratch.install("false-bird", name="in_process")
     done = scratch.civitas("list", "--json", CIVITAS_DISABLE_PLUGINS="dove, finch")
     assert done.returncode == 0
@@ -67,6 +68,7 @@ def test_list_gives_every_state(scratch):
         ("pigeon", "postal-pigeon"): "conflict",
         ("dove", "grey-dove"): "disabled",
         ("swan", "new-swan"): "incompatible",
+        ("heron", "early-heron"): "incompatible",
         ("nats", "civitas-nats"): "not-installed",
         ("json", "civitas-core"): "ok",
         ("msgpack", "civitas-core"): "ok",
@@ -77,6 +79,7 @@ def test_list_gives_every_state(scratch):
     assert row["version"] == "1.0"
     assert row["entry_point"]["value"] == "postal_pigeon.plugin"
     assert "carrier-pigeon 1.0" in row["note"]
+    assert '"civitas-core>=7.1"' in rows(done)["transport", "heron", "early-heron"]["note"]
 
 
 def test_list_works_with_a_broken_plugin_installed_and_imports_none(scratch):
@@ -178,6 +181,7 @@ def test_check_gives_each_plugin_its_own_verdict_and_fails(scratch):
     scratch.install("broken-bird", name="broken", plugin="import carrier_missing\n")
     scratch.install("misfit-bird", name="misfit", transport="class Pigeon: ...\n")
     scratch.install("false-bird", name="in_process")
+    scratch.install("early-bird", name="early", dependencies=("civitas-core>=7.1",))
     scratch.install("chatty-bird", name="pigeon", plugin=OPTIONS)
     done = scratch.civitas("check", "--json")
     assert done.returncode == 1
@@ -187,6 +191,8 @@ def test_check_gives_each_plugin_its_own_verdict_and_fails(scratch):
     assert "carrier_missing" in problems["broken"]
     assert "has no method start()" in problems["misfit"]
     assert "is built in and can't be replaced" in problems["false-bird:in_process"]
+    assert "needs civitas-core>=7.1, and " in problems["early"]
+    assert verdicts["early"]["state"] == "incompatible"
     assert verdicts["broken"]["error"]["code"] == "plugin-broken"
     assert Path(verdicts["broken"]["error"]["interpreter"]).parent == scratch.interpreter.parent
     assert verdicts["in_process"]["state"] == verdicts["pigeon"]["state"] == "ok"

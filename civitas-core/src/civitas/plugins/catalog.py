@@ -21,6 +21,7 @@ CORE_DISTRIBUTION: Final = "civitas-core"
 """The distribution that the built-ins belong to."""
 
 _GROUP: Final = re.compile(r"civitas\.v(\d+)\.(transport|serializer)s")
+_REQUIRED_NAME: Final = re.compile(r"\s*([\w.-]+)")
 _logger: Final = logging.getLogger("civitas.plugins")
 
 
@@ -53,6 +54,7 @@ class Candidate:
         version: the distribution's version; empty for a built-in.
         group: the entry-point group.
         builtin: whether it is part of core.
+        core_requirements: what the distribution requires of civitas-core, as its metadata has it.
     """
 
     kind: PluginKind
@@ -62,6 +64,7 @@ class Candidate:
     version: str
     group: str
     builtin: bool = False
+    core_requirements: tuple[str, ...] = ()
 
     @property
     def api_version(self) -> int:
@@ -192,12 +195,6 @@ def _name(distribution: IDistribution) -> str | None:
     return name
 
 
-def _version(distribution: IDistribution) -> str:
-    """Return the distribution's version; `?` where its metadata, made by hand perhaps, has none."""
-    version: str | None = distribution.metadata.get("Version")
-    return version or "?"
-
-
 def _entry_points(distribution: IDistribution) -> list[EntryPoint]:
     """Return the distribution's entry points in our groups; most distributions have none.
 
@@ -216,14 +213,26 @@ def _entry_points(distribution: IDistribution) -> list[EntryPoint]:
 
 
 def _candidates(distribution: IDistribution) -> Iterable[Candidate]:
-    for point in _entry_points(distribution):
+    points = _entry_points(distribution)
+    if not points:
+        return
+    metadata = distribution.metadata  # parsed anew at every access
+    requirements = tuple(filter(_requires_core, metadata.get_all("Requires-Dist") or ()))
+    for point in points:
         match = _GROUP.fullmatch(point.group)
         if match:
             yield Candidate(
                 kind=PluginKind(match[2]),
                 name=point.name,
                 value=point.value,
-                distribution=_name(distribution) or "?",
-                version=_version(distribution),
+                # Metadata that was made by hand may lack what the standard requires.
+                distribution=metadata.get("Name") or "?",
+                version=metadata.get("Version") or "?",
                 group=point.group,
+                core_requirements=requirements,
             )
+
+
+def _requires_core(requirement: str) -> bool:
+    match = _REQUIRED_NAME.match(requirement)
+    return match is not None and normalise(match[1]) == CORE_DISTRIBUTION

@@ -8,7 +8,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from civitas.errors import Location, PluginError
-from civitas.plugins.catalog import API_VERSION, CORE_DISTRIBUTION, Candidate, PluginKind
+from civitas.plugins.catalog import Candidate, PluginKind
+from civitas.plugins.fitting import Misfit
 
 
 class UnusablePluginError(PluginError):
@@ -133,17 +134,19 @@ class BrokenPluginError(UnusablePluginError):
 
 
 class IncompatiblePluginError(UnusablePluginError):
-    """The plugin was made for another version of the plugin API."""
+    """The plugin was made for another plugin API, or for other versions of core.
+
+    Attributes:
+        upgrade: the requirement to give to `pip install --upgrade`.
+    """
 
     code = "plugin-incompatible"
 
-    def __init__(self, candidate: Candidate, where: Location | None = None) -> None:
-        newer = candidate.api_version > API_VERSION
-        upgrade = CORE_DISTRIBUTION if newer else candidate.distribution
+    def __init__(self, candidate: Candidate, misfit: Misfit, where: Location | None = None) -> None:
+        self.upgrade = misfit.upgrade
         problem = (
-            f"{candidate.kind.value} {candidate.name!r} of {candidate.origin} needs plugin API "
-            f"{candidate.api_version}, this {CORE_DISTRIBUTION} has {API_VERSION}; "
-            f'run: pip install --upgrade "{upgrade}"'
+            f"{candidate.kind.value} {candidate.name!r} of {candidate.origin} {misfit.reason}; "
+            f"run: {misfit.command}"
         )
         super().__init__(candidate.kind, candidate.name, problem, where, [candidate])
 

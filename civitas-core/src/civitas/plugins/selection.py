@@ -27,6 +27,7 @@ from civitas.plugins.diagnosis import (
     UnknownPluginError,
     UnusablePluginError,
 )
+from civitas.plugins.fitting import misfit
 from civitas.plugins.policy import Policy
 
 
@@ -64,11 +65,19 @@ def _permitted(offers: Sequence[Candidate], policy: Policy, where: Location | No
     if not left:
         raise DisabledPluginError(offers[0], str(objections[0]), where)
     if len(left) == 1:
-        return left[0]
+        return _fitting(left[0], where)
     if len({normalise(each.distribution) for each in left}) > 1:
         raise PluginConflictError(left, where)
     values = " and ".join(each.value for each in left)
     raise BrokenPluginError(left[0], f"it declares this entry point twice, as {values}", where)
+
+
+def _fitting(candidate: Candidate, where: Location | None) -> Candidate:
+    """Return the candidate, whose distribution must admit the core that is installed."""
+    problem = misfit(candidate)
+    if problem is not None:
+        raise IncompatiblePluginError(candidate, problem, where)
+    return candidate
 
 
 def _absence(
@@ -77,8 +86,9 @@ def _absence(
     """Return the diagnosis for a name that no plugin of this API offers."""
     reference = Reference.parse(name)
     for candidate in foreign(installed, kind):
-        if reference.fits(candidate):
-            return IncompatiblePluginError(candidate, where)
+        problem = misfit(candidate)
+        if reference.fits(candidate) and problem is not None:
+            return IncompatiblePluginError(candidate, problem, where)
     requirement = known_distributions(kind).get(reference.name)
     if requirement is not None and (
         reference.distribution is None

@@ -16,6 +16,7 @@ from civitas.plugins.catalog import (
     normalise,
     usable,
 )
+from civitas.plugins.fitting import Misfit, misfit
 from civitas.plugins.policy import Policy
 
 
@@ -65,7 +66,9 @@ def survey(kind: PluginKind, installed: Sequence[Candidate], policy: Policy) -> 
     """
     present = usable(installed, kind)
     findings = [_judge(each, present, policy) for each in [*builtins(kind), *present]]
-    findings += [_incompatible(each) for each in foreign(installed, kind)]
+    findings += [
+        _unfit(each, problem) for each in foreign(installed, kind) if (problem := misfit(each))
+    ]
     names = {each.name for each in findings}
     findings += [
         Finding(kind, name, State.NOT_INSTALLED, distribution, note=f'pip install "{distribution}"')
@@ -92,15 +95,17 @@ def _judge(candidate: Candidate, present: Sequence[Candidate], policy: Policy) -
     elif rivals and not candidate.builtin:
         state = State.CONFLICT
         note = f'also offered by {", ".join(rivals)}; choose with "{candidate.qualified_name}"'
+    elif problem := misfit(candidate):
+        return _unfit(candidate, problem)
     return Finding(candidate.kind, candidate.name, state, candidate.distribution, candidate, note)
 
 
-def _incompatible(candidate: Candidate) -> Finding:
+def _unfit(candidate: Candidate, problem: Misfit) -> Finding:
     return Finding(
         candidate.kind,
         candidate.name,
         State.INCOMPATIBLE,
         candidate.distribution,
         candidate,
-        f"made for plugin API {candidate.api_version}",
+        f"{problem.reason}; {problem.command}",
     )

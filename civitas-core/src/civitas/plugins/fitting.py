@@ -1,0 +1,121 @@
+"""Whether a plugin and the core that is installed were made for each other. Imports no plugin."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from civitas.plugins.catalog import API_VERSION, CORE_DISTRIBUTION, Candidate
+
+if TYPE_CHECKING:
+    from packaging.specifiers import Specifier, SpecifierSet
+    from packaging.version import Version
+
+_logger: Final = logging.getLogger("civitas.plugins")
+
+
+class Misfit(NamedTuple):
+    """Why a plugin does not fit this core, and what makes them fit.
+
+    Attributes:
+        reason: what the plugin needs and what there is, as the rest of a sentence about it.
+        upgrade: the requirement to give to `pip install --upgrade`.
+    """
+
+    reason: str
+    upgrade: str
+
+    @property
+    def command(self) -> str:
+        """The command that makes them fit."""
+        return f'pip install --upgrade "{self.upgrade}"'
+
+
+def misfit(candidate: Candidate) -> Misfit | None:
+    """Judge by metadata alone whether core can use a plugin; `None` when it can.
+
+    The plugin API must be this one, and the range of civitas-core that the plugin's distribution
+    requires must admit the one that is installed. Installers see to the range, unless they are
+    told not to.
+    """
+    if candidate.api_version != API_VERSION:
+        newer = candidate.api_version > API_VERSION
+        return Misfit(
+            f"needs plugin API {candidate.api_version}, this {CORE_DISTRIBUTION} has {API_VERSION}",
+            CORE_DISTRIBUTION if newer else candidate.distribution,
+        )
+    if not candidate.core_requirements:
+        return None
+    core = _core_version()
+    return None if core is None else misfit_with(candidate, core)
+
+
+def misfit_with(candidate: Candidate, core: Version) -> Misfit | None:
+    """Judge the range that a plugin's distribution requires, for a version of civitas-core."""
+    from packaging.specifiers import SpecifierSet
+
+    admitted = SpecifierSet()
+    for each in _ranges(candidate):
+        admitted &= each
+    violated = [each for each in admitted if not _admits(each, core)]
+    if not violated:
+        return None
+    needed = f"{CORE_DISTRIBUTION}{_text(admitted)}"
+    newer = all(_asks_for_newer(each, core) for each in violated)
+    return Misfit(
+        f"needs {needed}, and {CORE_DISTRIBUTION} {core} is installed",
+        needed if newer else candidate.distribution,
+    )
+
+
+def _core_version() -> Version | None:
+    """Return the version of core; `None` when it runs from sources that were never installed."""
+    import importlib_metadata
+    from packaging.version import Version
+
+    try:
+        return Version(importlib_metadata.version(CORE_DISTRIBUTION))
+    except importlib_metadata.PackageNotFoundError:
+        return None
+
+
+def _ranges(candidate: Candidate) -> Iterable[SpecifierSet]:
+    """Read the ranges of core that hold here; those of extras and of other platforms do not."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    for text in candidate.core_requirements:
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement as error:  # somebody else's malformed file: say so, go on
+            _logger.warning("a requirement of %s can't be read: %s", candidate.origin, error)
+            continue
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            yield requirement.specifier
+
+
+def _admits(specifier: Specifier, version: Version) -> bool:
+    """Return whether a version is in a range.
+
+    A pre-release counts as the release that it leads to, too: core 0.2.0.dev1 has what plugins
+    for 0.2 need, and by PEP 440 alone neither `<0.2` nor `>=0.2` would admit it.
+    """
+    return specifier.contains(version, prereleases=True) or (
+        version.is_prerelease and specifier.contains(version.base_version)
+    )
+
+
+def _asks_for_newer(specifier: Specifier, version: Version) -> bool:
+    """Return whether a specifier that a version violates wants a later one."""
+    from packaging.version import Version
+
+    if specifier.operator in ("<", "<=", "==="):
+        return False
+    bound = Version(specifier.version.removesuffix(".*"))
+    return specifier.operator in (">", "!=") or bound > version
+
+
+def _text(specifiers: SpecifierSet) -> str:
+    """Write a range as its author would: the lower end first."""
+    ordered = sorted(specifiers, key=lambda each: (each.operator[0] in "<!", str(each)))
+    return ",".join(map(str, ordered))
