@@ -10,6 +10,7 @@ from civitas.transport import InProcessTransport
 
 class TestInProcess(TransportConformance):
     capabilities = InProcessTransport.capabilities
+    plugin = "in_process"
 
     @pytest.fixture
     def make_transport(self):

@@ -9,12 +9,16 @@ from civitas.testing import SerializerConformance
 
 
 class TestMsgpack(SerializerConformance):
+    plugin = "msgpack"
+
     @pytest.fixture
     def make_serializer(self):
         return MsgpackSerializer
 
 
 class TestJson(SerializerConformance):
+    plugin = "json"
+
     @pytest.fixture
     def make_serializer(self):
         return JsonSerializer

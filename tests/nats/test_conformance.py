@@ -8,6 +8,7 @@ from civitas.plugins import Capabilities, TransportContext
 from civitas.testing import TransportConformance
 from civitas_nats.options import NATSOptions
 from civitas_nats.transport import NATSTransport
+from support.tcp_link import TcpLink
 
 LIMIT = 200_000
 CORE = Capabilities(
@@ -27,21 +28,53 @@ DURABLE = Capabilities(
 
 class TestCore(TransportConformance):
     capabilities = CORE
+    plugin = "nats"
 
     @pytest.fixture
-    def make_transport(self, server):
-        return network(NATSOptions(servers=server.url, max_message_bytes=LIMIT))
+    def broker(self, server):
+        return server
+
+    @pytest.fixture
+    def link(self, server):
+        with TcpLink(server.port) as link:
+            yield link
+
+    @pytest.fixture
+    def make_transport(self, server, request):
+        return network(NATSOptions(servers=way_to(server, request), max_message_bytes=LIMIT))
 
 
 class TestJetStream(TransportConformance):
     capabilities = DURABLE
+    plugin = "nats"
+    variant = "jetstream: true"
 
     @pytest.fixture
-    def make_transport(self, jetstream):
+    def broker(self, jetstream):
+        return jetstream
+
+    @pytest.fixture
+    def link(self, jetstream):
+        with TcpLink(jetstream.port) as link:
+            yield link
+
+    @pytest.fixture
+    def make_transport(self, jetstream, request):
         options = NATSOptions(
-            servers=jetstream.url, max_message_bytes=LIMIT, jetstream=True, retry_delay=0.05
+            servers=way_to(jetstream, request),
+            max_message_bytes=LIMIT,
+            jetstream=True,
+            retry_delay=0.05,
+            send_timeout=1.0,
         )
         return network(options)
+
+
+def way_to(server, request) -> str:
+    """Return where clients connect: over the link, if the test has one."""
+    if "link" in request.fixturenames:
+        return f"nats://127.0.0.1:{request.getfixturevalue('link').port}"
+    return server.url
 
 
 def network(options: NATSOptions):

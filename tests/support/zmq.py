@@ -145,6 +145,11 @@ class ProxyProcess:
         assert self._process.stdout is not None
         self.first_line = self._process.stdout.readline()
 
+    def hush(self) -> None:
+        """Read no more of what it prints, so that nothing of it stays open here."""
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
     def tell(self, number: int) -> None:
         """Send it a signal."""
         os.kill(self._process.pid, number)

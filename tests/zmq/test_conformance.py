@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from civitas.plugins import Capabilities, TransportContext
@@ -9,14 +11,37 @@ from civitas.testing import TransportConformance
 from civitas_zmq.curve import make_pair
 from civitas_zmq.options import ZMQOptions
 from civitas_zmq.transport import ZMQTransport
-from support.zmq import options_for, with_keys
+from support.zmq import ProxyProcess, options_for, run_proxy, with_keys
 
 LIMIT = 1 << 22
 CLAIMS = Capabilities(cross_process=True, survives_broker_restart=True, max_message_bytes=LIMIT)
+WITH_ITS_OWN_PROXY = replace(CLAIMS, survives_broker_restart=False)  # a proxy in its own process
+
+
+@pytest.fixture(scope="module")
+def proxy():
+    proxy = Proxy(options_for(max_message_bytes=LIMIT))
+    proxy.start()
+    yield proxy
+    proxy.kill()
+
+
+class TestProxyApart(TransportConformance):
+    capabilities = CLAIMS
+    plugin = "zmq"
+
+    @pytest.fixture
+    def broker(self, proxy):
+        return proxy
+
+    @pytest.fixture
+    def make_transport(self, broker):
+        return network(broker.options, primary=False)
 
 
 class TestTcp(TransportConformance):
-    capabilities = CLAIMS
+    capabilities = WITH_ITS_OWN_PROXY
+    plugin = "zmq"
 
     @pytest.fixture
     def make_transport(self):
@@ -24,7 +49,8 @@ class TestTcp(TransportConformance):
 
 
 class TestIpc(TransportConformance):
-    capabilities = CLAIMS
+    capabilities = WITH_ITS_OWN_PROXY
+    plugin = "zmq"
 
     @pytest.fixture
     def make_transport(self, tmp_path):
@@ -33,7 +59,8 @@ class TestIpc(TransportConformance):
 
 
 class TestCurve(TransportConformance):
-    capabilities = CLAIMS
+    capabilities = WITH_ITS_OWN_PROXY
+    plugin = "zmq"
 
     @pytest.fixture
     def make_transport(self):
@@ -41,12 +68,28 @@ class TestCurve(TransportConformance):
         return network(with_keys(options, make_pair(), make_pair()))
 
 
-def network(options: ZMQOptions):
-    """Return what makes transports: the first is the primary's and runs the proxy."""
+class Proxy:
+    """A proxy process that can be killed and started again."""
+
+    def __init__(self, options: ZMQOptions) -> None:
+        self.options = options
+        self._process: ProxyProcess | None = None
+
+    def start(self) -> None:
+        self._process = run_proxy(self.options)
+        self._process.hush()
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.end()
+
+
+def network(options: ZMQOptions, *, primary: bool = True):
+    """Return what makes transports: the first is the primary's and runs the proxy, if any does."""
     made: list[ZMQTransport] = []
 
     def make() -> ZMQTransport:
-        context = TransportContext(is_primary=not made, node=f"{len(made):016x}")
+        context = TransportContext(is_primary=primary and not made, node=f"{len(made):016x}")
         made.append(ZMQTransport(options, context))
         return made[-1]
 

@@ -77,6 +77,7 @@ class BrokerProcess:
         if self.process.stdout.readline() != "ready\n":
             self.kill()
             raise AssertionError(f"no broker at {self.path}: see its output")
+        self.process.stdout.close()  # it says no more
 
     def stop(self) -> int | None:
         """End it in good order, and return its exit code."""

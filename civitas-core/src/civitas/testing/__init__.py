@@ -9,12 +9,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from civitas.testing.outages import Broker, Link
     from civitas.testing.serializers import SerializerConformance
     from civitas.testing.transports import TransportConformance
 
-__all__ = ["SerializerConformance", "TransportConformance"]
+__all__ = ["Broker", "Link", "SerializerConformance", "TransportConformance"]
 
 _HOMES: Final = {
+    "Broker": "civitas.testing.outages",
+    "Link": "civitas.testing.outages",
     "SerializerConformance": "civitas.testing.serializers",
     "TransportConformance": "civitas.testing.transports",
 }

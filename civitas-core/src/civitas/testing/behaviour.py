@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable, Coroutine
-from typing import Any, ClassVar, Final, TypeAlias, TypeVar
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from inspect import Parameter, signature
+from typing import Any, ClassVar, Concatenate, Final, TypeAlias, TypeVar
 
 from civitas.plugins import Capabilities
 from civitas.testing import leaks
@@ -30,54 +32,68 @@ class Behaviours:
     patience: ClassVar[float] = 5.0
 
 
+T = TypeVar("T")
 PartT = TypeVar("PartT", bound=Behaviours)
-Scenario: TypeAlias = Callable[[PartT, Network], Coroutine[Any, Any, None]]
+Scenario: TypeAlias = Callable[Concatenate[PartT, Network, ...], Coroutine[Any, Any, None]]
 
 
-def behaviour(scenario: Scenario[PartT]) -> Callable[[PartT, MakeTransport], None]:
+def behaviour(scenario: Scenario[PartT]) -> Callable[..., None]:
     """Turn `async def test_x(self, network)` into a test with the fixture `make_transport`.
 
-    The scenario runs in an event loop of its own. Then every transport that it made is stopped,
-    and no task, thread or descriptor may be left, nor an error that nobody saw.
+    What else the scenario takes are fixtures too. It runs in an event loop of its own. Then every
+    transport that it made is stopped, and no task, thread or descriptor may be left, nor an error
+    that nobody saw.
     """
 
-    def test(self: PartT, make_transport: MakeTransport) -> None:
-        threads = leaks.threads()
-        with asyncio.Runner() as runner:
+    def test(self: PartT, make_transport: MakeTransport, **fixtures: Any) -> None:
+        with no_threads_left(), asyncio.Runner() as runner:
             network = Network(make_transport, self.capabilities, self.patience)
-            runner.run(_play(scenario(self, network), network))
-        left = sorted(thread.name for thread in leaks.threads() - threads)
-        assert not left, f"threads left after stop: {left}"
+            runner.run(play(scenario(self, network, **fixtures), network))
 
     test.__name__ = scenario.__name__
     test.__qualname__ = scenario.__qualname__
     test.__module__ = scenario.__module__
     test.__doc__ = scenario.__doc__
+    theirs = signature(scenario)
+    me, _, *others = theirs.parameters.values()
+    ours = Parameter("make_transport", Parameter.POSITIONAL_OR_KEYWORD)
+    test.__dict__["__signature__"] = theirs.replace(parameters=[me, ours, *others])
     return test
 
 
-async def _play(scenario: Coroutine[Any, Any, None], network: Network) -> None:
+@contextmanager
+def no_threads_left() -> Iterator[None]:
+    """Fail when a thread runs after the block that did not run before it."""
+    threads = leaks.threads()
+    yield
+    left = sorted(thread.name for thread in leaks.threads() - threads)
+    assert not left, f"threads left after stop: {left}"
+
+
+async def play(scenario: Coroutine[Any, Any, T], network: Network) -> T:
+    """Run a scenario to its end, then stop its transports and look for what they left."""
     unseen: list[str] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: unseen.append(_describe(context)))
     descriptors = leaks.descriptors()
     try:
-        await _in_time(scenario, network.patience * _WAITS_IN_A_TEST)
+        outcome = await _in_time(scenario, network.patience * _WAITS_IN_A_TEST)
     except BaseException:
         await network.abandon()
         raise
     await network.close()
     for _ in range(_TURNS):
         await asyncio.sleep(0)
-    _nothing_left(descriptors)
+    _nothing_left({**descriptors, **network.foreign_descriptors})
     gc.collect()  # an exception that nobody looked at is told when its task or future goes
     assert not unseen, f"errors that nobody saw: {unseen}"
+    return outcome
 
 
-async def _in_time(scenario: Coroutine[Any, Any, None], limit: float) -> None:
+async def _in_time(scenario: Coroutine[Any, Any, T], limit: float) -> T:
     try:
         async with asyncio.timeout(limit) as deadline:
-            await scenario
+            return await scenario
     except TimeoutError as error:
         if not deadline.expired():
             raise

@@ -14,6 +14,7 @@ from civitas.testing.suite import for_claim
 from civitas.transport import Transport
 
 _MANY: Final = 200
+_FRESH: Final = 10
 _LARGE: Final = 1 << 20
 
 _BODIES: Final = (
@@ -103,6 +104,20 @@ class Delivery(Behaviours):
             await sender.publish("worker", frame)
         arrived = await inbox.first(_MANY)
         assert arrived == frames, "the order of the frames is not the order of publishing"
+
+    @behaviour
+    async def test_ready_means_reachable(self, network: Network) -> None:
+        """When `wait_ready` returns, the very next frame for what was subscribed arrives.
+
+        If this fails: `subscribe` returns when the broker has been told, not when it has heard.
+        Send yourself something by the last subscription, and return when it came.
+        """
+        sender, receiver = await network.pair()
+        for number in range(_FRESH):
+            [inbox] = await network.listen(receiver, f"fresh-{number}")
+            frame = network.frame(b"the very next")
+            await sender.publish(inbox.address, frame)
+            assert await inbox.first() == [frame], "another frame came"
 
     @behaviour
     async def test_two_addresses_do_not_mix(self, network: Network) -> None:

@@ -12,12 +12,16 @@ from civitas import envelope
 from civitas.envelope import KIND_REPLY, Origin
 from civitas.messages import REPLY_PREFIX
 from civitas.plugins import Capabilities
+from civitas.testing import leaks
 from civitas.transport import Transport, published_at
 
 T = TypeVar("T")
 
 MakeTransport: TypeAlias = Callable[[], Transport]
 """Makes a fresh, unstarted transport, each time on the same network."""
+
+Errors: TypeAlias = type[Exception] | tuple[type[Exception], ...]
+"""The error that is expected, or those of which one is."""
 
 
 class Arrivals:
@@ -83,6 +87,8 @@ class Network:
         self._made: list[Transport] = []
         self._started: list[Transport] = []
         self._tasks: list[asyncio.Task[Any]] = []
+        self.foreign_descriptors: dict[int, str] = {}
+        """Descriptors that the adopter's fixtures have opened meanwhile, such as a broker's log."""
 
     # --- transports ----------------------------------------------------------------------------
 
@@ -123,14 +129,23 @@ class Network:
         await self.ready()
         return inboxes
 
-    async def serve(self, transport: Transport, address: str) -> None:
-        """Subscribe an agent that answers each request with `answer_to(request)`."""
+    async def serve(self, transport: Transport, address: str, body: bytes | None = None) -> None:
+        """Subscribe an agent that answers each request with `answer_to(request, body)`."""
 
         async def answer(request: bytes) -> None:
-            await self.reply(transport, self.answer_to(request))
+            await self.reply(transport, self.answer_to(request, body))
 
         await self.within(transport.subscribe(address, answer), "subscribe()")
         await self.ready()
+
+    def outside(self, change: Callable[[], object]) -> None:
+        """Let an adopter's fixture change the world, and note which descriptors it opens for it.
+
+        The event loop stands still meanwhile, so none of these is a transport's.
+        """
+        before = leaks.descriptors()
+        change()
+        self.foreign_descriptors |= leaks.opened_since(before)
 
     # --- frames --------------------------------------------------------------------------------
 
@@ -173,14 +188,14 @@ class Network:
             told = what if isinstance(what, str) else what()
             raise AssertionError(f"waited {self.patience:g} s in vain for {told}") from None
 
-    async def refused(self, work: Awaitable[Any], error: type[Exception], what: str) -> Exception:
+    async def refused(self, work: Awaitable[Any], error: Errors, what: str) -> Exception:
         """Return the error of this type that `work` raises; fail when it does anything else."""
         raised = await self.refused_or_silent(work, error, what)
-        assert raised is not None, f"{what}: expected {error.__name__}, but nothing was raised"
+        assert raised is not None, f"{what}: expected {_name(error)}, but nothing was raised"
         return raised
 
     async def refused_or_silent(
-        self, work: Awaitable[Any], error: type[Exception], what: str
+        self, work: Awaitable[Any], error: Errors, what: str
     ) -> Exception | None:
         """Return the error of this type that `work` raises, or None; fail for another error."""
         try:
@@ -190,7 +205,7 @@ class Network:
         except error as expected:
             return expected
         except Exception as other:
-            raise AssertionError(f"{what}: expected {error.__name__}, not {other!r}") from other
+            raise AssertionError(f"{what}: expected {_name(error)}, not {other!r}") from other
         return None
 
     # --- the end -------------------------------------------------------------------------------
@@ -214,3 +229,7 @@ class Network:
 def unknown_reply_address() -> str:
     """Return a reply address that no node of this test has."""
     return f"{REPLY_PREFIX}{os.urandom(8).hex()}"
+
+
+def _name(error: Errors) -> str:
+    return error.__name__ if isinstance(error, type) else " or ".join(map(_name, error))

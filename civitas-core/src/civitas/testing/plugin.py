@@ -7,25 +7,97 @@ kit, and does nothing in a run whose tests don't use it.
 from __future__ import annotations
 
 import sys
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import pytest
+
+if TYPE_CHECKING:
+    from civitas.testing.report import Report
+
+_OPTION: Final = "--conformance-report"
+_TOLD: Final = "civitas_conformance"
+"""The attribute of a test's report by which a standard test tells of itself."""
 
 pytest.register_assert_rewrite(
     "civitas.testing.delivery",
     "civitas.testing.durability",
     "civitas.testing.faults",
     "civitas.testing.lifecycle",
+    "civitas.testing.outages",
+    "civitas.testing.processes",
     "civitas.testing.requests",
     "civitas.testing.serializers",
 )
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Watch the outcomes, if the kit is among the tests of this run."""
-    if "civitas.testing.suite" not in sys.modules:
-        return
-    from civitas.testing.report import Report
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that names the file for the report."""
+    parser.getgroup("civitas").addoption(
+        _OPTION, metavar="FILE", help="write how the tests of the conformance kit ended, as JSON"
+    )
 
-    report = Report.of(session.items)
-    if report.suites:
-        session.config.pluginmanager.register(report, "civitas-conformance-report")
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Watch the outcomes where they come together: not in the workers of pytest-xdist."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Watch(config), "civitas-conformance-watch")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let a standard test tell of itself, wherever it runs."""
+    report = yield
+    if "civitas.testing.suite" in sys.modules:
+        from civitas.testing.record import Told
+
+        told = Told.of(item)
+        if told is not None:
+            setattr(report, _TOLD, told._asdict())
+    return report
+
+
+class Watch:
+    """Makes a report if a standard test of the kit is among those that ran."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        file = config.getoption(_OPTION)
+        self._file = Path(file).absolute() if file else None
+        self._report: Report | None = None
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note how a standard test ended."""
+        told = getattr(report, _TOLD, None)
+        if told is None:
+            return
+        from civitas.testing.record import Told
+        from civitas.testing.report import Report
+
+        self._report = self._report or Report()
+        self._report.note(Told(**told), report)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Fail a run that was to write a report and had nothing to report."""
+        if self._file and self._report is None and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Write what the report says, and its file."""
+        if self._report is not None:
+            self._report.write_summary(terminalreporter)
+        if self._file is None:
+            return
+        if self._report is None:
+            problem = "no test of the conformance kit ran"
+        else:
+            try:
+                self._report.write_file(self._file)
+            except OSError as error:
+                problem = str(error)
+            else:
+                terminalreporter.write_line(f"the report is in {self._file}")
+                return
+        terminalreporter.write_line(f"{_OPTION}: nothing was written: {problem}", red=True)

@@ -46,7 +46,8 @@ class SerializerConformance(ConformanceSuite, kit=True):
                     return CborSerializer
     """
 
-    level: ClassVar[str] = "serializer conformance 0.1"
+    kind: ClassVar[str] = "serializer"
+    level: ClassVar[str] = "serializer conformance 1.0"
 
     def test_it_has_a_name(self, make_serializer: MakeSerializer) -> None:
         """`name` is ASCII, 1 to 255 bytes: every frame carries it.

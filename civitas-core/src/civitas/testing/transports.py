@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from civitas.plugins import Capabilities
@@ -9,12 +10,22 @@ from civitas.testing.delivery import Delivery
 from civitas.testing.durability import Durability
 from civitas.testing.faults import Faults
 from civitas.testing.lifecycle import Lifecycle
+from civitas.testing.outages import Outages
+from civitas.testing.processes import Processes
 from civitas.testing.requests import Requests
 from civitas.testing.suite import ConformanceSuite
 
 
 class TransportConformance(
-    Delivery, Requests, Faults, Durability, Lifecycle, ConformanceSuite, kit=True
+    Delivery,
+    Processes,
+    Requests,
+    Faults,
+    Outages,
+    Durability,
+    Lifecycle,
+    ConformanceSuite,
+    kit=True,
 ):
     """The tests of a transport. Subclass it, say what you claim, and tell how to make yours.
 
@@ -24,6 +35,8 @@ class TransportConformance(
     Attributes:
         capabilities: what the transport claims; decides which tests are in its list.
         patience: seconds that one wait may last before its test fails.
+        plugin: the transport's name in topologies; the report states it.
+        variant: the option on which the claims of this class depend, as "jetstream: true".
         deviations: standard tests that you know to fail, each with the reason.
 
     Example:
@@ -36,9 +49,18 @@ class TransportConformance(
                 @pytest.fixture
                 def make_transport(self, tmp_path):
                     return lambda: PigeonTransport(PigeonOptions(loft=str(tmp_path)))
+
+        Two more fixtures are optional. `broker` gives an object that can `kill()` the broker and
+        `start()` it again; who claims `survives_broker_restart` needs it. `link` gives one that
+        can `cut()` the way to the broker and `mend()` it.
     """
 
-    level: ClassVar[str] = "transport conformance 0.1"
+    kind: ClassVar[str] = "transport"
+    level: ClassVar[str] = "transport conformance 1.0"
+    optional: ClassVar[Mapping[str, str]] = {
+        "broker": "an object with the methods kill() and start()",
+        "link": "an object with the methods cut() and mend()",
+    }
 
     @classmethod
     def claims(cls, claim: str) -> bool:

@@ -1,0 +1,247 @@
+"""What is promised when the broker, or the way to it, goes away and comes back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Final, Protocol
+
+from civitas.errors import CivitasError
+from civitas.messages import RESERVED_PREFIX
+from civitas.testing.behaviour import Behaviours, behaviour
+from civitas.testing.network import Arrivals, Network
+from civitas.testing.suite import for_claim
+from civitas.transport import Transport
+
+_SYSTEM: Final = f"{RESERVED_PREFIX}conformance"
+_SHORT: Final = 0.2
+"""Seconds that a request may take while nobody can answer it."""
+
+_PAUSE: Final = 0.02
+"""Seconds between two attempts to get something through."""
+
+
+class Broker(Protocol):
+    """What the fixture `broker` gives. Both methods block, and the event loop stands still."""
+
+    def kill(self) -> None:
+        """End the broker as a crash would; return when it is gone."""
+        ...
+
+    def start(self) -> None:
+        """Start it again at the same address, with its store; return when it lets clients in."""
+        ...
+
+
+class Link(Protocol):
+    """What the fixture `link` gives: the way from all transports of a test to their broker."""
+
+    def cut(self) -> None:
+        """End every connection, and let none in."""
+        ...
+
+    def mend(self) -> None:
+        """Let connections in again."""
+        ...
+
+
+class Outages(Behaviours):
+    """A broker that is killed and started again, and a link that is cut and mended."""
+
+    @for_claim("survives_broker_restart", probe=True)
+    @behaviour
+    async def test_after_a_broker_restart_frames_arrive(
+        self, network: Network, broker: Broker
+    ) -> None:
+        """When the broker is back, subscriptions made before its end get frames again, in order.
+
+        Frames that are published in between may be lost, or refused with a CivitasError.
+
+        If this fails: nothing connects again; or what was subscribed is not subscribed again on
+        the new connection; or it is subscribed twice.
+        """
+        sender, receiver = await network.pair()
+        inboxes = await network.listen(receiver, "worker", _SYSTEM)
+        await _greet(network, sender, inboxes)
+        with _outage(network, broker.kill, broker.start):
+            pass  # it may be over before anybody notices
+        await _reached_in_order(network, sender, inboxes)
+
+    @for_claim("survives_broker_restart")
+    @behaviour
+    async def test_after_a_broker_restart_ready_means_reachable(
+        self, network: Network, broker: Broker
+    ) -> None:
+        """When `wait_ready` returns after a restart, the very next frame arrives.
+
+        If this fails: `wait_ready` trusts a proof from before the restart. Forget what was proved
+        when the connection is lost, and prove each subscription anew.
+        """
+        sender, receiver = await network.pair()
+        [inbox] = await network.listen(receiver, "worker")
+        await _greet(network, sender, [inbox])
+        with _outage(network, broker.kill, broker.start):
+            request = sender.request("nobody", network.frame(b"?"), _SHORT)
+            await network.refused(request, (CivitasError, TimeoutError), "a request in an outage")
+        await _ready_again(network)
+        frame = network.frame(b"the very next")
+        await network.within(sender.publish("worker", frame), "publish() after wait_ready()")
+        await inbox.including(frame)
+
+    @for_claim("survives_broker_restart")
+    @behaviour
+    async def test_after_a_broker_restart_requests_are_answered(
+        self, network: Network, broker: Broker
+    ) -> None:
+        """When the broker is back, requests get their answers again.
+
+        If this fails: `_reply.<node>` is not among what is subscribed again.
+        """
+        asker, answerer = await network.pair()
+        await network.serve(answerer, "oracle")
+        with _outage(network, broker.kill, broker.start):
+            pass  # it may be over before anybody notices
+        await network.within(_until_answered(network, asker), "an answer after the restart")
+
+    @for_claim("survives_broker_restart")
+    @behaviour
+    async def test_while_the_broker_is_away_nothing_hangs(
+        self, network: Network, broker: Broker
+    ) -> None:
+        """Without a broker `publish` and `request` end in time, and so does `stop`.
+
+        `publish` may return, or raise a CivitasError; `request` raises one, or TimeoutError.
+
+        If this fails: a call waits for the connection without a deadline; or `stop` waits for
+        the broker to take what was accepted.
+        """
+        sender, receiver = await network.pair()
+        inboxes = await network.listen(receiver, "worker", _SYSTEM)
+        with _outage(network, broker.kill, broker.start):
+            await _ends_in_time(network, sender, inboxes)
+            for transport in (sender, receiver):
+                await network.within(transport.stop(), "stop() without a broker")
+
+    @for_claim("at_least_once", "survives_broker_restart")
+    @behaviour
+    async def test_what_was_published_survives_the_broker(
+        self, network: Network, broker: Broker
+    ) -> None:
+        """A frame that `publish` has returned for is there when the broker is back.
+
+        If this fails: `publish` returns before the broker has said that it keeps the frame; or
+        the broker keeps it in memory only.
+        """
+        sender, receiver = await network.pair()
+        await network.ready()
+        frames = [network.frame(b"%d" % number) for number in range(3)]
+        for frame in frames:
+            await network.within(sender.publish("worker", frame), "publish()")
+        with _outage(network, broker.kill, broker.start):
+            pass  # it may be over before anybody notices
+        inbox = Arrivals("worker", network)
+        await network.within(_until_subscribed(receiver, inbox), "subscribe() after the restart")
+        arrived = await inbox.first(len(frames))
+        assert arrived[: len(frames)] == frames, "what was published is not what arrived"
+
+    @behaviour
+    async def test_after_a_cut_link_frames_arrive(self, network: Network, link: Link) -> None:
+        """When a link that was cut is mended, frames arrive again in order, and requests too.
+
+        If this fails: as after the restart of a broker; a broker that lives may also still hold
+        the old subscription, so that frames come twice.
+        """
+        sender, receiver = await network.pair()
+        inboxes = await network.listen(receiver, "worker", _SYSTEM)
+        await network.serve(receiver, "oracle")
+        await _greet(network, sender, inboxes)
+        with _outage(network, link.cut, link.mend):
+            await _ends_in_time(network, sender, inboxes)
+        await _reached_in_order(network, sender, inboxes)
+        await network.within(_until_answered(network, sender), "an answer over the mended link")
+
+
+async def _greet(network: Network, sender: Transport, inboxes: list[Arrivals]) -> None:
+    """Show that all are reached before anything happens."""
+    for inbox in inboxes:
+        await sender.publish(inbox.address, network.frame(b"before"))
+        await inbox.first()
+
+
+@contextmanager
+def _outage(network: Network, begin: Callable[[], None], end: Callable[[], None]) -> Iterator[None]:
+    """Have an outage as long as the block, also when it fails: later tests may need the broker."""
+    network.outside(begin)
+    try:
+        yield
+    finally:
+        network.outside(end)
+
+
+async def _ready_again(network: Network) -> None:
+    """Wait for all to be ready; one that has not yet connected again may say so meanwhile."""
+
+    async def all_ready() -> None:
+        while True:
+            try:
+                await network.ready()
+            except CivitasError:
+                await asyncio.sleep(_PAUSE)
+            else:
+                return
+
+    await network.within(all_ready(), "wait_ready() after the restart")
+
+
+async def _reached_in_order(network: Network, sender: Transport, inboxes: list[Arrivals]) -> None:
+    """Publish until each inbox is reached; from then on all arrive once, in order."""
+    for inbox in inboxes:
+        await network.within(_until_reached(network, sender, inbox), f"{inbox.address!r} again")
+        frames = [network.frame(b"after %d" % number) for number in range(20)]
+        for frame in frames:
+            await sender.publish(inbox.address, frame)
+        arrived = await inbox.including(frames[-1])
+        after = [frame for frame in arrived if frame in frames]
+        assert after == frames, "what was published after the outage did not come once, in order"
+
+
+async def _until_reached(network: Network, sender: Transport, inbox: Arrivals) -> None:
+    """Publish again and again until a frame arrives."""
+    before = len(inbox.frames)
+    while len(inbox.frames) == before:
+        with suppress(CivitasError):  # it may be told that this can't be sent yet
+            await sender.publish(inbox.address, network.frame(b"again?"))
+        await asyncio.sleep(_PAUSE)
+
+
+async def _until_answered(network: Network, asker: Transport) -> None:
+    while True:
+        try:
+            await asker.request("oracle", network.frame(b"again?"), _SHORT)
+        except (CivitasError, TimeoutError):
+            await asyncio.sleep(_PAUSE)
+        else:
+            return
+
+
+async def _until_subscribed(receiver: Transport, inbox: Arrivals) -> None:
+    while True:
+        try:
+            await receiver.subscribe(inbox.address, inbox.put)
+        except CivitasError:
+            await asyncio.sleep(_PAUSE)
+        else:
+            return
+
+
+async def _ends_in_time(network: Network, sender: Transport, inboxes: list[Arrivals]) -> None:
+    """Fail when sending takes longer than `patience`, or ends otherwise than promised."""
+    for inbox in inboxes:
+        frame = network.frame(b"in between")
+        publish = sender.publish(inbox.address, frame)
+        what = f"publish to {inbox.address!r} in an outage"
+        await network.refused_or_silent(publish, CivitasError, what)
+        request = sender.request(inbox.address, frame, _SHORT)
+        what = f"request to {inbox.address!r} in an outage"
+        await network.refused(request, (CivitasError, TimeoutError), what)

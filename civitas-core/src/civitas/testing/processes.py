@@ -1,0 +1,116 @@
+"""What is promised between processes: a frame crosses from one to another, and back."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from typing import Final
+
+from civitas import envelope
+from civitas.plugins import Capabilities
+from civitas.testing.behaviour import Behaviours, no_threads_left, play
+from civitas.testing.network import MakeTransport, Network
+from civitas.testing.suite import for_claim
+from civitas.transport import Transport
+
+_ADDRESS: Final = "oracle"
+_ASKING: Final = 600.0
+"""Seconds of a request's timeout that no test waits for."""
+
+
+class Processes(Behaviours):
+    """Two transports that do not share their memory."""
+
+    @for_claim("cross_process", probe=True)
+    def test_another_process_answers(self, make_transport: MakeTransport) -> None:
+        """A request reaches an agent in another process, and its answer comes back.
+
+        The second transport is made here, and started in a process that is forked from this one.
+
+        If this fails: the two share an object, which other processes don't have; or making a
+        transport already opens what only `start` should open.
+        """
+        mine, theirs = make_transport(), make_transport()
+        network = Network(lambda: mine, self.capabilities, self.patience)
+        other = _elsewhere(theirs, self.capabilities, self.patience)
+        with other as told, no_threads_left(), asyncio.Runner() as runner:
+            answerer = runner.run(play(_ask(network, told), network))
+        assert answerer != os.getpid(), "the request was answered in its own process"
+
+
+async def _ask(network: Network, told: Connection) -> int:
+    """Ask the other process which one it is."""
+    asker = await network.start()
+    ready = asyncio.to_thread(told.poll, network.patience)
+    assert await ready, f"waited {network.patience:g} s in vain for the other process to be ready"
+    problem = told.recv()
+    assert not problem, f"the other process failed: {problem}"
+    await network.ready()
+    request = asker.request(_ADDRESS, network.frame(b"who are you?"), _ASKING)
+    answer = await network.within(request, "an answer of the other process")
+    return int(envelope.open(answer).body)
+
+
+@contextmanager
+def _elsewhere(
+    transport: Transport, capabilities: Capabilities, patience: float
+) -> Iterator[Connection]:
+    """Run a transport in a forked process; give the end of a pipe that tells when it's ready.
+
+    The process ends with the block: when the other end of its pipe is closed.
+    """
+    fork = multiprocessing.get_context("fork")
+    here, there = fork.Pipe()
+    process = fork.Process(
+        target=_answer, args=(transport, capabilities, patience, here, there), daemon=True
+    )
+    with warnings.catch_warnings():  # Python 3.12 warns where this process has other threads
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process.start()
+    there.close()
+    try:
+        yield here
+    finally:
+        here.close()
+        process.join(patience)
+        if process.is_alive():
+            process.kill()
+            process.join()
+        process.close()
+
+
+def _answer(
+    transport: Transport,
+    capabilities: Capabilities,
+    patience: float,
+    here: Connection,
+    there: Connection,
+) -> None:
+    """Answer requests with the id of this process until the pipe is closed at its other end."""
+    here.close()  # the copy that was forked along would keep the pipe open
+
+    async def serve() -> None:
+        network = Network(lambda: transport, capabilities, patience)
+        try:
+            started = await network.start()
+            await network.serve(started, _ADDRESS, b"%d" % os.getpid())
+        except BaseException as error:
+            there.send(repr(error))
+            raise
+        there.send("")
+        await asyncio.to_thread(_wait_for_the_end, there)
+        await network.close()
+
+    asyncio.run(serve())
+
+
+def _wait_for_the_end(pipe: Connection) -> None:
+    try:
+        pipe.recv()
+    except EOFError:
+        return
