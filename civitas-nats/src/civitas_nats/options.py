@@ -6,7 +6,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    WithJsonSchema,
+)
 from pydantic import model_validator as checked_together
 
 from civitas.plugins import Capabilities
@@ -40,7 +48,19 @@ def _at_home(file: Path | None) -> Path | None:
 
 
 Server = Annotated[str, AfterValidator(check_server)]
-Servers = Annotated[tuple[Server, ...], BeforeValidator(_listed), Field(min_length=1)]
+Servers = Annotated[
+    tuple[Server, ...],
+    BeforeValidator(_listed),
+    Field(min_length=1),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1},
+            ]
+        }
+    ),
+]
 Secret = Annotated[SecretStr | None, BeforeValidator(_none_for_empty)]
 Text = Annotated[str | None, BeforeValidator(_none_for_empty)]
 File = Annotated[Path | None, BeforeValidator(_none_for_empty), AfterValidator(_at_home)]
@@ -62,7 +82,9 @@ class TLSOptions(BaseModel):
     cert: File = Field(
         default=None, description="Certificate of this process, where servers ask for one."
     )
-    key: File = Field(default=None, description="Private key of that certificate.")
+    key: File = Field(
+        default=None, description="Private key of that certificate, without a passphrase."
+    )
 
     @checked_together(mode="after")
     def _fit_together(self) -> TLSOptions:
@@ -78,19 +100,22 @@ class NATSOptions(BaseModel):
 
     servers: Servers = Field(
         default=(DEFAULT_SERVER,),
-        description="URL of a server, or a list of them: nats://host:port or tls://host:port.",
-        json_schema_extra={"anyOf": [{"type": "string"}, {"type": "array"}]},
+        description="URL of a server, or a list of them: `nats://host:port` or `tls://host:port`."
+        " One is chosen at random, and another one when it is lost.",
     )
     jetstream: bool = Field(
         default=False,
         description="Whether messages to agents are stored in a stream until they are processed.",
     )
-    stream_name: StreamName = Field(default="AGENCY", description="Name of that stream.")
+    stream_name: StreamName = Field(
+        default="AGENCY",
+        description="Name of that stream; dead letters are in the one with `_DEAD` at its end.",
+    )
     tls: TLSOptions | None = Field(default=None, description="Files for encrypted connections.")
     credentials: File = Field(
         default=None, description="Credentials file (.creds) with a JWT and a seed."
     )
-    nkey_seed: Secret = Field(default=None, description="Seed of an NKey user: SU...")
+    nkey_seed: Secret = Field(default=None, description="Seed of an NKey user: `SU...`")
     token: Secret = Field(default=None, description="Token, where servers ask for one.")
     user: Text = Field(default=None, description="User name, with password.")
     password: Secret = Field(default=None, description="Password of the user.")
@@ -115,8 +140,8 @@ class NATSOptions(BaseModel):
     max_message_bytes: int = Field(
         default=1_000_000,
         ge=1024,
-        description="Largest frame in bytes; a larger one is refused. The servers' max_payload"
-        f" must be {HEADER_ROOM} bytes larger.",
+        description="Largest frame in bytes; a larger one is `MessageTooLargeError`. The servers'"
+        f" `max_payload` must be {HEADER_ROOM} bytes larger.",
     )
     max_pending_messages: int = Field(
         default=512 * 1024,
@@ -126,7 +151,7 @@ class NATSOptions(BaseModel):
     )
     subject_prefix: Prefix = Field(
         default="civitas.agent",
-        description="What subjects begin with: agent `a` is the subject civitas.agent.a.",
+        description="What subjects begin with: agent `a` is the subject `civitas.agent.a`.",
     )
     linger: float = Field(
         default=1.0, ge=0, le=60, description="Seconds within which a stop sends what was accepted."
@@ -165,13 +190,14 @@ class NATSOptions(BaseModel):
         default=None,
         ge=1,
         le=5,
-        description="Servers of a cluster that keep the stream; 1 when it is created without this.",
+        description="Servers of a cluster that keep the streams. When it is left out, a new stream"
+        " has 1, and an existing one is taken as it is.",
     )
     max_bytes: int | None = Field(
         default=None,
         ge=1,
         description="Size of the stream in bytes, rounded down to a multiple of 1024. When it is"
-        " full, senders get an error.",
+        " full, senders get an error. When it is left out, a new stream has no limit of its own.",
     )
     dead_letter_subject: Prefix = Field(
         default="civitas.dead",

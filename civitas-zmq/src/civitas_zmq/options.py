@@ -59,7 +59,8 @@ class ZMQOptions(BaseModel):
 
     pub_addr: Address = Field(
         default=DEFAULT_PUB_ADDR,
-        description="Where processes send to: the proxy's XSUB side, tcp://host:port or ipc://path",
+        description="Where processes send to: the proxy's XSUB side, `tcp://host:port` or"
+        " `ipc://path`.",
     )
     sub_addr: Address = Field(
         default=DEFAULT_SUB_ADDR,
@@ -70,7 +71,7 @@ class ZMQOptions(BaseModel):
         description="Whether the primary process runs the proxy; no other process ever does.",
     )
     curve: CurveOptions | None = Field(
-        default=None, description="Keys for encrypted and authenticated connections."
+        default=None, description="Keys for encrypted connections between those who have them."
     )
     allowed_clients: tuple[Key, ...] = Field(
         default=(),
@@ -87,13 +88,17 @@ class ZMQOptions(BaseModel):
         default=50_000, ge=1, description="Frames that wait in this process to be read."
     )
     heartbeat_interval: float = Field(
-        default=0.5, ge=0.01, le=60, description="Seconds between two pings of a connection."
+        default=0.5,
+        ge=0.01,
+        le=60,
+        description="Seconds between two pings of a connection to the proxy.",
     )
     heartbeat_timeout: float = Field(
         default=1.5,
         ge=0.02,
         le=600,
-        description="Seconds without an answer after which it counts as lost.",
+        description="Seconds without an answer after which a connection counts as lost; longer than"
+        " the interval.",
     )
     connect_timeout: float | None = Field(
         default=None,
@@ -108,7 +113,7 @@ class ZMQOptions(BaseModel):
     max_message_bytes: int = Field(
         default=64 * MEBIBYTE,
         ge=1024,
-        description="Largest frame in bytes; a larger one is refused.",
+        description="Largest frame in bytes; a larger one is `MessageTooLargeError`.",
     )
     linger: float = Field(
         default=1.0, ge=0, le=60, description="Seconds within which a stop sends what was accepted."

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import CoreSchema
+
 from civitas.errors import PluginError
 from civitas.plugins.catalog import PluginKind, builtins, scan, usable
 from civitas.plugins.loader import (
@@ -23,6 +26,13 @@ _NOT_TEXT: Final = ("integer", "number", "boolean")
 
 
 Loaded = TypeVar("Loaded")
+
+
+class _WithoutTitles(GenerateJsonSchema):
+    """Leaves out titles made from names: an editor would show them above each description."""
+
+    def field_title_should_be_set(self, schema: CoreSchema) -> bool:
+        return False
 
 
 class Installed(NamedTuple):
@@ -73,19 +83,21 @@ def json_schema(
         transports: the transports whose names and options the schema knows.
         serializers: the serializers whose names it knows.
     """
-    schema = TopologyModel.model_json_schema()
+    schema = TopologyModel.model_json_schema(schema_generator=_WithoutTitles)
     definitions = schema.pop("$defs")
     loaded = list(transports)
     for plugin in loaded:
         definitions |= _option_definitions(plugin)
     definitions["TransportBlock"] = _transport_block(definitions["TransportBlock"], loaded)
     _complete(schema, definitions, [plugin.spec.name for plugin in serializers])
+    for name, each in definitions.items():
+        if (
+            each.get("title") == name.rpartition(".")[2]
+        ):  # the name of a class tells nobody anything
+            del each["title"]
     definitions = {name: _loosened(each) for name, each in definitions.items()}
-    definitions["Variable"] = {
-        "type": "string",
-        "pattern": r"\$\{",
-        "description": "A text with ${VAR} or ${VAR:-default}.",
-    }
+    # Without a description: editors would show it in place of the option's own.
+    definitions["Variable"] = {"type": "string", "pattern": r"\$\{"}
     return {
         "$schema": DIALECT,
         "title": "Civitas topology",
@@ -106,6 +118,9 @@ def _complete(
     schema["properties"]["serializer"] = {**described, "anyOf": [*names["anyOf"], reference]}
     schema["properties"]["accept_serializers"]["items"] = names
     child = definitions["ChildBlock"]
+    for key, each in child["properties"].items():
+        block, _nothing = each.pop("anyOf")
+        child["properties"][key] = {**each, **block}
     child["oneOf"] = [{"required": [key]} for key in child["properties"]]
     for key in ("strategy", "backoff"):
         block = definitions["SupervisorBlock"]["properties"][key]
@@ -119,7 +134,9 @@ def _option_definitions(plugin: LoadedTransport) -> dict[str, Any]:
     options: dict[str, Any] = {"type": "object", "additionalProperties": False}
     if spec.options is not None:
         template = f"#/$defs/{prefix}.{{model}}"
-        options = spec.options.model_json_schema(ref_template=template)
+        options = spec.options.model_json_schema(
+            ref_template=template, schema_generator=_WithoutTitles
+        )
     nested = options.pop("$defs", {})
     options["properties"] = {"type": {}, **options.get("properties", {})}
     options["title"] = f"Options of the transport {spec.name}"
