@@ -9,7 +9,7 @@ JOBS   ?= 2
 LOCAL  := $(wildcard civitas-*/pyproject.toml)
 
 # What tests need besides Python: brokers, certificates, network namespaces.
-PROGRAMS := nats-server openssl ip
+PROGRAMS := nats-server redis-server openssl ip
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast check lint types docs packaging bench soak clean programs

@@ -38,8 +38,10 @@ apt update || true # one source of many may be out of reach
 apt install -y --no-install-recommends $missing >/dev/null || give_up "see above"
 
 # Packages of servers start a service that listens to everybody. Tests start servers of their own.
-if [ -d /run/systemd/system ]; then
-    for package in $missing; do
+for package in $missing; do
+    if [ -d /run/systemd/system ]; then
         $as_root systemctl disable --now "$package" >/dev/null 2>&1 || true
-    done
-fi
+    elif [ -x "/etc/init.d/$package" ]; then
+        $as_root "/etc/init.d/$package" stop >/dev/null 2>&1 || true
+    fi
+done

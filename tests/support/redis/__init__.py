@@ -1,0 +1,1 @@
+"""A real redis-server, and transports that are connected to it."""
