@@ -57,6 +57,31 @@ def test_entry_points_that_can_not_be_read_do_not_hide_the_others(scratch):
     assert [each[1] for each in result["found"]] == ["pigeon"]
 
 
+def test_metadata_that_can_not_be_read_does_not_hide_the_others(scratch):
+    scratch.install()
+    site = scratch.install("torn-bird", name="torn")
+    (site / "torn_bird-1.0.dist-info" / "METADATA").write_bytes(b"Name: torn-bird\n\n\xff")
+    result = scratch.python(SCAN)
+    assert [each[1] for each in result["found"]] == ["pigeon"]
+
+
+def test_the_readme_that_follows_the_metadata_is_not_taken_for_it(scratch):
+    site = scratch.install()
+    metadata = site / "carrier_pigeon-1.0.dist-info" / "METADATA"
+    readme = "\n\nName: dove\nVersion: 9\nRequires-Dist: civitas-core>=9\n"
+    metadata.write_text(metadata.read_text() + readme)
+    assert scratch.python(SCAN)["found"] == [["transport", "pigeon", "carrier-pigeon", "1.0", 1]]
+    assert scratch.load("pigeon")["error"] is None
+
+
+def test_metadata_of_older_tools_is_found(scratch):
+    site = scratch.install()
+    folder = site / "carrier_pigeon-1.0.dist-info"
+    (folder / "METADATA").rename(folder / "PKG-INFO")
+    folder.rename(site / "carrier_pigeon.egg-info")
+    assert scratch.python(SCAN)["found"] == [["transport", "pigeon", "carrier-pigeon", "1.0", 1]]
+
+
 def test_a_built_in_name_never_scans_metadata(scratch):
     program = """
 import json, sys

@@ -22,6 +22,7 @@ CORE_DISTRIBUTION: Final = "civitas-core"
 
 _GROUP: Final = re.compile(r"civitas\.v(\d+)\.(transport|serializer)s")
 _REQUIRED_NAME: Final = re.compile(r"\s*([\w.-]+)")
+_FIELD: Final = re.compile(r"^(Name|Version|Requires-Dist):[ \t]*(\S.*)", re.MULTILINE)
 _logger: Final = logging.getLogger("civitas.plugins")
 
 
@@ -103,6 +104,14 @@ class Reference(NamedTuple):
         )
 
 
+class _Identity(NamedTuple):
+    """What the metadata of a distribution says of it; see the attributes of a `Candidate`."""
+
+    name: str
+    version: str
+    core_requirements: tuple[str, ...]
+
+
 _BUILTINS: Final[Mapping[PluginKind, Mapping[str, str]]] = {
     PluginKind.TRANSPORT: {"in_process": "civitas.transport.plugin"},
     PluginKind.SERIALIZER: {
@@ -140,18 +149,28 @@ def known_distributions(kind: PluginKind) -> Mapping[str, str]:
     return names
 
 
-def scan() -> list[Candidate]:
+def scan(name: str | None = None) -> list[Candidate]:
     """Read every plugin that a distribution on `sys.path` offers, for any plugin API.
 
     Nothing is imported. Where one distribution is found twice, the first on `sys.path` counts, as
     for imports. The result is sorted, so that lists and messages do not depend on the file system.
+
+    Args:
+        name: look for plugins of this name alone, which takes less time for each of the others.
     """
-    found = {
-        candidate
-        for distribution in _distributions_with_plugins()
-        for candidate in _candidates(distribution)
-    }
-    return sorted(found, key=_sort_key)
+    import importlib_metadata
+
+    found: dict[str, list[Candidate]] = {}
+    first_folder: object = None
+    for distribution in importlib_metadata.distributions():
+        first_folder = first_folder or distribution.locate_file("")
+        points = _entry_points(distribution, name)
+        identity = _identity(distribution) if points else None
+        if identity is None or normalise(identity.name) in found:
+            continue
+        if distribution.locate_file("") == first_folder or not _is_hidden(distribution, identity):
+            found[normalise(identity.name)] = _candidates(points, identity)
+    return sorted({each for offers in found.values() for each in offers}, key=_sort_key)
 
 
 def usable(candidates: Iterable[Candidate], kind: PluginKind) -> list[Candidate]:
@@ -174,65 +193,81 @@ def _sort_key(candidate: Candidate) -> tuple[str, str, str, int, str]:
     )
 
 
-def _distributions_with_plugins() -> list[IDistribution]:
-    """Find the distributions with entry points for us, each as `sys.path` order would choose it."""
+def _is_hidden(distribution: IDistribution, identity: _Identity) -> bool:
+    """Return whether another folder that comes first on `sys.path` has the same distribution.
+
+    That one may offer nothing, and hides what is offered here all the same.
+    """
     import importlib_metadata
 
-    names: set[str] = set()
-    for distribution in importlib_metadata.distributions():
-        name = _name(distribution) if _entry_points(distribution) else None
-        if name is not None:
-            names.add(normalise(name))
-    return [importlib_metadata.distribution(name) for name in sorted(names)]
+    first = next(
+        each for each in importlib_metadata.distributions(name=identity.name) if _identity(each)
+    )
+    return bool(first.locate_file("") != distribution.locate_file(""))
 
 
-def _name(distribution: IDistribution) -> str | None:
-    """Return the distribution's name, or `None` for what a broken removal left behind."""
-    try:
-        name: str | None = distribution.metadata.get("Name")
-    except FileNotFoundError:
-        return None
-    return name
+def _identity(distribution: IDistribution) -> _Identity | None:
+    """Return what a distribution is, or `None` for what a broken removal left behind.
 
-
-def _entry_points(distribution: IDistribution) -> list[EntryPoint]:
-    """Return the distribution's entry points in our groups; most distributions have none.
-
-    Parsing the entry points of everything that is installed takes longer than all the rest of a
-    scan, so the text is searched first.
+    The metadata ends in the distribution's whole README. Parsing that as a mail, as the library
+    does, takes longer than all the rest of a scan, so the fields are looked for above it.
     """
     try:
-        if "civitas.v" not in (distribution.read_text("entry_points.txt") or ""):
-            return []
-        return [each for each in distribution.entry_points if _GROUP.fullmatch(each.group)]
-    except Exception as error:  # noqa: BLE001 - somebody else's malformed file: say so, go on
-        _logger.warning(
-            "the entry points of %s can't be read: %s", _name(distribution) or "?", error
-        )
-        return []
-
-
-def _candidates(distribution: IDistribution) -> Iterable[Candidate]:
-    points = _entry_points(distribution)
-    if not points:
-        return
-    metadata = distribution.metadata  # parsed anew at every access
-    requirements = tuple(filter(_requires_core, metadata.get_all("Requires-Dist") or ()))
-    for point in points:
-        match = _GROUP.fullmatch(point.group)
-        if match:
-            yield Candidate(
-                kind=PluginKind(match[2]),
-                name=point.name,
-                value=point.value,
-                # Metadata that was made by hand may lack what the standard requires.
-                distribution=metadata.get("Name") or "?",
-                version=metadata.get("Version") or "?",
-                group=point.group,
-                core_requirements=requirements,
-            )
+        text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+    except UnicodeDecodeError as error:
+        folder = distribution.locate_file("")
+        _logger.warning("the metadata of a distribution in %s can't be read: %s", folder, error)
+        return None
+    fields: list[tuple[str, str]] = _FIELD.findall(text.partition("\n\n")[0])
+    values = {field: value.rstrip() for field, value in fields}
+    if "Name" not in values:
+        return None
+    requirements = (value for field, value in fields if field == "Requires-Dist")
+    return _Identity(
+        values["Name"],
+        values.get("Version", "?"),  # metadata that was made by hand may lack it
+        tuple(filter(_requires_core, requirements)),
+    )
 
 
 def _requires_core(requirement: str) -> bool:
     match = _REQUIRED_NAME.match(requirement)
     return match is not None and normalise(match[1]) == CORE_DISTRIBUTION
+
+
+def _entry_points(distribution: IDistribution, name: str | None = None) -> list[EntryPoint]:
+    """Return the distribution's entry points in our groups; most distributions have none.
+
+    Parsing the entry points of everything that is installed takes long, so the text is searched
+    first.
+    """
+    try:
+        text = distribution.read_text("entry_points.txt") or ""
+        if "civitas.v" not in text or (name is not None and name not in text):
+            return []
+        return [
+            each
+            for each in distribution.entry_points
+            if _GROUP.fullmatch(each.group) and name in (None, each.name)
+        ]
+    except Exception as error:  # noqa: BLE001 - somebody else's malformed file: say so, go on
+        identity = _identity(distribution)
+        whose = identity.name if identity else "?"
+        _logger.warning("the entry points of %s can't be read: %s", whose, error)
+        return []
+
+
+def _candidates(points: Iterable[EntryPoint], identity: _Identity) -> list[Candidate]:
+    return [
+        Candidate(
+            kind=PluginKind(match[2]),
+            name=point.name,
+            value=point.value,
+            distribution=identity.name,
+            version=identity.version,
+            group=point.group,
+            core_requirements=identity.core_requirements,
+        )
+        for point in points
+        if (match := _GROUP.fullmatch(point.group))
+    ]

@@ -49,13 +49,13 @@ def select(kind: PluginKind, name: str, where: Location | None = None) -> Candid
     own = builtin(kind, reference.name)
     if own is not None and reference.fits(own):
         return _permitted([own], policy, where)
-    installed = scan()
-    offers = [each for each in usable(installed, kind) if reference.fits(each)]
+    named = scan(reference.name)
+    offers = [each for each in usable(named, kind) if reference.fits(each)]
     if own is not None and offers:
         raise PluginConflictError([own, *offers], where)
     if offers:
         return _permitted(offers, policy, where)
-    raise _absence(kind, name, installed, where)
+    raise _absence(kind, name, scan(), where)
 
 
 def _permitted(offers: Sequence[Candidate], policy: Policy, where: Location | None) -> Candidate:
