@@ -20,7 +20,7 @@ help:
 demo: $(VENV)/runtime.stamp ## count the words of a folder in three processes, one of which is killed (FOLDER=...)
 	WORD_COUNT_FOLDER="$(FOLDER)" $(BIN)/civitas up examples/word_count.yaml
 
-test: programs $(VENV)/dev.stamp ## the whole test suite
+test: programs $(VENV)/dev.stamp ## the whole test suite, without what `make packaging` runs
 	$(PYTEST) -n $(JOBS)
 
 test-fast: programs $(VENV)/dev.stamp ## the suite without its slow tests
@@ -39,8 +39,8 @@ types: $(VENV)/dev.stamp
 docs: $(VENV)/dev.stamp ## build the documentation site into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-packaging: $(VENV)/dev.stamp
-	$(PYTEST) -n $(JOBS) -m packaging tests/packaging
+packaging: $(VENV)/dev.stamp ## build the distributions and install them in clean environments
+	$(PYTEST) -m packaging tests/packaging
 
 bench: programs $(VENV)/dev.stamp ## measure against the floors
 	$(BIN)/python -m benchmarks

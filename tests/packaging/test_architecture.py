@@ -19,7 +19,8 @@ CORE = REPOSITORY / "civitas-core/src/civitas"
 
 def sources() -> Iterator[Path]:
     packages = sorted(path.parent for path in REPOSITORY.glob("civitas-*/pyproject.toml"))
-    for folder in (*packages, *(REPOSITORY / name for name in ("benchmarks", "examples", "tests"))):
+    others = ("benchmarks", "examples", "release", "tests")
+    for folder in (*packages, *(REPOSITORY / name for name in others)):
         yield from sorted(folder.rglob("*.py"))
 
 

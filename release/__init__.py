@@ -1,0 +1,1 @@
+"""What is checked before a release: `python -m release` runs it, docs/releasing.md explains it."""

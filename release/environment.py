@@ -1,0 +1,79 @@
+"""Clean Python environments, and installing into them what was built or downloaded."""
+
+from __future__ import annotations
+
+import json
+import sys
+import venv
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+
+from release.commands import plain_environment, run
+
+
+@dataclass(frozen=True)
+class Environment:
+    """An environment of its own: no system packages, nothing editable, and no pip in it."""
+
+    folder: Path
+
+    @classmethod
+    def make(cls, folder: Path) -> Environment:
+        """Make an empty one with this Python."""
+        venv.create(folder, with_pip=False, symlinks=True)
+        return cls(folder)
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter."""
+        return self.command("python")
+
+    def command(self, name: str) -> Path:
+        """Return the path of an installed command."""
+        return self.folder / "bin" / name
+
+    def install(self, *requirements: str, sources: tuple[Path, ...]) -> None:
+        """Install requirements from folders with files of distributions, and from nowhere else.
+
+        Args:
+            requirements: requirements or options, as `pip install` takes them.
+            sources: the folders.
+
+        Raises:
+            CommandError: the folders don't have it all, or versions don't fit each other.
+        """
+        links = [f"--find-links={folder}" for folder in sources]
+        # Python compiles what it imports; compiling all takes longer than installing it.
+        self._pip("install", "--quiet", "--no-compile", "--no-index", *links, *requirements)
+
+    def installed(self) -> dict[str, str]:
+        """Return the versions of what is installed, by normalised name."""
+        rows = json.loads(self._pip("list", "--format=json"))
+        return {canonicalize_name(row["name"]): row["version"] for row in rows}
+
+    def run(self, *command: str | Path, cwd: Path) -> str:
+        """Run a program in an environment that knows nothing of this one.
+
+        Raises:
+            CommandError: its exit code is not 0.
+        """
+        return run(*command, cwd=cwd, env=plain_environment())
+
+    def _pip(self, *arguments: str) -> str:
+        # Isolated: no setting of the machine may add an index or another folder.
+        pip = (sys.executable, "-m", "pip", "--isolated", "--disable-pip-version-check")
+        return run(*pip, "--python", self.python, *arguments)
+
+
+def download(pinned: Path, folder: Path) -> Path:
+    """Download the wheels of a pinned set, by hash, and return their folder.
+
+    Args:
+        pinned: a requirements file with hashes.
+        folder: where the wheels go.
+    """
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet")
+    run(*pip, "--require-hashes", "--no-deps", "--only-binary=:all:", "-r", pinned, "-d", folder)
+    return folder
