@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from civitas.cli.new_plugin import new_plugin
 from civitas.cli.output import imports_print_to_stderr, write, write_error, write_json
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ PROTOCOLS: Final = {
 }
 """What the product of a plugin of each kind must fit, as `module:name`."""
 
-app = typer.Typer(help="List, show and check transports and serializers.", no_args_is_help=True)
+app = typer.Typer(
+    help="List, show, check and begin transports and serializers.", no_args_is_help=True
+)
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -113,6 +116,9 @@ def check_plugins(
     excused = () if names else ("disabled",)
     if any(each["state"] not in ("ok", *excused) for each in verdicts):
         raise typer.Exit(EXIT_FAILURE)
+
+
+app.command("new")(new_plugin)
 
 
 def _leave(number: int, _frame: object) -> None:

@@ -1,8 +1,23 @@
-"""Serializers: from a message to the body of a frame, and back."""
+"""Serializers: from a message to the body of a frame, and back.
 
-from civitas.serializer.fields import SCHEMA
+A serializer of your own needs `FIELDS`, `message_from_fields` and `unserializable` besides its
+format: with them every field is there, types are checked, and a refused value is named.
+"""
+
+from civitas.serializer.fields import FIELDS, SCHEMA, message_from_fields
 from civitas.serializer.json_format import JsonSerializer
 from civitas.serializer.msgpack_format import MsgpackSerializer
+from civitas.serializer.offence import Check, unserializable
 from civitas.serializer.protocol import Serializer, name_of
 
-__all__ = ["SCHEMA", "JsonSerializer", "MsgpackSerializer", "Serializer", "name_of"]
+__all__ = [
+    "FIELDS",
+    "SCHEMA",
+    "Check",
+    "JsonSerializer",
+    "MsgpackSerializer",
+    "Serializer",
+    "message_from_fields",
+    "name_of",
+    "unserializable",
+]

@@ -1,0 +1,120 @@
+"""Identity: what a new package is called, in a topology, in Python and for pip."""
+
+from __future__ import annotations
+
+import keyword
+import re
+import sys
+from dataclasses import dataclass
+from typing import Final
+
+from civitas.errors import ConfigurationError
+from civitas.plugins.catalog import CORE_DISTRIBUTION, PluginKind, builtin, normalise
+
+LONGEST_NAME: Final = 28
+LONGEST_DISTRIBUTION: Final = 36
+"""Characters: with both at their longest, the lines of the package still have room."""
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_DISTRIBUTION: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")  # PEP 508
+_OURS: Final = frozenset({"civitas", CORE_DISTRIBUTION})
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The names of a new package.
+
+    Attributes:
+        kind: what it provides.
+        name: the plugin's name in topologies.
+        distribution: what `pip install` is given.
+        package: what Python imports.
+        prefix: what the names of its classes begin with.
+    """
+
+    kind: PluginKind
+    name: str
+    distribution: str
+    package: str
+    prefix: str
+
+
+def identify(kind: PluginKind, name: str, distribution: str | None = None) -> Identity:
+    """Return the names that go with a plugin's name.
+
+    Args:
+        kind: what the package provides.
+        name: the plugin's name.
+        distribution: the name of the distribution; `civitas-NAME` when left out.
+
+    Raises:
+        ConfigurationError: one of them can't be, and why.
+    """
+    _check_name(name)
+    distribution = distribution or f"civitas-{name.replace('_', '-')}"
+    package = re.sub(r"[.-]", "_", distribution).lower()
+    _check_distribution(distribution, package)
+    prefix = "".join(part.capitalize() for part in name.split("_"))
+    return Identity(kind, name, distribution, package, prefix)
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise ConfigurationError(
+            f"{name!r} can't be the name of a plugin: use lower-case letters, digits and single "
+            f"underscores, with a letter first, so that its options can be given in Python as "
+            f"NAME_option{_suggestion(name)}"
+        )
+    if len(name) > LONGEST_NAME:
+        raise ConfigurationError(f"the name {name!r} is longer than {LONGEST_NAME} characters")
+    if keyword.iskeyword(name):
+        raise ConfigurationError(f"{name!r} is a keyword of Python: choose another name")
+    for kind in PluginKind:
+        if builtin(kind, name):
+            raise ConfigurationError(
+                f"{name!r} is a {kind.value} that comes with {CORE_DISTRIBUTION}, and can't be "
+                f"replaced: choose another name"
+            )
+    import yaml
+
+    if yaml.safe_load(name) != name:
+        raise ConfigurationError(
+            f"a topology that says `type: {name}` means {yaml.safe_load(name)!r} in YAML: choose "
+            f"another name"
+        )
+
+
+def _suggestion(name: str) -> str:
+    similar = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_").lstrip("0123456789_")
+    return f"; did you mean {similar!r}?" if _NAME.fullmatch(similar) else ""
+
+
+def _check_distribution(distribution: str, package: str) -> None:
+    if not _DISTRIBUTION.fullmatch(distribution):
+        raise ConfigurationError(
+            f"{distribution!r} can't be the name of a distribution: use letters and digits, with "
+            f"`-` between them"
+        )
+    if len(distribution) > LONGEST_DISTRIBUTION:
+        raise ConfigurationError(
+            f"the name of the distribution {distribution!r} is longer than "
+            f"{LONGEST_DISTRIBUTION} characters"
+        )
+    if normalise(distribution) in _OURS:
+        raise ConfigurationError(f"{distribution!r} is a distribution of Civitas: choose another")
+    problem = _package_problem(package)
+    if problem:
+        raise ConfigurationError(
+            f"the distribution {distribution!r} would have the package {package!r}, which "
+            f"{problem}: choose another name for it with --distribution"
+        )
+
+
+def _package_problem(package: str) -> str | None:
+    if not package.isidentifier():
+        return "can't be imported: it is no identifier of Python"
+    if keyword.iskeyword(package):
+        return "can't be imported: it is a keyword of Python"
+    if package in sys.stdlib_module_names:
+        return "would hide a module of Python's own library"
+    return "has the name of the folder of its tests" if package == "tests" else None
