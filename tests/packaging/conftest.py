@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from release.building import Built, build
 from release.environment import Environment, download
 from release.workspace import Distribution, distributions

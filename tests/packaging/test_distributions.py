@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from release.artifacts import differences, problems_of
 from release.building import Built, build_wheel
 from release.workspace import Distribution, distributions

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from release.building import Built, build
 from release.commands import CommandError
 from release.environment import Environment
 from release.workspace import distributions
-
 from support.zmq import free_address
 
 WORKSPACE = distributions(Path(__file__).parents[2])
