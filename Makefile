@@ -11,8 +11,11 @@ LOCAL  := $(wildcard civitas-*/pyproject.toml)
 # What tests need besides Python: brokers, certificates, network namespaces.
 PROGRAMS := nats-server redis-server openssl ip
 
+# Folders of tests/ that have a transport's run of the conformance kit.
+REPORTED := $(patsubst tests/%/test_conformance.py,%,$(wildcard tests/*/test_conformance.py))
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check lint types docs packaging bench soak clean programs
+.PHONY: help demo test test-fast check lint types docs packaging bench soak clean programs conformance
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -41,6 +44,14 @@ docs: $(VENV)/dev.stamp ## build the documentation site into site/
 
 packaging: $(VENV)/dev.stamp ## build the distributions and install them in clean environments
 	$(PYTEST) -m packaging tests/packaging
+
+conformance: programs $(VENV)/dev.stamp ## run the conformance kit, and write the reports that the packages ship
+	$(PYTEST) -q tests/conformance/test_in_process.py tests/conformance/test_serializers.py \
+	    --conformance-report=civitas-core/src/civitas/conformance.json
+	for name in $(REPORTED); do \
+	    $(PYTEST) -q tests/$$name/test_conformance.py \
+	        --conformance-report=$$(echo civitas-$$name*/src/civitas_$$name*)/conformance.json || exit 1; \
+	done
 
 bench: programs $(VENV)/dev.stamp ## measure against the floors
 	$(BIN)/python -m benchmarks

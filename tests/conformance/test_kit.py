@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,8 @@ import pytest
 from civitas.plugins import Capabilities
 from civitas.testing import SerializerConformance, TransportConformance
 
-DOCS = Path(__file__).parents[2] / "docs" / "conformance.md"
+TESTS = Path(__file__).parents[1]
+DOCS = TESTS.parent / "docs" / "conformance.md"
 STANDARD = [*TransportConformance.standard, *SerializerConformance.standard]
 
 
@@ -20,16 +24,24 @@ def adopt(**attributes):
     return type("TestMine", (TransportConformance,), {"capabilities": Capabilities(), **attributes})
 
 
-def run(tmp_path, *lines):
+def run(tmp_path, *lines, options=(), status=None):
     """Run an adoption in a pytest of its own; return all that it said."""
     (tmp_path / "none.ini").write_text("[pytest]\n")
     (tmp_path / "test_adoption.py").write_text("\n".join(lines))
-    options = ["-rA", "-p", "no:cacheprovider", "-c", "none.ini", "test_adoption.py"]
-    command = [sys.executable, "-m", "pytest", *options]
+    every = ["-rA", "-p", "no:cacheprovider", "-c", "none.ini", *options, "test_adoption.py"]
+    command = [sys.executable, "-m", "pytest", *every]
     done = subprocess.run(
-        command, cwd=tmp_path, check=False, capture_output=True, text=True, timeout=60
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
-    return done.stdout + done.stderr
+    told = done.stdout + done.stderr
+    assert status in (None, done.returncode), told
+    return told
 
 
 def adoption(tmp_path, body, **attributes):
@@ -131,7 +143,7 @@ def test_a_deviation_that_is_not_needed_fails(tmp_path):
         deviations={"test_wait_ready_returns": "there is no wait"},
     )
     assert "FAILED test_adoption.py::TestMine::test_wait_ready_returns" in told
-    assert "38 of 39 passed, 1 failed" in told
+    assert "39 of 40 passed, 1 failed" in told
 
 
 @pytest.mark.slow
@@ -142,13 +154,137 @@ def test_a_test_removed_with_a_reason_is_a_deviation(tmp_path):
         deviations={"test_wait_ready_returns": "it would hang the machine"},
         test_wait_ready_returns=None,
     )
-    assert "38 of 39 passed, 1 deviation" in told
+    assert "39 of 40 passed, 1 deviation" in told
 
 
 @pytest.mark.slow
 def test_what_is_not_offered_is_skipped_and_no_pass(tmp_path):
     told = adoption(tmp_path, WITHOUT_UNSUBSCRIBE)
-    assert "38 of 39 passed, 1 skipped" in told
+    assert "39 of 40 passed, 1 skipped" in told
+
+
+# --- what is claimed, and what is not -------------------------------------------------------------
+
+
+def test_a_claim_that_needs_a_fixture_fails_without_it():
+    claims = Capabilities(survives_broker_restart=True)
+    mine = adopt(capabilities=claims)
+    with pytest.raises(pytest.fail.Exception, match="has no fixture `broker` to prove it") as told:
+        mine().test_after_a_broker_restart_frames_arrive()
+    assert "kill() and start()" in str(told.value)
+
+
+def test_a_test_for_two_claims_is_in_the_list_of_who_makes_both():
+    name = "test_what_was_published_survives_the_broker"
+    both = Capabilities(survives_broker_restart=True, at_least_once=True)
+    assert name in adopt(capabilities=both).expected()
+    for one in ("survives_broker_restart", "at_least_once"):
+        assert name not in adopt(capabilities=Capabilities(**{one: True})).expected()
+
+
+def test_what_is_not_in_the_list_has_its_reason():
+    left_out = adopt().left_out()
+    assert left_out["test_another_process_answers"] == "cross_process is not claimed"
+    assert left_out["test_after_a_cut_link_frames_arrive"] == "there is no fixture `link`"
+    assert left_out.keys() | set(adopt().expected()) == TransportConformance.standard.keys()
+
+
+@pytest.mark.slow
+def test_a_disclaimed_capability_that_works_is_reported(tmp_path):
+    told = run(tmp_path, MODEST, options=["--conformance-report=report.json"], status=0)
+    assert "disclaimed but works: at_least_once" in told
+    assert "XPASS test_adoption.py::TestModest::test_a_failed_frame_is_given_again" in told
+    [suite] = json.loads((tmp_path / "report.json").read_text())["suites"]
+    assert suite["disclaimed_but_works"] == ["at_least_once"]
+    assert suite["conforms"] is True
+    assert "at_least_once" not in suite["proved"]
+
+
+MODEST = """
+import pytest
+from civitas.plugins import Capabilities
+from civitas.testing import TransportConformance
+from support.ledger import Ledger
+
+class TestModest(TransportConformance):
+    capabilities = Capabilities()
+
+    @pytest.fixture
+    def make_transport(self):
+        return Ledger().transport
+"""
+
+
+# --- the report -----------------------------------------------------------------------------------
+
+REPORTED = """
+import pytest
+from civitas.plugins import Capabilities
+from civitas.testing import SerializerConformance, TransportConformance
+from civitas.transport import InProcessTransport
+from civitas.serializer import JsonSerializer
+
+class TestMine(TransportConformance):
+    capabilities = Capabilities(max_message_bytes=100, cross_machine=True)
+    plugin = "in_process"
+    variant = "small: true"
+    deviations = {"test_a_frame_over_the_limit_is_refused": "it takes any size"}
+
+    @pytest.fixture
+    def make_transport(self):
+        return InProcessTransport
+
+class TestMySerializer(SerializerConformance):
+    @pytest.fixture
+    def make_serializer(self):
+        return JsonSerializer
+"""
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory):
+    """The report of one run as text, written by one process, and by two of pytest-xdist."""
+    folder = tmp_path_factory.mktemp("reports")
+    for name, processes in (("one", "0"), ("two", "2")):
+        options = [f"--conformance-report={name}.json", "-n", processes]
+        run(folder, REPORTED, options=options, status=0)
+    return [(folder / f"{name}.json").read_text() for name in ("one", "two")]
+
+
+@pytest.mark.slow
+def test_the_report_says_what_was_tested_and_what_that_proves(reports):
+    report = json.loads(reports[0])
+    assert (report["format"], report["core"]) == (1, version("civitas-core"))
+    mine, serializer = report["suites"]
+    told = {key: mine[key] for key in ("class", "kind", "level", "plugin", "variant")}
+    assert told == {
+        "class": "TestMine",
+        "kind": "transport",
+        "level": "transport conformance 1.0",
+        "plugin": "in_process",
+        "variant": "small: true",
+    }
+    assert (mine["distribution"], mine["version"]) == ("civitas-core", version("civitas-core"))
+    assert mine["claims"] == {"cross_machine": True, "max_message_bytes": 100}
+    assert (mine["conforms"], mine["proved"], mine["on_trust"]) == (False, [], ["cross_machine"])
+    assert mine["not_passed"] == {"test_a_frame_over_the_limit_is_refused": "deviation"}
+    assert "test_a_frame_arrives_once" in mine["passed"]
+    assert mine["not_in_the_list"]["test_another_process_answers"] == "cross_process is not claimed"
+    assert (serializer["conforms"], serializer["distribution"]) == (True, None)
+    assert serializer["passed"] == list(SerializerConformance.standard)
+
+
+@pytest.mark.slow
+def test_tests_that_run_in_several_processes_give_the_same_report(reports):
+    assert reports[0] == reports[1]
+
+
+@pytest.mark.slow
+def test_a_report_of_nothing_is_an_error(tmp_path):
+    options = ["--conformance-report=report.json"]
+    told = run(tmp_path, "def test_something():", "    pass", options=options, status=4)
+    assert "no test of the conformance kit ran" in told
+    assert not (tmp_path / "report.json").exists()
 
 
 # --- what the page says --------------------------------------------------------------------------
@@ -160,10 +296,13 @@ def test_the_page_s_adoption_passes_every_test_of_the_kit(tmp_path):
     assert block is not None
     assert sum(bool(line.strip()) for line in block[1].splitlines()) <= 12
     told = run(tmp_path, block[1])
-    for name in TransportConformance.standard:
-        passed = f"PASSED test_adoption.py::TestMine::{name}" in told
-        assert passed or f"not in the list {name}" in told
-    assert "39 of 39 passed" in told
+    passed = {
+        name
+        for name in TransportConformance.standard
+        if f"PASSED test_adoption.py::TestMine::{name}" in told
+    }
+    assert passed == set(adopt().expected())
+    assert "40 of 40 passed" in told
 
 
 def test_the_page_lists_the_behaviours_of_the_kit():

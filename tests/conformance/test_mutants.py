@@ -132,6 +132,50 @@ CAUGHT = {
         "3 frames at 'worker', where 0 came",
     ),
     "KeepsSystemFrames": ("test_system_frames_are_not_kept", "a system frame was kept"),
+    "IsReadyTooEarly": (
+        "test_ready_means_reachable",
+        "1 frames at 'fresh-0', where 0 came",
+    ),
+    "SharesOnlyMemory": (
+        "test_another_process_answers",
+        "in vain for an answer of the other process",
+    ),
+    "NeverConnectsAgain": (
+        "test_after_a_broker_restart_frames_arrive",
+        "in vain for 'worker' again",
+    ),
+    "ForgetsItsSubscriptions": (
+        "test_after_a_broker_restart_frames_arrive",
+        "in vain for 'worker' again",
+    ),
+    "SubscribesTwice": (
+        "test_after_a_broker_restart_frames_arrive",
+        "did not come once, in order",
+    ),
+    "TrustsOldProofs": (
+        "test_after_a_broker_restart_ready_means_reachable",
+        "in vain for a frame at 'worker'",
+    ),
+    "ForgetsItsReplyAddress": (
+        "test_after_a_broker_restart_requests_are_answered",
+        "in vain for an answer after the restart",
+    ),
+    "HangsWithoutItsBroker": (
+        "test_while_the_broker_is_away_nothing_hangs",
+        "in vain for publish to 'worker' in an outage",
+    ),
+    "StopWaitsForItsBroker": (
+        "test_while_the_broker_is_away_nothing_hangs",
+        "in vain for stop() without a broker",
+    ),
+    "KeepsItInMemoryOnly": (
+        "test_what_was_published_survives_the_broker",
+        "3 frames at 'worker', where 0 came",
+    ),
+    "IsHeardTwiceAfterACut": (
+        "test_after_a_cut_link_frames_arrive",
+        "did not come once, in order",
+    ),
     "LosesTheTtl": ("test_every_field_comes_back", "ttl was 1.5 and came back as None"),
     "MakesFloatsOfIntegers": ("test_payloads_come_back", "did not come back as sent"),
     "LetsTheLibrarysErrorOut": (
@@ -149,8 +193,9 @@ WHOLE = {
         "test_a_cancelled_request_leaves_nothing",
     },
     "OwnReplies": set(),
-    "RightLedger": set(),
-    "LosesWhatIsForNobody": {"test_a_frame_for_nobody_is_kept"},
+    "RightLedger": {"test_another_process_answers"},
+    "RightAfterAnOutage": {"test_another_process_answers"},
+    "LosesWhatIsForNobody": {"test_a_frame_for_nobody_is_kept", "test_another_process_answers"},
 }
 
 
@@ -168,7 +213,8 @@ def run_kit(tmp_path: Path, *nodes: str) -> dict[str, dict[str, str | None]]:
     )
     found: dict[str, dict[str, str | None]] = {}
     for case in ET.parse(report).iter("testcase"):
-        problem = next((each.get("message", "") for each in case), None)
+        problems = (each for each in case if each.tag in ("failure", "error"))
+        problem = next((each.get("message", "") for each in problems), None)
         subject = case.attrib["classname"].rpartition(".Test")[2]
         found.setdefault(subject, {})[case.attrib["name"]] = problem
     return found

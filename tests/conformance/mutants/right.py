@@ -54,13 +54,28 @@ class Adopted:
     subject: ClassVar[type]
 
     @pytest.fixture
-    def make_transport(self):
+    def shared(self):
+        """What the transports of a test share, or None."""
         network = getattr(self.subject, "network", None)
-        return self.subject if network is None else partial(self.subject, network())
+        return None if network is None else network()
+
+    @pytest.fixture
+    def make_transport(self, shared):
+        return self.subject if shared is None else partial(self.subject, shared)
 
     @pytest.fixture
     def make_serializer(self):
         return self.subject
+
+
+@pytest.fixture
+def broker(self, shared):
+    return shared
+
+
+@pytest.fixture
+def link(self, shared):
+    return shared
 
 
 def adopt(subject: type) -> type:
@@ -68,6 +83,11 @@ def adopt(subject: type) -> type:
     kit = SerializerConformance
     if hasattr(subject, "publish"):
         kit, about["capabilities"] = TransportConformance, subject.capabilities
+    network = getattr(subject, "network", None)
+    if hasattr(network, "kill"):
+        about["broker"] = broker
+    if hasattr(network, "cut"):
+        about["link"] = link
     return type(f"Test{subject.__name__}", (Adopted, kit), about)
 
 

@@ -31,7 +31,7 @@ _SYSTEM: Final = f"{RESERVED_PREFIX}conformance"
 class Durability(Behaviours):
     """From `publish` to the end of the handler, and over the end of a transport."""
 
-    @for_claim("at_least_once")
+    @for_claim("at_least_once", probe=True)
     @behaviour
     async def test_a_failed_frame_is_given_again_before_the_next(self, network: Network) -> None:
         """After ProcessingError the frame comes again, its attempt raised, then the next frame.

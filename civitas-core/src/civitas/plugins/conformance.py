@@ -1,0 +1,136 @@
+"""What a plugin's own report proves: the `conformance.json` that its package ships, read, not run.
+
+The pytest option `--conformance-report` of `civitas.testing` writes these files. Nothing of the
+plugin is imported to find one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.machinery import PathFinder
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+from civitas.plugins.catalog import Candidate
+
+FILE: Final = "conformance.json"
+FORMAT: Final = 1
+"""Version of the file's format."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What the report that a plugin ships says of it.
+
+    Attributes:
+        level: what it may call itself, as "transport conformance 1.0"; empty without a report.
+        version: the version of the distribution that was tested.
+        core: the version of civitas-core that it was tested with.
+        missing: how many tests of its list it did not pass, deviations included.
+        proved: the claims of which every test passed, whatever the options.
+        with_option: further claims that are proved with an option, by that option.
+        problem: why the report counts for nothing, or for little; empty when all is well.
+    """
+
+    level: str = ""
+    version: str = ""
+    core: str = ""
+    missing: int = 0
+    proved: tuple[str, ...] = ()
+    with_option: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    problem: str = ""
+
+    def __str__(self) -> str:
+        """Return the proof in a few words, for a table."""
+        if not self.level:
+            return self.problem
+        number = self.level.rpartition(" ")[2]
+        words = [number, *([f"({self.missing} not passed)"] if self.missing else ())]
+        words += self.proved
+        words += [f"{' '.join(claims)} ({option})" for option, claims in self.with_option.items()]
+        if self.problem:
+            words.append(f"[{self.problem}]")
+        return " ".join(words)
+
+
+def proof_of(candidate: Candidate) -> Proof | None:
+    """Return what the report that a plugin ships proves; `None` where it ships none.
+
+    The report lies in the package that the entry point leads to, or in one that this package is
+    in. It is the author's word: whoever doubts it runs the plugin's tests.
+    """
+    file = next(_reports(candidate.value), None)
+    if file is None:
+        return None
+    try:
+        return _judged(json.loads(file.read_text(encoding="utf-8")), candidate)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return Proof(problem=f"{FILE} can't be read: {type(error).__name__}: {error}")
+
+
+def _reports(value: str) -> Iterator[Path]:
+    """Find the files beside what an entry point's value names, the nearest one first."""
+    module = value.partition(":")[0].strip()
+    return (file for folder in _folders(module) if (file := folder / FILE).is_file())
+
+
+def _folders(module: str) -> list[Path]:
+    """Return the folders of the packages that a module is in, the innermost first.
+
+    `find_spec` imports nothing for a name without a dot, and PathFinder never does.
+    """
+    top, *inner = module.split(".")
+    try:
+        spec = find_spec(top)
+    except (ImportError, ValueError):
+        return []
+    found: list[Path] = []
+    name = top
+    while spec is not None and spec.submodule_search_locations is not None:
+        places = list(spec.submodule_search_locations)
+        found = [*map(Path, places), *found]
+        if not inner:
+            break
+        name = f"{name}.{inner.pop(0)}"
+        spec = PathFinder.find_spec(name, places)
+    return found
+
+
+def _judged(report: Mapping[str, Any], candidate: Candidate) -> Proof | None:
+    if report["format"] != FORMAT:
+        return Proof(problem=f"{FILE} has format {report['format']}, this core reads {FORMAT}")
+    mine = (candidate.kind.value, candidate.name)
+    suites = [each for each in report["suites"] if (each["kind"], each["plugin"]) == mine]
+    if not suites:
+        return None
+    always = _claims(each for each in suites if not each["variant"])
+    options = dict.fromkeys(each["variant"] for each in suites if each["variant"])
+    version = suites[0]["version"] or ""
+    return Proof(
+        level=suites[0]["level"],
+        version=version,
+        core=report["core"],
+        missing=sum(len(each["not_passed"]) for each in suites),
+        proved=always,
+        with_option={
+            option: claims
+            for option in options
+            if (claims := _claims((e for e in suites if e["variant"] == option), without=always))
+        },
+        problem=_age(version, candidate),
+    )
+
+
+def _claims(suites: Iterable[Mapping[str, Any]], without: tuple[str, ...] = ()) -> tuple[str, ...]:
+    found = dict.fromkeys(claim for suite in suites for claim in suite["proved"])
+    return tuple(claim for claim in found if claim not in without)
+
+
+def _age(tested: str, candidate: Candidate) -> str:
+    """Say that another version was tested than the one that is installed, if so."""
+    if candidate.builtin or tested == candidate.version:
+        return ""
+    return f"of version {tested or '?'}, installed is {candidate.version}"
