@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from support.commands import Running
+from support.environments import make_bare
+
 Start = Callable[..., Any]
 App = Callable[..., Path]
 
@@ -204,7 +207,6 @@ def test_tracebacks_are_shown_when_asked_for(start: Start, app: App) -> None:
         (["run", "nowhere.yaml"], "nowhere.yaml"),
         (["run", "a.yaml", "--topology", "b.yaml"], "two topologies"),
         (["run", "--log-level", "loud"], "--log-level is one of"),
-        (["run", "--transport", "redis"], 'pip install "civitas-redis-example"'),
         (["run", "--transport", "in_proces"], "did you mean"),
         (["run", "--set", "supervision.stratgy=one_for_all"], "stratgy"),
         (["run", "--process", "worker_9"], "'worker_9' can't be run on its own"),
@@ -218,6 +220,19 @@ def test_bad_input_exits_with_2_and_no_traceback(
     assert running.wait() == 2
     text = "\n".join(running.err)
     assert expected in " ".join(text.split())
+    assert "Traceback" not in text
+
+
+def test_a_transport_that_is_not_installed_is_bad_input(app: App, tmp_path: Path) -> None:
+    app(SLOW, "name: slow, type: agents.Slow")
+    bare = make_bare(tmp_path / "environment").with_name("civitas")
+    running = Running(["run", "--transport", "redis"], tmp_path, {}, command=bare)
+    try:
+        assert running.wait() == 2
+    finally:
+        running.close()
+    text = " ".join(" ".join(running.err).split())
+    assert 'pip install "civitas-redis-example"' in text
     assert "Traceback" not in text
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 import sys
 import venv
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
-
-import civitas
 
 _OURS: Final = re.compile(r"_*(civitas|editable)")
 
@@ -23,8 +22,12 @@ def link_third_party(folder: Path) -> None:
                     (folder / entry.name).symlink_to(entry)
 
 
-def make_bare(folder: Path) -> Path:
+def make_bare(folder: Path, *plugins: str) -> Path:
     """Make an environment with civitas-core and no other distribution of ours.
+
+    Args:
+        folder: where it is made.
+        plugins: those of our distributions that it has all the same.
 
     Returns:
         Its Python; the command `civitas` is beside it.
@@ -32,14 +35,24 @@ def make_bare(folder: Path) -> Path:
     venv.create(folder, with_pip=False, symlinks=True)
     site = next((folder / "lib").glob("python*/site-packages"))
     link_third_party(folder / "third_party")
-    core = Path(civitas.__file__).parents[1]
-    (site / "bare.pth").write_text(f"{folder / 'third_party'}\n{core}\n")
+    names = [each.replace("-", "_") for each in plugins]
+    sources = [_source(package) for package in ("civitas", *names)]
+    (site / "bare.pth").write_text("\n".join(map(str, (folder / "third_party", *sources))))
     for path in map(Path, sys.path):
-        for metadata in path.glob("civitas_core-*.dist-info"):
-            (site / metadata.name).symlink_to(metadata)
+        for name in ("civitas_core", *names):
+            for metadata in path.glob(f"{name}-*.dist-info"):
+                (site / metadata.name).symlink_to(metadata)
     python = folder / "bin" / "python"
     command = python.with_name("civitas")
     script = Path(sys.executable).with_name("civitas").read_text()
     command.write_text(re.sub("^#!.*", f"#!{python}", script))
     command.chmod(0o755)
     return python
+
+
+def _source(package: str) -> Path:
+    """Return the folder in which a package is, without importing it."""
+    spec = find_spec(package)
+    assert spec is not None, f"{package} is not installed"
+    assert spec.origin is not None, f"{package} is a folder of another kind"
+    return Path(spec.origin).parents[1]

@@ -43,10 +43,19 @@ def blocks(text: str) -> list[Block]:
     return [Block(*found) for found in _BLOCK.findall(text)]
 
 
-def run(text: str, folder: Path, replacements: Replacements = ()) -> None:
-    """Write the files of a page, and see that its sessions go as it shows."""
+def run(
+    text: str, folder: Path, replacements: Replacements = (), python: Path | None = None
+) -> None:
+    """Write the files of a page, and see that its sessions go as it shows.
+
+    Args:
+        text: the page.
+        folder: where the files are written, and the sessions held.
+        replacements: what the files say instead.
+        python: the Python of the environment that the page is about; this one when left out.
+    """
     write_files(text, folder, replacements)
-    terminals = Terminals(folder)
+    terminals = Terminals(folder, python or Path(sys.executable))
     try:
         for block in blocks(text):
             if block.language != "console":
@@ -74,8 +83,8 @@ def write_files(text: str, folder: Path, replacements: Replacements = ()) -> Non
 class Terminals:
     """Runs commands in a folder: to their end, or in a terminal of their own."""
 
-    def __init__(self, folder: Path) -> None:
-        place = str(Path(sys.executable).parent)
+    def __init__(self, folder: Path, python: Path) -> None:
+        place = str(python.parent)
         self.folder = folder
         self.environment = os.environ | {
             "PATH": f"{place}{os.pathsep}{os.environ['PATH']}",

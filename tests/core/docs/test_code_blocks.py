@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from support import pages
+from support.environments import make_bare
 from support.pages import DEADLINE, DOCS, Block, blocks
 
 REPOSITORY = Path(__file__).parents[3]
@@ -30,12 +31,17 @@ OWN_ADDRESSES = [
 WITH_SESSIONS = [
     page for page, text in PAGES.items() if any(b.language == "console" for b in blocks(text))
 ]
+ABOUT_INSTALLING = {"ladder.md"}
+"""They show what happens without some distribution, which are all installed here."""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", WITH_SESSIONS)
 def test_the_files_of_a_page_do_what_its_sessions_show(page: str, tmp_path: Path) -> None:
-    pages.run(PAGES[page], tmp_path, OWN_ADDRESSES)
+    python = None
+    if page in ABOUT_INSTALLING:
+        python = make_bare(tmp_path / "environment", "civitas-zmq", "civitas-nats")
+    pages.run(PAGES[page], tmp_path, OWN_ADDRESSES, python)
 
 
 @pytest.mark.parametrize("page", PAGES)
