@@ -46,6 +46,7 @@ def list_plugins(as_json: JsonFlag = False) -> None:
             "state": each.state.value,
             "distribution": each.distribution,
             **_entry(each.candidate),
+            "conformance": _proof(each.candidate),
             "note": each.note,
         }
         for kind in PluginKind
@@ -57,8 +58,9 @@ def list_plugins(as_json: JsonFlag = False) -> None:
     if as_json:
         write_json(rows)
     else:
-        columns = ("kind", "name", "state", "distribution", "version", "note")
-        _write_table([column.upper() for column in columns], _cells(rows, columns))
+        columns = ("kind", "name", "state", "distribution", "version", "conformance", "note")
+        told = [{**row, "conformance": _proof_text(row["conformance"])} for row in rows]
+        _write_table([column.upper() for column in columns], _cells(told, columns))
 
 
 @app.command("show")
@@ -215,6 +217,24 @@ def _entry(candidate: Candidate | None) -> dict[str, Any]:
     }
 
 
+def _proof(candidate: Candidate | None) -> dict[str, Any] | None:
+    """Return what the report that a plugin ships proves."""
+    if candidate is None:
+        return None
+    from dataclasses import asdict
+
+    from civitas.plugins.conformance import proof_of
+
+    proof = proof_of(candidate)
+    return None if proof is None else asdict(proof)
+
+
+def _proof_text(proof: dict[str, Any] | None) -> str:
+    from civitas.plugins.conformance import Proof
+
+    return "" if proof is None else str(Proof(**proof))
+
+
 def _description(loaded: LoadedPlugin) -> dict[str, Any]:
     """Return what `show` shows. Claims that depend on the options are `null`."""
     from dataclasses import asdict
@@ -228,6 +248,7 @@ def _description(loaded: LoadedPlugin) -> dict[str, Any]:
         "summary": spec.summary,
         "distribution": candidate.distribution,
         **_entry(candidate),
+        "conformance": _proof(candidate),
     }
     if isinstance(spec, TransportSpec):
         from civitas.plugins.options import describe_options
@@ -243,6 +264,7 @@ def _write_description(description: dict[str, Any]) -> None:
     write(f"{description['kind']} {description['name']}: {description['summary']}")
     write(f"distribution  {description['distribution']} {description['version']}")
     write(f"entry point   {description['name']} = {entry['value']}  [{entry['group']}]")
+    write(f"conformance   {_proof_text(description['conformance']) or 'no report'}")
     if "capabilities" in description:
         write(f"capabilities  {_claims_text(description['capabilities'])}")
         rows = [{**option, "default": _default_text(option)} for option in description["options"]]
