@@ -217,7 +217,7 @@ class Network:
         if self._tasks:
             _, running = await asyncio.wait(self._tasks, timeout=self.patience)
             assert not running, f"cancelled, but still running: {running}"
-        for transport in self._made:
+        for transport in reversed(self._made):  # the first one may run what the others need
             await self.within(transport.stop(), "stop()")
 
     async def abandon(self) -> None:
