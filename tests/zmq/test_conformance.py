@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Self
 
 import pytest
 
@@ -11,6 +12,7 @@ from civitas.testing import TransportConformance
 from civitas_zmq.curve import make_pair
 from civitas_zmq.options import ZMQOptions
 from civitas_zmq.transport import ZMQTransport
+from support.tcp_link import TcpLink
 from support.zmq import ProxyProcess, options_for, run_proxy, with_keys
 
 LIMIT = 1 << 22
@@ -35,8 +37,15 @@ class TestProxyApart(TransportConformance):
         return proxy
 
     @pytest.fixture
-    def make_transport(self, broker):
-        return network(broker.options, primary=False)
+    def link(self, broker):
+        with Links(broker.options) as links:
+            yield links
+
+    @pytest.fixture
+    def make_transport(self, broker, request):
+        linked = "link" in request.fixturenames
+        options = request.getfixturevalue("link").options if linked else broker.options
+        return network(options, primary=False)
 
 
 class TestTcp(TransportConformance):
@@ -82,6 +91,32 @@ class Proxy:
     def kill(self) -> None:
         assert self._process is not None
         self._process.end()
+
+
+class Links:
+    """The ways to both sockets of a proxy, and the options that lead over them."""
+
+    def __init__(self, to: ZMQOptions) -> None:
+        ways = {name: getattr(to, name) for name in ("pub_addr", "sub_addr")}
+        links = {name: TcpLink(int(way.rpartition(":")[2])) for name, way in ways.items()}
+        addresses = {name: f"tcp://127.0.0.1:{link.port}" for name, link in links.items()}
+        self.options = to.model_copy(update=addresses)
+        self._links = list(links.values())
+
+    def cut(self) -> None:
+        for link in self._links:
+            link.cut()
+
+    def mend(self) -> None:
+        for link in self._links:
+            link.mend()
+
+    def __enter__(self) -> Self:
+        self.mend()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cut()
 
 
 def network(options: ZMQOptions, *, primary: bool = True):
