@@ -10,7 +10,7 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import agents, messages, startup
+from benchmarks import agents, messages, plugins, startup
 from benchmarks.harness import MissingError, Row
 from benchmarks.nats.rows import rows as nats_rows
 from benchmarks.processes.rows import rows as processes_rows
@@ -21,6 +21,7 @@ SUITES = {
     "processes": processes_rows,
     "nats": nats_rows,
     "startup": startup.rows,
+    "plugins": plugins.rows,
 }
 
 

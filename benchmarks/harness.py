@@ -61,3 +61,21 @@ def paired(
 def alone(work: str, unit: str, ours: Callable[[], float], target: float, rounds: int = 5) -> Row:
     """Run what has no floor: its target is absolute."""
     return Row(work, unit, None, statistics.median(ours() for _ in range(rounds)), None, target)
+
+
+def added(
+    work: str,
+    unit: str,
+    without: Callable[[], float],
+    with_all: Callable[[], float],
+    count: int,
+    target: float,
+    rounds: int = 25,
+) -> Row:
+    """Run without and with `count` things in turn; ours is what each of them adds.
+
+    It is the median over the rounds, so that a round in which something else ran does not count.
+    """
+    without(), with_all()
+    differences = [with_all() - without() for _ in range(rounds)]
+    return Row(work, unit, None, statistics.median(differences) / count, None, target)

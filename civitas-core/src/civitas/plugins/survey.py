@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -65,7 +66,10 @@ def survey(kind: PluginKind, installed: Sequence[Candidate], policy: Policy) -> 
         Built-ins first, then third parties by name, then those that are known but not installed.
     """
     present = usable(installed, kind)
-    findings = [_judge(each, present, policy) for each in [*builtins(kind), *present]]
+    by_name: defaultdict[str, list[Candidate]] = defaultdict(list)
+    for each in present:
+        by_name[each.name].append(each)
+    findings = [_judge(each, by_name[each.name], policy) for each in [*builtins(kind), *present]]
     findings += [
         _unfit(each, problem) for each in foreign(installed, kind) if (problem := misfit(each))
     ]
@@ -78,14 +82,13 @@ def survey(kind: PluginKind, installed: Sequence[Candidate], policy: Policy) -> 
     return findings
 
 
-def _judge(candidate: Candidate, present: Sequence[Candidate], policy: Policy) -> Finding:
+def _judge(candidate: Candidate, namesakes: Sequence[Candidate], policy: Policy) -> Finding:
     state, note = State.OK, ""
     objection = policy.objection(candidate)
     rivals = [
         each.origin
-        for each in present
-        if each.name == candidate.name
-        and normalise(each.distribution) != normalise(candidate.distribution)
+        for each in namesakes
+        if normalise(each.distribution) != normalise(candidate.distribution)
         and policy.objection(each) is None
     ]
     if not candidate.builtin and builtin(candidate.kind, candidate.name):
