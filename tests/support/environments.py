@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-_OURS: Final = re.compile(r"_*(civitas|editable)")
+_OURS: Final = re.compile(r"_*civitas|_+editable")
 
 
 def link_third_party(folder: Path) -> None:

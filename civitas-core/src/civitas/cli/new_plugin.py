@@ -32,11 +32,13 @@ def new_plugin(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Its name in topologies.")],
     directory: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="The folder to make; default: that of the distribution."),
+        typer.Option(metavar="DIR", show_default="civitas-NAME", help="The folder to make."),
     ] = None,
     distribution: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="What pip will install; default: civitas-NAME."),
+        typer.Option(
+            metavar="NAME", show_default="civitas-NAME", help="What `pip install` will be given."
+        ),
     ] = None,
     author: Annotated[
         str | None, typer.Option(metavar="AUTHOR", help='"Name" or "Name <mail@address>".')

@@ -1,0 +1,178 @@
+"""What the templates come to: files of one shape, whatever the package is called."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from civitas.errors import ConfigurationError
+from civitas.plugins.catalog import PluginKind
+from civitas.scaffold import identify, place, render
+from civitas.scaffold.identity import LONGEST_DISTRIBUTION, LONGEST_NAME
+from civitas.scaffold.rendering import compatible_range
+from civitas.testing import SerializerConformance, TransportConformance
+
+REPOSITORY = Path(__file__).parents[3]
+STANDARD = {
+    PluginKind.TRANSPORT: TransportConformance.standard,
+    PluginKind.SERIALIZER: SerializerConformance.standard,
+}
+COMMON = {".gitignore", "CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml"}
+CODE = {
+    PluginKind.TRANSPORT: {"options", "link", "stub", "transport", "wire"},
+    PluginKind.SERIALIZER: {"serializer"},
+}
+TODO = {
+    PluginKind.TRANSPORT: {
+        "README.md": ["a sentence or two", "your own options", "is guaranteed", "other TODOs"],
+        "pyproject.toml": ["in one line", "licence", "authors", "your client library"],
+        "src/civitas_pigeon/plugin.py": ["in one line"],
+        "src/civitas_pigeon/options.py": ["your own options", "largest frame", "Claim what holds"],
+        "src/civitas_pigeon/wire.py": [
+            "Escape",
+            "Connect with your client library",
+            "Subscribe",
+            "Unsubscribe",
+            "Publish",
+            "Give what comes",
+            "Flush",
+        ],
+        "src/civitas_pigeon/link.py": ["A frame to ourselves", "link_down"],
+        "src/civitas_pigeon/stub.py": ["Remove this file"],
+        "tests/test_conformance.py": ["Start a broker", "address of that broker"],
+        "tests/test_stub.py": ["Remove this file"],
+    },
+    PluginKind.SERIALIZER: {
+        "README.md": ["a sentence or two", "which values", "other TODOs"],
+        "pyproject.toml": ["in one line", "licence", "authors", "library of your format"],
+        "src/civitas_pigeon/plugin.py": ["in one line"],
+        "src/civitas_pigeon/serializer.py": ["Raise this number", "Write it", "Read your format"],
+    },
+}
+"""What is left to an author, by file, in order: a word or two of each TODO."""
+
+both = pytest.mark.parametrize("kind", PluginKind, ids=lambda kind: kind.value)
+
+
+def package(kind: PluginKind, *names: str, author: str | None = None) -> dict[str, str]:
+    return render(identify(kind, *(names or ("pigeon",))), "0.1.0", author)
+
+
+@both
+def test_the_files_are_those_that_a_package_needs(kind):
+    code = {f"src/civitas_pigeon/{name}.py" for name in ("__init__", "plugin", *CODE[kind])}
+    tests = {"tests/test_conformance.py"}
+    tests |= {"tests/test_stub.py"} if kind is PluginKind.TRANSPORT else set()
+    assert set(package(kind)) == COMMON | code | tests | {"src/civitas_pigeon/py.typed"}
+
+
+@both
+def test_every_todo_is_where_an_author_must_act_and_there_is_no_other(kind):
+    found = {
+        name: [re.sub(r"[\s#]+", " ", todo) for todo in text.split("TODO:")[1:]]
+        for name, text in package(kind).items()
+        if "TODO:" in text
+    }
+    assert {name: len(todos) for name, todos in found.items()} == {
+        name: len(words) for name, words in TODO[kind].items()
+    }
+    for name, todos in found.items():
+        for todo, words in zip(todos, TODO[kind][name], strict=True):
+            assert words in todo[:250], f"{name}: {todo[:250]}"
+
+
+@both
+def test_the_tests_of_the_kit_that_are_named_exist(kind):
+    named = set(re.findall(r"\btest_\w+", "".join(package(kind).values())))
+    files_of_tests = {"test_conformance", "test_stub"}
+    assert len(named) > 3
+    assert named - files_of_tests <= set(STANDARD[kind])
+
+
+@both
+def test_no_placeholder_is_left_and_no_template_is_left_out(kind):
+    texts = package(kind)
+    assert not [name for name, text in texts.items() if "$" in text or "tmpl" in name]
+    folder = files("civitas.scaffold") / "templates"
+    templates = [*(folder / "common").iterdir(), *(folder / kind.value).iterdir()]
+    assert len(templates) == len(texts)
+    assert all(template.name.endswith(".tmpl") for template in templates)
+
+
+@both
+def test_pyproject_says_what_the_command_was_told(kind):
+    author = 'Ada "Queen\\" 🦜 Lovelace <ada@example.org>'
+    told = tomllib.loads(package(kind, "pigeon", "acme-pigeon", author=author)["pyproject.toml"])
+    project = told["project"]
+    core = tomllib.loads((REPOSITORY / "civitas-core/pyproject.toml").read_text())["project"]
+    assert project["name"] == "acme-pigeon"
+    assert project["entry-points"] == {kind.group: {"pigeon": "acme_pigeon.plugin"}}
+    assert project["dependencies"] == ["civitas-core>=0.1,<0.2"]
+    assert "civitas-core[testing]>=0.1,<0.2" in project["optional-dependencies"]["dev"]
+    assert project["authors"] == [{"name": 'Ada "Queen\\" 🦜 Lovelace', "email": "ada@example.org"}]
+    assert project["requires-python"] == core["requires-python"]
+    assert project["license"] == core["license"]
+
+
+def test_the_licence_is_that_of_the_project():
+    licence = package(PluginKind.TRANSPORT)["LICENSE"]
+    assert licence == (REPOSITORY / "LICENSE").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("author", "shown"),
+    [
+        ("Ada Lovelace", '{ name = "Ada Lovelace" }'),
+        (" Lovelace, Ada<ada@x> ", '{ name = "Lovelace, Ada", email = "ada@x" }'),
+    ],
+)
+def test_an_author_is_a_name_with_or_without_an_address(author, shown):
+    assert f"authors = [{shown}]" in package(PluginKind.SERIALIZER, author=author)["pyproject.toml"]
+
+
+@pytest.mark.parametrize(
+    "author", ["", "  ", "<ada@x>", "Ada <ada>", "Ada <ada@x", "A\nb", "\udcff"]
+)
+def test_an_author_that_can_not_be_read_is_refused(author):
+    with pytest.raises(ConfigurationError, match="can't be read"):
+        package(PluginKind.SERIALIZER, author=author)
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        ("0.1.0", ">=0.1,<0.2"),
+        ("0.9.12", ">=0.9,<0.10"),
+        ("0.2.0.dev3", ">=0.2.0.dev3,<0.3"),
+        ("0.2rc1", ">=0.2rc1,<0.3"),
+        ("1.0.0", ">=1.0,<2"),
+        ("1.4.2.post1+local", ">=1.4,<2"),
+        ("2.1.0b2", ">=2.1.0b2,<3"),
+    ],
+)
+def test_the_range_of_core_begins_with_the_running_one_and_ends_before_the_next_break(
+    version, expected
+):
+    assert compatible_range(version) == expected
+
+
+def test_lines_keep_their_length_and_their_form_whatever_the_names(tmp_path):
+    for kind in PluginKind:
+        place(package(kind, "x"), tmp_path / f"short-{kind.value}")
+        longest = ("y" * LONGEST_NAME, "z" * LONGEST_DISTRIBUTION)
+        place(package(kind, *longest), tmp_path / f"long-{kind.value}")
+    for check in (["check", "--no-cache"], ["format", "--check", "--no-cache"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *check, "."],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
