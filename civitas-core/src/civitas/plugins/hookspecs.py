@@ -11,8 +11,11 @@ from civitas.plugins.specs import SerializerSpec, TransportSpec
 
 PROJECT: Final = "civitas"
 
-hookspec = pluggy.HookspecMarker(PROJECT)
-hookimpl = pluggy.HookimplMarker(PROJECT)
+hookspec: Final = pluggy.HookspecMarker(PROJECT)
+"""Marks the hooks below; a plugin has no use for it."""
+
+hookimpl: Final = pluggy.HookimplMarker(PROJECT)
+"""Marks a function of a plugin's module as what implements the hook of its name."""
 
 
 @hookspec

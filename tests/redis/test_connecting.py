@@ -1,0 +1,162 @@
+"""Who is let in by a server, who is told at once that he is not, and a server that is not there."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from civitas.errors import ConfigurationError, NotConnectedError
+from civitas_redis_example.errors import AccessDeniedError
+from support.certificates import Certificates
+from support.ports import free_port
+from support.redis.nodes import Node, until, within
+from support.redis.server import RedisServer
+
+ACL = "on >sesame resetchannels &civitas:* -@all +publish +subscribe +unsubscribe +ping +client|setname"
+"""What the page `docs/redis.md` says of the least that a user must be allowed."""
+
+
+async def works(node: Node) -> None:
+    worker = await node.agent("worker")
+    async with Node(node.url, **node.given) as other:
+        await other.send("worker", "hello")
+        await worker.has_done(1)
+
+
+# --- who may come in ----------------------------------------------------------------------------
+
+
+async def test_a_password_lets_in_and_is_not_shown(tmp_path, caplog):
+    caplog.set_level("DEBUG")
+    with RedisServer(tmp_path, password="sesame") as server:
+        async with Node(server.url, password="sesame") as node:
+            await works(node)
+        url = server.url.replace("//", "//:sesame@")
+        async with Node(url) as node:
+            await works(node)
+            await asyncio.to_thread(server.kill)
+            await until(lambda: node.told == ["down"])
+            await asyncio.to_thread(server.start)
+            await node.lost_and_found()
+    assert "sesame" not in caplog.text
+
+
+@pytest.mark.parametrize("options", [{}, {"password": "barley"}], ids=["none", "wrong"])
+async def test_who_is_not_let_in_is_told_at_once_and_no_secret_is(tmp_path, options, caplog):
+    caplog.set_level("DEBUG")
+    with RedisServer(tmp_path, password="sesame") as server:
+        node = Node(server.url, connect_timeout=60, **options)
+        with pytest.raises(AccessDeniedError, match="check username and password") as caught:
+            await within(node.transport.start(), 5)
+        assert server.url in str(caught.value)
+        for shown in (str(caught.value), caplog.text):
+            assert "barley" not in shown
+
+
+async def test_a_user_needs_the_commands_of_pub_sub_and_the_channels_of_the_prefix(tmp_path):
+    with RedisServer(tmp_path, settings={"user": f"ali {ACL}"}) as server:
+        login = {"username": "ali", "password": "sesame"}
+        async with Node(server.url, **login) as node:
+            await works(node)
+        other = Node(server.url, prefix="other:", connect_timeout=60, **login)
+        with pytest.raises(AccessDeniedError, match="the option prefix"):
+            await within(other.transport.start(), 5)
+
+
+async def test_who_is_let_in_no_more_is_told_why_and_tries_until_it_is(tmp_path):
+    with RedisServer(tmp_path) as server:
+        async with Node(server.url) as node:
+            with server.client() as client:
+                client.config_set("requirepass", "sesame")
+                client.execute_command("AUTH", "sesame")
+                client.client_kill_filter(_type="pubsub")
+                await until(lambda: node.told == ["down"])
+                await until(lambda: denied(node))
+                client.config_set("requirepass", "")
+            await node.lost_and_found()
+
+
+async def denied(node: Node) -> bool:
+    try:
+        await node.send("worker", "hello")
+    except NotConnectedError as error:
+        return "does not let this process in" in str(error)
+    return False
+
+
+# --- encrypted connections ----------------------------------------------------------------------
+
+
+async def test_an_encrypted_connection_shows_and_asks_for_certificates(tmp_path, certificates):
+    with RedisServer(tmp_path, tls=certificates) as server:
+        async with Node(server.url, tls=files(certificates)) as node:
+            await works(node)
+            await asyncio.to_thread(server.kill)
+            await until(lambda: node.told == ["down"])
+            await asyncio.to_thread(server.start)
+            await node.lost_and_found()
+        for options in ({}, {"tls": {"ca": str(certificates.ca)}}):
+            stranger = Node(server.url, connect_timeout=0.5, **options)
+            with pytest.raises(NotConnectedError, match=r"rediss://.*(?i:ssl|closed|certificate)"):
+                await within(stranger.transport.start(), 5)
+
+
+@pytest.mark.parametrize("name", ["ca", "cert", "key"])
+async def test_a_file_that_is_not_what_it_should_be_is_named(tmp_path, certificates, name):
+    for wrong in (tmp_path / "nowhere.pem", Path(__file__)):
+        options = {**files(certificates), name: str(wrong)}
+        node = Node(f"rediss://127.0.0.1:{free_port()}", tls=options)
+        with pytest.raises(ConfigurationError, match=wrong.name):
+            await within(node.transport.start())
+
+
+def files(certificates: Certificates) -> dict[str, str]:
+    return {
+        "ca": str(certificates.ca),
+        "cert": str(certificates.client_cert),
+        "key": str(certificates.client_key),
+    }
+
+
+# --- no server ----------------------------------------------------------------------------------
+
+
+async def test_a_start_without_a_server_says_why_and_leaves_nothing(caplog):
+    node = Node(f"redis://127.0.0.1:{free_port()}", connect_timeout=0.5)
+    for _ in range(2):
+        with pytest.raises(NotConnectedError, match=r"redis://127.*refused|Connect call failed"):
+            await within(node.transport.start(), 3)
+    assert node.told == []
+
+
+async def test_a_start_waits_for_a_server_that_comes(tmp_path):
+    server = RedisServer(tmp_path)
+    node = Node(server.url, connect_timeout=60)
+    starting = asyncio.ensure_future(node.transport.start())
+    try:
+        await asyncio.to_thread(server.start)
+        await within(starting)
+        await works(node)
+        assert node.told == []
+    finally:
+        await within(node.transport.stop())
+        server.kill()
+
+
+async def test_a_server_that_accepts_and_says_nothing_is_not_waited_for_longer(server):
+    server.pause()
+    node = Node(server.url, connect_timeout=0.5)
+    with pytest.raises(NotConnectedError, match="does not answer"):
+        await within(node.transport.start(), 3)
+    server.resume()
+
+
+async def test_a_stop_while_it_starts_ends_the_start(tmp_path):
+    node = Node(f"redis://127.0.0.1:{free_port()}", connect_timeout=60)
+    starting = asyncio.ensure_future(node.transport.start())
+    await asyncio.sleep(0)
+    await within(node.transport.stop(), 3)
+    with pytest.raises(NotConnectedError, match="stopped"):
+        await within(starting, 3)

@@ -1,0 +1,184 @@
+"""What becomes of a connection when the server ends, stands still, or cuts it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from civitas.errors import MessageRoutingError, NotConnectedError, OutcomeUnknownError
+from civitas.messages import RESERVED_PREFIX
+from support.ports import free_port
+from support.redis.nodes import NOTICED, Agent, Node, frame_of, until, within
+from support.redis.server import RedisServer
+
+SYSTEM = f"{RESERVED_PREFIX}test"
+LARGE = frame_of("." * 1_000_000)
+
+
+async def hears(node: Node, agent: Agent, body: str) -> None:
+    """See that what a node sends comes to an agent, as soon as both are back."""
+
+    async def look() -> bool:
+        try:
+            await node.transport.publish("worker", frame_of(body))
+        except (NotConnectedError, MessageRoutingError):
+            return False
+        return True
+
+    await until(look)
+    await until(lambda: body in agent.bodies)
+
+
+# --- it ends ------------------------------------------------------------------------------------
+
+
+async def test_a_node_is_told_once_that_its_link_is_lost_and_once_that_it_is_back(server):
+    async with Node(server.url) as node:
+        worker, heard = await node.agent("worker"), await node.agent(SYSTEM)
+        await asyncio.to_thread(server.kill)
+        await until(lambda: node.told == ["down"])
+        for _ in range(3):
+            with pytest.raises(NotConnectedError, match="no connection to redis://127"):
+                await within(node.transport.publish("far", frame_of()), 1)
+        await asyncio.to_thread(server.start)
+        await node.lost_and_found()
+        async with Node(server.url) as other:
+            await other.send("worker", "1")
+            await other.send(SYSTEM, "2")
+            await worker.has_done(1)
+            await heard.has_done(1)
+        assert node.told == ["down", "up"]
+
+
+async def test_under_load_every_frame_arrives_or_is_lost_or_is_an_error_and_all_keep_order(server):
+    async with Node(server.url) as sender, Node(server.url) as receiver:
+        worker = await receiver.agent("worker")
+        stop = asyncio.Event()
+        load = asyncio.ensure_future(count(sender, stop))
+        await worker.has(100)
+        await asyncio.to_thread(server.kill)
+        await asyncio.to_thread(server.start)
+        await sender.lost_and_found()
+        await receiver.lost_and_found()
+        await worker.has(len(worker.bodies) + 100)
+        stop.set()
+        accepted, unknown = await within(load)
+        await until(lambda: str(max(accepted)) in worker.bodies)
+        numbers = [int(body) for body in worker.bodies]
+        assert numbers == sorted(set(numbers))
+        assert set(numbers) <= accepted | unknown
+        assert len(unknown) <= 1, "a sender that waits has one frame under way"
+
+
+async def count(node: Node, stop: asyncio.Event) -> tuple[set[int], set[int]]:
+    """Publish numbers until told to stop; return those accepted, and those of unknown outcome."""
+    number, accepted, unknown = 0, set(), set()
+    while not stop.is_set():
+        try:
+            await node.transport.publish("worker", frame_of(str(number)))
+            accepted.add(number)
+        except OutcomeUnknownError:
+            unknown.add(number)
+        except (NotConnectedError, MessageRoutingError):
+            await asyncio.sleep(0.01)
+        number += 1
+    return accepted, unknown
+
+
+# --- it stands still ----------------------------------------------------------------------------
+
+
+async def test_a_server_that_stands_still_is_noticed_and_all_is_well_when_it_goes_on(server):
+    async with Node(server.url) as sender, Node(server.url) as receiver:
+        worker = await receiver.agent("worker")
+        server.pause()
+        with pytest.raises((OutcomeUnknownError, NotConnectedError)):
+            await within(sender.transport.publish("worker", frame_of("?")), NOTICED)
+        await until(lambda: sender.told == receiver.told == ["down"], seconds=NOTICED)
+        with pytest.raises(NotConnectedError, match=r"no answer from redis:.* for 0\.6 s"):
+            await within(sender.transport.publish("worker", frame_of("?")), 1)
+        server.resume()
+        await sender.lost_and_found()
+        await receiver.lost_and_found()
+        await hears(sender, worker, "new")
+
+
+async def test_what_a_server_that_stands_still_has_not_taken_holds_up_neither_publish_nor_stop(
+    server,
+):
+    """redis-py leaves such a socket open, which the end of this test would notice."""
+    async with Node(server.url, max_message_bytes=2_000_000) as node:
+        server.pause()
+        frames = [node.transport.publish("far", LARGE) for _ in range(100)]
+        told = await within(asyncio.gather(*frames, return_exceptions=True), NOTICED)
+        kinds = {type(error) for error in told}
+        assert kinds == {OutcomeUnknownError, NotConnectedError}  # some were sent, others not
+
+
+async def test_a_loop_that_is_blocked_while_a_probe_is_under_way_keeps_its_connection(server):
+    blocked: list[float] = []
+
+    def block(data: bytes) -> None:
+        if b"PING" in data and len(blocked) < 2:
+            time.sleep(1.0)  # as work on a GPU does
+            blocked.append(1.0)
+
+    async with way_to(server, block) as url, Node(url) as node, Node(server.url) as other:
+        worker = await node.agent("worker")
+        await until(lambda: len(blocked) == 2)
+        await hears(other, worker, "new")
+        assert node.told == []
+
+
+@asynccontextmanager
+async def way_to(server: RedisServer, look: Callable[[bytes], None]) -> AsyncIterator[str]:
+    """Pass bytes to a server, and call `look` with them; give the URL of this way."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1 << 16):
+            look(data)
+            writer.write(data)
+        writer.close()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", server.port)
+        for source, target in ((reader, far_writer), (far_reader, writer)):
+            tasks.add(asyncio.ensure_future(pass_on(source, target)))
+
+    port = free_port()
+    async with await asyncio.start_server(connected, "127.0.0.1", port):
+        yield f"redis://127.0.0.1:{port}"
+    await within(asyncio.gather(*tasks, return_exceptions=True))
+
+
+# --- it cuts ------------------------------------------------------------------------------------
+
+
+async def test_a_subscriber_that_the_server_cuts_is_back_and_hears_again(server):
+    async with Node(server.url) as sender, Node(server.url) as receiver:
+        worker = await receiver.agent("worker")
+        name = f"civitas-{receiver.process.replace(' ', '%20')}"
+        with server.client() as client:
+            [cut] = [each["id"] for each in server.subscribers() if each["name"] == name]
+            assert client.client_kill_filter(_id=cut) == 1
+        await receiver.lost_and_found()
+        await hears(sender, worker, "new")
+        assert sender.told == []
+
+
+async def test_a_process_that_reads_too_slowly_is_cut_and_is_back(tmp_path):
+    limits = {"client-output-buffer-limit": "pubsub 1mb 1mb 1"}
+    with RedisServer(tmp_path, settings=limits) as server:
+        async with Node(server.url) as receiver:
+            worker = await receiver.agent("worker")
+            with server.client() as client:
+                while server.subscribers():  # this process reads nothing meanwhile
+                    client.publish("civitas:worker", LARGE)
+            await receiver.lost_and_found()
+            async with Node(server.url) as sender:
+                await hears(sender, worker, "new")

@@ -1,0 +1,107 @@
+"""What the server tells of a frame, and what reaches it of a node."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from civitas import envelope
+from civitas.errors import MessageRoutingError
+from civitas.messages import REPLY_PREFIX, RESERVED_PREFIX
+from support.redis.nodes import Node, frame_of, until, within
+
+SYSTEM = f"{RESERVED_PREFIX}test"
+
+
+async def test_a_frame_that_the_server_gives_to_nobody_is_an_error_to_its_sender(server):
+    async with Node(server.url) as node, Node(server.url) as other:
+        with pytest.raises(MessageRoutingError, match="nobody listens at 'worker'"):
+            await node.send("worker", "into the void")
+        worker = await other.agent("worker")
+        await node.send("worker", "heard")
+        await worker.has_done(1)
+        await within(other.transport.unsubscribe("worker"))
+        await until(lambda: unheard(node))
+        assert worker.bodies == ["heard"] * len(worker.bodies)
+
+
+async def unheard(node: Node) -> bool:
+    try:
+        await node.send("worker", "heard")
+    except MessageRoutingError:
+        return True
+    return False
+
+
+async def test_a_reply_to_nobody_is_counted_and_a_system_frame_for_nobody_is_not(server):
+    async with Node(server.url) as node:
+        await node.send(SYSTEM, "for whoever listens")
+        reply = envelope.with_reply_to(frame_of(), f"{REPLY_PREFIX}gone.1")
+        await within(node.transport.publish(f"{REPLY_PREFIX}gone", reply))
+        assert node.drops == [("reply without a request", reply)]
+
+
+async def test_frames_of_many_tasks_arrive_in_the_order_in_which_they_were_published(server):
+    """What has a number must not be overtaken: a pool of connections would let it."""
+    bodies = [str(number) for number in range(1000)]
+    async with Node(server.url) as sender, Node(server.url) as receiver:
+        worker = await receiver.agent("worker")
+        async with asyncio.TaskGroup() as tasks:
+            for body in bodies:
+                tasks.create_task(sender.transport.publish("worker", frame_of(body)))
+        assert await worker.has(len(bodies)) == bodies
+
+
+async def test_a_sender_that_gives_up_disturbs_no_other(server):
+    async with Node(server.url) as sender, Node(server.url) as receiver:
+        worker = await receiver.agent("worker")
+        many = [
+            asyncio.ensure_future(sender.transport.publish("worker", frame_of(str(number))))
+            for number in range(200)
+        ]
+        await asyncio.sleep(0)  # the first of them are being sent, the others wait
+        for each in many[::2]:
+            each.cancel()
+        await within(asyncio.gather(*many, return_exceptions=True))
+        wanted = [str(number) for number in range(1, 200, 2)]
+        await until(lambda: [body for body in worker.bodies if int(body) % 2], wanted.__eq__)
+        assert sender.told == []
+
+
+async def test_systems_with_prefixes_of_their_own_do_not_hear_each_other(server):
+    async with (
+        Node(server.url, prefix="one:") as one,
+        Node(server.url, prefix="two:") as two,
+        Node(server.url, prefix="two:") as other,
+    ):
+        ears = [await one.agent("worker"), await two.agent("worker")]
+        await other.send("worker", "for two")
+        await ears[1].has_done(1)
+        with server.client() as client:
+            assert client.pubsub_numpat() == 0, "it subscribes to a pattern"
+            assert set(client.pubsub_channels("*worker")) == {b"one:worker", b"two:worker"}
+            assert client.publish("one:worker", frame_of("for one")) == 1
+        await ears[0].has_done(1)
+        assert [ear.bodies for ear in ears] == [["for one"], ["for two"]]
+
+
+async def test_the_process_names_of_nodes_are_in_the_list_of_clients(server):
+    async with Node(server.url):
+        [subscriber] = server.subscribers()
+        assert subscriber["name"].startswith("civitas-node%20")
+
+
+async def test_bytes_of_anybody_are_survived(server):
+    async with Node(server.url) as node:
+        worker = await node.agent("worker")
+        with server.client() as client:
+            [own] = [each for each in client.pubsub_channels() if b":_probe." in each]
+            client.publish(own, b"\xff no token of a probe")
+            client.publish("civitas:worker", b"")
+            client.publish("civitas:worker", b"\xff" * 100)
+            client.publish("civitas:worker", frame_of("sound"))
+        await worker.has_done(1)
+        await within(node.transport.wait_ready())
+        assert node.told == []
+        assert [reason for reason, _ in node.drops] == ["refused: frame"] * 2

@@ -1,0 +1,84 @@
+"""Transports as nodes have them: what they told, and what they dropped."""
+
+from __future__ import annotations
+
+import logging
+import os
+from types import TracebackType
+from typing import Any, Final, Self
+
+from civitas.plugins import TransportContext
+from civitas_redis_example.options import RedisOptions
+from civitas_redis_example.transport import RedisTransport
+from support.nats.nodes import Agent, frame_of, until, within
+
+QUICK: Final[dict[str, Any]] = {"probe_interval": 0.1, "probe_timeout": 0.6}
+"""Options with which a fault is over soon."""
+
+NOTICED: Final = 3 * (0.1 + 0.6)
+"""Seconds that a test waits for a server that stands still to be noticed, with these options."""
+
+__all__ = ["NOTICED", "Agent", "Node", "frame_of", "until", "within"]
+
+
+class Node:
+    """A transport as a node has it, and what it told its node.
+
+    Attributes:
+        process: its process name.
+        url: the server, as it was given.
+        given: the other options that were.
+        transport: the transport; started within `async with`.
+        told: what it said about its link, "down" and "up".
+        drops: what it counted as dropped: reasons and frames.
+
+    Args:
+        url: the server.
+        options: more options; see `QUICK` for what they are otherwise.
+    """
+
+    def __init__(self, url: str, **options: Any) -> None:
+        self.process: Final = f"node {os.urandom(4).hex()}"
+        self.url: Final = url
+        self.given: Final = options
+        self.told: list[str] = []
+        self.drops: list[tuple[str, bytes]] = []
+        self.transport = RedisTransport(
+            RedisOptions(**{**QUICK, "url": url, **options}),
+            TransportContext(
+                process=self.process,
+                node=os.urandom(8).hex(),
+                logger=logging.getLogger("civitas.tests.redis"),
+                dropped=lambda reason, frame: self.drops.append((reason, frame)),
+                link_down=lambda _: self.told.append("down"),
+                link_up=lambda: self.told.append("up"),
+            ),
+        )
+
+    async def agent(self, name: str) -> Agent:
+        """Subscribe an agent, and return when it is reached."""
+        agent = Agent()
+        await within(self.transport.subscribe(name, agent))
+        await within(self.transport.wait_ready())
+        return agent
+
+    async def send(self, address: str, *bodies: str) -> None:
+        """Publish frames, one after the other."""
+        for body in bodies:
+            await within(self.transport.publish(address, frame_of(body)))
+
+    async def lost_and_found(self) -> None:
+        """Wait until it has told once that its link is lost, and once that it is back."""
+        await until(lambda: self.told == ["down", "up"])
+
+    async def __aenter__(self) -> Self:
+        await within(self.transport.start())
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await within(self.transport.stop())
