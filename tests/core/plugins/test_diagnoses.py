@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib.metadata import version
 
 import pytest
@@ -157,6 +158,18 @@ def test_a_plugin_for_another_plugin_api_says_what_to_upgrade(scratch, group, ve
     for part in (*COMMON, "carrier-pigeon 1.0", needs, f'pip install --upgrade "{upgrade}"'):
         assert part in error["text"]
     assert "carrier_pigeon" not in result["modules"]
+
+
+def test_a_name_that_is_offered_for_two_plugin_apis_is_taken_from_the_one_that_is_here(scratch):
+    site = scratch.install()
+    points = site / "carrier_pigeon-1.0.dist-info" / "entry_points.txt"
+    points.write_text(points.read_text() + f"\n[{V2_TRANSPORTS}]\npigeon = carrier_pigeon.v2\n")
+    assert scratch.load("pigeon")["error"] is None
+    listed = json.loads(scratch.civitas("list", "--json").stdout)
+    pigeons = [
+        (row["state"], row["entry_point"]["value"]) for row in listed if row["name"] == "pigeon"
+    ]
+    assert pigeons == [("ok", "carrier_pigeon.plugin")]
 
 
 @pytest.mark.parametrize(

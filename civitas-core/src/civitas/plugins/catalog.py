@@ -179,8 +179,22 @@ def usable(candidates: Iterable[Candidate], kind: PluginKind) -> list[Candidate]
 
 
 def foreign(candidates: Iterable[Candidate], kind: PluginKind) -> list[Candidate]:
-    """Return the candidates of a kind that are made for another plugin API."""
-    return [each for each in candidates if each.kind is kind and each.group != kind.group]
+    """Return the candidates of a kind that are made for another plugin API alone.
+
+    A distribution may offer a name for several: then one of them is for this one, and the others
+    are for other cores.
+    """
+    candidates = list(candidates)
+    here = {_key(each) for each in usable(candidates, kind)}
+    return [
+        each
+        for each in candidates
+        if each.kind is kind and each.group != kind.group and _key(each) not in here
+    ]
+
+
+def _key(candidate: Candidate) -> tuple[str, str]:
+    return candidate.name, normalise(candidate.distribution)
 
 
 def _sort_key(candidate: Candidate) -> tuple[str, str, str, int, str]:
