@@ -11,15 +11,12 @@ from typing import Any
 
 import pytest
 import yaml
-from pydantic import BaseModel
-from typer.main import get_command
 
 from civitas import AgentProcess, ErrorAction, Message, Runtime, Supervisor
 from civitas.bus import DEFAULT_SEND_TIMEOUT
 from civitas.flow import WINDOW
 from civitas_nats import AuthenticationError, StreamMismatchError
-from civitas_nats.cli import app
-from civitas_nats.options import HEADER_ROOM, NATSOptions, TLSOptions
+from civitas_nats.options import NATSOptions
 from civitas_nats.subjects import consumer_name
 from support import pages
 from support.certificates import Certificates
@@ -40,52 +37,7 @@ def section(heading: str) -> str:
     return PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
 
 
-def tables(heading: str) -> list[list[list[str]]]:
-    """Return the cells of each row, its heading among them, for each table of a section."""
-    found = re.findall(r"(?:^\|.*\n)+", section(heading), re.MULTILINE)
-    lines = [[line.replace("`", "").split("|") for line in each.splitlines()] for each in found]
-    return [[[cell.strip() for cell in row[1:-1]] for row in each] for each in lines]
-
-
-def documented(table: list[list[str]]) -> list[tuple[str, str]]:
-    return [(row[0], row[1]) for row in table[2:]]
-
-
-def shown(options: type[BaseModel]) -> list[tuple[str, str]]:
-    def default(value: object) -> str:
-        text = ", ".join(value) if isinstance(value, tuple) else str(value)
-        return text.lower() if value is None or isinstance(value, bool) else text
-
-    return [(name, default(field.default)) for name, field in options.model_fields.items()]
-
-
-# --- tables ------------------------------------------------------------------------------------
-
-
-def test_the_tables_have_every_option_with_its_default():
-    *groups, tls = map(documented, tables("Options"))
-    assert sorted(row for group in groups for row in group) == sorted(shown(NATSOptions))
-    assert tls == shown(TLSOptions)
-
-
-def test_the_tables_of_the_command_have_every_option():
-    options = NATSOptions()
-    defaults = {
-        "--servers": ", ".join(options.servers),
-        "--stream": options.stream_name,
-        "--dead-letter-subject": options.dead_letter_subject,
-    }
-    commands = get_command(app).commands["dead-letters"].commands
-    assert {each[0][0]: documented(each) for each in tables("Dead letters")} == {
-        f"option of {name}": [
-            (", ".join(each.opts), defaults.get(each.opts[0], "")) for each in command.params
-        ]
-        for name, command in commands.items()
-    }
-
-
-def test_the_numbers_in_the_text_are_those_of_the_code():
-    assert f"must be at least {HEADER_ROOM} less than `max_payload`" in PAGE
+# --- numbers and names ---------------------------------------------------------------------------
 
 
 def test_the_names_of_consumers_are_written_as_the_page_says():
@@ -218,8 +170,9 @@ async def test_connections_have_the_names_that_the_page_tells(jetstream):
     settings = {"nats_servers": jetstream.url, "nats_jetstream": True}
     async with Runtime(root, transport="nats", **settings):
         names = sorted(each["name"] for each in jetstream.clients())
-    table = {row[0]: row[1] for row in tables("Operation")[0][2:]}
-    told = (each.replace("the process's name", "supervisor") for each in table.values())
+    lines = section("Operation").replace("`", "").splitlines()
+    rows = [line.split("|") for line in lines if line[:1] == "|"]
+    told = (row[2].strip().replace("the process's name", "supervisor") for row in rows[2:])
     assert names == sorted(each.replace(" and ", " ") for each in told)
 
 

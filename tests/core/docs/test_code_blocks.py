@@ -15,7 +15,7 @@ from support.environments import make_bare
 from support.pages import DEADLINE, DOCS, Block, blocks
 
 REPOSITORY = Path(__file__).parents[3]
-OF_OTHER_TESTS = {"plugins.md", "topology.md", "conformance.md", "zmq.md", "nats.md"}
+OF_OTHER_TESTS = {"plugins.md", "topology.md", "conformance.md", "zmq.md", "nats.md", "redis.md"}
 PAGES = {
     page.relative_to(DOCS).as_posix(): page.read_text(encoding="utf-8")
     for page in sorted(DOCS.rglob("*.md"))

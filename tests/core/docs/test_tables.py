@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import inspect
 import re
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 
 import civitas
-from civitas import AgentProcess, ErrorAction, Message, Supervisor, envelope, errors, remote
-from civitas.cli.app import app
+from civitas import AgentProcess, ErrorAction, Message, Supervisor, envelope, errors
 from civitas.envelope import KIND_REPLY, Origin
 from civitas.flow import GRANT_EVERY, WINDOW
 from civitas.heartbeat import HeartbeatPolicy
@@ -55,50 +53,6 @@ def column(markdown: str, number: int = 0) -> list[str]:
 # --- command line ------------------------------------------------------------------------------
 
 
-def commands(group=None, path: str = "civitas") -> Iterator[tuple[str, object]]:
-    for name, command in (group or get_command(app)).commands.items():
-        if hasattr(command, "commands"):
-            yield from commands(command, f"{path} {name}")
-        else:
-            yield f"{path} {name}", command
-
-
-COMMANDS = dict(commands())
-
-
-def test_every_command_has_a_section_and_no_other_has():
-    headed = re.findall(r"^## `(civitas [\w ]+)`$", text("command-line.md"), re.MULTILINE)
-    assert sorted(headed) == sorted(COMMANDS)
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_option_of_a_command_is_in_its_table_with_its_default(name):
-    def shown(parameter) -> tuple[str, str]:
-        if parameter.param_type_name == "argument":
-            options = parameter.name.upper()
-        else:
-            options = ", ".join(parameter.opts)
-        if parameter.required:
-            return options, "required"
-        if parameter.default in (None, False):
-            return options, UNSET.get((name, options), "")
-        return options, str(parameter.default)
-
-    documented = [tuple(row[:2]) for row in rows(section("command-line.md", f"`{name}`"))]
-    assert documented == [shown(parameter) for parameter in COMMANDS[name].params]
-
-
-UNSET = {
-    ("civitas run", "TOPOLOGY"): "topology.yaml",
-    ("civitas up", "TOPOLOGY"): "topology.yaml",
-    ("civitas ask", "--topology, -t"): "topology.yaml",
-    ("civitas send", "--topology, -t"): "topology.yaml",
-    ("civitas stats", "--topology, -t"): "topology.yaml",
-    ("civitas plugins check", "NAMES"): "all that are installed",
-}
-"""What stands for a default that the command itself works out."""
-
-
 def test_the_loggers_that_the_page_names_exist():
     source = "\n".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
     for name in column(section("command-line.md", "Logging")):
@@ -109,13 +63,11 @@ def test_the_loggers_that_the_page_names_exist():
 # --- agents and supervision --------------------------------------------------------------------
 
 
-def test_every_error_is_in_the_table_with_its_code():
-    classes = {
-        (name, each.code)
-        for name, each in {**vars(errors), **vars(remote)}.items()
-        if inspect.isclass(each) and issubclass(each, errors.CivitasError)
-    }
-    assert {tuple(row[:2]) for row in rows(section("agents.md", "Errors of a sender"))} == classes
+def test_the_errors_of_a_sender_exist():
+    listed = re.findall(r"^- (.*?):", section("agents.md", "Errors of a sender"), re.MULTILINE)
+    names = re.findall(r"`(\w+)`", " ".join(listed))
+    assert len(names) > 5
+    assert all(hasattr(errors, name) or hasattr(builtins, name) for name in names)
 
 
 def test_the_table_of_hooks_has_every_hook():

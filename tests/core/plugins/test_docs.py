@@ -64,7 +64,7 @@ def test_every_code_of_a_diagnosis_is_documented():
         and issubclass(each, diagnosis.UnusablePluginError)
         and each is not diagnosis.UnusablePluginError
     ]
-    documented = re.findall(r"^\| `(plugin-[\w-]+)`", PAGE, re.MULTILINE)
+    documented = re.findall(r"^- `(plugin-[\w-]+)`:", PAGE, re.MULTILINE)
     assert sorted(documented) == sorted(each.code for each in errors)
     assert len(set(documented)) == 6
 

@@ -34,18 +34,21 @@ def run(
         Path | None,
         typer.Argument(
             metavar="TOPOLOGY",
-            help="The topology file; topology.yaml when left out.",
-            show_default=False,
+            help="The topology file.",
+            show_default=str(DEFAULT_TOPOLOGY),
         ),
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option("--topology", "-t", metavar="FILE", help="The topology file, as an option."),
+        typer.Option("--topology", "-t", metavar="FILE", help="The same, as an option."),
     ] = None,
     process: Annotated[
         str,
         typer.Option(
-            "--process", metavar="NAME", help="Which process of the topology to run here."
+            "--process",
+            metavar="NAME",
+            help="Which process of the topology to run here. A transport that stays within one "
+            "process has only this one.",
         ),
     ] = PRIMARY,
     transport: Annotated[
@@ -54,7 +57,11 @@ def run(
     ] = None,
     sets: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY.PATH=YAML", help="Override a value; repeatable."),
+        typer.Option(
+            "--set",
+            metavar="KEY.PATH=YAML",
+            help="Set one value, such as send_timeout=5. Repeatable.",
+        ),
     ] = None,
     app_dir: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder from which agent classes are imported.")

@@ -11,22 +11,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from civitas.cli.output import imports_print_to_stderr, write, write_error, write_json
-from civitas.cli.run import topology_path
+from civitas.cli.run import DEFAULT_TOPOLOGY, topology_path
 
 if TYPE_CHECKING:
     from civitas.client import Client
 
 Agent = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.")]
-Payload = Annotated[
-    str, typer.Argument(metavar="JSON", help="The payload: a JSON object.", show_default=False)
-]
+Payload = Annotated[str, typer.Argument(metavar="JSON", help="The payload: a JSON object.")]
 File = Annotated[
     Path | None,
-    typer.Option("--topology", "-t", metavar="FILE", help="The topology of the running system."),
+    typer.Option(
+        "--topology",
+        "-t",
+        metavar="FILE",
+        help="The topology of the running system, for its transport.",
+        show_default=str(DEFAULT_TOPOLOGY),
+    ),
 ]
 Sets = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY.PATH=YAML", help="Override a value; repeatable."),
+    typer.Option(
+        "--set", metavar="KEY.PATH=YAML", help="Set one value, such as send_timeout=5. Repeatable."
+    ),
 ]
 Transport = Annotated[
     str | None,
@@ -35,7 +41,13 @@ Transport = Annotated[
 AppDir = Annotated[
     Path, typer.Option(metavar="DIR", help="Folder from which agent classes are imported.")
 ]
-Timeout = Annotated[float, typer.Option(metavar="SECONDS", min=0.001, help="Time for the answer.")]
+Answer = Annotated[float, typer.Option(metavar="SECONDS", min=0.001, help="Time for the answer.")]
+Taking = Annotated[
+    float, typer.Option(metavar="SECONDS", min=0.001, help="Time in which it is taken.")
+]
+Counting = Annotated[
+    float, typer.Option(metavar="SECONDS", min=0.001, help="Time for each process.")
+]
 Connect = Annotated[
     float, typer.Option(metavar="SECONDS", min=0.001, help="Time in which the system is found.")
 ]
@@ -47,7 +59,7 @@ def ask(
     agent: Agent,
     payload: Payload = "{}",
     file: File = None,
-    timeout: Timeout = 30.0,
+    timeout: Answer = 30.0,
     message_type: Type = "message",
     as_json: AsJson = False,
     connect_timeout: Connect = 10.0,
@@ -73,7 +85,7 @@ def send(
     agent: Agent,
     payload: Payload = "{}",
     file: File = None,
-    timeout: Timeout = 30.0,
+    timeout: Taking = 30.0,
     message_type: Type = "message",
     as_json: AsJson = False,
     connect_timeout: Connect = 10.0,
@@ -97,14 +109,14 @@ def send(
 
 def stats(
     file: File = None,
-    timeout: Timeout = 5.0,
+    timeout: Counting = 5.0,
     as_json: AsJson = False,
     connect_timeout: Connect = 10.0,
     transport: Transport = None,
     sets: Sets = None,
     app_dir: AppDir = Path(),
 ) -> None:
-    """Show the counters of every node of a running system."""
+    """Show the counters of every process of a running system."""
 
     async def conversation(client: Client) -> None:
         nodes = await client.stats(timeout)

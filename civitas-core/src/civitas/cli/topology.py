@@ -16,11 +16,11 @@ _WIDEST_LINE: Final = 100_000
 
 app = typer.Typer(help="Check and show topologies.", no_args_is_help=True)
 
-_FILE = Annotated[Path, typer.Argument(metavar="TOPOLOGY", help="The topology's YAML file.")]
+_FILE = Annotated[Path, typer.Argument(metavar="TOPOLOGY", help="The topology file.")]
 _TRANSPORT = Annotated[
     str | None,
     typer.Option(
-        "--transport", metavar="TYPE", help="Use this transport; replaces the whole block."
+        "--transport", metavar="TYPE", help="Replace the whole transport block by this type."
     ),
 ]
 _SETS = Annotated[
@@ -28,12 +28,12 @@ _SETS = Annotated[
     typer.Option(
         "--set",
         metavar="KEY.PATH=YAML",
-        help="Set one value, such as send_timeout=5 or "
-        "supervision.children.NAME.max_retries=1. Repeatable.",
+        help="Set one value, such as send_timeout=5. Repeatable.",
     ),
 ]
 _APP_DIR = Annotated[
-    Path, typer.Option("--app-dir", metavar="DIR", help="Where agent classes are imported from.")
+    Path,
+    typer.Option("--app-dir", metavar="DIR", help="Folder from which agent classes are imported."),
 ]
 _JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

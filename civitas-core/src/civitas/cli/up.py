@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from civitas.cli.run import PRIMARY, topology_path
+from civitas.cli.run import DEFAULT_TOPOLOGY, PRIMARY, topology_path
 
 if TYPE_CHECKING:
     from civitas.cli.fleet.fleet import Fleet
@@ -31,13 +31,13 @@ def up(
         Path | None,
         typer.Argument(
             metavar="TOPOLOGY",
-            help="The topology file; topology.yaml when left out.",
-            show_default=False,
+            help="The topology file.",
+            show_default=str(DEFAULT_TOPOLOGY),
         ),
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option("--topology", "-t", metavar="FILE", help="The topology file, as an option."),
+        typer.Option("--topology", "-t", metavar="FILE", help="The same, as an option."),
     ] = None,
     transport: Annotated[
         str | None,
@@ -45,7 +45,11 @@ def up(
     ] = None,
     sets: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY.PATH=YAML", help="Override a value; repeatable."),
+        typer.Option(
+            "--set",
+            metavar="KEY.PATH=YAML",
+            help="Set one value, such as send_timeout=5. Repeatable.",
+        ),
     ] = None,
     app_dir: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder from which agent classes are imported.")

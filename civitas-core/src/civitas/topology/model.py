@@ -22,6 +22,12 @@ def _as_type(value: object) -> object:
     return {"type": value} if isinstance(value, str) else value
 
 
+def _or_its_name(schema: dict[str, Any]) -> None:
+    """Let the schema of a block say that a text stands for its type."""
+    block = {key: schema.pop(key) for key in ("$ref", "allOf") if key in schema}
+    schema["anyOf"] = [{"type": "string"}, block]
+
+
 AnyCase = BeforeValidator(_upper)
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegativeSeconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -49,28 +55,36 @@ class TransportBlock(Block):
 class SerializerBlock(Block):
     """What turns messages into bytes."""
 
-    type: str = Field(description="Name of the serializer.")
+    type: str = Field(
+        description="Name of the serializer, or `distribution:name` where two distributions offer "
+        "the same name."
+    )
 
 
 class AgentBlock(Block):
     """One agent. What is left out is as the agent's class has it."""
 
-    name: str = Field(description="Name of the agent, unique in the topology.")
+    name: str = Field(
+        description="Name of the agent, unique in the topology: one word of at most 200 bytes, "
+        "without white space and without `. * > / \\`, not beginning with `_`."
+    )
     type: str = Field(
-        description="The agent's class: `package.module.Class` or `package.module:Class`, or a "
-        "name given in `agent_classes`."
+        description="The agent's class: `package.module.Class`; `package.module:Outer.Inner` "
+        "reaches a class inside another. Or a name given in `agent_classes`."
     )
     process: str | None = Field(
         None,
-        description="Name of the worker process that runs the agent; left out, or `supervisor`: "
-        "the primary process.",
+        description="Name of the worker process that runs the agent, on transports that cross "
+        "processes. Left out, or `supervisor`: the primary process.",
     )
     config: dict[str, Any] | None = Field(
-        None, description="Arguments of the class's constructor, besides the name."
+        None,
+        description="Arguments of the class's constructor: the agent is made as "
+        "`Class(name, **config)`.",
     )
-    mailbox_size: Size | None = Field(None, description="Messages that wait at most.")
+    mailbox_size: Size | None = Field(None, description="How many messages may wait.")
     max_retries: Count | None = Field(
-        None, description="How often a message is handled again when `on_error` says RETRY."
+        None, description="How often a message is handled again when `on_error` says `RETRY`."
     )
     handle_timeout: Seconds | None = Field(
         None, description="Seconds that `handle` may take for one message."
@@ -79,10 +93,10 @@ class AgentBlock(Block):
         None, description="Seconds for handling what waits in the mailbox when the agent stops."
     )
     heartbeat_interval: Seconds | None = Field(
-        None, description="Seconds between two pings of the agent's process."
+        None, description="Seconds between two pings of the process that runs the agent."
     )
     heartbeat_timeout: Seconds | None = Field(
-        None, description="Seconds after which a ping without answer is missed."
+        None, description="Seconds after which a ping without an answer counts as missed."
     )
     missed_heartbeats_threshold: Size | None = Field(
         None, description="Missed pings in a row after which the agent counts as crashed."
@@ -99,27 +113,32 @@ class ChildBlock(Block):
 class SupervisorBlock(Block):
     """A supervisor: restarts its children when they crash."""
 
-    name: str = Field(description="Name of the supervisor, unique in the topology.")
+    name: str = Field(
+        description="Name of the supervisor, unique among all agents and supervisors of the "
+        "topology."
+    )
     strategy: Annotated[Strategy, AnyCase] = Field(
         "ONE_FOR_ONE",
         description="Which children are restarted when one crashes: that one, all of them, or "
         "that one and those after it. Case does not matter.",
     )
     max_restarts: Count = Field(
-        3, description="Restarts within `restart_window`; one more escalates to the parent."
+        3,
+        description="Restarts allowed within `restart_window`; one more is the parent's problem.",
     )
     restart_window: Seconds = Field(60.0, description="Seconds over which restarts are counted.")
     backoff: Annotated[Backoff, AnyCase] = Field(
         "CONSTANT",
-        description="How the wait before a restart grows with the number of restarts. Case does "
-        "not matter.",
+        description="How the wait before a restart grows with the number of restarts: not at all, "
+        "by the first wait each time, or to twice as long. Case does not matter.",
     )
     backoff_base: NotNegativeSeconds = Field(
         1.0, description="Seconds before the first restart; 0 restarts at once."
     )
     backoff_max: NotNegativeSeconds = Field(60.0, description="Seconds that a wait never exceeds.")
     children: list[ChildBlock] = Field(
-        min_length=1, description="Agents and supervisors, in the order in which they start."
+        min_length=1,
+        description="Agents and supervisors. They start in this order and stop in reverse.",
     )
 
 
@@ -130,15 +149,17 @@ class TopologyModel(Block):
 
     transport: TransportBlock = Field(
         default_factory=lambda: TransportBlock.model_construct(type="in_process"),
-        description="The transport: `type` and that transport's options.",
+        description="What carries the messages: `type`, and the options of that transport.",
     )
     serializer: Annotated[SerializerBlock, BeforeValidator(_as_type)] = Field(
         default_factory=lambda: SerializerBlock.model_construct(type="msgpack"),
-        description="The serializer: its name, or a mapping with `type`.",
+        description="What turns messages into bytes: the name of a serializer, or a mapping with "
+        "its `type`.",
+        json_schema_extra=_or_its_name,
     )
     accept_serializers: list[str] = Field(
         default_factory=list,
-        description="Names of further serializers whose messages are read.",
+        description="Names of further serializers whose messages this process reads.",
     )
     send_timeout: Seconds = Field(
         30.0, description="Seconds that a sender waits for room in a full mailbox."
