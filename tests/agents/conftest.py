@@ -12,6 +12,7 @@ import pytest
 from support.ledger import Ledger
 from support.local_bus.testbed import installed
 from support.nats.server import NatsServer
+from support.redis.server import RedisServer
 from support.system import PLACES, Place, System, running
 
 Start = Callable[..., AbstractAsyncContextManager[System]]
@@ -40,6 +41,9 @@ def place(
             again = {"retry_delay": 0.005, "max_deliver": 2}
             block = {"type": "nats", "servers": server.url, "jetstream": True, **again}
             yield Place(block, nodes, deliveries=2)
+    elif transport == "redis":
+        with RedisServer(tmp_path / "server") as server:
+            yield Place({"type": "redis", "url": server.url}, nodes)
     elif transport == "ledger":
         ledger = Ledger()
         yield Place(ledger, nodes, deliveries=ledger.max_deliver)

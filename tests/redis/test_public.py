@@ -72,7 +72,7 @@ def undocumented(source: str) -> list[str]:
 
 
 def of_core(module: str) -> bool:
-    return module.split(".")[0] == "civitas"
+    return module.split(".", maxsplit=1)[0] == "civitas"
 
 
 def test_every_name_that_the_package_imports_of_core_is_in_the_reference():

@@ -38,6 +38,7 @@ PLACES: Final = {
     "nats worker primary": (1, 0),
     "jetstream": (0,),
     "jetstream worker primary": (1, 0),
+    "redis worker primary": (1, 0),
 }
 """A transport, and the nodes of the first agent, the second, and so on; 0 is the primary."""
 

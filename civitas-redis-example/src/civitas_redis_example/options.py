@@ -21,16 +21,13 @@ def _check_url(url: str) -> str:
     """Return the URL of a server. No error shows it: a password may stand in it."""
     try:
         parts = urlsplit(url)
-        sound = parts.scheme in ("redis", "rediss") and parts.hostname and parts.port != 0
+        is_server = parts.scheme in ("redis", "rediss") and parts.hostname and parts.port != 0
     except ValueError:
-        sound = False
-    if not sound:
-        raise ValueError(f"url is {_FORM}")
-    if parts.path.strip("/") or parts.query or parts.fragment:
+        is_server = False
+    if not is_server or parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError(
-            f"url ends with its port: {_FORM}. Pub/sub knows no databases (the option prefix keeps"
-            " systems apart), and all else has an option of its own; in a password, write / ? # as"
-            " %2F %3F %23"
+            f"url is {_FORM}, and ends there: pub/sub knows no databases, and all else has an"
+            " option of its own; in a password, write / ? # as %2F %3F %23"
         )
     return url
 
