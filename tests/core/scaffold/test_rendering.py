@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -93,6 +95,23 @@ def test_the_tests_of_the_kit_that_are_named_exist(kind):
     files_of_tests = {"test_conformance", "test_stub"}
     assert len(named) > 3
     assert named - files_of_tests <= set(STANDARD[kind])
+
+
+@both
+def test_only_what_core_documents_is_imported(kind):
+    imports = [
+        node
+        for name, text in package(kind).items()
+        if name.endswith(".py")
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("civitas.")
+    ]
+    assert len(imports) > 4
+    for node in imports:
+        _, room = node.module.split(".")
+        assert (REPOSITORY / "docs" / "api" / f"{room}.md").is_file(), node.module
+        offered = getattr(importlib.import_module(node.module), "__all__", None)
+        assert offered is None or {each.name for each in node.names} <= set(offered), node.module
 
 
 @both
