@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import re
+import sys
 import traceback
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final
 
 import pluggy
@@ -26,6 +29,13 @@ from civitas.plugins.validation import (
     matching_spec,
     specs_from,
 )
+
+_REFERENCE: Final = re.compile(
+    r"(?P<module>\w+(\.\w+)*)\s*(:\s*(?P<object>\w+(\.\w+)*))?\s*(\[.*\])?"
+)
+"""The value of an entry point, as the packaging specifications have it."""
+_MACHINERY: Final = (__file__, str(Path(pluggy.__file__).parent), "<frozen ")
+"""How the names of files begin that stand between core and a plugin's code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +60,19 @@ class LoadedSerializer(LoadedPlugin):
     spec: SerializerSpec
 
 
-class PluginLoader:
-    """Loads plugins, each once. A process needs one; tests make their own."""
+def _tell_nobody(doing: str) -> None:
+    """Take the place of one who wants to know what a plugin's code is given to do."""
 
-    def __init__(self) -> None:
+
+class PluginLoader:
+    """Loads plugins, each once. A process needs one; tests make their own.
+
+    Args:
+        tell: called with words for what comes next, before each call of a plugin's code.
+    """
+
+    def __init__(self, tell: Callable[[str], None] = _tell_nobody) -> None:
+        self._tell = tell
         self._loaded: dict[Candidate, Any] = {}
         self._specs: dict[tuple[PluginKind, str], list[Any]] = {}
 
@@ -78,8 +97,27 @@ class PluginLoader:
             # A module that serves several names is asked once.
             source = (candidate.kind, candidate.value)
             if source not in self._specs:
-                self._specs[source] = specs_from(_ask(candidate), candidate.kind)
+                self._specs[source] = specs_from(self._ask(candidate), candidate.kind)
             return matching_spec(self._specs[source], candidate)
+
+    def _ask(self, candidate: Candidate) -> object:
+        """Import the plugin, register it with pluggy, and return what its hook gives."""
+        self._tell("importing it")
+        plugin = _import(candidate.value)
+        manager = pluggy.PluginManager(hookspecs.PROJECT)
+        manager.add_hookspecs(hookspecs)
+        manager.register(plugin, candidate.qualified_name)
+        manager.check_pending()
+        caller = getattr(manager.hook, candidate.kind.hook)
+        if not caller.get_hookimpls():
+            raise SpecProblem(
+                f"{candidate.value} implements no hook {candidate.kind.hook}; "
+                "is the function there, with @hookimpl?"
+            )
+        self._tell(f"its hook {candidate.kind.hook}")
+        # Pluggy leaves out a None; no result and a None are the same mistake.
+        results = caller()
+        return results[0] if results else None
 
 
 _loader: Final = PluginLoader()
@@ -174,29 +212,13 @@ def capabilities_of(
     return capabilities
 
 
-def _ask(candidate: Candidate) -> object:
-    """Import the plugin, register it with pluggy, and return what its hook gives."""
-    plugin = _import(candidate.value)
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
-    manager.register(plugin, candidate.qualified_name)
-    manager.check_pending()
-    caller = getattr(manager.hook, candidate.kind.hook)
-    if not caller.get_hookimpls():
-        raise SpecProblem(
-            f"{candidate.value} implements no hook {candidate.kind.hook}; "
-            "is the function there, with @hookimpl?"
-        )
-    # Pluggy leaves out a None; no result and a None are the same mistake.
-    results = caller()
-    return results[0] if results else None
-
-
 def _import(value: str) -> Any:
     """Import what an entry point's value names, as `module` or `module:object.attribute`."""
-    reference = value.partition("[")[0]
-    module, _, path = (part.strip() for part in reference.partition(":"))
-    return reduce(getattr, path.split(".") if path else (), import_module(module))
+    reference = _REFERENCE.fullmatch(value.strip())
+    if reference is None:
+        raise SpecProblem(f"its entry point's value is {value!r}, not `module` or `module:object`")
+    path = reference["object"]
+    return reduce(getattr, path.split(".") if path else (), import_module(reference["module"]))
 
 
 def _check_product(product: object, protocol: type, optional: Collection[str]) -> None:
@@ -219,8 +241,10 @@ def _blame(
     """Turn whatever a plugin's code raises into the diagnosis "broken".
 
     A plugin may raise anything, SystemExit included; that must not end the process. Only an
-    interrupt by the user, and errors of the kind `passes`, go through.
+    interrupt by the user, and errors of the kind `passes`, go through. A stream that it takes away
+    is given back: nothing could be said any more.
     """
+    streams = {name: getattr(sys, name, None) for name in ("stdout", "stderr")}
     try:
         yield
     except KeyboardInterrupt:
@@ -231,12 +255,16 @@ def _blame(
         raise
     except BaseException as error:
         raise BrokenPluginError(candidate, doing + _cause(error, candidate), where) from error
+    finally:
+        for name, stream in streams.items():
+            if getattr(sys, name, None) is None:
+                setattr(sys, name, stream)
 
 
 def _cause(error: BaseException, candidate: Candidate) -> str:
     """Say in a line what was raised, and in which line of which file."""
     name = type(error).__name__
-    text = " ".join(str(error).split())
+    text = _text(error)
     raised = f"{name}: {text}" if text else name
     if isinstance(error, ModuleNotFoundError) and error.name:
         own = candidate.value.partition(":")[0].strip()
@@ -249,12 +277,16 @@ def _cause(error: BaseException, candidate: Candidate) -> str:
     return f"{raised}, at {place}" if place else raised
 
 
+def _text(error: BaseException) -> str:
+    """Return what an exception says, in a line; it may be unable to."""
+    try:
+        return " ".join(str(error).split())
+    except Exception as failure:  # noqa: BLE001 - the plugin's own class of exceptions
+        return f"what it says can't be told, for {type(failure).__name__}"
+
+
 def _place(error: BaseException) -> str:
-    """Return file and line of the plugin's code that raised, without the import machinery's."""
+    """Return file and line of the plugin's code that raised, without the machinery's."""
     frames = traceback.extract_tb(error.__traceback__)
-    outside = [
-        frame
-        for frame in frames
-        if frame.filename != __file__ and not frame.filename.startswith("<frozen ")
-    ]
+    outside = [frame for frame in frames if not frame.filename.startswith(_MACHINERY)]
     return f"{outside[-1].filename}:{outside[-1].lineno}" if outside else ""

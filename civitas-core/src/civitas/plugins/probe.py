@@ -1,32 +1,44 @@
 """Trying a plugin in a process of its own, since what it imports may hang, exit or crash.
 
-`try_plugin` starts this module as a program with the plugin's name; the child writes what it
-found as JSON.
+`try_plugin` starts this module as a program with the plugin's name. The child writes what it is
+about to do and in the end what it found, each a line of JSON, and should it be killed, where the
+plugin's code stood.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib import import_module
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import IO, Any, Final, NamedTuple
 
 from civitas.errors import CivitasError
 from civitas.plugins.catalog import Candidate, PluginKind
 from civitas.plugins.diagnosis import BrokenPluginError, UnusablePluginError
 from civitas.plugins.loader import (
     LoadedTransport,
+    PluginLoader,
     capabilities_of,
-    load_serializer,
-    load_transport,
     make_serializer,
     make_transport,
 )
 from civitas.plugins.specs import TransportContext
+
+_LAST_WORDS: Final = 2.0
+"""Seconds that a child whose time is up has to say where it stands."""
+_FRAME: Final = re.compile(r'^  File "(.+)", line (\d+) in ', re.MULTILINE)
+"""A line of a stack as faulthandler writes it, the innermost first."""
+
+Tell = Callable[[str], None]
 
 
 class Trial(NamedTuple):
@@ -52,43 +64,63 @@ def try_plugin(candidate: Candidate, protocol: str, timeout: float) -> Trial:
     # With -P the child searches the same places as the installed command, not this folder too.
     module = f"{__package__}.probe"
     program = [sys.executable, "-P", "-m", module, candidate.kind.value]
-    with tempfile.TemporaryFile() as output:
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as stack:
         child = subprocess.Popen(
             [*program, candidate.qualified_name, protocol],
             stdin=subprocess.DEVNULL,
             stdout=output,
-            stderr=subprocess.DEVNULL,
+            stderr=stack,
             start_new_session=True,
         )
         try:
-            status = child.wait(timeout)
+            ending = _ending(child.wait(timeout))
         except subprocess.TimeoutExpired:
-            return _broken(candidate, f"importing it was not done after {timeout:g} s")
+            ending = f"was not done after {timeout:g} s"
+            child.send_signal(signal.SIGUSR1)
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(_LAST_WORDS)
         finally:
             _end(child)
-        output.seek(0)
-        text = output.read()
-    try:
-        return Trial(*json.loads(text))
-    except ValueError:
-        return _broken(candidate, f"importing it ended the process, {_ending(status)}")
+        told = list(_told(_text_of(output)))
+        if told and isinstance(told[-1], list):
+            return Trial(*told[-1])
+        doing = told[-1] if told else "starting"
+        place = _place(_text_of(stack), candidate)
+    return Trial(BrokenPluginError(candidate, f"{doing} {ending}{place}").as_dict(), [])
+
+
+def _text_of(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
+
+
+def _told(text: str) -> Iterator[Any]:
+    """Yield what the child told. A plugin may have written to every open file: that is no JSON."""
+    for line in text.splitlines():
+        with suppress(ValueError):
+            yield json.loads(line)
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """Kill the child and whatever it started: they are one process group."""
-    if child.poll() is None:
+    """Kill the child and whatever it started and left behind: they are one process group."""
+    with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-
-
-def _broken(candidate: Candidate, cause: str) -> Trial:
-    return Trial(BrokenPluginError(candidate, cause).as_dict(), [])
+    child.wait()
 
 
 def _ending(status: int) -> str:
     if status < 0:
-        return f"by signal {signal.Signals(-status).name}"
-    return f"with exit code {status}"
+        return f"ended the process, by signal {signal.Signals(-status).name}"
+    return f"ended the process, with exit code {status}"
+
+
+def _place(stack: str, candidate: Candidate) -> str:
+    """Return the line of the plugin's own code that a stack went through last, if any is known."""
+    package = candidate.value.partition(":")[0].strip().partition(".")[0]
+    for file, line in _FRAME.findall(stack):
+        if package in (*Path(file).parts, Path(file).stem):
+            return f", at {file}:{line}"
+    return ""
 
 
 def main(arguments: list[str]) -> None:
@@ -98,33 +130,44 @@ def main(arguments: list[str]) -> None:
         arguments: the kind, the qualified name, and the protocol as `module:name`.
     """
     kind, name, protocol = arguments
-    # A plugin may print when it is imported. Its words go where nobody takes them for the result.
-    result = os.dup(sys.stdout.fileno())
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    # A plugin may print when it is imported, for ever perhaps. Its words go nowhere.
+    result, stack = os.dup(sys.stdout.fileno()), os.dup(sys.stderr.fileno())
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+    faulthandler.enable(stack, all_threads=False)
+    faulthandler.register(signal.SIGUSR1, stack, all_threads=False, chain=True)
+
+    def tell(what: str | Trial) -> None:
+        os.write(result, json.dumps(what).encode() + b"\n")
+
     module, _, attribute = protocol.partition(":")
     try:
-        advice = _try(PluginKind(kind), name, getattr(import_module(module), attribute))
-        answer = Trial(None, advice)
+        advice = _try(PluginKind(kind), name, getattr(import_module(module), attribute), tell)
+        tell(Trial(None, advice))
     except UnusablePluginError as error:
-        answer = Trial(error.as_dict(), [])
-    os.write(result, json.dumps(answer).encode())
+        tell(Trial(error.as_dict(), []))
     # Threads and exit handlers that the plugin started at import have no say in the result.
     os._exit(0)
 
 
-def _try(kind: PluginKind, name: str, protocol: type) -> list[str]:
+def _try(kind: PluginKind, name: str, protocol: type, tell: Tell) -> list[str]:
     """Load a plugin and make its product where that needs no options; return advice."""
+    loader = PluginLoader(tell)
     if kind is PluginKind.SERIALIZER:
-        make_serializer(load_serializer(name), protocol)
+        serializer = loader.serializer(name)
+        tell("its factory")
+        make_serializer(serializer, protocol)
         return []
-    loaded = load_transport(name)
+    loaded = loader.transport(name)
     if loaded.spec.options is None:
-        return _make(loaded, None, protocol)
+        return _make(loaded, None, protocol, tell)
     from pydantic import ValidationError
 
     from civitas.plugins.options import options_advice
 
     advice = options_advice(loaded.spec)
+    tell("making its options")
     try:
         options = loaded.spec.options()
     except ValidationError:
@@ -132,13 +175,15 @@ def _try(kind: PluginKind, name: str, protocol: type) -> list[str]:
     except Exception as error:
         cause = f"its options can't be made from their defaults: {type(error).__name__}: {error}"
         raise BrokenPluginError(loaded.candidate, cause) from error
-    return [*advice, *_make(loaded, options, protocol)]
+    return [*advice, *_make(loaded, options, protocol, tell)]
 
 
-def _make(loaded: LoadedTransport, options: Any, protocol: type) -> list[str]:
+def _make(loaded: LoadedTransport, options: Any, protocol: type, tell: Tell) -> list[str]:
     """Make the transport, without starting it; return advice."""
     try:
+        tell("what gives its capabilities")
         capabilities_of(loaded, options)
+        tell("its factory")
         make_transport(loaded, options, TransportContext(), protocol)
     except UnusablePluginError:
         raise

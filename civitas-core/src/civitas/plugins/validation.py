@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
+from itertools import islice
 from typing import Any, Final
 
 from civitas.plugins.catalog import Candidate, PluginKind
@@ -11,6 +13,9 @@ from civitas.plugins.specs import Capabilities, SerializerSpec, TransportSpec
 
 MAX_SERIALIZER_NAME: Final = 255
 """Bytes that a frame's header has for the serializer's name (DESIGN, the frame)."""
+
+MAX_SPECS: Final = 1000
+"""Specs that a hook may give: one that never ends would take all the memory there is."""
 
 SPEC_TYPES: Final[dict[PluginKind, type[TransportSpec] | type[SerializerSpec]]] = {
     PluginKind.TRANSPORT: TransportSpec,
@@ -33,9 +38,14 @@ def specs_from(result: object, kind: PluginKind) -> list[Any]:
         SpecProblem: it is not an iterable of specs. Whatever iterating raises passes through.
     """
     expected = SPEC_TYPES[kind]
+    if inspect.iscoroutine(result):
+        result.close()  # a coroutine that nobody awaits would warn later, far from its cause
+        raise SpecProblem(f"{kind.hook} is async and nothing awaits it: write `def {kind.hook}`")
     if not isinstance(result, Iterable) or isinstance(result, str | bytes | dict):
         raise SpecProblem(f"{kind.hook} gave {_kind_of(result)}, not a list of {expected.__name__}")
-    specs = list(result)
+    specs = list(islice(result, MAX_SPECS + 1))
+    if len(specs) > MAX_SPECS:
+        raise SpecProblem(f"{kind.hook} gave more than {MAX_SPECS} specs; does it ever end?")
     for spec in specs:
         if not isinstance(spec, expected):
             raise SpecProblem(
