@@ -132,7 +132,7 @@ def proof(user: Environment, name: str) -> dict[str, object]:
 
 
 def test_a_new_transport_goes_all_the_way(author: Environment, user: Environment) -> None:
-    author.run("civitas", "plugins", "new", "transport", "pigeon")
+    told = author.run("civitas", "plugins", "new", "transport", "pigeon")
     project = author.folder / "civitas-pigeon"
     author.install("-e", project)
     report = "--conformance-report=src/civitas_pigeon/conformance.json"
@@ -142,6 +142,9 @@ def test_a_new_transport_goes_all_the_way(author: Environment, user: Environment
     passed, expected = conformance(output, "TestOverTheStub")
     assert (passed, "1 deviation" in output) == (expected - 1, True), output
     assert "Success" in author.module("mypy", "--strict", cwd=project)
+    (search,) = re.findall(r"^  (grep .*?) +#", told, re.MULTILINE)
+    left = author.run(*search.split(), cwd=project).splitlines()
+    assert all(re.match(r"[\w./]+:\d+:.*TODO", line) for line in left), left
 
     wheel, in_wheel, in_sdist = build(author, project)
     modules = {"__init__", "link", "options", "plugin", "stub", "transport", "wire"}

@@ -21,7 +21,7 @@ NEXT: Final = (
     ("civitas plugins check {name}", "it is found, and whole"),
     ("pytest", "it passes the conformance kit as it stands"),
     ("mypy && ruff check", ""),
-    ("grep -rn TODO .", "what is yours to do"),
+    ("grep -rnI TODO README.md pyproject.toml src tests", "what is yours to do"),
     ("python -m build", "what you publish, in dist/"),
 )
 """What to run in the new folder, each with a remark."""
@@ -99,4 +99,4 @@ def _write_description(identity: Identity, folder: Path, files: dict[str, str]) 
     steps = [(f"cd {shlex.quote(str(folder))}", ""), *NEXT]
     for command, remark in steps:
         line = command.format(name=identity.name)
-        write(f"  {line:<48}# {remark}" if remark else f"  {line}")
+        write(f"  {line:<52}# {remark}" if remark else f"  {line}")
