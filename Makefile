@@ -15,7 +15,7 @@ PROGRAMS := nats-server redis-server openssl ip
 REPORTED := $(patsubst tests/%/test_conformance.py,%,$(wildcard tests/*/test_conformance.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check lint types docs packaging bench soak clean programs conformance
+.PHONY: help demo test test-fast check lint types docs packaging bench soak clean programs conformance release-check
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -59,6 +59,9 @@ bench: programs $(VENV)/dev.stamp ## measure against the floors
 soak: programs $(VENV)/dev.stamp ## property tests with many more examples, and what takes minutes
 	HYPOTHESIS_PROFILE=soak $(PYTEST) -n $(JOBS) --timeout 3600 -m "not slow" tests/core
 	$(PYTEST) --timeout 3600 -m soak
+
+release-check: programs $(VENV)/dev.stamp ## may this be released? (RELEASE="civitas-zmq ..."; all by default)
+	$(BIN)/python -m release $(RELEASE) --jobs $(JOBS)
 
 clean: ## remove all that was made here
 	rm -rf $(VENV) site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

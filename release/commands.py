@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -39,6 +40,11 @@ def run(*command: str | Path, cwd: Path | None = None, env: Mapping[str, str] | 
         output = "\n".join((done.stdout + done.stderr).strip().splitlines()[-_SHOWN:])
         raise CommandError(f"{shlex.join(words)} ended with {done.returncode}:\n{output}")
     return done.stdout
+
+
+def watch(*command: str | Path, cwd: Path, env: Mapping[str, str] | None = None) -> int:
+    """Run a program that takes its time, with all it prints on our stderr; return its exit code."""
+    return subprocess.run(command, cwd=cwd, env=env, stdout=sys.stderr, check=False).returncode
 
 
 def plain_environment() -> dict[str, str]:

@@ -48,7 +48,7 @@ class Distribution:
     @property
     def tag(self) -> str:
         """The git tag of this version's release."""
-        return tag_of(self.name, self.version)
+        return f"{tag_prefix(self.name)}{self.version}"
 
     @property
     def package(self) -> Path | None:
@@ -79,9 +79,9 @@ class Distribution:
         return needed[0].specifier if needed else None
 
 
-def tag_of(name: str, version: Version) -> str:
-    """Return the git tag of a release."""
-    return f"{name}-v{version}"
+def tag_prefix(name: str) -> str:
+    """Return what the tags of a distribution's releases begin with, before the version."""
+    return f"{name}-v"
 
 
 def distributions(root: Path) -> dict[str, Distribution]:
