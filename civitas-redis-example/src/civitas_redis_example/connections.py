@@ -23,19 +23,17 @@ class _Abrupt(AbstractConnection):
 
     async def disconnect(self, *args: Any, **kwargs: Any) -> None:
         if self._writer is not None:
-            with suppress(
-                AttributeError
-            ):  # an encrypted one that is closed already (Python 3.11.2)
+            with suppress(AttributeError):  # of one that is encrypted, and closed (Python 3.11.2)
                 self._writer.transport.abort()
         await super().disconnect(*args, **kwargs)
 
 
 class _Plain(_Abrupt, Connection):
-    pass
+    """Over TCP."""
 
 
 class _Encrypted(_Abrupt, SSLConnection):
-    pass
+    """Over TLS."""
 
 
 def make_connection(options: RedisOptions, process: str) -> Connection:
@@ -66,23 +64,22 @@ def make_connection(options: RedisOptions, process: str) -> Connection:
     return _Encrypted(**arguments)
 
 
-def check_files(tls: TLSOptions | None) -> None:
+def check_files(tls: TLSOptions) -> None:
     """See that the files are what they should be, before a connection uses them.
 
     Raises:
         ConfigurationError: one can't be read, or is something else.
     """
-    if tls is None:
-        return
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    checked = f"tls.ca: {tls.ca}"
     try:
         if tls.ca is not None:
             context.load_verify_locations(tls.ca)
+        checked = f"tls.cert and tls.key: {tls.cert} and {tls.key}"
         if tls.cert is not None:
             context.load_cert_chain(tls.cert, tls.key, password=_ask_nobody)
     except OSError as error:  # ssl.SSLError is one
-        files = ", ".join(str(file) for file in (tls.ca, tls.cert, tls.key) if file)
-        raise ConfigurationError(f"tls: a file of {files} is no PEM file: {error}") from error
+        raise ConfigurationError(f"{checked} can't be used: {error}") from error
 
 
 def _ask_nobody() -> str:

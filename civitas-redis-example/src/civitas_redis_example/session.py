@@ -135,9 +135,10 @@ class Session:
                 batch = [each for each in taken if not each.heard_by.done()]  # not given up
                 try:
                     await self._send(batch)
-                finally:
+                except BaseException:  # also when it is cancelled
                     for each in batch:
                         _settle(each.heard_by, self._outcome_unknown())
+                    raise
 
     async def _send(self, batch: list[_Sending]) -> None:
         commands = [("PUBLISH", each.channel, each.frame) for each in batch]

@@ -50,7 +50,8 @@ class RedisTransport:
         """
         if self._link is not None:
             return
-        check_files(self._options.tls)
+        if self._options.tls is not None:
+            check_files(self._options.tls)
         inbox = self._local.inbox
         if inbox.address not in self._dispatcher:
             self._dispatcher.subscribe(inbox.address, inbox)
@@ -58,7 +59,8 @@ class RedisTransport:
         try:
             await link.open()
         except BaseException:
-            self._link = None
+            if self._link is link:
+                self._link = None
             await link.close()
             raise
         await self._local.start()
