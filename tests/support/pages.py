@@ -23,7 +23,7 @@ DEADLINE: Final = 30.0
 """Seconds for one command."""
 
 _BLOCK: Final = re.compile(
-    r"^```(\w+)(?: title=\"([\w. ]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL
+    r"^```(\w+)(?: title=\"(\w[\w. /-]*)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL
 )
 
 Replacements: TypeAlias = Iterable[tuple[str, str]]
@@ -77,7 +77,9 @@ def write_files(text: str, folder: Path, replacements: Replacements = ()) -> Non
             content = block.text
             for pattern, instead in replacements:
                 content = re.sub(pattern, instead, content, flags=re.MULTILINE)
-            (folder / block.title).write_text(content, encoding="utf-8")
+            file = folder / block.title
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(content, encoding="utf-8")
 
 
 class Terminals:

@@ -16,6 +16,8 @@ from support.pages import DEADLINE, DOCS, Block, blocks
 
 REPOSITORY = Path(__file__).parents[3]
 OF_OTHER_TESTS = {"plugins.md", "topology.md", "conformance.md", "zmq.md", "nats.md", "redis.md"}
+TUTORIAL = "custom-transport.md"
+"""Has sessions for which a package is installed: see `test_tutorial`."""
 PAGES = {
     page.relative_to(DOCS).as_posix(): page.read_text(encoding="utf-8")
     for page in sorted(DOCS.rglob("*.md"))
@@ -29,7 +31,9 @@ OWN_ADDRESSES = [
 """The pages have the default addresses, and tests run side by side: each in its own folder."""
 
 WITH_SESSIONS = [
-    page for page, text in PAGES.items() if any(b.language == "console" for b in blocks(text))
+    page
+    for page, text in PAGES.items()
+    if page != TUTORIAL and any(b.language == "console" for b in blocks(text))
 ]
 ABOUT_INSTALLING = {"ladder.md"}
 """They show what happens without some distribution, which are all installed here."""
@@ -51,7 +55,7 @@ def test_every_python_block_is_a_file_that_a_session_or_another_file_uses(page: 
         if block.language != "python":
             continue
         assert block.title, f"a block without a title is never run:\n{block.text}"
-        module = block.title.removesuffix(".py")
+        module = Path(block.title).stem
         others = [other.text for other in found if other is not block]
         assert any(re.search(rf"\b{module}\b", text) for text in others), block.title
 
@@ -59,7 +63,13 @@ def test_every_python_block_is_a_file_that_a_session_or_another_file_uses(page: 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("page", "topology"),
-    [(page, b) for page, text in PAGES.items() for b in blocks(text) if b.language == "yaml"],
+    [
+        (page, b)
+        for page, text in PAGES.items()
+        if page != TUTORIAL
+        for b in blocks(text)
+        if b.language == "yaml"
+    ],
     ids=lambda value: value if isinstance(value, str) else value.title,
 )
 def test_every_topology_is_valid(page: str, topology: Block, tmp_path: Path) -> None:
