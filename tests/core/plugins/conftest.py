@@ -70,17 +70,20 @@ from civitas.plugins.loader import LoadedTransport, load, make_transport
 from civitas.plugins import TransportContext
 from civitas.transport import Transport
 
-kind, name = sys.argv[1:]
-result = {"error": None, "loaded": None}
-try:
-    loaded = load(PluginKind(kind), name, Location("topology.yaml", 7))
-    result["loaded"] = loaded.candidate.qualified_name
-    if isinstance(loaded, LoadedTransport):
-        make_transport(loaded, None, TransportContext(), Transport)
-except UnusablePluginError as error:
-    result["error"] = {**error.as_dict(), "text": str(error), "class": type(error).__name__}
-result["modules"] = sorted(sys.modules)
-print(json.dumps(result))
+def result_of(name):
+    result = {"error": None, "loaded": None}
+    try:
+        loaded = load(PluginKind(kind), name, where)
+        result["loaded"] = loaded.candidate.qualified_name
+        if isinstance(loaded, LoadedTransport):
+            make_transport(loaded, None, TransportContext(), Transport, where=where)
+    except UnusablePluginError as error:
+        result["error"] = {**error.as_dict(), "text": str(error), "class": type(error).__name__}
+    return result | {"modules": sorted(sys.modules)}
+
+kind, *names = sys.argv[1:]
+where = Location("topology.yaml", 7)
+print(json.dumps({name: result_of(name) for name in names}))
 """
 
 
@@ -138,6 +141,24 @@ class Scratch:
             wheel.extractall(folder)
         return folder
 
+    def lay(self, name: str, files: Mapping[str, str], **values: str) -> None:
+        """Lay down a distribution with a package, both of that name, as installed, without a build.
+
+        Args:
+            name: the name of its entry points, too.
+            files: the modules of the package, by name.
+            values: the value of the entry point in the group of `transports` or `serializers`.
+        """
+        package, metadata = self.site / name, self.site / f"{name}-1.0.dist-info"
+        for folder in (package, metadata):
+            folder.mkdir(parents=True)
+        for module, source in {"__init__": "", **files}.items():
+            (package / f"{module}.py").write_text(source)
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (metadata / "entry_points.txt").write_text(
+            "".join(f"[civitas.v1.{kind}]\n{name} = {value}\n" for kind, value in values.items())
+        )
+
     def environment(self, settings: Mapping[str, str], sites: tuple[str, ...]) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("CIVITAS", "PYTHON"))}
         path = os.pathsep.join(str(self.root / site) for site in sites)
@@ -157,11 +178,16 @@ class Scratch:
             check=False,
         )
         assert done.returncode == 0, done.stderr
+        assert "never awaited" not in done.stderr
         return json.loads(done.stdout)
 
     def load(self, name: str, kind: str = "transport", **kwargs: Any) -> Any:
         """Load and make a plugin that line 7 of `topology.yaml` names; return what came of it."""
-        return self.python(LOAD, kind, name, **kwargs)
+        return self.load_each(name, kind=kind, **kwargs)[name]
+
+    def load_each(self, *names: str, kind: str = "transport", **kwargs: Any) -> Any:
+        """Load and make plugins in one process after the other; return what came of each."""
+        return self.python(LOAD, kind, *names, **kwargs)
 
     def civitas(
         self, *args: str, sites: tuple[str, ...] = ("site",), **settings: str

@@ -51,59 +51,6 @@ def test_a_known_name_that_is_not_installed_gives_the_exact_command(scratch):
     assert (error["name"], error["kind"], error["line"]) == ("nats", "transport", 7)
 
 
-HOOKIMPL = "from civitas.plugins import hookimpl\n@hookimpl\n"
-BROKEN = {
-    "a missing module": (
-        {"plugin": "import carrier_missing\n"},
-        "needs the module 'carrier_missing', which is missing (ModuleNotFoundError: ",
-    ),
-    "a missing name": (
-        {"plugin": "from json import no_such_name\n"},
-        "ImportError: cannot import name 'no_such_name'",
-    ),
-    "raising at import": (
-        {"plugin": "# line 1\nraise RuntimeError('no\\n  feathers')\n"},
-        "RuntimeError: no feathers, at ",
-    ),
-    "a syntax error": ({"plugin": "def (:\n"}, "SyntaxError: "),
-    "exiting at import": ({"plugin": "raise SystemExit(0)\n"}, "SystemExit: 0"),
-    "an odd exception": (
-        {"plugin": "class Odd(BaseException): pass\nraise Odd\n"},
-        "Odd, at ",
-    ),
-    "no such module": (
-        {"value": "carrier_pigeon.nest"},
-        "its entry point names 'carrier_pigeon.nest', and there is no module",
-    ),
-    "no such object": ({"value": "carrier_pigeon.plugin:nest"}, "AttributeError: "),
-    "no hook": ({"plugin": "def civitas_transports(): return []\n"}, "implements no hook"),
-    "an unknown hook": (
-        {"plugin": HOOKIMPL + "def civitas_transprots(): ...\n"},
-        "unknown hook 'civitas_transprots'",
-    ),
-    "an unknown argument of a hook": (
-        {"plugin": HOOKIMPL + "def civitas_transports(x): ...\n"},
-        "PluginValidationError",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", BROKEN)
-def test_a_plugin_that_can_not_be_imported_is_broken_with_its_cause(scratch, case):
-    source, cause = BROKEN[case]
-    scratch.install(**source)
-    error = scratch.load("pigeon")["error"]
-    assert error["code"] == "plugin-broken"
-    for part in (*COMMON, "carrier-pigeon 1.0", cause):
-        assert part in error["text"]
-    assert "not installed" not in error["text"]
-
-
-def test_the_cause_names_the_line_of_the_plugin_that_raised(scratch):
-    scratch.install(plugin="# line 1\nraise RuntimeError('no feathers')\n")
-    assert scratch.load("pigeon")["error"]["text"].count("plugin.py:2") == 1
-
-
 def test_two_distributions_that_offer_one_name_are_a_conflict_until_one_is_chosen(scratch):
     scratch.install("carrier-pigeon", "1.0")
     scratch.install("Postal.Pigeon", "2.5")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -55,21 +54,6 @@ class Done(AgentProcess):
 TREE = "supervision: {name: root, children: [{agent: {name: a, type: agents.Done}}]}\n"
 
 
-def write_bird(site: Path, name: str) -> None:
-    """Write the distribution of that name, as it is on disk when it is installed."""
-    package, metadata = site / name, site / f"{name}-1.0.dist-info"
-    for folder in (package, metadata):
-        folder.mkdir(parents=True)
-    (package / "__init__.py").write_text(MARK)
-    (package / "transports.py").write_text(MARK + TRANSPORT.replace("{name}", name))
-    (package / "serializers.py").write_text(MARK + SERIALIZER.replace("{name}", name))
-    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text(
-        f"[civitas.v1.transports]\n{name} = {name}.transports\n\n"
-        f"[civitas.v1.serializers]\n{name} = {name}.serializers\n"
-    )
-
-
 class Aviary:
     """A scratch environment with a hundred plugins: runs commands and looks for marks."""
 
@@ -79,7 +63,14 @@ class Aviary:
         self.marks.mkdir()
         self.modules = scratch.root / "modules"
         for number in range(COUNT):
-            write_bird(scratch.site, f"bird{number:03}")
+            name = f"bird{number:03}"
+            modules = {
+                "__init__": MARK,
+                "transports": MARK + TRANSPORT.replace("{name}", name),
+                "serializers": MARK + SERIALIZER.replace("{name}", name),
+            }
+            values = {kind: f"{name}.{kind}" for kind in ("transports", "serializers")}
+            scratch.lay(name, modules, **values)
         (scratch.site / "sitecustomize.py").write_text(RECORDER)
         (scratch.root / "agents.py").write_text(AGENTS)
 

@@ -199,22 +199,6 @@ def test_check_gives_each_plugin_its_own_verdict_and_fails(scratch):
     assert "option 'feed' has no description" in verdicts["pigeon"]["advice"]
 
 
-def test_check_ends_a_plugin_that_hangs_at_import(scratch):
-    scratch.install(plugin="import threading\nthreading.Event().wait()\n")
-    done = scratch.civitas("check", "pigeon", "--timeout", "1", "--json")
-    assert done.returncode == 1
-    (verdict,) = json.loads(done.stdout)
-    assert verdict["state"] == "broken"
-    assert "importing it was not done after 1 s" in verdict["error"]["problem"]
-
-
-def test_check_names_the_signal_that_ended_an_import(scratch):
-    scratch.install(plugin="import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
-    done = scratch.civitas("check", "pigeon")
-    assert done.returncode == 1
-    assert "importing it ended the process, by signal SIGKILL" in done.stdout
-
-
 def test_check_excuses_what_is_disabled_unless_it_is_asked_for(scratch):
     scratch.install(plugin="raise RuntimeError('imported')\n")
     excused = scratch.civitas("check", CIVITAS_PLUGINS="")

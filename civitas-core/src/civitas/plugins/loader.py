@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import re
 import sys
@@ -10,7 +11,6 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,7 +34,11 @@ _REFERENCE: Final = re.compile(
     r"(?P<module>\w+(\.\w+)*)\s*(:\s*(?P<object>\w+(\.\w+)*))?\s*(\[.*\])?"
 )
 """The value of an entry point, as the packaging specifications have it."""
-_MACHINERY: Final = (__file__, str(Path(pluggy.__file__).parent), "<frozen ")
+_MACHINERY: Final = (
+    __file__,
+    *(str(Path(inspect.getfile(each)).parent) for each in (importlib, pluggy)),
+    "<frozen ",
+)
 """How the names of files begin that stand between core and a plugin's code."""
 
 
@@ -217,8 +221,8 @@ def _import(value: str) -> Any:
     reference = _REFERENCE.fullmatch(value.strip())
     if reference is None:
         raise SpecProblem(f"its entry point's value is {value!r}, not `module` or `module:object`")
-    path = reference["object"]
-    return reduce(getattr, path.split(".") if path else (), import_module(reference["module"]))
+    names = (reference["object"] or "").split(".")
+    return reduce(getattr, filter(None, names), importlib.import_module(reference["module"]))
 
 
 def _check_product(product: object, protocol: type, optional: Collection[str]) -> None:
