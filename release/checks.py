@@ -21,7 +21,8 @@ from release.environment import download
 from release.history import changes, released
 from release.oldest import Oldest, OldestError, oldest_core, wheel_of
 from release.ranges import range_problems
-from release.reports import report_problems
+from release.reports import FILE as REPORT
+from release.reports import conformance_tests, disagreements, report_problems
 from release.trial import prepare, try_with
 from release.workspace import CORE, Distribution
 
@@ -139,11 +140,29 @@ def _uploads(release: Release) -> Iterable[Path]:
 
 
 def check_reports(release: Release) -> Findings:
-    """The conformance reports that plugins ship are of this version, and passed."""
+    """The conformance reports that packages ship are of this version, and passed."""
     core = release.workspace[CORE]
     return Findings(
         [problem for each in release.chosen for problem in report_problems(each, core)], []
     )
+
+
+def check_conformance(release: Release) -> Findings:
+    """A fresh run of the conformance kit says the same as the reports that are shipped."""
+    problems = []
+    for each in release.chosen:
+        if each.package is None:
+            continue
+        fresh = release.scratch / f"{each.name}.json"
+        tests = conformance_tests(each, release.root)
+        pytest = (sys.executable, "-m", "pytest", "-q", f"--conformance-report={fresh}")
+        code = watch(*pytest, *tests, cwd=release.root)
+        if code:
+            problems.append(f"{each.name}: the kit does not pass, pytest ended with {code}")
+        elif differ := disagreements(each.package / REPORT, fresh):
+            classes = ", ".join(differ)
+            problems.append(f"{each.name}: its {REPORT} is of another run ({classes})")
+    return Findings(problems, [])
 
 
 def check_docs(release: Release) -> Findings:
@@ -215,12 +234,13 @@ CHECKS: Final[Mapping[str, Check]] = {
     "files": check_files,
     "reports": check_reports,
     "docs": check_docs,
+    "conformance": check_conformance,
     "packaging": check_packaging,
     "oldest": check_oldest,
 }
 """The checks by name, in order: what takes long comes last."""
 
-SLOW: Final = ("packaging", "oldest")
+SLOW: Final = ("conformance", "packaging", "oldest")
 """Those that run tests."""
 
 

@@ -16,13 +16,13 @@ _KINDS: Final = {"civitas.v1.transports": "transport", "civitas.v1.serializers":
 
 
 def report_problems(distribution: Distribution, core: Distribution) -> Iterator[str]:
-    """Say what is wrong with the report in a plugin's package.
+    """Say what is wrong with the report in a package.
 
     Args:
-        distribution: the plugin.
+        distribution: core, or a plugin; others ship none.
         core: civitas-core, as it will be released with it.
     """
-    if distribution.package is None or not distribution.is_plugin:
+    if distribution.package is None:
         return
     file = distribution.package / FILE
     place = f"{distribution.name}: {FILE}"
@@ -33,24 +33,46 @@ def report_problems(distribution: Distribution, core: Distribution) -> Iterator[
         yield f"{place} can't be read, `make conformance` writes it: {_words(error, file)}"
 
 
-def _problems(report: dict[str, Any], plugin: Distribution, core: Distribution) -> Iterator[str]:
+def conformance_tests(distribution: Distribution, root: Path) -> list[Path]:
+    """Return the files of this repository whose run is what a package's report tells of."""
+    if distribution.name == CORE:
+        folder = root / "tests/conformance"
+        return [folder / "test_in_process.py", folder / "test_serializers.py"]
+    points = distribution.project.get("entry-points", {})
+    names = sorted(name for group in _KINDS for name in points.get(group, ()))
+    return [root / "tests" / name / "test_conformance.py" for name in names]
+
+
+def disagreements(shipped: Path, fresh: Path) -> list[str]:
+    """Return the classes of which two reports do not say the same."""
+    ours, theirs = (_by_class(json.loads(path.read_text())) for path in (shipped, fresh))
+    return sorted(name for name in ours | theirs if ours.get(name) != theirs.get(name))
+
+
+def _by_class(report: dict[str, Any]) -> dict[str, Any]:
+    return {suite["class"]: suite for suite in report["suites"]}
+
+
+def _problems(
+    report: dict[str, Any], distribution: Distribution, core: Distribution
+) -> Iterator[str]:
     if not _is(report["core"], core.version):
         yield f"it is of a run with {CORE} {report['core']}, and {core.version} is here"
-    points = plugin.project["entry-points"]
+    suites = report["suites"]
+    if not suites:
+        yield "it has no run of anything"
+    points = distribution.project.get("entry-points", {})
     for group, kind in _KINDS.items():
         for name in points.get(group, ()):
-            suites = [
-                each for each in report["suites"] if (each["kind"], each["plugin"]) == (kind, name)
-            ]
-            if not suites:
+            if not any((each["kind"], each["plugin"]) == (kind, name) for each in suites):
                 yield f"it has no run of the {kind} {name}"
-            for each in suites:
-                yield from _suite_problems(each, plugin)
+    for each in suites:
+        yield from _suite_problems(each, distribution)
 
 
-def _suite_problems(suite: dict[str, Any], plugin: Distribution) -> Iterator[str]:
-    if not _is(suite["version"], plugin.version):
-        yield f"{suite['class']} ran with version {suite['version']}, not {plugin.version}"
+def _suite_problems(suite: dict[str, Any], distribution: Distribution) -> Iterator[str]:
+    if not _is(suite["version"], distribution.version):
+        yield f"{suite['class']} ran with version {suite['version']}, not {distribution.version}"
     if not suite["conforms"]:
         yield f"{suite['class']} did not pass {', '.join(suite['not_passed'])}"
 

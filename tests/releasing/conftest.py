@@ -19,6 +19,7 @@ def workspace(tmp_path: Path) -> Workspace:
     made.write("civitas-core", "0.1.0")
     made.write("civitas-pigeon", "0.1.0", "civitas-core>=0.1,<0.2")
     made.report("0.1.0", "0.1.0")
+    made.report("0.1.0", "0.1.0", "civitas-core", plugin="in_process")
     (made.root / "docs").mkdir()
     (made.root / "docs/compatibility.md").write_text(TABLE)
     (made.root / ".gitignore").write_text("dist/\n")

@@ -33,7 +33,9 @@ def test_a_workspace_that_is_ready_passes_and_the_rest_is_said_to_be_left_out(
     out, err = capsys.readouterr()
     assert "versions: The versions are new" in err
     assert re.search(r"^tree +ok +\d", out, re.MULTILINE)
-    assert out.endswith("not all was checked: files, docs, packaging, oldest left out\n")
+    assert out.endswith(
+        "not all was checked: files, docs, conformance, packaging, oldest left out\n"
+    )
 
 
 @pytest.mark.slow

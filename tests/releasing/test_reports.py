@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from release.reports import report_problems
+from release.reports import disagreements, report_problems
 from support.workspaces import Workspace
 
 
-def problems(workspace: Workspace) -> list[str]:
-    return list(report_problems(workspace["civitas-pigeon"], workspace["civitas-core"]))
+def problems(workspace: Workspace, name: str = "civitas-pigeon") -> list[str]:
+    return list(report_problems(workspace[name], workspace["civitas-core"]))
 
 
 def test_a_report_of_this_version_that_conforms_is_fine(workspace: Workspace) -> None:
     assert problems(workspace) == []
+    assert problems(workspace, "civitas-core") == []
+    assert problems(workspace, "civitas") == []
+
+
+def test_core_ships_a_report_of_its_built_ins(workspace: Workspace) -> None:
+    workspace.report("0.0.9", "0.1.0", "civitas-core", plugin="in_process")
+    (found,) = problems(workspace, "civitas-core")
+    assert "TestPigeon ran with version 0.0.9, not 0.1.0" in found
+    file = workspace.report("0.1.0", "0.1.0", "civitas-core")
+    file.write_text('{"core": "0.1.0", "suites": []}')
+    assert problems(workspace, "civitas-core") == [
+        "civitas-core: conformance.json: it has no run of anything"
+    ]
+
+
+def test_the_classes_that_a_fresh_run_tells_otherwise_are_named(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    fresh = tmp_path / "fresh.json"
+    shipped = workspace.report("0.1.0", "0.1.0")
+    fresh.write_text(shipped.read_text())
+    assert disagreements(shipped, fresh) == []
+    workspace.report("0.1.0", "0.1.0", passed=["test_order"])
+    assert disagreements(shipped, fresh) == ["TestPigeon"]
+    workspace.report("0.1.0", "0.1.0", **{"class": "TestDove"})
+    assert disagreements(shipped, fresh) == ["TestDove", "TestPigeon"]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from release.changelog import form_problems
 from release.compatibility import PAGE, page_problems, rows_in
 from release.oldest import oldest_core
 from release.ranges import range_problems
+from release.reports import conformance_tests
 from release.trial import tests_of as own_tests_of
 from release.workspace import CORE, distributions
 
@@ -39,6 +40,13 @@ def test_the_page_of_versions_has_a_line_for_each_plugin() -> None:
 def test_a_line_that_says_something_else_is_missed(part: str) -> None:
     wrong = TABLE.replace(part, part.replace("1", "7"))
     assert len(list(page_problems(wrong, WORKSPACE))) == len(PLUGINS)
+
+
+@pytest.mark.parametrize("name", [name for name, each in WORKSPACE.items() if each.package])
+def test_each_package_has_a_run_of_the_conformance_kit(name: str) -> None:
+    files = conformance_tests(WORKSPACE[name], REPOSITORY)
+    assert files
+    assert [path for path in files if not path.is_file()] == []
 
 
 @pytest.mark.parametrize("plugin", PLUGINS, ids=lambda plugin: plugin.name)

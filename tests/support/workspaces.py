@@ -65,8 +65,10 @@ class Workspace:
         (folder / "LICENSE").write_text("Do as you like.\n")
         (folder / "CHANGELOG.md").write_text(f"## [{version}] - {section}\n\n- Better.\n")
 
-    def report(self, version: str, core: str, **suite: object) -> None:
-        """Write the report that the plugin ships."""
+    def report(
+        self, version: str, core: str, name: str = "civitas-pigeon", **suite: object
+    ) -> Path:
+        """Write the report that a package ships, of one class."""
         about = {
             "class": "TestPigeon",
             "kind": "transport",
@@ -76,8 +78,11 @@ class Workspace:
             "not_passed": {},
             **suite,
         }
-        text = json.dumps({"core": core, "suites": [about]})
-        (self.root / "civitas-pigeon/src/civitas_pigeon/conformance.json").write_text(text)
+        package = self[name].package
+        assert package is not None
+        file = package / "conformance.json"
+        file.write_text(json.dumps({"core": core, "suites": [about]}))
+        return file
 
     def commit(self, *tags: str) -> None:
         """Commit all there is, and tag it."""
