@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,19 @@ async def test_a_file_that_is_not_what_it_should_be_is_named(tmp_path, certifica
         node = Node(f"rediss://127.0.0.1:{free_port()}", tls=options)
         with pytest.raises(ConfigurationError, match=wrong.name):
             await within(node.transport.start())
+
+
+async def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked_for_it(
+    tmp_path, certificates
+):
+    locked = tmp_path / "locked.key"
+    lock = ["openssl", "ec", "-in", str(certificates.client_key), "-out", str(locked), "-aes256"]
+    lock += ["-passout", "pass:sesame"]
+    await asyncio.to_thread(subprocess.run, lock, check=True, capture_output=True)
+    options = {**files(certificates), "key": str(locked)}
+    node = Node(f"rediss://127.0.0.1:{free_port()}", tls=options)
+    with pytest.raises(ConfigurationError, match="has a passphrase"):
+        await within(node.transport.start())
 
 
 def files(certificates: Certificates) -> dict[str, str]:

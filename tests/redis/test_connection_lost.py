@@ -89,6 +89,28 @@ async def count(node: Node, stop: asyncio.Event) -> tuple[set[int], set[int]]:
     return accepted, unknown
 
 
+async def test_what_is_subscribed_while_a_connection_greets_the_server_disturbs_nothing(
+    server, caplog
+):
+    """In the middle of the greeting, the answer would be taken for one to the greeting."""
+    worker, greetings, tasks = Agent(), [], []
+
+    def subscribe(data: bytes) -> None:
+        if b"SETNAME" in data:
+            greetings.append(data)
+            if len(greetings) == 2:  # the first is that of the connection that publishes
+                tasks.append(asyncio.ensure_future(node.transport.subscribe("worker", worker)))
+
+    async with way_to(server, subscribe) as url:
+        node = Node(url)
+        async with node, Node(server.url) as other:
+            await within(asyncio.gather(*tasks))
+            await other.send("worker", "hello")
+            await worker.has_done(1)
+        assert len(greetings) == 2
+    assert caplog.text == ""
+
+
 # --- it stands still ----------------------------------------------------------------------------
 
 

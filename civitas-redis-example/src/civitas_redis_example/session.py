@@ -54,6 +54,7 @@ class Session:
         self._news = asyncio.Event()
         self._numbers = itertools.count(1)
         self._echoes: dict[bytes, asyncio.Future[None]] = {}
+        self._greeted = False
         self._ended = False
 
     async def run(self, proved: Callable[[], None]) -> NoReturn:
@@ -69,6 +70,7 @@ class Session:
             async with asyncio.timeout(self._options.connect_timeout):
                 for connection in (self._publisher, self._subscriber):
                     await connection.connect()  # type: ignore[no-untyped-call]
+            self._greeted = True
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._write())
                 tasks.create_task(self._read())
@@ -152,8 +154,12 @@ class Session:
     # --- reading ------------------------------------------------------------------------------
 
     async def _command(self, *command: str | bytes) -> None:
-        """Send what `_read` reads the answer to."""
-        if self._subscriber.is_connected:  # otherwise redis-py would connect it again
+        """Send what `_read` reads the answer to.
+
+        Not while redis-py greets the server, since it would take the answer for that to its
+        greeting; nor when the connection is lost, since it would make another one.
+        """
+        if self._greeted and self._subscriber.is_connected:
             with suppress(RedisError):  # which `_read` finds out as well
                 await self._subscriber.send_command(*command)
 
