@@ -17,13 +17,13 @@ from release.building import Built, build
 from release.changelog import release_problems
 from release.commands import CommandError, run, watch
 from release.compatibility import PAGE, page_problems
-from release.environment import download
+from release.environment import Environment
 from release.history import changes, released
 from release.oldest import Oldest, OldestError, oldest_core, wheel_of
 from release.ranges import range_problems
 from release.reports import FILE as REPORT
 from release.reports import conformance_tests, disagreements, report_problems
-from release.trial import prepare, try_with
+from release.trial import try_with
 from release.workspace import CORE, Distribution
 
 _SHOWN: Final = 5
@@ -192,9 +192,8 @@ def check_oldest(release: Release) -> Findings:
             problems.append(str(error))
             continue
         found.append((oldest, each))
-    wheels = download(release.root / "requirements/dev.txt", release.scratch / "wheels")
     for oldest, group in groupby(sorted(found, key=_by_core), key=_oldest):
-        problems += _try_oldest(release, oldest, [each for _, each in group], wheels)
+        problems += _try_oldest(release, oldest, [each for _, each in group])
     return Findings(problems, [f"{each.name} with {oldest}" for oldest, each in found])
 
 
@@ -207,13 +206,12 @@ def _oldest(found: tuple[Oldest, Distribution]) -> Oldest:
     return found[0]
 
 
-def _try_oldest(
-    release: Release, oldest: Oldest, plugins: list[Distribution], wheels: Path
-) -> list[str]:
+def _try_oldest(release: Release, oldest: Oldest, plugins: list[Distribution]) -> list[str]:
     folder = release.scratch / f"core-{oldest.version}"
     ours = {name: built.wheel for name, built in release.built.items()}
     core = wheel_of(oldest, release.root, ours, folder)
-    environment = prepare(folder / "environment", wheels)
+    environment = Environment.make(folder / "environment")
+    environment.install_pinned(release.root / "requirements/dev.txt")
     chosen = [(each, ours[each.name]) for each in plugins]
     problems = try_with(environment, core, chosen, release.root, release.jobs)
     return [f"with {oldest}: {problem}" for problem in problems]

@@ -7,10 +7,13 @@ import sys
 import venv
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from packaging.utils import canonicalize_name
 
 from release.commands import plain_environment, run
+
+_PIP: Final = (sys.executable, "-m", "pip", "--disable-pip-version-check")
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,15 @@ class Environment:
         # Python compiles what it imports; compiling all takes longer than installing it.
         self._pip("install", "--quiet", "--no-compile", "--no-index", *links, *requirements)
 
+    def install_pinned(self, pinned: Path) -> None:
+        """Install a pinned set of other projects, by hash, from wherever this machine has it.
+
+        Args:
+            pinned: a requirements file with hashes.
+        """
+        options = ("--require-hashes", "--no-deps", "--quiet", "--no-compile", "-r", pinned)
+        run(*_PIP, "--python", self.python, "install", *options)
+
     def installed(self) -> dict[str, str]:
         """Return the versions of what is installed, by normalised name."""
         rows = json.loads(self._pip("list", "--format=json"))
@@ -63,8 +75,7 @@ class Environment:
 
     def _pip(self, *arguments: str) -> str:
         # Isolated: no setting of the machine may add an index or another folder.
-        pip = (sys.executable, "-m", "pip", "--isolated", "--disable-pip-version-check")
-        return run(*pip, "--python", self.python, *arguments)
+        return run(*_PIP, "--isolated", "--python", self.python, *arguments)
 
 
 def download(pinned: Path, folder: Path) -> Path:
@@ -74,6 +85,6 @@ def download(pinned: Path, folder: Path) -> Path:
         pinned: a requirements file with hashes.
         folder: where the wheels go.
     """
-    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet")
-    run(*pip, "--require-hashes", "--no-deps", "--only-binary=:all:", "-r", pinned, "-d", folder)
+    options = ("--require-hashes", "--no-deps", "--only-binary=:all:", "--quiet")
+    run(*_PIP, "download", *options, "-r", pinned, "-d", folder)
     return folder

@@ -23,18 +23,6 @@ def tests_of(plugin: Distribution, root: Path) -> list[Path]:
     return [folder for folder in folders if folder.is_dir()]
 
 
-def prepare(folder: Path, wheels: Path) -> Environment:
-    """Make an environment with the tools that tests need, and nothing of ours.
-
-    Args:
-        folder: where it is made.
-        wheels: a folder with the wheels of the pinned set, which `download` makes.
-    """
-    environment = Environment.make(folder)
-    environment.install("--no-deps", *map(str, sorted(wheels.iterdir())), sources=())
-    return environment
-
-
 def try_with(
     environment: Environment,
     core: Path,
@@ -45,7 +33,7 @@ def try_with(
     """Install a core and plugins into an environment, and run the plugins' tests there.
 
     Args:
-        environment: what `prepare` made.
+        environment: one with the tools that tests need, and nothing of ours.
         core: the wheel of the core.
         plugins: the plugins with their wheels.
         root: the repository, whose tests are run.

@@ -10,7 +10,7 @@ import pytest
 
 from release.building import Built, build
 from release.environment import Environment
-from release.trial import prepare, try_with
+from release.trial import try_with
 from support.workspaces import Workspace
 
 pytestmark = [pytest.mark.packaging, pytest.mark.slow]
@@ -27,7 +27,9 @@ def test_what_is_tested():
 @pytest.fixture(scope="module")
 def tools(third_party: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """An environment with pytest, and nothing of ours."""
-    return prepare(tmp_path_factory.mktemp("tools") / "environment", third_party)
+    environment = Environment.make(tmp_path_factory.mktemp("tools") / "environment")
+    environment.install("--no-deps", *map(str, third_party.iterdir()), sources=())
+    return environment
 
 
 def plugin(folder: Path, *dependencies: str) -> Workspace:
