@@ -20,6 +20,16 @@ hypothesis.settings.register_profile("default", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("soak", deadline=None, max_examples=5_000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
+
+def pytest_collection_finish() -> None:
+    """Take what the session itself keeps out of the collections that follow each test.
+
+    These are 200,000 objects once all tests are collected, and looking through them takes 0.1 s.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 DESCRIPTORS = Path("/proc/self/fd")
 
 
