@@ -10,6 +10,7 @@ from civitas import envelope
 from civitas.errors import MessageRoutingError
 from civitas.messages import REPLY_PREFIX, RESERVED_PREFIX
 from support.redis.nodes import Node, frame_of, until, within
+from support.redis.way import way_to
 
 SYSTEM = f"{RESERVED_PREFIX}test"
 
@@ -51,6 +52,17 @@ async def test_frames_of_many_tasks_arrive_in_the_order_in_which_they_were_publi
             for body in bodies:
                 tasks.create_task(sender.transport.publish("worker", frame_of(body)))
         assert await worker.has(len(bodies)) == bodies
+
+
+async def test_ready_means_that_the_server_has_the_subscription_however_slow_the_way_is(server):
+    async def slow(data: bytes) -> None:
+        if b"SUBSCRIBE" in data and b"civitas:worker" in data:
+            await asyncio.sleep(0.3)  # what is published on the other connection is faster
+
+    async with way_to(server, slow) as url, Node(url) as node, Node(server.url) as other:
+        worker = await node.agent("worker")
+        await other.send("worker", "the very first")
+        await worker.has_done(1)
 
 
 async def test_a_sender_that_gives_up_disturbs_no_other(server):

@@ -8,7 +8,7 @@ import os
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
 from redis.exceptions import RedisError, ResponseError
 
@@ -18,8 +18,8 @@ from civitas_redis_example.connections import make_connection
 from civitas_redis_example.errors import translated
 from civitas_redis_example.options import RedisOptions
 
-_BATCH: Final = 64
-"""Frames that are sent before the answers to them are read."""
+_BATCH: Final = 1 << 20
+"""Bytes that are sent before the answers to them are read; a probe waits for no more than these."""
 
 _LOOKS: Final = 10
 """Looks at a probe within its time: one that comes late, since this process itself stood still,
@@ -53,7 +53,7 @@ class Session:
         self._outgoing: deque[_Sending] = deque()
         self._news = asyncio.Event()
         self._numbers = itertools.count(1)
-        self._echoes: dict[bytes, asyncio.Future[None]] = {}
+        self._echoes: dict[bytes, asyncio.Event] = {}
         self._greeted = False
         self._ended = False
 
@@ -132,15 +132,23 @@ class Session:
         while True:
             await self._news.wait()
             self._news.clear()
-            while self._outgoing:
-                taken = [self._outgoing.popleft() for _ in range(min(len(self._outgoing), _BATCH))]
-                batch = [each for each in taken if not each.heard_by.done()]  # not given up
+            while batch := self._next_batch():
                 try:
                     await self._send(batch)
                 except BaseException:  # also when it is cancelled
                     for each in batch:
                         _settle(each.heard_by, self._outcome_unknown())
                     raise
+
+    def _next_batch(self) -> list[_Sending]:
+        batch: list[_Sending] = []
+        size = 0
+        while self._outgoing and size < _BATCH:
+            sending = self._outgoing.popleft()
+            if not sending.heard_by.done():  # who sends it has not given up
+                batch.append(sending)
+                size += len(sending.frame)
+        return batch
 
     async def _send(self, batch: list[_Sending]) -> None:
         commands = [("PUBLISH", each.channel, each.frame) for each in batch]
@@ -187,18 +195,19 @@ class Session:
         raise NotConnectedError(f"no answer from {self._options.place} for {limit:g} s")
 
     async def _echo(self, token: bytes, saying: Awaitable[object]) -> None:
-        echo = self._echoes[token] = asyncio.get_running_loop().create_future()
+        echo = self._echoes[token] = asyncio.Event()
         try:
             await saying
-            if self._ended:
-                raise self._not_connected()
-            await echo
+            if not self._ended:
+                await echo.wait()
         finally:
             del self._echoes[token]
+        if self._ended:
+            raise self._not_connected()
 
     def _heard(self, token: bytes) -> None:
         if token in self._echoes:
-            _settle(self._echoes[token], None)
+            self._echoes[token].set()
 
     # --- parts --------------------------------------------------------------------------------
 
@@ -208,9 +217,10 @@ class Session:
     def _end(self) -> None:
         """Tell all who wait."""
         self._ended = True
-        waiting: list[asyncio.Future[Any]] = [each.heard_by for each in self._outgoing]
-        for each in (*waiting, *self._echoes.values()):
-            _settle(each, self._not_connected())
+        for sending in self._outgoing:
+            _settle(sending.heard_by, self._not_connected())
+        for echo in self._echoes.values():
+            echo.set()
 
     def _not_connected(self) -> NotConnectedError:
         return NotConnectedError(f"the connection to {self._options.place} is lost: not sent")
@@ -222,7 +232,7 @@ class Session:
         )
 
 
-def _settle(waiting: asyncio.Future[Any], outcome: object) -> None:
+def _settle(waiting: asyncio.Future[int], outcome: int | Exception) -> None:
     """End a wait with a result or an error, unless it has ended."""
     if waiting.done():
         return

@@ -12,10 +12,10 @@ from civitas_redis_example.options import RedisOptions
 from civitas_redis_example.transport import RedisTransport
 from support.nats.nodes import Agent, frame_of, until, within
 
-QUICK: Final[dict[str, Any]] = {"probe_interval": 0.1, "probe_timeout": 0.6}
+QUICK: Final[dict[str, Any]] = {"probe_interval": 0.1, "probe_timeout": 1.0}
 """Options with which a fault is over soon."""
 
-NOTICED: Final = 3 * (0.1 + 0.6)
+NOTICED: Final = 3 * (0.1 + 1.0)
 """Seconds that a test waits for a server that stands still to be noticed, with these options."""
 
 __all__ = ["NOTICED", "Agent", "Node", "frame_of", "until", "within"]
