@@ -141,3 +141,21 @@ async def test_what_a_crash_was_is_not_forgotten_over_the_state_that_is_told_aft
     answer.set()
     await starting
     assert exits == ["first", "second"]
+
+
+async def test_who_may_have_started_is_stopped_before_a_group_starts_again() -> None:
+    verbs: list[str] = []
+
+    class Commander:
+        async def command(self, node: str, verb: str, agent: str, timeout: float) -> Outcome:
+            verbs.append(verb)
+            return Outcome(verbs.count("restart"), "")
+
+    cell = RemoteCell(RemoteChild("a"), Commander(), lambda cell: None)
+    cell.heard("01", "INITIALIZING", 0)
+    await cell.stop(drain=False)
+    cell.heard("01", "RUNNING", 0)  # said before it was stopped
+    assert not cell.alive
+    await cell.start(fresh=True)
+    assert verbs == ["stop", "restart"]
+    assert cell.alive

@@ -156,8 +156,12 @@ class RemoteCell:
                 return
 
     async def stop(self, *, drain: bool, since: float | None = None) -> None:
-        """Have its node stop it, as a strategy wants; the end of this runtime leaves it alone."""
-        if drain or self.node is None or not self.alive:
+        """Have its node stop it, as a strategy wants; the end of this runtime leaves it alone.
+
+        One that starts is stopped too: it may have started, and its node not have said so yet.
+        """
+        runs = self.status in {ProcessStatus.INITIALIZING, ProcessStatus.RUNNING}
+        if drain or self.node is None or not runs:
             return
         self._held = True
         self.status = ProcessStatus.STOPPING
