@@ -117,7 +117,9 @@ async def test_an_agent_that_is_down_for_its_backoff_keeps_its_messages(system: 
 
 async def test_one_agents_backoff_does_not_hold_up_anothers_restart(system: Any) -> None:
     log = Log()
-    patient = Supervisor("patient", mortals(log, 1), backoff_base=60.0)
+    # Who is given work again while it waits to be restarted has that long at the stop.
+    waiting = Mortal("w1", log, shutdown_timeout=0.05)
+    patient = Supervisor("patient", [waiting], backoff_base=60.0)
     quick = Supervisor("quick", mortals(log, 2), backoff_base=0.0)
     async with system(patient, quick) as s:
         await s.send("w1", {"do": "crash"})

@@ -31,16 +31,18 @@ PLACES: Final = {
     "local_bus primary worker worker": (0, 1, 2),
     "local_bus worker worker primary": (1, 2, 0),
     "ledger": (0,),
-    "ledger worker primary": (1, 0),
-    "zmq": (0,),
     "zmq worker primary": (1, 0),
-    "nats": (0,),
     "nats worker primary": (1, 0),
-    "jetstream": (0,),
     "jetstream worker primary": (1, 0),
     "redis worker primary": (1, 0),
 }
-"""A transport, and the nodes of the first agent, the second, and so on; 0 is the primary."""
+"""A transport, and the nodes of the first agent, the second, and so on; 0 is the primary.
+
+Each is of a kind of its own: one node without any other, and on a transport that reaches others;
+who asks in the primary, and in a worker; a transport that keeps messages, within one node; and
+each transport of ours between two, where all goes over the wire. Within one node those hand over
+what local_bus does, by the same `InProcessTransport`.
+"""
 
 SPREAD: Final = [name for name, nodes in PLACES.items() if len(nodes) > 1]
 
