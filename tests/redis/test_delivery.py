@@ -6,11 +6,14 @@ import asyncio
 
 import pytest
 
-from civitas import envelope
+from civitas import Runtime, Supervisor, Worker, envelope
 from civitas.errors import MessageRoutingError
 from civitas.messages import REPLY_PREFIX, RESERVED_PREFIX
-from support.redis.nodes import Node, frame_of, until, within
+from support.agents import Scripted, echo
+from support.redis.nodes import QUICK, Node, frame_of, until, within
+from support.redis.server import RedisServer
 from support.redis.way import way_to
+from support.tcp_link import TcpLink
 
 SYSTEM = f"{RESERVED_PREFIX}test"
 
@@ -33,6 +36,33 @@ async def unheard(node: Node) -> bool:
     except MessageRoutingError:
         return True
     return False
+
+
+async def test_what_its_sender_was_told_of_is_not_counted_as_lost_besides(server):
+    def at(port: int) -> dict[str, object]:
+        return {"type": "redis", **QUICK, "url": f"redis://127.0.0.1:{port}"}
+
+    root, far = Supervisor("root"), Scripted("far", echo)
+    root.add_remote_child("far")
+    with TcpLink(server.port) as link:
+        worker = Worker([far], transport=at(link.port))
+        async with Runtime(root, transport=at(server.port)) as runtime, worker:
+            await runtime.ask("far", {"number": 0})
+            await asyncio.to_thread(link.cut)
+            await until(lambda: not server_has(server, b"civitas:far"))
+            for send in (runtime.send, runtime.ask):
+                with pytest.raises(MessageRoutingError, match="nobody listens at 'far'"):
+                    await within(send("far", {"number": 1}))
+            await asyncio.to_thread(link.mend)
+            await until(lambda: server_has(server, b"civitas:far"))
+            await within(runtime.ask("far", {"number": 2}))
+            assert [message.payload["number"] for message in far.got] == [0, 2]
+            assert worker.stats().lost == {}
+
+
+def server_has(server: RedisServer, channel: bytes) -> bool:
+    with server.client() as client:
+        return channel in client.pubsub_channels()
 
 
 async def test_a_reply_to_nobody_is_counted_and_a_system_frame_for_nobody_is_not(server):

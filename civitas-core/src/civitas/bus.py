@@ -45,6 +45,9 @@ DEFAULT_SEND_TIMEOUT: Final = 30.0
 _ERROR_REPLY_TIMEOUT: Final = 2.0
 """Seconds that a transport may take for one; agents that end answer with it."""
 
+_NOT_SENT: Final = (MailboxFullError, MessageRoutingError, MessageTooLargeError, TransportError)
+"""Errors of a request that has not arrived, as far as is known: its number may be used again."""
+
 _NUMBER: Final = struct.Struct(">Q")
 _CLOCKS_AGREE: Final = 0.05
 """Seconds; clocks of one machine differ by less than can be measured."""
@@ -412,7 +415,7 @@ class MessageBus:
                 async with asyncio.timeout(left if self._stamps_itself else None):
                     answer = await self.transport.request(name, frame, left)  # type: ignore[arg-type]
         except (CivitasError, TimeoutError) as error:
-            if isinstance(error, MailboxFullError | TransportError | MessageTooLargeError):
+            if isinstance(error, _NOT_SENT):
                 link.give_back(number)
             self.sent += type(error) is TimeoutError
             raise _about_ask(name, error) from None
