@@ -213,7 +213,12 @@ def _try_oldest(release: Release, oldest: Oldest, plugins: list[Distribution]) -
     environment = Environment.make(folder / "environment")
     environment.install_pinned(release.root / "requirements/dev.txt")
     chosen = [(each, ours[each.name]) for each in plugins]
-    problems = try_with(environment, core, chosen, release.root, release.jobs)
+    others = [
+        ours[name]
+        for name, each in release.workspace.items()
+        if each.is_plugin and each not in plugins
+    ]
+    problems = try_with(environment, core, chosen, release.root, release.jobs, others)
     return [f"with {oldest}: {problem}" for problem in problems]
 
 

@@ -51,8 +51,9 @@ def oldest_core(root: Path, plugin: Distribution, core: Distribution) -> Oldest:
     if version is None:
         raise OldestError(f"{plugin.name} names no oldest {CORE}: {admitted or 'no range at all'}")
     tags = released(root, CORE)
-    if version in tags:
-        return Oldest(version, tags[version])
+    tagged = next((each for each in tags if each == version), None)
+    if tagged is not None:
+        return Oldest(tagged, tags[tagged])
     if version == core.version:
         return Oldest(core.version, None)
     known = ", ".join(map(str, sorted(tags))) or "none"

@@ -29,6 +29,7 @@ def try_with(
     plugins: Sequence[tuple[Distribution, Path]],
     root: Path,
     jobs: int,
+    beside: Sequence[Path] = (),
 ) -> list[str]:
     """Install a core and plugins into an environment, and run the plugins' tests there.
 
@@ -38,6 +39,8 @@ def try_with(
         plugins: the plugins with their wheels.
         root: the repository, whose tests are run.
         jobs: how many tests run at the same time.
+        beside: wheels of other plugins, which are installed whether they fit or not: the folders
+            of tests share what supports them.
 
     Returns:
         What went wrong, in sentences; pytest's own words go to stderr.
@@ -46,6 +49,8 @@ def try_with(
     try:
         # With dependencies, so that pip refuses what does not fit. All others are there already.
         environment.install(str(core), *(str(wheel) for _, wheel in plugins), sources=())
+        if beside:
+            environment.install("--no-deps", *map(str, beside), sources=())
         found = environment.run(
             environment.python, "-P", "-c", _WHERE, "civitas", *packages, cwd=root
         )

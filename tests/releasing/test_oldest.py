@@ -34,6 +34,7 @@ def test_a_released_one_is_taken_from_its_tag_and_the_first_of_its_series_counts
     workspace.write("civitas-core", "0.1.2")
     assert set(released(workspace.root, "civitas-core")) == {Version("0.1.0"), Version("0.1.1")}
     assert oldest_of(workspace) == (Version("0.1.0"), "civitas-core-v0.1.0")
+    assert str(oldest_of(workspace)) == "civitas-core 0.1.0 (civitas-core-v0.1.0)"
 
 
 @pytest.mark.slow
