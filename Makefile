@@ -15,7 +15,7 @@ PROGRAMS := nats-server redis-server openssl ip
 REPORTED := $(patsubst tests/%/test_conformance.py,%,$(wildcard tests/*/test_conformance.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check lint types docs packaging bench soak clean programs conformance release-check
+.PHONY: help demo test test-fast check lint types docs docs-look packaging bench soak clean programs conformance release-check
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -41,6 +41,9 @@ types: $(VENV)/dev.stamp
 
 docs: $(VENV)/dev.stamp ## build the documentation site into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+docs-look: docs ## open every page of the site in a browser (chromium), leave pictures in build/docs-look/
+	$(BIN)/python -m docs_build.look site --pictures build/docs-look
 
 packaging: $(VENV)/dev.stamp ## build the distributions and install them in clean environments
 	$(PYTEST) -m packaging tests/packaging

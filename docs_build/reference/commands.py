@@ -11,7 +11,7 @@ from typer import Typer
 from typer.main import get_command
 
 from docs_build.reference.markers import Marker, Part, chosen
-from docs_build.reference.tables import code, linked, table
+from docs_build.reference.tables import REQUIRED, code, linked, table
 
 
 class Commands:
@@ -48,7 +48,7 @@ class Commands:
             ]
             for key, each in parameters.items()
         )
-        return Part(table(["argument or option", "default", "meaning"], cells), shows)
+        return Part(table("command", ["argument or option", "default", "meaning"], cells), shows)
 
 
 def _leaves(name: str, command: Any) -> Iterator[tuple[str, Any]]:
@@ -72,7 +72,7 @@ def _names(parameter: Any) -> str:
 
 def _default(parameter: Any) -> str:
     if parameter.required:
-        return "required"
+        return REQUIRED
     if isinstance(parameter.show_default, str):
         return code(parameter.show_default)
     if parameter.default is None or parameter.default is False or parameter.default == ():

@@ -54,7 +54,9 @@ class Errors:
             ]
             for name, each in sorted(self._classes.items(), key=lambda item: item[1].code)
         )
-        return Part(table(["code", "error", "what has happened"], rows), frozenset(["error-codes"]))
+        return Part(
+            table("codes", ["code", "error", "what has happened"], rows), frozenset(["error-codes"])
+        )
 
 
 def _described(each: type[CivitasError]) -> str:

@@ -8,6 +8,8 @@ from typing import Any, Final, NamedTuple, get_args
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
+from docs_build.reference.tables import REQUIRED
+
 Schema = Mapping[str, Any]
 
 _WORDS: Final = {
@@ -33,7 +35,7 @@ class Row(NamedTuple):
     Attributes:
         name: the key in the topology.
         type: its type and bounds, in markdown.
-        default: its default, in markdown; "required" where it must be given, empty for none.
+        default: its default, in markdown; `REQUIRED` where it must be given, empty for none.
         description: the words of the model.
     """
 
@@ -103,7 +105,7 @@ def _plural(word: str) -> str:
 def _default(model: type[BaseModel], name: str) -> str:
     field = model.model_fields[name]
     if field.is_required():
-        return "required"
+        return REQUIRED
     value = field.get_default(call_default_factory=True, validated_data={})
     if value is PydanticUndefined or value in (None, (), [], {}):
         return ""

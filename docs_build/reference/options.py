@@ -57,7 +57,7 @@ class Options:
             )
         cells = (_cells(row, marker.links.get(row.name)) for row in shown)
         return Part(
-            table(["option", "type", "default", "meaning"], cells),
+            table("options", ["option", "type", "default", "meaning"], cells),
             frozenset(f"options {marker.subject}.{row.name}" for row in shown),
         )
 

@@ -44,6 +44,6 @@ class Topology:
             for name, row in named.items()
         )
         return Part(
-            table(["key", "type", "default", "meaning"], cells),
+            table("options", ["key", "type", "default", "meaning"], cells),
             frozenset(f"topology {block}.{name}" for name in named),
         )

@@ -97,8 +97,8 @@ def test_a_marker_in_a_code_block_is_shown_as_it_is() -> None:
 def test_the_text_around_a_marker_stays() -> None:
     page = "Before.\n\n<!-- generated: command civitas version -->\n\nAfter.\n"
     text = reference().filled(page)
-    assert text.startswith("Before.\n\n| argument or option |")
-    assert text.endswith("\n\nAfter.\n")
+    assert text.startswith('Before.\n\n<div class="reference command" markdown>\n\n| argument or')
+    assert text.endswith("|\n\n</div>\n\nAfter.\n")
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_the_table_of_options_is_the_model(marker: str, model) -> None:
     for name, field in model.model_fields.items():
         type_, default, description = table[name]
         assert type_
-        assert (default == "required") == field.is_required()
+        assert (default == "**required**") == field.is_required()
         assert description == re.sub(r"\s+", " ", field.description).replace("`", "")
         assert ("secret" in type_) == ("SecretStr" in str(field.annotation))
 
@@ -162,7 +162,7 @@ def test_a_setting_of_the_agent_s_class_has_no_default_in_the_table() -> None:
     table = rows("topology agent")
     optional = [name for name, field in AgentBlock.model_fields.items() if not field.is_required()]
     assert {table[name][1] for name in optional} == {""}
-    assert table["name"][1] == table["type"][1] == "required"
+    assert table["name"][1] == table["type"][1] == "**required**"
 
 
 def commands(group, path: str = "civitas"):
@@ -191,7 +191,7 @@ def test_the_table_of_a_command_has_all_that_it_takes(name: str) -> None:
 
 def test_the_table_of_a_command_has_its_defaults() -> None:
     table = rows("command civitas ask")
-    assert table["AGENT"][0] == "required"
+    assert table["AGENT"][0] == "**required**"
     assert table["JSON"][0] == "{}"
     assert table["--topology FILE, -t"][0] == "topology.yaml"
     assert table["--timeout SECONDS"][0] == "30"
