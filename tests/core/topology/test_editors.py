@@ -38,25 +38,30 @@ PAGES = sorted(
 FENCE = re.compile(r"^```yaml.*\n((?:.*\n)*?)```$", re.MULTILINE)
 
 
-class PigeonOptions(BaseModel):
+class MadeUpOptions(BaseModel):
     """What the pages on plugins make up."""
 
     model_config = ConfigDict(extra="forbid")
 
     loft: str = Field("home", description="Where they return to.")
+    port: int = Field(7001, description="Where they listen.")
 
 
-PIGEON = LoadedTransport(
-    Candidate(PluginKind.TRANSPORT, "pigeon", "m", "carrier-pigeon", "1", "civitas.v1.transports"),
-    TransportSpec("pigeon", "Slow", lambda options, context: None, PigeonOptions),
-)
+MADE_UP = [
+    LoadedTransport(
+        Candidate(PluginKind.TRANSPORT, name, "m", distribution, "1", "civitas.v1.transports"),
+        TransportSpec(name, "On a page", lambda options, context: None, MadeUpOptions),
+    )
+    for name, distribution in (("pigeon", "carrier-pigeon"), ("udp", "civitas-udp"))
+]
+"""Transports that a reader is told to write."""
 
 
 @pytest.fixture(scope="module")
 def schema() -> dict[str, Any]:
     installed = installed_plugins()
     assert installed.notes == []
-    return json_schema([*installed.transports, PIGEON], installed.serializers)
+    return json_schema([*installed.transports, *MADE_UP], installed.serializers)
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +203,17 @@ def test_nothing_stands_before_the_words_of_an_option(schema: dict[str, Any]) ->
     properties = [each for block in blocks for each in block.get("properties", {}).values()]
     assert len(properties) > 30
     assert [each for each in properties if "title" in each] == []
+
+
+def test_the_settings_that_the_page_shows_name_the_file_that_it_makes() -> None:
+    page = (REPOSITORY / "docs" / "topology.md").read_text(encoding="utf-8")
+    (file,) = re.findall(r"civitas topology schema > (\S+)$", page, re.MULTILINE)
+    (settings,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    (patterns,) = json.loads(settings)["yaml.schemas"].values()
+    assert list(json.loads(settings)["yaml.schemas"]) == [f"./{file}"]
+    assert f"$schema=./{file}" in page
+    quoted = ", ".join(f'"{pattern}"' for pattern in patterns)
+    assert f'["./{file}"] = {{ {quoted} }}' in page
 
 
 @pytest.mark.slow
