@@ -15,6 +15,7 @@ from release.building import Built
 from release.workspace import Distribution
 
 _METADATA: Final = {"METADATA", "WHEEL", "RECORD", "licenses/LICENSE"}
+_ALSO_IN_WHEEL: Final = {"entry_points.txt"}
 _SDIST: Final = {"PKG-INFO", "LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml"}
 _ALSO_IN_SDIST: Final = {"src", ".gitignore"}
 
@@ -75,7 +76,8 @@ def _wheel_problems(distribution: Distribution, wheel: Path) -> Iterator[str]:
     metadata = {name.partition(".dist-info/")[2] for name in names - code}
     package = distribution.package
     yield from (f"{wheel.name}: it has no {each}" for each in sorted(_METADATA - metadata))
-    yield from (f"{wheel.name}: stray {each}" for each in _strays(metadata - _METADATA))
+    strays = metadata - _METADATA - _ALSO_IN_WHEEL
+    yield from (f"{wheel.name}: stray {each}" for each in sorted(strays))
     expected = set() if package is None else set(_package_files(package))
     yield from (f"{wheel.name}: it has no {each}" for each in sorted(expected - code))
     yield from (f"{wheel.name}: stray {each}" for each in sorted(code - expected))
@@ -84,10 +86,6 @@ def _wheel_problems(distribution: Distribution, wheel: Path) -> Iterator[str]:
     yield from (
         f"{wheel.name}: no entry point {each}" for each in _missing_points(distribution, wheel)
     )
-
-
-def _strays(metadata: set[str]) -> list[str]:
-    return sorted(metadata - {"entry_points.txt"})
 
 
 def _package_files(package: Path) -> Iterator[str]:

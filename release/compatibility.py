@@ -33,8 +33,8 @@ class Row(NamedTuple):
 
     def __str__(self) -> str:
         """Write the line."""
-        lower, _, upper = ",".join(sorted(map(str, self.core), reverse=True)).partition(",")
-        return f"| `{self.name}` | {self.series}.x | `{lower},{upper}` | {self.api} |"
+        core = ",".join(sorted(map(str, self.core), reverse=True))  # the lower end first
+        return f"| `{self.name}` | {self.series}.x | `{core}` | {self.api} |"
 
 
 def rows_of(workspace: Mapping[str, Distribution]) -> list[Row]:
