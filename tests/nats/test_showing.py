@@ -20,6 +20,7 @@ KEYS = st.one_of(st.text(), st.integers(), st.binary(), st.tuples(st.integers(),
 VALUES = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary()),
     lambda inner: st.one_of(st.lists(inner), st.dictionaries(KEYS, inner)),
+    max_leaves=12,
 )
 
 
@@ -27,7 +28,7 @@ def buried(frame: bytes, reason: str = "E: no", agent: str = "a") -> Buried:
     return Buried(1, 1_700_000_000.25, DeadLetter(agent, frame, reason, 5, 17))
 
 
-@given(st.dictionaries(KEYS, VALUES))
+@given(st.dictionaries(KEYS, VALUES, max_size=5))
 def test_any_payload_is_json_and_a_cell(payload):
     json.loads(json.dumps(jsonable(payload), allow_nan=False))
 
