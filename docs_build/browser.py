@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import select
@@ -46,7 +47,7 @@ class Browser:
     def __init__(self, write: int, read: int) -> None:
         self._write = write
         self._read = read
-        self._numbers = iter(range(1, 1_000_000))
+        self._numbers = itertools.count(1)
         self._buffer = b""
         self._session: str | None = None
         self.events: list[dict[str, Any]] = []
