@@ -80,6 +80,10 @@ RAISES: Final[Table] = {
         "from json import no_such_name\n",
         "ImportError: cannot import name 'no_such_name' from 'json' (JSON), at FILE:1",
     ),
+    "raises_inside_a_library": (
+        "import fractions\nfractions.Fraction('x')\n",
+        "ValueError: Invalid literal for Fraction: 'x', at FILE:2",
+    ),
     "raises_in_its_hook": (
         plugin(hook="return [1 / 0]"),
         f"ZeroDivisionError: division by zero, at FILE:{HOOK}",
@@ -157,14 +161,13 @@ GIVES: Final[Table] = {
     ),
     "has_a_hook_with_a_parameter": (
         plugin().replace("civitas_transports()", "civitas_transports(manager)"),
-        "PluginValidationError: Plugin 'has_a_hook_with_a_parameter:has_a_hook_with_a_parameter' "
-        "for hook 'civitas_transports' hookimpl definition: civitas_transports(manager) "
-        "Argument(s) {'manager'} are declared in the hookimpl but can not be found in the hookspec",
+        "civitas_transports in has_a_hook_with_a_parameter.plugin must take no arguments; "
+        "it takes (manager), missing a required argument: 'manager'",
     ),
     "has_an_unknown_hook": (
         plugin().replace("civitas_transports", "civitas_transprots"),
-        "PluginValidationError: unknown hook 'civitas_transprots' in plugin <module "
-        "'has_an_unknown_hook.plugin' from 'FILE'>",
+        "civitas_transprots in has_an_unknown_hook.plugin is marked with @hookimpl, and is no hook: "
+        "did you mean civitas_transports?",
     ),
     "has_no_hook": (
         plugin().replace("@hookimpl", ""),
@@ -201,6 +204,10 @@ SPECS: Final[Table] = {
         with_spec("capabilities=Capabilities('yes')"),
         "capability cross_process must be True or False, not 'yes'",
     ),
+    "has_capabilities_of_no_argument": (
+        with_spec("capabilities=lambda: Capabilities()"),
+        "capabilities is called with (options); it takes (), too many positional arguments",
+    ),
     "has_no_room": (
         with_spec("capabilities=Capabilities(max_message_bytes=0)"),
         "max_message_bytes must be a positive number or None, not 0",
@@ -212,7 +219,8 @@ NO_TRANSPORT: Final = "what its factory makes is not a Transport: "
 MISFITS: Final[Table] = {
     "has_a_factory_of_one_argument": (
         plugin().replace("make(options, context)", "make(options)"),
-        "its factory failed: TypeError: make() takes 1 positional argument but 2 were given",
+        "its TransportSpec is malformed: factory is called with (options, context); "
+        "it takes (options), too many positional arguments",
     ),
     "has_an_async_factory": (
         plugin().replace("def make", "async def make"),

@@ -66,3 +66,42 @@ def test_a_module_or_an_object_that_is_not_there_is_told(scratch):
     assert egg["error"]["problem"].endswith(
         "broken: AttributeError: module 'egg.plugin' has no attribute 'yolk'"
     )
+
+
+def test_a_serializer_factory_that_wants_arguments_is_told(scratch):
+    hook = (
+        "def civitas_serializers():\n    return [SerializerSpec('crow', 'Caws', lambda level: 0)]"
+    )
+    source = f"from civitas.plugins import SerializerSpec, hookimpl\n@hookimpl\n{hook}\n"
+    scratch.lay("crow", {"plugin": source}, serializers="crow.plugin")
+    assert scratch.load("crow", kind="serializer")["error"]["problem"].endswith(
+        "broken: its SerializerSpec is malformed: factory is called without arguments; "
+        "it takes (level), missing a required argument: 'level'"
+    )
+
+
+NAMELESS = {
+    "": "the name of its entry point is empty",
+    "two words": "the name of its entry point, 'two words', has white space",
+    "a:b": "the name of its entry point, 'a:b', has a colon",
+}
+
+
+def test_a_name_that_no_topology_can_say_is_broken_and_others_are_not(scratch):
+    scratch.lay("crow", {"plugin": broken_plugins.plugin()}, transports="crow.plugin")
+    legal = ("Crow", "crow-2", "crow_2", "crow.2")
+    points = "".join(f"{name} = crow.plugin\n" for name in (*NAMELESS, *legal))
+    (scratch.site / "crow-1.0.dist-info" / "entry_points.txt").write_text(
+        f"[civitas.v1.transports]\n{points}"
+    )
+    listed = json.loads(scratch.civitas("list", "--json").stdout)
+    states = {row["name"]: (row["state"], row["note"]) for row in listed}
+    checked = json.loads(scratch.civitas("check", "--json").stdout)
+    verdicts = {row["name"]: row["error"] and row["error"]["problem"] for row in checked}
+    for name, cause in NAMELESS.items():
+        assert states[name] == ("broken", f"{cause}; a topology can't name it")
+        expected = f"transport {name!r} of crow 1.0 is broken: {cause}; a topology can't name it"
+        assert verdicts[name] == expected
+    assert {states[name] for name in legal} == {("ok", "")}
+    installed = scratch.load("rook")["error"]["problem"].partition("Installed: ")[2]
+    assert installed.startswith("in_process, Crow, crow-2, crow.2, crow_2.")

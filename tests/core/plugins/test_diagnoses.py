@@ -182,3 +182,16 @@ def test_a_distribution_that_does_not_offer_the_name_is_told_who_does(scratch):
     error = scratch.load("homing-pigeon:pigeon")["error"]
     assert error["code"] == "plugin-unknown"
     assert "'pigeon' is offered by carrier-pigeon" in error["text"]
+
+
+@pytest.mark.parametrize("group", ["civitas.v1.transport", "civitas.transports"])
+def test_a_group_that_nothing_reads_is_told_with_the_one_that_is_read(scratch, group):
+    scratch.lay("crow", {"plugin": "raise RuntimeError('imported')"}, transports="crow.plugin")
+    points = scratch.site / "crow-1.0.dist-info" / "entry_points.txt"
+    points.write_text(f"[{group}]\ncrow = crow.plugin\nrook = crow.plugin\n")
+    told = f"in the group {group!r}, which nothing reads; it is 'civitas.v1.transports'"
+    error = scratch.load("crow")["error"]
+    assert error["code"] == "plugin-unknown"
+    assert f"unknown transport 'crow'. crow 1.0 offers it {told}. Installed: " in error["problem"]
+    listed = {row["name"]: row for row in json.loads(scratch.civitas("list", "--json").stdout)}
+    assert (listed["rook"]["state"], listed["rook"]["note"]) == ("misplaced", told)

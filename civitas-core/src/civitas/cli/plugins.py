@@ -34,11 +34,11 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command("list")
 def list_plugins(as_json: JsonFlag = False) -> None:
     """List what is installed and what could be; no plugin is imported."""
-    from civitas.plugins.catalog import PluginKind, builtins, scan
+    from civitas.plugins.catalog import PluginKind, builtins, scan_all
     from civitas.plugins.policy import Policy
     from civitas.plugins.survey import survey
 
-    installed, policy = scan(), Policy.from_environment()
+    installed, policy = scan_all(), Policy.from_environment()
     rows = [
         {
             "kind": each.kind.value,
@@ -134,7 +134,14 @@ def _kinds_of(name: str, kind: str | None = None) -> Sequence[PluginKind]:
     Raises:
         UnknownPluginError: there is none.
     """
-    from civitas.plugins.catalog import PluginKind, Reference, builtins, known_distributions, scan
+    from civitas.plugins.catalog import (
+        PluginKind,
+        Reference,
+        builtins,
+        known_distributions,
+        scan,
+        scan_all,
+    )
     from civitas.plugins.selection import unknown_plugin
 
     words = [each.value for each in PluginKind]
@@ -149,7 +156,7 @@ def _kinds_of(name: str, kind: str | None = None) -> Sequence[PluginKind]:
         or reference.name in known_distributions(each)
     ]
     if not found:
-        raise unknown_plugin(wanted, name, installed)
+        raise unknown_plugin(wanted, name, scan_all())
     return found
 
 

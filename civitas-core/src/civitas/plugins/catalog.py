@@ -21,6 +21,10 @@ CORE_DISTRIBUTION: Final = "civitas-core"
 """The distribution that the built-ins belong to."""
 
 _GROUP: Final = re.compile(r"civitas\.v(\d+)\.(transport|serializer)s")
+_NEAR_GROUP: Final = re.compile(
+    r"civitas([._-]v\d+)?[._-](transport|serializer|plugin)s?([._-]v?\d+)?"
+)
+"""Our groups, and what an author may take for one of them."""
 _REQUIRED_NAME: Final = re.compile(r"\s*([\w.-]+)")
 _FIELD: Final = re.compile(r"^(Name|Version|Requires-Dist):[ \t]*(\S.*)", re.MULTILINE)
 _logger: Final = logging.getLogger("civitas.plugins")
@@ -158,6 +162,11 @@ def scan(name: str | None = None) -> list[Candidate]:
     Args:
         name: look for plugins of this name alone, which takes less time for each of the others.
     """
+    return [each for each in scan_all(name) if _GROUP.fullmatch(each.group)]
+
+
+def scan_all(name: str | None = None) -> list[Candidate]:
+    """Read what `scan` does, and what was probably meant to be a plugin: see `astray`."""
     import importlib_metadata
 
     found: dict[str, list[Candidate]] = {}
@@ -189,8 +198,35 @@ def foreign(candidates: Iterable[Candidate], kind: PluginKind) -> list[Candidate
     return [
         each
         for each in candidates
-        if each.kind is kind and each.group != kind.group and _key(each) not in here
+        if each.kind is kind
+        and each.group != kind.group
+        and _GROUP.fullmatch(each.group)
+        and _key(each) not in here
     ]
+
+
+def astray(candidates: Iterable[Candidate], kind: PluginKind) -> list[Candidate]:
+    """Return those of `scan_all` that are in a group which nothing reads, by their likely kind."""
+    return [each for each in candidates if each.kind is kind and not _GROUP.fullmatch(each.group)]
+
+
+def misplacement(candidate: Candidate) -> str:
+    """Say in which group a plugin is that went astray, and in which one it belongs."""
+    return f"the group {candidate.group!r}, which nothing reads; it is {candidate.kind.group!r}"
+
+
+def name_problem(name: str) -> str | None:
+    """Say why no topology can name a plugin so; `None` when one can.
+
+    A topology writes `name` or `distribution:name`, and white space around either counts for
+    nothing.
+    """
+    if not name:
+        return "the name of its entry point is empty; a topology can't name it"
+    for found, what in ((":" in name, "a colon"), (re.search(r"\s", name), "white space")):
+        if found:
+            return f"the name of its entry point, {name!r}, has {what}; a topology can't name it"
+    return None
 
 
 def _key(candidate: Candidate) -> tuple[str, str]:
@@ -250,19 +286,19 @@ def _requires_core(requirement: str) -> bool:
 
 
 def _entry_points(distribution: IDistribution, name: str | None = None) -> list[EntryPoint]:
-    """Return the distribution's entry points in our groups; most distributions have none.
+    """Return the distribution's entry points in groups of ours, or taken for ours; most have none.
 
     Parsing the entry points of everything that is installed takes long, so the text is searched
     first.
     """
     try:
         text = distribution.read_text("entry_points.txt") or ""
-        if "civitas.v" not in text or (name is not None and name not in text):
+        if "[civitas" not in text or (name is not None and name not in text):
             return []
         return [
             each
             for each in distribution.entry_points
-            if _GROUP.fullmatch(each.group) and name in (None, each.name)
+            if _NEAR_GROUP.fullmatch(each.group) and name in (None, each.name)
         ]
     except Exception as error:  # noqa: BLE001 - somebody else's malformed file: say so, go on
         identity = _identity(distribution)
@@ -274,7 +310,7 @@ def _entry_points(distribution: IDistribution, name: str | None = None) -> list[
 def _candidates(points: Iterable[EntryPoint], identity: _Identity) -> list[Candidate]:
     return [
         Candidate(
-            kind=PluginKind(match[2]),
+            kind=_kind_of(point.group),
             name=point.name,
             value=point.value,
             distribution=identity.name,
@@ -283,5 +319,10 @@ def _candidates(points: Iterable[EntryPoint], identity: _Identity) -> list[Candi
             core_requirements=identity.core_requirements,
         )
         for point in points
-        if (match := _GROUP.fullmatch(point.group))
     ]
+
+
+def _kind_of(group: str) -> PluginKind:
+    """Return what the plugins of a group are, or are likely to be."""
+    word = PluginKind.SERIALIZER.value
+    return PluginKind.SERIALIZER if word in group else PluginKind.TRANSPORT

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Final, Generic, Protocol
 
 _MISSING: Final = object()
@@ -36,6 +36,27 @@ def contract_problems(product: object, protocol: type, optional: Collection[str]
         for name, method in _methods(protocol)
         for problem in _method_problems(product, name, method, required=name not in optional)
     ]
+
+
+def call_problem(
+    function: Callable[..., Any], by_position: Iterable[str], by_name: Iterable[str] = ()
+) -> str | None:
+    """Say why a function can't be called so, judged by its signature; `None` when it can.
+
+    Args:
+        function: what is to be called.
+        by_position: what the arguments that are given by position are called.
+        by_name: the names of those that are given by name.
+    """
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return None  # written in C without a signature: only a call could tell
+    try:
+        signature.bind(*by_position, **dict.fromkeys(by_name))
+    except TypeError as error:
+        return f"it takes {signature}, {error}"
+    return None
 
 
 def _methods(protocol: type) -> Iterator[tuple[str, Callable[..., Any]]]:
@@ -84,17 +105,9 @@ def _call_of(expected: Callable[..., Any]) -> str:
 
 def _argument_problem(actual: Callable[..., Any], expected: Callable[..., Any]) -> str | None:
     """Say why a call of the protocol's method would not be accepted."""
-    try:
-        signature = inspect.signature(actual)
-    except (TypeError, ValueError):
-        return None  # written in C without a signature: only a call could tell
-    by_name = {each.name: None for each in _parameters(expected) if each.kind is each.KEYWORD_ONLY}
+    by_name = [each.name for each in _parameters(expected) if each.kind is each.KEYWORD_ONLY]
     by_position = [each.name for each in _parameters(expected) if each.name not in by_name]
-    try:
-        signature.bind(*by_position, **by_name)
-    except TypeError as error:
-        return f"it takes {signature}, {error}"
-    return None
+    return call_problem(actual, by_position, by_name)
 
 
 def _is_async(method: Callable[..., Any]) -> bool:

@@ -5,27 +5,24 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-import sys
-import traceback
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import reduce
-from pathlib import Path
 from typing import Any, Final
 
 import pluggy
 
 from civitas.errors import CivitasError, Location
 from civitas.plugins import hookspecs
+from civitas.plugins.blame import blaming
 from civitas.plugins.catalog import Candidate, PluginKind
 from civitas.plugins.contract import contract_problems
-from civitas.plugins.diagnosis import BrokenPluginError
 from civitas.plugins.selection import select
 from civitas.plugins.specs import Capabilities, SerializerSpec, TransportContext, TransportSpec
 from civitas.plugins.validation import (
     SpecProblem,
     capabilities_problem,
+    check_hook,
     matching_spec,
     specs_from,
 )
@@ -34,12 +31,6 @@ _REFERENCE: Final = re.compile(
     r"(?P<module>\w+(\.\w+)*)\s*(:\s*(?P<object>\w+(\.\w+)*))?\s*(\[.*\])?"
 )
 """The value of an entry point, as the packaging specifications have it."""
-_MACHINERY: Final = (
-    __file__,
-    *(str(Path(inspect.getfile(each)).parent) for each in (importlib, pluggy)),
-    "<frozen ",
-)
-"""How the names of files begin that stand between core and a plugin's code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +88,7 @@ class PluginLoader:
         return loaded
 
     def _spec(self, candidate: Candidate, where: Location | None) -> Any:
-        with _blame(candidate, "", where):
+        with blaming(candidate, "", where):
             # A module that serves several names is asked once.
             source = (candidate.kind, candidate.value)
             if source not in self._specs:
@@ -110,6 +101,10 @@ class PluginLoader:
         plugin = _import(candidate.value)
         manager = pluggy.PluginManager(hookspecs.PROJECT)
         manager.add_hookspecs(hookspecs)
+        for name in dir(plugin):
+            marks = manager.parse_hookimpl_opts(plugin, name)
+            if marks is not None and not marks.get("optionalhook"):
+                check_hook(getattr(plugin, name), marks.get("specname") or name, candidate.value)
         manager.register(plugin, candidate.qualified_name)
         manager.check_pending()
         caller = getattr(manager.hook, candidate.kind.hook)
@@ -181,7 +176,7 @@ def make_transport(
         BrokenPluginError: the factory failed, or its product does not fit the protocol.
         CivitasError: whatever the factory itself raises of these.
     """
-    with _blame(loaded.candidate, "its factory failed: ", where, CivitasError):
+    with blaming(loaded.candidate, "its factory failed: ", where, CivitasError):
         product = loaded.spec.factory(options, context)
         _check_product(product, protocol, optional)
     return product
@@ -194,7 +189,7 @@ def make_serializer(
 
     Takes and raises the same as `make_transport`.
     """
-    with _blame(loaded.candidate, "its factory failed: ", where, CivitasError):
+    with blaming(loaded.candidate, "its factory failed: ", where, CivitasError):
         product = loaded.spec.factory()
         _check_product(product, protocol, ())
     return product
@@ -208,7 +203,7 @@ def capabilities_of(
     Raises:
         BrokenPluginError: the plugin's function failed or gave something else.
     """
-    with _blame(loaded.candidate, "its capabilities failed: ", where, CivitasError):
+    with blaming(loaded.candidate, "its capabilities failed: ", where, CivitasError):
         capabilities = loaded.spec.capabilities_for(options)
         problem = capabilities_problem(capabilities)
         if problem:
@@ -233,64 +228,3 @@ def _check_product(product: object, protocol: type, optional: Collection[str]) -
         raise SpecProblem(
             f"what its factory makes is not a {protocol.__name__}: " + "; ".join(problems)
         )
-
-
-@contextmanager
-def _blame(
-    candidate: Candidate,
-    doing: str,
-    where: Location | None,
-    passes: type[Exception] | tuple[()] = (),
-) -> Iterator[None]:
-    """Turn whatever a plugin's code raises into the diagnosis "broken".
-
-    A plugin may raise anything, SystemExit included; that must not end the process. Only an
-    interrupt by the user, and errors of the kind `passes`, go through. A stream that it takes away
-    is given back: nothing could be said any more.
-    """
-    streams = {name: getattr(sys, name, None) for name in ("stdout", "stderr")}
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise
-    except SpecProblem as problem:
-        raise BrokenPluginError(candidate, str(problem), where) from problem.__cause__
-    except passes:
-        raise
-    except BaseException as error:
-        raise BrokenPluginError(candidate, doing + _cause(error, candidate), where) from error
-    finally:
-        for name, stream in streams.items():
-            if getattr(sys, name, None) is None:
-                setattr(sys, name, stream)
-
-
-def _cause(error: BaseException, candidate: Candidate) -> str:
-    """Say in a line what was raised, and in which line of which file."""
-    name = type(error).__name__
-    text = _text(error)
-    raised = f"{name}: {text}" if text else name
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        own = candidate.value.partition(":")[0].strip()
-        if own == error.name or own.startswith(error.name + "."):
-            return (
-                f"its entry point names {own!r}, and there is no module {error.name!r} ({raised})"
-            )
-        raised = f"it needs the module {error.name!r}, which is missing ({raised})"
-    place = _place(error)
-    return f"{raised}, at {place}" if place else raised
-
-
-def _text(error: BaseException) -> str:
-    """Return what an exception says, in a line; it may be unable to."""
-    try:
-        return " ".join(str(error).split())
-    except Exception as failure:  # noqa: BLE001 - the plugin's own class of exceptions
-        return f"what it says can't be told, for {type(failure).__name__}"
-
-
-def _place(error: BaseException) -> str:
-    """Return file and line of the plugin's code that raised, without the machinery's."""
-    frames = traceback.extract_tb(error.__traceback__)
-    outside = [frame for frame in frames if not frame.filename.startswith(_MACHINERY)]
-    return f"{outside[-1].filename}:{outside[-1].lineno}" if outside else ""

@@ -10,12 +10,16 @@ from civitas.plugins.catalog import (
     Candidate,
     PluginKind,
     Reference,
+    astray,
     builtin,
     builtins,
     foreign,
     known_distributions,
+    misplacement,
+    name_problem,
     normalise,
     scan,
+    scan_all,
     usable,
 )
 from civitas.plugins.diagnosis import (
@@ -55,7 +59,7 @@ def select(kind: PluginKind, name: str, where: Location | None = None) -> Candid
         raise PluginConflictError([own, *offers], where)
     if offers:
         return _permitted(offers, policy, where)
-    raise _absence(kind, name, scan(), where)
+    raise _absence(kind, name, scan_all(), where)
 
 
 def _permitted(offers: Sequence[Candidate], policy: Policy, where: Location | None) -> Candidate:
@@ -74,6 +78,9 @@ def _permitted(offers: Sequence[Candidate], policy: Policy, where: Location | No
 
 def _fitting(candidate: Candidate, where: Location | None) -> Candidate:
     """Return the candidate, whose distribution must admit the core that is installed."""
+    unspeakable = name_problem(candidate.name)
+    if unspeakable is not None:
+        raise BrokenPluginError(candidate, unspeakable, where)
     problem = misfit(candidate)
     if problem is not None:
         raise IncompatiblePluginError(candidate, problem, where)
@@ -89,6 +96,10 @@ def _absence(
         problem = misfit(candidate)
         if reference.fits(candidate) and problem is not None:
             return IncompatiblePluginError(candidate, problem, where)
+    for candidate in usable(installed, kind):
+        unspeakable = name_problem(candidate.name)
+        if unspeakable is not None and name in (candidate.name, candidate.qualified_name):
+            return BrokenPluginError(candidate, unspeakable, where)
     requirement = known_distributions(kind).get(reference.name)
     if requirement is not None and (
         reference.distribution is None
@@ -109,14 +120,14 @@ def unknown_plugin(
     Args:
         kinds: what was looked for.
         name: the name as it was given.
-        installed: what `scan` found.
+        installed: what `scan_all` found.
         where: the place in the topology.
     """
     names: list[str] = []
     known: dict[str, str] = {}
     for kind in kinds:
         present = [each.name for each in [*builtins(kind), *usable(installed, kind)]]
-        names += present
+        names += [each for each in present if name_problem(each) is None]
         known |= {k: v for k, v in known_distributions(kind).items() if k not in present}
     return UnknownPluginError(
         kinds[0] if len(kinds) == 1 else None,
@@ -129,7 +140,7 @@ def unknown_plugin(
 
 
 def _hint(kinds: Sequence[PluginKind], reference: Reference, installed: Sequence[Candidate]) -> str:
-    """Say what a name is, where it is something else than was looked for."""
+    """Say what a name is, where it is something else, or elsewhere, than was looked for."""
     for kind in PluginKind:
         offers = [each for each in usable(installed, kind) if each.name == reference.name]
         own = builtin(kind, reference.name)
@@ -138,4 +149,8 @@ def _hint(kinds: Sequence[PluginKind], reference: Reference, installed: Sequence
         if kind in kinds and reference.distribution is not None and (own or offers):
             owners = [each.distribution for each in offers] or [CORE_DISTRIBUTION]
             return f"{reference.name!r} is offered by {', '.join(owners)}"
+    for kind in kinds:
+        for each in astray(installed, kind):
+            if reference.fits(each):
+                return f"{each.origin} offers it in {misplacement(each)}"
     return ""

@@ -10,10 +10,13 @@ from enum import Enum
 from civitas.plugins.catalog import (
     Candidate,
     PluginKind,
+    astray,
     builtin,
     builtins,
     foreign,
     known_distributions,
+    misplacement,
+    name_problem,
     normalise,
     usable,
 )
@@ -30,6 +33,10 @@ class State(Enum):
     CONFLICT = "conflict"
     SHADOWS_BUILTIN = "shadows-builtin"
     INCOMPATIBLE = "incompatible"
+    BROKEN = "broken"
+    """It has a name that no topology can say."""
+    MISPLACED = "misplaced"
+    """It is in a group of entry points that nothing reads."""
     NOT_INSTALLED = "not-installed"
 
 
@@ -59,11 +66,12 @@ def survey(kind: PluginKind, installed: Sequence[Candidate], policy: Policy) -> 
 
     Args:
         kind: which plugins.
-        installed: what `catalog.scan` found.
+        installed: what `catalog.scan` found, or `catalog.scan_all`.
         policy: what the settings say.
 
     Returns:
-        Built-ins first, then third parties by name, then those that are known but not installed.
+        Built-ins first, then third parties by name, then those that are known but not
+        installed, then those that nothing reads.
     """
     present = usable(installed, kind)
     by_name: defaultdict[str, list[Candidate]] = defaultdict(list)
@@ -79,12 +87,19 @@ def survey(kind: PluginKind, installed: Sequence[Candidate], policy: Policy) -> 
         for name, distribution in known_distributions(kind).items()
         if name not in names
     ]
+    findings += [
+        Finding(
+            kind, each.name, State.MISPLACED, each.distribution, each, f"in {misplacement(each)}"
+        )
+        for each in astray(installed, kind)
+    ]
     return findings
 
 
 def _judge(candidate: Candidate, namesakes: Sequence[Candidate], policy: Policy) -> Finding:
     state, note = State.OK, ""
     objection = policy.objection(candidate)
+    unspeakable = name_problem(candidate.name)
     rivals = [
         each.origin
         for each in namesakes
@@ -95,6 +110,8 @@ def _judge(candidate: Candidate, namesakes: Sequence[Candidate], policy: Policy)
         state, note = State.SHADOWS_BUILTIN, "never used: the built-in can't be replaced"
     elif objection:
         state, note = State.DISABLED, f"by {objection}"
+    elif unspeakable:
+        state, note = State.BROKEN, unspeakable
     elif rivals and not candidate.builtin:
         state = State.CONFLICT
         note = f'also offered by {", ".join(rivals)}; choose with "{candidate.qualified_name}"'

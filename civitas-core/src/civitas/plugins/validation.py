@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
+from difflib import get_close_matches
 from itertools import islice
 from typing import Any, Final
 
 from civitas.plugins.catalog import Candidate, PluginKind
+from civitas.plugins.contract import call_problem
 from civitas.plugins.specs import Capabilities, SerializerSpec, TransportSpec
 
 MAX_SERIALIZER_NAME: Final = 255
@@ -22,9 +24,33 @@ SPEC_TYPES: Final[dict[PluginKind, type[TransportSpec] | type[SerializerSpec]]] 
     PluginKind.SERIALIZER: SerializerSpec,
 }
 
+FACTORY_ARGUMENTS: Final = {TransportSpec: ("options", "context"), SerializerSpec: ()}
+"""What the factory of each type of spec is called with."""
+
 
 class SpecProblem(Exception):  # noqa: N818 - it carries a cause to the loader and is not seen outside
     """Why a spec can't be used, as the end of a sentence."""
+
+
+def check_hook(function: Callable[..., Any], hook: str, module: str) -> None:
+    """See that a function which is marked with `hookimpl` implements a hook.
+
+    Args:
+        function: the function.
+        hook: the name of the hook that it says it implements.
+        module: the module, or the object in one, where it was found.
+
+    Raises:
+        SpecProblem: there is no such hook, or the function wants arguments.
+    """
+    hooks = [kind.hook for kind in PluginKind]
+    if hook not in hooks:
+        close = get_close_matches(hook, hooks, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"the hooks are {' and '.join(hooks)}"
+        raise SpecProblem(f"{hook} in {module} is marked with @hookimpl, and is no hook: {hint}")
+    problem = call_problem(function, ())
+    if problem:
+        raise SpecProblem(f"{hook} in {module} must take no arguments; {problem}")
 
 
 def specs_from(result: object, kind: PluginKind) -> list[Any]:
@@ -98,6 +124,11 @@ def _text_problem(spec: Any) -> str | None:
         return f"summary must be a line of text, not {spec.summary!r}"
     if not callable(spec.factory):
         return f"factory must be callable, not {_kind_of(spec.factory)}"
+    arguments = FACTORY_ARGUMENTS[type(spec)]
+    problem = call_problem(spec.factory, arguments)
+    if problem:
+        told = f"with ({', '.join(arguments)})" if arguments else "without arguments"
+        return f"factory is called {told}; {problem}"
     return None
 
 
@@ -108,7 +139,11 @@ def _serializer_problem(spec: SerializerSpec) -> str | None:
 
 
 def _transport_problem(spec: TransportSpec) -> str | None:
-    if not callable(spec.capabilities):
+    if callable(spec.capabilities):
+        problem = call_problem(spec.capabilities, ("options",))
+        if problem:
+            return f"capabilities is called with (options); {problem}"
+    else:
         problem = capabilities_problem(spec.capabilities)
         if problem:
             return problem
