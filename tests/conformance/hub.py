@@ -9,9 +9,10 @@ import asyncio
 import logging
 from functools import partial
 
+from civitas.envelope import ORIGIN_AT
 from civitas.errors import MessageTooLargeError, NotConnectedError, TransportError
 from civitas.messages import RESERVED_PREFIX
-from civitas.plugins import Capabilities
+from civitas.plugins import Capabilities, TransportContext
 from civitas.transport import ReplyInbox
 
 log = logging.getLogger("civitas.hub")
@@ -25,20 +26,28 @@ class Hub:
 
     def send(self, address, data):
         for lane in self.listeners.get(address, ()):
-            lane.queue.put_nowait(data)
+            lane.put(data)
 
 
 class Lane:
     """The frames that wait for one handler, and the task that gives them to it."""
 
-    def __init__(self, handler):
+    def __init__(self, handler, context):
         self.handler = handler
+        self.context = context
         self.queue = asyncio.Queue()
-        self.task = asyncio.get_running_loop().create_task(self.run())
+        self.loop = asyncio.get_running_loop()
+        self.task = self.loop.create_task(self.run())
+
+    def put(self, data):
+        self.loop.call_soon_threadsafe(self.queue.put_nowait, data)
 
     async def run(self):
         while True:
             data = await self.queue.get()
+            if data[ORIGIN_AT] in self.context.fenced:
+                self.context.dropped("from a fenced node", data)
+                continue
             try:
                 await self.handler(data)
             except Exception:
@@ -52,9 +61,11 @@ class Lane:
 class HubTransport:
     capabilities = Capabilities(cross_process=True, max_message_bytes=64 * 1024)
 
-    def __init__(self, hub):
+    def __init__(self, hub, context=None):
         self.hub = hub
-        self.inbox = ReplyInbox()
+        self.context = context or TransportContext()
+        node = None if context is None else context.node
+        self.inbox = ReplyInbox(node, self.context.dropped)
         self.lanes = {}
         self.started = False
 
@@ -72,7 +83,7 @@ class HubTransport:
         mine = self.lanes.setdefault(address, [])
         if mine and not address.startswith(RESERVED_PREFIX):
             raise TransportError(f"address {address!r} has an owner already")
-        lane = Lane(handler)
+        lane = Lane(handler, self.context)
         mine.append(lane)
         self.hub.listeners.setdefault(address, []).append(lane)
 

@@ -25,4 +25,4 @@ class TestHub(TransportConformance):
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         network = module.Hub()
-        return lambda: module.HubTransport(network)
+        return lambda context: module.HubTransport(network, context)

@@ -14,6 +14,8 @@ import pytest
 
 from civitas.plugins import Capabilities
 from civitas.testing import SerializerConformance, TransportConformance
+from civitas.testing.network import Network
+from civitas.transport import InProcessTransport
 
 TESTS = Path(__file__).parents[1]
 DOCS = TESTS.parent / "docs" / "conformance.md"
@@ -189,6 +191,27 @@ def test_what_is_not_in_the_list_has_its_reason():
     assert left_out.keys() | set(adopt().expected()) == TransportConformance.standard.keys()
 
 
+def test_a_claim_that_is_proved_elsewhere_is_left_out_with_its_reason():
+    claims = Capabilities(cross_process=True)
+    mine = adopt(capabilities=claims, elsewhere={"cross_process": "TestOther has a broker"})
+    reason = "cross_process is proved elsewhere: TestOther has a broker"
+    assert mine.left_out()["test_another_process_answers"] == reason
+    with pytest.raises(TypeError, match="elsewhere names 'at_least_once', which this class does"):
+        adopt(elsewhere={"at_least_once": "by another class"})
+
+
+def test_a_transport_that_claims_something_else_than_its_class_is_told():
+    network = Network(InProcessTransport, Capabilities(cross_process=True), 1.0)
+    with pytest.raises(AssertionError, match="the test class states .* the transport "):
+        network.make()
+
+
+def test_a_transport_that_needs_a_context_is_told_how_to_get_one():
+    network = Network(lambda: InProcessTransport(None), Capabilities(), 1.0)
+    with pytest.raises(AssertionError, match="write `return lambda context"):
+        network.needed_notes(network.make())
+
+
 @pytest.mark.slow
 def test_a_disclaimed_capability_that_works_is_reported(tmp_path):
     told = run(tmp_path, MODEST, options=["--conformance-report=report.json"], status=0)
@@ -204,14 +227,18 @@ MODEST = """
 import pytest
 from civitas.plugins import Capabilities
 from civitas.testing import TransportConformance
-from support.ledger import Ledger
+from support.ledger import Ledger, LedgerTransport
+
+class Modest(LedgerTransport):
+    capabilities = Capabilities()
 
 class TestModest(TransportConformance):
     capabilities = Capabilities()
 
     @pytest.fixture
     def make_transport(self):
-        return Ledger().transport
+        ledger = Ledger()
+        return lambda: Modest(ledger)
 """
 
 
@@ -224,15 +251,20 @@ from civitas.testing import SerializerConformance, TransportConformance
 from civitas.transport import InProcessTransport
 from civitas.serializer import JsonSerializer
 
+CLAIMS = Capabilities(max_message_bytes=100, cross_machine=True)
+
+class Mine(InProcessTransport):
+    capabilities = CLAIMS
+
 class TestMine(TransportConformance):
-    capabilities = Capabilities(max_message_bytes=100, cross_machine=True)
+    capabilities = CLAIMS
     plugin = "in_process"
     variant = "small: true"
     deviations = {"test_a_frame_over_the_limit_is_refused": "it takes any size"}
 
     @pytest.fixture
     def make_transport(self):
-        return InProcessTransport
+        return Mine
 
 class TestMySerializer(SerializerConformance):
     @pytest.fixture

@@ -168,6 +168,36 @@ CAUGHT = {
         "test_while_the_broker_is_away_nothing_hangs",
         "in vain for stop() without a broker",
     ),
+    "SharesSystemFramesOut": (
+        "test_a_system_address_reaches_every_subscriber",
+        "2 frames at '_agency.conformance', where 0 came",
+    ),
+    "DeliversWhatIsLate": (
+        "test_frames_of_a_fenced_node_are_refused",
+        "a frame of a fenced node was delivered",
+    ),
+    "DropsInSilence": (
+        "test_a_reply_that_nobody_awaits_is_dropped",
+        "in vain for the stray reply to be told as dropped",
+    ),
+    "NeedsTheMainThread": (
+        "test_a_second_instance_runs_in_a_thread",
+        "in a thread of its own it fails: ValueError",
+    ),
+    "ThrowsAwayAtStop": (
+        "test_stop_delivers_what_was_accepted",
+        "50 frames at 'worker', where 0 came",
+    ),
+    "TellsNoOutage": ("test_an_outage_is_told", "in vain for link_down()"),
+    "SaysUpTooEarly": ("test_an_outage_is_told", "in vain for a frame at 'worker'"),
+    "KeepsSilentInAnOutage": (
+        "test_an_outage_is_told",
+        "expected CivitasError, but nothing was raised",
+    ),
+    "TakesSilenceForPeace": (
+        "test_a_broker_that_stands_still_is_noticed",
+        "in vain for link_down()",
+    ),
     "KeepsItInMemoryOnly": (
         "test_what_was_published_survives_the_broker",
         "3 frames at 'worker', where 0 came",
@@ -195,6 +225,7 @@ WHOLE = {
     "OwnReplies": set(),
     "RightLedger": {"test_another_process_answers"},
     "RightAfterAnOutage": {"test_another_process_answers"},
+    "RightBetweenNodes": {"test_another_process_answers"},
     "LosesWhatIsForNobody": {"test_a_frame_for_nobody_is_kept", "test_another_process_answers"},
 }
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from civitas.plugins import Capabilities, TransportContext
-from civitas.testing import TransportConformance
+from civitas.plugins import Capabilities
+from civitas.testing import TcpLink, TransportConformance
 from civitas_nats.options import NATSOptions
 from civitas_nats.transport import NATSTransport
-from support.tcp_link import TcpLink
 
 LIMIT = 200_000
 CORE = Capabilities(
@@ -35,6 +34,10 @@ class TestCore(TransportConformance):
         return server
 
     @pytest.fixture
+    def freezer(self, server):
+        return server
+
+    @pytest.fixture
     def link(self, server):
         with TcpLink(server.port) as link:
             yield link
@@ -51,6 +54,10 @@ class TestJetStream(TransportConformance):
 
     @pytest.fixture
     def broker(self, jetstream):
+        return jetstream
+
+    @pytest.fixture
+    def freezer(self, jetstream):
         return jetstream
 
     @pytest.fixture
@@ -79,13 +86,7 @@ def way_to(server, request) -> str:
 
 def network(options: NATSOptions):
     """Return what makes transports on the same servers."""
-    made: list[NATSTransport] = []
-
-    def make() -> NATSTransport:
-        made.append(NATSTransport(options, TransportContext(node=f"{len(made):016x}")))
-        return made[-1]
-
-    return make
+    return lambda context: NATSTransport(options, context)
 
 
 def test_the_claims_are_those_of_the_options():

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from civitas.plugins import Capabilities
-from civitas.testing import TransportConformance
+from civitas.testing import TcpLink, TransportConformance
 from civitas_redis_example.options import RedisOptions
 from civitas_redis_example.transport import RedisTransport
-from support.tcp_link import TcpLink
 
 LIMIT = 200_000
 
@@ -27,6 +26,10 @@ class TestRedis(TransportConformance):
         return server
 
     @pytest.fixture
+    def freezer(self, server):
+        return server
+
+    @pytest.fixture
     def link(self, server):
         with TcpLink(server.port) as link:
             yield link
@@ -35,4 +38,4 @@ class TestRedis(TransportConformance):
     def make_transport(self, server, request):
         way = request.getfixturevalue("link") if "link" in request.fixturenames else server
         options = RedisOptions(url=f"redis://127.0.0.1:{way.port}", max_message_bytes=LIMIT)
-        return lambda: RedisTransport(options)
+        return lambda context: RedisTransport(options, context)

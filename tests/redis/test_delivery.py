@@ -13,7 +13,6 @@ from support.agents import Scripted, echo
 from support.redis.nodes import QUICK, Node, frame_of, until, within
 from support.redis.server import RedisServer
 from support.redis.way import way_to
-from support.tcp_link import TcpLink
 
 SYSTEM = f"{RESERVED_PREFIX}test"
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
-from typing import Self
+from typing import ClassVar, Self
 
 import pytest
 
-from civitas.plugins import Capabilities, TransportContext
-from civitas.testing import TransportConformance
+from civitas.plugins import Capabilities
+from civitas.testing import TcpLink, TransportConformance
 from civitas_zmq.curve import make_pair
 from civitas_zmq.options import ZMQOptions
 from civitas_zmq.transport import ZMQTransport
-from support.tcp_link import TcpLink
 from support.zmq import ProxyProcess, options_for, run_proxy, with_keys
 
 LIMIT = 1 << 22
 CLAIMS = Capabilities(cross_process=True, survives_broker_restart=True, max_message_bytes=LIMIT)
-WITH_ITS_OWN_PROXY = replace(CLAIMS, survives_broker_restart=False)  # a proxy in its own process
+OWN_PROXY = {"survives_broker_restart": "the proxy is in the process of the first transport"}
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,10 @@ class TestProxyApart(TransportConformance):
         return proxy
 
     @pytest.fixture
+    def freezer(self, proxy):
+        return proxy
+
+    @pytest.fixture
     def link(self, broker):
         with Links(broker.options) as links:
             yield links
@@ -49,7 +53,8 @@ class TestProxyApart(TransportConformance):
 
 
 class TestTcp(TransportConformance):
-    capabilities = WITH_ITS_OWN_PROXY
+    capabilities = CLAIMS
+    elsewhere: ClassVar = OWN_PROXY
     plugin = "zmq"
 
     @pytest.fixture
@@ -58,7 +63,8 @@ class TestTcp(TransportConformance):
 
 
 class TestIpc(TransportConformance):
-    capabilities = WITH_ITS_OWN_PROXY
+    capabilities = CLAIMS
+    elsewhere: ClassVar = OWN_PROXY
     plugin = "zmq"
 
     @pytest.fixture
@@ -68,7 +74,8 @@ class TestIpc(TransportConformance):
 
 
 class TestCurve(TransportConformance):
-    capabilities = WITH_ITS_OWN_PROXY
+    capabilities = CLAIMS
+    elsewhere: ClassVar = OWN_PROXY
     plugin = "zmq"
 
     @pytest.fixture
@@ -82,15 +89,20 @@ class Proxy:
 
     def __init__(self, options: ZMQOptions) -> None:
         self.options = options
-        self._process: ProxyProcess | None = None
+        self.process: ProxyProcess
 
     def start(self) -> None:
-        self._process = run_proxy(self.options)
-        self._process.hush()
+        self.process = run_proxy(self.options)
+        self.process.hush()
 
     def kill(self) -> None:
-        assert self._process is not None
-        self._process.end()
+        self.process.end()
+
+    def pause(self) -> None:
+        self.process.tell(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.process.tell(signal.SIGCONT)
 
 
 class Links:
@@ -121,14 +133,9 @@ class Links:
 
 def network(options: ZMQOptions, *, primary: bool = True):
     """Return what makes transports: the first is the primary's and runs the proxy, if any does."""
-    made: list[ZMQTransport] = []
-
-    def make() -> ZMQTransport:
-        context = TransportContext(is_primary=primary and not made, node=f"{len(made):016x}")
-        made.append(ZMQTransport(options, context))
-        return made[-1]
-
-    return make
+    return lambda context: ZMQTransport(
+        options, replace(context, is_primary=primary and context.is_primary)
+    )
 
 
 def test_the_claims_are_those_of_the_options():

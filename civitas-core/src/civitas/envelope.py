@@ -37,6 +37,9 @@ KIND_MESSAGE: Final = 0
 KIND_REPLY: Final = 1
 KIND_SYSTEM: Final = 2
 
+ORIGIN_AT: Final = slice(4, 16)
+"""Where a frame has its sender's node id and generation, as in `TransportContext.fenced`."""
+
 _HEADER: Final = Struct(">BBBB8sIQB")
 _LENGTH: Final = Struct(">H")
 _NAME_AT: Final = _HEADER.size

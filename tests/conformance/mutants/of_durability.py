@@ -18,8 +18,8 @@ class RightLedger(LedgerTransport):
 
     network = Ledger
 
-    def __init__(self, ledger):
-        super().__init__(ledger)
+    def __init__(self, ledger, context=None):
+        super().__init__(ledger, context)
         self.ledger = ledger
 
     async def subscribe(self, address, handler):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from of_durability import RightLedger
 from right import adopt_all
@@ -37,6 +38,18 @@ class MortalHub(Hub):
         for member in self.members:
             member.lost()
 
+    def pause(self):
+        self.up = False
+        for member in self.members:
+            member.hears_nothing()
+
+    def resume(self):
+        self.mend()
+
+    def send(self, address, data):
+        if self.up:
+            super().send(address, data)
+
     def mend(self):
         self.up = True
         for member in self.members:
@@ -51,8 +64,8 @@ class RightAfterAnOutage(HubTransport):
         cross_process=True, survives_broker_restart=True, max_message_bytes=64 * 1024
     )
 
-    def __init__(self, hub):
-        super().__init__(hub)
+    def __init__(self, hub, context=None):
+        super().__init__(hub, context)
         self.connected = asyncio.Event()
 
     async def start(self):
@@ -82,9 +95,13 @@ class RightAfterAnOutage(HubTransport):
 
     def lost(self):
         self.connected.clear()
+        self.context.link_down("the hub is away")
         for address, lanes in self.lanes.items():
             mine = self.hub.listeners.get(address, [])
             mine[:] = [lane for lane in mine if lane not in lanes]
+
+    def hears_nothing(self):
+        self.lost()
 
     def back(self):
         self.loop.call_later(_NOTICED, self.connect)
@@ -93,6 +110,7 @@ class RightAfterAnOutage(HubTransport):
         if self.started and self.hub.up:
             self.subscribe_again()
             self.connected.set()
+            self.context.link_up()
 
     def subscribe_again(self):
         for address, lanes in self.lanes.items():
@@ -157,6 +175,31 @@ class IsHeardTwiceAfterACut(RightAfterAnOutage):
 
     def lost(self):
         self.connected.clear()
+        self.context.link_down("the hub is away")
+
+
+class TellsNoOutage(RightAfterAnOutage):
+    def __init__(self, hub, context=None):
+        silent = replace(context, link_down=lambda reason: None, link_up=lambda: None)
+        super().__init__(hub, silent)
+
+
+class SaysUpTooEarly(RightAfterAnOutage):
+    def connect(self):
+        self.connected.set()
+        self.context.link_up()
+        self.loop.call_later(5 * _NOTICED, self.subscribe_again)
+
+
+class KeepsSilentInAnOutage(RightAfterAnOutage):
+    async def publish(self, address, data):
+        if self.connected.is_set() or not self.started:
+            await super().publish(address, data)
+
+
+class TakesSilenceForPeace(RightAfterAnOutage):
+    def hears_nothing(self):
+        pass
 
 
 class ForgetfulLedger(Ledger):

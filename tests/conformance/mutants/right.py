@@ -78,6 +78,11 @@ def link(self, shared):
     return shared
 
 
+@pytest.fixture
+def freezer(self, shared):
+    return shared
+
+
 def adopt(subject: type) -> type:
     about = {"subject": subject, "patience": 0.5}
     kit = SerializerConformance
@@ -88,6 +93,8 @@ def adopt(subject: type) -> type:
         about["broker"] = broker
     if hasattr(network, "cut"):
         about["link"] = link
+    if hasattr(network, "pause"):
+        about["freezer"] = freezer
     return type(f"Test{subject.__name__}", (Adopted, kit), about)
 
 

@@ -9,16 +9,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from civitas.testing.outages import Broker, Link
+    from civitas.testing.outages import Broker, Freezer, Link
     from civitas.testing.serializers import SerializerConformance
+    from civitas.testing.server_process import ServerProcess
+    from civitas.testing.tcp_link import TcpLink
     from civitas.testing.transports import TransportConformance
 
-__all__ = ["Broker", "Link", "SerializerConformance", "TransportConformance"]
+__all__ = [
+    "Broker",
+    "Freezer",
+    "Link",
+    "SerializerConformance",
+    "ServerProcess",
+    "TcpLink",
+    "TransportConformance",
+]
 
 _HOMES: Final = {
     "Broker": "civitas.testing.outages",
+    "Freezer": "civitas.testing.outages",
     "Link": "civitas.testing.outages",
     "SerializerConformance": "civitas.testing.serializers",
+    "ServerProcess": "civitas.testing.server_process",
+    "TcpLink": "civitas.testing.tcp_link",
     "TransportConformance": "civitas.testing.transports",
 }
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Coroutine
 from typing import Any, Final
 
 from civitas import envelope
+from civitas.envelope import Origin
 from civitas.errors import CivitasError, MailboxFullError, MessageRoutingError
 from civitas.messages import RESERVED_PREFIX
 from civitas.testing.behaviour import Behaviours, behaviour
 from civitas.testing.network import Arrivals, Network, unknown_reply_address
+from civitas.testing.suite import for_claim
 from civitas.transport import Handler, Transport, published_at
 
 _SYSTEM: Final = f"{RESERVED_PREFIX}conformance"
@@ -137,8 +140,9 @@ class Faults(Behaviours):
     async def test_a_reply_that_nobody_awaits_is_dropped(self, network: Network) -> None:
         """A reply to a request that was never made, here or at an unknown node, does no harm.
 
-        If this fails: the reply handler raises for an unknown address; drop and count it
-        (`TransportContext.dropped`).
+        A transport that was given a context tells it (`TransportContext.dropped`).
+
+        If this fails: the reply handler raises for an unknown address; or drops it silently.
         """
         asker, answerer = await network.pair()
         [inbox] = await network.listen(answerer, "oracle")
@@ -153,6 +157,33 @@ class Faults(Behaviours):
         await network.reply(answerer, answer)
         arrived = await network.within(asked, "the answer")
         assert arrived == answer, "a stray reply was taken for the answer"
+        notes = network.notes(asker)
+        if notes is not None:
+            await network.until(lambda: notes.dropped, "the stray reply to be told as dropped")
+
+    @for_claim("cross_process")
+    @behaviour
+    async def test_frames_of_a_fenced_node_are_refused(self, network: Network) -> None:
+        """Frames of a node in `TransportContext.fenced` are not delivered; those of others are.
+
+        Such a node was declared dead while it stood still: what it sends when it goes on is late.
+
+        If this fails: handlers get what is read without a look at the set, which grows meanwhile.
+        The Dispatcher of civitas.transport looks at it.
+        """
+        sender, receiver = await network.pair()
+        network.needed_notes(receiver)
+        [inbox] = await network.listen(receiver, _SYSTEM)
+        ghost = Origin(os.urandom(8), 1)
+        for frame in (network.frame(b"before", origin=ghost), network.frame(b"others")):
+            await sender.publish(_SYSTEM, frame)
+        await inbox.first(2)
+        late = network.frame(b"late", origin=ghost)
+        network.fenced.add(late[envelope.ORIGIN_AT])
+        fence = network.frame(b"fence")
+        for frame in (late, fence):
+            await sender.publish(_SYSTEM, frame)
+        assert late not in await inbox.including(fence), "a frame of a fenced node was delivered"
 
     @behaviour
     async def test_publishing_to_nobody_harms_nobody(self, network: Network) -> None:

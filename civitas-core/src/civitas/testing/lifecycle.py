@@ -10,8 +10,10 @@ from civitas.errors import CivitasError, NotConnectedError
 from civitas.messages import RESERVED_PREFIX
 from civitas.testing.behaviour import Behaviours, behaviour
 from civitas.testing.network import Network
+from civitas.testing.suite import for_claim
 from civitas.transport import Transport
 
+_ACCEPTED: Final = 50
 _SHORT: Final = 0.05
 _LONG: Final = 600.0
 """Seconds of a request's timeout that no test waits for."""
@@ -108,6 +110,22 @@ class Lifecycle(Behaviours):
             assert not request.cancelled(), "stop cancelled a request in flight"
             error = request.exception()
             assert isinstance(error, CivitasError), f"stop ended a request with {error!r}"
+
+    @for_claim("cross_process")
+    @behaviour
+    async def test_stop_delivers_what_was_accepted(self, network: Network) -> None:
+        """What `publish` has returned for arrives, though `stop` follows at once.
+
+        If this fails: `stop` throws away what waits to be sent. Send it first, within a second.
+        """
+        sender, receiver = await network.pair()
+        [inbox] = await network.listen(receiver, "worker")
+        frames = [network.frame(b"%d" % number) for number in range(_ACCEPTED)]
+        for frame in frames:
+            await sender.publish("worker", frame)
+        await network.stop(sender)
+        arrived = await inbox.first(_ACCEPTED)
+        assert arrived == frames, "what was accepted before the stop did not arrive"
 
     @behaviour
     async def test_start_after_stop_works_or_is_refused(self, network: Network) -> None:

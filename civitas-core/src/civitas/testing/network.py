@@ -6,19 +6,26 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from civitas import envelope
 from civitas.envelope import KIND_REPLY, Origin
 from civitas.messages import REPLY_PREFIX
 from civitas.plugins import Capabilities
 from civitas.testing import leaks
+from civitas.testing.notes import Notes, takes_context
 from civitas.transport import Transport, published_at
 
 T = TypeVar("T")
 
-MakeTransport: TypeAlias = Callable[[], Transport]
-"""Makes a fresh, unstarted transport, each time on the same network."""
+MakeTransport: TypeAlias = Callable[..., Transport]
+"""Makes a fresh, unstarted transport, each time on the same network.
+
+It is called with a keyword argument `context`, a TransportContext, if it takes one.
+"""
+
+_PAUSE: Final = 0.01
+"""Seconds between two looks at a condition that nobody tells of."""
 
 Errors: TypeAlias = type[Exception] | tuple[type[Exception], ...]
 """The error that is expected, or those of which one is."""
@@ -83,8 +90,11 @@ class Network:
         self.capabilities = capabilities
         self.patience = patience
         self.origin = Origin(os.urandom(8), 1)
+        self.fenced: set[bytes] = set()
         self._make = make_transport
+        self._takes_context = takes_context(make_transport)
         self._made: list[Transport] = []
+        self._notes: dict[int, Notes] = {}
         self._started: list[Transport] = []
         self._tasks: list[asyncio.Task[Any]] = []
         self.foreign_descriptors: dict[int, str] = {}
@@ -92,18 +102,49 @@ class Network:
 
     # --- transports ----------------------------------------------------------------------------
 
-    def make(self) -> Transport:
-        """Return a fresh transport that is not started; it is stopped after the test."""
-        transport = self._make()
+    def make(self, *, control: bool = False) -> Transport:
+        """Return a fresh transport that is not started; it is stopped after the test.
+
+        Args:
+            control: whether it is told to be the one of a control plane.
+        """
+        if self._takes_context:
+            primary = not self._made and not control
+            notes = Notes(is_primary=primary, control=control, fenced=self.fenced)
+            transport = self._make(context=notes.context)
+            self._notes[id(transport)] = notes
+        else:
+            transport = self._make()
         self._made.append(transport)
+        claimed = getattr(transport, "capabilities", self.capabilities)
+        assert claimed == self.capabilities, (
+            f"the test class states {self.capabilities}, the transport {claimed}"
+        )
         return transport
+
+    def notes(self, transport: Transport) -> Notes | None:
+        """Return what a transport tells its node; `None` where it was made without a context."""
+        return self._notes.get(id(transport))
+
+    def needed_notes(self, transport: Transport) -> Notes:
+        """Return what a transport tells its node; fail where it was made without a context."""
+        notes = self.notes(transport)
+        assert notes is not None, (
+            "what the fixture make_transport gives takes no `context`: a transport between "
+            "processes needs what its node gives; write `return lambda context: ...`"
+        )
+        return notes
 
     async def start(self) -> Transport:
         """Return a started transport."""
         transport = self.make()
+        await self.begin(transport)
+        return transport
+
+    async def begin(self, transport: Transport) -> None:
+        """Start a transport that was made here."""
         await self.within(transport.start(), "start()")
         self._started.append(transport)
-        return transport
 
     async def stop(self, transport: Transport, what: str = "stop()") -> None:
         """Stop a transport before the test ends; it need not be ready any more."""
@@ -149,9 +190,9 @@ class Network:
 
     # --- frames --------------------------------------------------------------------------------
 
-    def frame(self, body: bytes, kind: int = envelope.KIND_MESSAGE) -> bytes:
-        """Return a frame with this body."""
-        return envelope.seal(body, "conformance", self.origin, kind=kind)
+    def frame(self, body: bytes, *, origin: Origin | None = None) -> bytes:
+        """Return a frame with this body, of this test's node or of another one."""
+        return envelope.seal(body, "conformance", origin or self.origin)
 
     def answer_to(self, request: bytes, body: bytes | None = None) -> bytes:
         """Return the frame that answers a request, by default with the request's own body."""
@@ -187,6 +228,15 @@ class Network:
                 raise
             told = what if isinstance(what, str) else what()
             raise AssertionError(f"waited {self.patience:g} s in vain for {told}") from None
+
+    async def until(self, condition: Callable[[], object], what: str) -> None:
+        """Wait for a condition."""
+
+        async def met() -> None:
+            while not condition():  # noqa: ASYNC110 - nobody would set an event
+                await asyncio.sleep(_PAUSE)
+
+        await self.within(met(), what)
 
     async def refused(self, work: Awaitable[Any], error: Errors, what: str) -> Exception:
         """Return the error of this type that `work` raises; fail when it does anything else."""

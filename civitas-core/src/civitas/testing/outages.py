@@ -46,8 +46,20 @@ class Link(Protocol):
         ...
 
 
+class Freezer(Protocol):
+    """What the fixture `freezer` gives: a broker, or a way to it, that can stand still."""
+
+    def pause(self) -> None:
+        """Let it stand still: it keeps its connections, and takes and gives nothing."""
+        ...
+
+    def resume(self) -> None:
+        """Let it go on."""
+        ...
+
+
 class Outages(Behaviours):
-    """A broker that is killed and started again, and a link that is cut and mended."""
+    """A broker that is killed, or stands still, and a link that is cut."""
 
     @for_claim("survives_broker_restart", probe=True)
     @behaviour
@@ -123,6 +135,30 @@ class Outages(Behaviours):
             for transport in (sender, receiver):
                 await network.within(transport.stop(), "stop() without a broker")
 
+    @for_claim("survives_broker_restart")
+    @behaviour
+    async def test_an_outage_is_told(self, network: Network, broker: Broker) -> None:
+        """`link_down` is called when the connection is lost, `link_up` when all works again.
+
+        Between the two `publish` raises a CivitasError, and the silence of others counts against
+        nobody. At `link_up` everything is subscribed again: routes are proved at once.
+
+        If this fails: the context's functions are not called; or `link_up` comes before the
+        subscriptions; or `publish` keeps frames, or loses them silently, while nobody takes them.
+        """
+        sender, receiver = await network.pair()
+        notes = [network.needed_notes(each) for each in (sender, receiver)]
+        [inbox] = await network.listen(receiver, "worker")
+        await _greet(network, sender, [inbox])
+        with _outage(network, broker.kill, broker.start):
+            await network.until(lambda: all(each.is_down for each in notes), "link_down()")
+            publish = sender.publish("worker", network.frame(b"in between"))
+            await network.refused(publish, CivitasError, "publish() after link_down()")
+        await network.until(lambda: all(each.is_up for each in notes), "link_up()")
+        frame = network.frame(b"the very next")
+        await network.within(sender.publish("worker", frame), "publish() after link_up()")
+        await inbox.including(frame)
+
     @for_claim("at_least_once", "survives_broker_restart")
     @behaviour
     async def test_what_was_published_survives_the_broker(
@@ -160,6 +196,28 @@ class Outages(Behaviours):
             await _ends_in_time(network, sender, inboxes)
         await _reached_in_order(network, sender, inboxes)
         await network.within(_until_answered(network, sender), "an answer over the mended link")
+
+    @behaviour
+    async def test_a_broker_that_stands_still_is_noticed(
+        self, network: Network, freezer: Freezer
+    ) -> None:
+        """A broker that keeps its connections and says nothing is an outage like any other.
+
+        `publish` ends in time, `link_down` is called, and when it goes on, so does everything.
+
+        If this fails: nothing is asked of the broker that it would have to answer, so that its
+        silence is taken for peace; or a write that nobody takes waits for ever. Make the
+        transport with a short deadline here.
+        """
+        sender, receiver = await network.pair()
+        notes = [network.needed_notes(each) for each in (sender, receiver)]
+        inboxes = await network.listen(receiver, "worker", _SYSTEM)
+        await _greet(network, sender, inboxes)
+        with _outage(network, freezer.pause, freezer.resume):
+            await _ends_in_time(network, sender, inboxes)
+            await network.until(lambda: all(each.is_down for each in notes), "link_down()")
+        await network.until(lambda: all(each.is_up for each in notes), "link_up()")
+        await _reached_in_order(network, sender, inboxes)
 
 
 async def _greet(network: Network, sender: Transport, inboxes: list[Arrivals]) -> None:

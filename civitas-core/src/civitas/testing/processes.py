@@ -1,24 +1,28 @@
-"""What is promised between processes: a frame crosses from one to another, and back."""
+"""What is promised between processes, and between threads: frames cross, and come back."""
 
 from __future__ import annotations
 
 import asyncio
 import multiprocessing
 import os
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from queue import SimpleQueue
 from typing import Final
 
 from civitas import envelope
+from civitas.messages import RESERVED_PREFIX
 from civitas.plugins import Capabilities
-from civitas.testing.behaviour import Behaviours, no_threads_left, play
+from civitas.testing.behaviour import Behaviours, behaviour, no_threads_left, play
 from civitas.testing.network import MakeTransport, Network
 from civitas.testing.suite import for_claim
 from civitas.transport import Transport
 
 _ADDRESS: Final = "oracle"
+_CONTROL: Final = f"{RESERVED_PREFIX}oracle"
 _ASKING: Final = 600.0
 """Seconds of a request's timeout that no test waits for."""
 
@@ -35,17 +39,57 @@ class Processes(Behaviours):
         If this fails: the two share an object, which other processes don't have; or making a
         transport already opens what only `start` should open.
         """
-        mine, theirs = make_transport(), make_transport()
-        network = Network(lambda: mine, self.capabilities, self.patience)
+        network = Network(make_transport, self.capabilities, self.patience)
+        mine, theirs = network.make(), network.make()
         other = _elsewhere(theirs, self.capabilities, self.patience)
         with other as told, no_threads_left(), asyncio.Runner() as runner:
-            answerer = runner.run(play(_ask(network, told), network))
+            answerer = runner.run(play(_ask(network, mine, told), network))
         assert answerer != os.getpid(), "the request was answered in its own process"
 
+    @for_claim("cross_process")
+    @behaviour
+    async def test_a_second_instance_runs_in_a_thread(self, network: Network) -> None:
+        """Two transports of one process work at once, one in a thread with its own event loop.
 
-async def _ask(network: Network, told: Connection) -> int:
+        Each process has two: the second one, whose context says `control`, carries only system
+        addresses.
+
+        If this fails: something is shared between the two, such as a lock or a queue that belongs
+        to one event loop; or `start` does what only the main thread may, such as `signal.signal`.
+        """
+        asker, answerer = await network.start(), network.make(control=True)
+        outcome, stop = SimpleQueue[str](), threading.Event()
+        serve = _serve_in_a_thread(answerer, network, outcome, stop)
+        serving = network.spawn(asyncio.to_thread(asyncio.run, serve))
+        try:
+            problem = await network.within(asyncio.to_thread(outcome.get), "the other thread")
+            assert not problem, f"in a thread of its own it fails: {problem}"
+            await network.ready()
+            request = asker.request(_CONTROL, network.frame(b"?"), _ASKING)
+            await network.within(request, "an answer from the other thread")
+        finally:
+            stop.set()
+            await network.within(asyncio.wait([serving]), "the other thread to end")
+
+
+async def _serve_in_a_thread(
+    transport: Transport, network: Network, outcome: SimpleQueue[str], stop: threading.Event
+) -> None:
+    """Answer requests in the event loop of another thread until `stop` is set."""
+    mine = Network(lambda: transport, network.capabilities, network.patience)
+    try:
+        await mine.serve(await mine.start(), _CONTROL)
+    except BaseException as error:
+        outcome.put(repr(error))
+        raise
+    outcome.put("")
+    await asyncio.to_thread(stop.wait)
+    await mine.close()
+
+
+async def _ask(network: Network, asker: Transport, told: Connection) -> int:
     """Ask the other process which one it is."""
-    asker = await network.start()
+    await network.begin(asker)
     ready = asyncio.to_thread(told.poll, network.patience)
     assert await ready, f"waited {network.patience:g} s in vain for the other process to be ready"
     problem = told.recv()

@@ -58,6 +58,7 @@ class ConformanceSuite:
         variant: the option on which the claims of this class depend, as "jetstream: true".
         standard: the kit's tests by name, in reading order.
         optional: fixtures that an adopter may leave out, each with what it gives.
+        elsewhere: claims that another class proves, each with the reason why not this one.
         deviations: names of standard tests that the adopter knows to fail, each with the reason.
             They run, are expected to fail, and are reported as deviations, never as passes.
     """
@@ -68,6 +69,7 @@ class ConformanceSuite:
     variant: ClassVar[str] = ""
     standard: ClassVar[Mapping[str, Test]] = {}
     optional: ClassVar[Mapping[str, str]] = {}
+    elsewhere: ClassVar[Mapping[str, str]] = {}
     deviations: ClassVar[Mapping[str, str]] = {}
 
     def __init_subclass__(cls, kit: bool = False, **arguments: Any) -> None:
@@ -141,7 +143,7 @@ def _settle(cls: type[ConformanceSuite]) -> None:
         TypeError: a standard test was replaced or removed without a reason, or a deviation names
             no standard test or has no reason. Pytest shows it as an error of collection.
     """
-    problems = [*_bad_deviations(cls), *_unexplained_changes(cls)]
+    problems = [*_bad_deviations(cls), *_unexplained_changes(cls), *_bad_elsewhere(cls)]
     if problems:
         raise TypeError(f"{cls.__name__}: " + "; ".join(problems))
     for name, test in cls.standard.items():  # all of them: pytest runs them in this order
@@ -152,6 +154,9 @@ def _place(cls: type[ConformanceSuite], name: str, test: Test) -> Test | NotInLi
     """Return what stands in an adopter's class for a standard test."""
     unclaimed = [claim for claim in claims_of(test) if not cls.claims(claim)]
     missing = [each for each in signature(test).parameters if _is_missing(cls, each)]
+    for claim in claims_of(test):
+        if claim in cls.elsewhere:
+            return NotInList(f"{claim} is proved elsewhere: {cls.elsewhere[claim]}")
     if unclaimed:
         if missing or len(unclaimed) > 1 or not test.__dict__[_PROBES]:
             return NotInList(_unclaimed(unclaimed[0]))
@@ -181,6 +186,14 @@ def _bad_deviations(cls: type[ConformanceSuite]) -> list[str]:
         elif not reason.strip():
             problems.append(f"the deviation {name!r} has no reason")
     return problems
+
+
+def _bad_elsewhere(cls: type[ConformanceSuite]) -> list[str]:
+    return [
+        f"elsewhere names {claim!r}, which this class does not claim"
+        for claim in cls.elsewhere
+        if not cls.claims(claim)
+    ]
 
 
 def _unexplained_changes(cls: type[ConformanceSuite]) -> list[str]:

@@ -37,22 +37,26 @@ class TransportConformance(
         patience: seconds that one wait may last before its test fails.
         plugin: the transport's name in topologies; the report states it.
         variant: the option on which the claims of this class depend, as "jetstream: true".
+        elsewhere: claims that another class of yours proves, each with the reason.
         deviations: standard tests that you know to fail, each with the reason.
 
     Example:
         The fixture gives a callable that makes a fresh, unstarted transport, each time on the same
-        network: two of them stand for two processes.
+        network: two of them stand for two processes. If it takes a `context`, it gets what a node
+        would give; a transport between processes needs one.
 
             class TestPigeon(TransportConformance):
                 capabilities = Capabilities(cross_process=True)
 
                 @pytest.fixture
                 def make_transport(self, tmp_path):
-                    return lambda: PigeonTransport(PigeonOptions(loft=str(tmp_path)))
+                    options = PigeonOptions(loft=str(tmp_path))
+                    return lambda context: PigeonTransport(options, context)
 
-        Two more fixtures are optional. `broker` gives an object that can `kill()` the broker and
+        Three more fixtures are optional. `broker` gives an object that can `kill()` the broker and
         `start()` it again; who claims `survives_broker_restart` needs it. `link` gives one that
-        can `cut()` the way to the broker and `mend()` it.
+        can `cut()` the way to the broker and `mend()` it, `freezer` one that lets the broker stand
+        still, with `pause()`, and go on, with `resume()`.
     """
 
     kind: ClassVar[str] = "transport"
@@ -60,6 +64,7 @@ class TransportConformance(
     optional: ClassVar[Mapping[str, str]] = {
         "broker": "an object with the methods kill() and start()",
         "link": "an object with the methods cut() and mend()",
+        "freezer": "an object with the methods pause() and resume()",
     }
 
     @classmethod

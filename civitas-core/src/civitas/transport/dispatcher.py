@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Collection
 from typing import Final
 
+from civitas.envelope import ORIGIN_AT
 from civitas.errors import CivitasError, TransportError
 from civitas.messages import RESERVED_PREFIX
 from civitas.plugins import TransportContext
@@ -20,7 +21,6 @@ from civitas.transport.protocol import Handler
 LANE_LIMIT: Final = 16_384
 """Frames that wait for one handler at most; windows keep what nodes send far below it."""
 
-_NODE_AT: Final = slice(4, 16)
 """Node id and generation in a frame."""
 
 
@@ -77,7 +77,7 @@ class Dispatcher:
         if lanes is None:
             self._context.dropped("nobody is subscribed", frame)
             return
-        if self._fenced and frame[_NODE_AT] in self._fenced:
+        if self._fenced and frame[ORIGIN_AT] in self._fenced:
             self._context.dropped("from a node that was superseded", frame)
             return
         for lane in lanes:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import sys
 from contextlib import suppress
-from pathlib import Path
 from typing import Final, Self
 
-from support.ports import free_port
+from civitas.testing.server_process import HOST, free_port
 
-_HOST: Final = "127.0.0.1"
-_TESTS: Final = Path(__file__).parents[1]
 _UP_WITHIN: Final = 20.0
 _READY: Final = "ready\n"
 
@@ -21,11 +17,13 @@ _READY: Final = "ready\n"
 class TcpLink:
     """Passes bytes between those who connect to `port` and a server. Use it as a context.
 
-    Attributes:
-        port: where clients connect; the same after the link was cut and mended.
+    It has the methods that the kit's fixture `link` needs.
 
     Args:
-        to: the server's port.
+        to: the server's port, on the loopback interface.
+
+    Attributes:
+        port: where clients connect; the same after the link was cut and mended.
     """
 
     def __init__(self, to: int) -> None:
@@ -41,11 +39,15 @@ class TcpLink:
             process.wait(_UP_WITHIN)
 
     def mend(self) -> None:
-        """Let connections in; they are when this returns."""
+        """Let connections in; they are let in when this returns.
+
+        Raises:
+            RuntimeError: its process did not come up.
+        """
         assert self._process is None, "the link is not cut"
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__, str(self.port), str(self._to)],
-            env={**os.environ, "PYTHONPATH": str(_TESTS)},
+            start_new_session=True,  # so that Ctrl-C is for the tests alone
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -54,7 +56,7 @@ class TcpLink:
             line = told.readline()
         if line != _READY:
             self.cut()
-            raise AssertionError(f"no link at port {self.port}: it said {line!r}")
+            raise RuntimeError(f"no link at port {self.port}: it said {line!r}")
 
     def __enter__(self) -> Self:
         self.mend()
@@ -69,7 +71,7 @@ async def _serve(port: int, to: int) -> None:
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            far_reader, far_writer = await asyncio.open_connection(_HOST, to)
+            far_reader, far_writer = await asyncio.open_connection(HOST, to)
         except OSError:  # the server is away: who connects is told so as by the server itself
             writer.transport.abort()
             return
@@ -78,7 +80,7 @@ async def _serve(port: int, to: int) -> None:
             tasks.add(task)
             task.add_done_callback(tasks.discard)
 
-    server = await asyncio.start_server(connected, _HOST, port)
+    server = await asyncio.start_server(connected, HOST, port)
     sys.stdout.write(_READY)
     sys.stdout.flush()
     await server.serve_forever()

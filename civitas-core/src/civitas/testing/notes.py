@@ -1,0 +1,53 @@
+"""Notes: what a transport tells the node that made it, which here is a test."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from inspect import signature
+
+from civitas.plugins import TransportContext
+
+
+class Notes:
+    """Takes the place of a node, and keeps what its transport tells.
+
+    Attributes:
+        dropped: each frame that can't be delivered, with the reason.
+        link: "down" and "up", in the order in which they were told.
+        context: what the transport is made with.
+    """
+
+    def __init__(self, *, is_primary: bool, control: bool, fenced: set[bytes]) -> None:
+        self.dropped: list[tuple[str, bytes]] = []
+        self.link: list[str] = []
+        self.context = TransportContext(
+            process="supervisor" if is_primary else "worker",
+            is_primary=is_primary,
+            node=os.urandom(8).hex(),
+            logger=logging.getLogger("civitas.conformance"),
+            dropped=lambda reason, frame: self.dropped.append((reason, frame)),
+            link_down=lambda _: self.link.append("down"),
+            link_up=lambda: self.link.append("up"),
+            fenced=fenced,
+            control=control,
+        )
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the link that was lost is told to be back."""
+        return self.link[-1:] == ["up"]
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the link is told to be lost."""
+        return self.link[-1:] == ["down"]
+
+
+def takes_context(make_transport: Callable[..., object]) -> bool:
+    """Return whether what makes transports takes a `context` by that name."""
+    try:
+        return "context" in signature(make_transport).parameters
+    except (TypeError, ValueError):  # nothing is known of some callables that are not Python
+        return False
