@@ -65,6 +65,14 @@ def test_metadata_that_can_not_be_read_does_not_hide_the_others(scratch):
     assert [each[1] for each in result["found"]] == ["pigeon"]
 
 
+def test_a_folder_that_has_another_name_than_its_metadata_hides_nothing(scratch):
+    scratch.install("zebra-pigeon", name="zebra", site="first")
+    site = scratch.install()
+    (site / "carrier_pigeon-1.0.dist-info").rename(site / "renamed-1.0.dist-info")
+    found = scratch.python(SCAN, sites=("first", "site"))["found"]
+    assert [each[1:3] for each in found] == [["pigeon", "carrier-pigeon"], ["zebra", "zebra-pigeon"]]
+
+
 def test_the_readme_that_follows_the_metadata_is_not_taken_for_it(scratch):
     site = scratch.install()
     metadata = site / "carrier_pigeon-1.0.dist-info" / "METADATA"

@@ -250,9 +250,9 @@ def _is_hidden(distribution: IDistribution, identity: _Identity) -> bool:
     """
     import importlib_metadata
 
-    first = next(
-        each for each in importlib_metadata.distributions(name=identity.name) if _identity(each)
-    )
+    namesakes = importlib_metadata.distributions(name=identity.name)
+    # There is none where a folder that was made by hand has another name than its metadata.
+    first = next((each for each in namesakes if _identity(each)), distribution)
     return bool(first.locate_file("") != distribution.locate_file(""))
 
 
