@@ -166,8 +166,8 @@ GIVES: Final[Table] = {
     ),
     "has_an_unknown_hook": (
         plugin().replace("civitas_transports", "civitas_transprots"),
-        "civitas_transprots in has_an_unknown_hook.plugin is marked with @hookimpl, and is no hook: "
-        "did you mean civitas_transports?",
+        "civitas_transprots in has_an_unknown_hook.plugin is marked with @hookimpl, and is no "
+        "hook: did you mean civitas_transports?",
     ),
     "has_no_hook": (
         plugin().replace("@hookimpl", ""),
