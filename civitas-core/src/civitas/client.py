@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT: Final = 10.0
 """Seconds in which a running system is found."""
 
+LAST_WORDS: Final = 1.0
+"""Seconds at most that a transport has beyond that, to say itself why it does not connect."""
+
 
 class Client:
     """Sends to, and asks, the agents of a running system.
@@ -73,6 +76,7 @@ class Client:
             )
         self.components = components
         self._connect_timeout = connect_timeout
+        self._grace = min(connect_timeout, LAST_WORDS)
         self._node = Node(components.bus, components.wiring, "client", self._cannot_stay)
         self._callers = Outbox(components.bus, components.wiring.process)
         self._failure: CivitasError | None = None
@@ -92,18 +96,14 @@ class Client:
         """Find the system; return when its agents can be asked.
 
         Raises:
-            NotConnectedError: none was found in time.
+            NotConnectedError: the transport did not connect in time, or did, and none was found.
             TransportError: the transport could not start.
         """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._connect_timeout
         try:
-            try:
-                async with asyncio.timeout(self._connect_timeout):
-                    await self._node.start_transport({})
-                    await self._node.join()
-            except TimeoutError:
-                raise self._nobody() from None
-            if not self.nodes():
-                raise self._nobody()
+            await self._connect()
+            await self._find(max(deadline, loop.time() + self._grace))
         except BaseException:
             await self._node.stop_transport()
             raise
@@ -177,10 +177,36 @@ class Client:
     def _cannot_stay(self, error: CivitasError) -> None:
         self._failure = error
 
-    def _nobody(self) -> NotConnectedError:
+    async def _connect(self) -> None:
+        """Start the transport, which may give up just when this does: it has the reason."""
+        try:
+            async with asyncio.timeout(self._connect_timeout + self._grace):
+                await self._node.start_transport({})
+        except TimeoutError as error:
+            reason = str(error) or self.components.wiring.data_link.reason
+            raise NotConnectedError(
+                f"the transport did not connect within {self._connect_timeout:g} s"
+                f"{f': {reason}' if reason else ''}; is what it connects to there, and does it "
+                f"let this process in with these transport options?"
+            ) from None
+
+    async def _find(self, deadline: float) -> None:
+        """Join the system that runs on the transport."""
+        connected = ""
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self.components.bus.transport.wait_ready()
+                connected = "the transport is connected, and "
+                await self._node.join()
+        except TimeoutError:
+            raise self._nobody(connected) from None
+        if not self.nodes():
+            raise self._nobody(connected)
+
+    def _nobody(self, connected: str) -> NotConnectedError:
         return NotConnectedError(
-            f"no running system was found within {self._connect_timeout:g} s; is it started, "
-            f"with the same transport options?"
+            f"{connected}no running system was found within {self._connect_timeout:g} s; is it "
+            f"started, with the same transport options?"
         )
 
 

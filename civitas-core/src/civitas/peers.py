@@ -240,7 +240,8 @@ class Peers:
             self._bus.registry.deregister(link.name)
         open_frames = self._bus.links.remove(link, reason)
         if open_frames and not expected:
-            logger.warning("%s; what became of %d messages is not known", reason, open_frames)
+            messages = f"{open_frames} message{'s'[: open_frames != 1]}"
+            logger.warning("%s; what became of %s is not known", reason, messages)
 
 
 def _takes_no_more(agent: str, card: Card) -> str:

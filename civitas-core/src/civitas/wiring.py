@@ -22,12 +22,16 @@ class DataLink:
     def __init__(self) -> None:
         self.on_up: Callable[[], None] | None = None
         """Called when the connection is back: routes are to be proved again."""
+        self.reason = ""
+        """Why there is no connection, as far as the transport has told; empty while there is."""
 
     def down(self, reason: str) -> None:
         """Take note that the connection is lost; the transport itself has logged it."""
+        self.reason = reason
 
     def up(self) -> None:
         """Take note that the connection is back."""
+        self.reason = ""
         if self.on_up is not None:
             self.on_up()
 

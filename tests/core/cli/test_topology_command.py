@@ -87,6 +87,15 @@ def test_a_good_topology_is_valid(folder: Path) -> None:
     )
 
 
+def test_without_a_file_it_is_topology_yaml_and_an_option_names_another(folder: Path) -> None:
+    (folder / "topology.yaml").write_text(GOOD)
+
+    assert civitas(folder, "validate").stdout.startswith("topology.yaml is valid (")
+    assert "readers (supervisor)" in civitas(folder, "show").stdout
+    named = civitas(folder, "show", "--topology", "good.yaml", "--json")
+    assert json.loads(named.stdout)["file"] == "good.yaml"
+
+
 def test_a_bad_topology_is_refused_with_all_its_mistakes(folder: Path) -> None:
     done = civitas(folder, "validate", "bad.yaml")
 

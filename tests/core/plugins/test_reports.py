@@ -124,6 +124,61 @@ def test_list_and_show_tell_what_is_proved_and_import_nothing_for_it(scratch):
     assert "conformance   1.0 cross_process" in scratch.civitas("show", "pigeon").stdout
 
 
+DEPENDS = """
+from civitas.plugins import Capabilities, TransportSpec, hookimpl
+from civitas.transport import InProcessTransport
+from pydantic import BaseModel, ConfigDict, Field
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    keep: bool = Field(True, description="Whether to keep what nobody has read.")
+
+def claims(options):
+    return Capabilities(cross_process=True, cross_machine=True, at_least_once=options.keep)
+
+@hookimpl
+def civitas_transports():
+    make = lambda options, context: InProcessTransport(context)
+    yield TransportSpec("pigeon", "Flies", make, Options, claims)
+"""
+
+
+def test_claims_that_depend_on_options_are_shown_with_the_defaults_and_held_against_the_report(
+    scratch,
+):
+    scratch.lay("pigeon", {"plugin": DEPENDS}, transports="pigeon.plugin")
+    file = scratch.site / "pigeon" / "conformance.json"
+    shown = json.loads(scratch.civitas("show", "pigeon", "--json").stdout)
+    assert shown["capabilities"] is None
+    assert shown["default_capabilities"]["at_least_once"] is True
+    line = "capabilities  cross_process, cross_machine, at_least_once with the default options"
+    assert line in scratch.civitas("show", "pigeon").stdout.splitlines()
+
+    file.write_text(report(suite()))
+    assert advice(scratch) == [
+        "it claims at_least_once with the default options; its conformance report does not prove it"
+    ]
+    file.write_text(report(suite(), suite(variant="keep: true", proved=["at_least_once"])))
+    assert advice(scratch) == []
+    file.write_text("{")
+    assert "conformance.json can't be read" in advice(scratch)[0]
+    file.write_text(report(suite()))
+    source = scratch.site / "pigeon" / "plugin.py"
+    source.write_text(DEPENDS.replace("Field(True,", "Field(").replace("claims)", "claims(Keep))"))
+    with source.open("a") as plugin:
+        plugin.write("\nclass Keep:\n    keep = True\n")
+    assert advice(scratch) == [
+        "it claims at_least_once; its conformance report does not prove it",
+        "not made: some options have no default, so its methods are unchecked",
+    ]
+
+
+def advice(scratch):
+    [verdict] = json.loads(scratch.civitas("check", "pigeon", "--json").stdout)
+    assert verdict["error"] is None
+    return verdict["advice"]
+
+
 # --- the reports of this project ------------------------------------------------------------------
 
 SHIPPED = sorted(REPOSITORY.glob("civitas-*/src/*/conformance.json"))

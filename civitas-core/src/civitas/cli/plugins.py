@@ -14,8 +14,9 @@ from civitas.cli.output import imports_print_to_stderr, write, write_error, writ
 
 if TYPE_CHECKING:
     from civitas.plugins.catalog import Candidate, PluginKind
-    from civitas.plugins.loader import LoadedPlugin
+    from civitas.plugins.loader import LoadedPlugin, LoadedTransport
     from civitas.plugins.probe import Trial
+    from civitas.plugins.specs import Capabilities
 
 EXIT_FAILURE: Final = 1
 PROTOCOLS: Final = {
@@ -80,11 +81,10 @@ def show_plugin(
         raise typer.BadParameter(f"{name!r} is a transport and a serializer: choose with --kind")
     try:
         with imports_print_to_stderr():
-            loaded = load(kinds[0], name)
+            description = _description(load(kinds[0], name))
     except BrokenPluginError as error:
         write_error(f"error: {error}")
         raise typer.Exit(EXIT_FAILURE) from error
-    description = _description(loaded)
     if as_json:
         write_json(description)
     else:
@@ -243,10 +243,15 @@ def _proof_text(proof: dict[str, Any] | None) -> str:
 
 
 def _description(loaded: LoadedPlugin) -> dict[str, Any]:
-    """Return what `show` shows. Claims that depend on the options are `null`."""
+    """Return what `show` shows.
+
+    `capabilities` is `null` where the claims depend on the options, and `default_capabilities` has
+    the claims with the default options, `null` where some option has no default.
+    """
     from dataclasses import asdict
 
-    from civitas.plugins.specs import Capabilities, TransportSpec
+    from civitas.plugins.loader import LoadedTransport
+    from civitas.plugins.specs import Capabilities
 
     candidate, spec = loaded.candidate, loaded.spec
     description: dict[str, Any] = {
@@ -257,13 +262,32 @@ def _description(loaded: LoadedPlugin) -> dict[str, Any]:
         **_entry(candidate),
         "conformance": _proof(candidate),
     }
-    if isinstance(spec, TransportSpec):
+    if isinstance(loaded, LoadedTransport):
         from civitas.plugins.options import describe_options
 
-        claims = spec.capabilities
-        description["capabilities"] = asdict(claims) if isinstance(claims, Capabilities) else None
-        description["options"] = [asdict(option) for option in describe_options(spec.options)]
+        stated, default = loaded.spec.capabilities, _default_claims(loaded)
+        description["capabilities"] = asdict(stated) if isinstance(stated, Capabilities) else None
+        description["default_capabilities"] = None if default is None else asdict(default)
+        description["options"] = [asdict(each) for each in describe_options(loaded.spec.options)]
     return description
+
+
+def _default_claims(loaded: LoadedTransport) -> Capabilities | None:
+    """Return what a transport claims with the default options; `None` where there are not any."""
+    from civitas.errors import ConfigurationError
+    from civitas.plugins.blame import blaming
+    from civitas.plugins.loader import capabilities_of
+    from civitas.plugins.specs import Capabilities
+
+    spec = loaded.spec
+    if isinstance(spec.capabilities, Capabilities):
+        return spec.capabilities
+    try:
+        with blaming(loaded.candidate, "its options can't be made: ", None, ValueError):
+            options = None if spec.options is None else spec.options()
+        return capabilities_of(loaded, options)
+    except (ValueError, ConfigurationError):  # pydantic's ValidationError is a ValueError
+        return None
 
 
 def _write_description(description: dict[str, Any]) -> None:
@@ -273,15 +297,21 @@ def _write_description(description: dict[str, Any]) -> None:
     write(f"entry point   {description['name']} = {entry['value']}  [{entry['group']}]")
     write(f"conformance   {_proof_text(description['conformance']) or 'no report'}")
     if "capabilities" in description:
-        write(f"capabilities  {_claims_text(description['capabilities'])}")
+        write(f"capabilities  {_claims_text(description)}")
         rows = [{**option, "default": _default_text(option)} for option in description["options"]]
         write("options" if rows else "options       none")
         _write_table([], _cells(rows, ("name", "type", "default", "description")), indent="  ")
 
 
-def _claims_text(claims: dict[str, Any] | None) -> str:
+def _claims_text(description: dict[str, Any]) -> str:
+    claims, default = description["capabilities"], description["default_capabilities"]
     if claims is None:
-        return "depend on the options"
+        told = "" if default is None else f"{_words_of(default)} with the default options"
+        return told or "depend on the options"
+    return _words_of(claims)
+
+
+def _words_of(claims: dict[str, Any]) -> str:
     limit = claims["max_message_bytes"]
     words = [name for name, claimed in claims.items() if claimed is True]
     if limit is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from civitas.cli.output import imports_print_to_stderr, write, write_error, write_json
+from civitas.cli.run import DEFAULT_TOPOLOGY, topology_path
 
 if TYPE_CHECKING:
     from civitas.topology import Topology, TopologyError
@@ -16,7 +17,16 @@ _WIDEST_LINE: Final = 100_000
 
 app = typer.Typer(help="Check and show topologies.", no_args_is_help=True)
 
-_FILE = Annotated[Path, typer.Argument(metavar="TOPOLOGY", help="The topology file.")]
+_ARGUMENT = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="TOPOLOGY", help="The topology file.", show_default=str(DEFAULT_TOPOLOGY)
+    ),
+]
+_FILE = Annotated[
+    Path | None,
+    typer.Option("--topology", "-t", metavar="FILE", help="The same, as an option."),
+]
 _TRANSPORT = Annotated[
     str | None,
     typer.Option(
@@ -40,7 +50,8 @@ _JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.command("validate")
 def validate(
-    topology: _FILE,
+    topology: _ARGUMENT = None,
+    file: _FILE = None,
     transport: _TRANSPORT = None,
     sets: _SETS = None,
     app_dir: _APP_DIR = Path(),
@@ -53,14 +64,15 @@ def validate(
     from civitas.runtime import Runtime
     from civitas.topology import TopologyError
 
+    path = topology_path(topology, file)
     try:
         with imports_print_to_stderr():
-            loaded = _load(topology, transport, sets, app_dir)
+            loaded = _load(path, transport, sets, app_dir)
             Runtime.from_topology(loaded)  # as `run` does before it starts anything
     except TopologyError as error:
         if not as_json:
             raise
-        write_json({"valid": False, "file": str(topology), "problems": _problems(error)})
+        write_json({"valid": False, "file": str(path), "problems": _problems(error)})
         raise typer.Exit(2) from error
     summary = _summary(loaded)
     if as_json:
@@ -72,7 +84,8 @@ def validate(
 
 @app.command("show")
 def show(
-    topology: _FILE,
+    topology: _ARGUMENT = None,
+    file: _FILE = None,
     transport: _TRANSPORT = None,
     sets: _SETS = None,
     app_dir: _APP_DIR = Path(),
@@ -82,7 +95,7 @@ def show(
     from civitas.topology.show import as_mapping
 
     with imports_print_to_stderr():
-        shown = as_mapping(_load(topology, transport, sets, app_dir))
+        shown = as_mapping(_load(topology_path(topology, file), transport, sets, app_dir))
     if as_json:
         write_json(shown)
     else:

@@ -19,6 +19,8 @@ from civitas.plugins.catalog import Candidate
 FILE: Final = "conformance.json"
 FORMAT: Final = 1
 """Version of the file's format."""
+UNPROVED_BY_NATURE: Final = frozenset({"cross_machine"})
+"""Claims that no test of one machine can prove. A report states them as taken on trust."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,15 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
 from civitas.errors import CivitasError
 from civitas.plugins.catalog import Candidate, PluginKind
+from civitas.plugins.conformance import UNPROVED_BY_NATURE, proof_of
 from civitas.plugins.diagnosis import BrokenPluginError, UnusablePluginError
 from civitas.plugins.loader import (
     LoadedTransport,
@@ -31,7 +34,7 @@ from civitas.plugins.loader import (
     make_serializer,
     make_transport,
 )
-from civitas.plugins.specs import TransportContext
+from civitas.plugins.specs import Capabilities, TransportContext
 
 _LAST_WORDS: Final = 2.0
 """Seconds that a child whose time is up has to say where it stands."""
@@ -171,6 +174,8 @@ def _try(kind: PluginKind, name: str, protocol: type, tell: Tell) -> list[str]:
     try:
         options = loaded.spec.options()
     except ValidationError:
+        if isinstance(loaded.spec.capabilities, Capabilities):
+            advice += _advice_on_claims(loaded, loaded.spec.capabilities)
         return [*advice, "not made: some options have no default, so its methods are unchecked"]
     except Exception as error:
         cause = f"its options can't be made from their defaults: {type(error).__name__}: {error}"
@@ -180,16 +185,39 @@ def _try(kind: PluginKind, name: str, protocol: type, tell: Tell) -> list[str]:
 
 def _make(loaded: LoadedTransport, options: Any, protocol: type, tell: Tell) -> list[str]:
     """Make the transport, without starting it; return advice."""
+    advice: list[str] = []
     try:
         tell("what gives its capabilities")
-        capabilities_of(loaded, options)
+        advice += _advice_on_claims(loaded, capabilities_of(loaded, options))
         tell("its factory")
         make_transport(loaded, options, TransportContext(), protocol)
     except UnusablePluginError:
         raise
     except CivitasError as error:
-        return [f"not made, so its methods are unchecked; its factory says: {error}"]
-    return []
+        advice.append(f"not made, so its methods are unchecked; its factory says: {error}")
+    return advice
+
+
+def _advice_on_claims(loaded: LoadedTransport, claims: Capabilities) -> list[str]:
+    """Return which claims the report that the plugin ships does not prove, if it ships one.
+
+    Args:
+        loaded: the plugin.
+        claims: what it claims, with the default options where that depends on them.
+    """
+    proof = proof_of(loaded.candidate)
+    if proof is None:
+        return []
+    if not proof.level:
+        return [f"its conformance report proves nothing: {proof.problem}"]
+    proved = {*proof.proved, *UNPROVED_BY_NATURE, *chain.from_iterable(proof.with_option.values())}
+    depends = not isinstance(loaded.spec.capabilities, Capabilities)
+    when = " with the default options" if depends else ""
+    return [
+        f"it claims {claim}{when}; its conformance report does not prove it"
+        for claim, made in asdict(claims).items()
+        if made is True and claim not in proved
+    ]
 
 
 if __name__ == "__main__":

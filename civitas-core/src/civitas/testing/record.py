@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import pytest
 
 from civitas.plugins import Capabilities
+from civitas.plugins.conformance import UNPROVED_BY_NATURE
 from civitas.testing.suite import ConformanceSuite, claims_of, disclaimed_by
-
-UNPROVED_BY_NATURE: Final = frozenset({"cross_machine"})
-"""Claims that no test of one machine can prove. A report states them as taken on trust."""
 
 
 class Told(NamedTuple):

@@ -108,7 +108,7 @@ class Publisher:
             async with asyncio.timeout(patience):
                 await self._settled.wait()
         except TimeoutError:
-            self._logger.warning("%d messages are not acknowledged", len(self._unacknowledged))
+            self._logger.warning("messages not acknowledged: %d", len(self._unacknowledged))
         await end(self._sweeper)
         for each in list(self._unacknowledged.values()):
             self._fail(each, "the transport stopped")

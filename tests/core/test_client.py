@@ -1,0 +1,84 @@
+"""Client: what is told when there is nobody to talk to."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from civitas.client import Client
+from civitas.components import build_component_set
+from civitas.errors import NotConnectedError
+from civitas.plugins import Capabilities
+from civitas.transport import InProcessTransport
+
+LIMIT = 0.05
+
+
+class Distant(InProcessTransport):
+    """A transport whose start, or readiness, is what a test makes of it."""
+
+    capabilities = Capabilities(cross_process=True)
+
+    async def connect(self) -> None:
+        """Connect at once."""
+
+    async def start(self) -> None:
+        await self.connect()
+        await super().start()
+
+
+class Refused(Distant):
+    """Gives up just when the client does, as one with the same limit."""
+
+    async def connect(self) -> None:
+        await asyncio.sleep(LIMIT * 1.1)
+        raise NotConnectedError("nothing listens at loft:7")
+
+
+class Hanging(Distant):
+    """Never connects, and never says why."""
+
+    async def connect(self) -> None:
+        await asyncio.Event().wait()
+
+
+class Telling(Hanging):
+    """Never connects, and has told its node why."""
+
+    wiring: Any = None
+
+    async def connect(self) -> None:
+        self.wiring.data_link.down("the loft does not know this token")
+        await super().connect()
+
+
+class Unready(Distant):
+    """Waits for the system itself, which is not there."""
+
+    async def wait_ready(self) -> None:
+        await asyncio.Event().wait()
+
+
+NOBODY = f"no running system was found within {LIMIT} s; is it started, with the same transport"
+
+
+@pytest.mark.parametrize(
+    ("transport", "told"),
+    [
+        (Refused, "nothing listens at loft:7"),
+        (Hanging, f"the transport did not connect within {LIMIT} s; is what it connects to there"),
+        (Telling, f"did not connect within {LIMIT} s: the loft does not know this token; is what"),
+        (Unready, NOBODY),
+        (Distant, f"the transport is connected, and {NOBODY}"),
+    ],
+)
+async def test_who_finds_nobody_is_told_how_far_it_came(
+    transport: type[Distant], told: str
+) -> None:
+    components = build_component_set(transport())
+    components.transport.wiring = components.wiring  # type: ignore[attr-defined]
+    with pytest.raises(NotConnectedError) as raised:
+        await Client(components=components, connect_timeout=LIMIT).start()
+    assert told in str(raised.value)
