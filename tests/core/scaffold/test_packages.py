@@ -195,25 +195,59 @@ def test_a_new_serializer_goes_all_the_way(author: Environment, user: Environmen
     assert "serializer conformance 1." in str(proof(user, "tidy")["conformance"])
 
 
+def change(file: Path, *changes: tuple[str, str]) -> None:
+    """Replace what is in a file, each once."""
+    text = file.read_text()
+    for old, new in changes:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    file.write_text(text)
+
+
+def uncomment(file: Path) -> None:
+    """Make code of what a file shows in comments: the fixtures, and the line that begins `way`."""
+    shown = re.compile(
+        r"^( *)# ((?:@pytest\.|def |    |way = ).*)$",
+        re.MULTILINE,
+    )
+    text, count = shown.subn(r"\1\2", file.read_text())
+    assert count == 15, text
+    file.write_text(text)
+
+
 def test_what_the_todos_say_leads_to_a_transport_between_processes(author: Environment) -> None:
     """Only what the TODOs name is changed: wire.py, the claims, the fixtures of the tests."""
     author.run("civitas", "plugins", "new", "transport", "pigeon")
     project = author.folder / "civitas-pigeon"
     package = project / "src" / "civitas_pigeon"
     shutil.copy(AFTERNOON / "wire.py", package / "wire.py")
-    shutil.copy(AFTERNOON / "conformance.py", project / "tests" / "test_conformance.py")
     (package / "stub.py").unlink()
     (project / "tests" / "test_stub.py").unlink()
-    claims = "Capabilities(max_message_bytes=options.max_message_bytes)"
-    options = (package / "options.py").read_text()
-    assert claims in options
-    (package / "options.py").write_text(
-        options.replace(
-            claims, claims.replace("(", "(cross_process=True, survives_broker_restart=True, ")
-        )
+    change(
+        package / "options.py",
+        (
+            "return Capabilities(",
+            "return Capabilities(cross_process=True, survives_broker_restart=True, ",
+        ),
+    )
+    tests = project / "tests" / "test_conformance.py"
+    uncomment(tests)
+    change(
+        tests,
+        ('"your-broker", "--port", ', 'sys.executable, "-m", "support.afternoon.broker", '),
+        ("import Callable", "import Callable, Iterator"),
+        ("from uuid import uuid4", "import sys"),
+        ("import TransportConformance", "import ServerProcess, TcpLink, TransportConformance"),
+        (
+            "def make_transport(self)",
+            "def make_transport(self, server: ServerProcess, request: pytest.FixtureRequest)",
+        ),
+        ("network=uuid4().hex", "network=str(way.port), send_timeout=1.0"),
     )
     path = os.pathsep.join([str(project / "src"), str(TESTS)])
+    assert "Success" in author.module("mypy", "--strict", "tests", cwd=project, PYTHONPATH=path)
     output = author.module("pytest", cwd=project, PYTHONPATH=path)
     passed, expected = conformance(output, "TestPigeon")
-    assert passed == expected > 45, output
+    assert passed == expected > 51, output
     assert "deviation" not in output
+    assert "there is no fixture" not in output

@@ -1,4 +1,5 @@
 """What an author writes into a generated transport, to carry frames over the local bus.
 
-These files are copied into the package `civitas_pigeon`; nobody imports them here.
+`wire.py` is copied into the package `civitas_pigeon`; nobody imports it here. `broker.py` is the
+program that its tests start.
 """

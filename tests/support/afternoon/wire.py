@@ -11,6 +11,13 @@ from civitas_pigeon.options import PigeonOptions
 
 from support.local_bus import wire
 
+_SILENCE = 1.0
+"""Seconds after which a silent broker is asked whether it is there, and then given up."""
+
+
+class RefusedError(ConnectionError):
+    """Not raised: the broker lets everybody in."""
+
 
 class Wire:
     """One connection, from `connect` until it breaks or is closed."""
@@ -23,8 +30,8 @@ class Wire:
 
     @classmethod
     async def connect(cls, options: PigeonOptions) -> Self:
-        """Connect to the broker's socket."""
-        return cls(*await asyncio.open_unix_connection(options.network))
+        """Connect to the broker's port."""
+        return cls(*await asyncio.open_connection("127.0.0.1", int(options.network)))
 
     async def subscribe(self, address: str) -> None:
         """Ask for the frames of an address; asking twice is asking once."""
@@ -34,17 +41,21 @@ class Wire:
         """Ask for no more frames of an address."""
         await self._write(wire.UNSUB, address)
 
-    async def send(self, address: str, frame: bytes) -> None:
+    async def send(self, address: str, frame: bytes, timeout: float) -> None:
         """Hand a frame to the broker."""
-        await self._write(wire.PUB, address, frame)
+        async with asyncio.timeout(timeout):
+            await self._write(wire.PUB, address, frame)
 
     async def receive(self) -> tuple[str, bytes]:
         """Wait for the next frame, and return it with its address."""
         while not self._commands:
-            piece = await self._reader.read(1 << 18)
-            if not piece:
-                raise ConnectionResetError("the broker closed the connection")
-            self._commands.extend(self._splitter.feed(piece))
+            try:
+                piece = await self._read()
+            except TimeoutError:
+                await self._write(wire.PING, "")
+                piece = await self._read()
+            commands = self._splitter.feed(piece)
+            self._commands.extend(each for each in commands if each.operation == wire.PUB)
         command = self._commands.popleft()
         return command.address.decode(), command.data
 
@@ -55,6 +66,13 @@ class Wire:
             async with asyncio.timeout(1.0):
                 await self._writer.wait_closed()
         self._writer.transport.abort()
+
+    async def _read(self) -> bytes:
+        async with asyncio.timeout(_SILENCE):
+            piece = await self._reader.read(1 << 18)
+        if not piece:
+            raise ConnectionResetError("the broker closed the connection")
+        return piece
 
     async def _write(self, operation: int, address: str, frame: bytes = b"") -> None:
         self._writer.write(wire.pack(operation, address.encode(), frame))
