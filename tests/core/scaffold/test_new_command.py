@@ -41,7 +41,7 @@ def test_json_names_the_package_its_files_and_who_has_its_name(tmp_path):
     assert done.returncode == 0
     told = json.loads(done.stdout)
     note = told.pop("notes")[0]
-    assert note in done.stderr
+    assert f"warning: {note}" in done.stderr
     assert note.startswith("civitas-nats offers the transport 'nats' already")
     assert "src/acme_nats/transport.py" in told.pop("files")
     assert told == {

@@ -47,7 +47,7 @@ TODO = {
         ],
         "src/civitas_pigeon/link.py": ["A frame to ourselves", "link_down"],
         "src/civitas_pigeon/stub.py": ["Remove this file"],
-        "tests/test_conformance.py": ["Start a broker", "address of that broker"],
+        "tests/test_conformance.py": ["Start a broker", "kill the broker", "where that broker is"],
         "tests/test_stub.py": ["Remove this file"],
     },
     PluginKind.SERIALIZER: {

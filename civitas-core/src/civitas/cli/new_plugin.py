@@ -61,7 +61,7 @@ def new_plugin(
         raise typer.Exit(EXIT_FAILURE) from error
     notes = rivals_of(identity, scan())
     for note in notes:
-        write_error(f"note: {note}")
+        write_error(f"warning: {note}")
     if as_json:
         write_json(_description(identity, folder, files, notes))
     else:

@@ -1,4 +1,4 @@
-"""Rivals: who has a name already that a new package is to have. A warning, no refusal."""
+"""Rivals: who has a name already that a new package is to have, what comes of it, what to do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from civitas.scaffold.identity import Identity
 
 
 def rivals_of(identity: Identity, installed: Iterable[Candidate]) -> list[str]:
-    """Return a sentence for each distribution that offers a plugin of this kind and name.
+    """Return a warning for each distribution that offers a plugin of this kind and name.
 
     Args:
         identity: the names of the new package.
@@ -23,17 +23,19 @@ def rivals_of(identity: Identity, installed: Iterable[Candidate]) -> list[str]:
     known = known_distributions(identity.kind).get(identity.name)
     if known is not None:
         owners[normalise(known)] = known
-    return [_sentence(identity, owner) for _, owner in sorted(owners.items())]
+    return [_warning(identity, owner) for _, owner in sorted(owners.items())]
 
 
-def _sentence(identity: Identity, owner: str) -> str:
+def _warning(identity: Identity, owner: str) -> str:
     what = f"{owner} offers the {identity.kind.value} {identity.name!r} already"
     if normalise(owner) == normalise(identity.distribution):
         return (
-            f"{what}, and a distribution of that name can't be published twice: choose another "
-            f"NAME, or --distribution"
+            f"{what}: yours would have the same name for pip, which replaces the one by the "
+            f"other, and can't be published. Choose another NAME, or another --distribution"
         )
     return (
-        f"{what}: where both are installed, a topology has to say "
-        f'"{identity.distribution}:{identity.name}"'
+        f"{what}: where both are installed, a topology that names {identity.name!r} ends with "
+        f"the error plugin-conflict, until it says "
+        f'"{identity.distribution}:{identity.name}" or "{owner}:{identity.name}". Choose another '
+        f"NAME if this is not what you want"
     )
