@@ -279,7 +279,9 @@ def reports(tmp_path_factory):
     folder = tmp_path_factory.mktemp("reports")
     for name, processes in (("one", "0"), ("two", "2")):
         options = [f"--conformance-report={name}.json", "-n", processes]
-        run(folder, REPORTED, options=options, status=0)
+        told = run(folder, REPORTED, options=options, status=0)
+        assert "TestMySerializer states no `plugin`" in told
+        assert "TestMine states" not in told
     return [(folder / f"{name}.json").read_text() for name in ("one", "two")]
 
 

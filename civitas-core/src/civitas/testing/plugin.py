@@ -99,5 +99,10 @@ class Watch:
                 problem = str(error)
             else:
                 terminalreporter.write_line(f"the report is in {self._file}")
+                for name in self._report.unnamed():
+                    terminalreporter.write_line(
+                        f"{name} states no `plugin`: `civitas plugins list` can't tell of it",
+                        yellow=True,
+                    )
                 return
         terminalreporter.write_line(f"{_OPTION}: nothing was written: {problem}", red=True)

@@ -141,8 +141,6 @@ class SuiteRecord:
         parts = [f"{len(self.passed)} of {len(self.expected)} passed"]
         parts += [f"{count} {outcome}" for outcome, count in sorted(counts.items())]
         yield f"{self.name}: {self.level}: {', '.join(parts)}"
-        if self.plugin is None:
-            yield "  it states no plugin, so `civitas plugins list` can't tell of it"
         for name, why in self.deviations.items():
             yield f"  deviation {name}: {why}"
         for why, count in Counter(self.left_out.values()).items():

@@ -46,6 +46,10 @@ class Report:
         text = json.dumps(report, indent=2, ensure_ascii=False)
         path.write_text(text + "\n", encoding="utf-8")
 
+    def unnamed(self) -> list[str]:
+        """Return the classes that state no plugin, so that the file says nothing of any."""
+        return [record.name for record in self._in_order() if record.plugin is None]
+
     def _in_order(self) -> Iterable[SuiteRecord]:
         return (self._records[key] for key in sorted(self._records))
 
