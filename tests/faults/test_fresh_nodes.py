@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
@@ -25,33 +25,13 @@ pytestmark = pytest.mark.slow
 PROGRAM = CREW / "fresh.py"
 
 
-class Crowd(NamedTuple):
-    """How many fresh nodes there are, of which so many are each a process of its own."""
-
-    nodes: int
-    alone: int
-
-
-CROWDS = {
-    "zmq": Crowd(200, 20),  # one proxy, to which all nodes connect anew
-    "nats, a cluster": Crowd(65, 5),  # two of three are at another server than who sends
-    "nats, jetstream": Crowd(25, 5),  # keeps what is sent too early
-}
-
-
-@pytest.fixture(params=CROWDS)
-def crowd(request: pytest.FixtureRequest) -> Crowd:
-    return CROWDS[request.param]
-
-
-@pytest.fixture
+@pytest.fixture(params=["zmq", "nats, a cluster", "nats, jetstream"])
 def transport(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, Any]]:
     """A transport with its options; of several servers, each connection takes one by chance."""
     folder = tmp_path / "servers"
-    name = request.node.callspec.params["crowd"]
-    if name == "zmq":
+    if request.param == "zmq":
         yield {}
-    elif name == "nats, a cluster":
+    elif request.param == "nats, a cluster":
         with NatsCluster(folder, jetstream=False) as cluster:
             yield {"type": "nats", "servers": cluster.urls}
     else:
@@ -59,13 +39,13 @@ def transport(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[s
             yield {"type": "nats", "servers": server.url, "jetstream": True}
 
 
-def test_fresh_nodes_of_which_some_are_processes_each_get_their_first_message_once(
-    build: Build, crowd: Crowd, transport: dict[str, Any]
+def test_200_fresh_nodes_of_which_20_are_processes_each_get_their_first_message_once(
+    build: Build, transport: dict[str, Any]
 ) -> None:
     system = build(agent("far", "w1"), transport=transport)
     running = system.run("supervisor", "w1")
-    many = [f"fresh-{number}" for number in range(crowd.nodes - crowd.alone)]
-    alone = [f"alone-{number}" for number in range(crowd.alone)]
+    many = [f"fresh-{number}" for number in range(180)]
+    alone = [f"alone-{number}" for number in range(20)]
     for names in in_batches(many, 20):
         each_gets_its_first_message(system, [names])
     for names in in_batches(alone, 5):
