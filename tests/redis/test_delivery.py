@@ -9,6 +9,7 @@ import pytest
 from civitas import Runtime, Supervisor, Worker, envelope
 from civitas.errors import MessageRoutingError
 from civitas.messages import REPLY_PREFIX, RESERVED_PREFIX
+from civitas.testing import TcpLink
 from support.agents import Scripted, echo
 from support.redis.nodes import QUICK, Node, frame_of, until, within
 from support.redis.server import RedisServer
