@@ -47,5 +47,7 @@ def export(root: Path, tag: str, path: str, target: Path) -> Path:
     if done.returncode != 0:
         raise CommandError(f"{path} can't be had at {tag}: {done.stderr.decode().strip()}")
     with tarfile.open(fileobj=BytesIO(done.stdout)) as files:
-        files.extractall(target, filter="data")
+        # Python 3.11.2 has no filters, and later ones warn of their absence.
+        files.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
+        files.extractall(target)
     return target / path

@@ -128,8 +128,9 @@ def test_a_transport_that_is_named_says_what_to_install_and_works_when_that_is_d
         assert advice, refused.value
         assert advice[1] == f'pip install "{name}"'
         prepare(*shlex.split(advice[1])[2:], into=environment)
-        new = environment.installed().items() - before.items()
-        assert {each for each, _ in new} == {name, *of_others(name)}
+        new = {each for each, _ in environment.installed().items() - before.items()}
+        assert new >= {name, *of_others(name)}
+        assert new & WORKSPACE.keys() == {name}
         check = civitas(environment, folder, "plugins", "check", transport)
         assert check.startswith(f"ok             transport {transport} ({name} ")
 
@@ -200,7 +201,9 @@ def early_release(built: Built, folder: Path) -> Path:
     """Build the next but some release of a plugin, which needs a core that is not here yet."""
     folder.mkdir()
     with tarfile.open(built.sdist) as archive:
-        archive.extractall(folder, filter="data")
+        # Python 3.11.2 has no filters, and later ones warn of their absence.
+        archive.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
+        archive.extractall(folder)
     (project,) = folder.iterdir()
     settings = project / "pyproject.toml"
     text = re.sub(r'(?m)^version = ".*"', 'version = "0.7.0"', settings.read_text())
