@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import time
 
 import pytest
 
-from civitas.errors import MessageRoutingError, NotConnectedError, OutcomeUnknownError
+from civitas.errors import (
+    CivitasError,
+    MessageRoutingError,
+    NotConnectedError,
+    OutcomeUnknownError,
+)
 from civitas.messages import RESERVED_PREFIX
+from civitas.testing import TcpLink
 from support.redis.nodes import NOTICED, Agent, Node, frame_of, until, within
 from support.redis.server import RedisServer
 from support.redis.way import way_to
@@ -217,3 +224,35 @@ async def test_a_process_that_reads_too_slowly_is_cut_and_is_back(tmp_path):
             await receiver.lost_and_found()
             async with Node(server.url) as sender:
                 await hears(sender, worker, "new")
+
+
+async def test_what_comes_as_soon_as_it_is_subscribed_again_can_be_answered(server):
+    with TcpLink(server.port) as link:
+        async with Node(f"redis://127.0.0.1:{link.port}") as node, Node(server.url) as asker:
+            answers = await asker.agent("asker")
+            failed: list[Exception] = []
+
+            async def answer(frame: bytes) -> None:
+                try:
+                    await node.transport.publish("asker", frame)
+                except CivitasError as error:
+                    failed.append(error)
+
+            await within(node.transport.subscribe("worker", answer))
+            await within(node.transport.wait_ready())
+            await asyncio.to_thread(link.cut)
+            await until(lambda: node.told == ["down"])
+            asking = asyncio.create_task(ask_for_ever(asker))
+            await asyncio.to_thread(link.mend)
+            await answers.has(1)
+            await node.lost_and_found()
+            asking.cancel()
+            await asyncio.wait([asking])
+            assert failed == []
+
+
+async def ask_for_ever(asker: Node) -> None:
+    while True:
+        with contextlib.suppress(MessageRoutingError):
+            await asker.transport.publish("worker", frame_of("?"))
+        await asyncio.sleep(0)

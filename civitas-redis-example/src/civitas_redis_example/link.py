@@ -79,7 +79,8 @@ class Link:
         Raises:
             TransportError: as for `Session.publish`.
         """
-        if not self._is_up.is_set():
+        # Before the first proof frames may come already, and their answers must get away.
+        if not self._is_up.is_set() and not self.session.is_open:
             raise NotConnectedError(str(self._problem))
         return await self.session.publish(address, frame)
 

@@ -57,6 +57,11 @@ class Session:
         self._greeted = False
         self._ended = False
 
+    @property
+    def is_open(self) -> bool:
+        """Whether both connections have been greeted by the server, and none has failed."""
+        return self._greeted and not self._ended
+
     async def run(self, proved: Callable[[], None]) -> NoReturn:
         """Connect, subscribe to all addresses, and probe the connections until they fail.
 
