@@ -305,3 +305,34 @@ WORKS: Final = {
     "has_no_streams": "import sys\nsys.stdout = sys.stderr = None\n" + plugin(),
 }
 """Plugins that work, and whose import has an effect which must not harm anybody."""
+
+
+def crossing(member: str) -> str:
+    """Return a plugin whose transport claims to cross processes, with that for its class."""
+    return plugin(
+        hook="return [spec(capabilities=Capabilities(cross_process=True))]", member=member
+    )
+
+
+MEMBER: Final = 5
+"""The line of `HEAD` in which a case has what is its class's."""
+CARRIES: Final = "this was the instance that carries the messages"
+CONTROLS: Final = (
+    "this was the instance of the control plane, which has a thread and an event loop of its own"
+)
+STARTS: Final[Table] = {
+    "raises_when_it_starts": (
+        crossing("async def start(self): raise ValueError('no loft')"),
+        f"ValueError: no loft, at FILE:{MEMBER}; {CARRIES}",
+    ),
+    "exits_when_it_subscribes": (
+        crossing("async def subscribe(self, address, handler): raise SystemExit(3)"),
+        f"SystemExit: 3, at FILE:{MEMBER}; {CARRIES}",
+    ),
+    "listens_to_signals": (
+        crossing("async def start(self): import signal; signal.signal(10, signal.SIG_DFL)"),
+        "ValueError: signal only works in main thread of the main interpreter, "
+        f"at FILE:{MEMBER}; {CONTROLS}",
+    ),
+}
+"""Those that can be made, and raise while the node starts; each message has `failed to start: `."""

@@ -7,13 +7,14 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from civitas.bus import DEFAULT_SEND_TIMEOUT, MessageBus, new_origin
 from civitas.dead_letters import DeadLetters
 from civitas.envelope import Origin
 from civitas.errors import ConfigurationError, Location
 from civitas.plugins import TransportContext
+from civitas.plugins.blame import starting
 from civitas.plugins.contract import contract_problems
 from civitas.plugins.loader import (
     LoadedTransport,
@@ -27,6 +28,11 @@ from civitas.registry import LocalRegistry
 from civitas.serializer import MsgpackSerializer, Serializer, name_of
 from civitas.transport import Transport
 from civitas.wiring import PRIMARY, NodeWiring
+
+_DATA_INSTANCE: Final = "the instance that carries the messages"
+_CONTROL_INSTANCE: Final = (
+    "the instance of the control plane, which has a thread and an event loop of its own"
+)
 
 
 @dataclass
@@ -151,7 +157,12 @@ def wire(
     """
     origin = new_origin()
     dead_letters = DeadLetters()
-    wiring = NodeWiring(process, capabilities_of(plugin, options, where))
+    wiring = NodeWiring(
+        process,
+        capabilities_of(plugin, options, where),
+        blame=partial(starting, plugin.candidate, _DATA_INSTANCE),
+        blame_control=partial(starting, plugin.candidate, _CONTROL_INSTANCE),
+    )
     context = TransportContext(
         process=process,
         is_primary=is_primary,

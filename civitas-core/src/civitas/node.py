@@ -153,10 +153,12 @@ class Node:
             TransportError: it can't.
         """
         self.bus.closing = self.bus.turning_away = False  # of an earlier node with the same parts
-        await self.bus.transport.start()
+        with self._wiring.blame():
+            await self.bus.transport.start()
         if policies is not None:
             self.presence = Presence(self.bus, self._wiring, self._role, self, policies)
-            await self.presence.open()
+            with self._wiring.blame():
+                await self.presence.open()
 
     async def join(self) -> None:
         """Return when messages to the attached agents would arrive, from wherever they are sent.
@@ -165,10 +167,12 @@ class Node:
             IdentityError: a name is taken.
             TransportError: the transport can't give the agents what it has kept for them.
         """
-        await self.bus.transport.wait_ready()
+        with self._wiring.blame():
+            await self.bus.transport.wait_ready()
         if self.presence is not None:
             await self.presence.join()
-        await self.bus.take_over()
+        with self._wiring.blame():
+            await self.bus.take_over()
 
     def announce(self) -> None:
         """Tell other nodes how the agents of this one are, and whether it takes messages."""

@@ -127,6 +127,7 @@ class Presence:
             self._on_event,
             partial(_in_loop, asyncio.get_running_loop(), bus.dead_letters.record),
             shared=make_control is None,
+            blame=wiring.blame if make_control is None else wiring.blame_control,
         )
 
     # --- life ---------------------------------------------------------------------------------

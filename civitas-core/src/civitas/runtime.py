@@ -326,7 +326,8 @@ class Runtime:
     async def _start(self, node: Node) -> None:
         try:
             await node.start_transport(self._policies())
-            await self.supervisor.attach(self)
+            with self.components.wiring.blame():
+                await self.supervisor.attach(self)
             self._working_agents = len(node.cells) + len(self._parents)
             await node.join()
             await self.supervisor.start()

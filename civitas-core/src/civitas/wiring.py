@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -14,6 +15,9 @@ PRIMARY: Final = "supervisor"
 
 MakeControl: TypeAlias = Callable[[Callable[[str], None], Callable[[], None]], Transport]
 """Makes the control plane's own transport, given its `link_down` and `link_up`."""
+
+Blame: TypeAlias = Callable[[], AbstractContextManager[object]]
+"""Makes what calls of a transport are made in while its node starts: it says whose fault it is."""
 
 
 class DataLink:
@@ -47,6 +51,8 @@ class NodeWiring:
             plugin to make it, or no use for it.
         fenced: nodes whose frames the transport refuses.
         data_link: where the transport tells of its connection.
+        blame: says whose fault it is when the transport fails to start.
+        blame_control: likewise of the control plane's own.
     """
 
     process: str = PRIMARY
@@ -54,6 +60,8 @@ class NodeWiring:
     make_control: MakeControl | None = None
     fenced: set[bytes] = field(default_factory=set)
     data_link: DataLink = field(default_factory=DataLink)
+    blame: Blame = nullcontext
+    blame_control: Blame = nullcontext
 
     @property
     def durable(self) -> bool:

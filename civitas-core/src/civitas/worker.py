@@ -215,7 +215,8 @@ class Worker:
             await node.start_transport({})
             for agent in self._agents:
                 cells.append(node.add(agent, self._agent_exited))
-                await cells[-1].attach()
+                with self.components.wiring.blame():
+                    await cells[-1].attach()
             await node.join()
             for cell in cells:
                 await cell.start()

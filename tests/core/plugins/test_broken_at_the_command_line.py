@@ -9,11 +9,20 @@ from typing import Any
 
 import pytest
 
-from support.broken_plugins import ENDS, GIVES, HANGS, MISFITS, RAISES, TIMEOUT, WORKS
+from support.broken_plugins import (
+    ENDS,
+    GIVES,
+    HANGS,
+    MISFITS,
+    RAISES,
+    STARTS,
+    TIMEOUT,
+    WORKS,
+)
 
 pytestmark = pytest.mark.slow
 
-BROKEN = {**HANGS, **ENDS, **RAISES, **GIVES, **MISFITS}
+BROKEN = {**HANGS, **ENDS, **RAISES, **GIVES, **MISFITS, **STARTS}
 
 AGENTS = """
 from civitas import AgentProcess
@@ -47,11 +56,11 @@ class Yard:
         assert done.returncode == int(any(each["error"] for each in verdicts.values()))
         return verdicts
 
-    def run(self, name: str) -> Any:
+    def run(self, name: str, *arguments: str) -> Any:
         """Run a topology whose transport it is."""
         (self.scratch.root / "agents.py").write_text(AGENTS)
         (self.scratch.root / "topology.yaml").write_text(f"transport: {{type: {name}}}\n{TREE}")
-        return self.scratch.command("run")
+        return self.scratch.command("run", *arguments)
 
 
 def test_check_says_what_hangs_or_ends_the_process_and_where(scratch):
@@ -106,3 +115,18 @@ def test_a_run_keeps_its_streams_whatever_an_import_does_to_them(scratch, name):
     done = Yard(scratch, name).run(name)
     assert (done.returncode, done.stdout) == (0, "started\n")
     assert done.stderr == "running: 1 agent; Ctrl-C stops\n"
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_a_run_says_which_instance_of_a_transport_failed_to_start_and_where(scratch, name):
+    yard = Yard(scratch, name)
+    told = yard.problem(name).replace("is broken: ", "failed to start: ")
+    done = yard.run(name)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"error: {told}\n"
+
+
+def test_a_run_that_tells_all_has_the_traceback_as_well(scratch):
+    done = Yard(scratch, "listens_to_signals").run("listens_to_signals", "--log-level=debug")
+    assert "ValueError: signal only works" in done.stderr.partition("Traceback")[2]
+    assert done.stderr.splitlines()[-1].startswith("error: transport 'listens_to_signals' of")

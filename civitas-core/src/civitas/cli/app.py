@@ -6,6 +6,7 @@ the runtime) is imported when it runs, so that `civitas --help` stays quick.
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import typer
@@ -55,5 +56,6 @@ def main() -> None:
 def _exit(error: CivitasError, status: int) -> None:
     from civitas.topology.masking import mask_urls
 
+    logging.getLogger("civitas.cli").debug("what led to the error below:", exc_info=error)
     sys.stderr.write(f"error: {mask_urls(str(error))}\n")
     sys.exit(status)

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, Final
 
@@ -45,6 +46,7 @@ class ControlPlane:
         dropped: called, in any thread, with (reason, frame) for what is no signal.
         shared: whether the transport is the node's own, which others start and stop; then there
             is no thread.
+        blame: what calls of the transport are made in at the start; it says whose fault it is.
     """
 
     def __init__(
@@ -56,12 +58,14 @@ class ControlPlane:
         dropped: Callable[[str, bytes], None],
         *,
         shared: bool,
+        blame: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self._transport = transport
         self._origin = origin
         self._on_event = tell
         self._dropped = dropped
         self._shared = shared
+        self._blame = blame
         self._membership = membership(self._send, self._tell)
         self._queue: deque[tuple[str, Signal]] = deque(maxlen=_QUEUE)
         self._lock = threading.Lock()
@@ -160,12 +164,13 @@ class ControlPlane:
             await asyncio.gather(opening, stopping, return_exceptions=True)
 
     async def _subscribe(self) -> None:
-        if not self._shared:
-            await self._transport.start()
         ear = _Ear(self._membership, self._dropped)
-        await self._transport.subscribe(EVERYONE, ear)
-        await self._transport.subscribe(control_address(self._origin.node.hex()), ear)
-        await self._transport.wait_ready()
+        with self._blame():
+            if not self._shared:
+                await self._transport.start()
+            await self._transport.subscribe(EVERYONE, ear)
+            await self._transport.subscribe(control_address(self._origin.node.hex()), ear)
+            await self._transport.wait_ready()
 
     async def _stopped(self) -> None:
         assert self._stopping is not None

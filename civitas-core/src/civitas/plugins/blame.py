@@ -13,7 +13,7 @@ from typing import Final
 
 import pluggy
 
-from civitas.errors import Location
+from civitas.errors import CivitasError, Location, TransportError
 from civitas.plugins.catalog import Candidate
 from civitas.plugins.diagnosis import BrokenPluginError
 from civitas.plugins.validation import SpecProblem
@@ -54,6 +54,27 @@ def blaming(
         for name, stream in streams.items():
             if getattr(sys, name, None) is None:
                 setattr(sys, name, stream)
+
+
+@contextmanager
+def starting(candidate: Candidate, instance: str) -> Iterator[None]:
+    """Turn what a plugin's transport raises while its node starts, and should not, into a sentence.
+
+    Args:
+        candidate: the plugin that has made it.
+        instance: which instance it is: a node may have two.
+
+    Raises:
+        TransportError: it raised something else than an error of ours, or would end the process.
+    """
+    try:
+        yield
+    except CivitasError:
+        raise
+    except (Exception, SystemExit) as error:
+        what = f"{candidate.kind.value} {candidate.name!r} of {candidate.origin}"
+        cause = cause_of(error, candidate)
+        raise TransportError(f"{what} failed to start: {cause}; this was {instance}") from error
 
 
 def cause_of(error: BaseException, candidate: Candidate) -> str:
