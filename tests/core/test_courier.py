@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import msgpack
@@ -177,3 +177,28 @@ async def test_the_last_number_is_told_where_the_agent_is() -> None:
 
 def test_each_node_hears_at_an_address_of_its_own() -> None:
     assert data_address(HERE.node.hex()) != data_address(THERE.node.hex())
+
+
+class Swallowing(InProcessTransport):
+    """Keeps a cancellation to itself, as client libraries do when it meets a timeout of theirs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sending = asyncio.Event()
+
+    async def publish(self, address: str, data: bytes) -> None:
+        self.sending.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+
+async def test_it_stops_also_when_a_transport_swallows_its_cancellation() -> None:
+    transport = Swallowing()
+    await transport.start()
+    post = Post(transport)
+    await post.courier.start()
+    post.courier.probe(THERE.node, fresh=True)
+    await transport.sending.wait()
+    async with asyncio.timeout(DEADLINE):
+        await post.courier.stop()
+    await transport.stop()

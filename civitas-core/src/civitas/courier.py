@@ -65,17 +65,20 @@ class Courier:
         self._queue: deque[tuple[str, bytes]] = deque(maxlen=_QUEUE)
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._stopping = False
         self._unconfirmed: set[str] = set()
         self._confirmed = asyncio.Event()
 
     async def start(self) -> None:
         """Subscribe, and send from now on."""
+        self._stopping = False
         await self._transport.subscribe(data_address(self._origin.node.hex()), self)
         self._task = asyncio.get_running_loop().create_task(self._work(), name="civitas courier")
 
     async def stop(self) -> None:
         """Send what is still to be said, and no more."""
         if self._task is not None:
+            self._stopping = True  # a client library was seen to keep a cancellation to itself
             self._task.cancel()
             await asyncio.wait((self._task,))
             self._task = None
@@ -175,7 +178,7 @@ class Courier:
         self._news.set()
 
     async def _work(self) -> None:
-        while True:
+        while not self._stopping:
             await self._news.wait()
             self._news.clear()
             await self._flush()
