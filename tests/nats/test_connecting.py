@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import struct
+from contextlib import suppress
+from socket import SO_LINGER, SOL_SOCKET
 
 import pytest
 
@@ -123,3 +127,25 @@ async def test_an_account_without_jetstream_is_told(tmp_path, unique):
         node = durable(server.url, unique, user="b", password="b")
         text = await start_fails(node, ConfigurationError)
         assert "JetStream is not enabled" in text
+
+
+async def test_what_a_server_has_said_is_told_though_it_only_hangs_up_later():
+    visits = itertools.count(1)
+
+    async def receive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if next(visits) == 1:
+            writer.write(b"INFO {}\r\n-ERR 'no room today'\r\n")
+            with suppress(ConnectionError):
+                await reader.read()
+            writer.close()
+        else:  # with a reset: it does not even say that it closes
+            socket = writer.get_extra_info("socket")
+            socket.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+
+    async with await asyncio.start_server(receive, "127.0.0.1", 0) as somebody:
+        port = somebody.sockets[0].getsockname()[1]
+        node = Node(f"nats://127.0.0.1:{port}", connect_timeout=1.0)
+        with pytest.raises(NotConnectedError, match="no room today"):
+            await within(node.transport.start())
+    assert next(visits) > 2

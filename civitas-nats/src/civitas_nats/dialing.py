@@ -34,6 +34,10 @@ _CLOSING: Final = 1.0
 _REFUSALS: Final = ("authorization violation", "authentication")
 """Words of the errors with which a server says that it does not let this process in."""
 
+_ENDS: Final = (BrokenPipeError, ConnectionResetError, nats.errors.UnexpectedEOF)
+"""Errors that say only that a connection has ended. A server that refuses a certificate may have
+closed its socket before this process has read why (TLS 1.3): then an earlier try has told."""
+
 
 class Dialer:
     """Makes clients that are connected.
@@ -60,7 +64,7 @@ class Dialer:
         self._problem = problem
         self._dropped = dropped
         self._reconnected = reconnected
-        self._last_problem = "none answered"
+        self._last_problem: str | None = None
 
     async def dial(self) -> Client:
         """Return a new client that is connected.
@@ -120,7 +124,8 @@ class Dialer:
             )
         if not connecting.done():
             raise NotConnectedError(
-                f"no NATS server at {servers} within {limit:g} s: {self._last_problem}"
+                f"no NATS server at {servers} within {limit:g} s:"
+                f" {self._last_problem or 'none answered'}"
             )
         try:
             connecting.result()
@@ -155,7 +160,9 @@ class Dialer:
             if isinstance(error, nats.errors.SlowConsumerError):
                 self._dropped("this process reads too slowly")
                 return
-            text = self._last_problem = text_of(error)
+            text = text_of(error)
+            if self._last_problem is None or not isinstance(error, _ENDS):
+                self._last_problem = text
             self._problem(text)
             fatal = isinstance(error, NotEncryptedError) or any(
                 word in text.lower() for word in _REFUSALS
