@@ -32,6 +32,21 @@ def pytest_collection_finish() -> None:
 
 DESCRIPTORS = Path("/proc/self/fd")
 
+BROKERS = frozenset({"server", "jetstream", "cluster", "shared_nats", "shared_jetstream"})
+"""Fixtures that start a server of others."""
+
+BROKERED = ("nats", "jetstream", "redis")
+"""Beginnings of the places of agents that have such a server."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what starts a broker, as its fixtures or its place tell."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        params = item.callspec.params if hasattr(item, "callspec") else {}
+        if not BROKERS.isdisjoint(fixtures) or str(params.get("place", "")).startswith(BROKERED):
+            item.add_marker(pytest.mark.slow)
+
 
 def _descriptors() -> dict[str, str]:
     found = {}

@@ -11,6 +11,8 @@ import pytest
 from civitas.plugins import Capabilities
 from civitas.testing import TransportConformance
 
+pytestmark = pytest.mark.slow
+
 
 class TestHub(TransportConformance):
     capabilities = Capabilities(cross_process=True, max_message_bytes=64 * 1024)

@@ -9,6 +9,8 @@ import pytest
 from civitas.testing import TransportConformance
 from support.ledger import Ledger
 
+pytestmark = pytest.mark.slow
+
 
 class TestLedger(TransportConformance):
     capabilities = Ledger.capabilities

@@ -14,6 +14,8 @@ from civitas.flow import WINDOW
 from support.agents import SOON, Gate, Scripted, echo, until
 from support.local_bus.testbed import LocalBus
 
+pytestmark = pytest.mark.slow
+
 COUNT = 20_000
 
 

@@ -16,6 +16,8 @@ from support.lives import Log, count, mortals
 from support.local_bus.testbed import LocalBus
 from support.relay import Relay, relay_to
 
+pytestmark = pytest.mark.slow
+
 PATIENT = 10
 CLOSELY = {
     "heartbeat_interval": 0.1,

@@ -17,6 +17,8 @@ from support.nats.server import NatsServer
 from support.nats.starting import start_fails, works
 from support.ports import free_port
 
+pytestmark = pytest.mark.slow
+
 LIMIT = 1.5
 """Seconds for connecting in these tests."""
 

@@ -19,6 +19,8 @@ from support.nats.impostor import impostor
 from support.nats.nodes import Agent, Node, frame_of, until, within
 from support.nats.server import NatsServer
 
+pytestmark = pytest.mark.slow
+
 SYSTEM = f"{RESERVED_PREFIX}test"
 
 

@@ -15,6 +15,8 @@ from support.nats.nodes import Node, durable, until, within
 from support.nats.server import NatsServer
 from support.nats.starting import SYSTEM, start_fails, works
 
+pytestmark = pytest.mark.slow
+
 LIMIT = 1.5
 """Seconds for connecting in these tests."""
 

@@ -16,6 +16,8 @@ from support.ports import free_port
 from support.redis.nodes import Node, until, within
 from support.redis.server import RedisServer
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).parents[2] / "docs" / "redis.md"
 ALLOWED = "resetchannels &civitas:* -@all +publish +subscribe +unsubscribe +ping +client|setname"
 """What the page `docs/redis.md` says that a user must be allowed."""

@@ -28,6 +28,7 @@ def proxy():
     proxy.kill()
 
 
+@pytest.mark.slow
 class TestProxyApart(TransportConformance):
     capabilities = CLAIMS
     plugin = "zmq"
@@ -52,6 +53,7 @@ class TestProxyApart(TransportConformance):
         return network(options, primary=False)
 
 
+@pytest.mark.slow
 class TestTcp(TransportConformance):
     capabilities = CLAIMS
     elsewhere: ClassVar = OWN_PROXY
@@ -73,6 +75,7 @@ class TestIpc(TransportConformance):
         return network(ZMQOptions(**places, max_message_bytes=LIMIT))
 
 
+@pytest.mark.slow
 class TestCurve(TransportConformance):
     capabilities = CLAIMS
     elsewhere: ClassVar = OWN_PROXY

@@ -10,6 +10,8 @@ import pytest
 from civitas.errors import NotConnectedError
 from support.zmq import Inbox, Process, frame_of, options_for, started, until, within
 
+pytestmark = pytest.mark.slow
+
 ROUNDS = 60
 
 

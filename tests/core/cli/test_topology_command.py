@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 CIVITAS = Path(sys.executable).with_name("civitas")
 
 AGENTS = """

@@ -7,6 +7,8 @@ from importlib.metadata import version
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 V2_TRANSPORTS = "civitas.v2.transports"
 V0_TRANSPORTS = "civitas.v0.transports"
 COMMON = ("topology.yaml:7: ", "/bin/python")

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 AGENTS = """
 from civitas import AgentProcess
 

@@ -25,7 +25,7 @@ from civitas.transport import Transport
 
 logger = logging.getLogger("civitas.node")
 
-_TICK: Final = 0.05
+TICK: Final = 0.05
 _QUEUE: Final = 10_000
 """Signals that wait to be sent at most; the oldest go first when a link stays down."""
 
@@ -183,7 +183,7 @@ class ControlPlane:
             while not stopping.is_set():
                 self._membership.tick(time.monotonic())
                 try:
-                    async with asyncio.timeout(_TICK):
+                    async with asyncio.timeout(TICK):
                         await stopping.wait()
                 except TimeoutError:
                     continue
