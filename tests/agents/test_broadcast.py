@@ -34,9 +34,11 @@ async def test_an_agent_reaches_the_others_and_itself(system: Any) -> None:
 
 
 async def test_nobody_that_matches_is_no_error(system: Any) -> None:
-    async with system(Scripted("a", echo)) as s:
-        await s.broadcast("nobody_*", {})
-        await s.ask("a", {})
+    agent = Scripted("a", echo)
+    async with system(agent) as s:
+        await s.broadcast("nobody_*", {"to": "nobody"})
+        await s.ask("a", {"to": "a"})
+    assert [message.payload["to"] for message in agent.got] == ["a"]
 
 
 async def test_it_reaches_the_others_when_one_has_no_room(system: Any) -> None:

@@ -88,6 +88,7 @@ async def test_what_was_said_before_the_end_is_sent() -> None:
         here.courier.grant(THERE.node, "agent", 64)
         await here.courier.stop()
         await until(lambda: there.credit)
+        assert there.credit == [(here.node, "agent", 64)]
 
 
 async def test_a_transport_that_fails_once_does_not_end_the_courier() -> None:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
 
 from civitas.plugins.catalog import CORE_DISTRIBUTION, PluginKind, builtin, scan
+from civitas.plugins.conformance import FORMAT
 from civitas.testing.record import SuiteRecord, Told
-
-FORMAT: Final = 1
-"""Version of the file's format."""
 
 
 class Report:
