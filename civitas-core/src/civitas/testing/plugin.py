@@ -67,6 +67,7 @@ class Watch:
         file = config.getoption(_OPTION)
         self._file = Path(file).absolute() if file else None
         self._report: Report | None = None
+        self._problem = ""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note how a standard test ended."""
@@ -80,29 +81,32 @@ class Watch:
         self._report.note(Told(**told), report)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Fail a run that was to write a report and had nothing to report."""
-        if self._file and self._report is None and session.exitstatus == pytest.ExitCode.OK:
+        """Write the file; fail a run that was to write one and could not."""
+        if self._file is None:
+            return
+        self._problem = self._write(self._file)
+        if self._problem and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Write what the report says, and its file."""
+        """Write what the report says, and where it is."""
         if self._report is not None:
             self._report.write_summary(terminalreporter)
-        if self._file is None:
-            return
+        if self._problem:
+            told = f"{_OPTION}: nothing was written: {self._problem}"
+            terminalreporter.write_line(told, red=True)
+        elif self._file is not None and self._report is not None:
+            terminalreporter.write_line(f"the report is in {self._file}")
+            for name in self._report.unnamed():
+                told = f"{name} states no `plugin`: `civitas plugins list` can't tell of it"
+                terminalreporter.write_line(told, yellow=True)
+
+    def _write(self, file: Path) -> str:
+        """Write the file; return what hindered it, if anything did."""
         if self._report is None:
-            problem = "no test of the conformance kit ran"
-        else:
-            try:
-                self._report.write_file(self._file)
-            except OSError as error:
-                problem = str(error)
-            else:
-                terminalreporter.write_line(f"the report is in {self._file}")
-                for name in self._report.unnamed():
-                    terminalreporter.write_line(
-                        f"{name} states no `plugin`: `civitas plugins list` can't tell of it",
-                        yellow=True,
-                    )
-                return
-        terminalreporter.write_line(f"{_OPTION}: nothing was written: {problem}", red=True)
+            return "no test of the conformance kit ran"
+        try:
+            self._report.write_file(file)
+        except OSError as error:
+            return str(error)
+        return ""
