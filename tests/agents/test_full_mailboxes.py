@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from civitas import Message
+from civitas._bus.windows import WINDOW
 from civitas.errors import AgentError, MailboxFullError
-from civitas.flow import WINDOW
 from support.agents import SOON, Gate, Scripted, echo, until
 from support.system import PLENTY
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from civitas import Runtime, Supervisor, Worker
-from civitas.flow import WINDOW
+from civitas._bus.windows import WINDOW
 from support.agents import SOON, Gate, Scripted, echo, until
 from support.local_bus.testbed import LocalBus
 

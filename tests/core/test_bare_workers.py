@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from civitas import Runtime, Supervisor, Worker
+from civitas._bus.accounting import Inflow, Receiver
+from civitas._bus.mailbox import Mailbox
 from civitas.components import build_component_set
 from civitas.errors import AgentError, MessageRoutingError
-from civitas.inflow import Inflow, Receiver
-from civitas.mailbox import Mailbox
 from civitas.serializer import JsonSerializer, MsgpackSerializer
 from support.agents import SOON, Gate, Scripted, echo, fail, fill
 from support.lives import Log, count, mortals

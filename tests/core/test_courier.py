@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from civitas import envelope
-from civitas.control.signals import data_address
-from civitas.courier import Courier
+from civitas._cluster.probes import Courier
+from civitas._cluster.protocol import data_address
 from civitas.envelope import KIND_SYSTEM, Origin
 from civitas.errors import NotConnectedError
 from civitas.transport import InProcessTransport

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from civitas.delivery import Delivery, DurableReceiver
+from civitas._bus.mailbox import Mailbox
+from civitas._bus.settlement import Delivery, DurableReceiver
 from civitas.envelope import Origin, seal
 from civitas.errors import MessageRoutingError, ProcessingError
-from civitas.mailbox import Mailbox
 
 ORIGIN = Origin(b"\x01" * 8, 1)
 FRAME = seal(b"body", "msgpack", ORIGIN)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from civitas.flow import GRANT_EVERY, WINDOW, ReceiveLedger, SendWindow
+from civitas._bus.windows import GRANT_EVERY, WINDOW, ReceiveLedger, SendWindow
 
 STEP = st.sampled_from(["send", "send", "send", "arrive", "arrive", "lose", "credit", "no credit"])
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from civitas.heartbeat import DEFAULT, HeartbeatPolicy, Monitor, strictest
+from civitas._supervision.heartbeat import DEFAULT, HeartbeatPolicy, Monitor, strictest
 
 POLICY = HeartbeatPolicy(interval=1.0, timeout=0.5, threshold=3)
 

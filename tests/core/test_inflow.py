@@ -7,11 +7,11 @@ import asyncio
 import pytest
 
 from civitas import envelope
+from civitas._bus.accounting import Inflow, Receiver
+from civitas._bus.mailbox import Mailbox
+from civitas._bus.windows import GRANT_EVERY
 from civitas.envelope import KIND_SYSTEM, Origin
 from civitas.errors import MailboxFullError, MessageRoutingError
-from civitas.flow import GRANT_EVERY
-from civitas.inflow import Inflow, Receiver
-from civitas.mailbox import Mailbox
 
 NEAR = b"\x01" * 8
 FAR = b"\x02" * 8

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from civitas._bus.routes import Link, Links
+from civitas._bus.windows import WINDOW
 from civitas.errors import MailboxFullError, MessageRoutingError
-from civitas.flow import WINDOW
-from civitas.links import Link, Links
 
 LONG = 30.0
 SHORT = 0.01

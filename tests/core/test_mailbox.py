@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
+from civitas._bus.mailbox import Mailbox
 from civitas.errors import ConfigurationError, MailboxFullError, MessageRoutingError
-from civitas.mailbox import Mailbox
 
 LONG = 30.0
 

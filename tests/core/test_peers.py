@@ -10,12 +10,12 @@ import msgpack
 import pytest
 
 from civitas import envelope
-from civitas.bus import MessageBus
-from civitas.control.events import Lost
-from civitas.control.signals import Card
+from civitas._bus.bus import MessageBus
+from civitas._cluster.events import Lost
+from civitas._cluster.peers import Peers
+from civitas._cluster.protocol import Card
 from civitas.envelope import KIND_SYSTEM, Origin
 from civitas.errors import MessageRoutingError
-from civitas.peers import Peers
 from civitas.registry import LocalRegistry
 from civitas.serializer import MsgpackSerializer
 from civitas.transport import InProcessTransport

@@ -7,9 +7,15 @@ from typing import Any
 import pytest
 
 from civitas import Message, Runtime, Supervisor, Worker, envelope
+from civitas._supervision.remote import (
+    CRASHED_AGAIN,
+    RemoteCell,
+    RemoteChild,
+    RemoteCrash,
+    RemoteCrashError,
+)
 from civitas.components import build_component_set
 from civitas.process import ProcessStatus
-from civitas.remote import CRASHED_AGAIN, RemoteCell, RemoteChild, RemoteCrash, RemoteCrashError
 from support.agents import SOON, Scripted, until
 from support.ledger import Ledger
 
@@ -24,7 +30,7 @@ DELIVERIES = 5
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody here claims a name twice."""
-    monkeypatch.setattr("civitas.control.membership.CLAIM_WINDOW", 0.02)
+    monkeypatch.setattr("civitas._cluster.membership.CLAIM_WINDOW", 0.02)
 
 
 @pytest.fixture
@@ -88,7 +94,9 @@ async def test_so_it_is_for_an_agent_of_another_process(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, heard_by: str
 ) -> None:
     if heard_by == "states":
-        monkeypatch.setattr("civitas.presence.Presence.report", lambda *_args, **_kwargs: None)
+        monkeypatch.setattr(
+            "civitas._cluster.cluster.Presence.report", lambda *_args, **_kwargs: None
+        )
     root = tree(max_restarts=2)
     root.add_remote_child("a", **CLOSELY)
     away = build_component_set(ledger.transport(), process="w", is_primary=False)

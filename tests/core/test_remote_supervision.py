@@ -9,8 +9,14 @@ from typing import Any
 import pytest
 
 from civitas import Runtime, Supervisor, Worker
+from civitas._supervision.remote import (
+    Outcome,
+    RemoteCell,
+    RemoteChild,
+    RemoteCrash,
+    RemoteCrashError,
+)
 from civitas.errors import MessageRoutingError
-from civitas.remote import Outcome, RemoteCell, RemoteChild, RemoteCrash, RemoteCrashError
 from support.agents import SOON, Gate, Scripted, echo, until
 from support.lives import Log, count, mortals
 from support.local_bus.testbed import LocalBus

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from civitas.restart import BackoffKind, CrashWindow, backoff_delay
+from civitas._supervision.restart import BackoffKind, CrashWindow, backoff_delay
 
 
 def test_crashes_count_until_the_window_has_passed_them() -> None:

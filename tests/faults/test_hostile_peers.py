@@ -11,7 +11,7 @@ import msgpack
 import pytest
 
 from civitas import envelope
-from civitas.control.signals import (
+from civitas._cluster.protocol import (
     EVERYONE,
     Card,
     Changed,

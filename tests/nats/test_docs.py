@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from civitas import AgentProcess, ErrorAction, Message, Runtime, Supervisor
-from civitas.bus import DEFAULT_SEND_TIMEOUT
-from civitas.flow import WINDOW
+from civitas._bus.bus import DEFAULT_SEND_TIMEOUT
+from civitas._bus.windows import WINDOW
 from civitas_nats import AuthenticationError, StreamMismatchError
 from civitas_nats.options import NATSOptions
 from civitas_nats.subjects import consumer_name

@@ -13,10 +13,10 @@ from typing import Any, Final
 import pytest
 
 from civitas import AgentProcess, Runtime, Supervisor, Worker
+from civitas._node.node import AgentStats
+from civitas._supervision.remote import RemoteChild
 from civitas.components import build_component_set
 from civitas.errors import MailboxFullError
-from civitas.node import AgentStats
-from civitas.remote import RemoteChild
 from support.agents import SOON, fill, until
 from support.ledger import Ledger
 

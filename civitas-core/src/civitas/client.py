@@ -8,11 +8,11 @@ from collections.abc import Coroutine, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from civitas._bus.sender import Outbox
+from civitas._node.node import Node
 from civitas.components import ComponentSet, build_component_set
 from civitas.errors import CivitasError, ConfigurationError, NotConnectedError
 from civitas.messages import Message
-from civitas.node import Node
-from civitas.outbox import Outbox
 from civitas.serializer import Serializer
 from civitas.transport import Transport
 
@@ -84,7 +84,7 @@ class Client:
     @classmethod
     def from_topology(cls, topology: Topology, connect_timeout: float = CONNECT_TIMEOUT) -> Self:
         """Make a client for the system of a topology that was loaded and checked."""
-        from civitas.assembly import components_of, elsewhere
+        from civitas._node.build import components_of, elsewhere
 
         name = client_name()
         components = components_of(topology, name)

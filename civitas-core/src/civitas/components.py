@@ -9,13 +9,14 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
-from civitas.bus import DEFAULT_SEND_TIMEOUT, MessageBus, new_origin
-from civitas.dead_letters import DeadLetters
+from civitas._bus.bus import DEFAULT_SEND_TIMEOUT, MessageBus, new_origin
+from civitas._bus.dead_letters import DeadLetters
+from civitas._cluster.config import PRIMARY, NodeWiring
 from civitas.envelope import Origin
 from civitas.errors import ConfigurationError, Location
 from civitas.plugins import TransportContext
-from civitas.plugins.blame import starting
 from civitas.plugins.contract import contract_problems
+from civitas.plugins.guard import starting
 from civitas.plugins.loader import (
     LoadedTransport,
     capabilities_of,
@@ -27,7 +28,6 @@ from civitas.plugins.loader import (
 from civitas.registry import LocalRegistry
 from civitas.serializer import MsgpackSerializer, Serializer, name_of
 from civitas.transport import Transport
-from civitas.wiring import PRIMARY, NodeWiring
 
 _DATA_INSTANCE: Final = "the instance that carries the messages"
 _CONTROL_INSTANCE: Final = (

@@ -6,10 +6,10 @@ from collections.abc import Callable, Coroutine, Generator
 from enum import Enum
 from typing import Any, Self
 
+from civitas._bus.mailbox import DEFAULT_SIZE
+from civitas._bus.sender import Outbox
 from civitas.errors import ErrorAction, NotConnectedError
-from civitas.mailbox import DEFAULT_SIZE
 from civitas.messages import Message
-from civitas.outbox import Outbox
 
 
 class ProcessStatus(Enum):

@@ -10,21 +10,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from civitas.cell import AgentCell
+from civitas._agents.slot import AgentCell
+from civitas._bus.dead_letters import DeadLetterCallback
+from civitas._bus.sender import Outbox
+from civitas._cluster.config import PRIMARY
+from civitas._node.node import CrashCallback, Node, NodeStats
+from civitas._node.tree import tree_lines
+from civitas._supervision.heartbeat import HeartbeatPolicy
+from civitas._supervision.remote import RemoteCell, RemoteChild
 from civitas.components import ComponentSet, build_component_set
-from civitas.dead_letters import DeadLetterCallback
 from civitas.errors import ConfigurationError, NotConnectedError, SpawnError
-from civitas.heartbeat import HeartbeatPolicy
 from civitas.messages import Message
-from civitas.node import CrashCallback, Node, NodeStats
-from civitas.outbox import Outbox
 from civitas.process import AgentProcess
-from civitas.remote import RemoteCell, RemoteChild
 from civitas.serializer import Serializer
 from civitas.supervisor import Supervisor
 from civitas.transport import Transport
-from civitas.tree import tree_lines
-from civitas.wiring import PRIMARY
 
 if TYPE_CHECKING:
     from civitas.topology import Topology
@@ -118,7 +118,7 @@ class Runtime:
     @classmethod
     def from_topology(cls, topology: Topology) -> Self:
         """Make a runtime from a topology that was loaded and checked."""
-        from civitas.assembly import components_of, supervisor_of
+        from civitas._node.build import components_of, supervisor_of
 
         return cls(supervisor_of(topology), components=components_of(topology))
 

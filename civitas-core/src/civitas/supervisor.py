@@ -9,13 +9,13 @@ from collections.abc import Coroutine, Iterable, Sequence
 from enum import Enum
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from civitas.cell import AgentCell
+from civitas._agents.slot import AgentCell
+from civitas._supervision.heartbeat import HeartbeatPolicy
+from civitas._supervision.remote import RemoteCell, RemoteChild
+from civitas._supervision.restart import BackoffKind, CrashWindow, Strategy, backoff_delay
 from civitas.errors import ConfigurationError, SpawnError
-from civitas.heartbeat import HeartbeatPolicy
 from civitas.messages import name_problem
 from civitas.process import AgentProcess
-from civitas.remote import RemoteCell, RemoteChild
-from civitas.restart import BackoffKind, CrashWindow, Strategy, backoff_delay
 
 logger = logging.getLogger("civitas.supervisor")
 

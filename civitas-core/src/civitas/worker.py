@@ -9,15 +9,15 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from civitas.cell import AgentCell
+from civitas._agents.slot import AgentCell
+from civitas._bus.dead_letters import DeadLetterCallback
+from civitas._cluster.config import PRIMARY
+from civitas._node.node import CrashCallback, Node, NodeStats
 from civitas.components import ComponentSet, build_component_set
-from civitas.dead_letters import DeadLetterCallback
 from civitas.errors import CivitasError, ConfigurationError, NotConnectedError, SpawnError
-from civitas.node import CrashCallback, Node, NodeStats
 from civitas.process import AgentProcess
 from civitas.serializer import Serializer
 from civitas.transport import Transport
-from civitas.wiring import PRIMARY
 
 if TYPE_CHECKING:
     from civitas.topology import Topology
@@ -103,7 +103,7 @@ class Worker:
     @classmethod
     def from_topology(cls, topology: Topology, process: str) -> Self:
         """Make the worker of one process of a topology that was loaded and checked."""
-        from civitas.assembly import agents_of, components_of, elsewhere
+        from civitas._node.build import agents_of, components_of, elsewhere
 
         components = components_of(topology, process)
         worker = cls(agents_of(topology, process), components=components)

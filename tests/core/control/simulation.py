@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from civitas.control.events import Answered, Condemned, Event, Lost, Met, Settled
-from civitas.control.membership import Membership
-from civitas.control.signals import EVERYONE, Card, Signal, control_address, decode, encode
+from civitas._cluster.events import Answered, Condemned, Event, Lost, Met, Settled
+from civitas._cluster.membership import Membership
+from civitas._cluster.protocol import EVERYONE, Card, Signal, control_address, decode, encode
+from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas.envelope import Origin
-from civitas.heartbeat import HeartbeatPolicy
 
 TICK = 0.05
 FAST = HeartbeatPolicy(interval=0.5, timeout=0.3, threshold=3)

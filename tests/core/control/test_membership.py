@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from civitas.control.claims import Claims, conflict, prevails
-from civitas.control.events import (
+from civitas._cluster.bounded_set import Latest
+from civitas._cluster.claims import Claims, conflict, prevails
+from civitas._cluster.events import (
     AgentCrashed,
     Answered,
     ClockSeen,
@@ -22,9 +23,8 @@ from civitas.control.events import (
     Met,
     Settled,
 )
-from civitas.control.latest import Latest
-from civitas.control.membership import Membership
-from civitas.control.signals import (
+from civitas._cluster.membership import Membership
+from civitas._cluster.protocol import (
     EVERYONE,
     Admitted,
     Card,
@@ -44,8 +44,8 @@ from civitas.control.signals import (
     Welcome,
     control_address,
 )
+from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas.envelope import Origin
-from civitas.heartbeat import HeartbeatPolicy
 
 EPOCH = 1e9
 ME = "22" * 8

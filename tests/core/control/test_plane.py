@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from civitas.control.events import Condemned, Event, Heard, Met
-from civitas.control.membership import Membership
-from civitas.control.plane import ControlPlane
-from civitas.control.signals import EVERYONE, Card, Hello, Left, Signal, control_address, encode
+from civitas._cluster.cluster import STALLED
+from civitas._cluster.control import ControlPlane
+from civitas._cluster.events import Condemned, Event, Heard, Met
+from civitas._cluster.membership import Membership
+from civitas._cluster.protocol import EVERYONE, Card, Hello, Left, Signal, control_address, encode
+from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas.envelope import Origin
 from civitas.errors import NotConnectedError, TransportError
-from civitas.heartbeat import HeartbeatPolicy
-from civitas.presence import STALLED
 from civitas.transport import Handler
 
 DEADLINE = 20.0

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from civitas import envelope
-from civitas.control.signals import (
+from civitas._cluster.protocol import (
     Admitted,
     Card,
     Changed,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from civitas.control.events import Answered, Condemned, Lost, Settled
-from civitas.control.signals import Command, Fenced, Left, Query, Result
+from civitas._cluster.events import Answered, Condemned, Lost, Settled
+from civitas._cluster.protocol import Command, Fenced, Left, Query, Result
 from core.control.simulation import FAST, Network, SimulatedNode, System, alive, deaths
 
 SEEDS = st.integers(0, 10_000)

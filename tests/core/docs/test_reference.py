@@ -11,7 +11,7 @@ from typer.main import get_command
 
 from civitas import errors
 from civitas.cli.app import app
-from civitas.plugins import diagnosis
+from civitas.plugins import errors as plugin_errors
 from civitas.topology.model import BLOCKS, AgentBlock
 from civitas_nats.options import NATSOptions, TLSOptions
 from civitas_zmq.options import CurveOptions, ZMQOptions
@@ -212,7 +212,7 @@ def test_every_command_has_a_section_with_its_own_table() -> None:
 def public_errors() -> dict[str, type[errors.CivitasError]]:
     return {
         name: each
-        for module in (errors, diagnosis)
+        for module in (errors, plugin_errors)
         for name, each in vars(module).items()
         if inspect.isclass(each) and issubclass(each, errors.CivitasError)
     }

@@ -27,7 +27,7 @@ API = {
 }
 """The pages of the API reference, by the module that they are about."""
 
-INTERNAL = {"civitas.scaffold"}
+INTERNAL = {"civitas._authoring.scaffold"}
 """Packages whose names are for other modules of core, and for nobody else."""
 
 

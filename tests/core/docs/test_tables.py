@@ -13,11 +13,11 @@ import pytest
 
 import civitas
 from civitas import AgentProcess, ErrorAction, Message, Supervisor, envelope, errors
+from civitas._bus.windows import GRANT_EVERY, WINDOW
+from civitas._supervision.heartbeat import HeartbeatPolicy
+from civitas._supervision.restart import BackoffKind, Strategy, backoff_delay
 from civitas.envelope import KIND_REPLY, Origin
-from civitas.flow import GRANT_EVERY, WINDOW
-from civitas.heartbeat import HeartbeatPolicy
 from civitas.process import ProcessStatus
-from civitas.restart import BackoffKind, Strategy, backoff_delay
 from civitas.serializer import SCHEMA
 
 REPOSITORY = Path(__file__).parents[3]

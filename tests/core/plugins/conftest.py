@@ -65,7 +65,7 @@ LOAD = """
 import json, sys
 from civitas.errors import Location
 from civitas.plugins.catalog import PluginKind
-from civitas.plugins.diagnosis import UnusablePluginError
+from civitas.plugins.errors import UnusablePluginError
 from civitas.plugins.loader import LoadedTransport, load, make_transport
 from civitas.plugins import TransportContext
 from civitas.transport import Transport

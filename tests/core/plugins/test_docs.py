@@ -15,10 +15,10 @@ from civitas.plugins import (
     SerializerSpec,
     TransportContext,
     TransportSpec,
-    diagnosis,
     hookspecs,
     policy,
 )
+from civitas.plugins import errors as plugin_errors
 from civitas.plugins.catalog import PluginKind
 
 PAGE = (Path(__file__).parents[3] / "docs" / "plugins.md").read_text()
@@ -59,10 +59,10 @@ def test_every_field_of_a_spec_is_documented_in_order(spec):
 def test_every_code_of_a_diagnosis_is_documented():
     errors = [
         each
-        for each in vars(diagnosis).values()
+        for each in vars(plugin_errors).values()
         if isinstance(each, type)
-        and issubclass(each, diagnosis.UnusablePluginError)
-        and each is not diagnosis.UnusablePluginError
+        and issubclass(each, plugin_errors.UnusablePluginError)
+        and each is not plugin_errors.UnusablePluginError
     ]
     documented = re.findall(r"^- `(plugin-[\w-]+)`:", PAGE, re.MULTILINE)
     assert sorted(documented) == sorted(each.code for each in errors)

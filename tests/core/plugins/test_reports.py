@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from civitas._authoring.conformance import proof_of
 from civitas.plugins.catalog import Candidate, PluginKind
-from civitas.plugins.conformance import proof_of
 
 REPOSITORY = Path(__file__).parents[3]
 LEVEL = "transport conformance 1.0"

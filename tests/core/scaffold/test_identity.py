@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from civitas._authoring.scaffold import identify, rivals_of
+from civitas._authoring.scaffold.identity import LONGEST_DISTRIBUTION, LONGEST_NAME
 from civitas.errors import ConfigurationError
 from civitas.plugins.catalog import Candidate, PluginKind
-from civitas.scaffold import identify, rivals_of
-from civitas.scaffold.identity import LONGEST_DISTRIBUTION, LONGEST_NAME
 
 TRANSPORT = PluginKind.TRANSPORT
 

@@ -11,10 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from civitas._authoring.scaffold import identify, place, render
 from civitas.errors import NotConnectedError, OutcomeUnknownError
 from civitas.plugins import TransportContext
 from civitas.plugins.catalog import PluginKind
-from civitas.scaffold import identify, place, render
 from support.agents import until
 
 FIRST, SECOND = "first", "second"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from civitas._authoring.scaffold import place
 from civitas.errors import ConfigurationError
-from civitas.scaffold import place
 
 FILES = {"a.txt": "a\n", "b/c/d.txt": "ä\n"}
 

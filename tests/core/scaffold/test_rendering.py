@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from civitas._authoring.scaffold import identify, place, render
+from civitas._authoring.scaffold.identity import LONGEST_DISTRIBUTION, LONGEST_NAME
+from civitas._authoring.scaffold.rendering import compatible_range
 from civitas.errors import ConfigurationError
 from civitas.plugins.catalog import PluginKind
-from civitas.scaffold import identify, place, render
-from civitas.scaffold.identity import LONGEST_DISTRIBUTION, LONGEST_NAME
-from civitas.scaffold.rendering import compatible_range
 from civitas.testing import SerializerConformance, TransportConformance
 
 REPOSITORY = Path(__file__).parents[3]
@@ -118,7 +118,7 @@ def test_only_what_core_documents_is_imported(kind):
 def test_no_placeholder_is_left_and_no_template_is_left_out(kind):
     texts = package(kind)
     assert not [name for name, text in texts.items() if "$" in text or "tmpl" in name]
-    folder = files("civitas.scaffold") / "templates"
+    folder = files("civitas._authoring.scaffold") / "templates"
     templates = [*(folder / "common").iterdir(), *(folder / kind.value).iterdir()]
     assert len(templates) == len(texts)
     assert all(template.name.endswith(".tmpl") for template in templates)

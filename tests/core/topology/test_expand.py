@@ -10,7 +10,7 @@ from civitas.errors import Location
 from civitas.topology import Problem
 from civitas.topology.expand import expand
 from civitas.topology.source import parse
-from civitas.topology.tree import plain
+from civitas.topology.yaml_nodes import plain
 
 VARIABLES = {"SIZE": "100", "ON": "true", "TOKEN": "0123", "HOST": "db", "EMPTY": ""}
 

@@ -12,7 +12,7 @@ from civitas.plugins import TransportSpec
 from civitas.topology import Problem, TopologyError
 from civitas.topology.options import check_options, options_from_mapping
 from civitas.topology.source import parse
-from civitas.topology.tree import MappingNode
+from civitas.topology.yaml_nodes import MappingNode
 
 
 class Basket(BaseModel):

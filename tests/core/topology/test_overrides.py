@@ -9,7 +9,7 @@ import pytest
 from civitas.errors import Location
 from civitas.topology.overrides import apply_sets, replace_transport
 from civitas.topology.source import parse
-from civitas.topology.tree import MappingNode, locate, plain
+from civitas.topology.yaml_nodes import MappingNode, locate, plain
 
 TEXT = """
 transport:

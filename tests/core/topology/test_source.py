@@ -10,7 +10,7 @@ import pytest
 from civitas.errors import Location
 from civitas.topology import Problem, TopologyError
 from civitas.topology.source import MAX_ALIASED, MAX_BYTES, MAX_DEPTH, Parsed, parse, read_file
-from civitas.topology.tree import locate, plain
+from civitas.topology.yaml_nodes import locate, plain
 
 
 def read(text: str) -> Parsed:

@@ -11,8 +11,8 @@ import typer
 from civitas.cli.output import write, write_error, write_json
 
 if TYPE_CHECKING:
+    from civitas._authoring.scaffold import Identity
     from civitas.plugins.catalog import PluginKind
-    from civitas.scaffold import Identity
 
 EXIT_FAILURE: Final = 1
 NEXT: Final = (
@@ -48,8 +48,8 @@ def new_plugin(
     """Write a package that works as it stands; its TODOs say what is yours to do."""
     from importlib_metadata import version
 
+    from civitas._authoring.scaffold import identify, place, render, rivals_of
     from civitas.plugins.catalog import CORE_DISTRIBUTION, scan
-    from civitas.scaffold import identify, place, render, rivals_of
 
     identity = identify(_kind(kind), name, distribution)
     folder = directory or Path(identity.distribution)

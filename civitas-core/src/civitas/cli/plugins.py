@@ -13,9 +13,9 @@ from civitas.cli.new_plugin import new_plugin
 from civitas.cli.output import imports_print_to_stderr, write, write_error, write_json
 
 if TYPE_CHECKING:
+    from civitas._authoring.probe import Trial
     from civitas.plugins.catalog import Candidate, PluginKind
     from civitas.plugins.loader import LoadedPlugin, LoadedTransport
-    from civitas.plugins.probe import Trial
     from civitas.plugins.specs import Capabilities
 
 EXIT_FAILURE: Final = 1
@@ -35,9 +35,9 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command("list")
 def list_plugins(as_json: JsonFlag = False) -> None:
     """List what is installed and what could be; no plugin is imported."""
+    from civitas._authoring.survey import survey
     from civitas.plugins.catalog import PluginKind, builtins, scan_all
     from civitas.plugins.policy import Policy
-    from civitas.plugins.survey import survey
 
     installed, policy = scan_all(), Policy.from_environment()
     rows = [
@@ -73,7 +73,7 @@ def show_plugin(
     as_json: JsonFlag = False,
 ) -> None:
     """Import one plugin and show its options and what it claims."""
-    from civitas.plugins.diagnosis import BrokenPluginError
+    from civitas.plugins.errors import BrokenPluginError
     from civitas.plugins.loader import load
 
     kinds = _kinds_of(name, kind)
@@ -162,9 +162,9 @@ def _kinds_of(name: str, kind: str | None = None) -> Sequence[PluginKind]:
 
 def _installed() -> list[tuple[PluginKind, str]]:
     """Return what to check when no name is given: all that is installed, each name once."""
+    from civitas._authoring.survey import State, survey
     from civitas.plugins.catalog import PluginKind, scan
     from civitas.plugins.policy import Policy
-    from civitas.plugins.survey import State, survey
 
     installed, policy = scan(), Policy.from_environment()
     targets: dict[tuple[PluginKind, str], None] = {}
@@ -178,8 +178,8 @@ def _installed() -> list[tuple[PluginKind, str]]:
 
 
 def _verdict(kind: PluginKind, name: str, timeout: float) -> dict[str, Any]:
-    from civitas.plugins.diagnosis import UnusablePluginError
-    from civitas.plugins.probe import Trial, try_plugin
+    from civitas._authoring.probe import Trial, try_plugin
+    from civitas.plugins.errors import UnusablePluginError
     from civitas.plugins.selection import select
 
     candidate: Candidate | None = None
@@ -230,14 +230,14 @@ def _proof(candidate: Candidate | None) -> dict[str, Any] | None:
         return None
     from dataclasses import asdict
 
-    from civitas.plugins.conformance import proof_of
+    from civitas._authoring.conformance import proof_of
 
     proof = proof_of(candidate)
     return None if proof is None else asdict(proof)
 
 
 def _proof_text(proof: dict[str, Any] | None) -> str:
-    from civitas.plugins.conformance import Proof
+    from civitas._authoring.conformance import Proof
 
     return "" if proof is None else str(Proof(**proof))
 
@@ -275,7 +275,7 @@ def _description(loaded: LoadedPlugin) -> dict[str, Any]:
 def _default_claims(loaded: LoadedTransport) -> Capabilities | None:
     """Return what a transport claims with the default options; `None` where there are not any."""
     from civitas.errors import ConfigurationError
-    from civitas.plugins.blame import blaming
+    from civitas.plugins.guard import blaming
     from civitas.plugins.loader import capabilities_of
     from civitas.plugins.specs import Capabilities
 

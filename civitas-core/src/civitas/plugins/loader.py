@@ -14,9 +14,9 @@ import pluggy
 
 from civitas.errors import CivitasError, Location
 from civitas.plugins import hookspecs
-from civitas.plugins.blame import blaming
 from civitas.plugins.catalog import Candidate, PluginKind
 from civitas.plugins.contract import contract_problems
+from civitas.plugins.guard import blaming
 from civitas.plugins.selection import select
 from civitas.plugins.specs import Capabilities, SerializerSpec, TransportContext, TransportSpec
 from civitas.plugins.validation import (

@@ -22,7 +22,7 @@ from civitas.plugins.catalog import (
     scan_all,
     usable,
 )
-from civitas.plugins.diagnosis import (
+from civitas.plugins.errors import (
     BrokenPluginError,
     DisabledPluginError,
     IncompatiblePluginError,

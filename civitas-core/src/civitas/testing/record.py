@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, Self
 
 import pytest
 
+from civitas._authoring.conformance import UNPROVED_BY_NATURE
 from civitas.plugins import Capabilities
-from civitas.plugins.conformance import UNPROVED_BY_NATURE
 from civitas.testing.suite import ConformanceSuite, claims_of, disclaimed_by
 
 

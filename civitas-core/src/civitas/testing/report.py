@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from civitas._authoring.conformance import FORMAT
 from civitas.plugins.catalog import CORE_DISTRIBUTION, PluginKind, builtin, scan
-from civitas.plugins.conformance import FORMAT
 from civitas.testing.record import SuiteRecord, Told
 
 

@@ -13,7 +13,7 @@ from civitas.topology.resolved import (
     ResolvedTransport,
     Topology,
 )
-from civitas.topology.tree import MappingNode, Path, dotted, locate
+from civitas.topology.yaml_nodes import MappingNode, Path, dotted, locate
 
 PRIMARY: Final = "supervisor"
 """The name of the primary process, as `process:` and `--process` give it."""

@@ -8,7 +8,7 @@ from civitas.errors import Location
 from civitas.topology.interpolate import OPENING, interpolate
 from civitas.topology.problems import Problem, did_you_mean
 from civitas.topology.source import retype
-from civitas.topology.tree import Node, Path, ScalarNode, dotted, scalars
+from civitas.topology.yaml_nodes import Node, Path, ScalarNode, dotted, scalars
 
 _MALFORMED = "write ${NAME} or ${NAME:-default}, or $${ for the characters themselves"
 

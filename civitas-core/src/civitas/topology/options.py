@@ -13,7 +13,15 @@ from civitas.topology.explain import Explanation, explain
 from civitas.topology.masking import mask_text, secret_texts
 from civitas.topology.problems import Problem, did_you_mean, raise_problems
 from civitas.topology.source import MAX_DEPTH
-from civitas.topology.tree import MappingNode, Path, dotted, from_mapping, locate, plain, walkable
+from civitas.topology.yaml_nodes import (
+    MappingNode,
+    Path,
+    dotted,
+    from_mapping,
+    locate,
+    plain,
+    walkable,
+)
 
 
 def check_options(root: MappingNode, spec: TransportSpec) -> tuple[BaseModel | None, list[Problem]]:

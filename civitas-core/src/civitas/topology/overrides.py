@@ -8,7 +8,7 @@ from typing import Final
 from civitas.errors import Location
 from civitas.topology.problems import Problem, TopologyError, did_you_mean
 from civitas.topology.source import parse
-from civitas.topology.tree import Entry, MappingNode, Node, ScalarNode, SequenceNode, text
+from civitas.topology.yaml_nodes import Entry, MappingNode, Node, ScalarNode, SequenceNode, text
 
 TRANSPORT_OPTION: Final = "--transport"
 SET_OPTION: Final = "--set"

@@ -20,7 +20,7 @@ from civitas.topology.classes import ClassError, argument_problems, find_class
 from civitas.topology.options import check_options
 from civitas.topology.problems import Problem
 from civitas.topology.rules import Found, blocks
-from civitas.topology.tree import (
+from civitas.topology.yaml_nodes import (
     MappingNode,
     Path,
     SequenceNode,

@@ -19,7 +19,7 @@ from civitas.topology.problems import Problem, TopologyError, raise_problems
 from civitas.topology.resolved import Topology
 from civitas.topology.rules import check_model, check_rules
 from civitas.topology.source import MAX_DEPTH, read_file
-from civitas.topology.tree import MappingNode, Node, from_mapping, plain
+from civitas.topology.yaml_nodes import MappingNode, Node, from_mapping, plain
 
 MAPPING_FILE: Final = "<mapping>"
 

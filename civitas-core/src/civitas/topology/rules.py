@@ -21,7 +21,7 @@ from civitas.topology.model import (
     TopologyModel,
 )
 from civitas.topology.problems import Problem, did_you_mean
-from civitas.topology.tree import (
+from civitas.topology.yaml_nodes import (
     MappingNode,
     Node,
     Path,

@@ -15,7 +15,7 @@ import yaml
 
 from civitas.errors import Location
 from civitas.topology.problems import Problem, TopologyError
-from civitas.topology.tree import Entry, MappingNode, Node, ScalarNode, SequenceNode
+from civitas.topology.yaml_nodes import Entry, MappingNode, Node, ScalarNode, SequenceNode
 
 MAX_BYTES: Final = 16 * 1024 * 1024
 MAX_DEPTH: Final = 200

@@ -14,7 +14,7 @@ from civitas.topology.expand import expand
 from civitas.topology.options import check_options
 from civitas.topology.problems import raise_problems
 from civitas.topology.source import read_file
-from civitas.topology.tree import MappingNode, Node, text
+from civitas.topology.yaml_nodes import MappingNode, Node, text
 
 _BLOCK = "transport"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from civitas.restart import BackoffKind, backoff_delay
+from civitas._supervision.restart import BackoffKind, backoff_delay
 
 BAD_INPUT: Final = 2
 """The exit code for what starting again does not mend."""

@@ -1,0 +1,1 @@
+"""Agents: one object handles message after message in a slot that outlives it."""

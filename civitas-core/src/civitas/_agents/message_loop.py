@@ -1,0 +1,306 @@
+"""Serving: how one agent object handles message after message, and what its errors come to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from typing import Final
+
+from civitas._bus.bus import MessageBus
+from civitas._bus.mailbox import Mailbox
+from civitas._bus.sender import Outbox
+from civitas._bus.settlement import Delivery
+from civitas.errors import (
+    CivitasError,
+    DeserializationError,
+    ErrorAction,
+    FrameError,
+    MessageRoutingError,
+    ProcessingError,
+)
+from civitas.messages import Message
+from civitas.process import AgentProcess
+
+logger = logging.getLogger("civitas.agent")
+
+_STINT: Final = 0.002
+"""Seconds of handling without a pause; then other tasks of the event loop get a turn."""
+
+_LOOK: Final = 8
+"""Messages between two looks at the clock."""
+
+
+class Leave(Enum):
+    """When the serving of messages ends."""
+
+    NEVER = 0
+    WHEN_DRAINED = 1
+    NOW = 2
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one agent, over all objects that it has been."""
+
+    handled: int = 0
+    errors: int = 0
+
+
+class Service:
+    """The serving of messages by one agent object.
+
+    Args:
+        agent: the object; its verbs act through `outbox`.
+        mailbox: where its messages wait.
+        outbox: what its verbs act through.
+        bus: reads frames and carries answers.
+        tally: where messages and errors are counted.
+        on_idle: called when the mailbox is empty while the node stops.
+    """
+
+    __slots__ = (
+        "_agent",
+        "_bus",
+        "_delivery",
+        "_mailbox",
+        "_on_idle",
+        "_outbox",
+        "_tally",
+        "leave",
+        "working",
+    )
+
+    def __init__(
+        self,
+        agent: AgentProcess,
+        mailbox: Mailbox[bytes],
+        outbox: Outbox,
+        bus: MessageBus,
+        tally: Tally,
+        on_idle: Callable[[], None],
+    ) -> None:
+        self._agent = agent
+        self._mailbox = mailbox
+        self._outbox = outbox
+        self._bus = bus
+        self._tally = tally
+        self._on_idle = on_idle
+        self._delivery: Delivery | None = None  # the last one
+        self.leave = Leave.NEVER
+        self.working = False
+        """Whether a message is in hand."""
+
+    @property
+    def redelivered(self) -> bool:
+        """Whether the transport had given the last message before."""
+        return self._delivery is not None and self._delivery.redelivered
+
+    async def run(self) -> None:
+        """Handle messages until told to leave. This is the serving half of the hot path.
+
+        Raises:
+            Exception: the agent crashed.
+            CancelledError: it was cancelled; `abandon` accounts for the message in hand.
+        """
+        get_nowait = self._mailbox.get_nowait
+        read = self._bus.read
+        limit = self._agent.handle_timeout
+        handle = self._agent.handle if limit is None else partial(self._handle_within, limit)
+        outbox = self._outbox
+        tally = self._tally
+        now = asyncio.get_running_loop().time
+        pause_at = now() + _STINT
+        streak = 0
+        delivery: Delivery | None = None
+        self.working = True
+        while self.leave is not Leave.NOW:
+            streak += 1
+            if streak == _LOOK:
+                streak = 0
+                if now() > pause_at:
+                    await asyncio.sleep(0)  # with no frame in hand, that a cancellation would lose
+                    pause_at = now() + _STINT
+                    continue
+            frame = get_nowait()
+            if frame is None:
+                if self.leave is Leave.WHEN_DRAINED:
+                    return
+                await self._rest()
+                pause_at = now() + _STINT
+                continue
+            if type(frame) is Delivery:
+                delivery = self._delivery = frame
+            try:
+                message = read(frame)
+            except CivitasError as error:
+                await self._refuse(frame, error)
+                continue
+            if message.ttl is not None and message.expired(time.time()):
+                self._expire(message)
+                continue
+            outbox.current = message
+            try:
+                reply = await handle(message)
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - judged, whatever it is
+                reply = await self._recover(message, _own_cancellation(error, "handle"))
+            tally.handled += 1
+            if reply is not None and message.reply_to is not None:
+                await self._answer(message, reply)
+            outbox.current = None
+            if delivery is not None:
+                delivery.processed()
+
+    async def abandon(self, crash: Exception | None) -> None:
+        """Account for the message that was in hand when the agent was cancelled.
+
+        Args:
+            crash: what the cancellation comes to, where nobody has told the agent to stop.
+        """
+        message, delivery = self._outbox.current, self._delivery
+        if message is None:
+            return
+        name = self._agent.name
+        error = MessageRoutingError(f"agent {name!r} was stopped before it could answer")
+        if delivery is None:
+            self._bus.dead_letters.record("cancelled while it was handled", message)
+            await self._bus.answer_error(message, name, error)
+        elif await self._bus.answer_error(message, name, error):
+            self._bus.dead_letters.record("cancelled while it was handled", message)
+            delivery.processed()
+        else:
+            delivery.failed(error if crash is None else _failure(name, crash))
+
+    async def _refuse(self, frame: bytes, error: CivitasError) -> None:
+        """Account for a frame that can't be read."""
+        if isinstance(frame, Delivery):
+            known = isinstance(error, FrameError | DeserializationError)
+            frame.failed(error if known else DeserializationError(str(error)))
+        await self._bus.refuse(frame, self._agent.name, error)
+
+    def _expire(self, message: Message) -> None:
+        """Account for a message that is worth nothing any more."""
+        self._bus.dead_letters.record("expired before it was handled", message)
+        if self._delivery is not None:
+            self._delivery.processed()
+
+    async def _rest(self) -> None:
+        self.working = False
+        if self._bus.closing:
+            self._on_idle()
+        try:
+            await self._mailbox.wait()
+        finally:
+            self.working = True
+
+    async def _handle_within(self, limit: float | None, message: Message) -> Message | None:
+        try:
+            async with asyncio.timeout(limit) as deadline:
+                return await self._agent.handle(message)
+        except TimeoutError as error:
+            if deadline.expired():
+                raise TimeoutError(
+                    f"handle took longer than handle_timeout, {limit:g} s"
+                ) from error
+            raise
+
+    async def _recover(self, message: Message, error: Exception) -> Message | None:
+        """Do what `on_error` says; return the reply of a retry, or raise to crash."""
+        agent = self._agent
+        retries = 0
+        while True:
+            self._tally.errors += 1
+            action = await self._judge(message, error)
+            if action is ErrorAction.RETRY and retries < agent.max_retries:
+                retries += 1
+                message.attempt += 1
+                try:
+                    return await self._handle_within(agent.handle_timeout, message)
+                except asyncio.CancelledError as again:
+                    error = _own_cancellation(again, "handle")
+                except Exception as again:  # noqa: BLE001 - judged in the next round
+                    error = again
+                continue
+            if action is ErrorAction.SKIP:
+                await self._bus.answer_error(message, agent.name, error)
+                logger.warning("agent %r skipped a message: %s", agent.name, _told(error))
+                return None
+            await self._fail(message, error)
+            if action is ErrorAction.STOP:
+                logger.warning("agent %r stops after an error: %s", agent.name, _told(error))
+                agent.stop()
+                return None
+            raise error
+
+    async def _judge(self, message: Message, error: Exception) -> ErrorAction:
+        """Ask the agent what to do; a broken `on_error` is a crash of its own."""
+        try:
+            action: object = await self._agent.on_error(error, message)
+        except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001 - a crash
+            second = _own_cancellation(raised, "on_error")
+            await self._fail(message, error)
+            raise second from error
+        if not isinstance(action, ErrorAction):
+            await self._fail(message, error)
+            raise TypeError(
+                f"on_error of agent {self._agent.name!r} returned {action!r}, not an ErrorAction"
+            ) from error
+        return action
+
+    async def _fail(self, message: Message, error: Exception) -> None:
+        """Tell who asked that the agent failed; what nobody asked, a durable transport gets back.
+
+        An asker that was told waits no more: the message is not to be executed again for nobody.
+        """
+        told = await self._bus.answer_error(message, self._agent.name, error)
+        if self._delivery is None:
+            return
+        if told:
+            self._delivery.processed()
+        else:
+            self._delivery.failed(_failure(self._agent.name, error))
+
+    async def _answer(self, request: Message, reply: Message) -> None:
+        """Send a reply; one that can't be sent is an error to who asked, and logged here."""
+        try:
+            if not isinstance(reply, Message):
+                raise TypeError(
+                    f"handle returned a {type(reply).__name__}; it returns self.reply(...) or None"
+                )
+            if not reply.recipient:  # made by hand, without self.reply
+                reply.sender = self._agent.name
+                reply.recipient = str(request.reply_to)
+                reply.correlation_id = request.correlation_id or request.id
+            await self._bus.answer(reply)
+        except Exception as error:
+            logger.exception("agent %r could not answer", self._agent.name)
+            await self._fail(request, error)
+
+
+def _failure(agent: str, error: Exception) -> ProcessingError:
+    """Return what a durable transport is told of an agent's error."""
+    failure = ProcessingError(agent, type(error).__name__, str(error))
+    failure.__cause__ = error
+    return failure
+
+
+def _own_cancellation(error: Exception | asyncio.CancelledError, hook: str) -> Exception:
+    """Return the error of a hook, also when it awaited something that somebody else cancelled.
+
+    Raises:
+        CancelledError: it is this agent that is being cancelled.
+    """
+    if isinstance(error, Exception):
+        return error
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise error
+    return RuntimeError(f"what {hook} awaited was cancelled")
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -1,0 +1,328 @@
+"""AgentCell: an agent's place in the tree, which outlives the objects that fill it.
+
+The cell keeps the mailbox, runs the current object's task, and tells its supervisor when the
+task has ended by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from civitas._agents.message_loop import Leave, Service, Tally
+from civitas._bus.bus import MessageBus
+from civitas._bus.mailbox import Mailbox
+from civitas._bus.sender import Outbox
+from civitas._bus.settlement import Delivery
+from civitas.errors import CivitasError, MessageRoutingError, SpawnError
+from civitas.process import AgentProcess, ProcessStatus
+
+logger = logging.getLogger("civitas.agent")
+
+_CANCEL_GRACE: Final = 5.0
+"""Seconds that a cancelled agent may take to let go."""
+
+_LAST_MOMENT: Final = 0.05
+"""Seconds after which an event loop that cancelled its tasks would have ended."""
+
+
+class _CancelledFromOutsideError(RuntimeError):
+    """Neither its supervisor nor its handler has ended the agent's task."""
+
+
+class AgentCell:
+    """One agent under supervision.
+
+    Args:
+        agent: the first object; later ones are made from its constructor arguments.
+        bus: carries its messages.
+        on_exit: called with the cell when the agent has ended without being told to by `stop`:
+            it crashed (`failure` says why), or it is done.
+        on_idle: called when the mailbox is empty while the node stops.
+    """
+
+    def __init__(
+        self,
+        agent: AgentProcess,
+        bus: MessageBus,
+        on_exit: Callable[[AgentCell], None],
+        on_idle: Callable[[], None],
+    ) -> None:
+        self.name = agent.name
+        self.agent = agent
+        self.mailbox: Mailbox[bytes] = Mailbox(agent.name, agent.mailbox_size)
+        self.status = ProcessStatus.INITIALIZING
+        self.failure: Exception | None = None
+        self.redelivered = False
+        """Whether it crashed on a message that its transport had given before."""
+        self.restarts = 0
+        self.tally = Tally()
+        self._bus = bus
+        self._on_exit = on_exit
+        self._on_idle = on_idle
+        self._task: asyncio.Task[None] | None = None
+        self._service: Service | None = None
+        self._told_to_stop = False
+        self._done = False
+        self._retired = False
+        self._starting = False
+
+    # --- for the supervisor -----------------------------------------------------------------
+
+    @property
+    def alive(self) -> bool:
+        """Whether an object is starting, serving or stopping in this cell."""
+        return self._task is not None and not self._task.done()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the agent has ended for good: it said that it is done, or was retired."""
+        return self.status is ProcessStatus.STOPPED or (self._done and not self.alive)
+
+    @property
+    def done(self) -> bool:
+        """Whether the agent has said that it is done: not so when its node merely stops."""
+        return self._done
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being handled, and nothing is queued that could be."""
+        working = self._starting or (self._service is not None and self._service.working)
+        return not working and (self.finished or not self.mailbox.pending)
+
+    async def attach(self) -> None:
+        """Register the name and subscribe its address; messages wait in the mailbox from now on.
+
+        Raises:
+            ConfigurationError: the name can't be one, or is taken.
+        """
+        await self._bus.attach(self.name, self.mailbox)
+
+    async def start(self, *, fresh: bool = False) -> None:
+        """Start the agent, or with `fresh` a new object in its stead, and await its `on_start`.
+
+        Raises:
+            SpawnError: the constructor or `on_start` raised.
+        """
+        try:
+            if fresh:
+                self.agent = self.agent.respawn()
+                self.restarts += 1
+            await self._launch()
+        except Exception as error:
+            self._done = False
+            self.status = ProcessStatus.CRASHED
+            self.failure = error
+            raise SpawnError(
+                f"agent {self.name!r} could not start: {type(error).__name__}: {error}"
+            ) from error
+
+    async def stop(self, *, drain: bool, since: float | None = None) -> None:
+        """End the agent and await that it has.
+
+        Args:
+            drain: handle all that is queued first; otherwise only the message in hand.
+            since: when the stop began (event loop's time); the agent's `shutdown_timeout` counts
+                from then. Now, when left out.
+        """
+        task = self._task
+        if task is None or task.done():
+            return
+        self._told_to_stop = True
+        self.status = ProcessStatus.STOPPING
+        if self._service is not None and self._service.leave is not Leave.NOW:
+            self._service.leave = Leave.WHEN_DRAINED if drain else Leave.NOW
+        self.mailbox.wake()
+        now = asyncio.get_running_loop().time()
+        patience = (now if since is None else since) + self.agent.shutdown_timeout - now
+        await asyncio.wait((task,), timeout=max(patience, 0))
+        if not task.done():
+            logger.warning(
+                "agent %r did not end within its shutdown_timeout of %g s: cancelled",
+                self.name,
+                self.agent.shutdown_timeout,
+            )
+            if self._service is not None:
+                self._service.leave = Leave.NOW  # also for a handler that survives it
+            task.cancel()
+            await asyncio.wait((task,), timeout=_CANCEL_GRACE)
+            if not task.done():
+                logger.error("agent %r does not let itself be cancelled: left behind", self.name)
+
+    async def retire(self) -> None:
+        """Take the agent off the system.
+
+        What is left in the mailbox becomes dead letters; a durable transport gets it back.
+        """
+        self._retired = True
+        if self.status is not ProcessStatus.CRASHED:
+            self.status = ProcessStatus.STOPPED
+        gone = MessageRoutingError(f"agent {self.name!r} has stopped and takes no more messages")
+        if self._bus.durable:  # before it lets go: it awaits what becomes of a frame
+            await self._leave_behind(gone)
+            await asyncio.sleep(0)  # its turn to hear of it
+        try:
+            await self._bus.detach(self.name)
+        except Exception:
+            logger.exception("the transport did not let go of agent %r", self.name)
+        await self._leave_behind(gone)
+
+    def leave(self) -> None:
+        """End after the message in hand; the agent said that it is done."""
+        self._done = True
+        if self._service is not None:
+            self._service.leave = Leave.NOW
+        self.mailbox.wake()
+        if self.alive or self._retired or self.status is ProcessStatus.STOPPED:
+            return
+        self.failure = None  # it is down: a task that it left behind has said it
+        self.status = ProcessStatus.STOPPED
+        self._on_exit(self)
+
+    async def _leave_behind(self, gone: MessageRoutingError) -> None:
+        """Account for what is left in the mailbox, which takes no more."""
+        left = self.mailbox.close(str(gone))
+        await asyncio.gather(*(self._part_with(frame, gone) for frame in left))
+
+    async def _part_with(self, frame: bytes, gone: MessageRoutingError) -> None:
+        dead_letters = self._bus.dead_letters
+        delivery = frame if isinstance(frame, Delivery) else None
+        try:
+            message = self._bus.read(frame)
+        except CivitasError as unreadable:
+            if delivery is None:
+                dead_letters.record(f"unreadable {unreadable.code}", frame, str(unreadable))
+            else:
+                delivery.failed(gone)  # the next one to get it accounts for it
+            return
+        if delivery is None:
+            dead_letters.record("the recipient has stopped", message)
+            await self._bus.answer_error(message, self.name, gone)
+        elif await self._bus.answer_error(message, self.name, gone):
+            dead_letters.record("the recipient has stopped", message)
+            delivery.processed()
+        else:
+            delivery.failed(gone)
+
+    # --- one object's life --------------------------------------------------------------------
+
+    async def _launch(self) -> None:
+        """Start a task for the current object and await its `on_start`."""
+        self.failure = None
+        self.redelivered = False
+        self._told_to_stop = False
+        self.status = ProcessStatus.INITIALIZING
+        outbox = Outbox(self._bus, self.name)
+        self._service = Service(
+            self.agent, self.mailbox, outbox, self._bus, self.tally, self._on_idle
+        )
+        self.agent.connect(outbox, self.leave, lambda: self.status)
+        loop = asyncio.get_running_loop()
+        started: asyncio.Future[None] = loop.create_future()
+        life = self._live(self.agent, self._service, outbox, started)
+        self._task = loop.create_task(life, name=self.name)
+        self.mailbox.consumer = self._task
+        try:
+            await started
+        except asyncio.CancelledError:
+            self._told_to_stop = True
+            self._task.cancel()
+            raise
+
+    async def _live(
+        self,
+        agent: AgentProcess,
+        service: Service,
+        outbox: Outbox,
+        started: asyncio.Future[None],
+    ) -> None:
+        if not await self._begin(agent, service, started):
+            return
+        crash: Exception | None = None
+        try:
+            await service.run()
+        except asyncio.CancelledError:
+            _absorb_cancellation()
+            if not self._told_to_stop:
+                crash = _CancelledFromOutsideError("its task was cancelled by somebody else")
+            await service.abandon(crash)
+        except Exception as error:  # noqa: BLE001 - a crash, which the supervisor judges
+            crash = error
+            if service is self._service:
+                self.redelivered = service.redelivered
+        finally:
+            await self._end(agent, service, outbox, crash)
+
+    async def _begin(
+        self, agent: AgentProcess, service: Service, started: asyncio.Future[None]
+    ) -> bool:
+        """Await `on_start`, tell who waits for it, and return whether it went well."""
+        failure: Exception | None = None
+        self._starting = True
+        try:
+            await agent.on_start()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            cancelled = task is not None and task.cancelling()
+            who = "it" if cancelled else "what on_start awaited"
+            failure = RuntimeError(f"{who} was cancelled while it started")
+        except Exception as error:  # noqa: BLE001 - handed to whoever awaits the start
+            failure = error
+        if service is self._service:
+            self._starting = False
+            if failure is None and self.status is ProcessStatus.INITIALIZING:
+                self.status = ProcessStatus.RUNNING
+            elif self._bus.closing:
+                self._on_idle()
+        if not started.done():
+            if failure is None:
+                started.set_result(None)
+            else:
+                started.set_exception(failure)
+        return failure is None
+
+    async def _end(
+        self, agent: AgentProcess, service: Service, outbox: Outbox, crash: Exception | None
+    ) -> None:
+        """Await `on_stop`, settle the status, and tell the supervisor unless it knows."""
+        outbox.current = None
+        outbox.leaving = True
+        try:
+            async with asyncio.timeout(agent.shutdown_timeout):
+                await agent.on_stop()
+        except (Exception, asyncio.CancelledError):  # the latter of a task that it awaited, too
+            logger.exception("on_stop of agent %r raised", self.name)
+        if service is not self._service:
+            return  # it was left behind, and another object has its place
+        service.working = False
+        self.failure = crash
+        if crash is not None:
+            self._done = False
+            self.status = ProcessStatus.CRASHED
+        elif self._done:
+            self.status = ProcessStatus.STOPPED
+        if isinstance(crash, _CancelledFromOutsideError):
+            asyncio.get_running_loop().call_later(_LAST_MOMENT, self._report_cancellation)
+        elif self._done or not self._told_to_stop:
+            self._on_exit(self)
+        elif crash is not None:
+            logger.error("agent %r crashed while it was stopped", self.name, exc_info=crash)
+        if self._bus.closing:
+            self._on_idle()
+
+    def _report_cancellation(self) -> None:
+        """Tell the supervisor of a crash, unless it knows; asyncio.run's own end is none."""
+        if not (self.alive or self._told_to_stop or self._retired):
+            self._on_exit(self)
+
+
+def _absorb_cancellation() -> None:
+    """Take note that this task was cancelled and sees to its own end.
+
+    Before 3.11.3, `asyncio.timeout` in a task that has been cancelled ends in CancelledError.
+    """
+    task = asyncio.current_task()
+    while task is not None and task.cancelling():
+        task.uncancel()

@@ -1,0 +1,1 @@
+"""Authoring: what authors of plugins need while they develop."""

@@ -1,0 +1,224 @@
+"""Trying a plugin in a process of its own, since what it imports may hang, exit or crash.
+
+`try_plugin` starts this module as a program with the plugin's name. The child writes what it is
+about to do and in the end what it found, each a line of JSON, and should it be killed, where the
+plugin's code stood.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import asdict
+from importlib import import_module
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any, Final, NamedTuple
+
+from civitas._authoring.conformance import UNPROVED_BY_NATURE, proof_of
+from civitas.errors import CivitasError
+from civitas.plugins.catalog import Candidate, PluginKind
+from civitas.plugins.errors import BrokenPluginError, UnusablePluginError
+from civitas.plugins.loader import (
+    LoadedTransport,
+    PluginLoader,
+    capabilities_of,
+    make_serializer,
+    make_transport,
+)
+from civitas.plugins.specs import Capabilities, TransportContext
+
+_LAST_WORDS: Final = 2.0
+"""Seconds that a child whose time is up has to say where it stands."""
+_FRAME: Final = re.compile(r'^  File "(.+)", line (\d+) in ', re.MULTILINE)
+"""A line of a stack as faulthandler writes it, the innermost first."""
+
+Tell = Callable[[str], None]
+
+
+class Trial(NamedTuple):
+    """What came of trying a plugin.
+
+    Attributes:
+        error: why it can't be used, as `UnusablePluginError.as_dict` writes it; `None` if it can.
+        advice: what its author should improve.
+    """
+
+    error: dict[str, Any] | None
+    advice: list[str]
+
+
+def try_plugin(candidate: Candidate, protocol: str, timeout: float) -> Trial:
+    """Import a plugin in a child process and make what it offers, if that needs no options.
+
+    Args:
+        candidate: the plugin.
+        protocol: the Protocol class for its product, as `module:name`.
+        timeout: seconds after which the child is killed.
+    """
+    # With -P the child searches the same places as the installed command, not this folder too.
+    module = f"{__package__}.probe"
+    program = [sys.executable, "-P", "-m", module, candidate.kind.value]
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as stack:
+        child = subprocess.Popen(
+            [*program, candidate.qualified_name, protocol],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=stack,
+            start_new_session=True,
+        )
+        try:
+            ending = _ending(child.wait(timeout))
+        except subprocess.TimeoutExpired:
+            ending = f"was not done after {timeout:g} s"
+            child.send_signal(signal.SIGUSR1)
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(_LAST_WORDS)
+        finally:
+            _end(child)
+        told = list(_told(_text_of(output)))
+        if told and isinstance(told[-1], list):
+            return Trial(*told[-1])
+        doing = told[-1] if told else "starting"
+        place = _place(_text_of(stack), candidate)
+    return Trial(BrokenPluginError(candidate, f"{doing} {ending}{place}").as_dict(), [])
+
+
+def _text_of(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
+
+
+def _told(text: str) -> Iterator[Any]:
+    """Yield what the child told. A plugin may have written to every open file: that is no JSON."""
+    for line in text.splitlines():
+        with suppress(ValueError):
+            yield json.loads(line)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Kill the child and whatever it started and left behind: they are one process group."""
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def _ending(status: int) -> str:
+    if status < 0:
+        return f"ended the process, by signal {signal.Signals(-status).name}"
+    return f"ended the process, with exit code {status}"
+
+
+def _place(stack: str, candidate: Candidate) -> str:
+    """Return the line of the plugin's own code that a stack went through last, if any is known."""
+    package = candidate.value.partition(":")[0].strip().partition(".")[0]
+    for file, line in _FRAME.findall(stack):
+        if package in (*Path(file).parts, Path(file).stem):
+            return f", at {file}:{line}"
+    return ""
+
+
+def main(arguments: list[str]) -> None:
+    """Be the child: load one plugin and write what was found.
+
+    Args:
+        arguments: the kind, the qualified name, and the protocol as `module:name`.
+    """
+    kind, name, protocol = arguments
+    # A plugin may print when it is imported, for ever perhaps. Its words go nowhere.
+    result, stack = os.dup(sys.stdout.fileno()), os.dup(sys.stderr.fileno())
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+    faulthandler.enable(stack, all_threads=False)
+    faulthandler.register(signal.SIGUSR1, stack, all_threads=False, chain=True)
+
+    def tell(what: str | Trial) -> None:
+        os.write(result, json.dumps(what).encode() + b"\n")
+
+    module, _, attribute = protocol.partition(":")
+    try:
+        advice = _try(PluginKind(kind), name, getattr(import_module(module), attribute), tell)
+        tell(Trial(None, advice))
+    except UnusablePluginError as error:
+        tell(Trial(error.as_dict(), []))
+    # Threads and exit handlers that the plugin started at import have no say in the result.
+    os._exit(0)
+
+
+def _try(kind: PluginKind, name: str, protocol: type, tell: Tell) -> list[str]:
+    """Load a plugin and make its product where that needs no options; return advice."""
+    loader = PluginLoader(tell)
+    if kind is PluginKind.SERIALIZER:
+        serializer = loader.serializer(name)
+        tell("its factory")
+        make_serializer(serializer, protocol)
+        return []
+    loaded = loader.transport(name)
+    if loaded.spec.options is None:
+        return _make(loaded, None, protocol, tell)
+    from pydantic import ValidationError
+
+    from civitas.plugins.options import options_advice
+
+    advice = options_advice(loaded.spec)
+    tell("making its options")
+    try:
+        options = loaded.spec.options()
+    except ValidationError:
+        if isinstance(loaded.spec.capabilities, Capabilities):
+            advice += _advice_on_claims(loaded, loaded.spec.capabilities)
+        return [*advice, "not made: some options have no default, so its methods are unchecked"]
+    except Exception as error:
+        cause = f"its options can't be made from their defaults: {type(error).__name__}: {error}"
+        raise BrokenPluginError(loaded.candidate, cause) from error
+    return [*advice, *_make(loaded, options, protocol, tell)]
+
+
+def _make(loaded: LoadedTransport, options: Any, protocol: type, tell: Tell) -> list[str]:
+    """Make the transport, without starting it; return advice."""
+    advice: list[str] = []
+    try:
+        tell("what gives its capabilities")
+        advice += _advice_on_claims(loaded, capabilities_of(loaded, options))
+        tell("its factory")
+        make_transport(loaded, options, TransportContext(), protocol)
+    except UnusablePluginError:
+        raise
+    except CivitasError as error:
+        advice.append(f"not made, so its methods are unchecked; its factory says: {error}")
+    return advice
+
+
+def _advice_on_claims(loaded: LoadedTransport, claims: Capabilities) -> list[str]:
+    """Return which claims the report that the plugin ships does not prove, if it ships one.
+
+    Args:
+        loaded: the plugin.
+        claims: what it claims, with the default options where that depends on them.
+    """
+    proof = proof_of(loaded.candidate)
+    if proof is None:
+        return []
+    if not proof.level:
+        return [f"its conformance report proves nothing: {proof.problem}"]
+    proved = {*proof.proved, *UNPROVED_BY_NATURE, *chain.from_iterable(proof.with_option.values())}
+    depends = not isinstance(loaded.spec.capabilities, Capabilities)
+    when = " with the default options" if depends else ""
+    return [
+        f"it claims {claim}{when}; its conformance report does not prove it"
+        for claim, made in asdict(claims).items()
+        if made is True and claim not in proved
+    ]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,92 @@
+"""Outbox: what the verbs of one sender act through."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from civitas._bus.bus import MessageBus
+from civitas.errors import MessageRoutingError, MessageValidationError
+from civitas.messages import TYPE_REPLY, Message, compose, compose_reply
+
+
+class Outbox:
+    """Sends in the name of one agent (or of the runtime's caller).
+
+    Args:
+        bus: carries the messages.
+        sender: whose name they bear.
+    """
+
+    __slots__ = ("_bus", "current", "leaving", "sender")
+
+    def __init__(self, bus: MessageBus, sender: str) -> None:
+        self._bus = bus
+        self.sender = sender
+        self.current: Message | None = None
+        """The message being handled: what is sent meanwhile belongs to its trace."""
+        self.leaving = False
+        """Set for the agent's last words, which are taken even while the node stops."""
+
+    def send(
+        self, recipient: str, payload: dict[str, Any], message_type: str
+    ) -> Coroutine[Any, Any, None]:
+        """Send; awaiting it ends when the recipient's mailbox (or the transport) has taken it."""
+        if not isinstance(payload, dict):
+            raise _no_payload(payload, recipient)
+        current = self.current
+        if current is None and self._bus.closing:
+            self._refuse_while_closing(recipient)
+        return self._bus.route(compose(self.sender, recipient, payload, message_type, current))
+
+    def ask(
+        self, recipient: str, payload: dict[str, Any], message_type: str, timeout: float | None
+    ) -> Coroutine[Any, Any, Message]:
+        """Send; awaiting it gives the answer."""
+        if not isinstance(payload, dict):
+            raise _no_payload(payload, recipient)
+        current = self.current
+        if current is None and self._bus.closing:
+            self._refuse_while_closing(recipient)
+        if timeout is not None and timeout <= 0:
+            timeout = None  # as the published API has it: no limit
+        message = compose(self.sender, recipient, payload, message_type, current, timeout)
+        return self._bus.request(message, timeout)
+
+    async def broadcast(self, pattern: str, payload: dict[str, Any], message_type: str) -> None:
+        """Send to each agent whose name matches; a full one does not hold up the others."""
+        names = [entry.name for entry in self._bus.registry.lookup_all(pattern)]
+        sends = [self.send(name, payload, message_type) for name in names if name != self.sender]
+        results = await asyncio.gather(*sends, return_exceptions=True)
+        if self.sender in names:
+            # In this task: in another one, its wait for room could not be told from anyone's.
+            try:
+                await self.send(self.sender, payload, message_type)
+            except Exception as error:  # noqa: BLE001 - raised below, with those of the others
+                results.append(error)
+        errors = [result for result in results if isinstance(result, BaseException)]
+        if len(errors) == 1:
+            raise errors[0]
+        if errors:
+            raise BaseExceptionGroup(f"broadcast to {pattern!r} failed for some agents", errors)
+
+    def reply(self, payload: dict[str, Any]) -> Message:
+        """Make the answer to the message being handled."""
+        request = self.current
+        if request is None:
+            raise RuntimeError("reply() answers the message being handled; there is none now")
+        return compose_reply(self.sender, request, payload, TYPE_REPLY)
+
+    def _refuse_while_closing(self, recipient: str) -> None:
+        if not self.leaving:
+            raise MessageRoutingError(
+                f"not sent to {recipient!r}: this node is stopping and takes no new messages"
+            )
+
+
+def _no_payload(payload: object, recipient: str) -> MessageValidationError:
+    return MessageValidationError(
+        f"a payload (here for {recipient!r}) is a dict, not {type(payload).__name__}; "
+        f"put the value under a key"
+    )

@@ -1,0 +1,1 @@
+"""Cluster: how nodes find each other, watch each other, and call each other."""

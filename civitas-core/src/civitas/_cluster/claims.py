@@ -1,0 +1,96 @@
+"""Claims: two nodes want one name, and who of them gets it. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from civitas._cluster.protocol import Card
+
+PROBE_TIMEOUT: Final = 1.5
+"""Seconds that the holder of a name has to show that it is alive."""
+
+_PROBE_EVERY: Final = 0.15
+"""Seconds between two probes: a lost one is not a dead holder."""
+
+
+class Claim(NamedTuple):
+    """A newcomer that wants what `holder` has."""
+
+    card: Card
+    holder: str
+    deadline: float
+    next_probe: float
+
+
+class Claims:
+    """The newcomers that wait until it is known whether the holder of their name is alive."""
+
+    def __init__(self) -> None:
+        self._claims: dict[str, Claim] = {}
+
+    def __bool__(self) -> bool:
+        """Return whether anything is undecided."""
+        return bool(self._claims)
+
+    def add(self, card: Card, holder: str, now: float) -> None:
+        """Take up a claim, unless that has been done."""
+        if card.node not in self._claims:
+            self._claims[card.node] = Claim(card, holder, now + PROBE_TIMEOUT, now)
+
+    def prolong(self, deadline: float) -> None:
+        """Let all claims wait at least until then."""
+        for node, claim in self._claims.items():
+            self._claims[node] = claim._replace(deadline=max(claim.deadline, deadline))
+
+    def to_probe(self, now: float) -> set[str]:
+        """Return the holders to be probed now."""
+        due = [claim for claim in self._claims.values() if now >= claim.next_probe]
+        for claim in due:
+            self._claims[claim.card.node] = claim._replace(next_probe=now + _PROBE_EVERY)
+        return {claim.holder for claim in due}
+
+    def discard(self, node: str) -> None:
+        """Forget the claim of a node that is in, or has gone."""
+        self._claims.pop(node, None)
+
+    def answered(self, holder: str) -> list[Claim]:
+        """Return, and forget, the claims on a holder that has shown that it is alive."""
+        return self._pop(lambda claim: claim.holder == holder)
+
+    def unanswered(self, now: float) -> list[Claim]:
+        """Return, and forget, the claims whose holders have stayed silent."""
+        return self._pop(lambda claim: now >= claim.deadline)
+
+    def _pop(self, matches: Callable[[Claim], bool]) -> list[Claim]:
+        found = [claim for claim in self._claims.values() if matches(claim)]
+        for claim in found:
+            del self._claims[claim.card.node]
+        return found
+
+
+def conflict(holder: Card, newcomer: Card) -> str | None:
+    """Say what a newcomer can't have because of `holder`; None when both can be."""
+    if holder.node == newcomer.node:
+        return None
+    if holder.process == newcomer.process:
+        return (
+            f"process name {newcomer.process!r} is taken: {holder} is alive, so node "
+            f"{newcomer.node[:8]} can't join; end the other one, or give this one another name"
+        )
+    for name in newcomer.agents:
+        if name in holder.agents:
+            return (
+                f"agent {name!r} is alive in {holder}, so {newcomer} can't have one of that "
+                f"name; names are unique in a system"
+            )
+    return None
+
+
+def prevails(mine: Card, other: Card) -> bool:
+    """Return whether `mine` keeps a name that both claim: the settled, the older, the lower id."""
+    if mine.settled != other.settled:
+        return mine.settled
+    if mine.settled and mine.generation != other.generation:
+        return mine.generation < other.generation
+    return mine.node < other.node

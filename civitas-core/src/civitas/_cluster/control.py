@@ -1,0 +1,286 @@
+"""ControlPlane: the membership with a transport and a clock of its own.
+
+Where it gets a transport of its own it lives in a thread with an event loop of its own, so that a
+handler that blocks the node's loop does not make the node look dead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any, Final
+
+from civitas._cluster.events import Event
+from civitas._cluster.membership import Membership
+from civitas._cluster.protocol import EVERYONE, Signal, control_address, decode, encode
+from civitas.envelope import Origin
+from civitas.errors import CivitasError
+from civitas.transport import Transport
+
+logger = logging.getLogger("civitas.node")
+
+TICK: Final = 0.05
+_QUEUE: Final = 10_000
+"""Signals that wait to be sent at most; the oldest go first when a link stays down."""
+
+_LAST_WORDS: Final = 1.0
+"""Seconds that the last signals may take."""
+
+MakeMembership = Callable[[Callable[[str, Signal], None], Callable[[Event], None]], Membership]
+
+
+class ControlPlane:
+    """Runs a membership over a transport.
+
+    Args:
+        transport: carries the signals.
+        origin: the node's identity in their frames.
+        membership: makes the membership, given what sends a signal and what tells an event.
+        tell: called in the node's event loop with each event.
+        dropped: called, in any thread, with (reason, frame) for what is no signal.
+        shared: whether the transport is the node's own, which others start and stop; then there
+            is no thread.
+        blame: what calls of the transport are made in at the start; it says whose fault it is.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        origin: Origin,
+        membership: MakeMembership,
+        tell: Callable[[Event], None],
+        dropped: Callable[[str, bytes], None],
+        *,
+        shared: bool,
+        blame: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
+        self._transport = transport
+        self._origin = origin
+        self._on_event = tell
+        self._dropped = dropped
+        self._shared = shared
+        self._blame = blame
+        self._membership = membership(self._send, self._tell)
+        self._queue: deque[tuple[str, Signal]] = deque(maxlen=_QUEUE)
+        self._lock = threading.Lock()
+        self._early: list[Callable[[], object]] = []
+        """What was posted before there was a loop to do it in; the lock keeps it in order."""
+        self._news: asyncio.Event | None = None
+        self._stopping: asyncio.Event | None = None
+        self._home: asyncio.AbstractEventLoop | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._opened: asyncio.Future[None] | None = None
+        self._ended: asyncio.Future[None] | None = None
+        self._thread: threading.Thread | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    # --- for the node's own event loop --------------------------------------------------------
+
+    async def start(self) -> None:
+        """Return when signals would be heard. A plane lives once.
+
+        Raises:
+            TransportError: the transport could not start.
+        """
+        if self._ended is not None:
+            raise RuntimeError("a control plane is started once; make another one")
+        self._home = asyncio.get_running_loop()
+        self._opened = self._home.create_future()
+        self._ended = self._home.create_future()
+        if self._shared:
+            self._task = self._home.create_task(self._live(), name="civitas control")
+        else:
+            self._thread = threading.Thread(
+                target=self._run, name="civitas control", daemon=True
+            )  # a program that ends without stopping its node ends all the same
+            self._thread.start()
+        await self._opened
+
+    async def stop(self) -> None:
+        """Send what is still to be said, and end. Idempotent, also half-started."""
+        if self._ended is None:
+            return
+        self._call(self._end)
+        await asyncio.shield(self._ended)
+        if self._thread is not None:
+            self._thread.join()
+
+    def post(self, call: Callable[[Membership, float], Any]) -> None:
+        """Have the membership do something, in its own thread; may be called in any."""
+        self._call(partial(self._do, call))
+
+    def link_down(self, _reason: str = "") -> None:
+        """Tell the membership that it can hear nobody."""
+        self.post(lambda membership, _now: membership.link_down())
+
+    def link_up(self) -> None:
+        """Tell the membership that it can hear again."""
+        self.post(lambda membership, now: membership.link_up(now))
+
+    # --- its own loop -------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        asyncio.run(self._live())
+
+    async def _live(self) -> None:
+        self._news = asyncio.Event()
+        self._stopping = asyncio.Event()
+        with self._lock:
+            self._loop = asyncio.get_running_loop()
+            for call in self._early:
+                self._loop.call_soon(call)
+            self._early.clear()
+        failure: Exception | None = None
+        try:
+            if await self._open():
+                self._at_home(_settle, self._opened, None)
+                await self._serve(self._stopping)
+        except Exception as error:  # noqa: BLE001 - whoever starts the node hears of it
+            failure = error
+        finally:
+            if not self._shared:
+                await self._close()
+            self._at_home(_settle, self._opened, failure)
+            self._at_home(_settle, self._ended, None)
+
+    async def _open(self) -> bool:
+        """Start and subscribe; return whether it was done before anyone called `stop`."""
+        opening = asyncio.ensure_future(self._subscribe())
+        stopping = asyncio.ensure_future(self._stopped())
+        try:
+            await asyncio.wait((opening, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if opening.done():
+                opening.result()
+            return opening.done()
+        finally:
+            for task in (opening, stopping):
+                task.cancel()
+            await asyncio.gather(opening, stopping, return_exceptions=True)
+
+    async def _subscribe(self) -> None:
+        ear = _Ear(self._membership, self._dropped)
+        with self._blame():
+            if not self._shared:
+                await self._transport.start()
+            await self._transport.subscribe(EVERYONE, ear)
+            await self._transport.subscribe(control_address(self._origin.node.hex()), ear)
+            await self._transport.wait_ready()
+
+    async def _stopped(self) -> None:
+        assert self._stopping is not None
+        await self._stopping.wait()
+
+    async def _serve(self, stopping: asyncio.Event) -> None:
+        assert self._news is not None
+        sending = asyncio.ensure_future(self._deliver(self._news))
+        try:
+            while not stopping.is_set():
+                self._membership.tick(time.monotonic())
+                try:
+                    async with asyncio.timeout(TICK):
+                        await stopping.wait()
+                except TimeoutError:
+                    continue
+            self._news.set()
+            _, waiting = await asyncio.wait((sending,), timeout=_LAST_WORDS)
+            if waiting:
+                logger.debug("the last signals of this node could not be sent")
+        finally:
+            sending.cancel()
+            await asyncio.wait((sending,))
+
+    async def _deliver(self, news: asyncio.Event) -> None:
+        """Send what is queued, in order, until the queue is empty after `stop` was called."""
+        assert self._stopping is not None
+        while not self._stopping.is_set():
+            await news.wait()
+            news.clear()
+            await self._flush()
+
+    async def _flush(self) -> None:
+        while self._queue:
+            address, signal = self._queue.popleft()
+            try:
+                await self._transport.publish(address, encode(signal, self._origin))
+            except CivitasError as error:  # said again where it matters, when the link is back
+                logger.debug("%s not sent: %s", type(signal).__name__, error)
+            except Exception:
+                logger.exception("the transport failed to send a %s", type(signal).__name__)
+
+    async def _close(self) -> None:
+        try:
+            await self._transport.stop()
+        except Exception:
+            logger.exception("the control plane's transport did not stop cleanly")
+
+    def _send(self, address: str, signal: Signal) -> None:
+        self._queue.append((address, signal))
+        if self._news is not None:
+            self._news.set()
+
+    def _tell(self, event: Event) -> None:
+        self._at_home(self._on_event, event)
+
+    def _do(self, call: Callable[[Membership, float], Any]) -> None:
+        call(self._membership, time.monotonic())
+
+    def _end(self) -> None:
+        assert self._stopping is not None
+        self._stopping.set()
+
+    def _call(self, call: Callable[[], object]) -> None:
+        """Run something in the control plane's loop, once there is one and unless it has ended."""
+        with self._lock:
+            if self._loop is None:
+                self._early.append(call)
+            else:
+                _call_in(self._loop, call)
+
+    def _at_home(self, call: Callable[..., object], *arguments: Any) -> None:
+        assert self._home is not None
+        _call_in(self._home, partial(call, *arguments))
+
+
+class _Ear:
+    """The handler of the control plane's addresses."""
+
+    def __init__(self, membership: Membership, dropped: Callable[[str, bytes], None]) -> None:
+        self._membership = membership
+        self._dropped = dropped
+
+    def take(self, frame: bytes) -> bool:
+        try:
+            origin, signal = decode(frame)
+        except CivitasError as error:
+            logger.debug("not a signal: %s", error)
+            self._dropped("malformed system frame", frame)
+            return True
+        self._membership.receive(origin, signal, time.monotonic())
+        return True
+
+    async def __call__(self, frame: bytes) -> None:
+        self.take(frame)
+
+
+def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
+    try:
+        loop.call_soon_threadsafe(call)
+    except RuntimeError:
+        logger.debug("an event loop had ended before it could be told of %r", call)
+
+
+def _settle(future: asyncio.Future[None], failure: Exception | None) -> None:
+    if future.done():
+        if failure is not None:  # too late for whoever started it
+            logger.error("the control plane of this node has ended", exc_info=failure)
+        return
+    if failure is not None:
+        future.set_exception(failure)
+    else:
+        future.set_result(None)

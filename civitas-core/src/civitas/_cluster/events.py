@@ -1,0 +1,98 @@
+"""Events: what the control plane tells the node's own event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from civitas._cluster.protocol import Card, Crashed
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """A node is there, or tells something new of itself."""
+
+    card: Card
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A node has gone.
+
+    Attributes:
+        card: what it last told of itself.
+        reason: why it counts as gone.
+        died: whether nobody heard it go.
+        final: whether it can't come back under the same id.
+    """
+
+    card: Card
+    reason: str
+    died: bool
+    final: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a node's answer to a ping tells: the states of its agents, and whether it is stalled."""
+
+    card: Card
+    agents: Mapping[str, tuple[str, int]]
+    stalled: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClockSeen:
+    """A node's clock is ahead of this one's by `offset` seconds."""
+
+    node: str
+    offset: float
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The node has found the others, and they can reach it."""
+
+    alone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Condemned:
+    """The node can't stay: it was refused, or superseded."""
+
+    reason: str
+    fenced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AgentCrashed:
+    """An agent of another node has crashed."""
+
+    node: str
+    crash: Crashed
+
+
+@dataclass(frozen=True, slots=True)
+class Commanded:
+    """The primary wants something done to an agent of this node."""
+
+    node: str
+    number: int
+    verb: str
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A command, or a query for counters, that this node sent was answered."""
+
+    number: int
+    error: str = ""
+    incarnation: int = 0
+    counters: Mapping[str, Any] | None = None
+
+
+Event: TypeAlias = (
+    Met | Lost | Heard | ClockSeen | Settled | Condemned | AgentCrashed | Commanded | Answered
+)

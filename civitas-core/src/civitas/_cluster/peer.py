@@ -1,0 +1,65 @@
+"""Peer: what a node knows of another one. No I/O."""
+
+from __future__ import annotations
+
+from civitas._cluster.protocol import Card, control_address
+from civitas._supervision.heartbeat import HeartbeatPolicy, Monitor
+
+
+class Peer:
+    """Another node.
+
+    Args:
+        card: what it told of itself.
+        policy: how closely it is watched.
+        now: time of the caller's clock, in seconds, as in all methods.
+    """
+
+    def __init__(self, card: Card, policy: HeartbeatPolicy, now: float) -> None:
+        self.card = card
+        self.monitor = Monitor(policy, now)
+        self.reached = False
+        """Whether this node's data route to it is proved."""
+        self.admits = False
+        """Whether it has said the same of its route to this node."""
+        self._patience = max(policy.bound, 1.0)
+        self._silent_after = now + self._patience
+        self._suspected_until: float | None = None
+
+    @property
+    def address(self) -> str:
+        """Where its control plane listens."""
+        return control_address(self.card.node)
+
+    @property
+    def proved(self) -> bool:
+        """Whether there is nothing to wait for before the two nodes talk."""
+        idle = self.card.role == "client" or self.card.leaving
+        return idle or (self.reached and self.admits)
+
+    def heard(self, now: float, patience: float = 0.0) -> None:
+        """Take note that it lives; a primary says how long it stays silent at most."""
+        if patience > 0:
+            self._patience = max(patience, 1.0)
+        self._silent_after = now + self._patience
+        self._suspected_until = None
+
+    def suspect(self, until: float) -> None:
+        """Take note that it may be gone: it is, when nothing is heard of it until then."""
+        if self._suspected_until is None:
+            self._suspected_until = until
+
+    def vanished(self, now: float) -> bool:
+        """Return whether it was suspected to be gone and has not been heard since."""
+        return self._suspected_until is not None and now >= self._suspected_until
+
+    def silent(self, now: float) -> bool:
+        """Return whether it has said nothing for longer than it said it would."""
+        return now > self._silent_after
+
+    def forgive(self, now: float, grace: float) -> None:
+        """Count silence from now on: what was before was this node's own fault."""
+        self.monitor.forgive(now, grace)
+        self._silent_after = max(self._silent_after, now + self._patience + grace)
+        if self._suspected_until is not None:
+            self._suspected_until = now + grace

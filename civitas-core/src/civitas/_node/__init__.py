@@ -1,0 +1,1 @@
+"""Node: what every process of a system has, and how it is built from a topology."""

@@ -1,0 +1,194 @@
+"""From a resolved topology to what a Runtime is made of."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from civitas._cluster.config import PRIMARY
+from civitas._supervision.heartbeat import DEFAULT, HeartbeatPolicy
+from civitas._supervision.remote import RemoteChild
+from civitas.components import ComponentSet, serializer_of, wire
+from civitas.errors import ConfigurationError, Location, PluginError
+from civitas.plugins import Capabilities
+from civitas.plugins.loader import capabilities_of
+from civitas.process import AgentProcess
+from civitas.serializer import Serializer
+from civitas.supervisor import Supervisor
+from civitas.topology import ResolvedAgent, ResolvedSupervisor, Topology
+from civitas.topology.masking import mask_text, secret_texts
+from civitas.topology.options import secret_fields
+from civitas.topology.problems import Problem, raise_problems
+
+logger = logging.getLogger("civitas.runtime")
+
+
+def supervisor_of(topology: Topology) -> Supervisor:
+    """Make the supervision tree of a topology, with the agents of its primary process.
+
+    Raises:
+        TopologyError: constructors raised; all of them are told of, with the agents' lines.
+    """
+    resolved = topology.supervision
+    crosses = _claims(topology).cross_process
+    agents = _agents(each for each in resolved.agents() if not (crosses and each.process))
+    return _tree(resolved, agents)
+
+
+def agents_of(topology: Topology, process: str) -> list[AgentProcess]:
+    """Make the agents of one worker process of a topology.
+
+    Raises:
+        TopologyError: constructors raised; all of them are told of, with the agents' lines.
+    """
+    return list(_agents(e for e in topology.supervision.agents() if e.process == process).values())
+
+
+def elsewhere(topology: Topology, process: str) -> dict[str, str]:
+    """Return the agents that run in other processes than this one, with those processes."""
+    hosts = {each.name: each.process or PRIMARY for each in topology.supervision.agents()}
+    return {name: host for name, host in hosts.items() if host != process}
+
+
+def components_of(topology: Topology, process: str = PRIMARY) -> ComponentSet:
+    """Wire the components that a topology names, for one of its processes.
+
+    Raises:
+        TopologyPluginError: a factory fails, or makes what is no transport or no serializer.
+        TopologyError: a factory refuses its options. Both list all problems.
+    """
+    transport = topology.transport
+    assert transport.plugin is not None
+    problems: list[Problem] = []
+    serializer: Serializer | None = None
+    with _telling(problems, "serializer", topology.serializer.where):
+        serializer = serializer_of(topology.serializer.type_name, topology.serializer.where)
+    accepted: list[Serializer] = []
+    for index, each in enumerate(topology.accept_serializers):
+        with _telling(problems, f"accept_serializers.{index}", each.where):
+            accepted.append(serializer_of(each.type_name, each.where))
+    components: ComponentSet | None = None
+    with _telling(problems, "transport", transport.where, _secrets_of_options(topology)):
+        _tell_of_processes(topology)
+        components = wire(
+            transport.plugin,
+            transport.options,
+            serializer,
+            accept_serializers=accepted,
+            send_timeout=topology.send_timeout,
+            process=process,
+            is_primary=process == PRIMARY,
+            where=transport.where,
+        )
+    raise_problems(problems)
+    assert components is not None
+    return components
+
+
+def _agents(resolved: Iterable[ResolvedAgent]) -> dict[str, AgentProcess]:
+    agents: dict[str, AgentProcess] = {}
+    problems: list[Problem] = []
+    for each in resolved:
+        try:
+            agents[each.name] = _agent(each)
+        except ConfigurationError as error:
+            cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+            problems.append(Problem(each.where, each.path, str(error), cause=cause))
+    raise_problems(problems)
+    return agents
+
+
+def _agent(resolved: ResolvedAgent) -> AgentProcess:
+    """Make an agent of a topology.
+
+    Raises:
+        ConfigurationError: its constructor raised, or left out what AgentProcess does.
+    """
+    made_by = f"agent {resolved.name!r}: the constructor of {resolved.type_name}"
+    try:
+        agent: AgentProcess = resolved.build()
+    except Exception as error:
+        text = mask_text(str(error), secret_texts(resolved.config, ()))
+        raise ConfigurationError(f"{made_by} raised {type(error).__name__}: {text}") from error
+    if not hasattr(agent, "name") or not hasattr(agent, "mailbox_size"):
+        raise ConfigurationError(f"{made_by} does not call super().__init__(name)")
+    if agent.name != resolved.name:
+        raise ConfigurationError(
+            f"{made_by} named it {agent.name!r}; pass the name on to AgentProcess"
+        )
+    agent.configure(
+        resolved.mailbox_size,
+        resolved.max_retries,
+        resolved.shutdown_timeout,
+        resolved.handle_timeout,
+    )
+    return agent
+
+
+def _tree(resolved: ResolvedSupervisor, agents: dict[str, AgentProcess]) -> Supervisor:
+    return Supervisor(
+        resolved.name,
+        [
+            _child(child, agents) if isinstance(child, ResolvedAgent) else _tree(child, agents)
+            for child in resolved.children
+        ],
+        strategy=resolved.strategy,
+        max_restarts=resolved.max_restarts,
+        restart_window=resolved.restart_window,
+        backoff=resolved.backoff,
+        backoff_base=resolved.backoff_base,
+        backoff_max=resolved.backoff_max,
+    )
+
+
+def _child(resolved: ResolvedAgent, agents: dict[str, AgentProcess]) -> AgentProcess | RemoteChild:
+    """Return the agent, or what stands for it where another process hosts it."""
+    if resolved.name in agents:
+        return agents[resolved.name]
+    interval, timeout = resolved.heartbeat_interval, resolved.heartbeat_timeout
+    threshold = resolved.missed_heartbeats_threshold
+    policy = HeartbeatPolicy(
+        DEFAULT.interval if interval is None else interval,
+        DEFAULT.timeout if timeout is None else timeout,
+        DEFAULT.threshold if threshold is None else threshold,
+    )
+    return RemoteChild(resolved.name, resolved.process, policy)
+
+
+def _claims(topology: Topology) -> Capabilities:
+    transport = topology.transport
+    assert transport.plugin is not None
+    return capabilities_of(transport.plugin, transport.options, transport.where)
+
+
+def _tell_of_processes(topology: Topology) -> None:
+    """Say when the agents of other processes run here, because the transport can't reach them."""
+    transport = topology.transport
+    if topology.processes and not _claims(topology).cross_process:
+        logger.info(
+            "transport %r stays within one process: the agents of %s run here too",
+            transport.type_name,
+            ", ".join(topology.processes),
+        )
+
+
+def _secrets_of_options(topology: Topology) -> list[str]:
+    """Return the values of the transport block that no message may repeat."""
+    if topology.transport.options is None:
+        return []
+    given = topology.model.transport.model_extra or {}
+    return secret_texts(given, secret_fields(type(topology.transport.options)))
+
+
+@contextmanager
+def _telling(
+    problems: list[Problem], path: str, where: Location, secrets: Iterable[str] = ()
+) -> Iterator[None]:
+    """Turn the error of a factory into a problem of the topology, without secrets."""
+    try:
+        yield
+    except (PluginError, ConfigurationError) as error:
+        # A plugin's diagnosis begins with the same location, which the problem tells itself.
+        message = mask_text(str(error).removeprefix(f"{where}: "), secrets)
+        problems.append(Problem(where, path, message, code=error.code, cause=error))

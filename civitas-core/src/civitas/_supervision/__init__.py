@@ -1,0 +1,1 @@
+"""Supervision: what is restarted, when, and when to give up."""

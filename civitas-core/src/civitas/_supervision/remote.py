@@ -1,0 +1,287 @@
+"""RemoteCell: the place in the tree of an agent that another process hosts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+
+from civitas._supervision.heartbeat import DEFAULT, HeartbeatPolicy
+from civitas.errors import CivitasError, ConfigurationError, SpawnError
+from civitas.messages import name_problem
+from civitas.process import ProcessStatus
+
+logger = logging.getLogger("civitas.supervisor")
+
+_COMMAND_TIMEOUT: Final = 60.0
+"""Seconds that a worker may take to restart or stop an agent."""
+
+_NEVER: Final = -1
+
+CRASHED_AGAIN: Final = "CRASHED_AGAIN"
+"""The state that a node tells of an agent that crashed on a message it had been given before."""
+
+
+class RemoteCrashError(CivitasError):
+    """An agent of another process crashed; the text has type and text of its error."""
+
+    code = "remote-crash"
+
+
+class NodeLostError(CivitasError):
+    """The process of an agent has gone."""
+
+    code = "node-lost"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteChild:
+    """A child of a supervisor that a worker process hosts.
+
+    Attributes:
+        name: the agent's name.
+        process: its worker's process name where that is known, for messages.
+        policy: how closely its node is watched.
+    """
+
+    name: str
+    process: str | None = None
+    policy: HeartbeatPolicy = DEFAULT
+
+    def __post_init__(self) -> None:
+        problem = name_problem(self.name)
+        if problem is not None:
+            raise ConfigurationError(f"{self.name!r} can't be an agent's name: {problem}")
+        for what, value in self.policy._asdict().items():
+            if value <= 0:
+                raise ConfigurationError(
+                    f"heartbeat {what} of remote child {self.name!r} is above 0, not {value}"
+                )
+
+
+class RemoteCrash(NamedTuple):
+    """A crash of an agent of another process.
+
+    Attributes:
+        incarnation: how often the agent had been started.
+        error: what is known of its error.
+        redelivered: whether the transport had given the message before on which it crashed.
+    """
+
+    incarnation: int
+    error: Exception
+    redelivered: bool = False
+
+
+class Outcome(NamedTuple):
+    """What became of a command. `error` says why it was not carried out; else it is empty."""
+
+    incarnation: int
+    error: str
+
+
+class Commander(Protocol):
+    """What carries a supervisor's decisions to other processes."""
+
+    async def command(self, node: str, verb: str, agent: str, timeout: float) -> Outcome:
+        """Have a node restart or stop an agent; return what became of it."""
+        ...
+
+
+class RemoteCell:
+    """One agent of another process under supervision.
+
+    Args:
+        child: which agent.
+        commander: carries commands to its node.
+        on_exit: called with the cell when the agent has crashed, or is done.
+    """
+
+    def __init__(
+        self, child: RemoteChild, commander: Commander, on_exit: Callable[[RemoteCell], None]
+    ) -> None:
+        self.child = child
+        self.name = child.name
+        self.status = ProcessStatus.INITIALIZING
+        self.failure: Exception | None = None
+        self.redelivered = False
+        """Whether it crashed on a message that its transport had given before."""
+        self.restarts = 0
+        self.node: str | None = None
+        """The id of the node that hosts it; None while none does."""
+        self._commander = commander
+        self._on_exit = on_exit
+        self._incarnation = 0
+        self._crashed = _NEVER
+        """The last incarnation that is known to have crashed: each crashes once."""
+        self._held = False
+        self._restarting = False
+        self._crash: RemoteCrash | None = None
+        """A crash heard of before the outcome of the restart: of this incarnation, or the next."""
+        self._awaited = asyncio.Event()
+
+    # --- for the supervisor -----------------------------------------------------------------
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs, as far as is known."""
+        return self.status is ProcessStatus.RUNNING
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has said that it is done."""
+        return self.status is ProcessStatus.STOPPED
+
+    async def attach(self) -> None:
+        """Do nothing: its own node registers it."""
+
+    async def start(self, *, fresh: bool = False) -> None:
+        """Leave the first start to its node; with `fresh`, have the node start a new object.
+
+        When the node has gone, this waits for the one that comes in its stead, which starts the
+        agent by itself.
+
+        Raises:
+            SpawnError: the node could not start it.
+        """
+        if not fresh or self.alive:
+            return
+        self.restarts += 1
+        while not self.alive:
+            if self.node is None:
+                await self._awaited.wait()
+            elif await self._restart(self.node):
+                return
+
+    async def stop(self, *, drain: bool, since: float | None = None) -> None:
+        """Have its node stop it, as a strategy wants; the end of this runtime leaves it alone.
+
+        One that starts is stopped too: it may have started, and its node not have said so yet.
+        """
+        runs = self.status in {ProcessStatus.INITIALIZING, ProcessStatus.RUNNING}
+        if drain or self.node is None or not runs:
+            return
+        self._held = True
+        self.status = ProcessStatus.STOPPING
+        outcome = await self._commander.command(self.node, "stop", self.name, _COMMAND_TIMEOUT)
+        if outcome.error:
+            logger.warning("%s", outcome.error)
+
+    async def _restart(self, node: str) -> bool:
+        """Have the node restart it; return False when the node went meanwhile."""
+        self._restarting = True
+        try:
+            outcome = await self._commander.command(node, "restart", self.name, _COMMAND_TIMEOUT)
+        finally:
+            self._restarting = False
+            crash, self._crash = self._crash, None
+        if self.node != node:
+            return False
+        self._held = False
+        self._incarnation = max(self._incarnation, outcome.incarnation)
+        if self.finished:
+            return True  # it said that it is done before it could be restarted
+        if outcome.error:
+            self._crashed = self._incarnation
+            self.failure = SpawnError(outcome.error)
+            self.status = ProcessStatus.CRASHED
+            raise self.failure
+        self.failure = None
+        self.status = ProcessStatus.RUNNING
+        if crash is not None and crash.incarnation == self._incarnation:
+            self.crashed(node, crash)  # as soon as it was started
+        return True
+
+    async def retire(self) -> None:
+        """Do nothing: its own node retires it."""
+
+    # --- what is heard of it --------------------------------------------------------------------
+
+    def heard(self, node: str, status: str, incarnation: int) -> None:
+        """Take note of what its node says of it."""
+        if node != self.node:
+            self.node = node
+            self._held, self._crashed = False, _NEVER
+        elif incarnation < self._incarnation:
+            return  # said before the last command was carried out
+        stale = self._held and incarnation == self._incarnation
+        self._incarnation = incarnation
+        if status == ProcessStatus.STOPPED.value:
+            if not self.finished:
+                self.status = ProcessStatus.STOPPED
+                self.failure = None
+                self._on_exit(self)
+        elif status in {ProcessStatus.CRASHED.value, CRASHED_AGAIN}:
+            if not stale:
+                error = RemoteCrashError("it had crashed")
+                again = status == CRASHED_AGAIN
+                self.crashed(node, RemoteCrash(incarnation, error, redelivered=again))
+        elif status == ProcessStatus.RUNNING.value and not stale and incarnation > self._crashed:
+            self.status = ProcessStatus.RUNNING
+            self.failure = None
+            self._awaited.set()
+
+    def crashed(self, node: str, crash: RemoteCrash) -> None:
+        """Take note that it has crashed; of each incarnation only once."""
+        incarnation = crash.incarnation
+        if node != self.node or incarnation < self._incarnation or incarnation <= self._crashed:
+            return
+        if self._restarting:
+            if self._crash is None or self._crash.incarnation < incarnation:
+                self._crash = crash
+            return
+        self._incarnation = self._crashed = incarnation
+        self.failure = crash.error
+        self.redelivered = crash.redelivered
+        self.status = ProcessStatus.CRASHED
+        self._awaited.set()
+        self._on_exit(self)
+
+    def lost(self, error: Exception | None) -> None:
+        """Take note that its node has gone: with an error when nobody heard it go."""
+        self.node = None
+        self._held = False
+        self._incarnation, self._crashed = 0, _NEVER
+        self._awaited.clear()
+        if not self.finished:
+            self.failure = error
+            self.status = ProcessStatus.INITIALIZING if error is None else ProcessStatus.CRASHED
+
+
+class RemoteCells:
+    """All agents of other processes that this node supervises."""
+
+    def __init__(self) -> None:
+        self._cells: dict[str, RemoteCell] = {}
+
+    def __iter__(self) -> Iterator[RemoteCell]:
+        """Go through them in the order in which they start."""
+        return iter(list(self._cells.values()))
+
+    def add(self, cell: RemoteCell) -> None:
+        """Take one in."""
+        self._cells.setdefault(cell.name, cell)
+
+    def heard(self, node: str, agents: Mapping[str, tuple[str, int]]) -> None:
+        """Take note of the states of a node's agents."""
+        for name, (status, incarnation) in agents.items():
+            cell = self._cells.get(name)
+            if cell is not None:
+                cell.heard(node, status, incarnation)
+
+    def crashed(self, node: str, agent: str, crash: RemoteCrash) -> bool:
+        """Take note of a crash; return whether the agent is supervised here."""
+        cell = self._cells.get(agent)
+        if cell is None:
+            return False
+        cell.crashed(node, crash)
+        return True
+
+    def lost(self, node: str, error: Exception | None) -> list[RemoteCell]:
+        """Take note that a node has gone; return the cells that were hosted there and not done."""
+        gone = [cell for cell in self._cells.values() if cell.node == node]
+        for cell in gone:
+            cell.lost(error)
+        return [cell for cell in gone if not cell.finished]

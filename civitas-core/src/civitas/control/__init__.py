@@ -1,1 +1,0 @@
-"""Control: how nodes find each other, watch each other, and tell each other what to do."""

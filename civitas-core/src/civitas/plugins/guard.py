@@ -1,0 +1,138 @@
+"""What a plugin's code raised, and where in its own files, told to whoever must mend it."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import pluggy
+
+from civitas.errors import CivitasError, Location, TransportError
+from civitas.plugins.catalog import Candidate
+from civitas.plugins.errors import BrokenPluginError
+from civitas.plugins.validation import SpecProblem
+
+_MACHINERY: Final = (
+    str(Path(__file__).parent),
+    *(str(Path(inspect.getfile(each)).parent) for each in (importlib, pluggy)),
+    "<frozen ",
+)
+"""How the names of files begin that stand between core and a plugin's code."""
+
+
+@contextmanager
+def blaming(
+    candidate: Candidate,
+    doing: str,
+    where: Location | None,
+    passes: type[Exception] | tuple[()] = (),
+) -> Iterator[None]:
+    """Turn whatever a plugin's code raises into the diagnosis "broken".
+
+    A plugin may raise anything, SystemExit included; that must not end the process. Only an
+    interrupt by the user, and errors of the kind `passes`, go through. A stream that it takes away
+    is given back: nothing could be said any more.
+    """
+    streams = {name: getattr(sys, name, None) for name in ("stdout", "stderr")}
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except SpecProblem as problem:
+        raise BrokenPluginError(candidate, str(problem), where) from problem.__cause__
+    except passes:
+        raise
+    except BaseException as error:
+        raise BrokenPluginError(candidate, doing + cause_of(error, candidate), where) from error
+    finally:
+        for name, stream in streams.items():
+            if getattr(sys, name, None) is None:
+                setattr(sys, name, stream)
+
+
+@contextmanager
+def starting(candidate: Candidate, instance: str) -> Iterator[None]:
+    """Turn what a plugin's transport raises while its node starts, and should not, into a sentence.
+
+    Args:
+        candidate: the plugin that has made it.
+        instance: which instance it is: a node may have two.
+
+    Raises:
+        TransportError: it raised something else than an error of ours, or would end the process.
+    """
+    try:
+        yield
+    except CivitasError:
+        raise
+    except (Exception, SystemExit) as error:
+        what = f"{candidate.kind.value} {candidate.name!r} of {candidate.origin}"
+        cause = cause_of(error, candidate)
+        raise TransportError(f"{what} failed to start: {cause}; this was {instance}") from error
+
+
+def cause_of(error: BaseException, candidate: Candidate) -> str:
+    """Say in a line what a plugin's code raised, and in which line of which of its files."""
+    name = type(error).__name__
+    text = _text(error)
+    raised = f"{name}: {text}" if text else name
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        own = _module(candidate)
+        if own == error.name or own.startswith(error.name + "."):
+            return (
+                f"its entry point names {own!r}, and there is no module {error.name!r} ({raised})"
+            )
+        raised = f"it needs the module {error.name!r}, which is missing ({raised})"
+    place = _place(error, candidate)
+    return f"{raised}, at {place}" if place else raised
+
+
+def _text(error: BaseException) -> str:
+    """Return what an exception says, in a line; it may be unable to."""
+    try:
+        return " ".join(str(error).split())
+    except Exception as failure:  # noqa: BLE001 - the plugin's own class of exceptions
+        return f"what it says can't be told, for {type(failure).__name__}"
+
+
+def _place(error: BaseException, candidate: Candidate) -> str:
+    """Return the last line of the plugin's own files that the error came through.
+
+    Where there is none, it is the last line of anybody's but the machinery's.
+    """
+    steps = list(traceback.walk_tb(error.__traceback__))
+    mine = _packages(candidate)
+    own = [
+        (frame.f_code.co_filename, line)
+        for frame, line in steps
+        if str(frame.f_globals.get("__name__")).partition(".")[0] in mine
+    ]
+    files = [(frame.f_code.co_filename, line) for frame, line in steps]
+    written = [each for each in own if not each[0].startswith("<")]  # what `exec` made is no file
+    found = written or [each for each in files if not each[0].startswith(_MACHINERY)]
+    return f"{found[-1][0]}:{found[-1][1]}" if found else ""
+
+
+def _packages(candidate: Candidate) -> set[str]:
+    """Return the names of the packages and modules that a plugin's distribution has."""
+    import importlib_metadata
+
+    try:
+        files = importlib_metadata.files(candidate.distribution) or ()
+    except importlib_metadata.PackageNotFoundError:
+        files = ()
+    # An editable installation lists none of them.
+    return {
+        _module(candidate).partition(".")[0],
+        *(each.parts[0].removesuffix(".py") for each in files),
+    }
+
+
+def _module(candidate: Candidate) -> str:
+    return candidate.value.partition(":")[0].strip()
