@@ -31,9 +31,9 @@ async def pair(bus: LocalBus, *agents: Any) -> AsyncIterator[tuple[Runtime, Work
 
 
 def window(runtime: Runtime, name: str = "a") -> Any:
-    link = runtime.components.bus.links.get(name)
-    assert link is not None
-    return link.window
+    route = runtime.components.bus.routes.get(name)
+    assert route is not None
+    return route.window
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.0002])

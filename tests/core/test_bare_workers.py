@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from civitas import Runtime, Supervisor, Worker
-from civitas._bus.accounting import Inflow, Receiver
+from civitas._bus.accounting import ReceiveAccounting, Receiver
 from civitas._bus.mailbox import Mailbox
 from civitas.components import build_component_set
 from civitas.errors import AgentError, MessageRoutingError
@@ -163,9 +163,11 @@ async def test_a_body_without_a_frame_is_put_as_it_is_also_where_there_is_no_roo
     body: bytes,
 ) -> None:
     granted: list[Any] = []
-    inflow = Inflow(lambda *told: granted.append(told), lambda *told: granted.append(told))
+    accounting = ReceiveAccounting(
+        lambda *told: granted.append(told), lambda *told: granted.append(told)
+    )
     mailbox: Mailbox[bytes] = Mailbox("a", 1)
-    receiver = Receiver("a", mailbox, inflow, SOON)
+    receiver = Receiver("a", mailbox, accounting, SOON)
     assert receiver.take(body)
     assert not receiver.take(body)
     waiting = asyncio.create_task(receiver(body))

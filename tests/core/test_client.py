@@ -47,10 +47,10 @@ class Hanging(Distant):
 class Telling(Hanging):
     """Never connects, and has told its node why."""
 
-    wiring: Any = None
+    config: Any = None
 
     async def connect(self) -> None:
-        self.wiring.data_link.down("the loft does not know this token")
+        self.config.link_state.down("the loft does not know this token")
         await super().connect()
 
 
@@ -78,7 +78,7 @@ async def test_who_finds_nobody_is_told_how_far_it_came(
     transport: type[Distant], told: str
 ) -> None:
     components = build_component_set(transport())
-    components.transport.wiring = components.wiring  # type: ignore[attr-defined]
+    components.transport.config = components.config  # type: ignore[attr-defined]
     with pytest.raises(NotConnectedError) as raised:
         await Client(components=components, connect_timeout=LIMIT).start()
     assert told in str(raised.value)

@@ -383,9 +383,9 @@ async def test_a_question_that_comes_too_late_for_a_stopping_node_is_answered_at
         await first_gate.entered.wait()
         stopping = asyncio.create_task(runtime.stop())
         await until(lambda: bus.closing)
-        assert not bus.turning_away
+        assert not bus.rejecting
         first_gate.opened.set()
-        await until(lambda: bus.turning_away)
+        await until(lambda: bus.rejecting)
         late_gate.opened.set()
         await asyncio.wait_for(stopping, SOON)
         assert runtime.stats().dropped == {"the recipient has stopped": 1}

@@ -139,10 +139,10 @@ async def test_an_agent_that_said_that_it_is_done_gets_nothing_more(ledger: Ledg
             with pytest.raises(MessageRoutingError, match="'a'.*takes no more messages"):
                 await verb("a", {})
         late = build_component_set(ledger.transport(), process="late", is_primary=False)
-        late.bus.links.expected["a"] = "w"
+        late.bus.routes.expected["a"] = "w"
         async with Worker([Scripted("c")], components=late):
             with pytest.raises(MessageRoutingError, match="'a'.*takes no more messages"):
-                await late.bus.route(Message(recipient="a"))
+                await late.bus.send(Message(recipient="a"))
     assert ledger.kept("a") == []
 
 

@@ -13,7 +13,7 @@ from civitas import envelope
 from civitas._bus.bus import MessageBus
 from civitas._cluster.events import Lost
 from civitas._cluster.peers import Peers
-from civitas._cluster.protocol import Card
+from civitas._cluster.protocol import NodeInfo
 from civitas.envelope import KIND_SYSTEM, Origin
 from civitas.errors import MessageRoutingError
 from civitas.registry import LocalRegistry
@@ -24,9 +24,9 @@ THERE = "22" * 8
 ELSEWHERE = "33" * 8
 
 
-def card(node: str, *agents: str, **options: Any) -> Card:
+def info(node: str, *agents: str, **options: Any) -> NodeInfo:
     states = dict.fromkeys(agents, ("running", 0))
-    return Card(node, 1, f"process {node[:2]}", "worker", states, settled=True, **options)
+    return NodeInfo(node, 1, f"process {node[:2]}", "worker", states, settled=True, **options)
 
 
 def frame(node: str, *values: object, number: int = 0) -> bytes:
@@ -37,95 +37,95 @@ def frame(node: str, *values: object, number: int = 0) -> bytes:
 
 
 class Here:
-    """The peers of one node, whose courier the test speaks to."""
+    """The peers of one node, whose probes the test speaks to."""
 
     def __init__(self) -> None:
         self.bus = MessageBus(InProcessTransport(), LocalRegistry(), MsgpackSerializer())
-        self.reached: list[Card] = []
+        self.reached: list[NodeInfo] = []
         self.peers = Peers(self.bus, windowed=True, on_reached=self.reached.append)
 
-    def meet(self, *cards: Card) -> Here:
+    def meet(self, *nodes: NodeInfo) -> Here:
         """Meet nodes, with the routes to them proved."""
-        for each in cards:
+        for each in nodes:
             self.peers.met(each)
             self.hear(each.node, "probe", True)
             self.hear(each.node, "answer", True)
         return self
 
     def hear(self, node: str, *values: object) -> None:
-        self.peers.courier.take(frame(node, *values))
+        self.peers.probes.take(frame(node, *values))
 
     def node_of(self, agent: str) -> str | None:
-        link = self.bus.links.get(agent)
-        return None if link is None else link.node
+        route = self.bus.routes.get(agent)
+        return None if route is None else route.node
 
 
 def test_agents_can_be_sent_to_when_the_route_is_proved_and_not_before() -> None:
     here = Here()
-    here.peers.met(card(THERE, "a"))
+    here.peers.met(info(THERE, "a"))
     assert here.node_of("a") is None
     here.hear(THERE, "answer", True)
     assert here.node_of("a") == THERE
-    assert here.reached == [card(THERE, "a")]
+    assert here.reached == [info(THERE, "a")]
     assert here.bus.registry.has("a")
 
 
 def test_an_agent_that_moved_stays_known_when_its_old_node_goes() -> None:
-    here = Here().meet(card(THERE, "a"), card(ELSEWHERE, "a"))
+    here = Here().meet(info(THERE, "a"), info(ELSEWHERE, "a"))
     assert here.node_of("a") == ELSEWHERE
-    here.peers.lost(Lost(card(THERE, "a"), "it stopped", died=False))
+    here.peers.lost(Lost(info(THERE, "a"), "it stopped", died=False))
     assert here.node_of("a") == ELSEWHERE
     assert here.bus.registry.has("a")
 
 
 async def test_late_credit_of_a_node_that_an_agent_has_left_counts_for_nothing() -> None:
-    here = Here().meet(card(THERE, "a"), card(ELSEWHERE, "a"))
-    link = here.bus.links.get("a")
-    assert link is not None
-    assert link.window is not None
+    here = Here().meet(info(THERE, "a"), info(ELSEWHERE, "a"))
+    route = here.bus.routes.get("a")
+    assert route is not None
+    assert route.window is not None
     for _ in range(5):
-        await link.number(1.0)
+        await route.number(1.0)
     here.hear(THERE, "credit", "a", 5)
-    assert link.window.outstanding == 5
+    assert route.window.outstanding == 5
     here.hear(ELSEWHERE, "credit", "a", 5)
-    assert link.window.outstanding == 0
+    assert route.window.outstanding == 0
 
 
 def test_a_node_that_was_only_silent_is_counted_where_it_was() -> None:
-    here = Here().meet(card(THERE, "a"))
-    inflow = here.bus.inflow
-    assert inflow is not None
+    here = Here().meet(info(THERE, "a"))
+    accounting = here.bus.accounting
+    assert accounting is not None
     for number in range(1, 6):
-        inflow.arrived(frame(THERE, number=number), number, "mine")
-    here.peers.lost(Lost(card(THERE, "a"), "silent", died=True, final=False))
+        accounting.arrived(frame(THERE, number=number), number, "mine")
+    here.peers.lost(Lost(info(THERE, "a"), "silent", died=True, final=False))
     assert here.node_of("a") is None
-    inflow.arrived(frame(THERE, number=9), 9, "mine")
-    assert inflow.lost == {"mine": 3}
+    accounting.arrived(frame(THERE, number=9), 9, "mine")
+    assert accounting.lost == {"mine": 3}
 
 
 def test_a_node_that_has_gone_for_good_is_forgotten() -> None:
-    here = Here().meet(card(THERE, "a"))
-    inflow = here.bus.inflow
-    assert inflow is not None
-    inflow.arrived(frame(THERE, number=1), 1, "mine")
-    here.peers.lost(Lost(card(THERE, "a"), "dead", died=True))
-    inflow.arrived(frame(THERE, number=9), 9, "mine")
-    assert not inflow.lost
+    here = Here().meet(info(THERE, "a"))
+    accounting = here.bus.accounting
+    assert accounting is not None
+    accounting.arrived(frame(THERE, number=1), 1, "mine")
+    here.peers.lost(Lost(info(THERE, "a"), "dead", died=True))
+    accounting.arrived(frame(THERE, number=9), 9, "mine")
+    assert not accounting.lost
 
 
 def test_silent_nodes_are_not_remembered_without_end() -> None:
     here = Here()
-    inflow = here.bus.inflow
-    assert inflow is not None
+    accounting = here.bus.accounting
+    assert accounting is not None
     nodes = [f"{number:016x}" for number in range(1, 18)]
     for node in nodes:
-        here.meet(card(node))
-        inflow.arrived(frame(node, number=1), 1, "mine")
-        here.peers.lost(Lost(card(node), "silent", died=True, final=False))
-    inflow.arrived(frame(nodes[0], number=9), 9, "mine")
-    assert not inflow.lost
-    inflow.arrived(frame(nodes[1], number=9), 9, "mine")
-    assert inflow.lost == {"mine": 7}
+        here.meet(info(node))
+        accounting.arrived(frame(node, number=1), 1, "mine")
+        here.peers.lost(Lost(info(node), "silent", died=True, final=False))
+    accounting.arrived(frame(nodes[0], number=9), 9, "mine")
+    assert not accounting.lost
+    accounting.arrived(frame(nodes[1], number=9), 9, "mine")
+    assert accounting.lost == {"mine": 7}
 
 
 def test_a_clock_that_agrees_again_is_not_corrected_any_more() -> None:
@@ -137,24 +137,24 @@ def test_a_clock_that_agrees_again_is_not_corrected_any_more() -> None:
 
 
 def test_the_end_closes_all_ways() -> None:
-    here = Here().meet(card(THERE, "a"), card(ELSEWHERE, "b"))
+    here = Here().meet(info(THERE, "a"), info(ELSEWHERE, "b"))
     here.peers.close()
-    assert list(here.bus.links) == []
+    assert list(here.bus.routes) == []
     assert here.bus.registry.all_names() == []
 
 
 async def test_what_was_asked_of_an_agent_that_is_done_fails_soon_and_not_at_its_timeout() -> None:
-    here = Here().meet(card(THERE, "a", "b"))
-    link = here.bus.links.get("a")
-    assert link is not None
+    here = Here().meet(info(THERE, "a", "b"))
+    route = here.bus.routes.get("a")
+    assert route is not None
 
     async def ask() -> None:
-        with link.asking():
+        with route.asking():
             await asyncio.Event().wait()
 
     asking = asyncio.ensure_future(ask())
     await asyncio.sleep(0)
-    here.peers.met(replace(card(THERE, "b"), agents={"a": ("STOPPED", 0), "b": ("RUNNING", 0)}))
+    here.peers.met(replace(info(THERE, "b"), agents={"a": ("STOPPED", 0), "b": ("RUNNING", 0)}))
     with pytest.raises(MessageRoutingError, match="takes no more messages"):
         await asyncio.wait_for(asking, 10)
     assert here.node_of("b") == THERE

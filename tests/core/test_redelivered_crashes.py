@@ -9,7 +9,7 @@ import pytest
 from civitas import Message, Runtime, Supervisor, Worker, envelope
 from civitas._supervision.remote import (
     CRASHED_AGAIN,
-    RemoteCell,
+    RemoteAgent,
     RemoteChild,
     RemoteCrash,
     RemoteCrashError,
@@ -95,7 +95,7 @@ async def test_so_it_is_for_an_agent_of_another_process(
 ) -> None:
     if heard_by == "states":
         monkeypatch.setattr(
-            "civitas._cluster.cluster.Presence.report", lambda *_args, **_kwargs: None
+            "civitas._cluster.cluster.Cluster.report", lambda *_args, **_kwargs: None
         )
     root = tree(max_restarts=2)
     root.add_remote_child("a", **CLOSELY)
@@ -127,11 +127,11 @@ def test_a_crash_that_is_known_by_a_state_alone_is_told_of_once(
 ) -> None:
     exits: list[tuple[str, bool]] = []
     commander: Any = None
-    cell = RemoteCell(
-        RemoteChild("a"), commander, lambda cell: exits.append((cell.name, cell.redelivered))
+    slot = RemoteAgent(
+        RemoteChild("a"), commander, lambda slot: exits.append((slot.name, slot.redelivered))
     )
-    cell.heard("01", ProcessStatus.RUNNING.value, 3)
-    cell.heard("01", state, 3)
-    cell.crashed("01", RemoteCrash(3, RemoteCrashError("ValueError: no"), not redelivered))
+    slot.heard("01", ProcessStatus.RUNNING.value, 3)
+    slot.heard("01", state, 3)
+    slot.crashed("01", RemoteCrash(3, RemoteCrashError("ValueError: no"), not redelivered))
     assert exits == [("a", redelivered)]
-    assert cell.status is ProcessStatus.CRASHED
+    assert slot.status is ProcessStatus.CRASHED

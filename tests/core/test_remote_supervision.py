@@ -11,7 +11,7 @@ import pytest
 from civitas import Runtime, Supervisor, Worker
 from civitas._supervision.remote import (
     Outcome,
-    RemoteCell,
+    RemoteAgent,
     RemoteChild,
     RemoteCrash,
     RemoteCrashError,
@@ -139,13 +139,13 @@ async def test_what_a_crash_was_is_not_forgotten_over_the_state_that_is_told_aft
             await answer.wait()
             return Outcome(1, "")
 
-    cell = RemoteCell(RemoteChild("a"), Commander(), lambda cell: exits.append(str(cell.failure)))
-    cell.heard("01", "RUNNING", 0)
-    cell.crashed("01", RemoteCrash(0, RemoteCrashError("first")))
-    starting = asyncio.create_task(cell.start(fresh=True))
+    slot = RemoteAgent(RemoteChild("a"), Commander(), lambda slot: exits.append(str(slot.failure)))
+    slot.heard("01", "RUNNING", 0)
+    slot.crashed("01", RemoteCrash(0, RemoteCrashError("first")))
+    starting = asyncio.create_task(slot.start(fresh=True))
     await restarting.wait()
-    cell.crashed("01", RemoteCrash(1, RemoteCrashError("second")))  # before the answer has come
-    cell.heard("01", "CRASHED", 1)
+    slot.crashed("01", RemoteCrash(1, RemoteCrashError("second")))  # before the answer has come
+    slot.heard("01", "CRASHED", 1)
     answer.set()
     await starting
     assert exits == ["first", "second"]
@@ -159,11 +159,11 @@ async def test_who_may_have_started_is_stopped_before_a_group_starts_again() -> 
             verbs.append(verb)
             return Outcome(verbs.count("restart"), "")
 
-    cell = RemoteCell(RemoteChild("a"), Commander(), lambda cell: None)
-    cell.heard("01", "INITIALIZING", 0)
-    await cell.stop(drain=False)
-    cell.heard("01", "RUNNING", 0)  # said before it was stopped
-    assert not cell.alive
-    await cell.start(fresh=True)
+    slot = RemoteAgent(RemoteChild("a"), Commander(), lambda slot: None)
+    slot.heard("01", "INITIALIZING", 0)
+    await slot.stop(drain=False)
+    slot.heard("01", "RUNNING", 0)  # said before it was stopped
+    assert not slot.alive
+    await slot.start(fresh=True)
     assert verbs == ["stop", "restart"]
-    assert cell.alive
+    assert slot.alive

@@ -202,12 +202,12 @@ async def test_an_agent_that_is_not_done_comes_back_with_its_worker(bus: LocalBu
     root = Supervisor("root", [Scripted("b")], backoff_base=0.0)
     root.add_remote_child("w1", heartbeat_interval=0.05)
     async with Runtime(root, **bus.options()) as runtime:
-        cell: Any = root.members[1]
+        slot: Any = root.members[1]
         async with Worker(mortals(log, 1), process="w", **bus.options()) as worker:
-            await until(lambda: cell.alive)
+            await until(lambda: slot.alive)
             heard, detach = [], worker.components.bus.detach
-            hear = cell.heard
-            cell.__dict__["heard"] = lambda *said: (heard.append(said), hear(*said))
+            hear = slot.heard
+            slot.__dict__["heard"] = lambda *said: (heard.append(said), hear(*said))
 
             async def linger(name: str) -> None:
                 await detach(name)
@@ -215,7 +215,7 @@ async def test_an_agent_that_is_not_done_comes_back_with_its_worker(bus: LocalBu
                 await until(lambda: len(heard) >= 2)
 
             worker.components.bus.detach = linger  # type: ignore[method-assign]
-        assert not cell.finished
+        assert not slot.finished
         async with Worker(mortals(log, 1), process="w", **bus.options()):
             await runtime.send("w1", {"do": "crash"})
             await log.until("start w1", 3)

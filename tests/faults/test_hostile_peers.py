@@ -13,12 +13,12 @@ import pytest
 from civitas import envelope
 from civitas._cluster.protocol import (
     EVERYONE,
-    Card,
     Changed,
     Command,
     Fenced,
     Hello,
     Left,
+    NodeInfo,
     Ping,
     Pong,
     Refused,
@@ -69,12 +69,12 @@ def test_forged_signals_move_nobody(build: Build) -> None:
     with Intruder(system.transport) as intruder:
         for number in range(50):
             stranger = Origin(os.urandom(8), number + 1)
-            card = Card(stranger.node.hex(), stranger.generation, f"ghost-{number}", "worker")
+            info = NodeInfo(stranger.node.hex(), stranger.generation, f"ghost-{number}", "worker")
             signals = [
                 *(Left(node, 1, "forged", fenced=True) for node in ids.values()),
                 Fenced("forged"),
-                Refused(card, "forged"),
-                Changed(card),
+                Refused(info, "forged"),
+                Changed(info),
                 Pong(1, {"far": ("CRASHED", 9)}, 9.0),
                 Command(number, "stop", "far"),
                 Ping(number, 0.0),
@@ -94,7 +94,7 @@ def test_nodes_that_only_say_hello_are_forgotten_and_others_join_meanwhile(build
         for number in range(300):
             stranger = Origin(os.urandom(8), number)
             claimed = {1: "far", 2: "here"}.get(number % 10, f"ghost-{number}")
-            card = Card(
+            info = NodeInfo(
                 stranger.node.hex(),
                 stranger.generation,
                 f"ghost-{number}",
@@ -102,7 +102,7 @@ def test_nodes_that_only_say_hello_are_forgotten_and_others_join_meanwhile(build
                 {claimed: ("RUNNING", 0)},
                 settled=bool(number % 2),
             )
-            intruder.send(f"{EVERYONE}\0".encode(), encode(Hello(card, 0.0), stranger))
+            intruder.send(f"{EVERYONE}\0".encode(), encode(Hello(info, 0.0), stranger))
         running[1].signal(signal.SIGTERM)
         assert running[1].wait() == 0
         running[1:2] = system.run("w1")

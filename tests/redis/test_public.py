@@ -92,8 +92,8 @@ def test_what_is_not_in_the_reference_would_be_found():
         "from civitas.plugins.options import describe_options": "civitas.plugins.options."
         "describe_options",
         "import civitas._bus.bus": "civitas._bus.bus",
-        "def f():\n    from civitas._cluster.probes import Courier": "civitas._cluster.probes."
-        "Courier",
+        "def f():\n    from civitas._cluster.probes import Probes": "civitas._cluster.probes."
+        "Probes",
         "from civitas.transport import Dispatcher, ReplyInbox": "",
         "from civitas.envelope import with_reply_to": "",
         "from civitas_redis_example.link import Link": "",

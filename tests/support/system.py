@@ -222,7 +222,7 @@ async def running(
             serializer, send_timeout=send_timeout, process=process, is_primary=node == PRIMARY
         )
         elsewhere = {name: host for name, host in plan.processes.items() if host != process}
-        made.bus.links.expected.update(elsewhere)  # as from a topology
+        made.bus.routes.expected.update(elsewhere)  # as from a topology
         return made
 
     runtime = Runtime(root, components=components(PRIMARY))

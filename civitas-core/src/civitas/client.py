@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from civitas._bus.sender import Outbox
+from civitas._bus.sender import Sender
 from civitas._node.node import Node
 from civitas.components import ComponentSet, build_component_set
 from civitas.errors import CivitasError, ConfigurationError, NotConnectedError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT: Final = 10.0
 """Seconds in which a running system is found."""
 
-LAST_WORDS: Final = 1.0
+REASON_GRACE: Final = 1.0
 """Seconds at most that a transport has beyond that, to say itself why it does not connect."""
 
 
@@ -68,7 +68,7 @@ class Client:
             raise ConfigurationError(
                 "Client takes either components, or a transport and a serializer"
             )
-        claims = components.wiring.capabilities
+        claims = components.config.capabilities
         if claims is not None and not claims.cross_process:
             raise ConfigurationError(
                 "a running system is reached over a transport between processes, and this one "
@@ -76,9 +76,9 @@ class Client:
             )
         self.components = components
         self._connect_timeout = connect_timeout
-        self._grace = min(connect_timeout, LAST_WORDS)
-        self._node = Node(components.bus, components.wiring, "client", self._cannot_stay)
-        self._callers = Outbox(components.bus, components.wiring.process)
+        self._grace = min(connect_timeout, REASON_GRACE)
+        self._node = Node(components.bus, components.config, "client", self._cannot_stay)
+        self._callers = Sender(components.bus, components.config.process)
         self._failure: CivitasError | None = None
 
     @classmethod
@@ -89,7 +89,7 @@ class Client:
         name = client_name()
         components = components_of(topology, name)
         client = cls(components=components, connect_timeout=connect_timeout)
-        components.bus.links.expected.update(elsewhere(topology, name))
+        components.bus.routes.expected.update(elsewhere(topology, name))
         return client
 
     async def start(self) -> None:
@@ -148,26 +148,26 @@ class Client:
             MessageRoutingError: the agent has left.
         """
         async with asyncio.timeout(timeout):
-            await self.components.bus.links.settled(agent)
+            await self.components.bus.routes.settled(agent)
 
     def nodes(self) -> dict[str, str]:
         """Return the process names of the nodes of the system, by node id."""
-        presence = self._node.presence
-        if presence is None:
+        cluster = self._node.cluster
+        if cluster is None:
             return {}
-        return {peer.node: peer.process for peer in presence.peers() if peer.role != "client"}
+        return {peer.node: peer.process for peer in cluster.peers() if peer.role != "client"}
 
     async def stats(self, timeout: float = 5.0) -> list[dict[str, Any]]:
         """Return the counters of every node of the system, the primary's first.
 
         A node that does not answer in time has an `error` instead of counters.
         """
-        presence = self._node.presence
-        assert presence is not None
+        cluster = self._node.cluster
+        assert cluster is not None
 
         async def counters(node: str, process: str) -> dict[str, Any]:
             try:
-                return dict(await presence.counters_of(node, timeout))
+                return dict(await cluster.counters_of(node, timeout))
             except (CivitasError, TimeoutError) as error:
                 return {"process": process, "node": node, "error": str(error) or "no answer"}
 
@@ -183,7 +183,7 @@ class Client:
             async with asyncio.timeout(self._connect_timeout + self._grace):
                 await self._node.start_transport({})
         except TimeoutError as error:
-            reason = str(error) or self.components.wiring.data_link.reason
+            reason = str(error) or self.components.config.link_state.reason
             raise NotConnectedError(
                 f"the transport did not connect within {self._connect_timeout:g} s"
                 f"{f': {reason}' if reason else ''}; is what it connects to there, and does it "

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from civitas._bus.bus import DEFAULT_SEND_TIMEOUT, MessageBus, new_origin
 from civitas._bus.dead_letters import DeadLetters
-from civitas._cluster.config import PRIMARY, NodeWiring
+from civitas._cluster.config import PRIMARY, ClusterConfig
 from civitas.envelope import Origin
 from civitas.errors import ConfigurationError, Location
 from civitas.plugins import TransportContext
@@ -47,7 +47,7 @@ class ComponentSet:
         send_timeout: seconds that a send waits for room in a full mailbox.
         origin: the node's identity.
         dead_letters: where undeliverable messages are accounted for.
-        wiring: what binds the transport to the node's place among other nodes.
+        config: what binds the transport to the node's place among other nodes.
         bus: sends and receives by name.
     """
 
@@ -58,7 +58,7 @@ class ComponentSet:
     send_timeout: float = DEFAULT_SEND_TIMEOUT
     origin: Origin = field(default_factory=new_origin)
     dead_letters: DeadLetters = field(default_factory=DeadLetters)
-    wiring: NodeWiring = field(default_factory=NodeWiring)
+    config: ClusterConfig = field(default_factory=ClusterConfig)
     bus: MessageBus = field(init=False)
 
     def __post_init__(self) -> None:
@@ -70,7 +70,7 @@ class ComponentSet:
             origin=self.origin,
             dead_letters=self.dead_letters,
             send_timeout=self.send_timeout,
-            durable=self.wiring.durable,
+            durable=self.config.durable,
         )
 
 
@@ -125,7 +125,7 @@ def build_component_set(
         serializer_of(serializer),
         accept=[serializer_of(each) for each in accept_serializers],
         send_timeout=send_timeout,
-        wiring=NodeWiring(process, getattr(transport, "capabilities", None)),
+        config=ClusterConfig(process, getattr(transport, "capabilities", None)),
     )
 
 
@@ -157,11 +157,11 @@ def wire(
     """
     origin = new_origin()
     dead_letters = DeadLetters()
-    wiring = NodeWiring(
+    config = ClusterConfig(
         process,
         capabilities_of(plugin, options, where),
-        blame=partial(starting, plugin.candidate, _DATA_INSTANCE),
-        blame_control=partial(starting, plugin.candidate, _CONTROL_INSTANCE),
+        guard=partial(starting, plugin.candidate, _DATA_INSTANCE),
+        guard_control=partial(starting, plugin.candidate, _CONTROL_INSTANCE),
     )
     context = TransportContext(
         process=process,
@@ -169,12 +169,12 @@ def wire(
         node=origin.node.hex(),
         logger=logging.getLogger(f"civitas.transport.{plugin.spec.name}"),
         dropped=dead_letters.record,
-        link_down=wiring.data_link.down,
-        link_up=wiring.data_link.up,
-        fenced=wiring.fenced,
+        link_down=config.link_state.down,
+        link_up=config.link_state.up,
+        fenced=config.fenced,
     )
-    if wiring.capabilities is not None and wiring.capabilities.cross_process:
-        wiring.make_control = partial(_make_control, plugin, options, context, where)
+    if config.capabilities is not None and config.capabilities.cross_process:
+        config.make_control = partial(_make_control, plugin, options, context, where)
     return ComponentSet(
         make_transport(plugin, options, context, Transport, where=where),
         LocalRegistry(),
@@ -183,7 +183,7 @@ def wire(
         send_timeout=send_timeout,
         origin=origin,
         dead_letters=dead_letters,
-        wiring=wiring,
+        config=config,
     )
 
 

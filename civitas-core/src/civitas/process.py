@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any, Self
 
 from civitas._bus.mailbox import DEFAULT_SIZE
-from civitas._bus.sender import Outbox
+from civitas._bus.sender import Sender
 from civitas.errors import ErrorAction, NotConnectedError
 from civitas.messages import Message
 
@@ -65,7 +65,7 @@ class AgentProcess:
     """
 
     name: str
-    _outbox: Outbox | None = None
+    _sender: Sender | None = None
     _leave: Callable[[], None] | None = None
     _status: Callable[[], ProcessStatus] | None = None
     _arguments: tuple[tuple[Any, ...], dict[str, Any]]
@@ -126,8 +126,8 @@ class AgentProcess:
             MailboxFullError: there was no room in time.
             SerializationError: a value can't be sent; the message names its path.
         """
-        outbox = self._outbox or self._connected()
-        return outbox.send(recipient, payload, message_type)
+        sender = self._sender or self._connected()
+        return sender.send(recipient, payload, message_type)
 
     def ask(
         self,
@@ -149,8 +149,8 @@ class AgentProcess:
             TimeoutError: no answer in time; MailboxFullError when there was not even room.
             MessageRoutingError: there is no such agent.
         """
-        outbox = self._outbox or self._connected()
-        return outbox.ask(recipient, payload, message_type, timeout)
+        sender = self._sender or self._connected()
+        return sender.ask(recipient, payload, message_type, timeout)
 
     async def broadcast(
         self, pattern: str, payload: dict[str, Any], message_type: str = "message"
@@ -184,10 +184,10 @@ class AgentProcess:
     # --- for the runtime ----------------------------------------------------------------------
 
     def connect(
-        self, outbox: Outbox, leave: Callable[[], None], status: Callable[[], ProcessStatus]
+        self, sender: Sender, leave: Callable[[], None], status: Callable[[], ProcessStatus]
     ) -> None:
         """Give this object what its verbs act through; the runtime calls it before `on_start`."""
-        self._outbox = outbox
+        self._sender = sender
         self._leave = leave
         self._status = status
 
@@ -217,10 +217,10 @@ class AgentProcess:
         if handle_timeout is not None:
             self.handle_timeout = handle_timeout
 
-    def _connected(self) -> Outbox:
-        if self._outbox is None:
+    def _connected(self) -> Sender:
+        if self._sender is None:
             raise NotConnectedError(
                 f"agent {getattr(self, 'name', type(self).__name__)!r} is not running in a "
                 f"runtime yet; its verbs work inside its hooks"
             )
-        return self._outbox
+        return self._sender

@@ -10,14 +10,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from civitas._agents.slot import AgentCell
+from civitas._agents.slot import AgentSlot
 from civitas._bus.dead_letters import DeadLetterCallback
-from civitas._bus.sender import Outbox
+from civitas._bus.sender import Sender
 from civitas._cluster.config import PRIMARY
 from civitas._node.node import CrashCallback, Node, NodeStats
 from civitas._node.tree import tree_lines
 from civitas._supervision.heartbeat import HeartbeatPolicy
-from civitas._supervision.remote import RemoteCell, RemoteChild
+from civitas._supervision.remote import RemoteAgent, RemoteChild
 from civitas.components import ComponentSet, build_component_set
 from civitas.errors import ConfigurationError, NotConnectedError, SpawnError
 from civitas.messages import Message
@@ -74,7 +74,7 @@ class Runtime:
         self.failure: Exception | None = None
         """Why the runtime could not start, or why the root gave up; None while neither is so."""
         self._node: Node | None = None
-        self._callers = Outbox(components.bus, "_runtime")
+        self._callers = Sender(components.bus, "_runtime")
         self._crash_callbacks: list[CrashCallback] = []
         self._working_agents = 0
         self._parents: dict[str, Supervisor] = {}  # of agents of other processes
@@ -135,7 +135,7 @@ class Runtime:
         """
         if self._node is not None:
             raise ConfigurationError("this runtime was started before; make a new one")
-        self._node = Node(self.components.bus, self.components.wiring, "primary", self.tree_failed)
+        self._node = Node(self.components.bus, self.components.config, "primary", self.tree_failed)
         self._node.on_lost(self._nodes_agents_lost)
         for callback in self._crash_callbacks:
             self._node.on_crash(callback)
@@ -226,14 +226,14 @@ class Runtime:
         """Return the agent's current object, or None when there is no such agent."""
         if self._node is None:
             return None
-        cell = self._node.cells.get(name)
-        return None if cell is None else cell.agent
+        slot = self._node.slots.get(name)
+        return None if slot is None else slot.agent
 
     def all_agents(self) -> list[AgentProcess]:
         """Return the current objects of all agents, in the order in which they start."""
         if self._node is None:
             return []
-        return [cell.agent for cell in self._node.cells.values()]
+        return [slot.agent for slot in self._node.slots.values()]
 
     def tree(self) -> str:
         """Return the supervision tree as text, an agent or a supervisor a line."""
@@ -259,12 +259,12 @@ class Runtime:
 
     # --- what the tree tells its host ---------------------------------------------------------
 
-    def make_cell(self, agent: AgentProcess, parent: Supervisor) -> AgentCell:
-        """Return the cell for an agent; the supervisor calls it when it is attached."""
+    def make_slot(self, agent: AgentProcess, parent: Supervisor) -> AgentSlot:
+        """Return the slot for an agent; the supervisor calls it when it is attached."""
         return self._started().add(agent, parent.child_exited)
 
-    def make_remote_cell(self, child: RemoteChild, parent: Supervisor) -> RemoteCell:
-        """Return the cell for an agent of another process."""
+    def make_remote_agent(self, child: RemoteChild, parent: Supervisor) -> RemoteAgent:
+        """Return the slot for an agent of another process."""
         self._parents[child.name] = parent
         return self._started().supervise(child, parent.child_exited)
 
@@ -272,7 +272,7 @@ class Runtime:
         """Pass a crash on to those who asked to know."""
         self._started().agent_crashed(name, error)
 
-    def agent_ended(self, cell: AgentCell | RemoteCell) -> None:
+    def agent_ended(self, slot: AgentSlot | RemoteAgent) -> None:
         """Count the agents that are left; the runtime ends with the last."""
         self._started().announce()
         self._working_agents -= 1
@@ -305,7 +305,7 @@ class Runtime:
             ConfigurationError: there are such agents, and the transport can't reach them.
         """
         children = self.supervisor.remote_children()
-        claims = self.components.wiring.capabilities
+        claims = self.components.config.capabilities
         # A transport made by hand that claims nothing is as its user says.
         reaches_others = bool(children) if claims is None else claims.cross_process
         if children and not reaches_others:
@@ -315,20 +315,20 @@ class Runtime:
             )
         return {child.name: child.policy for child in children} if reaches_others else None
 
-    def _nodes_agents_lost(self, cells: list[RemoteCell], error: Exception) -> None:
+    def _nodes_agents_lost(self, slots: list[RemoteAgent], error: Exception) -> None:
         """Tell each supervisor, once, of the agents that it has lost with a node."""
-        by_parent: dict[Supervisor, list[RemoteCell]] = {}
-        for cell in cells:
-            by_parent.setdefault(self._parents[cell.name], []).append(cell)
+        by_parent: dict[Supervisor, list[RemoteAgent]] = {}
+        for slot in slots:
+            by_parent.setdefault(self._parents[slot.name], []).append(slot)
         for parent, lost in by_parent.items():
             parent.children_failed(lost, error)
 
     async def _start(self, node: Node) -> None:
         try:
             await node.start_transport(self._policies())
-            with self.components.wiring.blame():
+            with self.components.config.guard():
                 await self.supervisor.attach(self)
-            self._working_agents = len(node.cells) + len(self._parents)
+            self._working_agents = len(node.slots) + len(self._parents)
             await node.join()
             await self.supervisor.start()
             node.announce()

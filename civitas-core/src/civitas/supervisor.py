@@ -9,9 +9,9 @@ from collections.abc import Coroutine, Iterable, Sequence
 from enum import Enum
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from civitas._agents.slot import AgentCell
+from civitas._agents.slot import AgentSlot
 from civitas._supervision.heartbeat import HeartbeatPolicy
-from civitas._supervision.remote import RemoteCell, RemoteChild
+from civitas._supervision.remote import RemoteAgent, RemoteChild
 from civitas._supervision.restart import BackoffKind, CrashWindow, Strategy, backoff_delay
 from civitas.errors import ConfigurationError, SpawnError
 from civitas.messages import name_problem
@@ -25,19 +25,19 @@ E = TypeVar("E", bound=Enum)
 class Host(Protocol):
     """What a supervision tree needs from the node that it lives in."""
 
-    def make_cell(self, agent: AgentProcess, parent: Supervisor) -> AgentCell:
-        """Return the cell for an agent of this node; it reports to `parent.child_exited`."""
+    def make_slot(self, agent: AgentProcess, parent: Supervisor) -> AgentSlot:
+        """Return the slot for an agent of this node; it reports to `parent.child_exited`."""
         ...
 
-    def make_remote_cell(self, child: RemoteChild, parent: Supervisor) -> RemoteCell:
-        """Return the cell for an agent of another process; it reports to the same."""
+    def make_remote_agent(self, child: RemoteChild, parent: Supervisor) -> RemoteAgent:
+        """Return the slot for an agent of another process; it reports to the same."""
         ...
 
     def agent_crashed(self, name: str, error: Exception) -> None:
         """Take note of a crash."""
         ...
 
-    def agent_ended(self, cell: AgentCell | RemoteCell) -> None:
+    def agent_ended(self, slot: AgentSlot | RemoteAgent) -> None:
         """Take note that an agent has ended for good."""
         ...
 
@@ -86,7 +86,7 @@ class Supervisor:
         self.backoff_base = _at_least(backoff_base, 0, f"backoff_base of supervisor {name!r}")
         self.backoff_max = _at_least(backoff_max, 0, f"backoff_max of supervisor {name!r}")
         self.members: list[Member] = []
-        """The children as they run: a cell for each agent. Empty until the tree is attached."""
+        """The children as they run: a slot for each agent. Empty until the tree is attached."""
         self._host: Host | None = None
         self._parent: Supervisor | None = None
         self._crashes = CrashWindow(self.restart_window)
@@ -141,10 +141,10 @@ class Supervisor:
                 found.append(child)
         return found
 
-    # --- wiring -------------------------------------------------------------------------------
+    # --- config -------------------------------------------------------------------------------
 
     async def attach(self, host: Host, parent: Supervisor | None = None) -> None:
-        """Make the cells of all agents below and register their names."""
+        """Make the slots of all agents below and register their names."""
         self._host = host
         self._parent = parent
         self.members = []
@@ -153,11 +153,11 @@ class Supervisor:
                 await child.attach(host, self)
                 self.members.append(child)
             elif isinstance(child, RemoteChild):
-                self.members.append(host.make_remote_cell(child, self))
+                self.members.append(host.make_remote_agent(child, self))
             else:
-                cell = host.make_cell(child, self)
-                self.members.append(cell)
-                await cell.attach()
+                slot = host.make_slot(child, self)
+                self.members.append(slot)
+                await slot.attach()
 
     # --- start and stop -----------------------------------------------------------------------
 
@@ -181,7 +181,7 @@ class Supervisor:
         self._started.set()
 
     async def stop(self, *, drain: bool, since: float | None = None) -> None:
-        """Stop the children in reverse order; see `AgentCell.stop`."""
+        """Stop the children in reverse order; see `AgentSlot.stop`."""
         self._alive = False
         await self._settle()
         for member in reversed(self.members):
@@ -190,12 +190,12 @@ class Supervisor:
 
     # --- what happens below -------------------------------------------------------------------
 
-    def child_exited(self, cell: AgentCell | RemoteCell) -> None:
+    def child_exited(self, slot: AgentSlot | RemoteAgent) -> None:
         """Take note that an agent has ended without being told to: it crashed, or it is done."""
-        if cell.failure is not None:
-            self._failed((cell,), cell.failure, counts=not cell.redelivered)
+        if slot.failure is not None:
+            self._failed((slot,), slot.failure, counts=not slot.redelivered)
         else:
-            self._spawn(self._retire(cell), self._retirements)
+            self._spawn(self._retire(slot), self._retirements)
 
     def child_failed(self, child: Member, error: Exception) -> None:
         """Take note that a child has crashed, could not restart, or (a supervisor) gave up."""
@@ -221,10 +221,10 @@ class Supervisor:
         if self._alive:
             self._spawn(self._recover(children, error, counts=counts), self._recoveries)
 
-    async def _retire(self, cell: AgentCell | RemoteCell) -> None:
+    async def _retire(self, slot: AgentSlot | RemoteAgent) -> None:
         assert self._host is not None
-        await cell.retire()
-        self._host.agent_ended(cell)
+        await slot.retire()
+        self._host.agent_ended(slot)
 
     async def _recover(self, children: Sequence[Member], error: Exception, *, counts: bool) -> None:
         now = asyncio.get_running_loop().time()
@@ -314,7 +314,7 @@ class Supervisor:
             await asyncio.wait(others)
 
 
-Member: TypeAlias = AgentCell | RemoteCell | Supervisor
+Member: TypeAlias = AgentSlot | RemoteAgent | Supervisor
 
 
 def _log_crash(children: Sequence[Member], error: Exception, consequence: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from civitas._agents.slot import AgentCell
+from civitas._agents.slot import AgentSlot
 from civitas._bus.dead_letters import DeadLetterCallback
 from civitas._cluster.config import PRIMARY
 from civitas._node.node import CrashCallback, Node, NodeStats
@@ -74,10 +74,10 @@ class Worker:
                 "Worker takes either components, or a transport and a serializer"
             )
         elif process is not None:
-            components.wiring.process = process
-        elif components.wiring.process == PRIMARY:  # what a set has that was given no name
-            components.wiring.process = _unique_name()
-        claims = components.wiring.capabilities
+            components.config.process = process
+        elif components.config.process == PRIMARY:  # what a set has that was given no name
+            components.config.process = _unique_name()
+        claims = components.config.capabilities
         if claims is None:
             logger.warning(
                 "this transport does not say whether it reaches other processes; it is taken "
@@ -107,7 +107,7 @@ class Worker:
 
         components = components_of(topology, process)
         worker = cls(agents_of(topology, process), components=components)
-        components.bus.links.expected.update(elsewhere(topology, process))
+        components.bus.routes.expected.update(elsewhere(topology, process))
         return worker
 
     # --- life ---------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ class Worker:
         """
         if self._node is not None:
             raise ConfigurationError("this worker was started before; make a new one")
-        self._node = Node(self.components.bus, self.components.wiring, "worker", self._cannot_stay)
+        self._node = Node(self.components.bus, self.components.config, "worker", self._cannot_stay)
         for callback in self._crash_callbacks:
             self._node.on_crash(callback)
         task = self._starting = asyncio.current_task()
@@ -178,18 +178,18 @@ class Worker:
     @property
     def process(self) -> str:
         """The worker's process name."""
-        return self.components.wiring.process
+        return self.components.config.process
 
     def get_agent(self, name: str) -> AgentProcess | None:
         """Return the agent's current object, or None when there is no such agent."""
-        cell = self._node.cells.get(name) if self._node is not None else None
-        return None if cell is None else cell.agent
+        slot = self._node.slots.get(name) if self._node is not None else None
+        return None if slot is None else slot.agent
 
     def all_agents(self) -> list[AgentProcess]:
         """Return the current objects of all agents, in the order in which they start."""
         if self._node is None:
             return list(self._agents)
-        return [cell.agent for cell in self._node.cells.values()]
+        return [slot.agent for slot in self._node.slots.values()]
 
     def stats(self) -> NodeStats:
         """Return a snapshot of this node's counters."""
@@ -210,50 +210,50 @@ class Worker:
     # --- parts --------------------------------------------------------------------------------
 
     async def _start(self, node: Node) -> None:
-        cells: list[AgentCell] = []
+        slots: list[AgentSlot] = []
         try:
             await node.start_transport({})
             for agent in self._agents:
-                cells.append(node.add(agent, self._agent_exited))
-                with self.components.wiring.blame():
-                    await cells[-1].attach()
+                slots.append(node.add(agent, self._agent_exited))
+                with self.components.config.guard():
+                    await slots[-1].attach()
             await node.join()
-            for cell in cells:
-                await cell.start()
+            for slot in slots:
+                await slot.start()
             node.announce()
         except BaseException as error:
             self.failure = error if isinstance(error, Exception) else None
             try:
-                for cell in reversed(cells):
-                    await cell.stop(drain=False)
+                for slot in reversed(slots):
+                    await slot.stop(drain=False)
                 await node.retire_all()
                 await node.stop_transport()
             finally:
                 self._ended.set()
             raise
-        if not self._working_agents and cells:
+        if not self._working_agents and slots:
             self._begin_stop()
 
-    def _agent_exited(self, cell: AgentCell) -> None:
+    def _agent_exited(self, slot: AgentSlot) -> None:
         """Report a crash; of an agent that is done, tell everyone."""
         node = self._node
         assert node is not None
-        if cell.failure is None:
-            task = asyncio.get_running_loop().create_task(self._retire(cell), name="civitas retire")
+        if slot.failure is None:
+            task = asyncio.get_running_loop().create_task(self._retire(slot), name="civitas retire")
             self._retirements.add(task)
             task.add_done_callback(self._retirements.discard)
             return
-        error = cell.failure
+        error = slot.failure
         logger.error(
-            "agent %r crashed: %s: %s", cell.name, type(error).__name__, error, exc_info=error
+            "agent %r crashed: %s: %s", slot.name, type(error).__name__, error, exc_info=error
         )
-        node.agent_crashed(cell.name, error)
-        assert node.presence is not None
-        node.presence.report(cell.name, cell.restarts, error, redelivered=cell.redelivered)
+        node.agent_crashed(slot.name, error)
+        assert node.cluster is not None
+        node.cluster.report(slot.name, slot.restarts, error, redelivered=slot.redelivered)
 
-    async def _retire(self, cell: AgentCell) -> None:
+    async def _retire(self, slot: AgentSlot) -> None:
         assert self._node is not None
-        await cell.retire()
+        await slot.retire()
         self._node.announce()
         self._working_agents -= 1
         if not self._working_agents and self._starting is None:
@@ -284,8 +284,8 @@ class Worker:
         abandoned = self.failure is not None
         try:
             await node.drain()
-            for cell in reversed(list(node.cells.values())):
-                await cell.stop(drain=not abandoned, since=began)
+            for slot in reversed(list(node.slots.values())):
+                await slot.stop(drain=not abandoned, since=began)
             if self._retirements:
                 await asyncio.wait(self._retirements)
             await node.retire_all()

@@ -13,7 +13,11 @@ from zmq.utils.monitor import parse_monitor_message
 from civitas_zmq.sockets import descriptor_of
 
 _RETRYING: Final = frozenset(
-    {zmq.Event.CONNECT_RETRIED, zmq.Event.CONNECT_DELAYED, zmq.Event.CONNECTED}
+    {
+        zmq.Event.CONNECT_RETRIED,
+        zmq.Event.CONNECT_DELAYED,
+        zmq.Event.CONNECTED,
+    }
 )
 _WATCHED: Final = (
     zmq.Event.HANDSHAKE_SUCCEEDED

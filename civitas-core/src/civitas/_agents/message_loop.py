@@ -13,7 +13,7 @@ from typing import Final
 
 from civitas._bus.bus import MessageBus
 from civitas._bus.mailbox import Mailbox
-from civitas._bus.sender import Outbox
+from civitas._bus.sender import Sender
 from civitas._bus.settlement import Delivery
 from civitas.errors import (
     CivitasError,
@@ -35,7 +35,7 @@ _LOOK: Final = 8
 """Messages between two looks at the clock."""
 
 
-class Leave(Enum):
+class StopMode(Enum):
     """When the serving of messages ends."""
 
     NEVER = 0
@@ -44,34 +44,34 @@ class Leave(Enum):
 
 
 @dataclass(slots=True)
-class Tally:
+class AgentCounts:
     """Counts of one agent, over all objects that it has been."""
 
     handled: int = 0
     errors: int = 0
 
 
-class Service:
+class MessageLoop:
     """The serving of messages by one agent object.
 
     Args:
-        agent: the object; its verbs act through `outbox`.
+        agent: the object; its verbs act through `sender`.
         mailbox: where its messages wait.
-        outbox: what its verbs act through.
+        sender: what its verbs act through.
         bus: reads frames and carries answers.
-        tally: where messages and errors are counted.
+        counts: where messages and errors are counted.
         on_idle: called when the mailbox is empty while the node stops.
     """
 
     __slots__ = (
         "_agent",
         "_bus",
+        "_counts",
         "_delivery",
         "_mailbox",
         "_on_idle",
-        "_outbox",
-        "_tally",
-        "leave",
+        "_sender",
+        "stop_mode",
         "working",
     )
 
@@ -79,19 +79,19 @@ class Service:
         self,
         agent: AgentProcess,
         mailbox: Mailbox[bytes],
-        outbox: Outbox,
+        sender: Sender,
         bus: MessageBus,
-        tally: Tally,
+        counts: AgentCounts,
         on_idle: Callable[[], None],
     ) -> None:
         self._agent = agent
         self._mailbox = mailbox
-        self._outbox = outbox
+        self._sender = sender
         self._bus = bus
-        self._tally = tally
+        self._counts = counts
         self._on_idle = on_idle
         self._delivery: Delivery | None = None  # the last one
-        self.leave = Leave.NEVER
+        self.stop_mode = StopMode.NEVER
         self.working = False
         """Whether a message is in hand."""
 
@@ -111,14 +111,14 @@ class Service:
         read = self._bus.read
         limit = self._agent.handle_timeout
         handle = self._agent.handle if limit is None else partial(self._handle_within, limit)
-        outbox = self._outbox
-        tally = self._tally
+        sender = self._sender
+        counts = self._counts
         now = asyncio.get_running_loop().time
         pause_at = now() + _STINT
         streak = 0
         delivery: Delivery | None = None
         self.working = True
-        while self.leave is not Leave.NOW:
+        while self.stop_mode is not StopMode.NOW:
             streak += 1
             if streak == _LOOK:
                 streak = 0
@@ -128,7 +128,7 @@ class Service:
                     continue
             frame = get_nowait()
             if frame is None:
-                if self.leave is Leave.WHEN_DRAINED:
+                if self.stop_mode is StopMode.WHEN_DRAINED:
                     return
                 await self._rest()
                 pause_at = now() + _STINT
@@ -143,15 +143,15 @@ class Service:
             if message.ttl is not None and message.expired(time.time()):
                 self._expire(message)
                 continue
-            outbox.current = message
+            sender.current = message
             try:
                 reply = await handle(message)
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - judged, whatever it is
                 reply = await self._recover(message, _own_cancellation(error, "handle"))
-            tally.handled += 1
+            counts.handled += 1
             if reply is not None and message.reply_to is not None:
                 await self._answer(message, reply)
-            outbox.current = None
+            sender.current = None
             if delivery is not None:
                 delivery.processed()
 
@@ -161,7 +161,7 @@ class Service:
         Args:
             crash: what the cancellation comes to, where nobody has told the agent to stop.
         """
-        message, delivery = self._outbox.current, self._delivery
+        message, delivery = self._sender.current, self._delivery
         if message is None:
             return
         name = self._agent.name
@@ -213,7 +213,7 @@ class Service:
         agent = self._agent
         retries = 0
         while True:
-            self._tally.errors += 1
+            self._counts.errors += 1
             action = await self._judge(message, error)
             if action is ErrorAction.RETRY and retries < agent.max_retries:
                 retries += 1

@@ -1,6 +1,6 @@
-"""AgentCell: an agent's place in the tree, which outlives the objects that fill it.
+"""AgentSlot: an agent's place in the tree, which outlives the objects that fill it.
 
-The cell keeps the mailbox, runs the current object's task, and tells its supervisor when the
+The slot keeps the mailbox, runs the current object's task, and tells its supervisor when the
 task has ended by itself.
 """
 
@@ -11,10 +11,10 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from civitas._agents.message_loop import Leave, Service, Tally
+from civitas._agents.message_loop import AgentCounts, MessageLoop, StopMode
 from civitas._bus.bus import MessageBus
 from civitas._bus.mailbox import Mailbox
-from civitas._bus.sender import Outbox
+from civitas._bus.sender import Sender
 from civitas._bus.settlement import Delivery
 from civitas.errors import CivitasError, MessageRoutingError, SpawnError
 from civitas.process import AgentProcess, ProcessStatus
@@ -32,13 +32,13 @@ class _CancelledFromOutsideError(RuntimeError):
     """Neither its supervisor nor its handler has ended the agent's task."""
 
 
-class AgentCell:
+class AgentSlot:
     """One agent under supervision.
 
     Args:
         agent: the first object; later ones are made from its constructor arguments.
         bus: carries its messages.
-        on_exit: called with the cell when the agent has ended without being told to by `stop`:
+        on_exit: called with the slot when the agent has ended without being told to by `stop`:
             it crashed (`failure` says why), or it is done.
         on_idle: called when the mailbox is empty while the node stops.
     """
@@ -47,7 +47,7 @@ class AgentCell:
         self,
         agent: AgentProcess,
         bus: MessageBus,
-        on_exit: Callable[[AgentCell], None],
+        on_exit: Callable[[AgentSlot], None],
         on_idle: Callable[[], None],
     ) -> None:
         self.name = agent.name
@@ -58,12 +58,12 @@ class AgentCell:
         self.redelivered = False
         """Whether it crashed on a message that its transport had given before."""
         self.restarts = 0
-        self.tally = Tally()
+        self.counts = AgentCounts()
         self._bus = bus
         self._on_exit = on_exit
         self._on_idle = on_idle
         self._task: asyncio.Task[None] | None = None
-        self._service: Service | None = None
+        self._message_loop: MessageLoop | None = None
         self._told_to_stop = False
         self._done = False
         self._retired = False
@@ -73,7 +73,7 @@ class AgentCell:
 
     @property
     def alive(self) -> bool:
-        """Whether an object is starting, serving or stopping in this cell."""
+        """Whether an object is starting, serving or stopping in this slot."""
         return self._task is not None and not self._task.done()
 
     @property
@@ -89,7 +89,7 @@ class AgentCell:
     @property
     def idle(self) -> bool:
         """Whether nothing is being handled, and nothing is queued that could be."""
-        working = self._starting or (self._service is not None and self._service.working)
+        working = self._starting or (self._message_loop is not None and self._message_loop.working)
         return not working and (self.finished or not self.mailbox.pending)
 
     async def attach(self) -> None:
@@ -132,8 +132,8 @@ class AgentCell:
             return
         self._told_to_stop = True
         self.status = ProcessStatus.STOPPING
-        if self._service is not None and self._service.leave is not Leave.NOW:
-            self._service.leave = Leave.WHEN_DRAINED if drain else Leave.NOW
+        if self._message_loop is not None and self._message_loop.stop_mode is not StopMode.NOW:
+            self._message_loop.stop_mode = StopMode.WHEN_DRAINED if drain else StopMode.NOW
         self.mailbox.wake()
         now = asyncio.get_running_loop().time()
         patience = (now if since is None else since) + self.agent.shutdown_timeout - now
@@ -144,8 +144,8 @@ class AgentCell:
                 self.name,
                 self.agent.shutdown_timeout,
             )
-            if self._service is not None:
-                self._service.leave = Leave.NOW  # also for a handler that survives it
+            if self._message_loop is not None:
+                self._message_loop.stop_mode = StopMode.NOW  # also for a handler that survives it
             task.cancel()
             await asyncio.wait((task,), timeout=_CANCEL_GRACE)
             if not task.done():
@@ -172,8 +172,8 @@ class AgentCell:
     def leave(self) -> None:
         """End after the message in hand; the agent said that it is done."""
         self._done = True
-        if self._service is not None:
-            self._service.leave = Leave.NOW
+        if self._message_loop is not None:
+            self._message_loop.stop_mode = StopMode.NOW
         self.mailbox.wake()
         if self.alive or self._retired or self.status is ProcessStatus.STOPPED:
             return
@@ -214,14 +214,14 @@ class AgentCell:
         self.redelivered = False
         self._told_to_stop = False
         self.status = ProcessStatus.INITIALIZING
-        outbox = Outbox(self._bus, self.name)
-        self._service = Service(
-            self.agent, self.mailbox, outbox, self._bus, self.tally, self._on_idle
+        sender = Sender(self._bus, self.name)
+        self._message_loop = MessageLoop(
+            self.agent, self.mailbox, sender, self._bus, self.counts, self._on_idle
         )
-        self.agent.connect(outbox, self.leave, lambda: self.status)
+        self.agent.connect(sender, self.leave, lambda: self.status)
         loop = asyncio.get_running_loop()
         started: asyncio.Future[None] = loop.create_future()
-        life = self._live(self.agent, self._service, outbox, started)
+        life = self._live(self.agent, self._message_loop, sender, started)
         self._task = loop.create_task(life, name=self.name)
         self.mailbox.consumer = self._task
         try:
@@ -234,29 +234,29 @@ class AgentCell:
     async def _live(
         self,
         agent: AgentProcess,
-        service: Service,
-        outbox: Outbox,
+        message_loop: MessageLoop,
+        sender: Sender,
         started: asyncio.Future[None],
     ) -> None:
-        if not await self._begin(agent, service, started):
+        if not await self._begin(agent, message_loop, started):
             return
         crash: Exception | None = None
         try:
-            await service.run()
+            await message_loop.run()
         except asyncio.CancelledError:
             _absorb_cancellation()
             if not self._told_to_stop:
                 crash = _CancelledFromOutsideError("its task was cancelled by somebody else")
-            await service.abandon(crash)
+            await message_loop.abandon(crash)
         except Exception as error:  # noqa: BLE001 - a crash, which the supervisor judges
             crash = error
-            if service is self._service:
-                self.redelivered = service.redelivered
+            if message_loop is self._message_loop:
+                self.redelivered = message_loop.redelivered
         finally:
-            await self._end(agent, service, outbox, crash)
+            await self._end(agent, message_loop, sender, crash)
 
     async def _begin(
-        self, agent: AgentProcess, service: Service, started: asyncio.Future[None]
+        self, agent: AgentProcess, message_loop: MessageLoop, started: asyncio.Future[None]
     ) -> bool:
         """Await `on_start`, tell who waits for it, and return whether it went well."""
         failure: Exception | None = None
@@ -270,7 +270,7 @@ class AgentCell:
             failure = RuntimeError(f"{who} was cancelled while it started")
         except Exception as error:  # noqa: BLE001 - handed to whoever awaits the start
             failure = error
-        if service is self._service:
+        if message_loop is self._message_loop:
             self._starting = False
             if failure is None and self.status is ProcessStatus.INITIALIZING:
                 self.status = ProcessStatus.RUNNING
@@ -284,19 +284,23 @@ class AgentCell:
         return failure is None
 
     async def _end(
-        self, agent: AgentProcess, service: Service, outbox: Outbox, crash: Exception | None
+        self,
+        agent: AgentProcess,
+        message_loop: MessageLoop,
+        sender: Sender,
+        crash: Exception | None,
     ) -> None:
         """Await `on_stop`, settle the status, and tell the supervisor unless it knows."""
-        outbox.current = None
-        outbox.leaving = True
+        sender.current = None
+        sender.leaving = True
         try:
             async with asyncio.timeout(agent.shutdown_timeout):
                 await agent.on_stop()
         except (Exception, asyncio.CancelledError):  # the latter of a task that it awaited, too
             logger.exception("on_stop of agent %r raised", self.name)
-        if service is not self._service:
+        if message_loop is not self._message_loop:
             return  # it was left behind, and another object has its place
-        service.working = False
+        message_loop.working = False
         self.failure = crash
         if crash is not None:
             self._done = False

@@ -1,4 +1,4 @@
-"""Inflow: what comes from other nodes into this node's mailboxes, counted and credited."""
+"""Receive accounting: frames of other nodes are counted into mailboxes, and credit is returned."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from struct import Struct
 from typing import Final
 
 from civitas._bus.mailbox import Mailbox
-from civitas._bus.windows import ReceiveLedger
+from civitas._bus.windows import ReceiveWindow
 from civitas.envelope import KIND_SYSTEM, MAGIC
 
 _NODE: Final = slice(4, 12)
@@ -17,7 +17,7 @@ _SHORTEST: Final = 27
 _number: Final = Struct(">Q").unpack_from
 
 
-class Inflow:
+class ReceiveAccounting:
     """The receiving side of all pairs of (sender node, agent of this node).
 
     Args:
@@ -32,7 +32,7 @@ class Inflow:
     ) -> None:
         self._grant = grant
         self._told = told
-        self._ledgers: dict[tuple[bytes, str], ReceiveLedger] = {}
+        self._ledgers: dict[tuple[bytes, str], ReceiveWindow] = {}
         self._counted: set[bytes] = set()
         self.lost: Counter[str] = Counter()
         """Frames that never came, by agent."""
@@ -85,11 +85,11 @@ class Inflow:
         for pair in [pair for pair in self._ledgers if pair[0] == node]:
             del self._ledgers[pair]
 
-    def _ledger(self, node: bytes, agent: str) -> ReceiveLedger:
+    def _ledger(self, node: bytes, agent: str) -> ReceiveWindow:
         pair = (node, agent)
         ledger = self._ledgers.get(pair)
         if ledger is None:
-            ledger = self._ledgers[pair] = ReceiveLedger()
+            ledger = self._ledgers[pair] = ReceiveWindow()
         return ledger
 
     def _count(self, node: bytes, agent: str, lost: int) -> None:
@@ -103,18 +103,22 @@ class Receiver:
     Args:
         agent: the agent's name.
         mailbox: takes the frames.
-        inflow: counts those of other nodes.
+        accounting: counts those of other nodes.
         send_timeout: seconds that a frame without a number waits for room.
     """
 
-    __slots__ = ("_agent", "_inflow", "_mailbox", "_send_timeout", "delivered")
+    __slots__ = ("_accounting", "_agent", "_mailbox", "_send_timeout", "delivered")
 
     def __init__(
-        self, agent: str, mailbox: Mailbox[bytes], inflow: Inflow, send_timeout: float
+        self,
+        agent: str,
+        mailbox: Mailbox[bytes],
+        accounting: ReceiveAccounting,
+        send_timeout: float,
     ) -> None:
         self._agent = agent
         self._mailbox = mailbox
-        self._inflow = inflow
+        self._accounting = accounting
         self._send_timeout = send_timeout
         self.delivered = 0
 
@@ -123,13 +127,13 @@ class Receiver:
         if _is_none(frame):
             return self._taken(frame)
         if frame[2] == KIND_SYSTEM:
-            self._inflow.ended_at(frame, self._agent)
+            self._accounting.ended_at(frame, self._agent)
             return True
         if not self._taken(frame):
             return False
         number = _number(frame, _NUMBER_AT)[0]
         if number:
-            self._inflow.arrived(frame, number, self._agent)
+            self._accounting.arrived(frame, number, self._agent)
         return True
 
     async def __call__(self, frame: bytes) -> None:
@@ -144,7 +148,7 @@ class Receiver:
         await self._mailbox.put(frame, None if number else self._send_timeout)
         self.delivered += 1
         if number:
-            self._inflow.arrived(frame, number, self._agent)
+            self._accounting.arrived(frame, number, self._agent)
 
     def _taken(self, frame: bytes) -> bool:
         if not self._mailbox.put_nowait(frame):

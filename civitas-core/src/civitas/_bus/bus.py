@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from civitas import envelope
-from civitas._bus.accounting import Inflow, Receiver
+from civitas._bus.accounting import ReceiveAccounting, Receiver
 from civitas._bus.dead_letters import DeadLetters
 from civitas._bus.mailbox import Mailbox
-from civitas._bus.routes import LAST_ANSWERS, Link, Links
+from civitas._bus.routes import LATE_REPLY_GRACE, Route, Routes
 from civitas._bus.settlement import DurableReceiver
 from civitas.envelope import KIND_REPLY, Origin
 from civitas.errors import (
@@ -94,11 +94,11 @@ class MessageBus:
         self.closing = False
         """Set while the node stops: only what a handler sends is still taken."""
         self.durable = durable
-        self.turning_away = False
+        self.rejecting = False
         """Set when the node stops and has no time for what a durable transport still has."""
-        self.links = Links(durable=durable)
+        self.routes = Routes(durable=durable)
         """The ways to agents of other nodes."""
-        self.inflow: Inflow | None = None
+        self.accounting: ReceiveAccounting | None = None
         """Counts what comes from other nodes; None while there are none."""
         self.clock_offsets: dict[bytes, float] = {}
         """Seconds by which other nodes' clocks are ahead of this one's, where they differ."""
@@ -115,8 +115,8 @@ class MessageBus:
         self._stamps_itself = getattr(transport, "capabilities", None) is None
         self._mailboxes: dict[str, Mailbox[bytes]] = {}
         self._receivers: dict[str, Receiver | DurableReceiver] = {}
-        self._asked: dict[str, Link] = {}  # of this node's agents; only over a durable transport
-        self._heirs: dict[str, Handler] = {}  # attached, and not subscribed yet; likewise
+        self._asked: dict[str, Route] = {}  # of this node's agents; only over a durable transport
+        self._pending_subscriptions: dict[str, Handler] = {}
         self._delivered = 0
 
     @property
@@ -126,7 +126,7 @@ class MessageBus:
 
     # --- sending ----------------------------------------------------------------------------
 
-    async def route(self, message: Message) -> None:
+    async def send(self, message: Message) -> None:
         """Send a message to the agent, or the reply address, that it names.
 
         Raises:
@@ -140,26 +140,26 @@ class MessageBus:
             raise _reserved(message)
         entry = self._lookup(message.recipient)
         if entry is None or not entry.is_local:
-            await self._route_far(message)
+            await self._send_far(message)
             return
         await self.transport.publish(entry.address, self._head + self._serialize(message))
         self.sent += 1
 
-    async def request(self, message: Message, timeout: float | None) -> Message:
+    async def ask(self, message: Message, timeout: float | None) -> Message:
         """Send a message and return its answer.
 
         Raises:
             AgentError: the asked agent raised.
             TimeoutError: no answer within `timeout` seconds.
             MailboxFullError: there was no room for the question within `timeout` seconds.
-            CivitasError: as for `route`.
+            CivitasError: as for `send`.
         """
         if message.type.startswith(RESERVED_PREFIX):
             raise _reserved(message)
         name = message.recipient
         entry = self._lookup(name)
         if entry is None or not entry.is_local:
-            return self._answer_in(await self._request_far(message, timeout))
+            return self._answer_in(await self._ask_far(message, timeout))
         mailbox = self._mailboxes.get(name)
         if mailbox is not None and mailbox.consumer is asyncio.current_task():
             raise MessageValidationError(
@@ -169,7 +169,7 @@ class MessageBus:
         frame = self._head + self._serialize(message)
         try:
             if name in self._asked:
-                answer = await self._request_here(name, frame, timeout)
+                answer = await self._ask_here(name, frame, timeout)
             else:
                 answer = await self.transport.request(entry.address, frame, timeout)  # type: ignore[arg-type]
         except TimeoutError as error:
@@ -197,7 +197,7 @@ class MessageBus:
         self.dead_letters.record(f"unreadable {error.code}", frame, str(error))
         await self.answer_error(_question_in(frame, agent), agent, error)
 
-    async def turn_away(self, frame: bytes, agent: str) -> None:
+    async def reject_while_stopping(self, frame: bytes, agent: str) -> None:
         """Have no time for a frame that a durable transport gives while the node stops.
 
         Who asked with it is told at once, and that is the end of it.
@@ -247,8 +247,8 @@ class MessageBus:
         self._mailboxes[name] = mailbox
         receiver = self._receiver(name, mailbox)
         if self.durable:
-            self._asked[name] = Link(name, self.origin.node.hex(), "", windowed=False)
-            self._heirs[name] = receiver
+            self._asked[name] = Route(name, self.origin.node.hex(), "", windowed=False)
+            self._pending_subscriptions[name] = receiver
         else:
             await self.transport.subscribe(name, receiver)
 
@@ -258,9 +258,9 @@ class MessageBus:
         Raises:
             TransportError: the transport can't.
         """
-        heirs, self._heirs = self._heirs, {}
+        pending, self._pending_subscriptions = self._pending_subscriptions, {}
         subscribe = self.transport.subscribe
-        await asyncio.gather(*(subscribe(name, receiver) for name, receiver in heirs.items()))
+        await asyncio.gather(*(subscribe(name, receiver) for name, receiver in pending.items()))
 
     def clock_seen(self, node: str, offset: float) -> None:
         """Take note that a node's clock is ahead by `offset` seconds."""
@@ -273,11 +273,11 @@ class MessageBus:
         """Take an agent off the registry and off the transport."""
         self.registry.deregister(name)
         self._mailboxes.pop(name, None)
-        self._heirs.pop(name, None)
+        self._pending_subscriptions.pop(name, None)
         asked = self._asked.pop(name, None)
         if asked is not None and asked.asked:
             reason = f"agent {name!r} has stopped and takes no more messages"
-            asyncio.get_running_loop().call_later(LAST_ANSWERS, asked.close, reason)
+            asyncio.get_running_loop().call_later(LATE_REPLY_GRACE, asked.close, reason)
         unsubscribe = getattr(self.transport, "unsubscribe", None)
         if unsubscribe is not None:
             await unsubscribe(name)
@@ -335,8 +335,8 @@ class MessageBus:
         if self.durable:
             durable = self._receivers[name] = DurableReceiver(mailbox, self)
             return durable
-        if self.inflow is not None:
-            receiver = Receiver(name, mailbox, self.inflow, self.send_timeout)
+        if self.accounting is not None:
+            receiver = Receiver(name, mailbox, self.accounting, self.send_timeout)
             self._receivers[name] = receiver
             return receiver
         put_nowait = mailbox.put_nowait
@@ -350,32 +350,32 @@ class MessageBus:
 
     # --- parts ------------------------------------------------------------------------------
 
-    async def _route_far(self, message: Message) -> None:
+    async def _send_far(self, message: Message) -> None:
         """Send to what is no agent of this node: one of another node, a reply address, nobody."""
         name = message.recipient
-        link, left = self.links.get(name), self.send_timeout
-        if link is None:
+        route, left = self.routes.get(name), self.send_timeout
+        if route is None:
             if not isinstance(name, str):
                 raise MessageValidationError(f"a recipient is a name, not a {type(name).__name__}")
             if name.startswith(REPLY_PREFIX) or self.transport.has_reply_address(name):
                 await self.answer(message)
                 return
-            if self.links.keeps(name):
+            if self.routes.keeps(name):
                 await self.transport.publish(name, self._head + self._serialize(message))
                 self.sent += 1
                 return
             deadline = _Deadline(left)
-            link = await self.links.find(name, left, lambda: self._unknown(name))
+            route = await self.routes.find(name, left, lambda: self._unknown(name))
             left = deadline.left or 0.0
         body = self._serialize(message)
-        number = await link.number(left)
+        number = await route.number(left)
         try:
             if self._stamps_itself:
                 await self._publish_bounded(name, self._numbered(number, body), left)
             else:
                 await self.transport.publish(name, self._numbered(number, body))
         except BaseException:
-            link.give_back(number)
+            route.give_back(number)
             raise
         self.sent += 1
 
@@ -390,7 +390,7 @@ class MessageBus:
                 f"they come"
             ) from None
 
-    async def _request_here(self, name: str, frame: bytes, timeout: float | None) -> bytes:
+    async def _ask_here(self, name: str, frame: bytes, timeout: float | None) -> bytes:
         """Ask an agent of this node over a durable transport, and fail when the agent ends.
 
         The question may wait in the transport, where the agent's end meets nobody who could answer.
@@ -398,25 +398,25 @@ class MessageBus:
         with self._asked[name].asking():
             return await self.transport.request(name, frame, timeout)  # type: ignore[arg-type]
 
-    async def _request_far(self, message: Message, timeout: float | None) -> bytes:
+    async def _ask_far(self, message: Message, timeout: float | None) -> bytes:
         """Send a request to an agent of another node and return the frame that answers it."""
         name = message.recipient
         deadline = _Deadline(timeout)
-        link = self.links.get(name)
-        if link is None:
-            link = await self.links.find(name, timeout, lambda: self._unknown(name))
+        route = self.routes.get(name)
+        if route is None:
+            route = await self.routes.find(name, timeout, lambda: self._unknown(name))
         body = self._serialize(message)
         # A transport that takes messages apart for its own reply scheme would lose the number.
-        number = 0 if self._stamps_itself else await link.number(deadline.left)
+        number = 0 if self._stamps_itself else await route.number(deadline.left)
         try:
-            with link.asking():
+            with route.asking():
                 frame, left = self._numbered(number, body), deadline.left
                 # One that declares nothing may bound the wait for the answer alone.
                 async with asyncio.timeout(left if self._stamps_itself else None):
                     answer = await self.transport.request(name, frame, left)  # type: ignore[arg-type]
         except (CivitasError, TimeoutError) as error:
             if isinstance(error, _NOT_SENT):
-                link.give_back(number)
+                route.give_back(number)
             self.sent += type(error) is TimeoutError
             raise _about_ask(name, error) from None
         self.sent += 1

@@ -1,4 +1,4 @@
-"""Links: the ways from this node to the agents of others, with their windows and their waiters."""
+"""Routes: the ways from this node to the agents of others, with their windows and their waiters."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any, Final, NamedTuple
 from civitas._bus.windows import WINDOW, SendWindow
 from civitas.errors import MailboxFullError, MessageRoutingError, NotConnectedError
 
-LAST_ANSWERS: Final = 1.0
+LATE_REPLY_GRACE: Final = 1.0
 """Seconds that answers may take after the news, on another way, that who gives them is done."""
 
 _REMEMBERED: Final = 10_000
 """Names that have gone and of which is known why, at most."""
 
 
-class Link:
+class Route:
     """The way to one agent of another node.
 
     Args:
@@ -126,10 +126,10 @@ class Link:
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """Within the block a request to this agent is in flight; it ends when the link closes.
+        """Within the block a request to this agent is in flight; it ends when the route closes.
 
         Raises:
-            MessageRoutingError: the link was closed meanwhile.
+            MessageRoutingError: the route was closed meanwhile.
         """
         if self._closed is not None:
             raise MessageRoutingError(self._closed)
@@ -222,7 +222,7 @@ class _Gone(NamedTuple):
     done: bool
 
 
-class Links:
+class Routes:
     """The ways to all agents of other nodes, and those who wait for one to be found.
 
     A name that a topology tells of, or any name while nodes still find each other, may appear in
@@ -238,18 +238,20 @@ class Links:
         """Whether a name that nobody has told of may still turn up."""
         self.expected: dict[str, str] = {}
         """Agents of other processes that the topology tells of, with their process names."""
-        self._links: dict[str, Link] = {}
-        self._retired: list[Link] = []
+        self._routes: dict[str, Route] = {}
+        self._retired: list[Route] = []
         self._gone: dict[str, _Gone] = {}
-        self._waiting: dict[str, list[asyncio.Future[Link]]] = {}  # in the order in which they came
+        self._waiting: dict[
+            str, list[asyncio.Future[Route]]
+        ] = {}  # in the order in which they came
 
-    def __iter__(self) -> Iterator[Link]:
-        """Go through the links there are."""
-        return iter(list(self._links.values()))
+    def __iter__(self) -> Iterator[Route]:
+        """Go through the routes there are."""
+        return iter(list(self._routes.values()))
 
-    def get(self, name: str) -> Link | None:
+    def get(self, name: str) -> Route | None:
         """Return the way to an agent, or None."""
-        return self._links.get(name)
+        return self._routes.get(name)
 
     def keeps(self, name: str) -> bool:
         """Return whether a message for an agent to which there is no way is kept until it comes.
@@ -264,7 +266,7 @@ class Links:
 
     async def find(
         self, name: str, timeout: float | None, unknown: Callable[[], MessageRoutingError]
-    ) -> Link:
+    ) -> Route:
         """Return the way to an agent, awaiting it where it may be found in a moment.
 
         Args:
@@ -275,15 +277,15 @@ class Links:
         Raises:
             MessageRoutingError: there is no such agent, or it was not found in time.
         """
-        link = self._links.get(name)
-        if link is not None:
-            return link
+        route = self._routes.get(name)
+        if route is not None:
+            return route
         if name in self._gone:
             raise MessageRoutingError(self._gone[name].reason)
         process = self.expected.get(name)
         if process is None and not self.discovering:
             raise unknown()
-        found: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
+        found: asyncio.Future[Route] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(name, []).append(found)
         try:
             async with asyncio.timeout(timeout):
@@ -307,20 +309,20 @@ class Links:
         Raises:
             MessageRoutingError: the way was closed meanwhile.
         """
-        link = self._links.get(name)
-        if link is not None:
-            await link.settled()
+        route = self._routes.get(name)
+        if route is not None:
+            await route.settled()
         elif not self.keeps(name):
             gone = self._gone.get(name)
             raise MessageRoutingError(gone.reason if gone else f"there is no way to {name!r}")
 
-    def add(self, link: Link) -> None:
+    def add(self, route: Route) -> None:
         """Open a way to an agent."""
-        self._links[link.name] = link
-        self._gone.pop(link.name, None)
-        for found in self._waiting.get(link.name, ()):
+        self._routes[route.name] = route
+        self._gone.pop(route.name, None)
+        for found in self._waiting.get(route.name, ()):
             if not found.done():
-                found.set_result(link)
+                found.set_result(route)
 
     def retire(self, name: str, reason: str, *, done: bool = True) -> None:
         """Send no more that way; what is asked already may still be answered.
@@ -330,34 +332,34 @@ class Links:
             reason: what those hear who still send.
             done: whether the agent has ended for good; else its node stops.
         """
-        link = self._links.pop(name)
+        route = self._routes.pop(name)
         self._remember(name, reason, done=done)
-        self._retired = [each for each in (*self._retired, link) if each.asked]
-        link.refuse(reason)
+        self._retired = [each for each in (*self._retired, route) if each.asked]
+        route.refuse(reason)
 
-    def remove(self, link: Link, reason: str) -> int:
+    def remove(self, route: Route, reason: str) -> int:
         """Close a way; return the frames on it that are not accounted for."""
-        if self._links.get(link.name) is link:
-            del self._links[link.name]
-            self._remember(link.name, reason, done=False)
-        elif link in self._retired:
-            self._retired.remove(link)
-        return link.close(reason)
+        if self._routes.get(route.name) is route:
+            del self._routes[route.name]
+            self._remember(route.name, reason, done=False)
+        elif route in self._retired:
+            self._retired.remove(route)
+        return route.close(reason)
 
     def done(self, name: str, reason: str) -> None:
         """Take note that an agent to which there is no way has ended for good."""
-        if name not in self._links:
+        if name not in self._routes:
             self._remember(name, reason, done=True)
 
-    def of(self, node: str) -> list[Link]:
+    def of(self, node: str) -> list[Route]:
         """Return all ways to a node, those included by which only answers are awaited."""
-        return [link for link in (*self._links.values(), *self._retired) if link.node == node]
+        return [route for route in (*self._routes.values(), *self._retired) if route.node == node]
 
     def end(self, reason: str) -> None:
         """Close all ways, and tell those who wait for one; a node that starts anew starts clean."""
-        for link in (*self._links.values(), *self._retired):
-            link.close(reason)
-        self._links.clear()
+        for route in (*self._routes.values(), *self._retired):
+            route.close(reason)
+        self._routes.clear()
         self._retired.clear()
         self._gone.clear()
         self.discovering = False

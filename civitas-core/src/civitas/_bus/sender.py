@@ -1,4 +1,4 @@
-"""Outbox: what the verbs of one sender act through."""
+"""Sender: what the verbs of one sender act through."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from civitas.errors import MessageRoutingError, MessageValidationError
 from civitas.messages import TYPE_REPLY, Message, compose, compose_reply
 
 
-class Outbox:
+class Sender:
     """Sends in the name of one agent (or of the runtime's caller).
 
     Args:
         bus: carries the messages.
-        sender: whose name they bear.
+        name: whose name they bear.
     """
 
-    __slots__ = ("_bus", "current", "leaving", "sender")
+    __slots__ = ("_bus", "current", "leaving", "name")
 
-    def __init__(self, bus: MessageBus, sender: str) -> None:
+    def __init__(self, bus: MessageBus, name: str) -> None:
         self._bus = bus
-        self.sender = sender
+        self.name = name
         self.current: Message | None = None
         """The message being handled: what is sent meanwhile belongs to its trace."""
         self.leaving = False
@@ -38,7 +38,7 @@ class Outbox:
         current = self.current
         if current is None and self._bus.closing:
             self._refuse_while_closing(recipient)
-        return self._bus.route(compose(self.sender, recipient, payload, message_type, current))
+        return self._bus.send(compose(self.name, recipient, payload, message_type, current))
 
     def ask(
         self, recipient: str, payload: dict[str, Any], message_type: str, timeout: float | None
@@ -51,18 +51,18 @@ class Outbox:
             self._refuse_while_closing(recipient)
         if timeout is not None and timeout <= 0:
             timeout = None  # as the published API has it: no limit
-        message = compose(self.sender, recipient, payload, message_type, current, timeout)
-        return self._bus.request(message, timeout)
+        message = compose(self.name, recipient, payload, message_type, current, timeout)
+        return self._bus.ask(message, timeout)
 
     async def broadcast(self, pattern: str, payload: dict[str, Any], message_type: str) -> None:
         """Send to each agent whose name matches; a full one does not hold up the others."""
         names = [entry.name for entry in self._bus.registry.lookup_all(pattern)]
-        sends = [self.send(name, payload, message_type) for name in names if name != self.sender]
+        sends = [self.send(name, payload, message_type) for name in names if name != self.name]
         results = await asyncio.gather(*sends, return_exceptions=True)
-        if self.sender in names:
+        if self.name in names:
             # In this task: in another one, its wait for room could not be told from anyone's.
             try:
-                await self.send(self.sender, payload, message_type)
+                await self.send(self.name, payload, message_type)
             except Exception as error:  # noqa: BLE001 - raised below, with those of the others
                 results.append(error)
         errors = [result for result in results if isinstance(result, BaseException)]
@@ -76,7 +76,7 @@ class Outbox:
         request = self.current
         if request is None:
             raise RuntimeError("reply() answers the message being handled; there is none now")
-        return compose_reply(self.sender, request, payload, TYPE_REPLY)
+        return compose_reply(self.name, request, payload, TYPE_REPLY)
 
     def _refuse_while_closing(self, recipient: str) -> None:
         if not self.leaving:

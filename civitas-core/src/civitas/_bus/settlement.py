@@ -45,10 +45,10 @@ class Delivery(bytes):
 class Doorkeeper(Protocol):
     """Who decides whether agents of this node take any more frames."""
 
-    turning_away: bool
+    rejecting: bool
     """Whether they take none: the node stops."""
 
-    async def turn_away(self, frame: bytes, agent: str) -> None:
+    async def reject_while_stopping(self, frame: bytes, agent: str) -> None:
         """Deal with a frame that is not taken: return when it is done with, or raise."""
         ...
 
@@ -81,8 +81,8 @@ class DurableReceiver:
             DeserializationError: it can never be read.
             MessageRoutingError: it was not executed.
         """
-        if self._doorkeeper.turning_away:
-            await self._doorkeeper.turn_away(frame, self._mailbox.name)
+        if self._doorkeeper.rejecting:
+            await self._doorkeeper.reject_while_stopping(frame, self._mailbox.name)
             return
         delivery = Delivery(frame)
         try:

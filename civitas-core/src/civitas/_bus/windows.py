@@ -63,7 +63,7 @@ class SendWindow:
         return True
 
 
-class ReceiveLedger:
+class ReceiveWindow:
     """The receiving side of a pair.
 
     Args:

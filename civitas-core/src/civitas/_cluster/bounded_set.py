@@ -1,4 +1,4 @@
-"""Latest: the keys of nodes that are not to be heard any more, as many as fit. No I/O."""
+"""BoundedSet: the keys of nodes that are not to be heard any more, as many as fit. No I/O."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 LIMIT: Final = 10_000
 
 
-class Latest:
+class BoundedSet:
     """A bounded set: beyond `limit` the oldest key goes.
 
     Args:

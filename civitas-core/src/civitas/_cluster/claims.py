@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from civitas._cluster.protocol import Card
+from civitas._cluster.protocol import NodeInfo
 
 PROBE_TIMEOUT: Final = 1.5
 """Seconds that the holder of a name has to show that it is alive."""
@@ -17,7 +17,7 @@ _PROBE_EVERY: Final = 0.15
 class Claim(NamedTuple):
     """A newcomer that wants what `holder` has."""
 
-    card: Card
+    info: NodeInfo
     holder: str
     deadline: float
     next_probe: float
@@ -33,10 +33,10 @@ class Claims:
         """Return whether anything is undecided."""
         return bool(self._claims)
 
-    def add(self, card: Card, holder: str, now: float) -> None:
+    def add(self, info: NodeInfo, holder: str, now: float) -> None:
         """Take up a claim, unless that has been done."""
-        if card.node not in self._claims:
-            self._claims[card.node] = Claim(card, holder, now + PROBE_TIMEOUT, now)
+        if info.node not in self._claims:
+            self._claims[info.node] = Claim(info, holder, now + PROBE_TIMEOUT, now)
 
     def prolong(self, deadline: float) -> None:
         """Let all claims wait at least until then."""
@@ -47,7 +47,7 @@ class Claims:
         """Return the holders to be probed now."""
         due = [claim for claim in self._claims.values() if now >= claim.next_probe]
         for claim in due:
-            self._claims[claim.card.node] = claim._replace(next_probe=now + _PROBE_EVERY)
+            self._claims[claim.info.node] = claim._replace(next_probe=now + _PROBE_EVERY)
         return {claim.holder for claim in due}
 
     def discard(self, node: str) -> None:
@@ -65,11 +65,11 @@ class Claims:
     def _pop(self, matches: Callable[[Claim], bool]) -> list[Claim]:
         found = [claim for claim in self._claims.values() if matches(claim)]
         for claim in found:
-            del self._claims[claim.card.node]
+            del self._claims[claim.info.node]
         return found
 
 
-def conflict(holder: Card, newcomer: Card) -> str | None:
+def conflict(holder: NodeInfo, newcomer: NodeInfo) -> str | None:
     """Say what a newcomer can't have because of `holder`; None when both can be."""
     if holder.node == newcomer.node:
         return None
@@ -87,7 +87,7 @@ def conflict(holder: Card, newcomer: Card) -> str | None:
     return None
 
 
-def prevails(mine: Card, other: Card) -> bool:
+def prevails(mine: NodeInfo, other: NodeInfo) -> bool:
     """Return whether `mine` keeps a name that both claim: the settled, the older, the lower id."""
     if mine.settled != other.settled:
         return mine.settled

@@ -1,4 +1,4 @@
-"""Presence: a node among others: what it knows of them, how it reaches them, how it is found."""
+"""Cluster: a node among others: what it knows of them, how it reaches them, how it is found."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from civitas._bus.bus import MessageBus
-from civitas._cluster.config import NodeWiring
+from civitas._cluster.config import ClusterConfig
 from civitas._cluster.control import ControlPlane
 from civitas._cluster.events import (
     AgentCrashed,
     Answered,
     ClockSeen,
     Commanded,
-    Condemned,
     Event,
+    Evicted,
     Heard,
     Lost,
     Met,
@@ -28,7 +28,7 @@ from civitas._cluster.events import (
 )
 from civitas._cluster.membership import Membership
 from civitas._cluster.peers import Peers, PeerStats
-from civitas._cluster.protocol import Card, Command, Crashed, Query, Result
+from civitas._cluster.protocol import Command, Crashed, NodeInfo, Query, Result
 from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas._supervision.remote import Outcome
 from civitas.errors import CivitasError, IdentityError, MessageRoutingError
@@ -36,7 +36,7 @@ from civitas.errors import CivitasError, IdentityError, MessageRoutingError
 logger = logging.getLogger("civitas.node")
 
 _TEXT: Final = 2_000
-"""Characters of an error's text that are told: a signal fits in every transport's messages."""
+"""Characters of an error's text that are told: a message fits in every transport's messages."""
 
 _BEAT: Final = 0.1
 _LOOK_EVERY: Final = 5
@@ -45,7 +45,7 @@ _LOOK_EVERY: Final = 5
 _SHOWN: Final = 8
 """Agents of a node that a line of the log names at most."""
 
-_LAST_ANSWERS: Final = 2.0
+_LATE_REPLY_GRACE: Final = 2.0
 """Seconds that a node which stops gives the others to take what it has sent."""
 
 STALLED: Final = 1.0
@@ -53,7 +53,7 @@ STALLED: Final = 1.0
 
 
 class Owner(Protocol):
-    """What a presence tells, and asks, the node that it is part of."""
+    """What a cluster tells, and asks, the node that it is part of."""
 
     def agents(self) -> Mapping[str, tuple[str, int]]:
         """Return status and incarnation of each agent that can be reached; in any thread."""
@@ -79,17 +79,17 @@ class Owner(Protocol):
         """Do what the primary wants done to an agent here, and answer it."""
         ...
 
-    def condemned(self, error: CivitasError) -> None:
+    def evicted(self, error: CivitasError) -> None:
         """End: this node can't stay in the system."""
         ...
 
 
-class Presence:
+class Cluster:
     """One node's place in the system.
 
     Args:
-        bus: the node's bus, whose links and inflow this keeps.
-        wiring: what the node's transport is bound by.
+        bus: the node's bus, whose routes and accounting this keeps.
+        config: what the node's transport is bound by.
         role: primary, worker or client.
         owner: the node itself.
         policies: how closely each supervised agent's node is watched, by agent.
@@ -98,43 +98,43 @@ class Presence:
     def __init__(
         self,
         bus: MessageBus,
-        wiring: NodeWiring,
+        config: ClusterConfig,
         role: str,
         owner: Owner,
         policies: Mapping[str, HeartbeatPolicy],
     ) -> None:
         self._bus = bus
         self._owner = owner
-        windowed = not wiring.durable  # then the transport acknowledges instead
+        windowed = not config.durable  # then the transport acknowledges instead
         self._peers = Peers(bus, windowed=windowed, on_reached=self._reached)
         self._numbers = itertools.count(1)
         self._answers: dict[int, asyncio.Future[Answered]] = {}
         self._settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._beaten_at = time.monotonic()
         self._beats = 0
-        self._cast_out = False
+        self._was_evicted = False
         self._beat_timer: asyncio.TimerHandle | None = None
-        bus.links.discovering = True
-        wiring.data_link.on_up = self._peers.link_up
-        card = Card(bus.origin.node.hex(), bus.origin.generation, wiring.process, role)
-        make_control = wiring.make_control
+        bus.routes.discovering = True
+        config.link_state.on_up = self._peers.link_up
+        info = NodeInfo(bus.origin.node.hex(), bus.origin.generation, config.process, role)
+        make_control = config.make_control
         self._control = ControlPlane(
             bus.transport
             if make_control is None
             else make_control(self._control_down, self._control_up),
             bus.origin,
-            lambda send, tell: Membership(card, self, send, tell, wiring.fenced, policies),
+            lambda send, tell: Membership(info, self, send, tell, config.fenced, policies),
             self._on_event,
             partial(_in_loop, asyncio.get_running_loop(), bus.dead_letters.record),
             shared=make_control is None,
-            blame=wiring.blame if make_control is None else wiring.blame_control,
+            guard=config.guard if make_control is None else config.guard_control,
         )
 
     # --- life ---------------------------------------------------------------------------------
 
     async def open(self) -> None:
         """Listen on the data transport; the node's agents are subscribed after it."""
-        await self._peers.courier.start()
+        await self._peers.probes.start()
         self._beat()
 
     async def join(self) -> None:
@@ -159,12 +159,12 @@ class Presence:
         """Say goodbye, and end. Idempotent, also half-started."""
         if self._beat_timer is not None:
             self._beat_timer.cancel()
-        if self._bus.inflow is not None:
-            self._bus.inflow.settle()
+        if self._bus.accounting is not None:
+            self._bus.accounting.settle()
         # The goodbye takes another way: it must not overtake the answers of this node's agents.
-        if not self._cast_out:  # else nobody hears it
-            await self._peers.courier.confirm(self._peers.cards, _LAST_ANSWERS)
-        await self._peers.courier.stop()
+        if not self._was_evicted:  # else nobody hears it
+            await self._peers.probes.confirm(self._peers.nodes, _LATE_REPLY_GRACE)
+        await self._peers.probes.stop()
         self._control.post(lambda members, _now: members.leave("it stopped"))
         await self._control.stop()
         self._peers.close()
@@ -243,7 +243,7 @@ class Presence:
     def _on_event(self, event: Event) -> None:
         match event:
             case Met():
-                self._met(event.card)
+                self._met(event.info)
             case Lost():
                 self._lost(event)
             case Heard():
@@ -251,13 +251,13 @@ class Presence:
             case ClockSeen():
                 self._bus.clock_seen(event.node, event.offset)
             case Settled():
-                self._bus.links.discovered()
+                self._bus.routes.discovered()
                 if event.alone:
                     logger.info("no primary was found yet: going on without one")
                 if not self._settled.done():
                     self._settled.set_result(None)
-            case Condemned():
-                self._condemned(event)
+            case Evicted():
+                self._evicted(event)
             case AgentCrashed():
                 self._owner.crashed(event.node, event.crash)
             case Commanded():
@@ -267,32 +267,32 @@ class Presence:
                 if waiting is not None and not waiting.done():
                     waiting.set_result(event)
 
-    def _met(self, card: Card) -> None:
-        if self._peers.met(card):
-            self._owner.heard(card.node, card.agents)
+    def _met(self, info: NodeInfo) -> None:
+        if self._peers.met(info):
+            self._owner.heard(info.node, info.agents)
 
-    def _reached(self, card: Card) -> None:
+    def _reached(self, info: NodeInfo) -> None:
         """The data route to a node is proved."""
-        self._control.post(lambda members, now: members.admit(card.node, now))
-        if card.role != "client":
-            logger.info("%s joined: %s", card, _shown(list(card.agents)))
-        self._owner.heard(card.node, card.agents)
+        self._control.post(lambda members, now: members.admit(info.node, now))
+        if info.role != "client":
+            logger.info("%s joined: %s", info, _shown(list(info.agents)))
+        self._owner.heard(info.node, info.agents)
 
     def _lost(self, event: Lost) -> None:
-        card = self._peers.lost(event)
-        self._owner.lost(card.node, f"{card} has gone: {event.reason}", died=event.died)
+        info = self._peers.lost(event)
+        self._owner.lost(info.node, f"{info} has gone: {event.reason}", died=event.died)
 
     def _heard(self, event: Heard) -> None:
         self._peers.heard(event)
-        self._owner.heard(event.card.node, event.agents)
+        self._owner.heard(event.info.node, event.agents)
 
-    def _condemned(self, event: Condemned) -> None:
+    def _evicted(self, event: Evicted) -> None:
         error = IdentityError(event.reason)
-        self._cast_out = True
+        self._was_evicted = True
         if not self._settled.done():
             self._settled.set_exception(error)
         else:
-            self._owner.condemned(error)
+            self._owner.evicted(error)
 
     # --- at every beat ------------------------------------------------------------------------
 
@@ -307,16 +307,16 @@ class Presence:
 
     # --- parts --------------------------------------------------------------------------------
 
-    async def _ask(self, node: str, signal: Command | Query, timeout: float) -> Answered:
+    async def _ask(self, node: str, message: Command | Query, timeout: float) -> Answered:
         answer: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
-        self._answers[signal.number] = answer
-        self._control.post(lambda members, now: members.ask(node, signal, now))
+        self._answers[message.number] = answer
+        self._control.post(lambda members, now: members.ask(node, message, now))
         try:
             async with asyncio.timeout(timeout):
                 return await answer
         finally:
-            del self._answers[signal.number]
-            self._control.post(lambda members, _now: members.withdraw(signal.number))
+            del self._answers[message.number]
+            self._control.post(lambda members, _now: members.withdraw(message.number))
 
     def _control_down(self, reason: str) -> None:
         self._control.link_down(reason)

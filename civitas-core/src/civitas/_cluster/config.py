@@ -16,11 +16,11 @@ PRIMARY: Final = "supervisor"
 MakeControl: TypeAlias = Callable[[Callable[[str], None], Callable[[], None]], Transport]
 """Makes the control plane's own transport, given its `link_down` and `link_up`."""
 
-Blame: TypeAlias = Callable[[], AbstractContextManager[object]]
+Guard: TypeAlias = Callable[[], AbstractContextManager[object]]
 """Makes what calls of a transport are made in while its node starts: it says whose fault it is."""
 
 
-class DataLink:
+class LinkState:
     """Where a node's data transport tells of its connection; who listens may come later."""
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class DataLink:
 
 
 @dataclass
-class NodeWiring:
+class ClusterConfig:
     """What binds a node's transport to its place among other nodes.
 
     Attributes:
@@ -50,18 +50,18 @@ class NodeWiring:
         make_control: makes a second transport for the control plane; None where there is no
             plugin to make it, or no use for it.
         fenced: nodes whose frames the transport refuses.
-        data_link: where the transport tells of its connection.
-        blame: says whose fault it is when the transport fails to start.
-        blame_control: likewise of the control plane's own.
+        link_state: where the transport tells of its connection.
+        guard: says whose fault it is when the transport fails to start.
+        guard_control: likewise of the control plane's own.
     """
 
     process: str = PRIMARY
     capabilities: Capabilities | None = None
     make_control: MakeControl | None = None
     fenced: set[bytes] = field(default_factory=set)
-    data_link: DataLink = field(default_factory=DataLink)
-    blame: Blame = nullcontext
-    blame_control: Blame = nullcontext
+    link_state: LinkState = field(default_factory=LinkState)
+    guard: Guard = nullcontext
+    guard_control: Guard = nullcontext
 
     @property
     def durable(self) -> bool:

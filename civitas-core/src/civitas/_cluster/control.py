@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from civitas._cluster.events import Event
 from civitas._cluster.membership import Membership
-from civitas._cluster.protocol import EVERYONE, Signal, control_address, decode, encode
+from civitas._cluster.protocol import EVERYONE, ControlMessage, control_address, decode, encode
 from civitas.envelope import Origin
 from civitas.errors import CivitasError
 from civitas.transport import Transport
@@ -29,24 +29,26 @@ TICK: Final = 0.05
 _QUEUE: Final = 10_000
 """Signals that wait to be sent at most; the oldest go first when a link stays down."""
 
-_LAST_WORDS: Final = 1.0
-"""Seconds that the last signals may take."""
+_FLUSH_TIMEOUT: Final = 1.0
+"""Seconds that the last messages may take."""
 
-MakeMembership = Callable[[Callable[[str, Signal], None], Callable[[Event], None]], Membership]
+MakeMembership = Callable[
+    [Callable[[str, ControlMessage], None], Callable[[Event], None]], Membership
+]
 
 
 class ControlPlane:
     """Runs a membership over a transport.
 
     Args:
-        transport: carries the signals.
+        transport: carries the messages.
         origin: the node's identity in their frames.
-        membership: makes the membership, given what sends a signal and what tells an event.
+        membership: makes the membership, given what sends a message and what tells an event.
         tell: called in the node's event loop with each event.
         dropped: called, in any thread, with (reason, frame) for what is no signal.
         shared: whether the transport is the node's own, which others start and stop; then there
             is no thread.
-        blame: what calls of the transport are made in at the start; it says whose fault it is.
+        guard: what calls of the transport are made in at the start; it says whose fault it is.
     """
 
     def __init__(
@@ -58,16 +60,16 @@ class ControlPlane:
         dropped: Callable[[str, bytes], None],
         *,
         shared: bool,
-        blame: Callable[[], AbstractContextManager[object]] = nullcontext,
+        guard: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self._transport = transport
         self._origin = origin
         self._on_event = tell
         self._dropped = dropped
         self._shared = shared
-        self._blame = blame
+        self._guard = guard
         self._membership = membership(self._send, self._tell)
-        self._queue: deque[tuple[str, Signal]] = deque(maxlen=_QUEUE)
+        self._queue: deque[tuple[str, ControlMessage]] = deque(maxlen=_QUEUE)
         self._lock = threading.Lock()
         self._early: list[Callable[[], object]] = []
         """What was posted before there was a loop to do it in; the lock keeps it in order."""
@@ -83,7 +85,7 @@ class ControlPlane:
     # --- for the node's own event loop --------------------------------------------------------
 
     async def start(self) -> None:
-        """Return when signals would be heard. A plane lives once.
+        """Return when messages would be heard. A plane lives once.
 
         Raises:
             TransportError: the transport could not start.
@@ -165,7 +167,7 @@ class ControlPlane:
 
     async def _subscribe(self) -> None:
         ear = _Ear(self._membership, self._dropped)
-        with self._blame():
+        with self._guard():
             if not self._shared:
                 await self._transport.start()
             await self._transport.subscribe(EVERYONE, ear)
@@ -188,9 +190,9 @@ class ControlPlane:
                 except TimeoutError:
                     continue
             self._news.set()
-            _, waiting = await asyncio.wait((sending,), timeout=_LAST_WORDS)
+            _, waiting = await asyncio.wait((sending,), timeout=_FLUSH_TIMEOUT)
             if waiting:
-                logger.debug("the last signals of this node could not be sent")
+                logger.debug("the last messages of this node could not be sent")
         finally:
             sending.cancel()
             await asyncio.wait((sending,))
@@ -205,13 +207,13 @@ class ControlPlane:
 
     async def _flush(self) -> None:
         while self._queue:
-            address, signal = self._queue.popleft()
+            address, message = self._queue.popleft()
             try:
-                await self._transport.publish(address, encode(signal, self._origin))
+                await self._transport.publish(address, encode(message, self._origin))
             except CivitasError as error:  # said again where it matters, when the link is back
-                logger.debug("%s not sent: %s", type(signal).__name__, error)
+                logger.debug("%s not sent: %s", type(message).__name__, error)
             except Exception:
-                logger.exception("the transport failed to send a %s", type(signal).__name__)
+                logger.exception("the transport failed to send a %s", type(message).__name__)
 
     async def _close(self) -> None:
         try:
@@ -219,8 +221,8 @@ class ControlPlane:
         except Exception:
             logger.exception("the control plane's transport did not stop cleanly")
 
-    def _send(self, address: str, signal: Signal) -> None:
-        self._queue.append((address, signal))
+    def _send(self, address: str, message: ControlMessage) -> None:
+        self._queue.append((address, message))
         if self._news is not None:
             self._news.set()
 
@@ -256,12 +258,12 @@ class _Ear:
 
     def take(self, frame: bytes) -> bool:
         try:
-            origin, signal = decode(frame)
+            origin, message = decode(frame)
         except CivitasError as error:
-            logger.debug("not a signal: %s", error)
+            logger.debug("not a message: %s", error)
             self._dropped("malformed system frame", frame)
             return True
-        self._membership.receive(origin, signal, time.monotonic())
+        self._membership.receive(origin, message, time.monotonic())
         return True
 
     async def __call__(self, frame: bytes) -> None:

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from civitas._cluster.protocol import Card, Crashed
+from civitas._cluster.protocol import Crashed, NodeInfo
 
 
 @dataclass(frozen=True, slots=True)
 class Met:
     """A node is there, or tells something new of itself."""
 
-    card: Card
+    info: NodeInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +21,13 @@ class Lost:
     """A node has gone.
 
     Attributes:
-        card: what it last told of itself.
+        info: what it last told of itself.
         reason: why it counts as gone.
         died: whether nobody heard it go.
         final: whether it can't come back under the same id.
     """
 
-    card: Card
+    info: NodeInfo
     reason: str
     died: bool
     final: bool = True
@@ -37,7 +37,7 @@ class Lost:
 class Heard:
     """What a node's answer to a ping tells: the states of its agents, and whether it is stalled."""
 
-    card: Card
+    info: NodeInfo
     agents: Mapping[str, tuple[str, int]]
     stalled: float
 
@@ -58,7 +58,7 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
-class Condemned:
+class Evicted:
     """The node can't stay: it was refused, or superseded."""
 
     reason: str
@@ -94,5 +94,5 @@ class Answered:
 
 
 Event: TypeAlias = (
-    Met | Lost | Heard | ClockSeen | Settled | Condemned | AgentCrashed | Commanded | Answered
+    Met | Lost | Heard | ClockSeen | Settled | Evicted | AgentCrashed | Commanded | Answered
 )

@@ -12,15 +12,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
-from civitas._cluster.bounded_set import Latest
+from civitas._cluster.bounded_set import BoundedSet
 from civitas._cluster.claims import PROBE_TIMEOUT, Claims, conflict, prevails
 from civitas._cluster.events import (
     AgentCrashed,
     Answered,
     ClockSeen,
     Commanded,
-    Condemned,
     Event,
+    Evicted,
     Heard,
     Lost,
     Met,
@@ -30,24 +30,24 @@ from civitas._cluster.peer import Peer
 from civitas._cluster.protocol import (
     EVERYONE,
     Admitted,
-    Card,
     Changed,
     Command,
+    ControlMessage,
     Counters,
     Crashed,
     Fenced,
     Hello,
     Left,
+    NodeInfo,
     Ping,
     Pong,
     Query,
     Refused,
     Result,
-    Signal,
     Welcome,
     control_address,
 )
-from civitas._cluster.rpc import Questions
+from civitas._cluster.rpc import PendingRequests
 from civitas._cluster.timing import (
     CLAIM_WINDOW,
     DOUBT,
@@ -84,9 +84,9 @@ class Membership:
     """One node's view of the system.
 
     Args:
-        card: what the node tells of itself.
+        info: what the node tells of itself.
         local: answers for the node.
-        send: called with (address, signal) to send one.
+        send: called with (address, message) to send one.
         tell: called with each event.
         fenced: gets the keys of nodes whose frames are refused.
         policies: how closely the primary watches each supervised agent's node, by agent.
@@ -95,39 +95,39 @@ class Membership:
 
     def __init__(
         self,
-        card: Card,
+        info: NodeInfo,
         local: Local,
-        send: Callable[[str, Signal], None],
+        send: Callable[[str, ControlMessage], None],
         tell: Callable[[Event], None],
         fenced: set[bytes],
         policies: Mapping[str, HeartbeatPolicy],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.card = card
+        self.info = info
         self.peers: dict[str, Peer] = {}
         self._local = local
         self._send = send
         self._tell = tell
-        self._fenced = Latest(fenced)
-        self._departed = Latest(set())
-        self._missing: dict[str, Card] = {}
+        self._fenced = BoundedSet(fenced)
+        self._departed = BoundedSet(set())
+        self._missing: dict[str, NodeInfo] = {}
         self._policies = policies
         self._clock = clock
         self._claims = Claims()
         self._roster: set[str] = set()
-        self._questions = Questions()
+        self._pending = PendingRequests()
         self._joined_at: float | None = None
         self._next_hello = 0.0
         self._hello_pause = FIRST_HELLO
         self._link_is_down = False
         self._doubtful_until: float | None = None
         self._seen: float | None = None
-        self._condemned = False
+        self._evicted = False
 
     @property
     def primary(self) -> Peer | None:
         """The node that has the supervision tree, unless it is this one, or unknown."""
-        return next((p for p in self.peers.values() if p.card.role == "primary"), None)
+        return next((p for p in self.peers.values() if p.info.role == "primary"), None)
 
     # --- what the node wants ------------------------------------------------------------------
 
@@ -137,16 +137,16 @@ class Membership:
         self.tick(now)
 
     def announce(self, **changes: Any) -> None:
-        """Tell everyone what has changed of the node's card."""
-        self.card = replace(self.card, **changes)
+        """Tell everyone what has changed of the node's info."""
+        self.info = replace(self.info, **changes)
         if self._joined_at is not None:
-            self._send(EVERYONE, Changed(self.card))
+            self._send(EVERYONE, Changed(self.info))
 
     def leave(self, reason: str) -> None:
         """Tell everyone that the node goes."""
         self._joined_at = None  # from now on it is silent, lest anyone let it in again
-        self._send(EVERYONE, Left(self.card.node, self.card.generation, reason, fenced=False))
-        for number in self._questions.lost():
+        self._send(EVERYONE, Left(self.info.node, self.info.generation, reason, fenced=False))
+        for number in self._pending.lost():
             self._tell(Answered(number, error="this node has left"))
 
     def admit(self, node: str, now: float) -> None:
@@ -157,17 +157,17 @@ class Membership:
             self._send(peer.address, Admitted())
             self._settle(now)
 
-    def ask(self, node: str, signal: Command | Query, now: float) -> None:
+    def ask(self, node: str, message: Command | Query, now: float) -> None:
         """Send a command or a query, again and again until it is answered or the node is lost."""
         if node not in self.peers:
-            self._tell(Answered(signal.number, error="its process has gone"))
+            self._tell(Answered(message.number, error="its process has gone"))
             return
-        self._questions.ask(node, signal, now)
-        self._send(control_address(node), signal)
+        self._pending.ask(node, message, now)
+        self._send(control_address(node), message)
 
     def withdraw(self, number: int) -> None:
         """Ask no more for the answer to a command or a query."""
-        self._questions.withdraw(number)
+        self._pending.withdraw(number)
 
     def answer(self, node: str, result: Result) -> None:
         """Answer a command."""
@@ -193,7 +193,7 @@ class Membership:
     def tick(self, now: float) -> None:
         """Do what is due; to be called several times a second."""
         self._notice_pause(now)
-        if self._link_is_down or self._joined_at is None or self._condemned:
+        if self._link_is_down or self._joined_at is None or self._evicted:
             return
         self._greet(now)
         self._watch(now)
@@ -202,112 +202,112 @@ class Membership:
         for claim in self._claims.unanswered(now):
             holder = self.peers.get(claim.holder)
             if holder is not None:
-                self._declare_dead(holder, f"silent, and superseded by node {claim.card.node[:8]}")
-            if self._meet(claim.card, now):  # it may have stopped saying hello by now
-                self._send(control_address(claim.card.node), Hello(self.card, self._clock()))
-        for node, signal in self._questions.due(now):
-            self._send(control_address(node), signal)
+                self._declare_dead(holder, f"silent, and superseded by node {claim.info.node[:8]}")
+            if self._meet(claim.info, now):  # it may have stopped saying hello by now
+                self._send(control_address(claim.info.node), Hello(self.info, self._clock()))
+        for node, message in self._pending.due(now):
+            self._send(control_address(node), message)
         self._settle(now)
 
-    def receive(self, origin: Origin, signal: Signal, now: float) -> None:
+    def receive(self, origin: Origin, message: ControlMessage, now: float) -> None:
         """Take in what another node says.
 
         Args:
             origin: who says it.
-            signal: what it says.
+            message: what it says.
             now: time of the caller's monotonic clock.
         """
         node = origin.node.hex()
         key = origin.node + origin.generation.to_bytes(4, "big")
         self._notice_pause(now)
-        if node == self.card.node or self._joined_at is None or self._condemned:
+        if node == self.info.node or self._joined_at is None or self._evicted:
             return
         if key in self._fenced:
-            if not isinstance(signal, Fenced | Left):  # else two that fence each other never end
-                self._send(control_address(node), Fenced(f"superseded in {self.card}"))
+            if not isinstance(message, Fenced | Left):  # else two that fence each other never end
+                self._send(control_address(node), Fenced(f"superseded in {self.info}"))
             return
         if key in self._departed:
             return  # a word that was overtaken by its goodbye
-        if isinstance(signal, Hello | Welcome | Changed | Refused) and signal.card.key != key:
+        if isinstance(message, Hello | Welcome | Changed | Refused) and message.info.key != key:
             return
-        self._hear(origin, signal, now)
+        self._hear(origin, message, now)
 
     # --- hearing ------------------------------------------------------------------------------
 
-    def _hear(self, origin: Origin, signal: Signal, now: float) -> None:
+    def _hear(self, origin: Origin, message: ControlMessage, now: float) -> None:
         node = origin.node.hex()
-        match signal:
+        match message:
             case Hello():
-                self._hear_hello(signal, now)
+                self._hear_hello(message, now)
             case Welcome():
-                self._hear_welcome(signal, now)
+                self._hear_welcome(message, now)
             case Changed():
                 if node in self.peers:
-                    self._update(self.peers[node], signal.card, now)
+                    self._update(self.peers[node], message.info, now)
             case Refused():
-                self._hear_refusal(signal)
+                self._hear_refusal(message)
             case Fenced() if node in self.peers or node in self._missing:  # no stranger's word
-                self._condemn(signal.reason, fenced=True)
+                self._evict(message.reason, fenced=True)
             case Left():
-                self._hear_left(origin, signal)
+                self._hear_left(origin, message)
             case Ping():
-                self._hear_ping(node, signal, now)
+                self._hear_ping(node, message, now)
             case _:
                 peer = self.peers.get(node)
                 if peer is not None:
-                    self._hear_peer(peer, signal, now)
+                    self._hear_peer(peer, message, now)
 
     def _hear_hello(self, hello: Hello, now: float) -> None:
-        card = hello.card
-        address, reason = control_address(card.node), conflict(self.card, card)
+        info = hello.info
+        address, reason = control_address(info.node), conflict(self.info, info)
         if reason is None:
-            if self._meet(card, now):
+            if self._meet(info, now):
                 if self._doubtful_until is None:  # else it may have lain here for long
-                    self._tell(ClockSeen(card.node, hello.clock - self._clock()))
+                    self._tell(ClockSeen(info.node, hello.clock - self._clock()))
                 self._send(address, self._welcome(hello.clock))
         elif self._doubtful_until is not None:
             pass  # it says hello itself when the doubt is over
-        elif prevails(self.card, card):
-            self._send(address, Refused(self.card, reason))
-        elif self.card.settled:  # it is for the other one to refuse, which has to know of this one
-            self._send(address, Hello(self.card, self._clock()))
+        elif prevails(self.info, info):
+            self._send(address, Refused(self.info, reason))
+        elif self.info.settled:  # it is for the other one to refuse, which has to know of this one
+            self._send(address, Hello(self.info, self._clock()))
 
     def _hear_welcome(self, welcome: Welcome, now: float) -> None:
-        card = welcome.card
-        if conflict(self.card, card) is not None:
+        info = welcome.info
+        if conflict(self.info, info) is not None:
             return
-        if card.role == "primary":
+        if info.role == "primary":
             self._roster = set(welcome.known)
             self._suspect_others(welcome, now)
         here = self._clock()
         if 0 <= here - welcome.echo <= PROMPT:
-            self._tell(ClockSeen(card.node, welcome.clock - (welcome.echo + here) / 2))
-        self._meet(card, now)
+            self._tell(ClockSeen(info.node, welcome.clock - (welcome.echo + here) / 2))
+        self._meet(info, now)
         self._settle(now)
 
     def _hear_refusal(self, refused: Refused) -> None:
-        reason = conflict(self.card, refused.card)
-        if reason is not None and prevails(self.card, refused.card):
+        reason = conflict(self.info, refused.info)
+        if reason is not None and prevails(self.info, refused.info):
             if self._doubtful_until is None:
-                self._send(control_address(refused.card.node), Refused(self.card, reason))
-        elif reason is not None or not self.card.settled:
-            self._condemn(refused.reason, fenced=False)
+                self._send(control_address(refused.info.node), Refused(self.info, reason))
+        elif reason is not None or not self.info.settled:
+            self._evict(refused.reason, fenced=False)
 
     def _hear_left(self, origin: Origin, left: Left) -> None:
         teller = origin.node.hex()
         if teller == left.node:
             self._claims.discard(teller)
             self._departed.add(origin.node + origin.generation.to_bytes(4, "big"))
-        by_primary = self.primary is not None and self.primary.card.node == teller
-        if left.node == self.card.node:
-            if by_primary and left.generation == self.card.generation:
-                self._condemn(left.reason, fenced=True)
+        by_primary = self.primary is not None and self.primary.info.node == teller
+        if left.node == self.info.node:
+            if by_primary and left.generation == self.info.generation:
+                self._evict(left.reason, fenced=True)
             return
         peer = self.peers.get(left.node)
         if peer is None or not (teller == left.node or by_primary):
             return
         if left.fenced:
-            self._fenced.add(peer.card.key)
+            self._fenced.add(peer.info.key)
         self._lose(peer, left.reason, died=left.fenced)
 
     def _hear_ping(self, node: str, ping: Ping, now: float) -> None:
@@ -319,97 +319,97 @@ class Membership:
         if peer is not None:
             peer.heard(now, ping.patience)
         elif self._joined_at is not None:  # it knows this node, which had given it up
-            self._send(control_address(node), Hello(self.card, self._clock()))
+            self._send(control_address(node), Hello(self.info, self._clock()))
 
-    def _hear_peer(self, peer: Peer, signal: Signal, now: float) -> None:
+    def _hear_peer(self, peer: Peer, message: ControlMessage, now: float) -> None:
         peer.heard(now)
-        match signal:
+        match message:
             case Admitted():
                 peer.admits = True
                 self._settle(now)
             case Pong():
-                peer.monitor.answered(signal.sequence, now)
-                self._tell(Heard(peer.card, signal.agents, signal.stalled))
-                for claim in self._claims.answered(peer.card.node):
-                    if peer.card.settled:
-                        reason = conflict(peer.card, claim.card) or ""
-                        address = control_address(claim.card.node)
-                        self._send(address, Refused(self.card, reason))
+                peer.monitor.answered(message.sequence, now)
+                self._tell(Heard(peer.info, message.agents, message.stalled))
+                for claim in self._claims.answered(peer.info.node):
+                    if peer.info.settled:
+                        reason = conflict(peer.info, claim.info) or ""
+                        address = control_address(claim.info.node)
+                        self._send(address, Refused(self.info, reason))
             case Crashed():
-                self._tell(AgentCrashed(peer.card.node, signal))
+                self._tell(AgentCrashed(peer.info.node, message))
             case Command():
-                if peer.card.role == "primary":
-                    told = Commanded(peer.card.node, signal.number, signal.verb, signal.agent)
+                if peer.info.role == "primary":
+                    told = Commanded(peer.info.node, message.number, message.verb, message.agent)
                     self._tell(told)
             case Result():
-                if self._questions.answered(peer.card.node, signal.number):
-                    self._tell(Answered(signal.number, signal.error, signal.incarnation))
+                if self._pending.answered(peer.info.node, message.number):
+                    self._tell(Answered(message.number, message.error, message.incarnation))
             case Query():
-                self._send(peer.address, Counters(signal.number, self._local.counters()))
+                self._send(peer.address, Counters(message.number, self._local.counters()))
             case Counters():
-                if self._questions.answered(peer.card.node, signal.number):
-                    self._tell(Answered(signal.number, counters=signal.counters))
+                if self._pending.answered(peer.info.node, message.number):
+                    self._tell(Answered(message.number, counters=message.counters))
 
     # --- coming and going ---------------------------------------------------------------------
 
-    def _meet(self, card: Card, now: float) -> bool:
+    def _meet(self, info: NodeInfo, now: float) -> bool:
         """Let a node in unless somebody has its names; return whether it is in."""
-        peer = self.peers.get(card.node)
+        peer = self.peers.get(info.node)
         if peer is not None:
-            self._update(peer, card, now)
+            self._update(peer, info, now)
             return True
         for other in self.peers.values():
-            if conflict(other.card, card) is not None and not other.card.leaving:
-                self._claims.add(card, other.card.node, now)
+            if conflict(other.info, info) is not None and not other.info.leaving:
+                self._claims.add(info, other.info.node, now)
                 return False
-        self._claims.discard(card.node)
-        self._missing.pop(card.node, None)
-        for missing in [each for each in self._missing.values() if conflict(each, card)]:
+        self._claims.discard(info.node)
+        self._missing.pop(info.node, None)
+        for missing in [each for each in self._missing.values() if conflict(each, info)]:
             del self._missing[missing.node]  # silent, and superseded
             self._fenced.add(missing.key)
-        self.peers[card.node] = Peer(card, self._policy(card), now)
-        self._tell(Met(card))
-        if card.role == "primary" and self.card.settled:
+        self.peers[info.node] = Peer(info, self._policy(info), now)
+        self._tell(Met(info))
+        if info.role == "primary" and self.info.settled:
             # Its welcome tells who else is left of those that an earlier primary watched.
-            self._send(control_address(card.node), Hello(self.card, self._clock()))
+            self._send(control_address(info.node), Hello(self.info, self._clock()))
         return True
 
-    def _update(self, peer: Peer, card: Card, now: float) -> None:
+    def _update(self, peer: Peer, info: NodeInfo, now: float) -> None:
         peer.heard(now)
-        if card != peer.card:
-            peer.card = card
-            peer.monitor.follow(self._policy(card), now)
-            self._tell(Met(card))
+        if info != peer.info:
+            peer.info = info
+            peer.monitor.follow(self._policy(info), now)
+            self._tell(Met(info))
 
-    def _policy(self, card: Card) -> HeartbeatPolicy:
-        return strictest(self._policies[name] for name in card.agents if name in self._policies)
+    def _policy(self, info: NodeInfo) -> HeartbeatPolicy:
+        return strictest(self._policies[name] for name in info.agents if name in self._policies)
 
     def _lose(self, peer: Peer, reason: str, *, died: bool, final: bool = True) -> None:
-        node = peer.card.node
+        node = peer.info.node
         del self.peers[node]
         self._roster.discard(node)
-        self._tell(Lost(peer.card, reason, died, final))
-        for number in self._questions.lost(node):
+        self._tell(Lost(peer.info, reason, died, final))
+        for number in self._pending.lost(node):
             self._tell(Answered(number, error="its process has gone"))
 
     def _declare_dead(self, peer: Peer, reason: str) -> None:
         """Lose a node for good: should it resume, it is refused."""
-        card = peer.card
-        self._fenced.add(card.key)
+        info = peer.info
+        self._fenced.add(info.key)
         self._lose(peer, reason, died=True)
-        if self.card.role == "primary":
-            self._send(EVERYONE, Left(card.node, card.generation, reason, fenced=True))
+        if self.info.role == "primary":
+            self._send(EVERYONE, Left(info.node, info.generation, reason, fenced=True))
 
     def _miss(self, peer: Peer, reason: str) -> None:
         """Lose a node that may come back, unless another one takes its place."""
-        self._missing[peer.card.node] = peer.card
+        self._missing[peer.info.node] = peer.info
         self._lose(peer, reason, died=True, final=False)
 
     def _watch(self, now: float) -> None:
         """Ping who is due, and judge who is silent."""
         for peer in list(self.peers.values()):
             monitor = peer.monitor
-            if self.card.role == "primary":
+            if self.info.role == "primary":
                 if monitor.dead(now):
                     silent = monitor.silent_for(now)
                     self._declare_dead(peer, f"no answer to pings for {silent:.1f} s")
@@ -417,7 +417,7 @@ class Membership:
                 sequence = monitor.ping(now)
                 if sequence is not None:
                     self._send(peer.address, Ping(sequence, monitor.policy.bound))
-            elif peer.card.role == "primary" and peer.silent(now):
+            elif peer.info.role == "primary" and peer.silent(now):
                 self._miss(peer, "its pings have stopped")
             elif peer.vanished(now):
                 self._miss(peer, "silent, and unknown to the primary")
@@ -425,7 +425,7 @@ class Membership:
     def _suspect_others(self, welcome: Welcome, now: float) -> None:
         """Probe the nodes that the primary does not know: their end may have gone unheard."""
         for peer in self.peers.values():
-            if peer.card.role == "worker" and peer.card.node not in welcome.known:
+            if peer.info.role == "worker" and peer.info.node not in welcome.known:
                 peer.suspect(now + PROBE_TIMEOUT)
                 self._send(peer.address, Ping(0, 0.0))
 
@@ -443,46 +443,46 @@ class Membership:
         self._claims.prolong(now + LINK_GRACE)
         self._doubtful_until = now + DOUBT
         self._next_hello = now
-        if self._joined_at is not None and not self.card.settled:
+        if self._joined_at is not None and not self.info.settled:
             self._joined_at = now
 
-    def _condemn(self, reason: str, *, fenced: bool) -> None:
-        if not self._condemned:
-            self._condemned = True
-            self._tell(Condemned(reason, fenced))
+    def _evict(self, reason: str, *, fenced: bool) -> None:
+        if not self._evicted:
+            self._evicted = True
+            self._tell(Evicted(reason, fenced))
 
     # --- finding the others -------------------------------------------------------------------
 
     def _greet(self, now: float) -> None:
         """Say hello when due: to be let in, to find a primary, to learn of having been lost."""
-        if self._joined_at is None or self._condemned or now < self._next_hello:
+        if self._joined_at is None or self._evicted or now < self._next_hello:
             return
         doubtful = self._doubtful_until
-        if self.card.settled and self.primary is not None and doubtful is None:
+        if self.info.settled and self.primary is not None and doubtful is None:
             return
         if doubtful is not None and now >= doubtful:
             self._doubtful_until = doubtful = None
-        self._send(EVERYONE, Hello(self.card, self._clock()))
-        if self.card.settled:
+        self._send(EVERYONE, Hello(self.info, self._clock()))
+        if self.info.settled:
             self._next_hello = doubtful or now + LONELY
         else:
             self._next_hello = now + self._hello_pause
             self._hello_pause = min(self._hello_pause * 1.5, SLOWEST_HELLO)
 
     def _welcome(self, echo: float) -> Welcome:
-        known = tuple(p.card.node for p in self.peers.values() if p.card.role != "client")
-        return Welcome(self.card, echo, self._clock(), known)
+        known = tuple(p.info.node for p in self.peers.values() if p.info.role != "client")
+        return Welcome(self.info, echo, self._clock(), known)
 
     def _settle(self, now: float) -> None:
         """End the search when nobody is left to be found, or the time for it is over."""
-        if self.card.settled or self._joined_at is None or self._condemned:
+        if self.info.settled or self._joined_at is None or self._evicted:
             return
         waited = now - self._joined_at
-        has_primary = self.card.role == "primary" or self.primary is not None
+        has_primary = self.info.role == "primary" or self.primary is not None
         window = 0.0 if self.primary is not None else CLAIM_WINDOW
         if waited < (window if has_primary else PRIMARY_WINDOW):
             return
-        missing = self._roster - self.peers.keys() - {self.card.node}
+        missing = self._roster - self.peers.keys() - {self.info.node}
         unproved = [p for p in self.peers.values() if not p.proved]
         if (missing or unproved or self._claims) and waited < JOIN_TIMEOUT:
             return

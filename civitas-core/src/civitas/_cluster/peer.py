@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from civitas._cluster.protocol import Card, control_address
+from civitas._cluster.protocol import NodeInfo, control_address
 from civitas._supervision.heartbeat import HeartbeatPolicy, Monitor
 
 
@@ -10,13 +10,13 @@ class Peer:
     """Another node.
 
     Args:
-        card: what it told of itself.
+        info: what it told of itself.
         policy: how closely it is watched.
         now: time of the caller's clock, in seconds, as in all methods.
     """
 
-    def __init__(self, card: Card, policy: HeartbeatPolicy, now: float) -> None:
-        self.card = card
+    def __init__(self, info: NodeInfo, policy: HeartbeatPolicy, now: float) -> None:
+        self.info = info
         self.monitor = Monitor(policy, now)
         self.reached = False
         """Whether this node's data route to it is proved."""
@@ -29,12 +29,12 @@ class Peer:
     @property
     def address(self) -> str:
         """Where its control plane listens."""
-        return control_address(self.card.node)
+        return control_address(self.info.node)
 
     @property
     def proved(self) -> bool:
         """Whether there is nothing to wait for before the two nodes talk."""
-        idle = self.card.role == "client" or self.card.leaving
+        idle = self.info.role == "client" or self.info.leaving
         return idle or (self.reached and self.admits)
 
     def heard(self, now: float, patience: float = 0.0) -> None:

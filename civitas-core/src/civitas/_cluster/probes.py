@@ -1,4 +1,4 @@
-"""Courier: what nodes tell each other on the data transport: probes of routes, and credit.
+"""Probes: what nodes tell each other on the data transport: probes of routes, and credit.
 
 These travel the way that messages travel, since it is that way which they are about.
 """
@@ -24,7 +24,7 @@ logger = logging.getLogger("civitas.node")
 
 _FORMAT: Final = "msgpack"
 _QUEUE: Final = 10_000
-_LAST_WORDS: Final = 1.0
+_FLUSH_TIMEOUT: Final = 1.0
 """Seconds that the last frames may take."""
 
 PROBE: Final = "probe"
@@ -35,7 +35,7 @@ _LAST: Final = "last"
 """In a probe that follows the last messages, and in its answer: earlier ones may still come."""
 
 
-class Courier:
+class Probes:
     """Sends and hears the small frames of one node's data transport.
 
     Args:
@@ -73,7 +73,7 @@ class Courier:
         """Subscribe, and send from now on."""
         self._stopping = False
         await self._transport.subscribe(data_address(self._origin.node.hex()), self)
-        self._task = asyncio.get_running_loop().create_task(self._work(), name="civitas courier")
+        self._task = asyncio.get_running_loop().create_task(self._work(), name="civitas probes")
 
     async def stop(self) -> None:
         """Send what is still to be said, and no more."""
@@ -83,7 +83,7 @@ class Courier:
             await asyncio.wait((self._task,))
             self._task = None
             with suppress(TimeoutError):
-                async with asyncio.timeout(_LAST_WORDS):
+                async with asyncio.timeout(_FLUSH_TIMEOUT):
                     await self._flush()
 
     def probe(self, node: str, *, fresh: bool) -> None:
@@ -127,15 +127,15 @@ class Courier:
         self._put(agent, head)
 
     def take(self, frame: bytes) -> bool:
-        """Hear a frame of another courier."""
+        """Hear a frame of another probes."""
         try:
             opened = envelope.open(frame)
             if opened.kind != KIND_SYSTEM:
-                raise FrameError("only frames of kind 2 belong on a courier's address")
+                raise FrameError("only frames of kind 2 belong on a probes's address")
             kind, *values = msgpack.unpackb(opened.body)
             self._hear(opened.node, kind, values)
         except Exception as error:  # noqa: BLE001 - bytes from the network may be anything
-            logger.debug("not a courier's frame: %s", error)
+            logger.debug("not a probes's frame: %s", error)
             self._dropped("malformed system frame", frame)
         return True
 

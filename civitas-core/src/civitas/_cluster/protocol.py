@@ -1,7 +1,7 @@
 """Signals: what nodes tell each other on their system addresses, and the bytes for it.
 
-A signal travels as a frame of kind 2 whose body is a msgpack array: the signal's name and the map
-of its fields. What does not fit a signal's fields raises DeserializationError.
+A message travels as a frame of kind 2 whose body is a msgpack array: the message's name and the map
+of its fields. What does not fit a message's fields raises DeserializationError.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def data_address(node: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class NodeInfo:
     """What a node tells of itself.
 
     Attributes:
@@ -70,7 +70,7 @@ class Card:
 class Hello:
     """To everyone: here I am. `clock` is the sender's, in epoch seconds."""
 
-    card: Card
+    info: NodeInfo
     clock: float
 
 
@@ -78,7 +78,7 @@ class Hello:
 class Welcome:
     """The answer to a hello: who I am and whom I know. `echo` is the clock of the hello."""
 
-    card: Card
+    info: NodeInfo
     echo: float
     clock: float
     known: tuple[str, ...]
@@ -93,7 +93,7 @@ class Admitted:
 class Refused:
     """Your name, or that of one of your agents, is taken."""
 
-    card: Card
+    info: NodeInfo
     reason: str
 
 
@@ -125,7 +125,7 @@ class Pong:
 class Changed:
     """To everyone: what I told of myself has changed."""
 
-    card: Card
+    info: NodeInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ class Counters:
     counters: Mapping[str, Any]
 
 
-Signal: TypeAlias = (
+ControlMessage: TypeAlias = (
     Hello
     | Welcome
     | Admitted
@@ -207,7 +207,7 @@ Signal: TypeAlias = (
     | Counters
 )
 
-_KINDS: Final[Mapping[str, Callable[..., Signal]]] = {
+_KINDS: Final[Mapping[str, Callable[..., ControlMessage]]] = {
     kind.__name__: kind
     for kind in (
         Hello,
@@ -228,15 +228,15 @@ _KINDS: Final[Mapping[str, Callable[..., Signal]]] = {
 }
 
 
-def encode(signal: Signal, origin: Origin) -> bytes:
+def encode(message: ControlMessage, origin: Origin) -> bytes:
     """Make the frame of a signal."""
-    fields_of = asdict(signal)
-    body = msgpack.packb([type(signal).__name__, fields_of], unicode_errors="backslashreplace")
+    fields_of = asdict(message)
+    body = msgpack.packb([type(message).__name__, fields_of], unicode_errors="backslashreplace")
     return envelope.seal(body, _FORMAT, origin, kind=KIND_SYSTEM)
 
 
-def decode(frame: bytes) -> tuple[Origin, Signal]:
-    """Return who sent a signal, and the signal.
+def decode(frame: bytes) -> tuple[Origin, ControlMessage]:
+    """Return who sent a message, and the signal.
 
     Raises:
         FrameError: the bytes are no system frame.
@@ -247,14 +247,14 @@ def decode(frame: bytes) -> tuple[Origin, Signal]:
         raise FrameError("only frames of kind 2 in msgpack belong on a system address")
     try:
         name, values = msgpack.unpackb(opened.body)
-        signal = _KINDS[name](**_fitting(name, values))
+        message = _KINDS[name](**_fitting(name, values))
     except Exception as error:
-        raise DeserializationError(f"no signal: {type(error).__name__}: {error}") from error
-    return Origin(opened.node, opened.generation), signal
+        raise DeserializationError(f"no message: {type(error).__name__}: {error}") from error
+    return Origin(opened.node, opened.generation), message
 
 
 def _fitting(name: str, values: dict[str, Any]) -> dict[str, Any]:
-    """Check a signal's fields against the types that the signal declares.
+    """Check a message's fields against the types that the message declares.
 
     A field with a default may be missing: an older node does not know it.
     """
@@ -266,11 +266,13 @@ def _fitting(name: str, values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _read_card(value: Any) -> Card:
-    card = Card(**{each.name: _READERS[each.type](value[each.name]) for each in fields(Card)})
-    if len(card.node) != 16 or len(card.key) != 12:
-        raise ValueError(f"{card.node!r} is no node id")
-    return card
+def _read_info(value: Any) -> NodeInfo:
+    info = NodeInfo(
+        **{each.name: _READERS[each.type](value[each.name]) for each in fields(NodeInfo)}
+    )
+    if len(info.node) != 16 or len(info.key) != 12:
+        raise ValueError(f"{info.node!r} is no node id")
+    return info
 
 
 def _read_agents(value: Any) -> dict[str, tuple[str, int]]:
@@ -301,7 +303,7 @@ def _number(value: Any) -> float:
 
 
 _READERS: Final[Mapping[Any, Callable[[Any], Any]]] = {
-    "Card": _read_card,
+    "NodeInfo": _read_info,
     "Mapping[str, tuple[str, int]]": _read_agents,
     "Mapping[str, Any]": _of(dict),
     "bool": _of(bool),

@@ -1,4 +1,4 @@
-"""Questions: the commands and queries of a node that are not answered yet. No I/O."""
+"""PendingRequests: the commands and queries of a node that are not answered yet. No I/O."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ RESEND: Final = 1.0
 
 class _Asked(NamedTuple):
     node: str
-    signal: Command | Query
+    message: Command | Query
     due: float
 
 
-class Questions:
+class PendingRequests:
     """Each is asked again and again, and answered once."""
 
     def __init__(self) -> None:
         self._asked: dict[int, _Asked] = {}
 
-    def ask(self, node: str, signal: Command | Query, now: float) -> None:
+    def ask(self, node: str, message: Command | Query, now: float) -> None:
         """Take note that a node was asked."""
-        self._asked[signal.number] = _Asked(node, signal, now + RESEND)
+        self._asked[message.number] = _Asked(node, message, now + RESEND)
 
     def due(self, now: float) -> list[tuple[str, Command | Query]]:
         """Return whom to ask again, and what."""
         again = [asked for asked in self._asked.values() if now >= asked.due]
         for asked in again:
-            self.ask(asked.node, asked.signal, now)
-        return [(asked.node, asked.signal) for asked in again]
+            self.ask(asked.node, asked.message, now)
+        return [(asked.node, asked.message) for asked in again]
 
     def answered(self, node: str, number: int) -> bool:
         """Return whether this answer of a node is awaited; from now on it is not."""

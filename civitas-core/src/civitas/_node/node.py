@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, Final, TypeAlias
 
-from civitas._agents.slot import AgentCell
+from civitas._agents.slot import AgentSlot
 from civitas._bus.bus import MessageBus
 from civitas._bus.dead_letters import DeadLetterCallback
-from civitas._cluster.cluster import Presence
-from civitas._cluster.config import NodeWiring
+from civitas._cluster.cluster import Cluster
+from civitas._cluster.config import ClusterConfig
 from civitas._cluster.events import Commanded
 from civitas._cluster.peers import PeerStats
 from civitas._cluster.protocol import Crashed
@@ -21,8 +21,8 @@ from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas._supervision.remote import (
     CRASHED_AGAIN,
     NodeLostError,
-    RemoteCell,
-    RemoteCells,
+    RemoteAgent,
+    RemoteAgents,
     RemoteChild,
     RemoteCrash,
     RemoteCrashError,
@@ -90,32 +90,32 @@ class NodeStats:
 
 
 class Node:
-    """Holds the cells of one process and the bus between them.
+    """Holds the slots of one process and the bus between them.
 
     Args:
         bus: carries the messages.
-        wiring: what binds its transport to its place among other nodes.
+        config: what binds its transport to its place among other nodes.
         role: primary, worker or client.
-        on_condemned: called when the node can't stay in the system.
+        on_evicted: called when the node can't stay in the system.
     """
 
     def __init__(
         self,
         bus: MessageBus,
-        wiring: NodeWiring,
+        config: ClusterConfig,
         role: str = "primary",
-        on_condemned: Callable[[CivitasError], None] | None = None,
+        on_evicted: Callable[[CivitasError], None] | None = None,
     ) -> None:
         self.bus = bus
-        self.process = wiring.process
-        self.cells: dict[str, AgentCell] = {}
-        self.remote_cells = RemoteCells()
-        self.presence: Presence | None = None
+        self.process = config.process
+        self.slots: dict[str, AgentSlot] = {}
+        self.remote_agents = RemoteAgents()
+        self.cluster: Cluster | None = None
         """Its place among other nodes; None where there can be none."""
-        self._wiring = wiring
+        self._config = config
         self._role = role
-        self._on_condemned = on_condemned
-        self._on_lost: Callable[[list[RemoteCell], Exception], None] | None = None
+        self._on_evicted = on_evicted
+        self._on_lost: Callable[[list[RemoteAgent], Exception], None] | None = None
         self._carried_out: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._crash_callbacks: list[CrashCallback] = []
         self._went_idle = asyncio.Event()
@@ -124,11 +124,11 @@ class Node:
         self._abandoned = False
         self._drained = False
 
-    def add(self, agent: AgentProcess, on_exit: Callable[[AgentCell], None]) -> AgentCell:
-        """Make the cell of an agent. Its name is checked when the cell is attached."""
-        cell = AgentCell(agent, self.bus, on_exit, partial(self._rested, agent.name))
-        self.cells.setdefault(agent.name, cell)
-        return cell
+    def add(self, agent: AgentProcess, on_exit: Callable[[AgentSlot], None]) -> AgentSlot:
+        """Make the slot of an agent. Its name is checked when the slot is attached."""
+        slot = AgentSlot(agent, self.bus, on_exit, partial(self._rested, agent.name))
+        self.slots.setdefault(agent.name, slot)
+        return slot
 
     def on_crash(self, callback: CrashCallback) -> None:
         """Call `callback(name, error)` whenever an agent crashes."""
@@ -152,13 +152,13 @@ class Node:
         Raises:
             TransportError: it can't.
         """
-        self.bus.closing = self.bus.turning_away = False  # of an earlier node with the same parts
-        with self._wiring.blame():
+        self.bus.closing = self.bus.rejecting = False  # of an earlier node with the same parts
+        with self._config.guard():
             await self.bus.transport.start()
         if policies is not None:
-            self.presence = Presence(self.bus, self._wiring, self._role, self, policies)
-            with self._wiring.blame():
-                await self.presence.open()
+            self.cluster = Cluster(self.bus, self._config, self._role, self, policies)
+            with self._config.guard():
+                await self.cluster.open()
 
     async def join(self) -> None:
         """Return when messages to the attached agents would arrive, from wherever they are sent.
@@ -167,17 +167,17 @@ class Node:
             IdentityError: a name is taken.
             TransportError: the transport can't give the agents what it has kept for them.
         """
-        with self._wiring.blame():
+        with self._config.guard():
             await self.bus.transport.wait_ready()
-        if self.presence is not None:
-            await self.presence.join()
-        with self._wiring.blame():
+        if self.cluster is not None:
+            await self.cluster.join()
+        with self._config.guard():
             await self.bus.take_over()
 
     def announce(self) -> None:
         """Tell other nodes how the agents of this one are, and whether it takes messages."""
-        if self.presence is not None:
-            self.presence.announce(leaving=self.bus.closing)
+        if self.cluster is not None:
+            self.cluster.announce(leaving=self.bus.closing)
 
     async def drain(self) -> None:
         """Take no new messages and wait until all that were taken are handled.
@@ -192,23 +192,23 @@ class Node:
         self.announce()
         loop = asyncio.get_running_loop()
         began = loop.time()
-        busy = self._busy(self.cells.values(), 0)
-        self._await_rest_of({cell.name for cell in busy})
+        busy = self._busy(self.slots.values(), 0)
+        self._await_rest_of({slot.name for slot in busy})
         if busy:
-            patience = max(cell.agent.shutdown_timeout for cell in busy)
+            patience = max(slot.agent.shutdown_timeout for slot in busy)
             logger.info("stopping: %d still at work, within %g s", len(busy), patience)
         while busy:
             self._went_idle.clear()
-            patience = began + min(cell.agent.shutdown_timeout for cell in busy) - loop.time()
+            patience = began + min(slot.agent.shutdown_timeout for slot in busy) - loop.time()
             try:
                 async with asyncio.timeout(max(patience, 0.001)):
                     await self._went_idle.wait()
             except TimeoutError:
                 logger.debug("an agent's shutdown_timeout has passed while it was busy")
             elapsed = loop.time() - began
-            self._await_rest_of(self._unrested & {cell.name for cell in self._in_time(elapsed)})
+            self._await_rest_of(self._unrested & {slot.name for slot in self._in_time(elapsed)})
             # Who was idle may have been given work by one that is idle now.
-            busy = self._busy(busy, elapsed) or self._busy(self.cells.values(), elapsed)
+            busy = self._busy(busy, elapsed) or self._busy(self.slots.values(), elapsed)
         await self._leave_commands()
 
     def abandon(self) -> None:
@@ -218,15 +218,15 @@ class Node:
 
     async def retire_all(self) -> None:
         """Take all agents off the system and account for what they leave behind."""
-        for cell in self.cells.values():
-            if not cell.finished or cell.mailbox.pending:
-                await cell.retire()
+        for slot in self.slots.values():
+            if not slot.finished or slot.mailbox.pending:
+                await slot.retire()
 
     async def stop_transport(self) -> None:
         """Stop the transport; an error of its is logged, since nothing else is left to do."""
         try:
-            if self.presence is not None:
-                await self.presence.close()
+            if self.cluster is not None:
+                await self.cluster.close()
             await self.bus.transport.stop()
         except Exception:
             logger.exception("the transport did not stop cleanly")
@@ -235,7 +235,7 @@ class Node:
 
     def agents(self) -> Mapping[str, tuple[str, int]]:
         """Return status and incarnation of each agent; in any thread."""
-        return {cell.name: (_told(cell), cell.restarts) for cell in list(self.cells.values())}
+        return {slot.name: (_told(slot), slot.restarts) for slot in list(self.slots.values())}
 
     def counters(self) -> Mapping[str, Any]:
         """Return the counters as JSON-like values; in any thread."""
@@ -244,34 +244,34 @@ class Node:
             agent["status"] = agent["status"].value
         return {"role": self._role, **stats}
 
-    def supervise(self, child: RemoteChild, on_exit: Callable[[RemoteCell], None]) -> RemoteCell:
-        """Make the cell of an agent that another process hosts."""
-        assert self.presence is not None
-        cell = RemoteCell(child, self.presence, on_exit)
-        self.remote_cells.add(cell)
-        self.bus.links.expected[child.name] = child.process or "of a worker"
-        return cell
+    def supervise(self, child: RemoteChild, on_exit: Callable[[RemoteAgent], None]) -> RemoteAgent:
+        """Make the slot of an agent that another process hosts."""
+        assert self.cluster is not None
+        slot = RemoteAgent(child, self.cluster, on_exit)
+        self.remote_agents.add(slot)
+        self.bus.routes.expected[child.name] = child.process or "of a worker"
+        return slot
 
-    def on_lost(self, callback: Callable[[list[RemoteCell], Exception], None]) -> None:
-        """Call `callback(cells, error)` when a node dies that hosts supervised agents."""
+    def on_lost(self, callback: Callable[[list[RemoteAgent], Exception], None]) -> None:
+        """Call `callback(slots, error)` when a node dies that hosts supervised agents."""
         self._on_lost = callback
 
     def heard(self, node: str, agents: Mapping[str, tuple[str, int]]) -> None:
         """Take note of the states of another node's agents."""
-        self.remote_cells.heard(node, agents)
+        self.remote_agents.heard(node, agents)
 
     def lost(self, node: str, reason: str, *, died: bool) -> None:
         """Take note that a node has gone."""
         error = NodeLostError(reason) if died else None
-        cells = self.remote_cells.lost(node, error)
-        if cells and error is not None and self._on_lost is not None:
-            self._on_lost(cells, error)
+        slots = self.remote_agents.lost(node, error)
+        if slots and error is not None and self._on_lost is not None:
+            self._on_lost(slots, error)
 
     def crashed(self, node: str, crash: Crashed) -> None:
         """Take note that an agent of another node has crashed."""
         error = RemoteCrashError(f"{crash.error_type}: {crash.error_text}")
         heard = RemoteCrash(crash.incarnation, error, crash.redelivered)
-        if not self.remote_cells.crashed(node, crash.agent, heard):
+        if not self.remote_agents.crashed(node, crash.agent, heard):
             logger.error(
                 "agent %r of another process crashed, and nobody supervises it: %s; "
                 "add_remote_child would",
@@ -291,28 +291,28 @@ class Node:
                 if self._carried_out[oldest].done():
                     del self._carried_out[oldest]
 
-    def condemned(self, error: CivitasError) -> None:
+    def evicted(self, error: CivitasError) -> None:
         """Take note that this node can't stay in the system."""
-        if self._on_condemned is not None:
-            self._on_condemned(error)
+        if self._on_evicted is not None:
+            self._on_evicted(error)
 
     async def _carry_out(self, command: Commanded) -> None:
-        assert self.presence is not None
-        cell = self.cells.get(command.agent)
+        assert self.cluster is not None
+        slot = self.slots.get(command.agent)
         error = ""
         if self._drained:
             error = "its process is stopping"
-        elif cell is None or cell.finished or command.verb not in {"restart", "stop"}:
+        elif slot is None or slot.finished or command.verb not in {"restart", "stop"}:
             error = f"there is no agent to {command.verb} of that name"
         else:
-            await cell.stop(drain=False)
+            await slot.stop(drain=False)
             if command.verb == "restart":
                 try:
-                    await cell.start(fresh=True)
+                    await slot.start(fresh=True)
                 except SpawnError as failure:
                     error = str(failure)
         self.announce()  # first: who gets the answer knows then how the agent is
-        self.presence.answer(command, error, 0 if cell is None else cell.restarts)
+        self.cluster.answer(command, error, 0 if slot is None else slot.restarts)
 
     async def _leave_commands(self) -> None:
         """Carry out no more: an agent that is started now would be left behind."""
@@ -325,7 +325,7 @@ class Node:
 
     def hosts(self, task: asyncio.Task[Any] | None) -> bool:
         """Return whether a task is that of one of this node's agents."""
-        return any(cell.mailbox.consumer is task for cell in self.cells.values())
+        return any(slot.mailbox.consumer is task for slot in self.slots.values())
 
     def stats(self) -> NodeStats:
         """Return a snapshot of the counters."""
@@ -337,17 +337,17 @@ class Node:
             dropped=dict(self.bus.dead_letters.counts),
             agents=tuple(
                 AgentStats(
-                    cell.name,
-                    cell.status,
-                    cell.mailbox.pending,
-                    cell.tally.handled,
-                    cell.tally.errors,
-                    cell.restarts,
+                    slot.name,
+                    slot.status,
+                    slot.mailbox.pending,
+                    slot.counts.handled,
+                    slot.counts.errors,
+                    slot.restarts,
                 )
-                for cell in list(self.cells.values())
+                for slot in list(self.slots.values())
             ),
-            lost=dict(self.bus.inflow.lost) if self.bus.inflow is not None else {},
-            peers=self.presence.peers() if self.presence is not None else (),
+            lost=dict(self.bus.accounting.lost) if self.bus.accounting is not None else {},
+            peers=self.cluster.peers() if self.cluster is not None else (),
         )
 
     def _rested(self, name: str) -> None:
@@ -358,27 +358,27 @@ class Node:
     def _await_rest_of(self, names: set[str]) -> None:
         """Take what a durable transport has for as long as one of these may need it."""
         self._unrested = names
-        self.bus.turning_away = not names
+        self.bus.rejecting = not names
 
-    def _in_time(self, elapsed: float) -> list[AgentCell]:
+    def _in_time(self, elapsed: float) -> list[AgentSlot]:
         """Return the agents that may still work so many seconds after the stop began."""
-        return [cell for cell in self.cells.values() if cell.agent.shutdown_timeout > elapsed]
+        return [slot for slot in self.slots.values() if slot.agent.shutdown_timeout > elapsed]
 
-    def _busy(self, cells: Iterable[AgentCell], elapsed: float) -> list[AgentCell]:
+    def _busy(self, slots: Iterable[AgentSlot], elapsed: float) -> list[AgentSlot]:
         """Return the agents that have work left, and time for it."""
         if self._abandoned:
             return []
-        busy = [c for c in cells if not c.idle and c.agent.shutdown_timeout > elapsed]
+        busy = [c for c in slots if not c.idle and c.agent.shutdown_timeout > elapsed]
         if self._role == "primary":
             return busy
         # A crashed agent of a worker has nobody left to restart it, nor to do its work.
         return [c for c in busy if c.status is not ProcessStatus.CRASHED]
 
 
-def _told(cell: AgentCell) -> str:
+def _told(slot: AgentSlot) -> str:
     """Return what others hear of an agent: only what is done does not come back with its node."""
-    if cell.status is ProcessStatus.STOPPED and not cell.done:
+    if slot.status is ProcessStatus.STOPPED and not slot.done:
         return ProcessStatus.STOPPING.value
-    if cell.status is ProcessStatus.CRASHED and cell.redelivered:
+    if slot.status is ProcessStatus.CRASHED and slot.redelivered:
         return CRASHED_AGAIN
-    return cell.status.value
+    return slot.status.value

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from civitas._agents.slot import AgentCell
-from civitas._supervision.remote import RemoteCell, RemoteChild
+from civitas._agents.slot import AgentSlot
+from civitas._supervision.remote import RemoteAgent, RemoteChild
 from civitas.supervisor import Supervisor
 
 
@@ -14,12 +14,12 @@ def tree_lines(supervisor: Supervisor, indent: str = "") -> list[str]:
     for member in members:
         if isinstance(member, Supervisor):
             lines.extend(tree_lines(member, indent + "  "))
-        elif isinstance(member, RemoteCell | RemoteChild):
-            child = member.child if isinstance(member, RemoteCell) else member
-            status = member.status.value if isinstance(member, RemoteCell) else "unknown"
+        elif isinstance(member, RemoteAgent | RemoteChild):
+            child = member.child if isinstance(member, RemoteAgent) else member
+            status = member.status.value if isinstance(member, RemoteAgent) else "unknown"
             lines.append(f"{indent}  {child.name} [in {child.process or 'a worker'}] {status}")
         else:
-            agent = member.agent if isinstance(member, AgentCell) else member
+            agent = member.agent if isinstance(member, AgentSlot) else member
             status = member.status.value
             lines.append(f"{indent}  {agent.name} [{type(agent).__name__}] {status}")
     return lines

@@ -1,4 +1,4 @@
-"""RemoteCell: the place in the tree of an agent that another process hosts."""
+"""RemoteAgent: the place in the tree of an agent that another process hosts."""
 
 from __future__ import annotations
 
@@ -90,17 +90,17 @@ class Commander(Protocol):
         ...
 
 
-class RemoteCell:
+class RemoteAgent:
     """One agent of another process under supervision.
 
     Args:
         child: which agent.
         commander: carries commands to its node.
-        on_exit: called with the cell when the agent has crashed, or is done.
+        on_exit: called with the slot when the agent has crashed, or is done.
     """
 
     def __init__(
-        self, child: RemoteChild, commander: Commander, on_exit: Callable[[RemoteCell], None]
+        self, child: RemoteChild, commander: Commander, on_exit: Callable[[RemoteAgent], None]
     ) -> None:
         self.child = child
         self.name = child.name
@@ -250,38 +250,38 @@ class RemoteCell:
             self.status = ProcessStatus.INITIALIZING if error is None else ProcessStatus.CRASHED
 
 
-class RemoteCells:
+class RemoteAgents:
     """All agents of other processes that this node supervises."""
 
     def __init__(self) -> None:
-        self._cells: dict[str, RemoteCell] = {}
+        self._slots: dict[str, RemoteAgent] = {}
 
-    def __iter__(self) -> Iterator[RemoteCell]:
+    def __iter__(self) -> Iterator[RemoteAgent]:
         """Go through them in the order in which they start."""
-        return iter(list(self._cells.values()))
+        return iter(list(self._slots.values()))
 
-    def add(self, cell: RemoteCell) -> None:
+    def add(self, slot: RemoteAgent) -> None:
         """Take one in."""
-        self._cells.setdefault(cell.name, cell)
+        self._slots.setdefault(slot.name, slot)
 
     def heard(self, node: str, agents: Mapping[str, tuple[str, int]]) -> None:
         """Take note of the states of a node's agents."""
         for name, (status, incarnation) in agents.items():
-            cell = self._cells.get(name)
-            if cell is not None:
-                cell.heard(node, status, incarnation)
+            slot = self._slots.get(name)
+            if slot is not None:
+                slot.heard(node, status, incarnation)
 
     def crashed(self, node: str, agent: str, crash: RemoteCrash) -> bool:
         """Take note of a crash; return whether the agent is supervised here."""
-        cell = self._cells.get(agent)
-        if cell is None:
+        slot = self._slots.get(agent)
+        if slot is None:
             return False
-        cell.crashed(node, crash)
+        slot.crashed(node, crash)
         return True
 
-    def lost(self, node: str, error: Exception | None) -> list[RemoteCell]:
-        """Take note that a node has gone; return the cells that were hosted there and not done."""
-        gone = [cell for cell in self._cells.values() if cell.node == node]
-        for cell in gone:
-            cell.lost(error)
-        return [cell for cell in gone if not cell.finished]
+    def lost(self, node: str, error: Exception | None) -> list[RemoteAgent]:
+        """Take note that a node has gone; return the slots that were hosted there and not done."""
+        gone = [slot for slot in self._slots.values() if slot.node == node]
+        for slot in gone:
+            slot.lost(error)
+        return [slot for slot in gone if not slot.finished]

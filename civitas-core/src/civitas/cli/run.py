@@ -148,8 +148,8 @@ async def _serve(runtime: Runtime | Worker) -> int:
         await stop.finished()
     if runtime.failure is not None and not stop.told:
         what = f"{type(runtime.failure).__name__}: {runtime.failure}"
-        condemned = isinstance(runtime.failure, IdentityError)
-        write_error(f"error: {what if condemned else f'the root supervisor gave up: {what}'}")
+        evicted = isinstance(runtime.failure, IdentityError)
+        write_error(f"error: {what if evicted else f'the root supervisor gave up: {what}'}")
     await _leave_behind(status)
     return status
 

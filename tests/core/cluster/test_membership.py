@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from civitas._cluster.bounded_set import Latest
+from civitas._cluster.bounded_set import BoundedSet
 from civitas._cluster.claims import Claims, conflict, prevails
 from civitas._cluster.events import (
     AgentCrashed,
     Answered,
     ClockSeen,
     Commanded,
-    Condemned,
     Event,
+    Evicted,
     Heard,
     Lost,
     Met,
@@ -27,20 +27,20 @@ from civitas._cluster.membership import Membership
 from civitas._cluster.protocol import (
     EVERYONE,
     Admitted,
-    Card,
     Changed,
     Command,
+    ControlMessage,
     Counters,
     Crashed,
     Fenced,
     Hello,
     Left,
+    NodeInfo,
     Ping,
     Pong,
     Query,
     Refused,
     Result,
-    Signal,
     Welcome,
     control_address,
 )
@@ -52,16 +52,16 @@ ME = "22" * 8
 WATCH = HeartbeatPolicy(interval=1.0, timeout=0.5, threshold=3)
 
 
-def card(node: str, agents: str = "", *, generation: int = 5, **options: Any) -> Card:
-    """Make the card of a node that is called by two hex digits."""
+def info(node: str, agents: str = "", *, generation: int = 5, **options: Any) -> NodeInfo:
+    """Make the info of a node that is called by two hex digits."""
     options.setdefault("process", f"process {node}")
     options.setdefault("role", "worker")
     states = dict.fromkeys(agents.split(), ("running", 0))
-    return Card(node * 8, generation, agents=states, **options)
+    return NodeInfo(node * 8, generation, agents=states, **options)
 
 
-PRIMARY = card("99", process="supervisor", role="primary", settled=True)
-WORKER = card("44", "far", settled=True)
+PRIMARY = info("99", process="supervisor", role="primary", settled=True)
+WORKER = info("44", "far", settled=True)
 
 
 class One:
@@ -69,13 +69,13 @@ class One:
 
     def __init__(self, role: str = "worker", agents: str = "near", **options: Any) -> None:
         self.now = 100.0
-        self.sent: list[tuple[str, Signal]] = []
+        self.sent: list[tuple[str, ControlMessage]] = []
         self.events: list[Event] = []
         self.fenced: set[bytes] = set()
         self.membership = Membership(
-            card("22", agents, role=role, process=options.pop("process", "mine"), **options),
+            info("22", agents, role=role, process=options.pop("process", "mine"), **options),
             self,
-            lambda address, signal: self.sent.append((address, signal)),
+            lambda address, message: self.sent.append((address, message)),
             self.events.append,
             self.fenced,
             {"far": WATCH},
@@ -91,7 +91,7 @@ class One:
     def counters(self) -> Mapping[str, Any]:
         return {"sent": 3}
 
-    def joined(self, *others: Card) -> One:
+    def joined(self, *others: NodeInfo) -> One:
         """Let it join, meet others, and settle."""
         self.membership.join(self.now)
         for other in others:
@@ -99,7 +99,7 @@ class One:
             self.membership.admit(other.node, self.now)
             self.hear(other, Admitted())
         self.wait(3.5)
-        assert self.membership.card.settled
+        assert self.membership.info.settled
         self.forget()
         return self
 
@@ -107,9 +107,9 @@ class One:
         self.sent.clear()
         self.events.clear()
 
-    def hear(self, teller: Card, signal: Signal) -> None:
+    def hear(self, teller: NodeInfo, message: ControlMessage) -> None:
         origin = Origin(bytes.fromhex(teller.node), teller.generation)
-        self.membership.receive(origin, signal, self.now)
+        self.membership.receive(origin, message, self.now)
 
     def wait(self, seconds: float) -> None:
         end = self.now + seconds
@@ -117,9 +117,11 @@ class One:
             self.now += 0.05
             self.membership.tick(self.now)
 
-    def said(self, kind: type, to: Card | None = None) -> list[Any]:
+    def said(self, kind: type, to: NodeInfo | None = None) -> list[Any]:
         address = EVERYONE if to is None else control_address(to.node)
-        return [signal for where, signal in self.sent if where == address and type(signal) is kind]
+        return [
+            message for where, message in self.sent if where == address and type(message) is kind
+        ]
 
 
 # --- finding each other ---------------------------------------------------------------------------
@@ -138,15 +140,15 @@ def test_a_node_says_hello_again_and_again_and_ever_more_slowly() -> None:
     ("role", "others", "settles"), [("primary", [], 0.25), ("worker", [], 1.0), ("client", [], 1.0)]
 )
 def test_a_node_that_finds_nobody_settles_after_its_window(
-    role: str, others: list[Card], settles: float
+    role: str, others: list[NodeInfo], settles: float
 ) -> None:
     one = One(role)
     one.membership.join(one.now)
     one.wait(settles - 0.1)
-    assert not one.membership.card.settled
+    assert not one.membership.info.settled
     one.wait(0.15)
     assert one.events == [Settled(alone=role != "primary")]
-    assert one.said(Changed)[0].card.settled
+    assert one.said(Changed)[0].info.settled
 
 
 def test_a_worker_settles_as_soon_as_both_routes_to_the_primary_are_proved() -> None:
@@ -155,7 +157,7 @@ def test_a_worker_settles_as_soon_as_both_routes_to_the_primary_are_proved() -> 
     one.hear(PRIMARY, Welcome(PRIMARY, EPOCH + one.now, EPOCH + one.now, ()))
     one.membership.admit(PRIMARY.node, one.now)
     assert one.said(Admitted, PRIMARY)
-    assert not one.membership.card.settled
+    assert not one.membership.info.settled
     one.hear(PRIMARY, Admitted())
     assert one.events[-1] == Settled(alone=False)
 
@@ -167,9 +169,9 @@ def test_a_worker_waits_for_those_whom_the_primary_knows_but_not_for_ever() -> N
     one.membership.admit(PRIMARY.node, one.now)
     one.hear(PRIMARY, Admitted())
     one.wait(2.9)
-    assert not one.membership.card.settled
+    assert not one.membership.info.settled
     one.wait(0.2)
-    assert one.membership.card.settled
+    assert one.membership.info.settled
 
 
 def test_the_clock_of_another_node_is_judged_by_the_middle_of_the_round_trip() -> None:
@@ -193,8 +195,8 @@ def test_an_answer_that_lay_for_long_says_nothing_of_a_clock() -> None:
 
 def test_a_node_that_has_not_joined_yet_answers_nobody() -> None:
     one = One()
-    for signal in (Hello(WORKER, 0.0), Ping(1, 1.0), Fenced("you are")):
-        one.hear(WORKER, signal)
+    for message in (Hello(WORKER, 0.0), Ping(1, 1.0), Fenced("you are")):
+        one.hear(WORKER, message)
     assert not one.sent
     assert not one.events
 
@@ -205,27 +207,27 @@ def test_a_node_that_has_not_joined_yet_answers_nobody() -> None:
 @pytest.mark.parametrize(
     ("mine", "other", "mine_stays"),
     [
-        (card("22", settled=True), card("11"), True),
-        (card("22"), card("33", settled=True), False),
-        (card("22"), card("33", generation=1), True),
-        (card("22"), card("11", generation=9), False),
-        (card("22", settled=True), card("11", settled=True, generation=6), True),
-        (card("22", settled=True), card("33", settled=True, generation=4), False),
-        (card("22", settled=True), card("11", settled=True), False),
+        (info("22", settled=True), info("11"), True),
+        (info("22"), info("33", settled=True), False),
+        (info("22"), info("33", generation=1), True),
+        (info("22"), info("11", generation=9), False),
+        (info("22", settled=True), info("11", settled=True, generation=6), True),
+        (info("22", settled=True), info("33", settled=True, generation=4), False),
+        (info("22", settled=True), info("11", settled=True), False),
     ],
 )
 def test_of_two_claims_the_settled_the_older_the_lower_one_prevails(
-    mine: Card, other: Card, mine_stays: bool
+    mine: NodeInfo, other: NodeInfo, mine_stays: bool
 ) -> None:
     assert prevails(mine, other) == mine_stays
     assert prevails(other, mine) != mine_stays
 
 
 def test_a_conflict_names_both_nodes_and_what_they_both_want() -> None:
-    assert conflict(card("22", "a"), card("22", "a")) is None
-    assert conflict(card("22", "a"), card("33", "b")) is None
-    process = conflict(card("22", process="same"), card("33", process="same"))
-    agent = conflict(card("22", "a b"), card("33", "b c"))
+    assert conflict(info("22", "a"), info("22", "a")) is None
+    assert conflict(info("22", "a"), info("33", "b")) is None
+    process = conflict(info("22", process="same"), info("33", process="same"))
+    agent = conflict(info("22", "a b"), info("33", "b c"))
     assert process is not None
     assert agent is not None
     for text, name in ((process, "'same'"), (agent, "'b'")):
@@ -236,23 +238,21 @@ def test_a_conflict_names_both_nodes_and_what_they_both_want() -> None:
 
 def test_a_settled_node_refuses_whoever_wants_its_name() -> None:
     one = One().joined()
-    late = card("11", "near")
+    late = info("11", "near")
     one.hear(late, Hello(late, EPOCH))
     assert one.said(Refused, late)
     assert late.node not in one.membership.peers
 
 
-@pytest.mark.parametrize(("settled", "condemned"), [(False, True), (True, False)])
-def test_a_refusal_by_a_third_node_counts_only_for_a_newcomer(
-    settled: bool, condemned: bool
-) -> None:
+@pytest.mark.parametrize(("settled", "evicted"), [(False, True), (True, False)])
+def test_a_refusal_by_a_third_node_counts_only_for_a_newcomer(settled: bool, evicted: bool) -> None:
     one = One()
     if settled:
         one.joined()
     else:
         one.membership.join(one.now)
     one.hear(PRIMARY, Refused(PRIMARY, "taken"))
-    assert (Condemned("taken", fenced=False) in one.events) == condemned
+    assert (Evicted("taken", fenced=False) in one.events) == evicted
 
 
 def test_a_condemned_node_falls_silent() -> None:
@@ -260,18 +260,18 @@ def test_a_condemned_node_falls_silent() -> None:
     one.membership.join(one.now)
     one.hear(PRIMARY, Refused(PRIMARY, "taken"))
     one.sent.clear()
-    late = card("33", "near")
+    late = info("33", "near")
     one.hear(late, Hello(late, EPOCH))
     one.hear(PRIMARY, Ping(1, 1.0))
     one.wait(5.0)
     assert not one.sent
-    assert not one.membership.card.settled
-    assert len([event for event in one.events if isinstance(event, Condemned)]) == 1
+    assert not one.membership.info.settled
+    assert len([event for event in one.events if isinstance(event, Evicted)]) == 1
 
 
 def test_a_third_node_probes_the_holder_and_refuses_in_its_name_when_it_answers() -> None:
     one = One().joined(PRIMARY, WORKER)
-    late = card("55", "far")
+    late = info("55", "far")
     one.hear(late, Hello(late, EPOCH))
     one.wait(0.5)
     assert len(one.said(Ping, WORKER)) >= 3
@@ -282,7 +282,7 @@ def test_a_third_node_probes_the_holder_and_refuses_in_its_name_when_it_answers(
 
 def test_a_silent_holder_is_superseded_and_fenced() -> None:
     one = One("primary", process="supervisor").joined(WORKER)
-    late = card("55", "far")
+    late = info("55", "far")
     one.hear(late, Hello(late, EPOCH))
     one.wait(1.6)
     assert set(one.membership.peers) == {late.node}
@@ -294,7 +294,7 @@ def test_a_silent_holder_is_superseded_and_fenced() -> None:
 
 # --- odd words ------------------------------------------------------------------------------------
 
-STRANGER = card("77")
+STRANGER = info("77")
 ODD = [
     Ping(-1, 0.0),
     Ping(2**63 - 1, 1e300),
@@ -314,28 +314,30 @@ ODD = [
     Refused(STRANGER, "go away"),
     Hello(WORKER, 0.0),
     Welcome(PRIMARY, 0.0, 0.0, ("x",)),
-    Changed(card("44", "near", settled=True)),
+    Changed(info("44", "near", settled=True)),
     Changed(STRANGER),
 ]
 
 
 @given(st.lists(st.tuples(st.sampled_from([STRANGER, WORKER]), st.sampled_from(ODD)), max_size=8))
-def test_odd_and_forged_words_change_nothing_that_matters(words: list[tuple[Card, Signal]]) -> None:
+def test_odd_and_forged_words_change_nothing_that_matters(
+    words: list[tuple[NodeInfo, ControlMessage]],
+) -> None:
     one = One().joined(PRIMARY, WORKER)
-    for teller, signal in words:
-        if teller is WORKER and isinstance(signal, Left) and signal.node == WORKER.node:
+    for teller, message in words:
+        if teller is WORKER and isinstance(message, Left) and message.node == WORKER.node:
             continue  # its own to say
-        one.hear(teller, signal)
+        one.hear(teller, message)
         one.wait(0.1)
     assert set(one.membership.peers) == {PRIMARY.node, WORKER.node}
     assert not one.fenced
-    serious = (Condemned, Lost, Answered, Commanded)
+    serious = (Evicted, Lost, Answered, Commanded)
     assert not [event for event in one.events if isinstance(event, serious)]
 
 
 def test_a_card_of_another_generation_than_the_frames_is_not_believed() -> None:
     one = One().joined()
-    stale = card("44", generation=4)
+    stale = info("44", generation=4)
     one.membership.receive(Origin(bytes.fromhex(stale.node), 5), Hello(stale, EPOCH), one.now)
     assert not one.membership.peers
 
@@ -363,7 +365,7 @@ def test_a_hello_that_was_overtaken_by_its_goodbye_lets_nobody_in_again() -> Non
 @pytest.mark.parametrize("by_link", [False, True], ids=["pause", "link"])
 def test_a_claim_that_ran_out_while_the_judge_heard_nothing_is_not_decided(by_link: bool) -> None:
     one = One().joined(PRIMARY, WORKER)
-    late = card("55", "far")
+    late = info("55", "far")
     one.hear(late, Hello(late, EPOCH))
     if by_link:
         one.membership.link_down()
@@ -412,7 +414,7 @@ def test_only_the_primary_commands() -> None:
 
 
 def test_an_answer_counts_once_and_only_from_the_node_that_was_asked() -> None:
-    other = card("55", settled=True)
+    other = info("55", settled=True)
     one = One("primary", process="supervisor").joined(WORKER, other)
     one.membership.ask(WORKER.node, Command(1, "restart", "far"), one.now)
     one.hear(other, Result(1, "", 1))
@@ -423,7 +425,7 @@ def test_an_answer_counts_once_and_only_from_the_node_that_was_asked() -> None:
 
 
 def test_a_question_is_asked_again_until_it_is_withdrawn() -> None:
-    other = card("55", settled=True)
+    other = info("55", settled=True)
     one = One("primary", process="supervisor").joined(other)
     one.membership.ask(other.node, Query(1), one.now)
     one.wait(2.5)
@@ -445,8 +447,8 @@ def test_a_node_that_is_met_is_told_of_once() -> None:
 
 def test_a_claim_is_probed_repeatedly_and_a_prolonged_one_waits() -> None:
     claims = Claims()
-    claims.add(card("55"), WORKER.node, 0.0)
-    claims.add(card("55"), WORKER.node, 1.0)
+    claims.add(info("55"), WORKER.node, 0.0)
+    claims.add(info("55"), WORKER.node, 1.0)
     assert claims.to_probe(0.0) == {WORKER.node}
     assert claims.to_probe(0.1) == set()
     assert claims.to_probe(0.2) == {WORKER.node}
@@ -458,7 +460,7 @@ def test_a_claim_is_probed_repeatedly_and_a_prolonged_one_waits() -> None:
 
 def test_only_the_latest_keys_are_kept() -> None:
     keys = {b"old"}
-    latest = Latest(keys, limit=2)
+    latest = BoundedSet(keys, limit=2)
     for key in (b"a", b"a", b"b"):
         latest.add(key)
     assert keys == {b"a", b"b"}

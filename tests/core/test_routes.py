@@ -1,4 +1,4 @@
-"""Links: who waits for credit or for a name gets it in order, and is told when it can't be."""
+"""Routes: who waits for credit or for a name gets it in order, and is told when it can't be."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from civitas._bus.routes import Link, Links
+from civitas._bus.routes import Route, Routes
 from civitas._bus.windows import WINDOW
 from civitas.errors import MailboxFullError, MessageRoutingError
 
@@ -30,12 +30,12 @@ async def started(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
     return task
 
 
-async def used_up(windowed: bool = True) -> Link:
-    """Return a link whose window is full."""
-    link = Link("agent", "01" * 8, "worker", windowed=windowed)
+async def used_up(windowed: bool = True) -> Route:
+    """Return a route whose window is full."""
+    route = Route("agent", "01" * 8, "worker", windowed=windowed)
     for number in range(1, WINDOW + 1):
-        assert await link.number(LONG) == number
-    return link
+        assert await route.number(LONG) == number
+    return route
 
 
 def unknown() -> MessageRoutingError:
@@ -46,80 +46,80 @@ def unknown() -> MessageRoutingError:
 
 
 async def test_frames_are_numbered_from_one() -> None:
-    link = Link("agent", "01" * 8, "worker")
-    assert [await link.number(LONG) for _ in range(3)] == [1, 2, 3]
+    route = Route("agent", "01" * 8, "worker")
+    assert [await route.number(LONG) for _ in range(3)] == [1, 2, 3]
 
 
 async def test_a_link_without_a_window_numbers_nothing_and_never_waits() -> None:
-    link = Link("agent", "01" * 8, "worker", windowed=False)
-    assert {await link.number(SHORT) for _ in range(2 * WINDOW)} == {0}
+    route = Route("agent", "01" * 8, "worker", windowed=False)
+    assert {await route.number(SHORT) for _ in range(2 * WINDOW)} == {0}
 
 
 async def test_senders_get_credit_in_the_order_in_which_they_came() -> None:
-    link = await used_up()
-    senders = [await started(link.number(LONG)) for _ in range(3)]
-    link.credit(2)
+    route = await used_up()
+    senders = [await started(route.number(LONG)) for _ in range(3)]
+    route.credit(2)
     await turns()
     assert [task.done() for task in senders] == [True, True, False]
     assert [task.result() for task in senders[:2]] == [WINDOW + 1, WINDOW + 2]
-    link.credit(3)
+    route.credit(3)
     assert await senders[2] == WINDOW + 3
 
 
 async def test_a_newcomer_does_not_overtake_a_sender_that_was_just_woken() -> None:
-    link = await used_up()
-    first = await started(link.number(LONG))
-    link.credit(1)
-    second = await started(link.number(LONG))
+    route = await used_up()
+    first = await started(route.number(LONG))
+    route.credit(1)
+    second = await started(route.number(LONG))
     assert first.result() == WINDOW + 1
     assert not second.done()
-    link.credit(2)
+    route.credit(2)
     assert await second == WINDOW + 2
 
 
 async def test_a_sender_without_credit_gives_up_in_time_and_says_why() -> None:
-    link = await used_up()
+    route = await used_up()
     with pytest.raises(MailboxFullError, match=r"'agent' in process 'worker' took no more"):
-        await link.number(SHORT)
+        await route.number(SHORT)
 
 
 async def test_a_sender_that_gave_up_leaves_its_turn_to_the_next_one() -> None:
-    link = await used_up()
-    first = await started(link.number(SHORT))
-    second = await started(link.number(LONG))
+    route = await used_up()
+    first = await started(route.number(SHORT))
+    second = await started(route.number(LONG))
     with pytest.raises(MailboxFullError):
         await first
-    link.credit(1)
+    route.credit(1)
     assert await second == WINDOW + 1
 
 
 @pytest.mark.parametrize("woken", [False, True], ids=["waiting", "just woken"])
 async def test_a_cancelled_sender_leaves_its_turn_to_the_next_one(woken: bool) -> None:
-    link = await used_up()
-    first = await started(link.number(LONG))
-    second = await started(link.number(LONG))
+    route = await used_up()
+    first = await started(route.number(LONG))
+    second = await started(route.number(LONG))
     if woken:
-        link.credit(1)
+        route.credit(1)
     first.cancel()
     await turns()
     assert first.cancelled()
-    link.credit(1)
+    route.credit(1)
     assert await second == WINDOW + 1
 
 
 async def test_a_number_that_was_not_used_goes_to_the_next_sender() -> None:
-    link = await used_up()
-    waiting = await started(link.number(LONG))
-    link.give_back(WINDOW)
+    route = await used_up()
+    waiting = await started(route.number(LONG))
+    route.give_back(WINDOW)
     assert await waiting == WINDOW
 
 
 async def test_a_paused_link_lets_senders_wait_in_order_until_it_goes_on() -> None:
-    link = Link("agent", "01" * 8, "worker")
-    link.pause()
-    senders = [await started(link.number(LONG)) for _ in range(2)]
+    route = Route("agent", "01" * 8, "worker")
+    route.pause()
+    senders = [await started(route.number(LONG)) for _ in range(2)]
     assert not any(task.done() for task in senders)
-    link.resume()
+    route.resume()
     assert await asyncio.gather(*senders) == [1, 2]
 
 
@@ -128,44 +128,44 @@ async def test_a_paused_link_lets_senders_wait_in_order_until_it_goes_on() -> No
 
 @pytest.mark.parametrize("how", ["refuse", "close"])
 async def test_a_link_that_closes_refuses_those_who_wait_and_those_who_come(how: str) -> None:
-    link = await used_up()
-    waiting = await started(link.number(LONG))
-    getattr(link, how)("it has left")
+    route = await used_up()
+    waiting = await started(route.number(LONG))
+    getattr(route, how)("it has left")
     with pytest.raises(MessageRoutingError, match="it has left"):
         await waiting
     with pytest.raises(MessageRoutingError, match="it has left"):
-        await link.number(LONG)
+        await route.number(LONG)
 
 
 async def test_a_sender_that_was_woken_when_the_link_closed_sends_to_nobody() -> None:
-    link = await used_up()
-    waiting = await started(link.number(LONG))
-    link.credit(1)
-    link.close("it has left")
+    route = await used_up()
+    waiting = await started(route.number(LONG))
+    route.credit(1)
+    route.close("it has left")
     with pytest.raises(MessageRoutingError, match="it has left"):
         await waiting
 
 
 async def test_a_closed_link_tells_how_many_frames_are_not_accounted_for() -> None:
-    link = await used_up()
-    link.credit(WINDOW - 3)
-    assert link.close("it has left") == 3
+    route = await used_up()
+    route.credit(WINDOW - 3)
+    assert route.close("it has left") == 3
 
 
 async def test_settled_returns_when_all_is_accounted_for() -> None:
-    link = await used_up()
-    settled = await started(link.settled())
-    link.credit(WINDOW - 1)
+    route = await used_up()
+    settled = await started(route.settled())
+    route.credit(WINDOW - 1)
     await turns()
     assert not settled.done()
-    link.credit(WINDOW)
+    route.credit(WINDOW)
     await settled
 
 
 async def test_settled_fails_when_the_link_closes_first() -> None:
-    link = await used_up()
-    settled = await started(link.settled())
-    link.close("it has left")
+    route = await used_up()
+    settled = await started(route.settled())
+    route.close("it has left")
     with pytest.raises(MessageRoutingError, match="it has left"):
         await settled
 
@@ -173,53 +173,53 @@ async def test_settled_fails_when_the_link_closes_first() -> None:
 # --- asks ---------------------------------------------------------------------------------------
 
 
-async def ask(link: Link, answer: asyncio.Future[str]) -> str:
-    with link.asking():
+async def ask(route: Route, answer: asyncio.Future[str]) -> str:
+    with route.asking():
         return await answer
 
 
 async def test_an_ask_is_interrupted_once_when_the_link_closes() -> None:
-    link = Link("agent", "01" * 8, "worker")
-    task = await started(ask(link, asyncio.Future()))
-    link.close("it has left")
-    link.close("again")
+    route = Route("agent", "01" * 8, "worker")
+    task = await started(ask(route, asyncio.Future()))
+    route.close("it has left")
+    route.close("again")
     with pytest.raises(MessageRoutingError):
         await task
     assert task.cancelling() == 0
 
 
 async def test_an_ask_that_only_a_retirement_meets_may_still_be_answered() -> None:
-    link, answer = Link("agent", "01" * 8, "worker"), asyncio.Future[str]()
-    task = await started(ask(link, answer))
-    link.refuse("it takes no more")
+    route, answer = Route("agent", "01" * 8, "worker"), asyncio.Future[str]()
+    task = await started(ask(route, answer))
+    route.refuse("it takes no more")
     answer.set_result("done")
     assert await task == "done"
 
 
 async def test_an_answered_ask_is_not_interrupted_later() -> None:
-    link, answer = Link("agent", "01" * 8, "worker"), asyncio.Future[str]()
+    route, answer = Route("agent", "01" * 8, "worker"), asyncio.Future[str]()
 
     async def work() -> str:
-        said = await ask(link, answer)
+        said = await ask(route, answer)
         await turns()
         return said
 
     task = await started(work())
     answer.set_result("done")
     await asyncio.sleep(0)
-    link.close("it has left")
+    route.close("it has left")
     assert await task == "done"
-    assert not link.asked
+    assert not route.asked
 
 
-@pytest.mark.parametrize("order", ["outer first", "link first"])
+@pytest.mark.parametrize("order", ["outer first", "route first"])
 async def test_who_is_cancelled_from_outside_stays_cancelled(order: str) -> None:
-    link = Link("agent", "01" * 8, "worker")
-    task = await started(ask(link, asyncio.Future()))
+    route = Route("agent", "01" * 8, "worker")
+    task = await started(ask(route, asyncio.Future()))
     if order == "outer first":
         task.cancel()
-    link.close("it has left")
-    if order == "link first":
+    route.close("it has left")
+    if order == "route first":
         task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -227,43 +227,43 @@ async def test_who_is_cancelled_from_outside_stays_cancelled(order: str) -> None
 
 
 async def test_an_ask_that_is_interrupted_leaves_the_timeouts_around_it_alone() -> None:
-    link = Link("agent", "01" * 8, "worker")
+    route = Route("agent", "01" * 8, "worker")
 
     async def work() -> str:
         try:
             async with asyncio.timeout(LONG):
-                return await ask(link, asyncio.Future())
+                return await ask(route, asyncio.Future())
         except MessageRoutingError:
             async with asyncio.timeout(0):
                 await asyncio.Event().wait()
             raise
 
     task = await started(work())
-    link.close("it has left")
+    route.close("it has left")
     with pytest.raises(TimeoutError):
         await task
 
 
 async def test_an_interruption_that_the_transport_swallowed_does_not_stay_with_the_task() -> None:
-    link = Link("agent", "01" * 8, "worker")
+    route = Route("agent", "01" * 8, "worker")
 
     async def work() -> int:
         task = asyncio.current_task()
         assert task is not None
         # As a transport does that has a reply scheme of its own.
-        with link.asking(), suppress(asyncio.CancelledError):
+        with route.asking(), suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
         return task.cancelling()
 
     task = await started(work())
-    link.close("it has left")
+    route.close("it has left")
     assert await task == 0
 
 
 async def test_a_closed_link_is_not_asked() -> None:
-    link = Link("agent", "01" * 8, "worker")
-    link.close("it has left")
-    with pytest.raises(MessageRoutingError, match="it has left"), link.asking():
+    route = Route("agent", "01" * 8, "worker")
+    route.close("it has left")
+    with pytest.raises(MessageRoutingError, match="it has left"), route.asking():
         pytest.fail("it was asked")
 
 
@@ -271,187 +271,187 @@ async def test_a_closed_link_is_not_asked() -> None:
 
 
 async def test_a_link_that_is_there_is_found_at_once() -> None:
-    links, link = Links(), Link("agent", "01" * 8, "worker")
-    links.add(link)
-    assert await links.find("agent", 0.0, unknown) is link
-    assert links.get("agent") is link
+    routes, route = Routes(), Route("agent", "01" * 8, "worker")
+    routes.add(route)
+    assert await routes.find("agent", 0.0, unknown) is route
+    assert routes.get("agent") is route
 
 
 async def test_a_name_that_nobody_knows_is_refused_at_once() -> None:
     with pytest.raises(MessageRoutingError, match="nobody knows it"):
-        await Links().find("agent", LONG, unknown)
+        await Routes().find("agent", LONG, unknown)
 
 
 async def test_an_expected_name_is_awaited() -> None:
-    links, link = Links(), Link("agent", "01" * 8, "worker")
-    links.expected["agent"] = "worker"
-    finders = [await started(links.find("agent", LONG, unknown)) for _ in range(2)]
-    links.add(link)
-    assert await asyncio.gather(*finders) == [link, link]
+    routes, route = Routes(), Route("agent", "01" * 8, "worker")
+    routes.expected["agent"] = "worker"
+    finders = [await started(routes.find("agent", LONG, unknown)) for _ in range(2)]
+    routes.add(route)
+    assert await asyncio.gather(*finders) == [route, route]
 
 
 async def test_an_expected_name_that_does_not_come_says_which_process_to_start() -> None:
-    links = Links()
-    links.expected["agent"] = "worker"
+    routes = Routes()
+    routes.expected["agent"] = "worker"
     with pytest.raises(MessageRoutingError, match="is its process 'worker' started"):
-        await links.find("agent", SHORT, unknown)
+        await routes.find("agent", SHORT, unknown)
 
 
 async def test_any_name_is_awaited_while_nodes_find_each_other_and_not_after_it() -> None:
-    links = Links()
-    links.discovering = True
-    links.expected["mine"] = "worker"
-    finder = await started(links.find("any", LONG, unknown))
-    patient = await started(links.find("mine", LONG, unknown))
-    links.discovered()
+    routes = Routes()
+    routes.discovering = True
+    routes.expected["mine"] = "worker"
+    finder = await started(routes.find("any", LONG, unknown))
+    patient = await started(routes.find("mine", LONG, unknown))
+    routes.discovered()
     with pytest.raises(MessageRoutingError, match="nobody knows it"):
         await finder
     assert not patient.done()
-    links.add(Link("mine", "01" * 8, "worker"))
+    routes.add(Route("mine", "01" * 8, "worker"))
     await patient
 
 
 @pytest.mark.parametrize("how", ["retire", "remove"])
 async def test_a_name_that_went_is_refused_at_once_until_it_is_back(how: str) -> None:
-    links, link = Links(), Link("agent", "01" * 8, "worker")
-    links.expected["agent"] = "worker"
-    links.add(link)
+    routes, route = Routes(), Route("agent", "01" * 8, "worker")
+    routes.expected["agent"] = "worker"
+    routes.add(route)
     if how == "retire":
-        links.retire("agent", "it has left")
+        routes.retire("agent", "it has left")
     else:
-        links.remove(link, "it has left")
+        routes.remove(route, "it has left")
     with pytest.raises(MessageRoutingError, match="it has left"):
-        await links.find("agent", LONG, unknown)
-    links.add(Link("agent", "02" * 8, "worker"))
-    await links.find("agent", LONG, unknown)
+        await routes.find("agent", LONG, unknown)
+    routes.add(Route("agent", "02" * 8, "worker"))
+    await routes.find("agent", LONG, unknown)
 
 
 async def test_a_cancelled_finder_leaves_the_others_waiting() -> None:
-    links, link = Links(), Link("agent", "01" * 8, "worker")
-    links.expected["agent"] = "worker"
-    first = await started(links.find("agent", LONG, unknown))
-    second = await started(links.find("agent", LONG, unknown))
+    routes, route = Routes(), Route("agent", "01" * 8, "worker")
+    routes.expected["agent"] = "worker"
+    first = await started(routes.find("agent", LONG, unknown))
+    second = await started(routes.find("agent", LONG, unknown))
     first.cancel()
     await turns()
-    links.add(link)
-    assert await second is link
+    routes.add(route)
+    assert await second is route
 
 
 async def test_a_retired_link_is_kept_only_while_answers_are_awaited() -> None:
-    links, idle, asked = Links(), Link("idle", "01" * 8, "w"), Link("asked", "01" * 8, "w")
-    links.add(idle)
-    links.add(asked)
+    routes, idle, asked = Routes(), Route("idle", "01" * 8, "w"), Route("asked", "01" * 8, "w")
+    routes.add(idle)
+    routes.add(asked)
     task = await started(ask(asked, asyncio.Future()))
-    links.retire("idle", "done")
-    links.retire("asked", "done")
-    assert links.of("01" * 8) == [asked]
-    assert links.remove(asked, "its process has gone") == 0
+    routes.retire("idle", "done")
+    routes.retire("asked", "done")
+    assert routes.of("01" * 8) == [asked]
+    assert routes.remove(asked, "its process has gone") == 0
     with pytest.raises(MessageRoutingError):
         await task
-    assert links.of("01" * 8) == []
+    assert routes.of("01" * 8) == []
 
 
 async def test_removing_an_old_link_leaves_the_new_one_of_its_name_alone() -> None:
-    links, old, new = Links(), Link("agent", "01" * 8, "w"), Link("agent", "02" * 8, "w")
-    links.add(old)
+    routes, old, new = Routes(), Route("agent", "01" * 8, "w"), Route("agent", "02" * 8, "w")
+    routes.add(old)
     task = await started(ask(old, asyncio.Future()))
-    links.retire("agent", "moving")
-    links.add(new)
-    links.remove(old, "gone")
-    assert links.get("agent") is new
+    routes.retire("agent", "moving")
+    routes.add(new)
+    routes.remove(old, "gone")
+    assert routes.get("agent") is new
     with pytest.raises(MessageRoutingError):
         await task
 
 
 async def test_the_end_tells_all_who_wait_and_leaves_nothing_behind() -> None:
-    links, link = Links(), Link("agent", "01" * 8, "worker")
-    links.expected["other"] = "worker"
-    links.add(link)
-    asking = await started(ask(link, asyncio.Future()))
-    finding = await started(links.find("other", None, unknown))
-    links.end("this node has stopped")
+    routes, route = Routes(), Route("agent", "01" * 8, "worker")
+    routes.expected["other"] = "worker"
+    routes.add(route)
+    asking = await started(ask(route, asyncio.Future()))
+    finding = await started(routes.find("other", None, unknown))
+    routes.end("this node has stopped")
     for task in (asking, finding):
         with pytest.raises(MessageRoutingError, match="this node has stopped"):
             await task
-    assert list(links) == links.of("01" * 8) == []
+    assert list(routes) == routes.of("01" * 8) == []
 
 
 async def test_names_that_have_gone_are_not_remembered_without_end() -> None:
-    links = Links()
+    routes = Routes()
     for number in range(10_001):
-        links.add(Link(f"agent{number}", "01" * 8, "worker"))
-        links.retire(f"agent{number}", "gone")
+        routes.add(Route(f"agent{number}", "01" * 8, "worker"))
+        routes.retire(f"agent{number}", "gone")
     with pytest.raises(MessageRoutingError, match="nobody knows it"):
-        await links.find("agent0", LONG, unknown)
+        await routes.find("agent0", LONG, unknown)
     with pytest.raises(MessageRoutingError, match="gone"):
-        await links.find("agent10000", LONG, unknown)
+        await routes.find("agent10000", LONG, unknown)
 
 
 # --- what a durable transport keeps ---------------------------------------------------------------
 
 
 def test_nothing_is_kept_for_anyone_who_is_away_unless_the_transport_is_durable() -> None:
-    links, link = Links(), Link("agent", "01" * 8, "worker")
-    links.expected["other"] = "worker"
-    links.add(link)
-    links.remove(link, "its process has gone")
-    assert not links.keeps("agent")
-    assert not links.keeps("other")
+    routes, route = Routes(), Route("agent", "01" * 8, "worker")
+    routes.expected["other"] = "worker"
+    routes.add(route)
+    routes.remove(route, "its process has gone")
+    assert not routes.keeps("agent")
+    assert not routes.keeps("other")
 
 
 def test_messages_for_an_agent_that_is_expected_are_kept_and_for_a_stranger_not() -> None:
-    links = Links(durable=True)
-    links.expected["agent"] = "worker"
-    assert links.keeps("agent")
-    assert not links.keeps("stranger")
+    routes = Routes(durable=True)
+    routes.expected["agent"] = "worker"
+    assert routes.keeps("agent")
+    assert not routes.keeps("stranger")
 
 
 def test_messages_are_kept_for_an_agent_whose_node_goes_or_has_gone() -> None:
-    links = Links(durable=True)
+    routes = Routes(durable=True)
     for name in ("lost", "leaving"):
-        links.add(Link(name, "01" * 8, "worker", windowed=False))
-    [lost] = [link for link in links if link.name == "lost"]
-    links.remove(lost, "its process has gone")
-    links.retire("leaving", "its process stops", done=False)
-    assert links.keeps("lost")
-    assert links.keeps("leaving")
+        routes.add(Route(name, "01" * 8, "worker", windowed=False))
+    [lost] = [route for route in routes if route.name == "lost"]
+    routes.remove(lost, "its process has gone")
+    routes.retire("leaving", "its process stops", done=False)
+    assert routes.keeps("lost")
+    assert routes.keeps("leaving")
 
 
 async def test_messages_are_not_kept_for_an_agent_that_is_done_until_it_is_there_again() -> None:
-    links = Links(durable=True)
+    routes = Routes(durable=True)
     for name in ("agent", "other"):
-        links.expected[name] = "worker"
-    links.add(Link("agent", "01" * 8, "worker", windowed=False))
-    links.retire("agent", "it is done")
-    links.done("other", "it is done")
+        routes.expected[name] = "worker"
+    routes.add(Route("agent", "01" * 8, "worker", windowed=False))
+    routes.retire("agent", "it is done")
+    routes.done("other", "it is done")
     for name in ("agent", "other"):
-        assert not links.keeps(name)
+        assert not routes.keeps(name)
         with pytest.raises(MessageRoutingError, match="it is done"):
-            await links.find(name, LONG, unknown)
-        back = Link(name, "02" * 8, "worker", windowed=False)
-        links.add(back)
-        links.done(name, "an old word")
-        links.remove(back, "its process has gone")
-        assert links.keeps(name)
+            await routes.find(name, LONG, unknown)
+        back = Route(name, "02" * 8, "worker", windowed=False)
+        routes.add(back)
+        routes.done(name, "an old word")
+        routes.remove(back, "its process has gone")
+        assert routes.keeps(name)
 
 
 async def test_what_is_kept_is_settled() -> None:
-    links = Links(durable=True)
-    links.expected["agent"] = "worker"
-    await links.settled("agent")
+    routes = Routes(durable=True)
+    routes.expected["agent"] = "worker"
+    await routes.settled("agent")
     with pytest.raises(MessageRoutingError, match="no way to 'stranger'"):
-        await links.settled("stranger")
+        await routes.settled("stranger")
 
 
 def test_a_node_that_starts_anew_knows_of_nobody_who_is_away() -> None:
-    links, link = Links(durable=True), Link("agent", "01" * 8, "worker", windowed=False)
-    links.add(link)
-    links.remove(link, "its process has gone")
-    links.end("this node has stopped")
-    assert not links.keeps("agent")
+    routes, route = Routes(durable=True), Route("agent", "01" * 8, "worker", windowed=False)
+    routes.add(route)
+    routes.remove(route, "its process has gone")
+    routes.end("this node has stopped")
+    assert not routes.keeps("agent")
 
 
 async def test_a_paused_link_without_a_window_holds_nobody() -> None:
-    link = Link("agent", "01" * 8, "worker", windowed=False)
-    link.pause()
-    assert await link.number(SHORT) == 0
+    route = Route("agent", "01" * 8, "worker", windowed=False)
+    route.pause()
+    assert await route.number(SHORT) == 0

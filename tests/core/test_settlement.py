@@ -24,10 +24,10 @@ class Door:
     """A doorkeeper that lets everything in, or turns everything away."""
 
     def __init__(self) -> None:
-        self.turning_away = False
+        self.rejecting = False
         self.turned_away: list[tuple[bytes, str]] = []
 
-    async def turn_away(self, frame: bytes, agent: str) -> None:
+    async def reject_while_stopping(self, frame: bytes, agent: str) -> None:
         self.turned_away.append((frame, agent))
 
 
@@ -168,7 +168,7 @@ async def test_a_closed_mailbox_raises_why_out_of_the_handler() -> None:
 
 async def test_what_is_turned_away_at_the_door_never_comes_into_the_mailbox() -> None:
     receiving = Receiving()
-    receiving.door.turning_away = True
+    receiving.door.rejecting = True
     assert await (await receiving.give()) is None
     assert receiving.door.turned_away == [(FRAME, "agent")]
     assert receiving.mailbox.pending == 0

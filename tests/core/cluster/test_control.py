@@ -13,9 +13,17 @@ import pytest
 
 from civitas._cluster.cluster import STALLED
 from civitas._cluster.control import ControlPlane
-from civitas._cluster.events import Condemned, Event, Heard, Met
+from civitas._cluster.events import Event, Evicted, Heard, Met
 from civitas._cluster.membership import Membership
-from civitas._cluster.protocol import EVERYONE, Card, Hello, Left, Signal, control_address, encode
+from civitas._cluster.protocol import (
+    EVERYONE,
+    ControlMessage,
+    Hello,
+    Left,
+    NodeInfo,
+    control_address,
+    encode,
+)
 from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas.envelope import Origin
 from civitas.errors import NotConnectedError, TransportError
@@ -105,12 +113,14 @@ class PlaneNode:
         self.beaten_at = time.monotonic()
         self.transport = transport
         process = "supervisor" if role == "primary" else f"process{label}"
-        card = Card(self.id, 1, process, role, {f"agent{label}": ("running", 0)})
+        info = NodeInfo(self.id, 1, process, role, {f"agent{label}": ("running", 0)})
         policies = {f"agent{n}": FAST for n in range(9)}
         self.made: list[Membership] = []
 
-        def make(send: Callable[[str, Signal], None], tell: Callable[[Event], None]) -> Membership:
-            self.made.append(Membership(card, self, send, tell, set(), policies))
+        def make(
+            send: Callable[[str, ControlMessage], None], tell: Callable[[Event], None]
+        ) -> Membership:
+            self.made.append(Membership(info, self, send, tell, set(), policies))
             return self.made[0]
 
         self.plane = ControlPlane(
@@ -142,7 +152,7 @@ class PlaneNode:
         self.threads.add(threading.current_thread())
         self.events.append(event)
         if isinstance(event, Met):
-            node = event.card.node
+            node = event.info.node
             self.plane.post(lambda members, now: members.admit(node, now))
 
 
@@ -307,7 +317,7 @@ async def test_what_is_no_signal_is_counted_and_the_next_one_is_heard() -> None:
     one = node(wire)
     async with running(one):
         stranger = Origin(b"\x09" * 8, 1)
-        hello = Hello(Card(stranger.node.hex(), 1, "late", "worker"), time.time())
+        hello = Hello(NodeInfo(stranger.node.hex(), 1, "late", "worker"), time.time())
         one.transport.arrive(EVERYONE, b"garbage")
         one.transport.arrive(EVERYONE, encode(hello, stranger))
         await until(lambda: one.heard(Met))
@@ -345,5 +355,5 @@ async def test_a_fenced_node_is_told_by_whoever_declared_it_dead() -> None:
         left = Left(worker.id, 1, "no answer", fenced=True)
         for end in wire.ends:
             end.arrive(EVERYONE, encode(left, primary.origin))
-        await until(lambda: worker.heard(Condemned))
-    assert worker.heard(Condemned) == [Condemned("no answer", fenced=True)]
+        await until(lambda: worker.heard(Evicted))
+    assert worker.heard(Evicted) == [Evicted("no answer", fenced=True)]

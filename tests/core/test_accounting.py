@@ -1,4 +1,4 @@
-"""Inflow: what came is credited, what did not come is counted, for each sender and agent."""
+"""What came is credited, what did not come is counted, for each sender and agent."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from civitas import envelope
-from civitas._bus.accounting import Inflow, Receiver
+from civitas._bus.accounting import ReceiveAccounting, Receiver
 from civitas._bus.mailbox import Mailbox
 from civitas._bus.windows import GRANT_EVERY
 from civitas.envelope import KIND_SYSTEM, Origin
@@ -27,20 +27,20 @@ def last(number: int, node: bytes = FAR) -> bytes:
 
 
 class Books:
-    """An inflow, the receiver of one agent, and what they told."""
+    """An accounting, the receiver of one agent, and what they told."""
 
     def __init__(self, size: int = 1000, send_timeout: float = LONG) -> None:
         self.granted: list[tuple[bytes, str, int]] = []
         self.told: list[tuple[bytes, str, int]] = []
-        self.inflow = Inflow(
+        self.accounting = ReceiveAccounting(
             lambda *grant: self.granted.append(grant), lambda *loss: self.told.append(loss)
         )
         self.mailbox: Mailbox[bytes] = Mailbox("agent", size)
-        self.receiver = Receiver("agent", self.mailbox, self.inflow, send_timeout)
+        self.receiver = Receiver("agent", self.mailbox, self.accounting, send_timeout)
 
     def begun(self, *nodes: bytes) -> Books:
         for node in nodes or (FAR,):
-            self.inflow.begin(node, fresh=True)
+            self.accounting.begin(node, fresh=True)
         return self
 
     def take(self, *numbers: int, node: bytes = FAR) -> None:
@@ -59,7 +59,7 @@ def test_a_gap_is_counted_by_agent_and_told_with_its_sender() -> None:
     books = Books().begun()
     books.take(1, 4, 5)
     assert books.told == [(FAR, "agent", 2)]
-    assert books.inflow.lost == {"agent": 2}
+    assert books.accounting.lost == {"agent": 2}
 
 
 def test_the_word_of_the_last_number_counts_the_tail_and_returns_all_credit() -> None:
@@ -76,7 +76,7 @@ def test_senders_are_accounted_for_apart() -> None:
     books.take(1, 2)
     books.take(1, 3, node=NEAR)
     assert books.told == [(NEAR, "agent", 1)]
-    books.inflow.settle()
+    books.accounting.settle()
     assert set(books.granted) == {(FAR, "agent", 2), (NEAR, "agent", 3)}
 
 
@@ -92,10 +92,10 @@ def test_a_sender_is_not_counted_before_its_probe() -> None:
 def test_a_fresh_probe_begins_the_numbers_anew_and_another_one_does_not() -> None:
     books = Books().begun()
     books.take(*range(1, 11))
-    books.inflow.begin(FAR, fresh=False)
+    books.accounting.begin(FAR, fresh=False)
     books.take(12)
     assert books.told == [(FAR, "agent", 1)]
-    books.inflow.begin(FAR, fresh=True)
+    books.accounting.begin(FAR, fresh=True)
     books.take(1, 2)
     books.take(4)
     assert books.told == [(FAR, "agent", 1)] * 2
@@ -104,16 +104,16 @@ def test_a_fresh_probe_begins_the_numbers_anew_and_another_one_does_not() -> Non
 def test_what_is_settled_is_not_granted_twice() -> None:
     books = Books().begun()
     books.take(1)
-    books.inflow.settle()
-    books.inflow.settle()
+    books.accounting.settle()
+    books.accounting.settle()
     assert books.granted == [(FAR, "agent", 1)]
 
 
 def test_a_node_that_has_gone_leaves_nothing_behind() -> None:
     books = Books().begun()
     books.take(1)
-    books.inflow.forget(FAR)
-    books.inflow.settle()
+    books.accounting.forget(FAR)
+    books.accounting.settle()
     assert not books.granted
 
 
@@ -137,11 +137,11 @@ async def test_a_numbered_frame_waits_for_room_and_is_credited_when_it_is_in() -
     waiting = asyncio.create_task(books.receiver(frame(2)))
     while books.mailbox.pending < 2:
         await asyncio.sleep(0)
-    books.inflow.settle()
+    books.accounting.settle()
     assert books.granted == [(FAR, "agent", 1)]
     assert books.mailbox.get_nowait() == frame(1)
     await waiting
-    books.inflow.settle()
+    books.accounting.settle()
     assert books.granted[-1] == (FAR, "agent", 2)
     assert books.receiver.delivered == 2
 

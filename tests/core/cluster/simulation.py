@@ -13,9 +13,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from civitas._cluster.events import Answered, Condemned, Event, Lost, Met, Settled
+from civitas._cluster.events import Answered, Event, Evicted, Lost, Met, Settled
 from civitas._cluster.membership import Membership
-from civitas._cluster.protocol import EVERYONE, Card, Signal, control_address, decode, encode
+from civitas._cluster.protocol import (
+    EVERYONE,
+    ControlMessage,
+    NodeInfo,
+    control_address,
+    decode,
+    encode,
+)
 from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas.envelope import Origin
 
@@ -25,12 +32,12 @@ FAST = HeartbeatPolicy(interval=0.5, timeout=0.3, threshold=3)
 
 @dataclass
 class Network:
-    """How signals travel.
+    """How messages travel.
 
     Attributes:
         delay: seconds that one takes, at least and at most.
-        loss: share of signals that are lost.
-        repeat: share of signals that come twice.
+        loss: share of messages that are lost.
+        repeat: share of messages that come twice.
     """
 
     delay: tuple[float, float] = (0.001, 0.02)
@@ -57,14 +64,14 @@ class SimulatedNode:
         self,
         system: System,
         label: str,
-        card: Card,
+        info: NodeInfo,
         policies: Mapping[str, HeartbeatPolicy],
         *,
         skew: float = 0.0,
     ) -> None:
         self.system = system
         self.label = label
-        self.origin = Origin(bytes.fromhex(card.node), card.generation)
+        self.origin = Origin(bytes.fromhex(info.node), info.generation)
         self.events: list[Event] = []
         self.fenced: set[bytes] = set()
         self.inbox: list[bytes] = []
@@ -75,7 +82,7 @@ class SimulatedNode:
         self.skew = skew
         """Seconds by which its monotonic clock is ahead."""
         self.membership = Membership(
-            card,
+            info,
             self,
             self._send,
             self._told,
@@ -83,7 +90,7 @@ class SimulatedNode:
             policies,
             clock=lambda: 1e9 + system.now,
         )
-        self.states = dict(card.agents)
+        self.states = dict(info.agents)
 
     # --- what the membership asks ---------------------------------------------------------------
 
@@ -100,20 +107,20 @@ class SimulatedNode:
 
     @property
     def id(self) -> str:
-        return self.membership.card.node
+        return self.membership.info.node
 
     @property
     def settled(self) -> bool:
-        return self.membership.card.settled
+        return self.membership.info.settled
 
     @property
-    def condemned(self) -> bool:
-        return any(isinstance(event, Condemned) for event in self.events)
+    def evicted(self) -> bool:
+        return any(isinstance(event, Evicted) for event in self.events)
 
     @property
     def stays(self) -> bool:
         """Whether it is in the system, and not on its way out."""
-        return self.alive and not self.condemned
+        return self.alive and not self.evicted
 
     @property
     def knows(self) -> set[str]:
@@ -165,22 +172,22 @@ class SimulatedNode:
         if self.paused:
             self.inbox.append(frame)
             return
-        origin, signal = decode(frame)
-        self.membership.receive(origin, signal, self.time)
+        origin, message = decode(frame)
+        self.membership.receive(origin, message, self.time)
 
-    def say(self, signal: Signal, address: str = EVERYONE) -> None:
+    def say(self, message: ControlMessage, address: str = EVERYONE) -> None:
         """Send anything in its name."""
-        self._send(address, signal)
+        self._send(address, message)
 
-    def _send(self, address: str, signal: Signal) -> None:
+    def _send(self, address: str, message: ControlMessage) -> None:
         if self.alive and self.linked:
-            self.system.send(self, address, encode(signal, self.origin))
+            self.system.send(self, address, encode(message, self.origin))
 
     def _told(self, event: Event) -> None:
         self.events.append(event)
         if isinstance(event, Met):
-            self.system.after(0.1, lambda: self._prove(event.card.node))
-        if isinstance(event, Condemned):  # whoever can't stay says goodbye and ends
+            self.system.after(0.1, lambda: self._prove(event.info.node))
+        if isinstance(event, Evicted):  # whoever can't stay says goodbye and ends
             self.system.after(0.2, self._end)
 
     def _prove(self, node: str) -> None:
@@ -189,7 +196,7 @@ class SimulatedNode:
 
     def _end(self) -> None:
         if self.alive:
-            self.membership.leave("condemned")
+            self.membership.leave("evicted")
             self.alive = False
 
 
@@ -219,7 +226,7 @@ class System:
         skew: float = 0.0,
     ) -> SimulatedNode:
         """Add a node, which has not joined yet."""
-        card = Card(
+        info = NodeInfo(
             node or self._random.randbytes(8).hex(),
             generation,
             process or label,
@@ -227,8 +234,8 @@ class System:
             dict.fromkeys(agents.split(), ("running", 0)),
         )
         policies = dict.fromkeys("abc", FAST) if role == "primary" else {}
-        self.nodes[label] = self.by_id[card.node] = added = SimulatedNode(
-            self, label, card, policies, skew=skew
+        self.nodes[label] = self.by_id[info.node] = added = SimulatedNode(
+            self, label, info, policies, skew=skew
         )
         return added
 
@@ -281,7 +288,7 @@ def alive(system: System) -> set[str]:
 
 def deaths(node: SimulatedNode) -> list[str]:
     """Labels of the nodes whose death this one was told of."""
-    return [node.system.by_id[e.card.node].label for e in node.heard(Lost) if e.died]
+    return [node.system.by_id[e.info.node].label for e in node.heard(Lost) if e.died]
 
 
 __all__ = [

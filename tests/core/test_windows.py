@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from civitas._bus.windows import GRANT_EVERY, WINDOW, ReceiveLedger, SendWindow
+from civitas._bus.windows import GRANT_EVERY, WINDOW, ReceiveWindow, SendWindow
 
 STEP = st.sampled_from(["send", "send", "send", "arrive", "arrive", "lose", "credit", "no credit"])
 
@@ -16,7 +16,7 @@ class Pair:
 
     def __init__(self, size: int) -> None:
         self.window = SendWindow(size)
-        self.ledger = ReceiveLedger(size)
+        self.ledger = ReceiveWindow(size)
         self.wire: list[int] = []
         self.credits: list[int] = []
         self.lost = 0
@@ -127,14 +127,14 @@ def test_a_steady_stream_never_has_to_wait_for_credit() -> None:
 
 
 def test_a_gap_wider_than_the_window_is_of_another_numbering() -> None:
-    ledger = ReceiveLedger()
+    ledger = ReceiveWindow()
     assert ledger.arrived(WINDOW + 2) == 0
     assert ledger.arrived(WINDOW + 5) == 2
     assert ledger.lost == 2
 
 
 def test_a_sender_that_begins_anew_gets_credit_for_its_first_frame() -> None:
-    ledger = ReceiveLedger()
+    ledger = ReceiveWindow()
     for number in range(1, 200):
         ledger.arrived(number)
         ledger.grant()
@@ -144,6 +144,6 @@ def test_a_sender_that_begins_anew_gets_credit_for_its_first_frame() -> None:
 
 
 def test_a_frame_that_comes_twice_is_no_loss() -> None:
-    ledger = ReceiveLedger()
+    ledger = ReceiveWindow()
     assert [ledger.arrived(n) for n in (1, 1, 2, 2, 3)] == [0] * 5
     assert ledger.lost == 0

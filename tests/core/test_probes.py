@@ -1,4 +1,4 @@
-"""Courier: probes and credit between two nodes, and whatever else comes to their address."""
+"""Probes: probes and credit between two nodes, and whatever else comes to their address."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from civitas import envelope
-from civitas._cluster.probes import Courier
+from civitas._cluster.probes import Probes
 from civitas._cluster.protocol import data_address
 from civitas.envelope import KIND_SYSTEM, Origin
 from civitas.errors import NotConnectedError
@@ -24,18 +24,18 @@ DEADLINE = 10.0
 
 
 class Post:
-    """A courier and what it was told."""
+    """A probes and what it was told."""
 
     def __init__(self, transport: InProcessTransport, origin: Origin = HERE) -> None:
         self.node = origin.node.hex()
-        self.probes: list[tuple[bytes, bool]] = []
+        self.heard: list[tuple[bytes, bool]] = []
         self.probed: list[str] = []
         self.credit: list[tuple[Any, ...]] = []
         self.dropped: list[tuple[str, bytes]] = []
-        self.courier = Courier(
+        self.probes = Probes(
             transport,
             origin,
-            lambda node, fresh: self.probes.append((node, fresh)),
+            lambda node, fresh: self.heard.append((node, fresh)),
             self.probed.append,
             lambda *credit: self.credit.append(credit),
             lambda reason, frame: self.dropped.append((reason, frame)),
@@ -43,7 +43,7 @@ class Post:
 
     def hear(self, *values: object, origin: Origin = THERE) -> None:
         body = msgpack.packb(values)
-        self.courier.take(envelope.seal(body, "msgpack", origin, kind=KIND_SYSTEM))
+        self.probes.take(envelope.seal(body, "msgpack", origin, kind=KIND_SYSTEM))
 
 
 @asynccontextmanager
@@ -52,12 +52,12 @@ async def two() -> AsyncIterator[tuple[Post, Post]]:
     await transport.start()
     here, there = Post(transport), Post(transport, THERE)
     for post in (here, there):
-        await post.courier.start()
+        await post.probes.start()
     try:
         yield here, there
     finally:
         for post in (here, there):
-            await post.courier.stop()
+            await post.probes.stop()
         await transport.stop()
 
 
@@ -69,15 +69,15 @@ async def until(condition: Callable[[], object]) -> None:
 
 async def test_a_probe_is_answered() -> None:
     async with two() as (here, there):
-        here.courier.probe(there.node, fresh=True)
+        here.probes.probe(there.node, fresh=True)
         await until(lambda: here.probed)
-        assert there.probes == [(HERE.node, True)]
+        assert there.heard == [(HERE.node, True)]
         assert here.probed == [there.node]
 
 
 async def test_credit_reaches_the_node_that_it_is_for() -> None:
     async with two() as (here, there):
-        there.courier.grant(HERE.node, "agent", 64)
+        there.probes.grant(HERE.node, "agent", 64)
         await until(lambda: here.credit)
         assert here.credit == [(there.node, "agent", 64)]
         assert not there.credit
@@ -85,8 +85,8 @@ async def test_credit_reaches_the_node_that_it_is_for() -> None:
 
 async def test_what_was_said_before_the_end_is_sent() -> None:
     async with two() as (here, there):
-        here.courier.grant(THERE.node, "agent", 64)
-        await here.courier.stop()
+        here.probes.grant(THERE.node, "agent", 64)
+        await here.probes.stop()
         await until(lambda: there.credit)
         assert there.credit == [(here.node, "agent", 64)]
 
@@ -104,11 +104,11 @@ async def test_a_transport_that_fails_once_does_not_end_the_courier() -> None:
 
     transport.publish = failing  # type: ignore[method-assign]
     here = Post(transport)
-    await here.courier.start()
+    await here.probes.start()
     for _ in range(3):
-        here.courier.probe(here.node, fresh=True)
+        here.probes.probe(here.node, fresh=True)
     await until(lambda: here.probes)
-    await here.courier.stop()
+    await here.probes.stop()
     await transport.stop()
     assert len(here.probes) == 1
 
@@ -117,20 +117,20 @@ async def test_an_end_that_was_reached_before_and_one_without_a_beginning_do_not
     transport = InProcessTransport()
     await transport.start()
     here = Post(transport)
-    await here.courier.stop()
-    await here.courier.start()
-    await here.courier.stop()
-    await here.courier.stop()
+    await here.probes.stop()
+    await here.probes.start()
+    await here.probes.stop()
+    await here.probes.stop()
     await transport.stop()
 
 
 @given(st.binary(max_size=100))
 def test_garbage_is_survived_and_counted(garbage: bytes) -> None:
     here = Post(InProcessTransport())
-    assert here.courier.take(garbage)
-    assert here.courier.take(envelope.seal(garbage, "msgpack", THERE, kind=KIND_SYSTEM))
+    assert here.probes.take(garbage)
+    assert here.probes.take(envelope.seal(garbage, "msgpack", THERE, kind=KIND_SYSTEM))
     assert here.dropped[0] == ("malformed system frame", garbage)
-    assert not here.probes
+    assert not here.heard
     assert not here.credit
 
 
@@ -152,7 +152,7 @@ def test_values_that_do_not_fit_change_no_window(kind: object, values: list[obje
 
 def test_a_message_at_the_couriers_address_is_no_word_of_a_courier() -> None:
     here = Post(InProcessTransport())
-    here.courier.take(envelope.seal(msgpack.packb(["answer"]), "msgpack", THERE))
+    here.probes.take(envelope.seal(msgpack.packb(["answer"]), "msgpack", THERE))
     assert not here.probed
     assert len(here.dropped) == 1
 
@@ -167,12 +167,12 @@ async def test_the_last_number_is_told_where_the_agent_is() -> None:
 
     await transport.subscribe("agent", agent)
     here = Post(transport)
-    await here.courier.start()
-    here.courier.tell_last("agent", 77)
+    await here.probes.start()
+    here.probes.tell_last("agent", 77)
     await until(lambda: heard)
     opened = envelope.open(heard[0])
     assert (opened.kind, opened.number, opened.node) == (KIND_SYSTEM, 77, HERE.node)
-    await here.courier.stop()
+    await here.probes.stop()
     await transport.stop()
 
 
@@ -197,9 +197,9 @@ async def test_it_stops_also_when_a_transport_swallows_its_cancellation() -> Non
     transport = Swallowing()
     await transport.start()
     post = Post(transport)
-    await post.courier.start()
-    post.courier.probe(THERE.node, fresh=True)
+    await post.probes.start()
+    post.probes.probe(THERE.node, fresh=True)
     await transport.sending.wait()
     async with asyncio.timeout(DEADLINE):
-        await post.courier.stop()
+        await post.probes.stop()
     await transport.stop()

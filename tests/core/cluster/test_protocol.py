@@ -14,20 +14,20 @@ from hypothesis import strategies as st
 from civitas import envelope
 from civitas._cluster.protocol import (
     Admitted,
-    Card,
     Changed,
     Command,
+    ControlMessage,
     Counters,
     Crashed,
     Fenced,
     Hello,
     Left,
+    NodeInfo,
     Ping,
     Pong,
     Query,
     Refused,
     Result,
-    Signal,
     Welcome,
     decode,
     encode,
@@ -45,13 +45,13 @@ NODE = st.binary(min_size=8, max_size=8).map(bytes.hex)
 GENERATION = st.integers(0, 2**32 - 1)
 NAME = TEXT.filter(lambda text: name_problem(text) is None)
 AGENTS = st.dictionaries(NAME, st.tuples(TEXT, WHOLE), max_size=4)
-CARD = st.builds(Card, NODE, GENERATION, TEXT, TEXT, AGENTS, st.booleans(), st.booleans())
+CARD = st.builds(NodeInfo, NODE, GENERATION, TEXT, TEXT, AGENTS, st.booleans(), st.booleans())
 JSON = st.recursive(
     st.none() | st.booleans() | WHOLE | FINITE | TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=8,
 )
-SIGNAL: st.SearchStrategy[Signal] = st.one_of(
+SIGNAL: st.SearchStrategy[ControlMessage] = st.one_of(
     st.builds(Hello, CARD, FINITE),
     st.builds(Welcome, CARD, FINITE, FINITE, st.lists(TEXT, max_size=4).map(tuple)),
     st.just(Admitted()),
@@ -102,8 +102,8 @@ def survived(frame: bytes) -> None:
 
 
 @given(SIGNAL)
-def test_a_signal_arrives_as_it_was_sent(signal: Signal) -> None:
-    assert decode(encode(signal, ORIGIN)) == (ORIGIN, signal)
+def test_a_signal_arrives_as_it_was_sent(message: ControlMessage) -> None:
+    assert decode(encode(message, ORIGIN)) == (ORIGIN, message)
 
 
 @given(st.binary(max_size=200))
@@ -114,9 +114,9 @@ def test_any_bytes_are_a_signal_or_refused(noise: bytes) -> None:
 
 @given(SIGNAL, st.data())
 def test_a_signal_that_was_cut_short_or_garbled_is_survived(
-    signal: Signal, data: st.DataObject
+    message: ControlMessage, data: st.DataObject
 ) -> None:
-    frame = encode(signal, ORIGIN)
+    frame = encode(message, ORIGIN)
     refused(frame[: data.draw(st.integers(0, len(frame) - 1))])
     at = data.draw(st.integers(0, len(frame) - 1))
     survived(frame[:at] + bytes([data.draw(st.integers(0, 255))]) + frame[at + 1 :])
@@ -150,8 +150,8 @@ def test_an_unknown_signal_is_refused(name: object) -> None:
         ("Pong", {"sequence": 1, "agents": {"a": "up"}, "stalled": 0.0}),
         ("Pong", {"sequence": 1, "agents": {"a": ["up", "0"]}, "stalled": 0.0}),
         ("Pong", {"sequence": 1, "agents": {"_agency.x": ["up", 0]}, "stalled": 0.0}),
-        ("Hello", {"card": None, "clock": 1.0}),
-        ("Hello", {"card": {}, "clock": 1.0}),
+        ("Hello", {"info": None, "clock": 1.0}),
+        ("Hello", {"info": {}, "clock": 1.0}),
     ],
 )
 def test_fields_of_the_wrong_shape_are_refused(name: str, fields: object) -> None:
@@ -177,9 +177,9 @@ def test_fields_of_the_wrong_shape_are_refused(name: str, fields: object) -> Non
     ],
 )
 def test_a_card_that_no_node_could_have_is_refused(change: dict[str, Any]) -> None:
-    whole = signal_of("Changed", {"card": CARD_FIELDS})
+    whole = signal_of("Changed", {"info": CARD_FIELDS})
     assert isinstance(decode(whole)[1], Changed)
-    refused(signal_of("Changed", {"card": {**CARD_FIELDS, **change}}))
+    refused(signal_of("Changed", {"info": {**CARD_FIELDS, **change}}))
 
 
 @pytest.mark.parametrize("opening", [b"\x91", b"\x81\xa1a"])

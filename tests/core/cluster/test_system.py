@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from civitas._cluster.events import Answered, Condemned, Lost, Settled
+from civitas._cluster.events import Answered, Evicted, Lost, Settled
 from civitas._cluster.protocol import Command, Fenced, Left, Query, Result
-from core.control.simulation import FAST, Network, SimulatedNode, System, alive, deaths
+from core.cluster.simulation import FAST, Network, SimulatedNode, System, alive, deaths
 
 SEEDS = st.integers(0, 10_000)
 START = st.floats(0.0, 2.0)
@@ -46,7 +46,7 @@ def test_nodes_that_stay_connected_all_meet_and_settle(
     system.run(20.0)
     for node in nodes:
         assert node.settled
-        assert not node.condemned
+        assert not node.evicted
     assert nodes[0].knows == {node.label for node in nodes[1:]}
     for node in nodes[1:]:
         assert "P" in node.knows
@@ -90,7 +90,7 @@ def test_a_node_that_starts_while_its_link_is_down_claims_its_name_only_when_it_
     assert not late.settled
     late.find_link()
     system.run(5.0)
-    assert late.condemned
+    assert late.evicted
     assert alive(system) == {"A", "P"}
 
 
@@ -140,7 +140,7 @@ def test_a_live_holder_keeps_its_name_whoever_comes_later(
     system.after(8.0, system.network.calm)
     system.run(25.0)
     assert alive(system) == {"A", "P"}
-    assert not late.heard(Condemned)[0].fenced
+    assert not late.heard(Evicted)[0].fenced
 
 
 @given(seed=SEEDS, resumes=st.floats(0.0, 12.0))
@@ -177,7 +177,7 @@ def test_a_superseded_primary_that_comes_back_does_not_take_its_successor_along(
     assert alive(system) == {"Q", "A", "B"}
     assert not deaths(new)
     assert worker.membership.primary is not None
-    assert worker.membership.primary.card.node == new.id
+    assert worker.membership.primary.info.node == new.id
 
 
 def test_two_primaries_of_a_network_that_was_parted_become_one() -> None:
@@ -203,7 +203,7 @@ def test_a_newcomer_that_gives_up_does_not_bring_down_the_silent_holder_of_its_n
     holder.resume()
     system.run(5.0)
     assert "A" in primary.knows
-    assert not holder.condemned
+    assert not holder.evicted
     assert "C" not in primary.knows
 
 
@@ -215,10 +215,10 @@ def test_a_node_that_was_paused_for_too_long_is_fenced_everywhere_and_told_so() 
     paused.pause()
     system.run(DEAD)
     assert deaths(primary) == deaths(other) == ["A"]
-    assert paused.membership.card.key in primary.fenced & other.fenced
+    assert paused.membership.info.key in primary.fenced & other.fenced
     paused.resume()
     system.run(1.0)
-    assert [event.fenced for event in paused.heard(Condemned)] == [True]
+    assert [event.fenced for event in paused.heard(Evicted)] == [True]
     system.run(10.0)
     assert primary.knows == {"B"}
 
@@ -231,7 +231,7 @@ def test_a_node_that_was_paused_for_less_stays() -> None:
     system.run(10.0)
     assert not deaths(primary)
     assert not deaths(other)
-    assert not paused.condemned
+    assert not paused.evicted
 
 
 @pytest.mark.parametrize("how", ["pause", "link", "jump"])
@@ -254,7 +254,7 @@ def test_a_primary_that_was_away_itself_declares_nobody_dead(how: str, away: flo
     assert primary.knows == {"A", "B"}
     for worker in workers:
         assert "P" in worker.knows
-        assert not worker.condemned
+        assert not worker.evicted
 
 
 @given(
@@ -407,8 +407,8 @@ def test_what_a_node_has_asked_fails_when_it_leaves() -> None:
 
 def test_nodes_that_fence_each_other_do_not_answer_each_other_for_ever() -> None:
     system, _, left, right = three()
-    left.fenced.add(right.membership.card.key)
-    right.fenced.add(left.membership.card.key)
+    left.fenced.add(right.membership.info.key)
+    right.fenced.add(left.membership.info.key)
     before = system.sent
     left.say(Fenced("you are fenced"), f"_agency.node.{right.id}")
     system.run(2.0)
