@@ -107,10 +107,10 @@ async def test_a_transport_that_fails_once_does_not_end_the_courier() -> None:
     await here.probes.start()
     for _ in range(3):
         here.probes.probe(here.node, fresh=True)
-    await until(lambda: here.probes)
+    await until(lambda: here.heard)
     await here.probes.stop()
     await transport.stop()
-    assert len(here.probes) == 1
+    assert len(here.heard) == 1
 
 
 async def test_an_end_that_was_reached_before_and_one_without_a_beginning_do_nothing() -> None:

@@ -241,9 +241,7 @@ class Routes:
         self._routes: dict[str, Route] = {}
         self._retired: list[Route] = []
         self._gone: dict[str, _Gone] = {}
-        self._waiting: dict[
-            str, list[asyncio.Future[Route]]
-        ] = {}  # in the order in which they came
+        self._waiting: dict[str, list[asyncio.Future[Route]]] = {}
 
     def __iter__(self) -> Iterator[Route]:
         """Go through the routes there are."""
