@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from civitas import envelope
-from civitas._bus.accounting import ReceiveAccounting, Receiver
+from civitas._bus.accounting import ReceiveAccounting
 from civitas._bus.mailbox import Mailbox
+from civitas._bus.receivers import NumberedReceiver
 from civitas._bus.windows import GRANT_EVERY
 from civitas.envelope import KIND_SYSTEM, Origin
 from civitas.errors import MailboxFullError, MessageRoutingError
@@ -36,7 +37,7 @@ class Books:
             lambda *grant: self.granted.append(grant), lambda *loss: self.told.append(loss)
         )
         self.mailbox: Mailbox[bytes] = Mailbox("agent", size)
-        self.receiver = Receiver("agent", self.mailbox, self.accounting, send_timeout)
+        self.receiver = NumberedReceiver(self.mailbox, self.accounting, send_timeout)
 
     def begun(self, *nodes: bytes) -> Books:
         for node in nodes or (FAR,):

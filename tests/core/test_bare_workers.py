@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from civitas import Runtime, Supervisor, Worker
-from civitas._bus.accounting import ReceiveAccounting, Receiver
+from civitas._bus.accounting import ReceiveAccounting
 from civitas._bus.mailbox import Mailbox
+from civitas._bus.receivers import NumberedReceiver
 from civitas.components import build_component_set
 from civitas.errors import AgentError, MessageRoutingError
 from civitas.serializer import JsonSerializer, MsgpackSerializer
@@ -167,7 +168,7 @@ async def test_a_body_without_a_frame_is_put_as_it_is_also_where_there_is_no_roo
         lambda *told: granted.append(told), lambda *told: granted.append(told)
     )
     mailbox: Mailbox[bytes] = Mailbox("a", 1)
-    receiver = Receiver("a", mailbox, accounting, SOON)
+    receiver = NumberedReceiver(mailbox, accounting, SOON)
     assert receiver.take(body)
     assert not receiver.take(body)
     waiting = asyncio.create_task(receiver(body))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from civitas.errors import ConfigurationError
-from civitas.registry import LocalRegistry, RoutingEntry
+from civitas.registry import LocalRegistry
 
 
 def registry(*names: str) -> LocalRegistry:
@@ -16,13 +16,17 @@ def registry(*names: str) -> LocalRegistry:
 
 
 def test_an_agents_address_is_its_name() -> None:
-    assert registry("a").lookup("a") == RoutingEntry("a", "a", is_local=True)
+    entry = registry("a").lookup("a")
+    assert entry is not None
+    assert (entry.name, entry.address, entry.is_local) == ("a", "a", True)
 
 
-def test_an_agent_elsewhere_has_the_address_that_was_told() -> None:
+def test_an_agent_elsewhere_has_the_address_that_it_was_registered_with() -> None:
     made = LocalRegistry()
     made.register("a", "there", is_local=False)
-    assert made.lookup("a") == RoutingEntry("a", "there", is_local=False)
+    entry = made.lookup("a")
+    assert entry is not None
+    assert (entry.name, entry.address, entry.is_local) == ("a", "there", False)
 
 
 def test_what_was_deregistered_is_gone_and_the_name_is_free_again() -> None:

@@ -1,4 +1,4 @@
-"""Delivery: the handler of a durable transport ends when the agent has processed the frame."""
+"""Settlement: the handler of a durable transport ends when the agent has processed the frame."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from civitas._bus.mailbox import Mailbox
-from civitas._bus.settlement import Delivery, DurableReceiver
+from civitas._bus.receivers import DurableReceiver
+from civitas._bus.settlement import DurableFrame
 from civitas.envelope import Origin, seal
 from civitas.errors import MessageRoutingError, ProcessingError
 
@@ -20,33 +21,28 @@ FRAME = seal(b"body", "msgpack", ORIGIN)
 AGAIN = seal(b"body", "msgpack", ORIGIN, attempt=2)
 
 
-class Door:
-    """A doorkeeper that lets everything in, or turns everything away."""
-
-    def __init__(self) -> None:
-        self.rejecting = False
-        self.turned_away: list[tuple[bytes, str]] = []
-
-    async def reject_while_stopping(self, frame: bytes, agent: str) -> None:
-        self.turned_away.append((frame, agent))
-
-
 class Receiving:
     """A receiver, its mailbox, and the handler of one frame as a task."""
 
     def __init__(self, size: int = 10) -> None:
         self.mailbox: Mailbox[bytes] = Mailbox("agent", size)
-        self.door = Door()
-        self.receiver = DurableReceiver(self.mailbox, self.door)
+        self.rejecting = False
+        self.rejected: list[tuple[bytes, str]] = []
+        self.receiver = DurableReceiver(self.mailbox, self.reject)
+
+    async def reject(self, frame: bytes, agent: str) -> bool:
+        if self.rejecting:
+            self.rejected.append((frame, agent))
+        return self.rejecting
 
     async def give(self, frame: bytes = FRAME) -> asyncio.Task[None]:
         task = asyncio.ensure_future(self.receiver(frame))
         await asyncio.sleep(0)
         return task
 
-    def taken(self) -> Delivery:
+    def taken(self) -> DurableFrame:
         frame = self.mailbox.get_nowait()
-        assert isinstance(frame, Delivery)
+        assert isinstance(frame, DurableFrame)
         return frame
 
 
@@ -63,21 +59,21 @@ def no_complaints() -> Iterator[None]:
 # --- the frame ------------------------------------------------------------------------------------
 
 
-async def test_a_delivery_is_the_frame_itself_to_whoever_reads_it() -> None:
-    delivery = Delivery(FRAME)
-    assert delivery == FRAME
-    assert delivery.startswith(FRAME[:3])
-    assert not Delivery(FRAME).redelivered
-    assert Delivery(AGAIN).redelivered
+async def test_a_durable_frame_is_the_frame_itself_to_whoever_reads_it() -> None:
+    durable = DurableFrame(FRAME)
+    assert durable == FRAME
+    assert durable.startswith(FRAME[:3])
+    assert not DurableFrame(FRAME).redelivered
+    assert DurableFrame(AGAIN).redelivered
 
 
 @pytest.mark.parametrize("junk", [b"", b"\xc1", b"hello, world"])
 async def test_bytes_that_are_no_frame_were_not_delivered_before(junk: bytes) -> None:
-    assert not Delivery(junk).redelivered
+    assert not DurableFrame(junk).redelivered
 
 
-async def test_what_was_said_first_of_a_delivery_stands() -> None:
-    first, second = Delivery(FRAME), Delivery(FRAME)
+async def test_what_was_said_first_of_a_durable_frame_stands() -> None:
+    first, second = DurableFrame(FRAME), DurableFrame(FRAME)
     first.processed()
     first.failed(ValueError())
     assert await first.outcome is None
@@ -93,10 +89,10 @@ async def test_what_was_said_first_of_a_delivery_stands() -> None:
 async def test_the_handler_ends_when_the_frame_is_processed_and_not_before() -> None:
     receiving = Receiving()
     handling = await receiving.give()
-    delivery = receiving.taken()
+    durable = receiving.taken()
     await asyncio.sleep(0)
     assert not handling.done()
-    delivery.processed()
+    durable.processed()
     assert await handling is None
     assert receiving.receiver.delivered == 1
 
@@ -127,12 +123,12 @@ async def test_a_handler_that_is_cancelled_takes_its_frame_out_of_the_mailbox() 
 async def test_a_handler_that_is_cancelled_while_it_waits_for_room_leaves_nothing() -> None:
     receiving = Receiving(size=1)
     first, second = await receiving.give(), await receiving.give()
-    delivery = receiving.taken()  # which lets the second one in
+    durable = receiving.taken()  # which lets the second one in
     second.cancel()
     await asyncio.wait((second,))
     assert second.cancelled()
     assert receiving.mailbox.pending == 0
-    delivery.processed()
+    durable.processed()
     await first
 
 
@@ -144,21 +140,21 @@ async def test_what_becomes_of_a_frame_after_its_handler_was_cancelled_is_nobody
     with no_complaints():
         for cancelled_first in (True, False):
             handling = await receiving.give()
-            delivery = receiving.taken()
+            durable = receiving.taken()
             if cancelled_first:
                 handling.cancel()
-            _settle(delivery, outcome)
+            _settle(durable, outcome)
             handling.cancel()
             await asyncio.wait((handling,))
             assert handling.cancelled()
-            del handling, delivery
+            del handling, durable
 
 
 async def test_a_closed_mailbox_raises_why_out_of_the_handler() -> None:
     receiving = Receiving(size=1)
     inside, waiting = await receiving.give(), await receiving.give()
     for frame in receiving.mailbox.close("it has stopped"):
-        assert isinstance(frame, Delivery)
+        assert isinstance(frame, DurableFrame)
         frame.failed(MessageRoutingError("it has stopped"))
     late = await receiving.give()
     for handling in (inside, waiting, late):
@@ -166,17 +162,17 @@ async def test_a_closed_mailbox_raises_why_out_of_the_handler() -> None:
             await handling
 
 
-async def test_what_is_turned_away_at_the_door_never_comes_into_the_mailbox() -> None:
+async def test_what_is_rejected_never_comes_into_the_mailbox() -> None:
     receiving = Receiving()
-    receiving.door.rejecting = True
+    receiving.rejecting = True
     assert await (await receiving.give()) is None
-    assert receiving.door.turned_away == [(FRAME, "agent")]
+    assert receiving.rejected == [(FRAME, "agent")]
     assert receiving.mailbox.pending == 0
     assert receiving.receiver.delivered == 0
 
 
-def _settle(delivery: Delivery, outcome: Exception | None) -> None:
+def _settle(durable: DurableFrame, outcome: Exception | None) -> None:
     if outcome is None:
-        delivery.processed()
+        durable.processed()
     else:
-        delivery.failed(outcome)
+        durable.failed(outcome)

@@ -50,7 +50,7 @@ class Pair:
         """The sender tells its last number, behind all that it sent."""
         while self.wire:
             self.arrive()
-        self.told += self.ledger.told(self.window.sent)
+        self.told += self.ledger.ended_at(self.window.sent)
         self.credits.append(self.ledger.grant())
         while self.credits:
             self.credit()

@@ -148,7 +148,7 @@ class Client:
             MessageRoutingError: the agent has left.
         """
         async with asyncio.timeout(timeout):
-            await self.components.bus.routes.settled(agent)
+            await self.components.bus.routes.delivered(agent)
 
     def nodes(self) -> dict[str, str]:
         """Return the process names of the nodes of the system, by node id."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
-from civitas._bus.bus import DEFAULT_SEND_TIMEOUT, MessageBus, new_origin
+from civitas._bus.bus import DEFAULT_SEND_TIMEOUT, MessageBus
+from civitas._bus.codec import new_origin
 from civitas._bus.dead_letters import DeadLetters
 from civitas._cluster.config import PRIMARY, ClusterConfig
 from civitas.envelope import Origin

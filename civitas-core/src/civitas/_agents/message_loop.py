@@ -14,7 +14,7 @@ from typing import Final
 from civitas._bus.bus import MessageBus
 from civitas._bus.mailbox import Mailbox
 from civitas._bus.sender import Sender
-from civitas._bus.settlement import Delivery
+from civitas._bus.settlement import DurableFrame
 from civitas.errors import (
     CivitasError,
     DeserializationError,
@@ -67,7 +67,7 @@ class MessageLoop:
         "_agent",
         "_bus",
         "_counts",
-        "_delivery",
+        "_durable",
         "_mailbox",
         "_on_idle",
         "_sender",
@@ -90,7 +90,7 @@ class MessageLoop:
         self._bus = bus
         self._counts = counts
         self._on_idle = on_idle
-        self._delivery: Delivery | None = None  # the last one
+        self._durable: DurableFrame | None = None  # the last one
         self.stop_mode = StopMode.NEVER
         self.working = False
         """Whether a message is in hand."""
@@ -98,7 +98,7 @@ class MessageLoop:
     @property
     def redelivered(self) -> bool:
         """Whether the transport had given the last message before."""
-        return self._delivery is not None and self._delivery.redelivered
+        return self._durable is not None and self._durable.redelivered
 
     async def run(self) -> None:
         """Handle messages until told to leave. This is the serving half of the hot path.
@@ -116,7 +116,7 @@ class MessageLoop:
         now = asyncio.get_running_loop().time
         pause_at = now() + _STINT
         streak = 0
-        delivery: Delivery | None = None
+        durable: DurableFrame | None = None
         self.working = True
         while self.stop_mode is not StopMode.NOW:
             streak += 1
@@ -133,8 +133,8 @@ class MessageLoop:
                 await self._rest()
                 pause_at = now() + _STINT
                 continue
-            if type(frame) is Delivery:
-                delivery = self._delivery = frame
+            if type(frame) is DurableFrame:
+                durable = self._durable = frame
             try:
                 message = read(frame)
             except CivitasError as error:
@@ -152,8 +152,8 @@ class MessageLoop:
             if reply is not None and message.reply_to is not None:
                 await self._answer(message, reply)
             sender.current = None
-            if delivery is not None:
-                delivery.processed()
+            if durable is not None:
+                durable.processed()
 
     async def abandon(self, crash: Exception | None) -> None:
         """Account for the message that was in hand when the agent was cancelled.
@@ -161,23 +161,23 @@ class MessageLoop:
         Args:
             crash: what the cancellation comes to, where nobody has told the agent to stop.
         """
-        message, delivery = self._sender.current, self._delivery
+        message, durable = self._sender.current, self._durable
         if message is None:
             return
         name = self._agent.name
         error = MessageRoutingError(f"agent {name!r} was stopped before it could answer")
-        if delivery is None:
+        if durable is None:
             self._bus.dead_letters.record("cancelled while it was handled", message)
             await self._bus.answer_error(message, name, error)
         elif await self._bus.answer_error(message, name, error):
             self._bus.dead_letters.record("cancelled while it was handled", message)
-            delivery.processed()
+            durable.processed()
         else:
-            delivery.failed(error if crash is None else _failure(name, crash))
+            durable.failed(error if crash is None else _failure(name, crash))
 
     async def _refuse(self, frame: bytes, error: CivitasError) -> None:
         """Account for a frame that can't be read."""
-        if isinstance(frame, Delivery):
+        if isinstance(frame, DurableFrame):
             known = isinstance(error, FrameError | DeserializationError)
             frame.failed(error if known else DeserializationError(str(error)))
         await self._bus.refuse(frame, self._agent.name, error)
@@ -185,8 +185,8 @@ class MessageLoop:
     def _expire(self, message: Message) -> None:
         """Account for a message that is worth nothing any more."""
         self._bus.dead_letters.record("expired before it was handled", message)
-        if self._delivery is not None:
-            self._delivery.processed()
+        if self._durable is not None:
+            self._durable.processed()
 
     async def _rest(self) -> None:
         self.working = False
@@ -257,12 +257,12 @@ class MessageLoop:
         An asker that was told waits no more: the message is not to be executed again for nobody.
         """
         told = await self._bus.answer_error(message, self._agent.name, error)
-        if self._delivery is None:
+        if self._durable is None:
             return
         if told:
-            self._delivery.processed()
+            self._durable.processed()
         else:
-            self._delivery.failed(_failure(self._agent.name, error))
+            self._durable.failed(_failure(self._agent.name, error))
 
     async def _answer(self, request: Message, reply: Message) -> None:
         """Send a reply; one that can't be sent is an error to who asked, and logged here."""

@@ -15,7 +15,7 @@ from civitas._agents.message_loop import AgentCounts, MessageLoop, StopMode
 from civitas._bus.bus import MessageBus
 from civitas._bus.mailbox import Mailbox
 from civitas._bus.sender import Sender
-from civitas._bus.settlement import Delivery
+from civitas._bus.settlement import DurableFrame
 from civitas.errors import CivitasError, MessageRoutingError, SpawnError
 from civitas.process import AgentProcess, ProcessStatus
 
@@ -98,7 +98,7 @@ class AgentSlot:
         Raises:
             ConfigurationError: the name can't be one, or is taken.
         """
-        await self._bus.attach(self.name, self.mailbox)
+        await self._bus.attach(self.mailbox)
 
     async def start(self, *, fresh: bool = False) -> None:
         """Start the agent, or with `fresh` a new object in its stead, and await its `on_start`.
@@ -188,7 +188,7 @@ class AgentSlot:
 
     async def _part_with(self, frame: bytes, gone: MessageRoutingError) -> None:
         dead_letters = self._bus.dead_letters
-        delivery = frame if isinstance(frame, Delivery) else None
+        delivery = frame if isinstance(frame, DurableFrame) else None
         try:
             message = self._bus.read(frame)
         except CivitasError as unreadable:

@@ -1,4 +1,4 @@
-"""DeadLetters: the account of what could not be delivered."""
+"""Dead letters: the account of what could not be delivered."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DeadLetterCallback: TypeAlias = Callable[[Message | bytes, str], None]
 
 
 class DeadLetters:
-    """Counts by reason, logs once per reason, and tells those who asked to know."""
+    """Counts by reason, logs once per reason, and calls those who subscribed."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -35,8 +35,8 @@ class DeadLetters:
         """
         self.counts[reason] += 1
         level = logging.WARNING if self.counts[reason] == 1 else logging.DEBUG
-        told = f"{reason}: {detail}" if detail else reason
-        logger.log(level, "dropped %s: %s", _describe(item), told)
+        text = f"{reason}: {detail}" if detail else reason
+        logger.log(level, "dropped %s: %s", _describe(item), text)
         for callback in self._callbacks:
             try:
                 callback(item, reason)

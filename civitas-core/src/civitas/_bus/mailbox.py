@@ -1,23 +1,21 @@
-"""Mailbox: the bounded FIFO of one agent, with its waiting senders."""
+"""Mailbox: the bounded FIFO of one agent, where the senders of its own process wait for room.
+
+The senders of other processes wait at their end, for credit: see `routes`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Final, Generic, NamedTuple, TypeVar
+from functools import partial
+from typing import Final, Generic, TypeVar
 
+from civitas._bus.wait_queue import WaitQueue
 from civitas.errors import ConfigurationError, MailboxFullError, MessageRoutingError
 
 T = TypeVar("T")
 
 DEFAULT_SIZE: Final = 1000
-
-
-class _Sender(NamedTuple, Generic[T]):
-    """Someone who waits for room. The item enters in the sender's stead, so order is kept."""
-
-    item: T
-    admitted: asyncio.Future[bool]
 
 
 class Mailbox(Generic[T]):
@@ -51,7 +49,7 @@ class Mailbox(Generic[T]):
         """The task that drains this mailbox; a send of its own can't wait for room here."""
         self._items: deque[T] = deque()
         self._limit = size  # 0 once it is closed
-        self._senders: deque[_Sender[T]] | None = None
+        self._senders: WaitQueue[T] | None = None  # most mailboxes are never full
         self._consumer_wakeup: asyncio.Future[None] | None = None
         self._closed: str | None = None
 
@@ -93,26 +91,15 @@ class Mailbox(Generic[T]):
                 f"agent {self.name!r} sent to itself while its mailbox was full ({self.size} "
                 f"messages) and only it can make room; send less, or raise mailbox_size"
             )
-        loop = asyncio.get_running_loop()
-        sender = _Sender(item, loop.create_future())
         if self._senders is None:
-            self._senders = deque()
-        self._senders.append(sender)
-        timer = None if timeout is None else loop.call_later(timeout, _give_up, sender.admitted)
+            self._senders = WaitQueue()
         try:
-            admitted = await sender.admitted
-        except asyncio.CancelledError:
-            self._forget(sender)
-            raise
-        finally:
-            if timer is not None:
-                timer.cancel()
-        if not admitted:
-            self._forget(sender)
+            await self._senders.wait(item, timeout)
+        except TimeoutError:
             raise MailboxFullError(
                 f"the mailbox of agent {self.name!r} stayed full ({self.size} messages) for "
                 f"{timeout:g} s; it handles messages slower than they come"
-            )
+            ) from None
 
     def get_nowait(self) -> T | None:
         """Return the next item, or None when the mailbox is empty."""
@@ -120,7 +107,7 @@ class Mailbox(Generic[T]):
             return None
         item = self._items.popleft()
         if self._senders:
-            self._admit()
+            self._admit(self._senders)
         return item
 
     def withdraw(self, item: T) -> bool:
@@ -129,7 +116,7 @@ class Mailbox(Generic[T]):
             if each is item:
                 del self._items[index]
                 if self._senders:
-                    self._admit()
+                    self._admit(self._senders)
                 return True
         return False
 
@@ -151,30 +138,13 @@ class Mailbox(Generic[T]):
         self._closed = reason
         self._limit = 0
         if self._senders:
-            for sender in self._senders:
-                if not sender.admitted.done():
-                    sender.admitted.set_exception(MessageRoutingError(reason))
-            self._senders.clear()
+            self._senders.fail(partial(MessageRoutingError, reason))
         left = list(self._items)
         self._items.clear()
         return left
 
-    def _admit(self) -> None:
-        """Let the first sender's item in that still waits, so that a newcomer finds no room."""
-        assert self._senders is not None
-        while self._senders:
-            sender = self._senders.popleft()
-            if not sender.admitted.done():
-                self._items.append(sender.item)
-                sender.admitted.set_result(True)
-                return
-
-    def _forget(self, sender: _Sender[T]) -> None:
-        """Take a sender off the line that has given up, unless its turn has come meanwhile."""
-        if self._senders and sender in self._senders:
-            self._senders.remove(sender)
-
-
-def _give_up(admitted: asyncio.Future[bool]) -> None:
-    if not admitted.done():
-        admitted.set_result(False)
+    def _admit(self, senders: WaitQueue[T]) -> None:
+        """Let the first waiting item in at once, so that a newcomer finds no room."""
+        first = senders.pop()
+        if first is not None:
+            self._items.append(first.item)

@@ -1,9 +1,11 @@
-"""Flow: credit windows and sequence accounting between a node and an agent of another. No I/O.
+"""Windows: the arithmetic of credit and loss between a node and an agent of another. No I/O.
 
-Every frame of a (sender node, agent) pair bears a number, counted from 1. The sender may be ahead
-of the receiver by a window of frames; the receiver tells cumulatively how far it has come. From
-the same numbers the receiver knows what was lost: within the stream by the gap before the next
-frame, at its end by the sender's last number, which the sender tells while credit is owed.
+Every frame of a (sender node, agent) pair has a number, counted from 1. The sender may be ahead of
+the receiver by a window of frames; the receiver returns credit, cumulatively. From the same numbers
+the receiver knows what was lost: within the stream by the gap before the next frame, at its end by
+the sender's last number, which the sender reports while credit is owed.
+
+Where a sender waits for credit: `routes`. Where arriving frames are counted: `accounting`.
 """
 
 from __future__ import annotations
@@ -77,7 +79,7 @@ class ReceiveWindow:
         self.seen = 0
         """Highest number accounted for."""
         self.granted = 0
-        """The number that was last told to the sender."""
+        """The number up to which the sender has its credit back."""
         self.lost = 0
         """Frames that never came."""
 
@@ -87,21 +89,21 @@ class ReceiveWindow:
         self.seen = number
         return self._count(gap) if gap else 0
 
-    def told(self, last: int) -> int:
-        """Account for the sender's word of what it sent last; return how many were lost."""
+    def ended_at(self, last: int) -> int:
+        """Account for the last number, as the sender reports it; return how many were lost."""
         gap = last - self.seen
         if gap > 0:
             self.seen = last
         return self._count(gap)
 
     def grant(self) -> int:
-        """Return the number to tell the sender, and take note that it is told."""
+        """Return the number up to which credit is returned now."""
         self.granted = self.seen
         return self.seen
 
     @property
     def due(self) -> bool:
-        """Whether the sender should hear of its credit."""
+        """Whether it is time to return credit."""
         return self.seen - self.granted >= GRANT_EVERY or self.seen < self.granted
 
     def _count(self, gap: int) -> int:

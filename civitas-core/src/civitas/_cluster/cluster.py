@@ -249,7 +249,7 @@ class Cluster:
             case Heard():
                 self._heard(event)
             case ClockSeen():
-                self._bus.clock_seen(event.node, event.offset)
+                self._bus.codec.clock_seen(event.node, event.offset)
             case Settled():
                 self._bus.routes.discovered()
                 if event.alone:

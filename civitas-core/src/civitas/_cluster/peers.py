@@ -11,7 +11,7 @@ from typing import Final
 
 from civitas._bus.accounting import ReceiveAccounting
 from civitas._bus.bus import MessageBus
-from civitas._bus.routes import LATE_REPLY_GRACE, Route
+from civitas._bus.routes import LATE_REPLY_GRACE, RemoteRoute
 from civitas._cluster.events import Heard, Lost
 from civitas._cluster.probes import Probes
 from civitas._cluster.protocol import NodeInfo
@@ -103,7 +103,7 @@ class Peers:
             self._missing.append(info.node)
             if len(self._missing) > _MISSING:
                 self._accounting.forget(bytes.fromhex(self._missing.pop(0)))
-        self._bus.clock_offsets.pop(bytes.fromhex(info.node), None)
+        self._bus.codec.clock_seen(info.node, 0.0)
         return info
 
     def heard(self, event: Heard) -> None:
@@ -123,7 +123,7 @@ class Peers:
     def link_up(self) -> None:
         """Prove all routes again, and send nothing on them before: the connection was lost."""
         self._proved.clear()
-        for route in self._bus.routes:
+        for route in self._bus.routes.remote():
             route.pause()
         self.probe()
 
@@ -165,13 +165,13 @@ class Peers:
 
     def tell_of_standing_windows(self) -> None:
         """Tell the last number where credit is owed and has not moved since the last look."""
-        for route in self._bus.routes:
+        for route in self._bus.routes.remote():
             window = route.window
             if window is None:
                 continue
-            if window.outstanding and route.told_at == window.credited:
+            if window.outstanding and route.credit_seen == window.credited:
                 self.probes.tell_last(route.name, window.sent)
-            route.told_at = window.credited
+            route.credit_seen = window.credited
 
     # --- what the probes hears -------------------------------------------------------------------
 
@@ -210,12 +210,11 @@ class Peers:
         routes, registry = self._bus.routes, self._bus.registry
         done = {name for name, (state, _) in info.agents.items() if state == _DONE}
         told = [] if info.leaving else [name for name in info.agents if name not in done]
-        for route in routes:
+        for route in routes.remote():
             if route.node == info.node and route.name not in told:
-                registry.deregister(route.name)
                 reason = _takes_no_more(route.name, info)
-                routes.retire(route.name, reason, done=route.name in done or not info.leaving)
-                if route.asked and not info.leaving:  # whose node says goodbye after its answers
+                routes.retire(route, reason, done=route.name in done or not info.leaving)
+                if route.has_requests and not info.leaving:  # else its goodbye closes it
                     self._close_later(route, reason)
         for name in done:
             routes.done(name, _takes_no_more(name, info))
@@ -227,18 +226,16 @@ class Peers:
                 continue  # this node has one of that name: the membership settles who keeps it
             if present is not None:
                 self._close_route(present, f"agent {name!r} has moved to {info}")
-            registry.register(name, is_local=False)
-            routes.add(Route(name, info.node, info.process, windowed=self._windowed))
+            routes.add(RemoteRoute(name, info.node, info.process, windowed=self._windowed))
 
-    def _close_later(self, route: Route, reason: str) -> None:
+    def _close_later(self, route: RemoteRoute, reason: str) -> None:
         """Fail what was asked of an agent that is done, once its last answers must have come."""
         loop = asyncio.get_running_loop()
         loop.call_later(LATE_REPLY_GRACE, partial(self._close_route, route, reason, expected=True))
 
-    def _close_route(self, route: Route, reason: str, *, expected: bool = False) -> None:
-        if self._bus.routes.get(route.name) is route:
-            self._bus.registry.deregister(route.name)
-        open_frames = self._bus.routes.remove(route, reason)
+    def _close_route(self, route: RemoteRoute, reason: str, *, expected: bool = False) -> None:
+        self._bus.routes.remove(route, reason)
+        open_frames = route.outstanding
         if open_frames and not expected:
             messages = f"{open_frames} message{'s'[: open_frames != 1]}"
             logger.warning("%s; what became of %s is not known", reason, messages)

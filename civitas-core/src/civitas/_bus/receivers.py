@@ -1,0 +1,148 @@
+"""Receivers: the handlers of agents' addresses, which put frames into mailboxes.
+
+Which one an agent has depends on its node's transport: within one process the sender itself waits
+for room; from other nodes frames are numbered, so nobody waits; of a durable transport a frame is
+held until it is settled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from civitas._bus.accounting import ReceiveAccounting, number_of
+from civitas._bus.mailbox import Mailbox
+from civitas._bus.settlement import DurableFrame
+from civitas.envelope import KIND_SYSTEM, MAGIC
+
+_SHORTEST_FRAME: Final = 27
+
+
+class LocalReceiver:
+    """Takes frames of this process: the sender waits for room in the mailbox.
+
+    Args:
+        mailbox: takes the frames.
+        send_timeout: seconds that a frame waits for room.
+    """
+
+    __slots__ = ("_mailbox", "_put_nowait", "_send_timeout", "delivered")
+
+    def __init__(self, mailbox: Mailbox[bytes], send_timeout: float) -> None:
+        self._mailbox = mailbox
+        self._put_nowait = mailbox.put_nowait
+        self._send_timeout = send_timeout
+        self.delivered = 0
+
+    async def __call__(self, frame: bytes) -> None:
+        """Put a frame into the mailbox. This is the receiving half of the hot path."""
+        if not self._put_nowait(frame):
+            await self._mailbox.put(frame, self._send_timeout)
+        self.delivered += 1
+
+
+class NumberedReceiver:
+    """Takes frames that other nodes have numbered, and accounts for them.
+
+    Args:
+        mailbox: takes the frames.
+        accounting: counts those that are numbered.
+        send_timeout: seconds that a frame without a number waits for room.
+    """
+
+    __slots__ = ("_accounting", "_agent", "_mailbox", "_send_timeout", "delivered")
+
+    def __init__(
+        self, mailbox: Mailbox[bytes], accounting: ReceiveAccounting, send_timeout: float
+    ) -> None:
+        self._agent = mailbox.name
+        self._mailbox = mailbox
+        self._accounting = accounting
+        self._send_timeout = send_timeout
+        self.delivered = 0
+
+    def take(self, frame: bytes) -> bool:
+        """Put a frame into the mailbox without waiting, or return False."""
+        if not _has_header(frame):
+            return self._put(frame)
+        if frame[2] == KIND_SYSTEM:
+            self._accounting.ended_at(frame, self._agent)
+            return True
+        if not self._put(frame):
+            return False
+        number = number_of(frame)
+        if number:
+            self._accounting.arrived(frame, number, self._agent)
+        return True
+
+    async def __call__(self, frame: bytes) -> None:
+        """Put a frame into the mailbox, waiting for room.
+
+        A numbered frame waits as long as it takes: its sender has let go of it, and its window
+        bounds how many can wait.
+        """
+        if self.take(frame):
+            return
+        number = number_of(frame) if _has_header(frame) else 0
+        await self._mailbox.put(frame, None if number else self._send_timeout)
+        self.delivered += 1
+        if number:
+            self._accounting.arrived(frame, number, self._agent)
+
+    def _put(self, frame: bytes) -> bool:
+        if not self._mailbox.put_nowait(frame):
+            return False
+        self.delivered += 1
+        return True
+
+
+class DurableReceiver:
+    """Takes frames of a transport that is at-least-once.
+
+    Awaiting it ends when the agent has processed the frame, and raises when it has not; see
+    `civitas.transport.Handler` for what each error means. Cancelled, it takes the frame out of the
+    mailbox again; nobody waits then for what an agent that has it in hand makes of it.
+
+    Args:
+        mailbox: takes the frames.
+        reject: deals with a frame while the node stops and takes no more: it returns True, or
+            raises, when it has; False when the node takes frames.
+    """
+
+    __slots__ = ("_mailbox", "_reject", "delivered")
+
+    def __init__(
+        self, mailbox: Mailbox[bytes], reject: Callable[[bytes, str], Awaitable[bool]]
+    ) -> None:
+        self._mailbox = mailbox
+        self._reject = reject
+        self.delivered = 0
+
+    async def __call__(self, frame: bytes) -> None:
+        """Have the agent process a frame.
+
+        Raises:
+            ProcessingError: the agent failed.
+            FrameError: it can never be read.
+            DeserializationError: it can never be read.
+            MessageRoutingError: it was not executed.
+        """
+        if await self._reject(frame, self._mailbox.name):
+            return
+        durable = DurableFrame(frame)
+        try:
+            if not self._mailbox.put_nowait(durable):
+                await self._mailbox.put(durable, None)
+            self.delivered += 1
+            error = await durable.outcome
+        except asyncio.CancelledError:
+            self._mailbox.withdraw(durable)
+            raise
+        if error is not None:
+            raise error
+
+
+def _has_header(frame: bytes) -> bool:
+    """Return whether the bytes can be looked into; what is no frame is refused where it is read."""
+    return len(frame) >= _SHORTEST_FRAME and frame[0] == MAGIC

@@ -1,0 +1,195 @@
+"""RoutingTable: the routes to all agents, and the senders that wait for one to appear.
+
+Theory. A name is in one of these states, and only the registry's entries say which agents there
+are. What is not there any more is remembered with the reason, for the errors of those who send.
+
+    state      | has                     | a sender                       | leaves it by
+    -----------+-------------------------+--------------------------------+-----------------------
+    local      | a LocalRoute            | sends                          | detach -> absent
+    remote     | a RemoteRoute           | sends, or waits for credit     | retire, remove -> gone
+    expected   | a name in `expected`    | waits, at most its timeout     | add -> remote
+    gone       | a reason                | fails at once, with the reason | add -> remote
+    absent     | nothing                 | fails; waits while discovering | add -> remote
+
+Over a durable transport a message for a name that is expected or gone is kept until its agent
+comes (`keeps`), unless the agent has said that it is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, NamedTuple
+
+from civitas._bus.routes import RemoteRoute, Unknown
+from civitas.errors import MessageRoutingError
+from civitas.registry import LocalRegistry
+
+_REMEMBERED: Final = 10_000
+"""Names that have gone and of which is known why, at most."""
+
+
+class _Gone(NamedTuple):
+    """Why there is no route to an agent any more, and whether the agent has ended for good."""
+
+    reason: str
+    done: bool
+
+
+class _NotFoundError(Exception):
+    """Nobody has the name that a sender waits for."""
+
+
+class RoutingTable:
+    """The routes of one node, kept as entries of its registry.
+
+    Args:
+        registry: has the entries.
+        durable: whether the transport keeps messages for agents that are away.
+    """
+
+    def __init__(self, registry: LocalRegistry, *, durable: bool = False) -> None:
+        self.registry = registry
+        self.durable = durable
+        self.discovering = False
+        """Whether a name that nobody has announced may still turn up."""
+        self.expected: dict[str, str] = {}
+        """Agents of other processes that the topology names, with their process names."""
+        self._retired: list[RemoteRoute] = []
+        self._gone: dict[str, _Gone] = {}
+        self._waiting: dict[str, list[asyncio.Future[RemoteRoute]]] = {}
+
+    def remote(self) -> list[RemoteRoute]:
+        """Return the routes to agents of other nodes."""
+        return [each for each in self.registry.entries.values() if isinstance(each, RemoteRoute)]
+
+    def get(self, name: str) -> RemoteRoute | None:
+        """Return the route to an agent of another node, or None."""
+        entry = self.registry.entries.get(name)
+        return entry if isinstance(entry, RemoteRoute) else None
+
+    def of(self, node: str) -> list[RemoteRoute]:
+        """Return all routes to a node, those included by which only replies are awaited."""
+        return [route for route in (*self.remote(), *self._retired) if route.node == node]
+
+    def keeps(self, name: str) -> bool:
+        """Return whether a message for an agent to which there is no route is kept for it."""
+        if not self.durable:
+            return False
+        gone = self._gone.get(name)
+        return name in self.expected if gone is None else not gone.done
+
+    async def find(self, name: str, timeout: float | None, unknown: Unknown) -> RemoteRoute:
+        """Return the route to an agent of another node, awaiting it where it may yet appear.
+
+        Args:
+            name: the agent's name.
+            timeout: seconds to wait at most; None for no limit.
+            unknown: makes the error for a name that nobody knows.
+
+        Raises:
+            MessageRoutingError: there is no such agent, or it was not found in time.
+        """
+        route = self.get(name)
+        if route is not None:
+            return route
+        if name in self._gone:
+            raise MessageRoutingError(self._gone[name].reason)
+        process = self.expected.get(name)
+        if process is None and not self.discovering:
+            raise unknown()
+        found: asyncio.Future[RemoteRoute] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(name, []).append(found)
+        try:
+            async with asyncio.timeout(timeout):
+                return await found
+        except TimeoutError:
+            raise MessageRoutingError(
+                f"agent {name!r} was not found within {timeout:g} s; "
+                + (f"is its process {process!r} started?" if process else "is it started?")
+            ) from None
+        except _NotFoundError:
+            raise unknown() from None
+        finally:
+            waiting = self._waiting[name]
+            waiting.remove(found)
+            if not waiting:
+                del self._waiting[name]
+
+    async def delivered(self, name: str) -> None:
+        """Return when all frames to an agent are accounted for at the other end.
+
+        Raises:
+            MessageRoutingError: the route was closed meanwhile.
+        """
+        route = self.get(name)
+        if route is not None:
+            await route.delivered()
+        elif not self.keeps(name):
+            gone = self._gone.get(name)
+            raise MessageRoutingError(gone.reason if gone else f"there is no route to {name!r}")
+
+    # --- changes ------------------------------------------------------------------------------
+
+    def add(self, route: RemoteRoute) -> None:
+        """Add the route to an agent of another node, and let those go on who wait for it."""
+        self.registry.add(route)
+        self._gone.pop(route.name, None)
+        for found in self._waiting.get(route.name, ()):
+            if not found.done():
+                found.set_result(route)
+
+    def retire(self, route: RemoteRoute, reason: str, *, done: bool = True) -> None:
+        """Send no more by a route; the requests in flight may still be answered.
+
+        Args:
+            route: one of the table.
+            reason: for the errors of those who still send.
+            done: whether the agent has ended for good; else its node stops.
+        """
+        self.registry.deregister(route.name)
+        self._remember(route.name, reason, done=done)
+        self._retired = [each for each in (*self._retired, route) if each.has_requests]
+        route.refuse(reason)
+
+    def remove(self, route: RemoteRoute, reason: str) -> None:
+        """Close a route and fail the requests in flight on it."""
+        if self.registry.entries.get(route.name) is route:
+            self.registry.deregister(route.name)
+            self._remember(route.name, reason, done=False)
+        elif route in self._retired:
+            self._retired.remove(route)
+        route.close(reason)
+
+    def done(self, name: str, reason: str) -> None:
+        """Take note that an agent to which there is no route has ended for good."""
+        if self.get(name) is None:
+            self._remember(name, reason, done=True)
+
+    def discovered(self) -> None:
+        """Take note that nobody else will turn up unannounced."""
+        self.discovering = False
+        for name in self._waiting:
+            if name not in self.expected:
+                self._fail_waiting(name, _NotFoundError())
+
+    def end(self, reason: str) -> None:
+        """Close all routes to other nodes; a node that starts anew starts clean."""
+        for route in (*self.remote(), *self._retired):
+            self.remove(route, reason)
+        self._retired.clear()
+        self._gone.clear()
+        self.discovering = False
+        for name in self._waiting:
+            self._fail_waiting(name, MessageRoutingError(reason))
+
+    def _fail_waiting(self, name: str, error: Exception) -> None:
+        for found in self._waiting[name]:
+            if not found.done():
+                found.set_exception(error)
+
+    def _remember(self, name: str, reason: str, *, done: bool) -> None:
+        """Keep why a name has gone, for the errors of those who still use it."""
+        self._gone.pop(name, None)
+        self._gone[name] = _Gone(reason, done)
+        if len(self._gone) > _REMEMBERED:
+            del self._gone[next(iter(self._gone))]
