@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from civitas import Message, Runtime, Supervisor, Worker
-from civitas._cluster.peers import PeerStats
+from civitas._cluster.data_plane import PeerStats
 from civitas.components import build_component_set
 from civitas.errors import MessageRoutingError
 from support.agents import SOON, Gate, Scripted, echo, fail, until
@@ -24,7 +24,7 @@ CLOSELY = {
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody here claims a name twice."""
-    monkeypatch.setattr("civitas._cluster.membership.CLAIM_WINDOW", 0.02)
+    monkeypatch.setattr("civitas._cluster.discovery.CLAIM_WINDOW", 0.02)
 
 
 @pytest.fixture

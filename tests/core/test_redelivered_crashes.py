@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from civitas import Message, Runtime, Supervisor, Worker, envelope
+from civitas._agents.slot import CRASHED_AGAIN
 from civitas._supervision.remote import (
-    CRASHED_AGAIN,
     RemoteAgent,
     RemoteChild,
     RemoteCrash,
-    RemoteCrashError,
 )
 from civitas.components import build_component_set
+from civitas.errors import RemoteCrashError
 from civitas.process import ProcessStatus
 from support.agents import SOON, Scripted, until
 from support.ledger import Ledger
@@ -30,7 +30,7 @@ DELIVERIES = 5
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody here claims a name twice."""
-    monkeypatch.setattr("civitas._cluster.membership.CLAIM_WINDOW", 0.02)
+    monkeypatch.setattr("civitas._cluster.discovery.CLAIM_WINDOW", 0.02)
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ async def test_so_it_is_for_an_agent_of_another_process(
 ) -> None:
     if heard_by == "states":
         monkeypatch.setattr(
-            "civitas._cluster.cluster.Cluster.report", lambda *_args, **_kwargs: None
+            "civitas._cluster.cluster.Cluster.report_crash", lambda *_args, **_kwargs: None
         )
     root = tree(max_restarts=2)
     root.add_remote_child("a", **CLOSELY)
@@ -126,9 +126,9 @@ def test_a_crash_that_is_known_by_a_state_alone_is_told_of_once(
     state: str, redelivered: bool
 ) -> None:
     exits: list[tuple[str, bool]] = []
-    commander: Any = None
+    command: Any = None
     slot = RemoteAgent(
-        RemoteChild("a"), commander, lambda slot: exits.append((slot.name, slot.redelivered))
+        RemoteChild("a"), command, lambda slot: exits.append((slot.name, slot.redelivered))
     )
     slot.heard("01", ProcessStatus.RUNNING.value, 3)
     slot.heard("01", state, 3)

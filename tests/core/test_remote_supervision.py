@@ -14,9 +14,8 @@ from civitas._supervision.remote import (
     RemoteAgent,
     RemoteChild,
     RemoteCrash,
-    RemoteCrashError,
 )
-from civitas.errors import MessageRoutingError
+from civitas.errors import MessageRoutingError, RemoteCrashError
 from support.agents import SOON, Gate, Scripted, echo, until
 from support.lives import Log, count, mortals
 from support.local_bus.testbed import LocalBus
@@ -133,13 +132,12 @@ async def test_what_a_crash_was_is_not_forgotten_over_the_state_that_is_told_aft
     exits: list[str] = []
     restarting, answer = asyncio.Event(), asyncio.Event()
 
-    class Commander:
-        async def command(self, node: str, verb: str, agent: str, timeout: float) -> Outcome:
-            restarting.set()
-            await answer.wait()
-            return Outcome(1, "")
+    async def command(node: str, verb: str, agent: str, timeout: float) -> Outcome:
+        restarting.set()
+        await answer.wait()
+        return Outcome(1, "")
 
-    slot = RemoteAgent(RemoteChild("a"), Commander(), lambda slot: exits.append(str(slot.failure)))
+    slot = RemoteAgent(RemoteChild("a"), command, lambda slot: exits.append(str(slot.failure)))
     slot.heard("01", "RUNNING", 0)
     slot.crashed("01", RemoteCrash(0, RemoteCrashError("first")))
     starting = asyncio.create_task(slot.start(fresh=True))
@@ -154,12 +152,11 @@ async def test_what_a_crash_was_is_not_forgotten_over_the_state_that_is_told_aft
 async def test_who_may_have_started_is_stopped_before_a_group_starts_again() -> None:
     verbs: list[str] = []
 
-    class Commander:
-        async def command(self, node: str, verb: str, agent: str, timeout: float) -> Outcome:
-            verbs.append(verb)
-            return Outcome(verbs.count("restart"), "")
+    async def command(node: str, verb: str, agent: str, timeout: float) -> Outcome:
+        verbs.append(verb)
+        return Outcome(verbs.count("restart"), "")
 
-    slot = RemoteAgent(RemoteChild("a"), Commander(), lambda slot: None)
+    slot = RemoteAgent(RemoteChild("a"), command, lambda slot: None)
     slot.heard("01", "INITIALIZING", 0)
     await slot.stop(drain=False)
     slot.heard("01", "RUNNING", 0)  # said before it was stopped

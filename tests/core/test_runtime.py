@@ -182,8 +182,9 @@ async def test_before_the_start_it_says_what_to_do() -> None:
     for verb in (runtime.send, runtime.ask, runtime.broadcast):
         with pytest.raises(NotConnectedError, match="async with"):
             await verb("greeter", {})
-    assert runtime.all_agents() == []
-    assert runtime.get_agent("greeter") is None
+    [greeter] = runtime.all_agents()
+    assert runtime.get_agent("greeter") is greeter
+    assert greeter.status is ProcessStatus.INITIALIZING
 
 
 async def test_the_tree_is_printed_with_classes_and_states(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from civitas import AgentProcess, Runtime, Supervisor, Worker
+from civitas._supervision.remote import RemoteAgent
 from civitas.components import build_component_set
 from civitas.errors import (
     ConfigurationError,
@@ -196,18 +197,23 @@ async def test_a_message_to_an_agent_of_a_node_that_left_is_an_error_until_it_is
                     await attempt
 
 
-async def test_an_agent_that_is_not_done_comes_back_with_its_worker(bus: LocalBus) -> None:
+async def test_an_agent_that_is_not_done_comes_back_with_its_worker(
+    bus: LocalBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Though a ping was answered while its node had retired it, and not yet said goodbye."""
-    log = Log()
+    log, heard, hear = Log(), [], RemoteAgent.heard
+
+    def spy(agent: RemoteAgent, *said: Any) -> None:
+        heard.append(said)
+        hear(agent, *said)
+
+    monkeypatch.setattr(RemoteAgent, "heard", spy)
     root = Supervisor("root", [Scripted("b")], backoff_base=0.0)
     root.add_remote_child("w1", heartbeat_interval=0.05)
     async with Runtime(root, **bus.options()) as runtime:
-        slot: Any = root.members[1]
         async with Worker(mortals(log, 1), process="w", **bus.options()) as worker:
-            await until(lambda: slot.alive)
-            heard, detach = [], worker.components.bus.detach
-            hear = slot.heard
-            slot.__dict__["heard"] = lambda *said: (heard.append(said), hear(*said))
+            await until(lambda: "w1 [in a worker] RUNNING" in runtime.tree())
+            detach = worker.components.bus.detach
 
             async def linger(name: str) -> None:
                 await detach(name)
@@ -215,7 +221,7 @@ async def test_an_agent_that_is_not_done_comes_back_with_its_worker(bus: LocalBu
                 await until(lambda: len(heard) >= 2)
 
             worker.components.bus.detach = linger  # type: ignore[method-assign]
-        assert not slot.finished
+        assert "STOPPED" not in runtime.tree()
         async with Worker(mortals(log, 1), process="w", **bus.options()):
             await runtime.send("w1", {"do": "crash"})
             await log.until("start w1", 3)

@@ -7,7 +7,6 @@ import os
 import random
 import signal
 
-import msgpack
 import pytest
 
 from civitas import envelope
@@ -15,6 +14,7 @@ from civitas._cluster.protocol import (
     EVERYONE,
     Changed,
     Command,
+    Credit,
     Fenced,
     Hello,
     Left,
@@ -119,9 +119,8 @@ def test_forged_credit_and_numbers_take_nothing_from_a_stream(build: Build) -> N
         for number in (0, 1, 300, 10**6, 2**63, 2**64 - 1):
             origin = Origin(os.urandom(8), 1)
             for node in ids.values():
-                credit = msgpack.packb(["credit", "far", number])
-                body = envelope.seal(credit, "msgpack", origin, kind=KIND_SYSTEM)
-                intruder.send(f"{data_address(node)}\0".encode(), body)
+                credit = encode(Credit("far", number), origin)
+                intruder.send(f"{data_address(node)}\0".encode(), credit)
             last = envelope.header("msgpack", origin, kind=KIND_SYSTEM, number=number)
             intruder.send(b"far\0", last)
             intruder.send(b"far\0", envelope.header("msgpack", origin, number=number) + b"junk")

@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 
 from civitas import AgentProcess, Runtime, Supervisor, Worker
-from civitas._node.node import AgentStats
+from civitas._node.counters import AgentStats
 from civitas._supervision.remote import RemoteChild
 from civitas.components import build_component_set
 from civitas.errors import MailboxFullError

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine, Mapping
-from types import TracebackType
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from civitas._bus.sender import Sender
+from civitas._cluster.cluster import Cluster
+from civitas._cluster.events import Event
 from civitas._node.node import Node
-from civitas.components import ComponentSet, build_component_set
+from civitas.components import ComponentSet, components_for
 from civitas.errors import CivitasError, ConfigurationError, NotConnectedError
-from civitas.messages import Message
 from civitas.serializer import Serializer
 from civitas.transport import Transport
 
@@ -26,7 +25,7 @@ REASON_GRACE: Final = 1.0
 """Seconds at most that a transport has beyond that, to say itself why it does not connect."""
 
 
-class Client:
+class Client(Node):
     """Sends to, and asks, the agents of a running system.
 
     Args:
@@ -48,6 +47,9 @@ class Client:
                 reply = await client.ask("greeter", {"name": "Ada"})
     """
 
+    role = "client"
+    _cluster: Cluster
+
     def __init__(
         self,
         transport: str | Mapping[str, Any] | Transport | None = None,
@@ -56,30 +58,18 @@ class Client:
         connect_timeout: float = CONNECT_TIMEOUT,
         **transport_options: Any,
     ) -> None:
-        if components is None:
-            components = build_component_set(
-                transport or "in_process",
-                serializer,
-                process=client_name(),
-                is_primary=False,
-                **transport_options,
-            )
-        elif transport is not None or serializer is not None or transport_options:
-            raise ConfigurationError(
-                "Client takes either components, or a transport and a serializer"
-            )
+        components = components_for(
+            "Client", transport, serializer, components, transport_options, process=client_name()
+        )
         claims = components.config.capabilities
         if claims is not None and not claims.cross_process:
             raise ConfigurationError(
                 "a running system is reached over a transport between processes, and this one "
                 "stays within its own: its agents can be asked only from inside"
             )
-        self.components = components
+        super().__init__(components, components.config.process, {})
         self._connect_timeout = connect_timeout
         self._grace = min(connect_timeout, REASON_GRACE)
-        self._node = Node(components.bus, components.config, "client", self._cannot_stay)
-        self._callers = Sender(components.bus, components.config.process)
-        self._failure: CivitasError | None = None
 
     @classmethod
     def from_topology(cls, topology: Topology, connect_timeout: float = CONNECT_TIMEOUT) -> Self:
@@ -99,46 +89,11 @@ class Client:
             NotConnectedError: the transport did not connect in time, or did, and none was found.
             TransportError: the transport could not start.
         """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._connect_timeout
-        try:
-            await self._connect()
-            await self._find(max(deadline, loop.time() + self._grace))
-        except BaseException:
-            await self._node.stop_transport()
-            raise
+        await super().start()
 
     async def stop(self) -> None:
         """Leave the system as it is."""
-        await self._node.stop_transport()
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.stop()
-
-    def send(
-        self, recipient: str, payload: dict[str, Any], message_type: str = "message"
-    ) -> Coroutine[Any, Any, None]:
-        """Send a message to an agent; see `AgentProcess.send`."""
-        return self._callers.send(recipient, payload, message_type)
-
-    def ask(
-        self,
-        recipient: str,
-        payload: dict[str, Any],
-        message_type: str = "message",
-        timeout: float | None = 30.0,
-    ) -> Coroutine[Any, Any, Message]:
-        """Send a message to an agent; awaiting it gives the answer; see `AgentProcess.ask`."""
-        return self._callers.ask(recipient, payload, message_type, timeout)
+        await super().stop()
 
     async def delivered(self, agent: str, timeout: float) -> None:
         """Return when all that was sent to an agent has been accounted for by its node.
@@ -148,42 +103,52 @@ class Client:
             MessageRoutingError: the agent has left.
         """
         async with asyncio.timeout(timeout):
-            await self.components.bus.routes.delivered(agent)
+            await self._bus.routes.delivered(agent)
 
     def nodes(self) -> dict[str, str]:
         """Return the process names of the nodes of the system, by node id."""
-        cluster = self._node.cluster
-        if cluster is None:
-            return {}
-        return {peer.node: peer.process for peer in cluster.peers() if peer.role != "client"}
+        peers = self._cluster.peers()
+        return {peer.node: peer.process for peer in peers if peer.role != "client"}
 
     async def stats(self, timeout: float = 5.0) -> list[dict[str, Any]]:
         """Return the counters of every node of the system, the primary's first.
 
         A node that does not answer in time has an `error` instead of counters.
         """
-        cluster = self._node.cluster
-        assert cluster is not None
 
         async def counters(node: str, process: str) -> dict[str, Any]:
             try:
-                return dict(await cluster.counters_of(node, timeout))
+                return dict(await self._cluster.counters_of(node, timeout))
             except (CivitasError, TimeoutError) as error:
                 return {"process": process, "node": node, "error": str(error) or "no answer"}
 
         found = await asyncio.gather(*(counters(*each) for each in self.nodes().items()))
         return sorted(found, key=lambda each: (each.get("role") != "primary", each["process"]))
 
-    def _cannot_stay(self, error: CivitasError) -> None:
-        self._failure = error
+    # --- life ---------------------------------------------------------------------------------
+
+    async def _start(self) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._connect_timeout
+        await self._connect()
+        await self._find(max(deadline, loop.time() + self._grace))
+
+    async def _abort_start(self) -> None:
+        """There is nothing to undo but the transport, which the node stops."""
+
+    async def _stop(self) -> None:
+        """There is nothing to finish."""
+
+    def _on_event(self, event: Event) -> None:
+        """Nothing that other nodes report is about agents of a client."""
 
     async def _connect(self) -> None:
         """Start the transport, which may give up just when this does: it has the reason."""
         try:
             async with asyncio.timeout(self._connect_timeout + self._grace):
-                await self._node.start_transport({})
+                await self._start_transport()
         except TimeoutError as error:
-            reason = str(error) or self.components.config.link_state.reason
+            reason = str(error) or self._config.link_state.reason
             raise NotConnectedError(
                 f"the transport did not connect within {self._connect_timeout:g} s"
                 f"{f': {reason}' if reason else ''}; is what it connects to there, and does it "
@@ -195,9 +160,9 @@ class Client:
         connected = ""
         try:
             async with asyncio.timeout_at(deadline):
-                await self.components.bus.transport.wait_ready()
+                await self._bus.transport.wait_ready()
                 connected = "the transport is connected, and "
-                await self._node.join()
+                await self._join()
         except TimeoutError:
             raise self._nobody(connected) from None
         if not self.nodes():

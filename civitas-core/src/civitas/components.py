@@ -130,6 +130,50 @@ def build_component_set(
     )
 
 
+def components_for(
+    owner: str,
+    transport: str | Mapping[str, Any] | Transport | None,
+    serializer: str | Serializer | None,
+    components: ComponentSet | None,
+    transport_options: Mapping[str, Any],
+    *,
+    process: str,
+    rename: bool = False,
+) -> ComponentSet:
+    """Return what a node runs on: the given components, or those made of the other arguments.
+
+    Args:
+        owner: the kind of node, for messages.
+        transport: as for `build_component_set`; `in_process` when left out.
+        serializer: as for `build_component_set`.
+        components: wiring that was made by hand, instead of all these.
+        transport_options: as for `build_component_set`.
+        process: the node's process name, for components that have none of their own.
+        rename: whether given components get that name, too.
+
+    Raises:
+        ConfigurationError: there are both, or an option is wrong.
+        PluginError: the transport or the serializer can't be used.
+    """
+    is_primary = process == PRIMARY
+    if components is None:
+        return build_component_set(
+            transport or "in_process",
+            serializer,
+            process=process,
+            is_primary=is_primary,
+            **transport_options,
+        )
+    if transport is not None or serializer is not None or transport_options:
+        raise ConfigurationError(
+            f"{owner} takes either components, or a transport and a serializer"
+        )
+    # A set that was given no name has that of the primary.
+    if rename or (owner == "Worker" and components.config.process == PRIMARY):
+        components.config.process = process
+    return components
+
+
 def wire(
     plugin: LoadedTransport,
     options: Any,

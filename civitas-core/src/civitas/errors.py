@@ -166,3 +166,15 @@ class IdentityError(CivitasError):
     """The node can't be in the system: a name of its is taken, or it was superseded."""
 
     code = "identity"
+
+
+class RemoteCrashError(CivitasError):
+    """An agent of another process crashed; the text has type and text of its error."""
+
+    code = "remote-crash"
+
+
+class NodeLostError(CivitasError):
+    """The process of an agent has gone."""
+
+    code = "node-lost"

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from civitas._cluster.events import Answered, Event, Evicted, Lost, Met, Settled
+from civitas._cluster.events import CallAnswered, Event, Evicted, NodeLost, NodeSeen, Settled
+from civitas._cluster.liveness import OwnNode
 from civitas._cluster.membership import Membership
 from civitas._cluster.protocol import (
     EVERYONE,
@@ -83,7 +84,7 @@ class SimulatedNode:
         """Seconds by which its monotonic clock is ahead."""
         self.membership = Membership(
             info,
-            self,
+            OwnNode(self.agents, self.stalled, self.counters),
             self._send,
             self._told,
             self.fenced,
@@ -185,7 +186,7 @@ class SimulatedNode:
 
     def _told(self, event: Event) -> None:
         self.events.append(event)
-        if isinstance(event, Met):
+        if isinstance(event, NodeSeen):
             self.system.after(0.1, lambda: self._prove(event.info.node))
         if isinstance(event, Evicted):  # whoever can't stay says goodbye and ends
             self.system.after(0.2, self._end)
@@ -288,12 +289,12 @@ def alive(system: System) -> set[str]:
 
 def deaths(node: SimulatedNode) -> list[str]:
     """Labels of the nodes whose death this one was told of."""
-    return [node.system.by_id[e.info.node].label for e in node.heard(Lost) if e.died]
+    return [node.system.by_id[e.info.node].label for e in node.heard(NodeLost) if e.died]
 
 
 __all__ = [
     "FAST",
-    "Answered",
+    "CallAnswered",
     "Network",
     "Settled",
     "SimulatedNode",

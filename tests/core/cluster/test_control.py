@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from civitas._cluster.cluster import STALLED
 from civitas._cluster.control import ControlPlane
-from civitas._cluster.events import Event, Evicted, Heard, Met
+from civitas._cluster.events import Event, Evicted, NodeSeen, StatesHeard
+from civitas._cluster.liveness import STALLED, OwnNode
 from civitas._cluster.membership import Membership
 from civitas._cluster.protocol import (
     EVERYONE,
@@ -116,11 +116,12 @@ class PlaneNode:
         info = NodeInfo(self.id, 1, process, role, {f"agent{label}": ("running", 0)})
         policies = {f"agent{n}": FAST for n in range(9)}
         self.made: list[Membership] = []
+        own = OwnNode(self.agents, self.stalled, self.counters)
 
         def make(
             send: Callable[[str, ControlMessage], None], tell: Callable[[Event], None]
         ) -> Membership:
-            self.made.append(Membership(info, self, send, tell, set(), policies))
+            self.made.append(Membership(info, own, send, tell, set(), policies))
             return self.made[0]
 
         self.plane = ControlPlane(
@@ -151,7 +152,7 @@ class PlaneNode:
     def _told(self, event: Event) -> None:
         self.threads.add(threading.current_thread())
         self.events.append(event)
-        if isinstance(event, Met):
+        if isinstance(event, NodeSeen):
             node = event.info.node
             self.plane.post(lambda members, now: members.admit(node, now))
 
@@ -189,7 +190,7 @@ async def test_two_planes_meet_and_tell_it_in_the_nodes_own_loop() -> None:
     wire = Wire()
     primary, worker = node(wire, 1, "primary"), node(wire, 2)
     async with running(primary, worker):
-        await until(lambda: primary.heard(Heard) and worker.heard(Met))
+        await until(lambda: primary.heard(StatesHeard) and worker.heard(NodeSeen))
     assert primary.threads == worker.threads == {threading.current_thread()}
     assert primary.transport.thread is not threading.current_thread()
 
@@ -199,14 +200,14 @@ async def test_a_blocked_node_still_answers_pings_and_says_that_it_is_stalled() 
     primary, worker = node(wire, 1, "primary"), node(wire, 2)
     worker.beaten_at -= 2 * STALLED
     async with running(primary, worker):
-        await until(lambda: worker.heard(Met) and primary.heard(Heard))
+        await until(lambda: worker.heard(NodeSeen) and primary.heard(StatesHeard))
         said = len(wire.said)
         blocked_until = time.monotonic() + DEADLINE
         pongs = control_address(primary.id)
         # This loop, which is that of both nodes, takes no turn; their planes talk nevertheless.
         while not any(to == pongs and b"Pong" in frame for to, frame in wire.said[said:]):
             assert time.monotonic() < blocked_until
-        await until(lambda: primary.heard(Heard)[-1].stalled > STALLED)
+        await until(lambda: primary.heard(StatesHeard)[-1].stalled > STALLED)
 
 
 async def test_a_plane_stops_once_however_often_it_is_told() -> None:
@@ -320,7 +321,7 @@ async def test_what_is_no_signal_is_counted_and_the_next_one_is_heard() -> None:
         hello = Hello(NodeInfo(stranger.node.hex(), 1, "late", "worker"), time.time())
         one.transport.arrive(EVERYONE, b"garbage")
         one.transport.arrive(EVERYONE, encode(hello, stranger))
-        await until(lambda: one.heard(Met))
+        await until(lambda: one.heard(NodeSeen))
     assert one.dropped == ["malformed system frame"]
 
 
@@ -351,7 +352,7 @@ async def test_a_fenced_node_is_told_by_whoever_declared_it_dead() -> None:
     wire = Wire()
     primary, worker = node(wire, 1, "primary"), node(wire, 2)
     async with running(primary, worker):
-        await until(lambda: worker.heard(Met))
+        await until(lambda: worker.heard(NodeSeen))
         left = Left(worker.id, 1, "no answer", fenced=True)
         for end in wire.ends:
             end.arrive(EVERYONE, encode(left, primary.origin))

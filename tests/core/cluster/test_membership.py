@@ -9,20 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from civitas._cluster.bounded_set import BoundedSet
 from civitas._cluster.claims import Claims, conflict, prevails
 from civitas._cluster.events import (
     AgentCrashed,
-    Answered,
+    CallAnswered,
     ClockSeen,
-    Commanded,
+    CommandReceived,
     Event,
     Evicted,
-    Heard,
-    Lost,
-    Met,
+    NodeLost,
+    NodeSeen,
     Settled,
+    StatesHeard,
 )
+from civitas._cluster.liveness import OwnNode
+from civitas._cluster.members import BoundedSet
 from civitas._cluster.membership import Membership
 from civitas._cluster.protocol import (
     EVERYONE,
@@ -74,7 +75,7 @@ class One:
         self.fenced: set[bytes] = set()
         self.membership = Membership(
             info("22", agents, role=role, process=options.pop("process", "mine"), **options),
-            self,
+            OwnNode(self.agents, self.stalled, self.counters),
             lambda address, message: self.sent.append((address, message)),
             self.events.append,
             self.fenced,
@@ -331,7 +332,7 @@ def test_odd_and_forged_words_change_nothing_that_matters(
         one.wait(0.1)
     assert set(one.membership.peers) == {PRIMARY.node, WORKER.node}
     assert not one.fenced
-    serious = (Evicted, Lost, Answered, Commanded)
+    serious = (Evicted, NodeLost, CallAnswered, CommandReceived)
     assert not [event for event in one.events if isinstance(event, serious)]
 
 
@@ -348,7 +349,7 @@ def test_only_the_primary_declares_others_dead() -> None:
     one.hear(STRANGER, left)
     assert WORKER.node in one.membership.peers
     one.hear(PRIMARY, left)
-    assert one.events == [Lost(WORKER, "no answer", died=True)]
+    assert one.events == [NodeLost(WORKER, "no answer", died=True)]
     assert one.fenced == {WORKER.key}
 
 
@@ -393,7 +394,7 @@ def test_a_primary_that_says_how_patient_to_be_is_missed_after_that() -> None:
     one.wait(2.9)
     assert not one.events
     one.wait(0.3)
-    assert one.events == [Lost(PRIMARY, "its pings have stopped", died=True, final=False)]
+    assert one.events == [NodeLost(PRIMARY, "its pings have stopped", died=True, final=False)]
 
 
 def test_what_the_primary_hears_of_an_agent_it_tells() -> None:
@@ -402,7 +403,7 @@ def test_what_the_primary_hears_of_an_agent_it_tells() -> None:
     one.hear(WORKER, Pong(0, {"far": ("crashed", 3)}, 0.5))
     assert one.events == [
         AgentCrashed(WORKER.node, Crashed("far", 3, "ValueError", "no")),
-        Heard(WORKER, {"far": ("crashed", 3)}, 0.5),
+        StatesHeard(WORKER, {"far": ("crashed", 3)}, 0.5),
     ]
 
 
@@ -410,24 +411,24 @@ def test_only_the_primary_commands() -> None:
     one = One().joined(PRIMARY, WORKER)
     one.hear(WORKER, Command(1, "stop", "near"))
     one.hear(PRIMARY, Command(2, "stop", "near"))
-    assert one.events == [Commanded(PRIMARY.node, 2, "stop", "near")]
+    assert one.events == [CommandReceived(PRIMARY.node, 2, "stop", "near")]
 
 
 def test_an_answer_counts_once_and_only_from_the_node_that_was_asked() -> None:
     other = info("55", settled=True)
     one = One("primary", process="supervisor").joined(WORKER, other)
-    one.membership.ask(WORKER.node, Command(1, "restart", "far"), one.now)
+    one.membership.call(WORKER.node, Command(1, "restart", "far"), one.now)
     one.hear(other, Result(1, "", 1))
     assert not one.events
     one.hear(WORKER, Result(1, "", 4))
     one.hear(WORKER, Result(1, "", 4))
-    assert one.events == [Answered(1, incarnation=4)]
+    assert one.events == [CallAnswered(1, incarnation=4)]
 
 
 def test_a_question_is_asked_again_until_it_is_withdrawn() -> None:
     other = info("55", settled=True)
     one = One("primary", process="supervisor").joined(other)
-    one.membership.ask(other.node, Query(1), one.now)
+    one.membership.call(other.node, Query(1), one.now)
     one.wait(2.5)
     assert len(one.said(Query, other)) == 3
     one.membership.withdraw(1)
@@ -439,7 +440,7 @@ def test_a_node_that_is_met_is_told_of_once() -> None:
     one = One().joined()
     for _ in range(3):
         one.hear(WORKER, Hello(WORKER, EPOCH + one.now))
-    assert [event for event in one.events if isinstance(event, Met)] == [Met(WORKER)]
+    assert [event for event in one.events if isinstance(event, NodeSeen)] == [NodeSeen(WORKER)]
 
 
 # --- what is remembered ---------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from civitas._cluster.events import Answered, Evicted, Lost, Settled
+from civitas._cluster.events import CallAnswered, Evicted, NodeLost, Settled
 from civitas._cluster.protocol import Command, Fenced, Left, Query, Result
 from core.cluster.simulation import FAST, Network, SimulatedNode, System, alive, deaths
 
@@ -176,8 +176,8 @@ def test_a_superseded_primary_that_comes_back_does_not_take_its_successor_along(
     system.run(20.0)
     assert alive(system) == {"Q", "A", "B"}
     assert not deaths(new)
-    assert worker.membership.primary is not None
-    assert worker.membership.primary.info.node == new.id
+    assert worker.membership.members.primary is not None
+    assert worker.membership.members.primary.info.node == new.id
 
 
 def test_two_primaries_of_a_network_that_was_parted_become_one() -> None:
@@ -381,28 +381,28 @@ def test_a_command_is_answered_once_or_fails_with_its_node(
     if lost:
         worker.kill()
     asked = Command(1, "restart", "a")
-    primary.membership.ask(worker.id, asked, primary.time)
+    primary.membership.call(worker.id, asked, primary.time)
     for _ in range(20):
         system.run(1.0)
         worker.membership.answer(primary.id, Result(1, "", 4))
-    answers = primary.heard(Answered)
+    answers = primary.heard(CallAnswered)
     assert len(answers) == 1
     assert bool(answers[0].error) == lost
 
 
 def test_a_query_is_answered_with_the_counters() -> None:
     system, primary, worker, _ = three()
-    primary.membership.ask(worker.id, Query(3), primary.time)
+    primary.membership.call(worker.id, Query(3), primary.time)
     system.run(1.0)
-    assert primary.heard(Answered) == [Answered(3, counters={"label": "A"})]
+    assert primary.heard(CallAnswered) == [CallAnswered(3, counters={"label": "A"})]
 
 
 def test_what_a_node_has_asked_fails_when_it_leaves() -> None:
     _, primary, worker, _ = three()
     worker.pause()
-    primary.membership.ask(worker.id, Query(3), primary.time)
+    primary.membership.call(worker.id, Query(3), primary.time)
     primary.membership.leave("it stopped")
-    assert [event.error for event in primary.heard(Answered)] == ["this node has left"]
+    assert [event.error for event in primary.heard(CallAnswered)] == ["this node has left"]
 
 
 def test_nodes_that_fence_each_other_do_not_answer_each_other_for_ever() -> None:
@@ -419,6 +419,6 @@ def test_a_command_to_a_node_that_has_gone_fails_at_once() -> None:
     system, primary, worker, _ = three()
     worker.membership.leave("it stopped")
     system.run(0.5)
-    primary.membership.ask(worker.id, Command(5, "stop", "a"), primary.time)
-    assert primary.heard(Answered) == [Answered(5, error="its process has gone")]
-    assert primary.heard(Lost)[0].reason == "it stopped"
+    primary.membership.call(worker.id, Command(5, "stop", "a"), primary.time)
+    assert primary.heard(CallAnswered) == [CallAnswered(5, error="its process has gone")]
+    assert primary.heard(NodeLost)[0].reason == "it stopped"

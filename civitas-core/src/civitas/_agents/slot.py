@@ -21,6 +21,9 @@ from civitas.process import AgentProcess, ProcessStatus
 
 logger = logging.getLogger("civitas.agent")
 
+CRASHED_AGAIN: Final = "CRASHED_AGAIN"
+"""The state of an agent that crashed on a message which its transport had given before."""
+
 _CANCEL_GRACE: Final = 5.0
 """Seconds that a cancelled agent may take to let go."""
 
@@ -82,15 +85,23 @@ class AgentSlot:
         return self.status is ProcessStatus.STOPPED or (self._done and not self.alive)
 
     @property
-    def done(self) -> bool:
-        """Whether the agent has said that it is done: not so when its node merely stops."""
-        return self._done
-
-    @property
     def idle(self) -> bool:
         """Whether nothing is being handled, and nothing is queued that could be."""
         working = self._starting or (self._message_loop is not None and self._message_loop.working)
         return not working and (self.finished or not self.mailbox.pending)
+
+    @property
+    def state(self) -> tuple[str, int]:
+        """Status and incarnation as others hear of them.
+
+        Only what is done stays away when its node comes back, so a mere stop is no end.
+        """
+        status = self.status.value
+        if self.status is ProcessStatus.STOPPED and not self._done:
+            status = ProcessStatus.STOPPING.value
+        elif self.status is ProcessStatus.CRASHED and self.redelivered:
+            status = CRASHED_AGAIN
+        return status, self.restarts
 
     async def attach(self) -> None:
         """Register the name and subscribe its address; messages wait in the mailbox from now on.

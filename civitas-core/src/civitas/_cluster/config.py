@@ -1,4 +1,4 @@
-"""Wiring: what binds a node's transports to its place among other nodes."""
+"""ClusterConfig: what binds a node's transports to its place among other nodes."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ MakeControl: TypeAlias = Callable[[Callable[[str], None], Callable[[], None]], T
 """Makes the control plane's own transport, given its `link_down` and `link_up`."""
 
 Guard: TypeAlias = Callable[[], AbstractContextManager[object]]
-"""Makes what calls of a transport are made in while its node starts: it says whose fault it is."""
+"""Makes the context for calls of a transport at the start: their errors name the plugin."""
 
 
 class LinkState:
-    """Where a node's data transport tells of its connection; who listens may come later."""
+    """Whether a node's data transport is connected, as it reports by `link_down` and `link_up`."""
 
     def __init__(self) -> None:
         self.on_up: Callable[[], None] | None = None
-        """Called when the connection is back: routes are to be proved again."""
+        """Called when the connection is back; the cluster proves its routes again."""
         self.reason = ""
-        """Why there is no connection, as far as the transport has told; empty while there is."""
+        """Why there is no connection, in the transport's words; empty while there is."""
 
     def down(self, reason: str) -> None:
         """Take note that the connection is lost; the transport itself has logged it."""
@@ -50,9 +50,9 @@ class ClusterConfig:
         make_control: makes a second transport for the control plane; None where there is no
             plugin to make it, or no use for it.
         fenced: nodes whose frames the transport refuses.
-        link_state: where the transport tells of its connection.
-        guard: says whose fault it is when the transport fails to start.
-        guard_control: likewise of the control plane's own.
+        link_state: whether the transport is connected.
+        guard: names the plugin in errors of the transport while the node starts.
+        guard_control: the same for the control plane's own transport.
     """
 
     process: str = PRIMARY

@@ -1,7 +1,8 @@
-"""ControlPlane: the membership with a transport and a clock of its own.
+"""ControlPlane: the membership with a transport and a clock of its own, and its thread.
 
-Where it gets a transport of its own it lives in a thread with an event loop of its own, so that a
-handler that blocks the node's loop does not make the node look dead.
+With a transport of its own it lives in a thread with an event loop of its own, so that a handler
+that blocks the node's loop does not make the node look dead. `start` makes the thread, `_live` is
+its whole life, `post` is the only way into it, and events are the only way out.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ logger = logging.getLogger("civitas.node")
 
 TICK: Final = 0.05
 _QUEUE: Final = 10_000
-"""Signals that wait to be sent at most; the oldest go first when a link stays down."""
+"""Messages that wait to be sent at most; the oldest go first when a connection stays down."""
 
 _FLUSH_TIMEOUT: Final = 1.0
-"""Seconds that the last messages may take."""
+"""Seconds that the last messages of a node that stops may take."""
 
 MakeMembership = Callable[
     [Callable[[str, ControlMessage], None], Callable[[Event], None]], Membership
@@ -43,12 +44,12 @@ class ControlPlane:
     Args:
         transport: carries the messages.
         origin: the node's identity in their frames.
-        membership: makes the membership, given what sends a message and what tells an event.
-        tell: called in the node's event loop with each event.
-        dropped: called, in any thread, with (reason, frame) for what is no signal.
+        membership: makes the membership, given its `send` and its `report`.
+        on_event: called in the node's event loop with each event.
+        dropped: called in the node's event loop with (reason, frame) for what is no message.
         shared: whether the transport is the node's own, which others start and stop; then there
             is no thread.
-        guard: what calls of the transport are made in at the start; it says whose fault it is.
+        guard: the context for calls of the transport at the start.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class ControlPlane:
         transport: Transport,
         origin: Origin,
         membership: MakeMembership,
-        tell: Callable[[Event], None],
+        on_event: Callable[[Event], None],
         dropped: Callable[[str, bytes], None],
         *,
         shared: bool,
@@ -64,11 +65,11 @@ class ControlPlane:
     ) -> None:
         self._transport = transport
         self._origin = origin
-        self._on_event = tell
+        self._on_event = on_event
         self._dropped = dropped
         self._shared = shared
         self._guard = guard
-        self._membership = membership(self._send, self._tell)
+        self._membership = membership(self._send, self._report)
         self._queue: deque[tuple[str, ControlMessage]] = deque(maxlen=_QUEUE)
         self._lock = threading.Lock()
         self._early: list[Callable[[], object]] = []
@@ -118,11 +119,11 @@ class ControlPlane:
         self._call(partial(self._do, call))
 
     def link_down(self, _reason: str = "") -> None:
-        """Tell the membership that it can hear nobody."""
+        """Take note that nobody can be heard; see `TransportContext.link_down`."""
         self.post(lambda membership, _now: membership.link_down())
 
     def link_up(self) -> None:
-        """Tell the membership that it can hear again."""
+        """Take note that others can be heard again."""
         self.post(lambda membership, now: membership.link_up(now))
 
     # --- its own loop -------------------------------------------------------------------------
@@ -166,12 +167,12 @@ class ControlPlane:
             await asyncio.gather(opening, stopping, return_exceptions=True)
 
     async def _subscribe(self) -> None:
-        ear = _Ear(self._membership, self._dropped)
+        handler = _ControlHandler(self._membership, self._drop)
         with self._guard():
             if not self._shared:
                 await self._transport.start()
-            await self._transport.subscribe(EVERYONE, ear)
-            await self._transport.subscribe(control_address(self._origin.node.hex()), ear)
+            await self._transport.subscribe(EVERYONE, handler)
+            await self._transport.subscribe(control_address(self._origin.node.hex()), handler)
             await self._transport.wait_ready()
 
     async def _stopped(self) -> None:
@@ -226,7 +227,10 @@ class ControlPlane:
         if self._news is not None:
             self._news.set()
 
-    def _tell(self, event: Event) -> None:
+    def _drop(self, reason: str, frame: bytes) -> None:
+        self._at_home(self._dropped, reason, frame)
+
+    def _report(self, event: Event) -> None:
         self._at_home(self._on_event, event)
 
     def _do(self, call: Callable[[Membership, float], Any]) -> None:
@@ -249,7 +253,7 @@ class ControlPlane:
         _call_in(self._home, partial(call, *arguments))
 
 
-class _Ear:
+class _ControlHandler:
     """The handler of the control plane's addresses."""
 
     def __init__(self, membership: Membership, dropped: Callable[[str, bytes], None]) -> None:
@@ -260,7 +264,7 @@ class _Ear:
         try:
             origin, message = decode(frame)
         except CivitasError as error:
-            logger.debug("not a message: %s", error)
+            logger.debug("not a control message: %s", error)
             self._dropped("malformed system frame", frame)
             return True
         self._membership.receive(origin, message, time.monotonic())
@@ -274,7 +278,7 @@ def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> Non
     try:
         loop.call_soon_threadsafe(call)
     except RuntimeError:
-        logger.debug("an event loop had ended before it could be told of %r", call)
+        logger.debug("an event loop had ended before it could run %r", call)
 
 
 def _settle(future: asyncio.Future[None], failure: Exception | None) -> None:

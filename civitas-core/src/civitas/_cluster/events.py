@@ -1,4 +1,4 @@
-"""Events: what the control plane tells the node's own event loop."""
+"""Events: what the control plane reports to the node's own event loop."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from civitas._cluster.protocol import Crashed, NodeInfo
+from civitas._cluster.protocol import AgentStates, Crashed, NodeInfo
 
 
 @dataclass(frozen=True, slots=True)
-class Met:
-    """A node is there, or tells something new of itself."""
+class NodeSeen:
+    """A node is there, or has announced something new of itself."""
 
     info: NodeInfo
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class NodeLost:
     """A node has gone.
 
     Attributes:
-        info: what it last told of itself.
+        info: what it announced last.
         reason: why it counts as gone.
-        died: whether nobody heard it go.
+        died: whether it went without a goodbye.
         final: whether it can't come back under the same id.
     """
 
@@ -34,11 +34,11 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What a node's answer to a ping tells: the states of its agents, and whether it is stalled."""
+class StatesHeard:
+    """A node has answered a ping: the states of its agents, and the seconds that it is stalled."""
 
     info: NodeInfo
-    agents: Mapping[str, tuple[str, int]]
+    agents: AgentStates
     stalled: float
 
 
@@ -74,7 +74,7 @@ class AgentCrashed:
 
 
 @dataclass(frozen=True, slots=True)
-class Commanded:
+class CommandReceived:
     """The primary wants something done to an agent of this node."""
 
     node: str
@@ -84,7 +84,7 @@ class Commanded:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class CallAnswered:
     """A command, or a query for counters, that this node sent was answered."""
 
     number: int
@@ -94,5 +94,13 @@ class Answered:
 
 
 Event: TypeAlias = (
-    Met | Lost | Heard | ClockSeen | Settled | Evicted | AgentCrashed | Commanded | Answered
+    NodeSeen
+    | NodeLost
+    | StatesHeard
+    | ClockSeen
+    | Settled
+    | Evicted
+    | AgentCrashed
+    | CommandReceived
+    | CallAnswered
 )

@@ -1,8 +1,7 @@
 """Membership: who belongs to the system, as one node sees it. No I/O and no clock of its own.
 
-A node says hello until it has found the others; each of them answers with a welcome. Names are
-claimed by the hello, and settled when nobody objects: of two live claims the older one stays.
-The primary pings every node; what stays silent is declared dead and fenced.
+Theory and table of states: `civitas._cluster`. Here it is decided what each message of another node
+means, and when to speak; who is in and under which names is kept by `members`.
 """
 
 from __future__ import annotations
@@ -10,23 +9,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
-from civitas._cluster.bounded_set import BoundedSet
-from civitas._cluster.claims import PROBE_TIMEOUT, Claims, conflict, prevails
+from civitas._cluster.claims import PROBE_TIMEOUT, conflict, prevails
+from civitas._cluster.discovery import PROMPT, Discovery
 from civitas._cluster.events import (
     AgentCrashed,
-    Answered,
+    CallAnswered,
     ClockSeen,
-    Commanded,
+    CommandReceived,
     Event,
     Evicted,
-    Heard,
-    Lost,
-    Met,
     Settled,
+    StatesHeard,
 )
-from civitas._cluster.peer import Peer
+from civitas._cluster.liveness import OwnNode, Peer
+from civitas._cluster.members import Members
 from civitas._cluster.protocol import (
     EVERYONE,
     Admitted,
@@ -48,135 +46,93 @@ from civitas._cluster.protocol import (
     control_address,
 )
 from civitas._cluster.rpc import PendingRequests
-from civitas._cluster.timing import (
-    CLAIM_WINDOW,
-    DOUBT,
-    FIRST_HELLO,
-    JOIN_TIMEOUT,
-    LINK_GRACE,
-    LONELY,
-    PAUSE,
-    PRIMARY_WINDOW,
-    PROMPT,
-    SLOWEST_HELLO,
-)
-from civitas._supervision.heartbeat import HeartbeatPolicy, strictest
+from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas.envelope import Origin
-
-
-class Local(Protocol):
-    """What the membership asks its own node, at any time and without waiting."""
-
-    def agents(self) -> Mapping[str, tuple[str, int]]:
-        """Return status and incarnation of each agent."""
-        ...
-
-    def stalled(self) -> float:
-        """Return for how many seconds the node's event loop has been blocked."""
-        ...
-
-    def counters(self) -> Mapping[str, Any]:
-        """Return the node's counters."""
-        ...
 
 
 class Membership:
     """One node's view of the system.
 
     Args:
-        info: what the node tells of itself.
-        local: answers for the node.
+        info: what the node announces of itself.
+        own: reads the node's state.
         send: called with (address, message) to send one.
-        tell: called with each event.
+        report: called with each event.
         fenced: gets the keys of nodes whose frames are refused.
         policies: how closely the primary watches each supervised agent's node, by agent.
-        clock: tells epoch seconds, to compare clocks.
+        clock: returns epoch seconds, to compare clocks.
     """
 
     def __init__(
         self,
         info: NodeInfo,
-        local: Local,
+        own: OwnNode,
         send: Callable[[str, ControlMessage], None],
-        tell: Callable[[Event], None],
+        report: Callable[[Event], None],
         fenced: set[bytes],
         policies: Mapping[str, HeartbeatPolicy],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.info = info
-        self.peers: dict[str, Peer] = {}
-        self._local = local
+        self.members = Members(fenced, policies, report)
+        self.peers = self.members.peers
+        self._own = own
         self._send = send
-        self._tell = tell
-        self._fenced = BoundedSet(fenced)
-        self._departed = BoundedSet(set())
-        self._missing: dict[str, NodeInfo] = {}
-        self._policies = policies
+        self._report = report
         self._clock = clock
-        self._claims = Claims()
-        self._roster: set[str] = set()
+        self._discovery = Discovery()
         self._pending = PendingRequests()
-        self._joined_at: float | None = None
-        self._next_hello = 0.0
-        self._hello_pause = FIRST_HELLO
         self._link_is_down = False
-        self._doubtful_until: float | None = None
-        self._seen: float | None = None
         self._evicted = False
-
-    @property
-    def primary(self) -> Peer | None:
-        """The node that has the supervision tree, unless it is this one, or unknown."""
-        return next((p for p in self.peers.values() if p.info.role == "primary"), None)
 
     # --- what the node wants ------------------------------------------------------------------
 
     def join(self, now: float) -> None:
         """Begin to say hello."""
-        self._joined_at = self._next_hello = now
+        self._discovery.join(now)
         self.tick(now)
 
     def announce(self, **changes: Any) -> None:
-        """Tell everyone what has changed of the node's info."""
+        """Announce to everyone what has changed of the node."""
         self.info = replace(self.info, **changes)
-        if self._joined_at is not None:
+        if self._discovery.joined:
             self._send(EVERYONE, Changed(self.info))
 
     def leave(self, reason: str) -> None:
-        """Tell everyone that the node goes."""
-        self._joined_at = None  # from now on it is silent, lest anyone let it in again
+        """Say goodbye to everyone."""
+        self._discovery.leave()
         self._send(EVERYONE, Left(self.info.node, self.info.generation, reason, fenced=False))
         for number in self._pending.lost():
-            self._tell(Answered(number, error="this node has left"))
+            self._report(CallAnswered(number, error="this node has left"))
 
     def admit(self, node: str, now: float) -> None:
-        """Take note that the data route to a node is proved, and let it know."""
+        """Take note that the data route to a node is proved, and say so to that node."""
         peer = self.peers.get(node)
         if peer is not None:
             peer.reached = True
             self._send(peer.address, Admitted())
             self._settle(now)
 
-    def ask(self, node: str, message: Command | Query, now: float) -> None:
+    def call(self, node: str, message: Command | Query, now: float) -> None:
         """Send a command or a query, again and again until it is answered or the node is lost."""
         if node not in self.peers:
-            self._tell(Answered(message.number, error="its process has gone"))
+            self._report(CallAnswered(message.number, error="its process has gone"))
             return
-        self._pending.ask(node, message, now)
+        self._pending.sent(node, message, now)
         self._send(control_address(node), message)
 
     def withdraw(self, number: int) -> None:
-        """Ask no more for the answer to a command or a query."""
+        """Forget a command or a query: nobody waits for its answer any more."""
         self._pending.withdraw(number)
 
     def answer(self, node: str, result: Result) -> None:
         """Answer a command."""
         self._send(control_address(node), result)
 
-    def report(self, crash: Crashed) -> None:
-        """Tell the primary at once of a crash; its next ping would learn of it as well."""
-        if self.primary is not None:
-            self._send(self.primary.address, crash)
+    def report_crash(self, crash: Crashed) -> None:
+        """Report a crash to the primary at once; the answer to its next ping would, too."""
+        if self.members.primary is not None:
+            self._send(self.members.primary.address, crash)
 
     # --- what happens -------------------------------------------------------------------------
 
@@ -192,14 +148,15 @@ class Membership:
 
     def tick(self, now: float) -> None:
         """Do what is due; to be called several times a second."""
-        self._notice_pause(now)
-        if self._link_is_down or self._joined_at is None or self._evicted:
+        if self._discovery.stood_still(now):
+            self._begin_again(now)
+        if self._link_is_down or not self._discovery.joined or self._evicted:
             return
         self._greet(now)
         self._watch(now)
-        for node in self._claims.to_probe(now):
+        for node in self.members.claims.to_probe(now):
             self._send(control_address(node), Ping(0, 0.0))
-        for claim in self._claims.unanswered(now):
+        for claim in self.members.claims.unanswered(now):
             holder = self.peers.get(claim.holder)
             if holder is not None:
                 self._declare_dead(holder, f"silent, and superseded by node {claim.info.node[:8]}")
@@ -219,15 +176,16 @@ class Membership:
         """
         node = origin.node.hex()
         key = origin.node + origin.generation.to_bytes(4, "big")
-        self._notice_pause(now)
-        if node == self.info.node or self._joined_at is None or self._evicted:
+        if self._discovery.stood_still(now):
+            self._begin_again(now)
+        if node == self.info.node or not self._discovery.joined or self._evicted:
             return
-        if key in self._fenced:
+        if key in self.members.fenced:
             if not isinstance(message, Fenced | Left):  # else two that fence each other never end
                 self._send(control_address(node), Fenced(f"superseded in {self.info}"))
             return
-        if key in self._departed:
-            return  # a word that was overtaken by its goodbye
+        if key in self.members.departed:
+            return  # overtaken by its goodbye
         if isinstance(message, Hello | Welcome | Changed | Refused) and message.info.key != key:
             return
         self._hear(origin, message, now)
@@ -243,10 +201,10 @@ class Membership:
                 self._hear_welcome(message, now)
             case Changed():
                 if node in self.peers:
-                    self._update(self.peers[node], message.info, now)
+                    self.members.update(self.peers[node], message.info, now)
             case Refused():
                 self._hear_refusal(message)
-            case Fenced() if node in self.peers or node in self._missing:  # no stranger's word
+            case Fenced() if node in self.peers or node in self.members.missing:  # of nobody else
                 self._evict(message.reason, fenced=True)
             case Left():
                 self._hear_left(origin, message)
@@ -262,10 +220,13 @@ class Membership:
         address, reason = control_address(info.node), conflict(self.info, info)
         if reason is None:
             if self._meet(info, now):
-                if self._doubtful_until is None:  # else it may have lain here for long
-                    self._tell(ClockSeen(info.node, hello.clock - self._clock()))
-                self._send(address, self._welcome(hello.clock))
-        elif self._doubtful_until is not None:
+                if not self._discovery.doubtful:  # else it may have lain here for long
+                    self._report(ClockSeen(info.node, hello.clock - self._clock()))
+                self._send(
+                    address,
+                    Welcome(self.info, hello.clock, self._clock(), self.members.known()),
+                )
+        elif self._discovery.doubtful:
             pass  # it says hello itself when the doubt is over
         elif prevails(self.info, info):
             self._send(address, Refused(self.info, reason))
@@ -277,48 +238,49 @@ class Membership:
         if conflict(self.info, info) is not None:
             return
         if info.role == "primary":
-            self._roster = set(welcome.known)
+            self._discovery.roster = set(welcome.known)
             self._suspect_others(welcome, now)
         here = self._clock()
         if 0 <= here - welcome.echo <= PROMPT:
-            self._tell(ClockSeen(info.node, welcome.clock - (welcome.echo + here) / 2))
+            self._report(ClockSeen(info.node, welcome.clock - (welcome.echo + here) / 2))
         self._meet(info, now)
         self._settle(now)
 
     def _hear_refusal(self, refused: Refused) -> None:
         reason = conflict(self.info, refused.info)
         if reason is not None and prevails(self.info, refused.info):
-            if self._doubtful_until is None:
+            if not self._discovery.doubtful:
                 self._send(control_address(refused.info.node), Refused(self.info, reason))
         elif reason is not None or not self.info.settled:
             self._evict(refused.reason, fenced=False)
 
     def _hear_left(self, origin: Origin, left: Left) -> None:
-        teller = origin.node.hex()
-        if teller == left.node:
-            self._claims.discard(teller)
-            self._departed.add(origin.node + origin.generation.to_bytes(4, "big"))
-        by_primary = self.primary is not None and self.primary.info.node == teller
+        speaker = origin.node.hex()
+        if speaker == left.node:
+            self.members.claims.discard(speaker)
+            self.members.departed.add(origin.node + origin.generation.to_bytes(4, "big"))
+        primary = self.members.primary
+        by_primary = primary is not None and primary.info.node == speaker
         if left.node == self.info.node:
             if by_primary and left.generation == self.info.generation:
                 self._evict(left.reason, fenced=True)
             return
         peer = self.peers.get(left.node)
-        if peer is None or not (teller == left.node or by_primary):
+        if peer is None or not (speaker == left.node or by_primary):
             return
         if left.fenced:
-            self._fenced.add(peer.info.key)
+            self.members.fenced.add(peer.info.key)
         self._lose(peer, left.reason, died=left.fenced)
 
     def _hear_ping(self, node: str, ping: Ping, now: float) -> None:
         self._send(
             control_address(node),
-            Pong(ping.sequence, self._local.agents(), self._local.stalled()),
+            Pong(ping.sequence, self._own.agents(), self._own.stalled()),
         )
         peer = self.peers.get(node)
         if peer is not None:
             peer.heard(now, ping.patience)
-        elif self._joined_at is not None:  # it knows this node, which had given it up
+        elif self._discovery.joined:  # it knows this node, which had given it up
             self._send(control_address(node), Hello(self.info, self._clock()))
 
     def _hear_peer(self, peer: Peer, message: ControlMessage, now: float) -> None:
@@ -329,81 +291,53 @@ class Membership:
                 self._settle(now)
             case Pong():
                 peer.monitor.answered(message.sequence, now)
-                self._tell(Heard(peer.info, message.agents, message.stalled))
-                for claim in self._claims.answered(peer.info.node):
+                self._report(StatesHeard(peer.info, message.agents, message.stalled))
+                for claim in self.members.claims.answered(peer.info.node):
                     if peer.info.settled:
                         reason = conflict(peer.info, claim.info) or ""
                         address = control_address(claim.info.node)
                         self._send(address, Refused(self.info, reason))
             case Crashed():
-                self._tell(AgentCrashed(peer.info.node, message))
+                self._report(AgentCrashed(peer.info.node, message))
             case Command():
                 if peer.info.role == "primary":
-                    told = Commanded(peer.info.node, message.number, message.verb, message.agent)
-                    self._tell(told)
+                    number, verb, agent = message.number, message.verb, message.agent
+                    self._report(CommandReceived(peer.info.node, number, verb, agent))
             case Result():
                 if self._pending.answered(peer.info.node, message.number):
-                    self._tell(Answered(message.number, message.error, message.incarnation))
+                    self._report(CallAnswered(message.number, message.error, message.incarnation))
             case Query():
-                self._send(peer.address, Counters(message.number, self._local.counters()))
+                self._send(peer.address, Counters(message.number, self._own.counters()))
             case Counters():
                 if self._pending.answered(peer.info.node, message.number):
-                    self._tell(Answered(message.number, counters=message.counters))
+                    self._report(CallAnswered(message.number, counters=message.counters))
 
     # --- coming and going ---------------------------------------------------------------------
 
     def _meet(self, info: NodeInfo, now: float) -> bool:
         """Let a node in unless somebody has its names; return whether it is in."""
-        peer = self.peers.get(info.node)
-        if peer is not None:
-            self._update(peer, info, now)
-            return True
-        for other in self.peers.values():
-            if conflict(other.info, info) is not None and not other.info.leaving:
-                self._claims.add(info, other.info.node, now)
-                return False
-        self._claims.discard(info.node)
-        self._missing.pop(info.node, None)
-        for missing in [each for each in self._missing.values() if conflict(each, info)]:
-            del self._missing[missing.node]  # silent, and superseded
-            self._fenced.add(missing.key)
-        self.peers[info.node] = Peer(info, self._policy(info), now)
-        self._tell(Met(info))
-        if info.role == "primary" and self.info.settled:
-            # Its welcome tells who else is left of those that an earlier primary watched.
+        is_new = info.node not in self.peers
+        if not self.members.meet(info, now):
+            return False
+        if is_new and info.role == "primary" and self.info.settled:
+            # Its welcome says who else is left of those that an earlier primary watched.
             self._send(control_address(info.node), Hello(self.info, self._clock()))
         return True
 
-    def _update(self, peer: Peer, info: NodeInfo, now: float) -> None:
-        peer.heard(now)
-        if info != peer.info:
-            peer.info = info
-            peer.monitor.follow(self._policy(info), now)
-            self._tell(Met(info))
-
-    def _policy(self, info: NodeInfo) -> HeartbeatPolicy:
-        return strictest(self._policies[name] for name in info.agents if name in self._policies)
-
-    def _lose(self, peer: Peer, reason: str, *, died: bool, final: bool = True) -> None:
+    def _lose(self, peer: Peer, reason: str, *, died: bool, may_return: bool = False) -> None:
         node = peer.info.node
-        del self.peers[node]
-        self._roster.discard(node)
-        self._tell(Lost(peer.info, reason, died, final))
+        self.members.remove(peer, reason, died=died, may_return=may_return)
+        self._discovery.roster.discard(node)
         for number in self._pending.lost(node):
-            self._tell(Answered(number, error="its process has gone"))
+            self._report(CallAnswered(number, error="its process has gone"))
 
     def _declare_dead(self, peer: Peer, reason: str) -> None:
         """Lose a node for good: should it resume, it is refused."""
         info = peer.info
-        self._fenced.add(info.key)
+        self.members.fenced.add(info.key)
         self._lose(peer, reason, died=True)
         if self.info.role == "primary":
             self._send(EVERYONE, Left(info.node, info.generation, reason, fenced=True))
-
-    def _miss(self, peer: Peer, reason: str) -> None:
-        """Lose a node that may come back, unless another one takes its place."""
-        self._missing[peer.info.node] = peer.info
-        self._lose(peer, reason, died=True, final=False)
 
     def _watch(self, now: float) -> None:
         """Ping who is due, and judge who is silent."""
@@ -418,9 +352,10 @@ class Membership:
                 if sequence is not None:
                     self._send(peer.address, Ping(sequence, monitor.policy.bound))
             elif peer.info.role == "primary" and peer.silent(now):
-                self._miss(peer, "its pings have stopped")
+                self._lose(peer, "its pings have stopped", died=True, may_return=True)
             elif peer.vanished(now):
-                self._miss(peer, "silent, and unknown to the primary")
+                reason = "silent, and unknown to the primary"
+                self._lose(peer, reason, died=True, may_return=True)
 
     def _suspect_others(self, welcome: Welcome, now: float) -> None:
         """Probe the nodes that the primary does not know: their end may have gone unheard."""
@@ -429,62 +364,36 @@ class Membership:
                 peer.suspect(now + PROBE_TIMEOUT)
                 self._send(peer.address, Ping(0, 0.0))
 
-    def _notice_pause(self, now: float) -> None:
-        """Find out whether this process itself stood still, before anything is judged by time."""
-        paused = self._seen is not None and now - self._seen > PAUSE
-        self._seen = now
-        if paused:
-            self._begin_again(now)
-
     def _begin_again(self, now: float) -> None:
         """Hold nobody's silence against it, and ask the others whether this node still belongs."""
-        for peer in self.peers.values():
-            peer.forgive(now, LINK_GRACE)
-        self._claims.prolong(now + LINK_GRACE)
-        self._doubtful_until = now + DOUBT
-        self._next_hello = now
-        if self._joined_at is not None and not self.info.settled:
-            self._joined_at = now
+        self.members.forgive(now)
+        self._discovery.begin_again(now, settled=self.info.settled)
 
     def _evict(self, reason: str, *, fenced: bool) -> None:
         if not self._evicted:
             self._evicted = True
-            self._tell(Evicted(reason, fenced))
+            self._report(Evicted(reason, fenced))
 
     # --- finding the others -------------------------------------------------------------------
 
     def _greet(self, now: float) -> None:
-        """Say hello when due: to be let in, to find a primary, to learn of having been lost."""
-        if self._joined_at is None or self._evicted or now < self._next_hello:
+        """Say hello when it is due."""
+        has_primary = self.members.primary is not None
+        if self._evicted:
             return
-        doubtful = self._doubtful_until
-        if self.info.settled and self.primary is not None and doubtful is None:
-            return
-        if doubtful is not None and now >= doubtful:
-            self._doubtful_until = doubtful = None
-        self._send(EVERYONE, Hello(self.info, self._clock()))
-        if self.info.settled:
-            self._next_hello = doubtful or now + LONELY
-        else:
-            self._next_hello = now + self._hello_pause
-            self._hello_pause = min(self._hello_pause * 1.5, SLOWEST_HELLO)
-
-    def _welcome(self, echo: float) -> Welcome:
-        known = tuple(p.info.node for p in self.peers.values() if p.info.role != "client")
-        return Welcome(self.info, echo, self._clock(), known)
+        if self._discovery.hello_due(now, settled=self.info.settled, has_primary=has_primary):
+            self._send(EVERYONE, Hello(self.info, self._clock()))
 
     def _settle(self, now: float) -> None:
         """End the search when nobody is left to be found, or the time for it is over."""
-        if self.info.settled or self._joined_at is None or self._evicted:
+        if self.info.settled or self._evicted:
             return
-        waited = now - self._joined_at
-        has_primary = self.info.role == "primary" or self.primary is not None
-        window = 0.0 if self.primary is not None else CLAIM_WINDOW
-        if waited < (window if has_primary else PRIMARY_WINDOW):
-            return
-        missing = self._roster - self.peers.keys() - {self.info.node}
-        unproved = [p for p in self.peers.values() if not p.proved]
-        if (missing or unproved or self._claims) and waited < JOIN_TIMEOUT:
-            return
-        self.announce(settled=True)
-        self._tell(Settled(alone=not has_primary))
+        is_primary, has_primary = self.info.role == "primary", self.members.primary is not None
+        missing = self._discovery.roster - self.peers.keys() - {self.info.node}
+        unproved = any(not peer.proved for peer in self.peers.values())
+        waiting = bool(missing or unproved or self.members.claims)
+        if self._discovery.over(
+            now, is_primary=is_primary, has_primary=has_primary, waiting=waiting
+        ):
+            self.announce(settled=True)
+            self._report(Settled(alone=not (is_primary or has_primary)))

@@ -1,7 +1,13 @@
-"""Signals: what nodes tell each other on their system addresses, and the bytes for it.
+"""Protocol: what nodes say to each other, typed, and the one codec that makes and checks the bytes.
 
 A message travels as a frame of kind 2 whose body is a msgpack array: the message's name and the map
-of its fields. What does not fit a message's fields raises DeserializationError.
+of its fields. What does not fit the types of its fields raises DeserializationError. An unknown
+field is passed over, and one with a default may be missing, so that nodes of neighbouring versions
+understand each other.
+
+Two groups of messages travel by two transports of a node: control messages by that of the control
+plane, about who belongs to the system; data messages by that of the agents' messages, about the
+routes that these take. A group is taken at its own addresses only.
 """
 
 from __future__ import annotations
@@ -9,7 +15,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
-from typing import Any, Final, TypeAlias
+from functools import cache
+from typing import Any, Final, TypeAlias, get_args, get_type_hints
 
 import msgpack
 
@@ -22,6 +29,9 @@ EVERYONE: Final = f"{RESERVED_PREFIX}nodes"
 """Address at which every node listens."""
 
 _FORMAT: Final = "msgpack"
+
+AgentStates: TypeAlias = Mapping[str, tuple[str, int]]
+"""Status and incarnation (how often it was started) of each agent, by name."""
 
 
 def control_address(node: str) -> str:
@@ -36,14 +46,14 @@ def data_address(node: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NodeInfo:
-    """What a node tells of itself.
+    """What a node announces of itself.
 
     Attributes:
         node: its id in hex.
         generation: a later start has a greater one.
         process: its process name.
         role: primary, worker or client.
-        agents: status and incarnation (how often it was started) of each of its agents.
+        agents: the states of its agents.
         settled: whether it has found the others; until then its names are only claimed.
         leaving: whether it stops, and takes no new messages.
     """
@@ -52,7 +62,7 @@ class NodeInfo:
     generation: int
     process: str
     role: str
-    agents: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    agents: AgentStates = field(default_factory=dict)
     settled: bool = False
     leaving: bool = False
 
@@ -62,8 +72,11 @@ class NodeInfo:
         return bytes.fromhex(self.node) + self.generation.to_bytes(4, "big")
 
     def __str__(self) -> str:
-        """Return how messages call the node."""
+        """Return how logs and errors name the node."""
         return f"process {self.process!r} (node {self.node[:8]})"
+
+
+# --- control messages -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +127,16 @@ class Ping:
 
 @dataclass(frozen=True, slots=True)
 class Pong:
-    """I am. `stalled` tells for how many seconds the node's event loop has been blocked."""
+    """I am. `stalled` is for how many seconds the node's event loop has been blocked."""
 
     sequence: int
-    agents: Mapping[str, tuple[str, int]]
+    agents: AgentStates
     stalled: float
 
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """To everyone: what I told of myself has changed."""
+    """To everyone: what I announced of myself has changed."""
 
     info: NodeInfo
 
@@ -177,7 +190,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Tell me your counters."""
+    """What are your counters?"""
 
     number: int
 
@@ -207,69 +220,115 @@ ControlMessage: TypeAlias = (
     | Counters
 )
 
-_KINDS: Final[Mapping[str, Callable[..., ControlMessage]]] = {
-    kind.__name__: kind
-    for kind in (
-        Hello,
-        Welcome,
-        Admitted,
-        Refused,
-        Fenced,
-        Ping,
-        Pong,
-        Changed,
-        Left,
-        Crashed,
-        Command,
-        Result,
-        Query,
-        Counters,
-    )
-}
+
+# --- data messages --------------------------------------------------------------------------------
 
 
-def encode(message: ControlMessage, origin: Origin) -> bytes:
-    """Make the frame of a signal."""
-    fields_of = asdict(message)
-    body = msgpack.packb([type(message).__name__, fields_of], unicode_errors="backslashreplace")
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Answer by this way. `fresh`: whether the numbers of my frames to your agents begin anew.
+
+    `last`: the probe follows my last frames, so its answer says that these have come.
+    """
+
+    fresh: bool = False
+    last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeAnswer:
+    """The answer to a probe; `last` as in the probe."""
+
+    last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """Your frames to an agent of mine are accounted for up to a number."""
+
+    agent: str
+    number: int
+
+
+DataMessage: TypeAlias = Probe | ProbeAnswer | Credit
+
+
+# --- the codec ------------------------------------------------------------------------------------
+
+CONTROL: Final[Mapping[str, Any]] = {kind.__name__: kind for kind in get_args(ControlMessage)}
+DATA: Final[Mapping[str, Any]] = {kind.__name__: kind for kind in get_args(DataMessage)}
+
+
+def encode(message: ControlMessage | DataMessage, origin: Origin) -> bytes:
+    """Make the frame of a message."""
+    values = [type(message).__name__, asdict(message)]
+    body = msgpack.packb(values, unicode_errors="backslashreplace")
     return envelope.seal(body, _FORMAT, origin, kind=KIND_SYSTEM)
 
 
-def decode(frame: bytes) -> tuple[Origin, ControlMessage]:
-    """Return who sent a message, and the signal.
+def decode(frame: bytes, kinds: Mapping[str, Any] = CONTROL) -> tuple[Origin, Any]:
+    """Return who sent a message, and the message.
+
+    Args:
+        frame: bytes from the network.
+        kinds: the messages that are taken here, `CONTROL` or `DATA`.
 
     Raises:
         FrameError: the bytes are no system frame.
-        DeserializationError: its body is no signal.
+        DeserializationError: its body is no such message.
     """
     opened = envelope.open(frame)
     if opened.kind != KIND_SYSTEM or opened.serializer != _FORMAT:
         raise FrameError("only frames of kind 2 in msgpack belong on a system address")
     try:
         name, values = msgpack.unpackb(opened.body)
-        message = _KINDS[name](**_fitting(name, values))
+        message = _read(kinds[name], values)
     except Exception as error:
         raise DeserializationError(f"no message: {type(error).__name__}: {error}") from error
     return Origin(opened.node, opened.generation), message
 
 
-def _fitting(name: str, values: dict[str, Any]) -> dict[str, Any]:
-    """Check a message's fields against the types that the message declares.
+def _read(kind: Any, values: dict[str, Any]) -> Any:
+    """Make a message of its fields, each checked against its declared type."""
+    return kind(
+        **{
+            name: read(values[name])
+            for name, read, required in _readers(kind)
+            if required or name in values
+        }
+    )
 
-    A field with a default may be missing: an older node does not know it.
-    """
-    kind: Any = _KINDS[name]
-    return {
-        each.name: _READERS[each.type](values[each.name])
-        for each in fields(kind)
-        if each.name in values or each.default is MISSING
-    }
+
+@cache
+def _readers(kind: Any) -> list[tuple[str, Callable[[Any], Any], bool]]:
+    """Return name, reader of the value, and whether it is required, for each field."""
+    hints = get_type_hints(kind)
+    return [
+        (each.name, _READERS[hints[each.name]], each.default is MISSING) for each in fields(kind)
+    ]
+
+
+def _exactly(kind: type) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        if type(value) is not kind:
+            raise TypeError(f"{value!r:.80} is not {kind.__name__}")
+        return value
+
+    return read
+
+
+_text: Final = _exactly(str)
+_whole: Final = _exactly(int)
+
+
+def _number(value: Any) -> float:
+    if type(value) not in {int, float} or not math.isfinite(value):
+        raise TypeError(f"{value!r:.80} is no number")
+    return float(value)
 
 
 def _read_info(value: Any) -> NodeInfo:
-    info = NodeInfo(
-        **{each.name: _READERS[each.type](value[each.name]) for each in fields(NodeInfo)}
-    )
+    info: NodeInfo = _read(NodeInfo, value)
     if len(info.node) != 16 or len(info.key) != 12:
         raise ValueError(f"{info.node!r} is no node id")
     return info
@@ -283,32 +342,13 @@ def _read_agents(value: Any) -> dict[str, tuple[str, int]]:
     return {name: (_text(state), _whole(count)) for name, (state, count) in value.items()}
 
 
-def _of(kind: type) -> Callable[[Any], Any]:
-    def read(value: Any) -> Any:
-        if type(value) is not kind:
-            raise TypeError(f"{value!r:.80} is not {kind.__name__}")
-        return value
-
-    return read
-
-
-_text: Final = _of(str)
-_whole: Final = _of(int)
-
-
-def _number(value: Any) -> float:
-    if type(value) not in {int, float} or not math.isfinite(value):
-        raise TypeError(f"{value!r:.80} is no number")
-    return float(value)
-
-
 _READERS: Final[Mapping[Any, Callable[[Any], Any]]] = {
-    "NodeInfo": _read_info,
-    "Mapping[str, tuple[str, int]]": _read_agents,
-    "Mapping[str, Any]": _of(dict),
-    "bool": _of(bool),
-    "float": _number,
-    "int": _whole,
-    "str": _text,
-    "tuple[str, ...]": lambda value: tuple(map(_text, value)),
+    bool: _exactly(bool),
+    float: _number,
+    int: _whole,
+    str: _text,
+    tuple[str, ...]: lambda value: tuple(map(_text, value)),
+    AgentStates: _read_agents,
+    Mapping[str, Any]: _exactly(dict),
+    NodeInfo: _read_info,
 }

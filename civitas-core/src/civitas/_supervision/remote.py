@@ -1,15 +1,19 @@
-"""RemoteAgent: the place in the tree of an agent that another process hosts."""
+"""RemoteAgent: the place in the tree of an agent that another process hosts.
+
+Theory and table of states: `civitas._supervision`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, TypeAlias
 
+from civitas._agents.slot import CRASHED_AGAIN
 from civitas._supervision.heartbeat import DEFAULT, HeartbeatPolicy
-from civitas.errors import CivitasError, ConfigurationError, SpawnError
+from civitas.errors import ConfigurationError, RemoteCrashError, SpawnError
 from civitas.messages import name_problem
 from civitas.process import ProcessStatus
 
@@ -19,21 +23,6 @@ _COMMAND_TIMEOUT: Final = 60.0
 """Seconds that a worker may take to restart or stop an agent."""
 
 _NEVER: Final = -1
-
-CRASHED_AGAIN: Final = "CRASHED_AGAIN"
-"""The state that a node tells of an agent that crashed on a message it had been given before."""
-
-
-class RemoteCrashError(CivitasError):
-    """An agent of another process crashed; the text has type and text of its error."""
-
-    code = "remote-crash"
-
-
-class NodeLostError(CivitasError):
-    """The process of an agent has gone."""
-
-    code = "node-lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +71,8 @@ class Outcome(NamedTuple):
     error: str
 
 
-class Commander(Protocol):
-    """What carries a supervisor's decisions to other processes."""
-
-    async def command(self, node: str, verb: str, agent: str, timeout: float) -> Outcome:
-        """Have a node restart or stop an agent; return what became of it."""
-        ...
+SendCommand: TypeAlias = Callable[[str, str, str, float], Awaitable[Outcome]]
+"""Has a node restart or stop an agent: (node id, `restart` or `stop`, agent, timeout in s)."""
 
 
 class RemoteAgent:
@@ -95,12 +80,12 @@ class RemoteAgent:
 
     Args:
         child: which agent.
-        commander: carries commands to its node.
+        command: has its node restart or stop it.
         on_exit: called with the slot when the agent has crashed, or is done.
     """
 
     def __init__(
-        self, child: RemoteChild, commander: Commander, on_exit: Callable[[RemoteAgent], None]
+        self, child: RemoteChild, command: SendCommand, on_exit: Callable[[RemoteAgent], None]
     ) -> None:
         self.child = child
         self.name = child.name
@@ -111,7 +96,7 @@ class RemoteAgent:
         self.restarts = 0
         self.node: str | None = None
         """The id of the node that hosts it; None while none does."""
-        self._commander = commander
+        self._command = command
         self._on_exit = on_exit
         self._incarnation = 0
         self._crashed = _NEVER
@@ -133,9 +118,6 @@ class RemoteAgent:
     def finished(self) -> bool:
         """Whether it has said that it is done."""
         return self.status is ProcessStatus.STOPPED
-
-    async def attach(self) -> None:
-        """Do nothing: its own node registers it."""
 
     async def start(self, *, fresh: bool = False) -> None:
         """Leave the first start to its node; with `fresh`, have the node start a new object.
@@ -165,7 +147,7 @@ class RemoteAgent:
             return
         self._held = True
         self.status = ProcessStatus.STOPPING
-        outcome = await self._commander.command(self.node, "stop", self.name, _COMMAND_TIMEOUT)
+        outcome = await self._command(self.node, "stop", self.name, _COMMAND_TIMEOUT)
         if outcome.error:
             logger.warning("%s", outcome.error)
 
@@ -173,7 +155,7 @@ class RemoteAgent:
         """Have the node restart it; return False when the node went meanwhile."""
         self._restarting = True
         try:
-            outcome = await self._commander.command(node, "restart", self.name, _COMMAND_TIMEOUT)
+            outcome = await self._command(node, "restart", self.name, _COMMAND_TIMEOUT)
         finally:
             self._restarting = False
             crash, self._crash = self._crash, None

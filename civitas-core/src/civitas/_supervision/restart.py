@@ -1,8 +1,12 @@
-"""Restart intensity and backoff: pure rules of when to restart, and when to give up."""
+"""Restart intensity and backoff: pure rules of when to restart, and when to give up.
+
+Where the decision is made: `engine`, for agents of this process and of others alike.
+"""
 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from enum import Enum
 
 
@@ -26,6 +30,31 @@ class BackoffKind(Enum):
     """The first delay times the crashes."""
     EXPONENTIAL = "EXPONENTIAL"
     """Doubled with each crash, less up to half of it at random."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestartPolicy:
+    """How one supervisor restarts its children.
+
+    Attributes:
+        strategy: which children are restarted when one has crashed.
+        max_restarts: more crashes than this within `restart_window` escalate.
+        restart_window: seconds.
+        backoff: how the delay before a restart grows.
+        backoff_base: first delay, in seconds.
+        backoff_max: longest delay, in seconds.
+    """
+
+    strategy: Strategy = Strategy.ONE_FOR_ONE
+    max_restarts: int = 3
+    restart_window: float = 60.0
+    backoff: BackoffKind = BackoffKind.CONSTANT
+    backoff_base: float = 1.0
+    backoff_max: float = 60.0
+
+    def delay(self, crashes: int, jitter: float) -> float:
+        """Return the seconds to wait before a restart; see `backoff_delay`."""
+        return backoff_delay(self.backoff, self.backoff_base, self.backoff_max, crashes, jitter)
 
 
 class CrashWindow:

@@ -1,16 +1,30 @@
-"""Peer: what a node knows of another one. No I/O."""
+"""Liveness: what a node knows of another one, and whether that one still lives. No I/O.
+
+The primary judges by pings (`civitas._supervision.heartbeat`). All others judge by silence: a
+primary says in its pings how long it stays silent at most; a worker is only suspected when a
+primary does not know it, and has gone if it does not answer a probe. Silence counts for nothing
+while this node itself could not hear: its connection was lost, or its process stood still.
+"""
 
 from __future__ import annotations
 
-from civitas._cluster.protocol import NodeInfo, control_address
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from civitas._cluster.protocol import AgentStates, NodeInfo, control_address
 from civitas._supervision.heartbeat import HeartbeatPolicy, Monitor
+
+STALLED: Final = 1.0
+"""Seconds without a turn of the event loop after which it counts as blocked."""
 
 
 class Peer:
     """Another node.
 
     Args:
-        info: what it told of itself.
+        info: what it announced of itself.
         policy: how closely it is watched.
         now: time of the caller's clock, in seconds, as in all methods.
     """
@@ -63,3 +77,34 @@ class Peer:
         self._silent_after = max(self._silent_after, now + self._patience + grace)
         if self._suspected_until is not None:
             self._suspected_until = now + grace
+
+
+class LoopBeat:
+    """Whether the node's event loop runs: the loop beats, the control plane's thread looks."""
+
+    def __init__(self) -> None:
+        self._beaten_at = time.monotonic()
+
+    def beat(self) -> None:
+        """Show that the loop has a turn."""
+        self._beaten_at = time.monotonic()
+
+    def stalled(self) -> float:
+        """Return for how many seconds the loop has been blocked; 0 when it is not."""
+        silent = time.monotonic() - self._beaten_at
+        return silent if silent > STALLED else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class OwnNode:
+    """What the membership reads of its own node, in any thread and without waiting.
+
+    Attributes:
+        agents: returns the states of its agents.
+        stalled: returns for how many seconds its event loop has been blocked.
+        counters: returns its counters, as JSON-like values.
+    """
+
+    agents: Callable[[], AgentStates]
+    stalled: Callable[[], float]
+    counters: Callable[[], Mapping[str, Any]]

@@ -1,4 +1,4 @@
-"""Peers: the ways to the agents of other nodes follow what these tell of themselves."""
+"""DataPlane: the routes to the agents of other nodes follow what these announce."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-import msgpack
 import pytest
 
 from civitas import Message, envelope
 from civitas._bus.bus import MessageBus
-from civitas._cluster.events import Lost
-from civitas._cluster.peers import Peers
-from civitas._cluster.protocol import NodeInfo
+from civitas._cluster.data_plane import DataPlane
+from civitas._cluster.events import NodeLost
+from civitas._cluster.protocol import (
+    Credit,
+    DataMessage,
+    NodeInfo,
+    Probe,
+    ProbeAnswer,
+    encode,
+)
 from civitas.envelope import KIND_SYSTEM, Origin
 from civitas.errors import MessageRoutingError
 from civitas.registry import LocalRegistry
@@ -29,31 +35,29 @@ def info(node: str, *agents: str, **options: Any) -> NodeInfo:
     return NodeInfo(node, 1, f"process {node[:2]}", "worker", states, settled=True, **options)
 
 
-def frame(node: str, *values: object, number: int = 0) -> bytes:
-    body = msgpack.packb(values)
-    return envelope.seal(
-        body, "msgpack", Origin(bytes.fromhex(node), 1), kind=KIND_SYSTEM, number=number
-    )
+def frame(node: str, *, number: int = 0) -> bytes:
+    origin = Origin(bytes.fromhex(node), 1)
+    return envelope.seal(b"", "msgpack", origin, kind=KIND_SYSTEM, number=number)
 
 
 class Here:
-    """The peers of one node, whose probes the test speaks to."""
+    """The data plane of one node, to which the test speaks."""
 
     def __init__(self) -> None:
         self.bus = MessageBus(InProcessTransport(), LocalRegistry(), MsgpackSerializer())
         self.reached: list[NodeInfo] = []
-        self.peers = Peers(self.bus, windowed=True, on_reached=self.reached.append)
+        self.plane = DataPlane(self.bus, windowed=True, on_reached=self.reached.append)
 
     def meet(self, *nodes: NodeInfo) -> Here:
         """Meet nodes, with the routes to them proved."""
         for each in nodes:
-            self.peers.met(each)
-            self.hear(each.node, "probe", True)
-            self.hear(each.node, "answer", True)
+            self.plane.node_seen(each)
+            self.hear(each.node, Probe(fresh=True))
+            self.hear(each.node, ProbeAnswer())
         return self
 
-    def hear(self, node: str, *values: object) -> None:
-        self.peers.probes.take(frame(node, *values))
+    def hear(self, node: str, message: DataMessage) -> None:
+        self.plane.probes.take(encode(message, Origin(bytes.fromhex(node), 1)))
 
     def node_of(self, agent: str) -> str | None:
         route = self.bus.routes.get(agent)
@@ -62,9 +66,9 @@ class Here:
 
 def test_agents_can_be_sent_to_when_the_route_is_proved_and_not_before() -> None:
     here = Here()
-    here.peers.met(info(THERE, "a"))
+    here.plane.node_seen(info(THERE, "a"))
     assert here.node_of("a") is None
-    here.hear(THERE, "answer", True)
+    here.hear(THERE, ProbeAnswer())
     assert here.node_of("a") == THERE
     assert here.reached == [info(THERE, "a")]
     assert here.bus.registry.has("a")
@@ -73,7 +77,7 @@ def test_agents_can_be_sent_to_when_the_route_is_proved_and_not_before() -> None
 def test_an_agent_that_moved_stays_known_when_its_old_node_goes() -> None:
     here = Here().meet(info(THERE, "a"), info(ELSEWHERE, "a"))
     assert here.node_of("a") == ELSEWHERE
-    here.peers.lost(Lost(info(THERE, "a"), "it stopped", died=False))
+    here.plane.node_lost(NodeLost(info(THERE, "a"), "it stopped", died=False))
     assert here.node_of("a") == ELSEWHERE
     assert here.bus.registry.has("a")
 
@@ -85,9 +89,9 @@ async def test_late_credit_of_a_node_that_an_agent_has_left_counts_for_nothing()
     assert route.window is not None
     for _ in range(5):
         await route.number(1.0)
-    here.hear(THERE, "credit", "a", 5)
+    here.hear(THERE, Credit("a", 5))
     assert route.window.outstanding == 5
-    here.hear(ELSEWHERE, "credit", "a", 5)
+    here.hear(ELSEWHERE, Credit("a", 5))
     assert route.window.outstanding == 0
 
 
@@ -97,7 +101,7 @@ def test_a_node_that_was_only_silent_is_counted_where_it_was() -> None:
     assert accounting is not None
     for number in range(1, 6):
         accounting.arrived(frame(THERE, number=number), number, "mine")
-    here.peers.lost(Lost(info(THERE, "a"), "silent", died=True, final=False))
+    here.plane.node_lost(NodeLost(info(THERE, "a"), "silent", died=True, final=False))
     assert here.node_of("a") is None
     accounting.arrived(frame(THERE, number=9), 9, "mine")
     assert accounting.lost == {"mine": 3}
@@ -108,7 +112,7 @@ def test_a_node_that_has_gone_for_good_is_forgotten() -> None:
     accounting = here.bus.accounting
     assert accounting is not None
     accounting.arrived(frame(THERE, number=1), 1, "mine")
-    here.peers.lost(Lost(info(THERE, "a"), "dead", died=True))
+    here.plane.node_lost(NodeLost(info(THERE, "a"), "dead", died=True))
     accounting.arrived(frame(THERE, number=9), 9, "mine")
     assert not accounting.lost
 
@@ -121,7 +125,7 @@ def test_silent_nodes_are_not_remembered_without_end() -> None:
     for node in nodes:
         here.meet(info(node))
         accounting.arrived(frame(node, number=1), 1, "mine")
-        here.peers.lost(Lost(info(node), "silent", died=True, final=False))
+        here.plane.node_lost(NodeLost(info(node), "silent", died=True, final=False))
     accounting.arrived(frame(nodes[0], number=9), 9, "mine")
     assert not accounting.lost
     accounting.arrived(frame(nodes[1], number=9), 9, "mine")
@@ -140,7 +144,7 @@ def test_a_clock_that_agrees_again_is_not_corrected_any_more() -> None:
 
 def test_the_end_closes_all_ways() -> None:
     here = Here().meet(info(THERE, "a"), info(ELSEWHERE, "b"))
-    here.peers.close()
+    here.plane.close()
     assert here.bus.routes.remote() == []
     assert here.bus.registry.all_names() == []
 
@@ -156,7 +160,9 @@ async def test_what_was_asked_of_an_agent_that_is_done_fails_soon_and_not_at_its
 
     asking = asyncio.ensure_future(ask())
     await asyncio.sleep(0)
-    here.peers.met(replace(info(THERE, "b"), agents={"a": ("STOPPED", 0), "b": ("RUNNING", 0)}))
+    here.plane.node_seen(
+        replace(info(THERE, "b"), agents={"a": ("STOPPED", 0), "b": ("RUNNING", 0)})
+    )
     with pytest.raises(MessageRoutingError, match="takes no more messages"):
         await asyncio.wait_for(asking, 10)
     assert here.node_of("b") == THERE

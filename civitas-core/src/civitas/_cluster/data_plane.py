@@ -1,4 +1,9 @@
-"""Peers: the other nodes as this one's event loop knows them, and the ways to their agents."""
+"""DataPlane: which other nodes the agents' messages reach, and the routes to their agents.
+
+Theory and table of states of a node here: `civitas._cluster`. A node's agents can be sent to when
+this node's own probe by the data transport was answered; after a lost connection, when it was
+answered again.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +17,9 @@ from typing import Final
 from civitas._bus.accounting import ReceiveAccounting
 from civitas._bus.bus import MessageBus
 from civitas._bus.routes import LATE_REPLY_GRACE, RemoteRoute
-from civitas._cluster.events import Heard, Lost
+from civitas._cluster.events import NodeLost, StatesHeard
 from civitas._cluster.probes import Probes
-from civitas._cluster.protocol import NodeInfo
+from civitas._cluster.protocol import Credit, DataMessage, NodeInfo, Probe, ProbeAnswer
 from civitas.process import ProcessStatus
 
 logger = logging.getLogger("civitas.node")
@@ -37,14 +42,11 @@ class PeerStats:
     stalled: float
 
 
-class Peers:
-    """Keeps the bus's routes in step with the nodes that are there.
-
-    A node's agents can be sent to when this node's own probe over the data transport was
-    answered; after a lost connection, when it was answered again.
+class DataPlane:
+    """Keeps the routing table in step with the nodes that are there.
 
     Args:
-        bus: the node's bus; its accounting is made here.
+        bus: the node's bus; its receive accounting is made here.
         windowed: whether frames are numbered and wait for credit.
         on_reached: called with the info of a node whose data route is proved.
     """
@@ -53,16 +55,11 @@ class Peers:
         self, bus: MessageBus, *, windowed: bool, on_reached: Callable[[NodeInfo], None]
     ) -> None:
         self.nodes: dict[str, NodeInfo] = {}
-        self.probes = Probes(
-            bus.transport,
-            bus.origin,
-            self._probed,
-            self._answered,
-            self._credited,
-            bus.dead_letters.record,
-        )
+        record = bus.dead_letters.record
+        self.probes = Probes(bus.transport, bus.origin, self._on_message, record)
         self._bus = bus
-        self._accounting = bus.accounting = ReceiveAccounting(self.probes.grant, self._tell_of_loss)
+        self._routes = bus.routes
+        self._accounting = bus.accounting = ReceiveAccounting(self._grant, self._log_loss)
         self._windowed = windowed
         self._on_reached = on_reached
         self._proved: set[str] = set()
@@ -71,7 +68,7 @@ class Peers:
 
     # --- coming and going -----------------------------------------------------------------------
 
-    def met(self, info: NodeInfo) -> bool:
+    def node_seen(self, info: NodeInfo) -> bool:
         """Take note of a node, or of what is new of it; return whether it can be reached."""
         before = self.nodes.get(info.node)
         self.nodes[info.node] = info
@@ -79,13 +76,13 @@ class Peers:
             logger.debug("met %s", info)
             if info.node in self._missing:
                 self._missing.remove(info.node)
-            self.probes.probe(info.node, fresh=True)
+            self.probes.send(info.node, Probe(fresh=True))
         elif info.node in self._proved:
-            self._open_routes(info)
+            self._update_routes(info)
             return True
         return False
 
-    def lost(self, event: Lost) -> NodeInfo:
+    def node_lost(self, event: NodeLost) -> None:
         """Take note that a node has gone: fail what was asked there, refuse what would be sent."""
         info = self.nodes.pop(event.info.node, event.info)
         self._proved.discard(info.node)
@@ -94,9 +91,9 @@ class Peers:
         if info.role != "client":
             level = logging.ERROR if event.died else logging.INFO
             logger.log(level, "%s has gone: %s", info, event.reason)
-        for route in self._bus.routes.of(info.node):
+        for route in self._routes.of(info.node):
             why = f"agent {route.name!r} was in {info}, which has gone: {event.reason}"
-            self._close_route(route, why, expected=not event.died)
+            self._close(route, why, expected=not event.died)
         if event.final:
             self._accounting.forget(bytes.fromhex(info.node))
         else:  # should it come back, its numbers go on where they were
@@ -104,9 +101,8 @@ class Peers:
             if len(self._missing) > _MISSING:
                 self._accounting.forget(bytes.fromhex(self._missing.pop(0)))
         self._bus.codec.clock_seen(info.node, 0.0)
-        return info
 
-    def heard(self, event: Heard) -> None:
+    def states_heard(self, event: StatesHeard) -> None:
         """Take note of whether a node is stalled."""
         before = self._stalled.pop(event.info.node, 0.0)
         if event.stalled:
@@ -123,16 +119,13 @@ class Peers:
     def link_up(self) -> None:
         """Prove all routes again, and send nothing on them before: the connection was lost."""
         self._proved.clear()
-        for route in self._bus.routes.remote():
+        for route in self._routes.remote():
             route.pause()
         self.probe()
 
     def close(self) -> None:
-        """Close all ways: this node stops."""
-        for node in list(self.nodes):
-            for route in self._bus.routes.of(node):
-                self._close_route(route, "this node has stopped", expected=True)
-        self._bus.routes.end("this node has stopped")
+        """Close all routes: this node stops."""
+        self._routes.end("this node has stopped")
 
     # --- looking ----------------------------------------------------------------------------------
 
@@ -151,7 +144,7 @@ class Peers:
         )
 
     def name(self, node: str) -> str:
-        """Return how messages call a node."""
+        """Return how logs and errors name a node."""
         info = self.nodes.get(node)
         return f"node {node[:8]}" if info is None else str(info)
 
@@ -161,40 +154,46 @@ class Peers:
         """Probe the routes that are not proved."""
         for node in self.nodes:
             if node not in self._proved:
-                self.probes.probe(node, fresh=not self._bus.routes.of(node))
+                self.probes.send(node, Probe(fresh=not self._routes.of(node)))
 
-    def tell_of_standing_windows(self) -> None:
-        """Tell the last number where credit is owed and has not moved since the last look."""
-        for route in self._bus.routes.remote():
+    def ask_for_credit(self) -> None:
+        """Report the last number where credit is owed and has not moved since the last look."""
+        for route in self._routes.remote():
             window = route.window
             if window is None:
                 continue
             if window.outstanding and route.credit_seen == window.credited:
-                self.probes.tell_last(route.name, window.sent)
+                self.probes.send_last_number(route.name, window.sent)
             route.credit_seen = window.credited
 
-    # --- what the probes hears -------------------------------------------------------------------
+    # --- what other nodes say by the data transport -----------------------------------------------
 
-    def _probed(self, node: bytes, fresh: bool) -> None:
-        self._accounting.begin(node, fresh=fresh)
+    def _on_message(self, node: str, message: DataMessage) -> None:
+        match message:
+            case Probe():
+                self._accounting.begin(bytes.fromhex(node), fresh=message.fresh)
+            case ProbeAnswer():
+                self._prove(node)
+            case Credit():
+                route = self._routes.get(message.agent)
+                if route is not None and route.node == node:  # else the agent has moved meanwhile
+                    route.credit(message.number)
 
-    def _answered(self, node: str) -> None:
-        """The data route to a node is proved."""
+    def _prove(self, node: str) -> None:
+        """Take note that the data route to a node is proved."""
         info = self.nodes.get(node)
         if info is None or node in self._proved:
             return
         self._proved.add(node)
-        for route in self._bus.routes.of(node):
+        for route in self._routes.of(node):
             route.resume()
-        self._open_routes(info)
+        self._update_routes(info)
         self._on_reached(info)
 
-    def _credited(self, node: str, agent: str, number: int) -> None:
-        route = self._bus.routes.get(agent)
-        if route is not None and route.node == node:  # else the agent has moved meanwhile
-            route.credit(number)
+    def _grant(self, node: bytes, agent: str, number: int) -> None:
+        self.probes.send(node.hex(), Credit(agent, number))
 
-    def _tell_of_loss(self, node: bytes, agent: str, frames: int) -> None:
+    def _log_loss(self, node: bytes, agent: str, frames: int) -> None:
         logger.warning(
             "lost %d message%s from %s to agent %r on the way",
             frames,
@@ -203,41 +202,41 @@ class Peers:
             agent,
         )
 
-    # --- ways to agents ---------------------------------------------------------------------------
+    # --- routes to agents -------------------------------------------------------------------------
 
-    def _open_routes(self, info: NodeInfo) -> None:
-        """Open ways to the agents that a node tells of, and close those it tells of no more."""
-        routes, registry = self._bus.routes, self._bus.registry
+    def _update_routes(self, info: NodeInfo) -> None:
+        """Open routes to the agents that a node announces, and retire those to all others of it."""
+        routes = self._routes
         done = {name for name, (state, _) in info.agents.items() if state == _DONE}
-        told = [] if info.leaving else [name for name in info.agents if name not in done]
+        here = [] if info.leaving else [name for name in info.agents if name not in done]
         for route in routes.remote():
-            if route.node == info.node and route.name not in told:
+            if route.node == info.node and route.name not in here:
                 reason = _takes_no_more(route.name, info)
                 routes.retire(route, reason, done=route.name in done or not info.leaving)
                 if route.has_requests and not info.leaving:  # else its goodbye closes it
                     self._close_later(route, reason)
         for name in done:
             routes.done(name, _takes_no_more(name, info))
-        for name in told:
+        for name in here:
             present = routes.get(name)
-            if present is not None and present.node == info.node:
+            if present is None:
+                if routes.registry.has(name):
+                    continue  # this node has one of that name: the membership settles who keeps it
+            elif present.node == info.node:
                 continue
-            if registry.has(name) and present is None:
-                continue  # this node has one of that name: the membership settles who keeps it
-            if present is not None:
-                self._close_route(present, f"agent {name!r} has moved to {info}")
+            else:
+                self._close(present, f"agent {name!r} has moved to {info}")
             routes.add(RemoteRoute(name, info.node, info.process, windowed=self._windowed))
 
     def _close_later(self, route: RemoteRoute, reason: str) -> None:
         """Fail what was asked of an agent that is done, once its last answers must have come."""
         loop = asyncio.get_running_loop()
-        loop.call_later(LATE_REPLY_GRACE, partial(self._close_route, route, reason, expected=True))
+        loop.call_later(LATE_REPLY_GRACE, partial(self._close, route, reason, expected=True))
 
-    def _close_route(self, route: RemoteRoute, reason: str, *, expected: bool = False) -> None:
-        self._bus.routes.remove(route, reason)
-        open_frames = route.outstanding
-        if open_frames and not expected:
-            messages = f"{open_frames} message{'s'[: open_frames != 1]}"
+    def _close(self, route: RemoteRoute, reason: str, *, expected: bool = False) -> None:
+        self._routes.remove(route, reason)
+        if route.outstanding and not expected:
+            messages = f"{route.outstanding} message{'s'[: route.outstanding != 1]}"
             logger.warning("%s; what became of %s is not known", reason, messages)
 
 

@@ -5,15 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any
 
 import msgpack
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from civitas import envelope
 from civitas._cluster.probes import Probes
-from civitas._cluster.protocol import data_address
+from civitas._cluster.protocol import (
+    Credit,
+    DataMessage,
+    Ping,
+    Probe,
+    ProbeAnswer,
+    data_address,
+    encode,
+)
 from civitas.envelope import KIND_SYSTEM, Origin
 from civitas.errors import NotConnectedError
 from civitas.transport import InProcessTransport
@@ -23,41 +31,37 @@ THERE = Origin(b"\x02" * 8, 1)
 DEADLINE = 10.0
 
 
-class Post:
-    """A probes and what it was told."""
+class End:
+    """One end of the data messages, and what came to it."""
 
     def __init__(self, transport: InProcessTransport, origin: Origin = HERE) -> None:
         self.node = origin.node.hex()
-        self.heard: list[tuple[bytes, bool]] = []
-        self.probed: list[str] = []
-        self.credit: list[tuple[Any, ...]] = []
+        self.heard: list[tuple[str, DataMessage]] = []
         self.dropped: list[tuple[str, bytes]] = []
         self.probes = Probes(
             transport,
             origin,
-            lambda node, fresh: self.heard.append((node, fresh)),
-            self.probed.append,
-            lambda *credit: self.credit.append(credit),
+            lambda node, message: self.heard.append((node, message)),
             lambda reason, frame: self.dropped.append((reason, frame)),
         )
 
-    def hear(self, *values: object, origin: Origin = THERE) -> None:
-        body = msgpack.packb(values)
-        self.probes.take(envelope.seal(body, "msgpack", origin, kind=KIND_SYSTEM))
+    def hear(self, name: object, fields: object) -> None:
+        body = msgpack.packb([name, fields])
+        self.probes.take(envelope.seal(body, "msgpack", THERE, kind=KIND_SYSTEM))
 
 
 @asynccontextmanager
-async def two() -> AsyncIterator[tuple[Post, Post]]:
+async def two() -> AsyncIterator[tuple[End, End]]:
     transport = InProcessTransport()
     await transport.start()
-    here, there = Post(transport), Post(transport, THERE)
-    for post in (here, there):
-        await post.probes.start()
+    here, there = End(transport), End(transport, THERE)
+    for end in (here, there):
+        await end.probes.start()
     try:
         yield here, there
     finally:
-        for post in (here, there):
-            await post.probes.stop()
+        for end in (here, there):
+            await end.probes.stop()
         await transport.stop()
 
 
@@ -69,29 +73,29 @@ async def until(condition: Callable[[], object]) -> None:
 
 async def test_a_probe_is_answered() -> None:
     async with two() as (here, there):
-        here.probes.probe(there.node, fresh=True)
-        await until(lambda: here.probed)
-        assert there.heard == [(HERE.node, True)]
-        assert here.probed == [there.node]
+        here.probes.send(there.node, Probe(fresh=True))
+        await until(lambda: here.heard)
+        assert there.heard == [(here.node, Probe(fresh=True))]
+        assert here.heard == [(there.node, ProbeAnswer())]
 
 
 async def test_credit_reaches_the_node_that_it_is_for() -> None:
     async with two() as (here, there):
-        there.probes.grant(HERE.node, "agent", 64)
-        await until(lambda: here.credit)
-        assert here.credit == [(there.node, "agent", 64)]
-        assert not there.credit
+        there.probes.send(here.node, Credit("agent", 64))
+        await until(lambda: here.heard)
+        assert here.heard == [(there.node, Credit("agent", 64))]
+        assert not there.heard
 
 
 async def test_what_was_said_before_the_end_is_sent() -> None:
     async with two() as (here, there):
-        here.probes.grant(THERE.node, "agent", 64)
+        here.probes.send(there.node, Credit("agent", 64))
         await here.probes.stop()
-        await until(lambda: there.credit)
-        assert there.credit == [(here.node, "agent", 64)]
+        await until(lambda: there.heard)
+        assert there.heard == [(here.node, Credit("agent", 64))]
 
 
-async def test_a_transport_that_fails_once_does_not_end_the_courier() -> None:
+async def test_a_transport_that_fails_once_does_not_end_the_sending() -> None:
     transport = InProcessTransport()
     await transport.start()
     failures: list[Exception] = [NotConnectedError("the link is down"), ValueError("a defect")]
@@ -103,20 +107,20 @@ async def test_a_transport_that_fails_once_does_not_end_the_courier() -> None:
         await publish(address, data)
 
     transport.publish = failing  # type: ignore[method-assign]
-    here = Post(transport)
+    here = End(transport)
     await here.probes.start()
     for _ in range(3):
-        here.probes.probe(here.node, fresh=True)
+        here.probes.send(here.node, Probe())
     await until(lambda: here.heard)
     await here.probes.stop()
     await transport.stop()
-    assert len(here.heard) == 1
+    assert [message for _, message in here.heard] == [Probe(), ProbeAnswer()]
 
 
 async def test_an_end_that_was_reached_before_and_one_without_a_beginning_do_nothing() -> None:
     transport = InProcessTransport()
     await transport.start()
-    here = Post(transport)
+    here = End(transport)
     await here.probes.stop()
     await here.probes.start()
     await here.probes.stop()
@@ -126,38 +130,45 @@ async def test_an_end_that_was_reached_before_and_one_without_a_beginning_do_not
 
 @given(st.binary(max_size=100))
 def test_garbage_is_survived_and_counted(garbage: bytes) -> None:
-    here = Post(InProcessTransport())
+    here = End(InProcessTransport())
     assert here.probes.take(garbage)
     assert here.probes.take(envelope.seal(garbage, "msgpack", THERE, kind=KIND_SYSTEM))
     assert here.dropped[0] == ("malformed system frame", garbage)
     assert not here.heard
-    assert not here.credit
+
+
+VALUES = st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3)
 
 
 @given(
-    st.sampled_from(["probe", "answer", "credit", "other", 3, None]),
-    st.lists(
-        st.none() | st.integers(-9, 9) | st.text(max_size=3) | st.lists(st.none()), max_size=3
-    ),
+    st.sampled_from(["Probe", "ProbeAnswer", "Credit", "Ping", "other", 3, None]),
+    st.dictionaries(st.sampled_from(["fresh", "last", "agent", "number", "other"]), VALUES),
 )
-def test_values_that_do_not_fit_change_no_window(kind: object, values: list[object]) -> None:
-    here = Post(InProcessTransport())
-    here.hear(kind, *values)
-    for credit in here.credit:
-        assert isinstance(credit[1], str)
-        assert type(credit[2]) is int
-    fits = kind == "answer" or (kind == "probe" and len(values) == 1) or here.credit
-    assert bool(here.dropped) != bool(fits)
+def test_values_that_do_not_fit_are_dropped(name: object, fields: dict[str, object]) -> None:
+    here = End(InProcessTransport())
+    here.hear(name, fields)
+    assert len(here.heard) + len(here.dropped) == 1
+    for _, message in here.heard:
+        if isinstance(message, Credit):
+            assert isinstance(message.agent, str)
+            assert type(message.number) is int
+        else:
+            assert type(message.last) is bool
 
 
-def test_a_message_at_the_couriers_address_is_no_word_of_a_courier() -> None:
-    here = Post(InProcessTransport())
-    here.probes.take(envelope.seal(msgpack.packb(["answer"]), "msgpack", THERE))
-    assert not here.probed
+@pytest.mark.parametrize("frame", ["a message", "a control message"])
+def test_what_is_no_data_message_is_dropped(frame: str) -> None:
+    here = End(InProcessTransport())
+    here.probes.take(
+        envelope.seal(msgpack.packb(["ProbeAnswer", {}]), "msgpack", THERE)
+        if frame == "a message"
+        else encode(Ping(1, 1.0), THERE)
+    )
+    assert not here.heard
     assert len(here.dropped) == 1
 
 
-async def test_the_last_number_is_told_where_the_agent_is() -> None:
+async def test_the_last_number_is_reported_where_the_agent_is() -> None:
     transport = InProcessTransport()
     await transport.start()
     heard: list[bytes] = []
@@ -166,9 +177,9 @@ async def test_the_last_number_is_told_where_the_agent_is() -> None:
         heard.append(frame)
 
     await transport.subscribe("agent", agent)
-    here = Post(transport)
+    here = End(transport)
     await here.probes.start()
-    here.probes.tell_last("agent", 77)
+    here.probes.send_last_number("agent", 77)
     await until(lambda: heard)
     opened = envelope.open(heard[0])
     assert (opened.kind, opened.number, opened.node) == (KIND_SYSTEM, 77, HERE.node)
@@ -196,10 +207,10 @@ class Swallowing(InProcessTransport):
 async def test_it_stops_also_when_a_transport_swallows_its_cancellation() -> None:
     transport = Swallowing()
     await transport.start()
-    post = Post(transport)
-    await post.probes.start()
-    post.probes.probe(THERE.node, fresh=True)
+    end = End(transport)
+    await end.probes.start()
+    end.probes.send(THERE.node.hex(), Probe())
     await transport.sending.wait()
     async with asyncio.timeout(DEADLINE):
-        await post.probes.stop()
+        await end.probes.stop()
     await transport.stop()

@@ -1,0 +1,121 @@
+"""Discovery: when a node says hello, and when it has found the others. No I/O.
+
+A node that joins is in one of these states:
+
+    state     | it says hello           | leaves it
+    ----------+-------------------------+----------------------------------------------------------
+    outside   | never                   | `join` -> searching
+    searching | at growing intervals    | found the primary and all whom the primary knows, each
+              |                         | proved; or the time for it is over -> settled
+    settled   | only without a primary  | `leave` -> outside
+    doubtful  | at once, and when the   | after `DOUBT` seconds -> searching or settled, as before
+              | doubt is over           |
+
+Doubtful is a node that could not hear for a while, because its connection was lost or its process
+stood still: it may be the one that was superseded meanwhile, so it refuses nobody.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+CLAIM_WINDOW: Final = 0.25
+"""Seconds in which others can object to a name, as in the probing of RFC 6762, section 8.1."""
+
+PRIMARY_WINDOW: Final = 1.0
+"""Seconds that a node without the tree looks for the one that has it, before it goes on alone."""
+
+JOIN_TIMEOUT: Final = 3.0
+"""Seconds after which a node goes on though somebody it was told of has not answered."""
+
+DOUBT: Final = 1.0
+"""Seconds after the same in which a node refuses nobody: it may be the one that was superseded."""
+
+LONELY: Final = 5.0
+"""Seconds between two hellos of a node that has no primary above it."""
+
+FIRST_HELLO: Final = 0.05
+"""Seconds between the first two hellos; then half as long again each time, up to:"""
+
+SLOWEST_HELLO: Final = 1.0
+"""Seconds between two hellos of a node that is not settled, at most."""
+
+PAUSE: Final = 1.0
+"""Seconds without a turn of its own after which a node knows that it stood still itself."""
+
+PROMPT: Final = 1.0
+"""Seconds within which an answer tells of the other clock; one that lay for long does not."""
+
+
+class Discovery:
+    """One node's search for the others. All times are seconds of the caller's monotonic clock."""
+
+    def __init__(self) -> None:
+        self.roster: set[str] = set()
+        """The nodes that the primary has said it knows."""
+        self._joined_at: float | None = None
+        self._next_hello = 0.0
+        self._pause = FIRST_HELLO
+        self._doubtful_until: float | None = None
+        self._last_turn: float | None = None
+
+    @property
+    def joined(self) -> bool:
+        """Whether the node wants to be in the system."""
+        return self._joined_at is not None
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the node does not know if it still belongs to the system."""
+        return self._doubtful_until is not None
+
+    def join(self, now: float) -> None:
+        """Begin the search."""
+        self._joined_at = self._next_hello = now
+
+    def leave(self) -> None:
+        """Be silent from now on, so that nobody lets the node in again."""
+        self._joined_at = None
+
+    def stood_still(self, now: float) -> bool:
+        """Return whether this process had no turn for a while; to be asked before time judges."""
+        before, self._last_turn = self._last_turn, now
+        return before is not None and now - before > PAUSE
+
+    def begin_again(self, now: float, *, settled: bool) -> None:
+        """Ask the others whether the node still belongs; a search takes its whole time again."""
+        self._doubtful_until = now + DOUBT
+        self._next_hello = now
+        if self.joined and not settled:
+            self._joined_at = now
+
+    def hello_due(self, now: float, *, settled: bool, has_primary: bool) -> bool:
+        """Return whether to say hello now: to be let in, to find a primary, to learn of a loss."""
+        if not self.joined or now < self._next_hello:
+            return False
+        doubtful = self._doubtful_until
+        if settled and has_primary and doubtful is None:
+            return False
+        if doubtful is not None and now >= doubtful:
+            self._doubtful_until = doubtful = None
+        if settled:
+            self._next_hello = doubtful or now + LONELY
+        else:
+            self._next_hello = now + self._pause
+            self._pause = min(self._pause * 1.5, SLOWEST_HELLO)
+        return True
+
+    def over(self, now: float, *, is_primary: bool, has_primary: bool, waiting: bool) -> bool:
+        """Return whether the search has ended.
+
+        Args:
+            now: the time.
+            is_primary: whether this node is the primary.
+            has_primary: whether it has found one.
+            waiting: whether somebody is still to be found, to be proved, or to be judged.
+        """
+        if self._joined_at is None:
+            return False
+        waited = now - self._joined_at
+        window = 0.0 if has_primary else CLAIM_WINDOW if is_primary else PRIMARY_WINDOW
+        return waited >= window and (not waiting or waited >= JOIN_TIMEOUT)

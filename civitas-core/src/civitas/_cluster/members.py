@@ -1,0 +1,135 @@
+"""Members: the nodes that are in, or were, and under which names. No I/O.
+
+The states of another node, and the events that move it: see `civitas._cluster`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from civitas._cluster.claims import Claims, conflict
+from civitas._cluster.events import Event, NodeLost, NodeSeen
+from civitas._cluster.liveness import Peer
+from civitas._cluster.protocol import NodeInfo
+from civitas._supervision.heartbeat import HeartbeatPolicy, strictest
+
+LINK_GRACE: Final = 5.0
+"""Seconds after a lost link, or a pause of this process, in which silence counts for nothing."""
+
+LIMIT: Final = 10_000
+"""Nodes that are remembered after their end, at most."""
+
+
+class BoundedSet:
+    """The keys of nodes that are not to be heard any more; beyond `limit` the oldest goes.
+
+    Args:
+        keys: where they are kept; others may look into it.
+        limit: how many are kept.
+    """
+
+    def __init__(self, keys: set[bytes], limit: int = LIMIT) -> None:
+        self._keys = keys
+        self._order = deque(keys)
+        self._limit = limit
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._keys
+
+    def add(self, key: bytes) -> None:
+        """Keep a key."""
+        if key in self._keys:
+            return
+        self._keys.add(key)
+        self._order.append(key)
+        if len(self._order) > self._limit:
+            self._keys.discard(self._order.popleft())
+
+
+class Members:
+    """The other nodes by their state: members, claiming, missing, departed, fenced.
+
+    Args:
+        fenced: gets the keys of nodes whose frames are refused; the data transport looks into it.
+        policies: how closely each supervised agent's node is watched, by agent.
+        report: called with an event when a node comes, changes or goes.
+    """
+
+    def __init__(
+        self,
+        fenced: set[bytes],
+        policies: Mapping[str, HeartbeatPolicy],
+        report: Callable[[Event], None],
+    ) -> None:
+        self.peers: dict[str, Peer] = {}
+        self.claims = Claims()
+        self.missing: dict[str, NodeInfo] = {}
+        """Nodes that went silent and may come back."""
+        self.departed = BoundedSet(set())
+        """Nodes that have said goodbye, by key: what still comes of them was overtaken by it."""
+        self.fenced = BoundedSet(fenced)
+        """Nodes that were declared dead, by key."""
+        self._policies = policies
+        self._report = report
+
+    @property
+    def primary(self) -> Peer | None:
+        """The node that has the supervision tree, unless it is this one, or unknown."""
+        return next((p for p in self.peers.values() if p.info.role == "primary"), None)
+
+    def meet(self, info: NodeInfo, now: float) -> bool:
+        """Let a node in unless somebody has its names; return whether it is in."""
+        peer = self.peers.get(info.node)
+        if peer is not None:
+            self.update(peer, info, now)
+            return True
+        for other in self.peers.values():
+            if conflict(other.info, info) is not None and not other.info.leaving:
+                self.claims.add(info, other.info.node, now)
+                return False
+        self.claims.discard(info.node)
+        self.missing.pop(info.node, None)
+        for missing in [each for each in self.missing.values() if conflict(each, info)]:
+            del self.missing[missing.node]  # silent, and superseded
+            self.fenced.add(missing.key)
+        self.peers[info.node] = Peer(info, self._policy(info), now)
+        self._report(NodeSeen(info))
+        return True
+
+    def update(self, peer: Peer, info: NodeInfo, now: float) -> None:
+        """Take note of what a node announces of itself."""
+        peer.heard(now)
+        if info != peer.info:
+            peer.info = info
+            peer.monitor.follow(self._policy(info), now)
+            self._report(NodeSeen(info))
+
+    def remove(self, peer: Peer, reason: str, *, died: bool, may_return: bool = False) -> None:
+        """Take a node out.
+
+        Args:
+            peer: one of the members.
+            reason: why it has gone.
+            died: whether it went without a goodbye.
+            may_return: whether it may come back, unless another one takes its place.
+        """
+        info = peer.info
+        del self.peers[info.node]
+        if may_return:
+            self.missing[info.node] = info
+        self._report(NodeLost(info, reason, died, final=not may_return))
+
+    def forgive(self, now: float) -> None:
+        """Hold nobody's silence against it: what was not heard was this node's own fault."""
+        for peer in self.peers.values():
+            peer.forgive(now, LINK_GRACE)
+        self.claims.prolong(now + LINK_GRACE)
+
+    def known(self) -> tuple[str, ...]:
+        """Return the ids of the nodes that host agents, or may."""
+        return tuple(p.info.node for p in self.peers.values() if p.info.role != "client")
+
+    def _policy(self, info: NodeInfo) -> HeartbeatPolicy:
+        return strictest(self._policies[name] for name in info.agents if name in self._policies)

@@ -1,0 +1,71 @@
+"""Commands: carries out what the primary wants done to the agents of a node, each command once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from civitas._agents.slot import AgentSlot
+from civitas._cluster.events import CommandReceived
+from civitas.errors import SpawnError
+
+_REMEMBERED: Final = 1000
+"""Commands that are remembered, so that one that comes twice is carried out once."""
+
+
+class Commands:
+    """The commands of the primary to one node.
+
+    Args:
+        slots: the node's agents, by name.
+        answer: called with (command, error, incarnation) when a command is done; the error is
+            empty when it was carried out.
+    """
+
+    def __init__(
+        self,
+        slots: Mapping[str, AgentSlot],
+        answer: Callable[[CommandReceived, str, int], None],
+    ) -> None:
+        self._slots = slots
+        self._answer = answer
+        self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._ended = False
+
+    def receive(self, command: CommandReceived) -> None:
+        """Carry out a command, unless that has been done."""
+        key = (command.node, command.number)
+        if key in self._tasks:
+            return
+        task = asyncio.get_running_loop().create_task(self._run(command), name="civitas command")
+        self._tasks[key] = task
+        if len(self._tasks) > _REMEMBERED:
+            oldest = next(iter(self._tasks))
+            if self._tasks[oldest].done():
+                del self._tasks[oldest]
+
+    async def end(self) -> None:
+        """Carry out no more: an agent that is started now would be left behind."""
+        self._ended = True
+        tasks = [task for task in self._tasks.values() if not task.done()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _run(self, command: CommandReceived) -> None:
+        slot = self._slots.get(command.agent)
+        error = ""
+        if self._ended:
+            error = "its process is stopping"
+        elif slot is None or slot.finished or command.verb not in {"restart", "stop"}:
+            error = f"there is no agent to {command.verb} of that name"
+        else:
+            await slot.stop(drain=False)
+            if command.verb == "restart":
+                try:
+                    await slot.start(fresh=True)
+                except SpawnError as failure:
+                    error = str(failure)
+        self._answer(command, error, 0 if slot is None else slot.restarts)

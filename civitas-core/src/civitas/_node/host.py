@@ -1,0 +1,157 @@
+"""AgentHost: a node that has agents: their slots, their counters, and the commands for them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TypeAlias
+
+from civitas._agents.slot import AgentSlot
+from civitas._cluster.events import AgentCrashed, CommandReceived, Event, Evicted
+from civitas._node.commands import Commands
+from civitas._node.counters import NodeStats, snapshot
+from civitas._node.drain import Drain
+from civitas._node.node import Node
+from civitas._supervision.heartbeat import HeartbeatPolicy
+from civitas.components import ComponentSet
+from civitas.errors import IdentityError
+from civitas.process import AgentProcess
+
+logger = logging.getLogger("civitas.node")
+
+CrashCallback: TypeAlias = Callable[[str, Exception], None]
+
+
+class AgentHost(Node):
+    """Base of the two kinds of node that host agents; see `Node` for the arguments."""
+
+    def __init__(
+        self,
+        components: ComponentSet,
+        sender: str,
+        policies: Mapping[str, HeartbeatPolicy] | None,
+    ) -> None:
+        super().__init__(components, sender, policies)
+        self._all_slots: list[AgentSlot] = []  # also those whose name is taken
+        self._working_agents = 0
+        self._crash_callbacks: list[CrashCallback] = []
+        self._drain = Drain(self._bus, self._slots, restarts=self.role == "primary")
+        self._commands = Commands(self._slots, self._answer)
+
+    # --- looking at it ------------------------------------------------------------------------
+
+    def get_agent(self, name: str) -> AgentProcess | None:
+        """Return the agent's current object, or None when there is no such agent."""
+        slot = self._slots.get(name)
+        return None if slot is None else slot.agent
+
+    def all_agents(self) -> list[AgentProcess]:
+        """Return the current objects of all agents, in the order in which they start."""
+        return [slot.agent for slot in self._slots.values()]
+
+    def stats(self) -> NodeStats:
+        """Return a snapshot of this node's counters."""
+        self._check_started()
+        peers = self._cluster.peers() if self._cluster is not None else ()
+        return snapshot(self._config.process, self._bus, self._slots.values(), peers)
+
+    def on_crash(self, callback: CrashCallback) -> None:
+        """Call `callback(name, error)`, in the event loop, whenever an agent crashes."""
+        self._crash_callbacks.append(callback)
+
+    # --- for the kinds of node ----------------------------------------------------------------
+
+    @abstractmethod
+    async def _start_agents(self) -> None:
+        """Start the agents in order."""
+
+    @abstractmethod
+    async def _stop_agents(self, since: float) -> None:
+        """Stop the agents in reverse order, `since` when the stop began (event loop's time)."""
+
+    def _make_slot(self, agent: AgentProcess, on_exit: Callable[[AgentSlot], None]) -> AgentSlot:
+        """Make the place of an agent. Its name is checked when it is attached."""
+        slot = AgentSlot(agent, self._bus, on_exit, partial(self._drain.rested, agent.name))
+        self._all_slots.append(slot)
+        self._slots.setdefault(agent.name, slot)
+        self._working_agents += 1
+        return slot
+
+    def _agent_crashed(self, name: str, error: Exception) -> None:
+        for callback in self._crash_callbacks:
+            try:
+                callback(name, error)
+            except Exception:
+                logger.exception("a crash callback raised")
+
+    def _agent_ended(self) -> None:
+        """Take note that an agent has ended for good; the node ends with the last."""
+        self._announce()
+        self._working_agents -= 1
+        if not self._working_agents and self._starting is None:
+            self._begin_stop()
+
+    def _fail(self, error: Exception) -> None:
+        """End with failure, and at once: nobody is left to do the work."""
+        self.failure = error
+        self._drain.abandon()
+        self._begin_stop()
+
+    def _announce(self) -> None:
+        if self._cluster is not None:
+            self._cluster.announce(leaving=self._bus.closing)
+
+    def _on_event(self, event: Event) -> None:
+        match event:
+            case CommandReceived():
+                self._commands.receive(event)
+            case Evicted():
+                logger.error("this process can't stay: %s", event.reason)
+                self._fail(IdentityError(event.reason))
+            case AgentCrashed(crash=crash):
+                logger.error(
+                    "agent %r of another process crashed, and nobody supervises it: %s: %s; "
+                    "add_remote_child would",
+                    crash.agent,
+                    crash.error_type,
+                    crash.error_text,
+                )
+
+    # --- life ---------------------------------------------------------------------------------
+
+    async def _start(self) -> None:
+        await self._start_transport()
+        for slot in self._all_slots:
+            with self._config.guard():
+                await slot.attach()
+        await self._join()
+        await self._start_agents()
+        self._announce()
+        if not self._working_agents and (self._all_slots or self.role == "primary"):
+            asyncio.get_running_loop().call_soon(self._begin_stop)
+
+    async def _abort_start(self) -> None:
+        await self._retire_all()
+
+    async def _stop(self) -> None:
+        began = asyncio.get_running_loop().time()
+        self._bus.closing = True
+        self._announce()
+        await self._drain.run()
+        await self._commands.end()
+        await self._stop_agents(began)
+        await self._retire_all()
+
+    async def _retire_all(self) -> None:
+        """Take all agents off the system and account for what they leave behind."""
+        for slot in self._slots.values():
+            if not slot.finished or slot.mailbox.pending:
+                await slot.retire()
+
+    def _answer(self, command: CommandReceived, error: str, incarnation: int) -> None:
+        assert self._cluster is not None
+        self._announce()  # first: who gets the answer knows then how the agent is
+        self._cluster.answer(command, error, incarnation)

@@ -1,0 +1,232 @@
+"""Engine: runs one supervisor: starts its children in order, restarts what crashed, gives up.
+
+Here it is decided whether a crashed child is restarted, for agents of this process and of others
+alike; `restart` has the arithmetic. Theory and table of states: `civitas._supervision`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from civitas._agents.slot import AgentSlot
+from civitas._supervision.remote import RemoteAgent
+from civitas._supervision.restart import CrashWindow, RestartPolicy, Strategy
+from civitas.errors import SpawnError
+
+logger = logging.getLogger("civitas.supervisor")
+
+
+@dataclass(frozen=True, slots=True)
+class TreeObserver:
+    """Who is called about a supervision tree.
+
+    Attributes:
+        crashed: called with (name, error) when an agent has crashed.
+        ended: called with the agent when it has ended for good.
+        failed: called with the error when the root has given up.
+    """
+
+    crashed: Callable[[str, Exception], None]
+    ended: Callable[[AgentSlot | RemoteAgent], None]
+    failed: Callable[[Exception], None]
+
+
+class Engine:
+    """Runs one supervisor of a tree.
+
+    Args:
+        name: the supervisor's name.
+        policy: how it restarts its children.
+        observer: who is called about the tree.
+        parent: the engine of the supervisor above; None for the root.
+    """
+
+    def __init__(
+        self, name: str, policy: RestartPolicy, observer: TreeObserver, parent: Engine | None = None
+    ) -> None:
+        self.name = name
+        self.policy = policy
+        self.members: list[Member] = []
+        """The children, in the order in which they start."""
+        self._observer = observer
+        self._parent = parent
+        self._crashes = CrashWindow(policy.restart_window)
+        self._child_crashes: dict[str, CrashWindow] = {}
+        self._recoveries: set[asyncio.Task[None]] = set()
+        self._retirements: set[asyncio.Task[None]] = set()
+        self._group_lock = asyncio.Lock()
+        self._started = asyncio.Event()
+        self._alive = False
+
+    @property
+    def alive(self) -> bool:
+        """Whether this supervisor is started and has not given up."""
+        return self._alive
+
+    @property
+    def finished(self) -> bool:
+        """Whether all agents below have ended for good."""
+        return all(member.finished for member in self.members)
+
+    # --- start and stop -----------------------------------------------------------------------
+
+    async def start(self, *, fresh: bool = False) -> None:
+        """Start the children in order; when one can't, stop the others again.
+
+        Raises:
+            SpawnError: a child could not start.
+        """
+        self._crashes = CrashWindow(self.policy.restart_window)
+        self._child_crashes.clear()
+        self._started.clear()
+        self._alive = True
+        try:
+            for member in self.members:
+                if not (fresh and member.finished):
+                    await member.start(fresh=fresh)
+        except BaseException:
+            await self.stop(drain=False)
+            raise
+        self._started.set()
+
+    async def stop(self, *, drain: bool, since: float | None = None) -> None:
+        """Stop the children in reverse order; see `AgentSlot.stop`."""
+        self._alive = False
+        await self._settle()
+        for member in reversed(self.members):
+            await member.stop(drain=drain, since=since)
+        await self._settle()  # the retirements of those who said meanwhile that they are done
+
+    # --- what happens below -------------------------------------------------------------------
+
+    def child_exited(self, agent: AgentSlot | RemoteAgent) -> None:
+        """Take note that an agent has ended without being told to: it crashed, or it is done."""
+        if agent.failure is not None:
+            # A crash on a message that its transport had given before does not count: it is the
+            # transport's own limit of deliveries that ends it.
+            self._failed((agent,), agent.failure, counts=not agent.redelivered)
+        else:
+            self._spawn(self._retire(agent), self._retirements)
+
+    def children_failed(self, children: Sequence[Member], error: Exception) -> None:
+        """Take note that children have failed by one cause, such as the end of their process.
+
+        It counts once towards the restart intensity, however many they are.
+        """
+        self._failed(children, error)
+
+    def _failed(self, children: Sequence[Member], error: Exception, *, counts: bool = True) -> None:
+        for child in children:
+            if not isinstance(child, Engine):
+                self._observer.crashed(child.name, error)
+        if self._alive:
+            self._spawn(self._recover(children, error, counts=counts), self._recoveries)
+
+    async def _retire(self, agent: AgentSlot | RemoteAgent) -> None:
+        await agent.retire()
+        self._observer.ended(agent)
+
+    async def _recover(self, children: Sequence[Member], error: Exception, *, counts: bool) -> None:
+        """Decide what becomes of children that have failed, and do it."""
+        now = asyncio.get_running_loop().time()
+        limit = self.policy.max_restarts
+        share = "on a message that was given again: not counted"
+        if counts:
+            crashes = self._crashes.record(now)
+            share = f"{crashes} of {limit}"
+            if crashes > limit:
+                await self._started.wait()  # nobody is stopped whose start is still to come
+                await self._give_up(children, error)
+                return
+        delay = self._delay(children[0], now)
+        _log_crash(children, error, f"restarting in {delay:.2g} s ({share})")
+        if self.policy.strategy is Strategy.ONE_FOR_ONE:
+            await asyncio.gather(*(self._restart((child,), delay) for child in children))
+            return
+        await self._started.wait()  # nor started twice
+        async with self._group_lock:
+            down = [child for child in children if not child.alive]
+            if down:  # otherwise they came back with a group that crashed before them
+                await self._restart(self._affected(down), delay)
+
+    async def _restart(self, members: Sequence[Member], delay: float) -> None:
+        for member in reversed(members):
+            await member.stop(drain=False)
+        await asyncio.sleep(delay)
+        for member in members:
+            if member.finished:
+                continue  # an agent that said it is done stays so
+            try:
+                await member.start(fresh=True)
+            except SpawnError as error:
+                self.children_failed((member,), error)
+                return
+            logger.info("%s restarted", _describe(member))
+
+    async def _give_up(self, children: Sequence[Member], error: Exception) -> None:
+        _log_crash(
+            children,
+            error,
+            f"more than {self.policy.max_restarts} restarts within "
+            f"{self.policy.restart_window:g} s: supervisor {self.name!r} gives up",
+        )
+        await self.stop(drain=False)
+        if self._parent is not None:
+            self._parent.children_failed((self,), error)
+        else:
+            self._observer.failed(error)
+
+    # --- parts --------------------------------------------------------------------------------
+
+    def _affected(self, children: Sequence[Member]) -> Sequence[Member]:
+        if self.policy.strategy is Strategy.ONE_FOR_ALL:
+            return self.members
+        return self.members[min(map(self.members.index, children)) :]
+
+    def _delay(self, child: Member, now: float) -> float:
+        window = self._child_crashes.get(child.name)
+        if window is None:
+            window = self._child_crashes[child.name] = CrashWindow(self.policy.restart_window)
+        return self.policy.delay(window.record(now), random.random())
+
+    def _spawn(self, work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=f"supervisor {self.name}")
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        task.add_done_callback(self._log_failure)
+
+    def _log_failure(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("supervisor %r failed", self.name, exc_info=task.exception())
+
+    async def _settle(self) -> None:
+        """Cancel the restarts under way and await the retirements."""
+        current = asyncio.current_task()
+        for task in self._recoveries - {current}:
+            task.cancel()
+        others = (self._recoveries | self._retirements) - {current}
+        if others:
+            await asyncio.wait(others)
+
+
+Member: TypeAlias = AgentSlot | RemoteAgent | Engine
+
+
+def _log_crash(children: Sequence[Member], error: Exception, consequence: str) -> None:
+    logger.error(
+        "%s crashed: %s: %s; %s",
+        ", ".join(map(_describe, children)),
+        type(error).__name__,
+        error,
+        consequence,
+        exc_info=error,
+    )
+
+
+def _describe(child: Member) -> str:
+    return f"{'supervisor' if isinstance(child, Engine) else 'agent'} {child.name!r}"
