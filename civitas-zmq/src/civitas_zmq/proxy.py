@@ -12,6 +12,7 @@ import zmq
 
 from civitas.errors import ConfigurationError
 from civitas_zmq import addresses, binding
+from civitas_zmq.authenticator import DOMAIN, Authenticator
 from civitas_zmq.curve import check_pair, public_key_of
 from civitas_zmq.options import (
     DEFAULT_PUB_ADDR,
@@ -20,7 +21,6 @@ from civitas_zmq.options import (
     ZMQOptions,
 )
 from civitas_zmq.sockets import SIZE_MARGIN, UNLIMITED, set_liveness
-from civitas_zmq.zap import DOMAIN, Authenticator
 
 SUBSCRIBE_TO_ALL: Final = b"\x01"
 

@@ -10,12 +10,12 @@ from civitas.errors import MessageTooLargeError, NotConnectedError
 from civitas.messages import RESERVED_PREFIX
 from civitas.plugins import Capabilities, TransportContext
 from civitas.transport import Dispatcher, Handler, InProcessTransport
+from civitas_zmq.connections import Connections
 from civitas_zmq.curve import own_pair
 from civitas_zmq.options import ZMQOptions, capabilities_of
 from civitas_zmq.proxy import Proxy, ProxySettings
 from civitas_zmq.sockets import topic_of
 from civitas_zmq.threads import in_thread
-from civitas_zmq.wire import Wire
 
 
 class ZMQTransport:
@@ -40,7 +40,7 @@ class ZMQTransport:
         self._dispatcher = Dispatcher(self._context)
         self._subscriptions: dict[bytes, str] = {}
         self._proxy: Proxy | None = None
-        self._wire: Wire | None = None
+        self._connections: Connections | None = None
         self._stopping = asyncio.Lock()
 
     async def start(self) -> None:
@@ -50,7 +50,7 @@ class ZMQTransport:
             ConfigurationError: the keys don't belong together.
             TransportError: the proxy's address is taken, or can't be bound.
         """
-        if self._wire is not None:
+        if self._connections is not None:
             return
         own_pair(self._options)  # before anything is opened
         if self._options.start_proxy and self._context.is_primary and self._proxy is None:
@@ -62,7 +62,7 @@ class ZMQTransport:
         self._subscriptions[topic_of(inbox.address)] = inbox.address
         if inbox.address not in self._dispatcher:
             self._dispatcher.subscribe(inbox.address, inbox)
-        self._wire = Wire(
+        self._connections = Connections(
             self._options, self._context, self._subscriptions, self._dispatcher.deliver
         )
 
@@ -72,11 +72,11 @@ class ZMQTransport:
             await self._local.stop()
             await self._dispatcher.close(self._options.linger)
             self._subscriptions.clear()
-            wire, self._wire = self._wire, None
+            connections, self._connections = self._connections, None
             proxy, self._proxy = self._proxy, None
             try:
-                if wire is not None:
-                    await wire.close()
+                if connections is not None:
+                    await connections.close()
             finally:
                 if proxy is not None:
                     await in_thread(proxy.stop)
@@ -88,15 +88,15 @@ class ZMQTransport:
         if self._dispatcher.subscribe(address, handler):
             topic = topic_of(address)
             self._subscriptions[topic] = address
-            if self._wire is not None:
-                self._wire.subscribe(topic)
+            if self._connections is not None:
+                self._connections.subscribe(topic)
 
     async def unsubscribe(self, address: str) -> None:
         """Give no more frames for `address` to anyone."""
         if self._subscriptions.pop(topic_of(address), None) is None:
             return
-        if self._wire is not None:
-            self._wire.unsubscribe(topic_of(address))
+        if self._connections is not None:
+            self._connections.unsubscribe(topic_of(address))
         await self._local.unsubscribe(address)
         await self._dispatcher.unsubscribe(address)
 
@@ -115,14 +115,14 @@ class ZMQTransport:
             )
         if address in self._local:
             await self._local.publish(address, data)
-        elif self._wire is None:
+        elif self._connections is None:
             raise NotConnectedError("the zmq transport is not started")
-        elif not self._wire.offer(address, data):
-            await self._wire.publish(address, data)
+        elif not self._connections.offer(address, data):
+            await self._connections.publish(address, data)
 
     async def request(self, address: str, data: bytes, timeout: float | None) -> bytes:
         """Send a frame and return the frame that answers it."""
-        if self._wire is None or self._stopping.locked():
+        if self._connections is None or self._stopping.locked():
             raise NotConnectedError("the zmq transport is not started")
         send = partial(self.publish, address)
         return await self._local.inbox.request(data, timeout, send)
@@ -133,9 +133,9 @@ class ZMQTransport:
         Raises:
             NotConnectedError: not started; no proxy within `connect_timeout`; or it lets us not in.
         """
-        if self._wire is None:
+        if self._connections is None:
             raise NotConnectedError("the zmq transport is not started")
-        await self._wire.wait_ready()
+        await self._connections.wait_ready()
 
     def has_reply_address(self, address: str) -> bool:
         """Return whether `address` belongs to a request in flight."""

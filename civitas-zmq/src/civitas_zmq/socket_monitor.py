@@ -1,4 +1,4 @@
-"""Endpoint: one connection to the proxy, as its socket monitor tells of it."""
+"""SocketMonitor: one connection to the proxy, as its socket monitor tells of it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ REVIVE_AFTER: Final = 1.0
 """Seconds after which a connection that libzmq has given up is made anew."""
 
 
-class Endpoint:
+class SocketMonitor:
     """A connecting socket that knows whether it is connected, and connects again for ever.
 
     libzmq connects again by itself after most errors. But after a refused key, a mismatch of

@@ -1,4 +1,4 @@
-"""Link: whether this process and the proxy reach each other, proved by what comes back."""
+"""Readiness: whether this process and the proxy reach each other, proved by what comes back."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SILENCE: Final = 1.0
 """Seconds without a proxy after which a line is logged."""
 
 
-class Link:
+class Readiness:
     """Proves that what is published arrives, and tells the node when that ends.
 
     A probe has a topic of its own, subscribed after all others. When it comes back, this socket's
@@ -69,7 +69,9 @@ class Link:
         self._proving: tuple[bytes, asyncio.Event] | None = None
         self._first_proof = asyncio.Event()
         self._wanted.set()
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="civitas zmq link")
+        self._task = asyncio.get_running_loop().create_task(
+            self._run(), name="civitas zmq readiness"
+        )
 
     # --- what the connections tell -------------------------------------------------------------
 

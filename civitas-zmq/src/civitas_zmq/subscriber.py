@@ -1,4 +1,4 @@
-"""Reader: from the subscriber's socket to the addresses, in batches, without missing a signal."""
+"""Subscriber: reads frames from the SUB socket and gives each to its address, in batches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BATCH: Final = 64
 the frames and return credit for them, so that its sender need not pause."""
 
 
-class Reader:
+class Subscriber:
     """Reads [topic, frame] from a SUB socket.
 
     The socket's descriptor is edge-triggered: it tells of news once, and every use of the socket

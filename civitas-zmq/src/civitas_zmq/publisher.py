@@ -1,4 +1,4 @@
-"""Outbox: frames on their way to the proxy, which never block the loop and are never dropped."""
+"""Publisher: frames on their way to the proxy, which never block the loop and are never dropped."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _Waiting(NamedTuple):
     sent: asyncio.Future[None]
 
 
-class Outbox:
+class Publisher:
     """Sends on an XPUB socket.
 
     At the high-water mark senders wait in order. Whether an XPUB with XPUB_NODROP has room can't
