@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 
-from civitas_zmq.curve import KeyPair, make_pair, public_key_of
+from civitas_zmq.keys import KeyPair, make_pair, public_key_of
 from civitas_zmq.options import ZMQOptions
 from support.zmq import (
     COMMAND,

@@ -10,7 +10,7 @@ import pytest
 
 from civitas.plugins import Capabilities
 from civitas.testing import TcpLink, TransportConformance
-from civitas_zmq.curve import make_pair
+from civitas_zmq.keys import make_pair
 from civitas_zmq.options import ZMQOptions
 from civitas_zmq.transport import ZMQTransport
 from support.zmq import ProxyProcess, options_for, run_proxy, with_keys

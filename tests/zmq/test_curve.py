@@ -7,8 +7,7 @@ import zmq
 import zmq.utils.z85
 
 from civitas.errors import ConfigurationError, NotConnectedError
-from civitas_zmq.curve import KeyPair, make_pair
-from civitas_zmq.keys import decode
+from civitas_zmq.keys import KeyPair, decode, make_pair
 from civitas_zmq.options import ZMQOptions
 from civitas_zmq.sockets import topic_of
 from support.zmq import Process, frame_of, options_for, started, until, with_keys, within

@@ -10,7 +10,7 @@ import yaml
 
 from civitas_zmq.addresses import MAX_IPC_PATH
 from civitas_zmq.cli import SECRET_VARIABLE
-from civitas_zmq.curve import make_pair
+from civitas_zmq.keys import make_pair
 from civitas_zmq.options import ZMQOptions
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -12,7 +12,7 @@ from civitas.plugins import TransportContext
 from civitas.plugins.loader import load_transport
 from civitas.plugins.options import describe_options, options_advice
 from civitas_zmq import addresses
-from civitas_zmq.curve import make_pair
+from civitas_zmq.keys import make_pair
 from civitas_zmq.options import ZMQOptions
 from civitas_zmq.plugin import civitas_transports
 from civitas_zmq.transport import ZMQTransport

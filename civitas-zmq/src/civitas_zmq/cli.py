@@ -74,16 +74,16 @@ def proxy(
 
     Processes use it with `start_proxy: false`.
     """
-    from civitas_zmq import cli_settings
+    from civitas_zmq import cli_settings, keys
     from civitas_zmq.proxy import ProxySettings
 
     configure_logging(log_level)
-    secret = cli_settings.read_key(secret_key_file) if secret_key_file else None
+    secret = keys.read_key(secret_key_file) if secret_key_file else None
     secret = secret or os.environ.get(SECRET_VARIABLE)
     chosen = ProxySettings() if topology is None else cli_settings.of_topology(topology, secret)
     chosen = cli_settings.with_addresses(chosen, pub_addr, sub_addr)
-    keys = [*(allow or []), *(cli_settings.read_keys(allow_file) if allow_file else [])]
-    chosen = cli_settings.with_keys(chosen, secret, keys)
+    allowed = [*(allow or []), *(keys.read_keys(allow_file) if allow_file else [])]
+    chosen = cli_settings.with_keys(chosen, secret, allowed)
     raise typer.Exit(_run(chosen))
 
 
@@ -99,8 +99,7 @@ def keygen(
 
     With NAME the secret key goes to a file that only you can read, and is not shown.
     """
-    from civitas_zmq.cli_settings import write_pair
-    from civitas_zmq.curve import make_pair
+    from civitas_zmq.keys import make_pair, write_pair
 
     pair = make_pair()
     if name is None:

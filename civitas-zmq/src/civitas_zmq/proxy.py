@@ -13,7 +13,7 @@ import zmq
 from civitas.errors import ConfigurationError
 from civitas_zmq import addresses, binding
 from civitas_zmq.authenticator import DOMAIN, Authenticator
-from civitas_zmq.curve import check_pair, public_key_of
+from civitas_zmq.keys import check_pair, public_key_of
 from civitas_zmq.options import (
     DEFAULT_PUB_ADDR,
     DEFAULT_SUB_ADDR,

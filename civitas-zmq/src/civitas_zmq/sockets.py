@@ -6,8 +6,9 @@ from typing import Final
 
 import zmq
 
+from civitas.errors import ConfigurationError
 from civitas_zmq import addresses
-from civitas_zmq.curve import own_pair
+from civitas_zmq.keys import KeyPair, check_pair
 from civitas_zmq.options import ZMQOptions
 
 TOPIC_END: Final = b"\0"
@@ -56,6 +57,26 @@ def subscriber(context: zmq.Context[zmq.Socket[bytes]], options: ZMQOptions) -> 
     socket.set(zmq.RCVHWM, options.receive_hwm)
     _prepare(socket, options, options.sub_addr)
     return socket
+
+
+def own_pair(options: ZMQOptions) -> KeyPair | None:
+    """Return the keys with which this process connects; `None` without `curve`.
+
+    Raises:
+        ConfigurationError: one is missing, or they are no pair.
+    """
+    curve = options.curve
+    if curve is None:
+        return None
+    if curve.public_key is None or curve.secret_key is None:
+        missing = "public_key" if curve.public_key is None else "secret_key"
+        raise ConfigurationError(
+            f"transport.curve.{missing} is missing: every process that connects has a key pair of"
+            " its own; `civitas-zmq keygen` makes one"
+        )
+    pair = KeyPair(curve.public_key, curve.secret_key.get_secret_value())
+    check_pair(pair.public_key, pair.secret_key)
+    return pair
 
 
 def set_liveness(socket: zmq.Socket[bytes], interval: float, timeout: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
 
@@ -11,11 +12,9 @@ from civitas.messages import RESERVED_PREFIX
 from civitas.plugins import Capabilities, TransportContext
 from civitas.transport import Dispatcher, Handler, InProcessTransport
 from civitas_zmq.connections import Connections
-from civitas_zmq.curve import own_pair
 from civitas_zmq.options import ZMQOptions, capabilities_of
 from civitas_zmq.proxy import Proxy, ProxySettings
-from civitas_zmq.sockets import topic_of
-from civitas_zmq.threads import in_thread
+from civitas_zmq.sockets import own_pair, topic_of
 
 
 class ZMQTransport:
@@ -79,7 +78,7 @@ class ZMQTransport:
                     await connections.close()
             finally:
                 if proxy is not None:
-                    await in_thread(proxy.stop)
+                    await _stop_in_thread(proxy)
 
     async def subscribe(self, address: str, handler: Handler) -> None:
         """Give each frame for `address` to `handler`."""
@@ -140,3 +139,12 @@ class ZMQTransport:
     def has_reply_address(self, address: str) -> bool:
         """Return whether `address` belongs to a request in flight."""
         return self._local.inbox.has(address)
+
+
+async def _stop_in_thread(proxy: Proxy) -> None:
+    """Stop the proxy, which blocks for up to `linger` seconds, in a thread that ends with it.
+
+    The loop's default executor would keep its thread. A cancellation waits for the stop as well.
+    """
+    with ThreadPoolExecutor(1, "civitas zmq proxy stop") as executor:
+        await asyncio.shield(asyncio.wrap_future(executor.submit(proxy.stop)))
