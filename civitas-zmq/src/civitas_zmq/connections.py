@@ -1,4 +1,4 @@
-"""Connections: the two connections of a process to the proxy, from `connect` to `close`."""
+"""The two connections of a process to the proxy: one publishes frames, one subscribes to them."""
 
 from __future__ import annotations
 
@@ -9,73 +9,63 @@ import zmq
 
 from civitas.errors import NotConnectedError
 from civitas.plugins import TransportContext
-from civitas_zmq import addresses, sockets
+from civitas_zmq import addresses
 from civitas_zmq.options import ZMQOptions
 from civitas_zmq.publisher import Publisher
 from civitas_zmq.readiness import PROBE, Readiness
 from civitas_zmq.socket_monitor import SocketMonitor
-from civitas_zmq.sockets import topic_of
+from civitas_zmq.sockets import publisher_socket, subscriber_socket, topic_of
 from civitas_zmq.subscriber import Subscriber
 
 
 class Connections:
-    """Sends and receives by topic. Made within the event loop that uses it.
+    """Publishes and subscribes by topic. Made within the event loop that uses it.
 
     Args:
         options: what the topology says.
-        context: what the node gave.
-        subscriptions: topics with their addresses; it grows and shrinks with `subscribe`.
+        node: what the node gave.
+        subscriptions: topics with their addresses; the owner changes it, and calls `subscribe` or
+            `unsubscribe`.
         deliver: called with (address, frame) for each frame that arrives.
     """
 
     def __init__(
         self,
         options: ZMQOptions,
-        context: TransportContext,
+        node: TransportContext,
         subscriptions: Mapping[bytes, str],
         deliver: Callable[[str, bytes], None],
     ) -> None:
         self._options = options
-        self._node = context
+        self._node = node
         self._context = zmq.Context()
-        self._pub_socket = sockets.publisher(self._context, options)
-        self._sub_socket = sockets.subscriber(self._context, options)
-        for topic in subscriptions:
-            self._sub_socket.subscribe(topic)
-        self._publisher = Publisher(self._pub_socket, options.send_timeout)
+        publishing = publisher_socket(self._context, options)
+        subscribing = subscriber_socket(self._context, options)
+        self._publisher = Publisher(publishing, options.send_timeout)
         self._subscriber = Subscriber(
-            self._sub_socket,
+            subscribing,
             subscriptions,
             deliver=deliver,
             other=self._take_other,
             malformed=self._take_malformed,
         )
-        self._readiness = Readiness(
-            addresses.to_connect(options.pub_addr),
-            context,
-            probe=self._publisher.overtake,
-            subscribe=self._subscribe_after_all,
-            unsubscribe=self.unsubscribe,
-            refuse=self._publisher.refuse,
-        )
+        place = addresses.to_connect(options.pub_addr)
+        self._readiness = Readiness(place, node, self._publisher, self._subscriber)
         self._monitors = [
-            self._monitored(self._pub_socket, options.pub_addr),
-            self._monitored(self._sub_socket, options.sub_addr),
+            self._connect(publishing, options.pub_addr),
+            self._connect(subscribing, options.sub_addr),
         ]
-        self._subscriber.look_again()
 
     def subscribe(self, topic: bytes) -> None:
         """Ask the proxy for the frames of a topic."""
-        self._sub_socket.subscribe(topic)
-        self._subscriber.look_again()
+        self._subscriber.subscribe(topic)
 
     def unsubscribe(self, topic: bytes) -> None:
         """Ask the proxy for no more frames of a topic."""
-        self._sub_socket.unsubscribe(topic)
-        self._subscriber.look_again()
+        self._subscriber.unsubscribe(topic)
 
     def offer(self, address: str, frame: bytes) -> bool:
-        """Hand a frame to the connection and return True; or return False: it has to wait."""
+        """Hand a frame to the connection and return True; return False if it has to wait."""
         return self._readiness.is_up and self._publisher.offer(topic_of(address), frame)
 
     async def publish(self, address: str, frame: bytes) -> None:
@@ -86,14 +76,14 @@ class Connections:
             TransportError: there was no room in time.
         """
         if not self._readiness.is_up:
-            await self._readiness.usable(self._options.send_timeout)
-        await self._publisher.put(topic_of(address), frame)
+            await self._readiness.wait_up(self._options.send_timeout)
+        await self._publisher.send(topic_of(address), frame)
 
     async def wait_ready(self) -> None:
         """Return when the subscriptions made before are in place, and this process can publish.
 
         Raises:
-            NotConnectedError: there was no proxy within `connect_timeout`, or it wants none of it.
+            NotConnectedError: there was no proxy within `connect_timeout`, or it refuses us.
         """
         limit = self._options.connect_timeout
         try:
@@ -108,8 +98,8 @@ class Connections:
     async def close(self) -> None:
         """Send what was accepted, within `linger`, and close both connections.
 
-        Frames on one connection keep their order, so a probe that comes back proves that the
-        proxy has all that was sent before it; libzmq's own LINGER proves less.
+        Frames of one connection keep their order: a probe that comes back proves that the proxy
+        has all that was sent before it. libzmq's LINGER proves only that the system took it.
         """
         try:
             if self._readiness.is_up:
@@ -126,35 +116,26 @@ class Connections:
                 self._close_sockets()
 
     def _close_sockets(self) -> None:
-        self._publisher.refuse("the transport stopped")
+        self._publisher.fail_waiting("the transport stopped")
         self._publisher.close()
         self._subscriber.close()
         for monitor in self._monitors:
             monitor.close()
         self._context.destroy(linger=0)
 
-    def _monitored(self, socket: zmq.Socket[bytes], address: str) -> SocketMonitor:
+    def _connect(self, socket: zmq.Socket[bytes], address: str) -> SocketMonitor:
         return SocketMonitor(
             socket,
             addresses.to_connect(address),
             connected=self._on_connected,
             lost=self._readiness.lost,
             refused=self._readiness.refused,
-            doubted=self._readiness.note,
+            failed=self._readiness.note,
         )
 
     def _on_connected(self) -> None:
         if all(monitor.is_connected for monitor in self._monitors):
             self._readiness.connected()
-
-    def _subscribe_after_all(self, topic: bytes) -> None:
-        """Subscribe so that the proxy sees all earlier subscriptions before this one.
-
-        After a reconnection libzmq sends them anew when it next handles what its threads have
-        told, in the order of their bytes; asking for EVENTS makes it do that first.
-        """
-        self._sub_socket.get(zmq.EVENTS)
-        self.subscribe(topic)
 
     def _take_other(self, topic: bytes, frame: bytes) -> None:
         if topic.startswith(PROBE):

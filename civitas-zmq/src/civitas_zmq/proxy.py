@@ -20,7 +20,7 @@ from civitas_zmq.options import (
     MEBIBYTE,
     ZMQOptions,
 )
-from civitas_zmq.sockets import SIZE_MARGIN, UNLIMITED, set_liveness
+from civitas_zmq.sockets import SIZE_MARGIN, UNLIMITED, set_heartbeat
 
 SUBSCRIBE_TO_ALL: Final = b"\x01"
 
@@ -184,7 +184,7 @@ class Proxy:
         socket.set(zmq.LINGER, 0)
         socket.set(zmq.BACKLOG, _BACKLOG)
         socket.set(zmq.MAXMSGSIZE, settings.max_message_bytes + SIZE_MARGIN)
-        set_liveness(socket, settings.heartbeat_interval, settings.heartbeat_timeout)
+        set_heartbeat(socket, settings.heartbeat_interval, settings.heartbeat_timeout)
         if addresses.is_ipv6(settings.pub_addr) or addresses.is_ipv6(settings.sub_addr):
             socket.set(zmq.IPV6, 1)
         if settings.server_secret_key is not None:

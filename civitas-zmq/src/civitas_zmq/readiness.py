@@ -1,21 +1,60 @@
-"""Readiness: whether this process and the proxy reach each other, proved by what comes back."""
+"""How this process knows that it is ready: a probe that it published has come back from the proxy.
+
+Nothing less is a proof (seen with libzmq 4.3.5). `connect` and `subscribe` return before a byte is
+sent. A finished handshake does not mean that the proxy has this process's subscriptions, and after
+a reconnection libzmq sends them all again. What is published meanwhile is lost without an error.
+
+A probe is an empty frame under a topic of its own, which is subscribed after all other topics. The
+proxy handles the subscriptions of one connection in order. So when the probe comes back, the proxy
+has every earlier subscription, and what this process publishes reaches the proxy. A topic that was
+subscribed before would prove nothing about later ones: so each proof has a new topic. Probes are
+repeated until one comes back, since they may be lost. The loss of a connection voids the proof that
+is under way and all earlier ones.
+
+A proof covers this process alone: other publishers could still filter out, at their end, topics
+that they have not heard of. The proxy prevents that: it subscribes to everything (`proxy.py`).
+
+A publish depends on one of three states:
+
+| state    | since                                     | a publish                               |
+|----------|-------------------------------------------|-----------------------------------------|
+| starting | the start; nothing has been proved        | waits for a proof, up to `send_timeout` |
+| up       | a proof; no connection was lost after it  | is sent                                 |
+| down     | the loss of a connection in the state up  | raises `NotConnectedError` at once      |
+
+| event                   | starting              | up                    | down                  |
+|-------------------------|-----------------------|-----------------------|-----------------------|
+| both sockets connected  | a proof begins        | cannot happen         | a proof begins        |
+| `wait_ready` is called  | waits for the proof   | a proof begins        | waits for the proof   |
+| a probe comes back      | up                    | up                    | up, `link_up`         |
+| a connection is lost    | the proof is void     | down, `link_down`     | the proof is void     |
+| a connection is refused | `wait_ready` fails    | `wait_ready` fails    | `wait_ready` fails    |
+| `close`                 | all who wait fail     | all who wait fail     | all who wait fail     |
+
+When a probe comes back, those calls of `wait_ready` return that were made before its proof began.
+When the state becomes down, those publishes fail that wait at the high-water mark.
+
+So a process that starts before its proxy waits for it, and one that has lost its proxy fails at
+once: a frame kept until the proxy is back would arrive late.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Final
+from typing import Final, NamedTuple
 
 from civitas.errors import NotConnectedError
 from civitas.plugins import TransportContext
+from civitas_zmq.publisher import Publisher
 from civitas_zmq.sockets import TOPIC_END
+from civitas_zmq.subscriber import Subscriber
 
 PROBE: Final = b"\xff"
-"""Begins the topic of a probe. No address begins with this byte, which UTF-8 does not have; and
-when libzmq sends all subscriptions again, in the order of their bytes, these are the last."""
+"""Begins the topic of a probe. No address begins with this byte, which UTF-8 does not have. And it
+is the greatest: after a reconnection libzmq sends subscriptions in the order of their bytes, so a
+probe's is the last."""
 
 _FIRST_INTERVAL: Final = 0.01
 _LONGEST_INTERVAL: Final = 0.25
@@ -25,98 +64,84 @@ _SILENCE: Final = 1.0
 """Seconds without a proxy after which a line is logged."""
 
 
-class Readiness:
-    """Proves that what is published arrives, and tells the node when that ends.
+class _Proof(NamedTuple):
+    """A proof that is under way: the topic of its probes, and whether one came back."""
 
-    A probe has a topic of its own, subscribed after all others. When it comes back, this socket's
-    subscriptions are with the proxy, which takes them in order, and what this process publishes
-    passes it. A proof is worth nothing after a disconnection: each has its epoch.
+    topic: bytes
+    answered: asyncio.Event
+
+
+class Readiness:
+    """Proves that frames arrive, and reports to the node when that ends and begins again.
 
     Args:
         address: where the proxy is, for the log.
-        context: what the node gave; `link_down` and `link_up` are called there.
-        probe: sends a probe; it may get lost.
-        subscribe: subscribes a topic.
-        unsubscribe: ends the subscription of a topic.
-        refuse: called with the reason for all who wait to send, when the link is lost.
+        node: what the node gave; `link_down` and `link_up` are called there.
+        publisher: sends the probes.
+        subscriber: subscribes to them; whoever reads them calls `answered`.
     """
 
     def __init__(
-        self,
-        address: str,
-        context: TransportContext,
-        *,
-        probe: Callable[[bytes], None],
-        subscribe: Callable[[bytes], None],
-        unsubscribe: Callable[[bytes], None],
-        refuse: Callable[[str], None],
+        self, address: str, node: TransportContext, publisher: Publisher, subscriber: Subscriber
     ) -> None:
         self.is_up = False
         self._address = address
-        self._context = context
-        self._probe = probe
-        self._subscribe = subscribe
-        self._unsubscribe = unsubscribe
-        self._refuse = refuse
+        self._node = node
+        self._publisher = publisher
+        self._subscriber = subscriber
         self._prefix = PROBE + os.urandom(8).hex().encode()
         self._numbers = itertools.count(1)
-        self._epoch = 0
-        self._told_down = False
         self._problems: list[str] = []
         self._connected = asyncio.Event()
         self._wanted = asyncio.Event()
-        self._waiting: list[asyncio.Future[None]] = []
-        self._proving: tuple[bytes, asyncio.Event] | None = None
-        self._first_proof = asyncio.Event()
         self._wanted.set()
-        self._task = asyncio.get_running_loop().create_task(
-            self._run(), name="civitas zmq readiness"
-        )
+        self._proof: _Proof | None = None
+        self._has_been_up = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []
+        loop = asyncio.get_running_loop()
+        self._task = loop.create_task(self._run(), name="civitas zmq readiness")
 
-    # --- what the connections tell -------------------------------------------------------------
+    # --- events of the connections -------------------------------------------------------------
 
     def connected(self) -> None:
-        """Note that both connections are there."""
+        """Note that both connections are established."""
         self._problems.clear()
         self._connected.set()
 
     def lost(self, reason: str) -> None:
-        """Note that a connection is gone: what is proved no longer holds."""
-        self._epoch += 1
+        """Note that a connection is lost: what was proved no longer holds."""
+        self._proof = None
         self._connected.clear()
         self._wanted.set()
         if self.is_up:
-            self.note(reason)
             self.is_up = False
-            self._told_down = True
-            self._refuse(reason)
-            self._context.link_down(reason)
+            self.note(reason)
+            self._publisher.fail_waiting(reason)
+            self._node.link_down(reason)
 
     def refused(self, reason: str) -> None:
-        """Note that the proxy wants no connection; who waits for one is told."""
+        """Note that the proxy refuses the connection, and fail every `wait_ready`."""
         self.note(reason)
-        self._settle(self._take_waiting(), reason)
+        self._fail_waiting(reason)
 
     def note(self, reason: str) -> None:
-        """Log what hinders a connection, once until there is one."""
+        """Log what prevents a connection, once until both are established."""
         if reason not in self._problems:
             self._problems.append(reason)
-            self._context.logger.warning("%s", reason)
+            self._node.logger.warning("%s", reason)
 
     def answered(self, topic: bytes) -> None:
-        """Note a probe that came back."""
-        if self._proving is not None and topic == self._proving[0]:
-            self._proving[1].set()
+        """Note that a probe came back."""
+        if self._proof is not None and topic == self._proof.topic:
+            self._proof.answered.set()
 
-    # --- what the transport asks ---------------------------------------------------------------
+    # --- requests of the transport -------------------------------------------------------------
 
     async def wait_ready(self) -> None:
-        """Return when all that was subscribed before is proved.
-
-        Many may wait at once: the next proof to begin is for all of them.
+        """Return when a proof that began after this call has succeeded; many calls share one.
 
         Raises:
-            NotConnectedError: the proxy wants none of it.
+            NotConnectedError: the proxy refuses the connection, or the transport stopped.
         """
         waiter = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
@@ -124,112 +149,88 @@ class Readiness:
         try:
             await waiter
         finally:
-            if waiter in self._waiting:
-                self._waiting.remove(waiter)
+            self._waiting.remove(waiter)
 
-    async def usable(self, timeout: float) -> None:
-        """Return when the link is up for the first time.
+    async def wait_up(self, timeout: float) -> None:
+        """Return at once in the state up; in the state starting, wait for it.
 
         Raises:
-            NotConnectedError: it was up and is lost, or there was no proxy in time.
+            NotConnectedError: the state is down, or there was no proof within `timeout` seconds.
         """
-        if self._told_down:
-            raise NotConnectedError(self._problem())
         try:
             async with asyncio.timeout(timeout):
-                await self._first_proof.wait()
+                await self._has_been_up.wait()
         except TimeoutError:
             raise NotConnectedError(self._problem()) from None
         if not self.is_up:
             raise NotConnectedError(self._problem())
 
     async def close(self) -> None:
-        """End the proving; who waits for a proof is told."""
+        """Prove no more, and fail all who wait."""
         self._task.cancel()
         await asyncio.wait((self._task,))
-        self._first_proof.set()
         self.is_up = False
-        self._settle(self._take_waiting(), "the transport stopped")
+        self._has_been_up.set()  # `wait_up` looks, and raises
+        self._fail_waiting("the transport stopped")
 
-    # --- proving -------------------------------------------------------------------------------
+    # --- proofs --------------------------------------------------------------------------------
 
     async def _run(self) -> None:
-        """Prove the link whenever somebody wants it, and after each disconnection."""
+        """Make a proof whenever one is wanted: at the start, after a loss, for `wait_ready`."""
         while True:
             await self._wanted.wait()
             self._wanted.clear()
-            await self._connection()
-            epoch, waiting = self._epoch, self._take_waiting()
-            try:
-                proved = await self._prove(epoch)
-            except BaseException:
-                self._waiting = waiting + self._waiting  # to be told by `close`
-                raise
-            if proved:
-                self._up()
-                self._settle(waiting, None)
-            else:
-                self._waiting = waiting + self._waiting
+            await self._both_connected()
+            covered = list(self._waiting)  # those who come later need another proof
+            if await self._prove():
+                self._enter_up()
+                for waiter in covered:
+                    if not waiter.done():
+                        waiter.set_result(None)
 
-    async def _connection(self) -> None:
+    async def _both_connected(self) -> None:
         try:
             async with asyncio.timeout(_SILENCE):
                 await self._connected.wait()
         except TimeoutError:
-            if not self._told_down:
-                self._context.logger.info("waiting for the proxy at %s", self._address)
+            if not self._has_been_up.is_set():
+                self._node.logger.info("waiting for the proxy at %s", self._address)
             await self._connected.wait()
 
-    async def _prove(self, epoch: int) -> bool:
-        """Send probes until one comes back; return False when the connection is lost before."""
+    async def _prove(self) -> bool:
+        """Send probes until one comes back; return False when a connection was lost before."""
+        topic = b"%b.%d%b" % (self._prefix, next(self._numbers), TOPIC_END)
+        proof = self._proof = _Proof(topic, asyncio.Event())
+        self._subscriber.subscribe_last(topic)
         interval = _FIRST_INTERVAL
-        with self._probing() as (topic, answer):
-            while epoch == self._epoch:
-                self._probe(topic)
+        try:
+            while self._proof is proof and not proof.answered.is_set():
+                self._publisher.probe(topic)
                 try:
                     async with asyncio.timeout(interval):
-                        await answer.wait()
+                        await proof.answered.wait()
                 except TimeoutError:
                     interval = min(2 * interval, _LONGEST_INTERVAL)
-                else:
-                    return epoch == self._epoch
-        return False
-
-    @contextmanager
-    def _probing(self) -> Iterator[tuple[bytes, asyncio.Event]]:
-        topic = b"%b.%d%b" % (self._prefix, next(self._numbers), TOPIC_END)
-        self._proving = topic, asyncio.Event()
-        self._subscribe(topic)
-        try:
-            yield self._proving
+            return self._proof is proof
         finally:
-            self._proving = None
-            self._unsubscribe(topic)
+            self._proof = None
+            self._subscriber.unsubscribe(topic)
 
-    def _up(self) -> None:
+    def _enter_up(self) -> None:
         if self.is_up:
             return
         self.is_up = True
-        self._first_proof.set()
-        if self._told_down:
-            self._told_down = False
-            self._context.logger.info("the proxy at %s is back", self._address)
-            self._context.link_up()
+        if self._has_been_up.is_set():
+            self._node.logger.info("the proxy at %s is back", self._address)
+            self._node.link_up()
+        self._has_been_up.set()
 
-    # --- telling -------------------------------------------------------------------------------
-
-    def _take_waiting(self) -> list[asyncio.Future[None]]:
-        waiting, self._waiting = self._waiting, []
-        return waiting
+    # --- failures ------------------------------------------------------------------------------
 
     def _problem(self) -> str:
         return self._problems[-1] if self._problems else f"there is no proxy at {self._address}"
 
-    def _settle(self, waiting: list[asyncio.Future[None]], problem: str | None) -> None:
-        for waiter in waiting:
-            if waiter.done():
-                continue
-            if problem is None:
-                waiter.set_result(None)
-            else:
+    def _fail_waiting(self, problem: str) -> None:
+        for waiter in self._waiting:
+            if not waiter.done():
                 waiter.set_exception(NotConnectedError(problem))

@@ -1,4 +1,4 @@
-"""Subscriber: reads frames from the SUB socket and gives each to its address, in batches."""
+"""Subscriber: subscribes to topics, reads their frames in batches, and sorts them by address."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ import zmq
 
 from civitas_zmq.sockets import NOBLOCK, descriptor_of
 
-_BATCH: Final = 64
-"""Frames read in one turn of the loop. A flood leaves others their turn; above all those who handle
-the frames and return credit for them, so that its sender need not pause."""
+_FRAMES_PER_TURN: Final = 64
+"""Frames read in one turn of the loop. During a flood others still get their turn; above all those
+who handle the frames and return credit for them, so that the sender need not pause."""
 
 
 class Subscriber:
     """Reads [topic, frame] from a SUB socket.
 
-    The socket's descriptor is edge-triggered: it tells of news once, and every use of the socket
-    takes the signal away (zmq_getsockopt(3), ZMQ_FD). So a turn ends in one of two ways: with
-    EAGAIN, after which libzmq will signal again, or with another turn already scheduled. Whoever
-    uses the socket besides calls `look_again`. No polling is needed.
+    The socket's descriptor is edge-triggered: it signals news once, and any use of the socket takes
+    the signal away (zmq_getsockopt(3), ZMQ_FD). So a turn of reading ends in one of two ways: with
+    EAGAIN, after which libzmq signals again, or with another turn scheduled. Each other use of the
+    socket schedules a turn as well. Nothing needs to be polled.
 
     Args:
         socket: a SUB socket; the owner closes it.
-        addresses: what the topics stand for; a topic that is not in it is given to `other`.
+        addresses: topics with their addresses. The owner changes it, and calls `subscribe` or
+            `unsubscribe`; what it holds now is subscribed at once.
         deliver: called with (address, frame); never raises.
-        other: called with (topic, frame) for a topic that is not subscribed exactly.
+        other: called with (topic, frame) for a topic that is not in `addresses`.
         malformed: called with the parts of anything else.
     """
 
@@ -49,11 +50,29 @@ class Subscriber:
         self._scheduled: asyncio.Handle | None = None
         self._descriptor = descriptor_of(socket)
         self._loop.add_reader(self._descriptor, self._read)
+        for topic in addresses:
+            self._socket.subscribe(topic)
+        self._read_soon()
 
-    def look_again(self) -> None:
-        """Read in the next turn of the loop, whatever the descriptor says."""
-        if self._scheduled is None:
-            self._scheduled = self._loop.call_soon(self._read)
+    def subscribe(self, topic: bytes) -> None:
+        """Ask the proxy for the frames of a topic."""
+        self._socket.subscribe(topic)
+        self._read_soon()
+
+    def subscribe_last(self, topic: bytes) -> None:
+        """Subscribe so that the proxy handles all earlier subscriptions before this one.
+
+        After a reconnection libzmq (4.3.5) sends the earlier ones again, in the order of their
+        bytes, when the socket next takes the news of its I/O thread. Asking for EVENTS makes it do
+        so before it sends this one.
+        """
+        self._socket.get(zmq.EVENTS)
+        self.subscribe(topic)
+
+    def unsubscribe(self, topic: bytes) -> None:
+        """Ask the proxy for no more frames of a topic."""
+        self._socket.unsubscribe(topic)
+        self._read_soon()
 
     def close(self) -> None:
         """Read no more."""
@@ -61,13 +80,18 @@ class Subscriber:
         if self._scheduled is not None:
             self._scheduled.cancel()
 
+    def _read_soon(self) -> None:
+        """Read in the next turn of the loop, whatever the descriptor says."""
+        if self._scheduled is None:
+            self._scheduled = self._loop.call_soon(self._read)
+
     def _read(self) -> None:
         if self._scheduled is not None:
             self._scheduled.cancel()
             self._scheduled = None
         receive = self._socket.recv
         addresses, deliver = self._addresses, self._deliver
-        for _ in range(_BATCH):
+        for _ in range(_FRAMES_PER_TURN):
             try:
                 # A Frame knows whether more follows; asking the socket takes longer than to read.
                 first = receive(NOBLOCK, False)
@@ -86,7 +110,7 @@ class Subscriber:
                 self._other(topic, second.bytes)
             else:
                 deliver(address, second.bytes)
-        self.look_again()
+        self._read_soon()
 
     def _rest(self) -> Iterator[bytes]:
         """Read the other parts of a message that has too many."""
