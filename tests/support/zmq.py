@@ -1,4 +1,4 @@
-"""What the tests of the zmq transport share: addresses, transports, proxies and inboxes."""
+"""Builders for the tests of the zmq transport: addresses, options, transports and proxies."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def options_for(**options: Any) -> ZMQOptions:
 
 
 def with_keys(options: ZMQOptions, server: Any, client: Any, **others: Any) -> ZMQOptions:
-    """Return options with keys; whoever gets them can run the proxy as well."""
+    """Return options with keys, those of the proxy included."""
     curve = CurveOptions(
         server_public_key=server.public_key,
         server_secret_key=server.secret_key,
@@ -64,7 +64,7 @@ def frame_of(body: bytes = b"") -> bytes:
 
 
 class Inbox:
-    """A handler that keeps what comes."""
+    """A handler that keeps the frames that it gets."""
 
     def __init__(self) -> None:
         self.frames: list[bytes] = []
@@ -79,10 +79,10 @@ class Inbox:
 
 
 class Process:
-    """A transport as a process has it, and what it told its node."""
+    """A transport as a process has it, and what it reported to its node."""
 
     def __init__(self, options: ZMQOptions, *, primary: bool = False) -> None:
-        self.told: list[str] = []
+        self.link_events: list[str] = []
         self.drops: list[tuple[str, bytes]] = []
         self.transport = ZMQTransport(
             options,
@@ -91,8 +91,8 @@ class Process:
                 node=f"{next(_nodes):016x}",
                 logger=logging.getLogger("civitas.tests.zmq"),
                 dropped=lambda reason, frame: self.drops.append((reason, frame)),
-                link_down=lambda _: self.told.append("down"),
-                link_up=lambda: self.told.append("up"),
+                link_down=lambda _: self.link_events.append("down"),
+                link_up=lambda: self.link_events.append("up"),
             ),
         )
 
@@ -145,8 +145,8 @@ class ProxyProcess:
         assert self._process.stdout is not None
         self.first_line = self._process.stdout.readline()
 
-    def hush(self) -> None:
-        """Read no more of what it prints, so that nothing of it stays open here."""
+    def close_output(self) -> None:
+        """Read no more of its output, so that no descriptor of it stays open here."""
         assert self._process.stdout is not None
         self._process.stdout.close()
 

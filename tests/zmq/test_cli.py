@@ -44,8 +44,8 @@ async def test_the_proxy_says_when_it_is_ready_carries_frames_and_ends_with_0(nu
     options = options_for(start_proxy=False)
     proxy = run_proxy(options)
     try:
-        told = f"ready: publish to {options.pub_addr}, subscribe at {options.sub_addr}\n"
-        assert proxy.first_line == told
+        ready = f"ready: publish to {options.pub_addr}, subscribe at {options.sub_addr}\n"
+        assert proxy.first_line == ready
         process = Process(options, primary=True)
         [inbox] = await process.listen("_agency.all")
         async with started(process):
@@ -169,10 +169,10 @@ def test_bad_input_ends_with_2(arguments, reason):
     assert "Traceback" not in done.stderr
 
 
-def test_the_help_tells_where_a_proxy_is_by_default():
-    told = run("proxy", "--help").stdout
-    assert ZMQOptions().pub_addr in told
-    assert ZMQOptions().sub_addr in told
+def test_the_help_shows_where_a_proxy_is_by_default():
+    shown = run("proxy", "--help").stdout
+    assert ZMQOptions().pub_addr in shown
+    assert ZMQOptions().sub_addr in shown
 
 
 def test_a_taken_port_ends_with_1():

@@ -96,7 +96,7 @@ class Proxy:
 
     def start(self) -> None:
         self.process = run_proxy(self.options)
-        self.process.hush()
+        self.process.close_output()
 
     def kill(self) -> None:
         self.process.end()

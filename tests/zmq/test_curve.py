@@ -78,7 +78,7 @@ async def test_a_client_without_a_key_gets_nothing(mechanism):
         context.destroy(linger=0)
 
 
-async def test_a_process_that_is_not_let_in_is_told_so(caplog):
+async def test_a_process_that_is_not_let_in_gets_the_reason(caplog):
     base = options_for()
     primary = Process(settings(PRIMARY, base), primary=True)
     unknown = Process(settings(STRANGER, base))
@@ -90,7 +90,7 @@ async def test_a_process_that_is_not_let_in_is_told_so(caplog):
     assert "refused a connection from 127.0.0.1" in caplog.text
 
 
-async def test_a_process_without_keys_is_told_that_the_proxy_has_some():
+async def test_a_process_without_keys_gets_the_reason():
     base = options_for()
     primary, bare = Process(settings(PRIMARY, base), primary=True), Process(base)
     async with started(primary):
@@ -134,16 +134,18 @@ async def test_a_wrong_server_key_finds_no_proxy(caplog):
         await deceived.transport.start()
         await until(lambda: "curve.server_public_key" in caplog.text)
         await deceived.transport.stop()
-    assert deceived.told == []
+    assert deceived.link_events == []
 
 
 @pytest.mark.parametrize("primary", [True, False])
-async def test_keys_of_two_pairs_are_told_apart_at_the_start(primary):
+async def test_keys_of_two_pairs_are_refused_at_the_start(primary):
     mixed = KeyPair(WORKER.public_key, STRANGER.secret_key)
     process = Process(with_keys(options_for(), SERVER, mixed), primary=primary)
-    with pytest.raises(ConfigurationError, match="curve.public_key is not the public key") as told:
+    with pytest.raises(
+        ConfigurationError, match="curve.public_key is not the public key"
+    ) as refusal:
         await process.transport.start()
-    assert STRANGER.secret_key not in str(told.value)
+    assert STRANGER.secret_key not in str(refusal.value)
 
 
 async def test_who_runs_the_proxy_needs_its_key():

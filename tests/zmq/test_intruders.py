@@ -90,7 +90,7 @@ async def test_bytes_of_other_protocols_on_the_ports_harm_nobody(side):
                 connection.sendall(garbage)
             await sender.transport.publish("agent", frame_of())
             await inbox.first(number)
-    assert receiver.told == sender.told == []
+    assert receiver.link_events == sender.link_events == []
 
 
 async def test_an_oversized_message_disconnects_its_sender_alone():
@@ -104,7 +104,7 @@ async def test_an_oversized_message_disconnects_its_sender_alone():
             await sender.transport.publish("agent", frame_of())
             assert await inbox.first() == [frame_of()]
             await until(lambda: sent(stranger, b"agent\0", b"back again", inbox))
-    assert receiver.told == sender.told == []
+    assert receiver.link_events == sender.link_events == []
 
 
 def sent(stranger: zmq.Socket[bytes], topic: bytes, frame: bytes, inbox) -> bool:

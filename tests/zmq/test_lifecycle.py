@@ -128,7 +128,7 @@ async def test_a_second_instance_lives_in_a_thread_with_a_loop_of_its_own():
         await inbox.first()
 
 
-async def test_unsubscribing_is_told_to_the_proxy():
+async def test_unsubscribing_reaches_the_proxy():
     options = options_for()
     receiver, sender = Process(options, primary=True), Process(options)
     [before] = await receiver.listen("agent")

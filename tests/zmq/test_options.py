@@ -1,4 +1,4 @@
-"""What a topology may say: every option described, every mistake a sentence, no secret told."""
+"""Options of a topology: each is described, each mistake is a sentence, no secret is shown."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ LONG = "x" * 108
         ({"curve": {"server_public_key": KEY, "secret_key": "short"}}, "a key has 40 characters"),
     ],
 )
-def test_a_wrong_option_is_told_in_words(given, reason):
+def test_a_wrong_option_is_refused_with_the_reason(given, reason):
     with pytest.raises(ValidationError, match=f"(?s){reason}"):
         ZMQOptions(**given)
 

@@ -37,9 +37,9 @@ async def test_after_a_restart_of_the_proxy_every_subscription_lives(subscriptio
     try:
         async with started(receiver, sender):
             proxy.end(signal.SIGKILL)
-            await until(lambda: receiver.told == sender.told == ["down"])
+            await until(lambda: receiver.link_events == sender.link_events == ["down"])
             proxy = run_proxy(options)
-            await until(lambda: receiver.told == sender.told == ["down", "up"])
+            await until(lambda: receiver.link_events == sender.link_events == ["down", "up"])
             for number in range(subscriptions):
                 await sender.transport.publish(f"agent-{number}", frame_of())
             await within(asyncio.gather(*(inbox.first() for inbox in inboxes)))
@@ -55,11 +55,11 @@ async def test_the_first_burst_after_up_is_not_lost():
     try:
         async with started(process):
             for _ in range(3):
-                process.told.clear()
+                process.link_events.clear()
                 inbox.frames.clear()
                 proxy.end(signal.SIGKILL)
                 proxy = run_proxy(options)
-                await until(lambda: process.told[-1:] == ["up"])
+                await until(lambda: process.link_events[-1:] == ["up"])
                 for number in range(100):
                     await process.transport.publish("_agency.all", frame_of(b"%d" % number))
                 assert await inbox.first(100) == [frame_of(b"%d" % n) for n in range(100)]
@@ -74,7 +74,7 @@ async def test_while_the_proxy_is_known_to_be_away_a_publish_fails_at_once():
     with proxy_at(options) as proxy:
         async with started(process):
             proxy.end(signal.SIGKILL)
-            await until(lambda: process.told == ["down"])
+            await until(lambda: process.link_events == ["down"])
             with pytest.raises(NotConnectedError, match="the proxy at tcp://127.0.0.1:.* is lost"):
                 await within(process.transport.publish("agent", frame_of()), 0.5)
             await process.transport.publish("here", frame_of())  # that needs no proxy
@@ -89,10 +89,10 @@ async def test_a_proxy_that_stands_still_is_noticed_and_found_again():
         async with started(process):
             began = time.monotonic()
             proxy.tell(signal.SIGSTOP)
-            await until(lambda: process.told == ["down"], 3 * 1.6)
+            await until(lambda: process.link_events == ["down"], 3 * 1.6)
             assert time.monotonic() - began >= 1.0
             proxy.tell(signal.SIGCONT)
-            await until(lambda: process.told == ["down", "up"])
+            await until(lambda: process.link_events == ["down", "up"])
             await process.transport.publish("_agency.all", frame_of())
             await inbox.first()
 
@@ -104,7 +104,7 @@ async def test_wait_ready_during_an_outage_waits_for_the_proxy():
     try:
         async with started(process):
             proxy.end(signal.SIGKILL)
-            await until(lambda: process.told == ["down"])
+            await until(lambda: process.link_events == ["down"])
             [inbox] = await process.listen("_agency.late")
             ready = asyncio.create_task(process.transport.wait_ready())
             proxy = run_proxy(options)
@@ -121,7 +121,7 @@ async def test_a_stop_while_the_proxy_is_away_does_not_wait_for_it():
     with proxy_at(options) as proxy:
         async with started(process):
             proxy.end(signal.SIGKILL)
-            await until(lambda: process.told == ["down"])
+            await until(lambda: process.link_events == ["down"])
             await within(process.transport.stop(), 2.0)
 
 
@@ -143,14 +143,14 @@ async def test_a_connection_that_libzmq_gives_up_is_made_again():
         [inbox] = await receiver.listen("agent")
         async with started(receiver, sender):
             await sender.transport.publish("agent", frame_of(b"x" * 100_000))
-            await until(lambda: receiver.told == ["down", "up"])
+            await until(lambda: receiver.link_events == ["down", "up"])
             await sender.transport.publish("agent", frame_of())
             await until(lambda: inbox.frames == [frame_of()])
     finally:
         proxy.end()
 
 
-async def test_what_is_no_proxy_is_told_of_and_the_proxy_found_when_it_comes(caplog):
+async def test_what_is_no_proxy_is_reported_and_the_proxy_is_found_when_it_comes(caplog):
     options = options_for()
     process = Process(options)
     host, _, port = to_connect(options.pub_addr).removeprefix("tcp://").partition(":")
@@ -171,8 +171,8 @@ def answer_as_a_web_server(server: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n" * 4)
 
 
-async def test_a_late_frame_of_an_outage_can_be_told_by_its_ttl_only_so_none_is_queued():
-    """Frames published while the link is known to be down are refused, and so never come late."""
+async def test_no_frame_is_queued_during_an_outage():
+    """A frame published while the proxy is known to be away is refused, so it never comes late."""
     options = options_for()
     process = Process(options)
     [inbox] = await process.listen("_agency.all")
@@ -180,12 +180,12 @@ async def test_a_late_frame_of_an_outage_can_be_told_by_its_ttl_only_so_none_is_
     try:
         async with started(process):
             proxy.end(signal.SIGKILL)
-            await until(lambda: process.told == ["down"])
+            await until(lambda: process.link_events == ["down"])
             for _ in range(10):
                 with pytest.raises(NotConnectedError):
                     await process.transport.publish("_agency.all", frame_of(b"stale"))
             proxy = run_proxy(options)
-            await until(lambda: process.told == ["down", "up"])
+            await until(lambda: process.link_events == ["down", "up"])
             await process.transport.publish("_agency.all", frame_of(b"fresh"))
             assert await inbox.first() == [frame_of(b"fresh")]
     finally:

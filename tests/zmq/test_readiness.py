@@ -107,7 +107,7 @@ async def test_who_comes_before_the_proxy_waits_and_says_so_once(caplog):
         await early.transport.stop()
     assert caplog.text.count("waiting for the proxy at") == 1
     assert options.pub_addr in caplog.text
-    assert early.told == []  # it was not there, so it was not lost
+    assert early.link_events == []  # it was not there, so it was not lost
 
 
 async def test_a_wait_may_have_an_end():

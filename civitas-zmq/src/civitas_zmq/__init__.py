@@ -1,4 +1,4 @@
-"""The ZeroMQ transport of Civitas. The names below load when they are asked for."""
+"""The ZeroMQ transport of Civitas. Each public name is imported when it is first used."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CurveOptions", "Proxy", "ProxySettings", "ZMQOptions", "ZMQTransport"]
 
-_HOMES: Final = {
+_MODULES: Final = {
     "CurveOptions": "civitas_zmq.options",
     "Proxy": "civitas_zmq.proxy",
     "ProxySettings": "civitas_zmq.proxy",
@@ -22,6 +22,6 @@ _HOMES: Final = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

@@ -1,6 +1,7 @@
-"""Where a proxy listens: what an address may look like, and how to bind and to connect to it.
+"""Addresses of a proxy: which are valid, and the forms in which one binds and connects to them.
 
-ZeroMQ's own words for the forms are in zmq_tcp(7) and zmq_ipc(7).
+zmq_tcp(7) and zmq_ipc(7) describe what ZeroMQ accepts. Nothing here opens a socket: `binding.py`
+does.
 """
 
 from __future__ import annotations
@@ -44,18 +45,18 @@ def check(address: str) -> str:
 
 
 def ipc_path(address: str) -> str | None:
-    """Return the path of an ipc address, `None` for another one; `@name` stands for no file."""
+    """Return the path of an ipc address, `None` for another one; a path `@name` is no file."""
     return address.removeprefix(IPC) if address.startswith(IPC) else None
 
 
 def to_connect(address: str) -> str:
-    """Return the address in the form in which one connects: of all interfaces, the loopback."""
+    """Return the address to connect to: the loopback interface, where it means all interfaces."""
     host, port = _split(address)
     return f"tcp://{_ANY[host]}:{port}" if host in _ANY else address
 
 
 def to_bind(address: str) -> str:
-    """Return the address in the form in which one binds: ZeroMQ binds to no host names.
+    """Return the address to bind: with a number for a host's name, which ZeroMQ does not bind.
 
     Raises:
         OSError: the host's name is unknown.

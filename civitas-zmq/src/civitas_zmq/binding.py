@@ -1,4 +1,4 @@
-"""Binding an address that is free, and a clear error where it is not."""
+"""Binds the proxy's addresses, without taking one from another process, and removes their files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import zmq
 from civitas.errors import TransportError
 from civitas_zmq import addresses
 
-_PATIENCE: Final = 1.0
+_LOCK_TIMEOUT: Final = 1.0
 """Seconds to wait for another process that is binding in the same folder."""
 
 
@@ -31,26 +31,17 @@ def bind(server: zmq.Socket[bytes], address: str) -> None:
         server.bind(addresses.to_bind(address))
     except (zmq.ZMQError, OSError) as error:
         if error.errno == errno.EADDRINUSE:
-            raise taken(address) from error
+            raise _taken(address) from error
         raise TransportError(f"the proxy can't listen at {address}: {error}") from error
-
-
-def taken(address: str) -> TransportError:
-    """Return the error for an address where somebody listens already."""
-    return TransportError(
-        f"the proxy can't listen at {address}: somebody listens there already. If it is another"
-        " primary process or `civitas-zmq proxy`, use it with start_proxy: false; otherwise"
-        " choose other addresses with pub_addr and sub_addr"
-    )
 
 
 @contextlib.contextmanager
 def exclusively(*bound: str) -> Iterator[None]:
-    """Keep ipc addresses to oneself while they are bound.
+    """Allow ipc addresses to be bound within this context, if nobody listens there.
 
-    A second bind of an ipc address succeeds and takes it away from the first (libzmq unlinks the
-    file). So nobody may listen at its path before; and no other proxy may bind in its folder
-    between that look and the bind, for which the folder is locked.
+    A second bind of an ipc address succeeds and takes it from the first process: libzmq (4.3.5)
+    unlinks the file. So this looks whether somebody listens at the path. The folder is locked, so
+    that no other proxy binds in it between that look and the bind.
 
     Raises:
         TransportError: somebody listens there, or the folder can't be used.
@@ -61,12 +52,12 @@ def exclusively(*bound: str) -> Iterator[None]:
             locks.enter_context(_locked(folder))
         for address, path in paths.items():
             if _is_alive(path):
-                raise taken(address)
+                raise _taken(address)
         yield
 
 
 class SocketFile(NamedTuple):
-    """The file of a bound ipc address, and which file it is."""
+    """The file of a bound ipc address; the inode shows whether it has been replaced."""
 
     path: Path
     inode: int
@@ -79,14 +70,22 @@ def files_of(*bound: str) -> list[SocketFile]:
 
 
 def remove(files: list[SocketFile]) -> None:
-    """Remove the files of addresses that are bound no more: libzmq (4.3.5) leaves them.
+    """Remove the files of addresses that are no longer bound: libzmq (4.3.5) leaves them.
 
-    A file that is another one by now belongs to somebody else and stays.
+    A file that has been replaced meanwhile belongs to another process and stays.
     """
     for path, inode in files:
         with contextlib.suppress(TransportError, FileNotFoundError), _locked(path.parent):
             if path.stat().st_ino == inode and not _is_alive(path):
                 path.unlink()
+
+
+def _taken(address: str) -> TransportError:
+    return TransportError(
+        f"the proxy can't listen at {address}: somebody listens there already. If it is another"
+        " primary process or `civitas-zmq proxy`, use it with start_proxy: false; otherwise"
+        " choose other addresses with pub_addr and sub_addr"
+    )
 
 
 def _file_of(address: str) -> Path | None:
@@ -103,7 +102,7 @@ def _locked(folder: Path) -> Iterator[None]:
             f"the folder {folder} of an ipc address can't be used: {error.strerror}"
         ) from error
     try:
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _LOCK_TIMEOUT
         while not _lock(descriptor):
             if time.monotonic() > deadline:
                 raise TransportError(f"another process keeps the folder {folder} locked")
@@ -122,12 +121,12 @@ def _lock(descriptor: int) -> bool:
 
 
 def _is_alive(path: Path) -> bool:
-    """Return whether a process listens at a socket's file; a leftover file has nobody."""
+    """Return whether a process listens at a socket's file; nobody does if it was left behind."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
             probe.connect(os.fspath(path))
-        except BlockingIOError:  # somebody, whose backlog is full
+        except BlockingIOError:  # somebody listens, and its backlog is full
             return True
         except OSError:
             return False

@@ -1,4 +1,4 @@
-"""The command `civitas-zmq`: a proxy of its own, and keys."""
+"""The command `civitas-zmq`: `proxy` runs a proxy in the foreground, `keygen` makes keys."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 SECRET_VARIABLE: Final = "CIVITAS_ZMQ_SERVER_SECRET_KEY"
 
-_LOOKS: Final = 0.5
-"""Seconds between two looks at whether the proxy still runs."""
+_CHECK_INTERVAL: Final = 0.5
+"""Seconds between two checks that the proxy still runs."""
 
 app = typer.Typer(
     name="civitas-zmq",
@@ -121,18 +121,18 @@ def _run(settings: ProxySettings) -> int:
     """Run a proxy until a signal; return the exit code."""
     from civitas_zmq.proxy import Proxy
 
-    told = threading.Event()
+    stopping = threading.Event()
     for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, lambda *_: told.set())
+        signal.signal(each, lambda *_: stopping.set())
     running = Proxy(settings, logging.getLogger("civitas.zmq.proxy"))
     running.start()
     try:
-        guarded = ""
+        keys = ""
         if settings.server_secret_key is not None:
-            guarded = f"; keys let in: {len(settings.allowed_clients)}"
-        write(f"ready: publish to {settings.pub_addr}, subscribe at {settings.sub_addr}{guarded}")
+            keys = f"; keys let in: {len(settings.allowed_clients)}"
+        write(f"ready: publish to {settings.pub_addr}, subscribe at {settings.sub_addr}{keys}")
         sys.stdout.flush()
-        while not told.wait(_LOOKS):
+        while not stopping.wait(_CHECK_INTERVAL):
             if not running.is_running:
                 write_error("error: the proxy failed")
                 return 1

@@ -1,4 +1,4 @@
-"""What a topology may say about this transport. Nothing here needs pyzmq."""
+"""The options of this transport in a topology. Nothing here imports pyzmq."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OwnedKey = Annotated[Key | None, BeforeValidator(_none_for_empty)]
 OwnedSecret = Annotated[
     Annotated[SecretStr, AfterValidator(_check_secret)] | None, BeforeValidator(_none_for_empty)
 ]
-"""A key that only its owner has: in all other processes it is left out, or empty."""
+"""A key that only its owner has: all other processes leave it out, or leave it empty."""
 
 
 class CurveOptions(BaseModel):

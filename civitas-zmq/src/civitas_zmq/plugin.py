@@ -1,4 +1,4 @@
-"""The plugin that offers the transport `zmq`. It is read without importing pyzmq."""
+"""The plugin that offers the transport `zmq`. It imports pyzmq only to make a transport."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Proxy: what all processes connect to. It forwards in a thread, without Python's lock."""
+"""Proxy: forwards frames between all processes that connect to it, in a thread of its own.
+
+What was measured here was measured with libzmq 4.3.5.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from typing import Final
 import zmq
 
 from civitas.errors import ConfigurationError
-from civitas_zmq import addresses, binding
+from civitas_zmq import binding
+from civitas_zmq.addresses import is_ipv6, is_on_this_machine
 from civitas_zmq.authenticator import DOMAIN, Authenticator
 from civitas_zmq.keys import check_pair, public_key_of
 from civitas_zmq.options import (
@@ -25,12 +29,13 @@ from civitas_zmq.sockets import SIZE_MARGIN, UNLIMITED, set_heartbeat
 SUBSCRIBE_TO_ALL: Final = b"\x01"
 
 _BACKLOG: Final = 1024
-"""Connections that wait to be accepted: hundreds of processes may start at once."""
+"""Connections that may wait to be accepted. libzmq's default is 100, and hundreds of processes may
+start at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProxySettings:
-    """What a proxy needs to know.
+    """The addresses, keys and limits of a proxy.
 
     Attributes:
         pub_addr: where processes send to.
@@ -91,13 +96,16 @@ class ProxySettings:
 class Proxy:
     """Forwards frames from XSUB to XPUB, and subscriptions the other way.
 
-    `zmq.proxy` does it, which ends when its context is terminated; so no control socket, and none
-    of the steerable variant, is needed. Marks bound what waits for each process; a process that
-    stands still loses frames beyond them and holds up nobody, as XPUB_NODROP would here.
+    `zmq.proxy` does the work, and holds Python's lock for none of it. It ends when its context is
+    terminated, so neither a control socket nor `zmq.proxy_steerable` is needed.
+
+    High-water marks bound what waits for each process: a process that stands still loses the frames
+    beyond its mark. XPUB_NODROP would keep them, but then one stopped process blocks all others,
+    and the proxy can't be stopped.
 
     Args:
         settings: addresses, keys and limits.
-        logger: where it says who was refused, and warns of open doors.
+        logger: reports refused processes, and addresses that anybody can reach.
     """
 
     def __init__(self, settings: ProxySettings, logger: logging.Logger) -> None:
@@ -117,9 +125,9 @@ class Proxy:
         sockets: list[zmq.Socket[bytes]] = []
         try:
             if self._settings.server_secret_key is not None:
-                guard = Authenticator(context, self._settings.allowed_clients, self._logger)
-                self._threads.append(guard)
-                guard.start()
+                authenticator = Authenticator(context, self._settings.allowed_clients, self._logger)
+                self._threads.append(authenticator)
+                authenticator.start()
             sockets += [self._socket(context, zmq.XSUB), self._socket(context, zmq.XPUB)]
             self._bind(*sockets)
         except BaseException:
@@ -127,7 +135,7 @@ class Proxy:
                 socket.close(linger=0)
             self.stop()
             raise
-        self._warn_of_open_doors()
+        self._warn_if_open()
         forwarding = threading.Thread(
             target=self._forward, args=sockets, name="civitas zmq proxy", daemon=True
         )
@@ -135,11 +143,12 @@ class Proxy:
         forwarding.start()
 
     def stop(self) -> None:
-        """Send what waits, within `linger`, and end. It blocks so long."""
+        """Send what waits, within `linger` seconds, and end. This blocks until then."""
         context, self._context = self._context, None
         if context is not None:
             context.term()  # ends both threads, which close their sockets; then it returns
-        self._join()
+        while self._threads:
+            self._threads.pop().join()
         binding.remove(self._files)
         self._files = []
 
@@ -148,18 +157,15 @@ class Proxy:
         """Whether frames are forwarded."""
         return bool(self._threads) and all(thread.is_alive() for thread in self._threads)
 
-    def _join(self) -> None:
-        while self._threads:
-            self._threads.pop().join()
-
     def _bind(self, front: zmq.Socket[bytes], back: zmq.Socket[bytes]) -> None:
-        places = (self._settings.pub_addr, self._settings.sub_addr)
-        with binding.exclusively(*places):
-            for socket, address in zip((front, back), places, strict=True):
+        addresses = (self._settings.pub_addr, self._settings.sub_addr)
+        with binding.exclusively(*addresses):
+            for socket, address in zip((front, back), addresses, strict=True):
                 binding.bind(socket, address)
                 self._files += binding.files_of(address)
-        # Publishers send all they have: one that filters loses the first frames to a new
-        # subscriber (19 of 60), and after a restart all until subscriptions are back.
+        # This makes publishers send all they have. A publisher that filters by the subscriptions
+        # that it has heard of loses the first frames to a new subscriber (19 of 60), and after a
+        # restart of the proxy all frames until the subscriptions are back.
         front.send(SUBSCRIBE_TO_ALL)
 
     def _forward(self, front: zmq.Socket[bytes], back: zmq.Socket[bytes]) -> None:
@@ -177,7 +183,8 @@ class Proxy:
     ) -> zmq.Socket[bytes]:
         settings = self._settings
         socket = context.socket(kind)
-        # Subscriptions go out at the front and come in at the back: there a mark would drop them.
+        # Subscriptions leave at the front and arrive at the back: a mark there would drop some.
+        # With the default of 1,000, of 5,000 subscriptions 1,000 worked.
         front = kind == zmq.XSUB
         socket.set(zmq.SNDHWM, UNLIMITED if front else settings.send_hwm)
         socket.set(zmq.RCVHWM, settings.receive_hwm if front else UNLIMITED)
@@ -185,22 +192,23 @@ class Proxy:
         socket.set(zmq.BACKLOG, _BACKLOG)
         socket.set(zmq.MAXMSGSIZE, settings.max_message_bytes + SIZE_MARGIN)
         set_heartbeat(socket, settings.heartbeat_interval, settings.heartbeat_timeout)
-        if addresses.is_ipv6(settings.pub_addr) or addresses.is_ipv6(settings.sub_addr):
+        if is_ipv6(settings.pub_addr) or is_ipv6(settings.sub_addr):
             socket.set(zmq.IPV6, 1)
         if settings.server_secret_key is not None:
             socket.set(zmq.CURVE_SERVER, 1)
             socket.set(zmq.CURVE_SECRETKEY, settings.server_secret_key.encode())
             socket.set(zmq.CURVE_PUBLICKEY, public_key_of(settings.server_secret_key).encode())
-            # Without a domain to enforce, a missing authenticator would let everyone in.
+            # CURVE alone lets in every client that has any key. The authenticator refuses those
+            # who are unknown; enforcing the domain refuses everyone if there is no authenticator.
             socket.set(zmq.ZAP_DOMAIN, DOMAIN)
             socket.set(zmq.ZAP_ENFORCE_DOMAIN, 1)
         return socket
 
-    def _warn_of_open_doors(self) -> None:
+    def _warn_if_open(self) -> None:
         if self._settings.server_secret_key is not None:
             return
         for address in (self._settings.pub_addr, self._settings.sub_addr):
-            if not addresses.is_on_this_machine(address):
+            if not is_on_this_machine(address):
                 self._logger.warning(
                     "the proxy listens at %s without curve: whoever reaches this address can read"
                     " and send every message; give keys in transport.curve",

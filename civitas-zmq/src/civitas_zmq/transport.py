@@ -1,4 +1,4 @@
-"""ZMQTransport: frames by topic through a proxy, for many processes of one machine."""
+"""ZMQTransport: carries frames through a proxy between the processes of one machine."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from civitas_zmq.sockets import own_pair, topic_of
 class ZMQTransport:
     """Carries frames between the processes that are connected to one proxy.
 
-    Frames for an agent of this process go to its handler at once. All others, and those for
-    system addresses whoever listens, go through the proxy.
+    Frames for an agent of this process go to its handler at once. All others go through the proxy,
+    and so do those for system addresses, which may have subscribers here and elsewhere.
 
     Args:
         options: what the topology says.
-        context: what the node gives; a transport on its own needs none.
+        context: what the node gives; a transport that is used without a node needs none.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class ZMQTransport:
         self._stopping = asyncio.Lock()
 
     async def start(self) -> None:
-        """Start the proxy, if this process runs it, and connect to it; it need not be there yet.
+        """Start the proxy if this process runs it, and begin to connect, without waiting for it.
 
         Raises:
             ConfigurationError: the keys don't belong together.
@@ -51,7 +51,7 @@ class ZMQTransport:
         """
         if self._connections is not None:
             return
-        own_pair(self._options)  # before anything is opened
+        own_pair(self._options)  # raises before anything is opened
         if self._options.start_proxy and self._context.is_primary and self._proxy is None:
             proxy = Proxy(ProxySettings.from_options(self._options), self._context.logger)
             proxy.start()
@@ -66,7 +66,7 @@ class ZMQTransport:
         )
 
     async def stop(self) -> None:
-        """Let handlers finish, send what was accepted, and close what was opened."""
+        """Wait for handlers, send what was accepted, and close what was opened."""
         async with self._stopping:
             await self._local.stop()
             await self._dispatcher.close(self._options.linger)
@@ -91,7 +91,7 @@ class ZMQTransport:
                 self._connections.subscribe(topic)
 
     async def unsubscribe(self, address: str) -> None:
-        """Give no more frames for `address` to anyone."""
+        """Give no more frames for `address` to its handlers."""
         if self._subscriptions.pop(topic_of(address), None) is None:
             return
         if self._connections is not None:
@@ -130,7 +130,7 @@ class ZMQTransport:
         """Return when a frame published anywhere to an address subscribed here would arrive.
 
         Raises:
-            NotConnectedError: not started; no proxy within `connect_timeout`; or it lets us not in.
+            NotConnectedError: not started, no proxy within `connect_timeout`, or it refuses us.
         """
         if self._connections is None:
             raise NotConnectedError("the zmq transport is not started")
