@@ -14,9 +14,8 @@ import pytest
 
 from civitas.errors import NotConnectedError, TransportError
 from civitas.messages import RESERVED_PREFIX
-from support.nats.filling import LARGE, fill
 from support.nats.impostor import impostor
-from support.nats.nodes import Agent, Node, frame_of, until, within
+from support.nats.nodes import LARGE, Agent, Node, fill, frame_of, until, within
 from support.nats.server import NatsServer
 
 pytestmark = pytest.mark.slow
@@ -115,7 +114,7 @@ async def test_frames_on_both_sides_of_a_restart_are_in_order(server):
 
 
 async def count(node: Node, stop: asyncio.Event) -> int:
-    """Publish numbers until told to stop; return how many were accepted."""
+    """Publish numbers until `stop` is set; return how many were accepted."""
     number = accepted = 0
     while not stop.is_set():
         try:
@@ -177,7 +176,7 @@ async def test_a_server_that_stands_still_under_load_is_left_for_another(tmp_pat
 
 
 async def press(node: Node, stop: asyncio.Event) -> None:
-    """Publish large frames until told to stop; each has to end in its time."""
+    """Publish large frames until `stop` is set; each has to end in its time."""
     while not stop.is_set():
         try:
             await within(node.transport.publish("far", LARGE), 3 * node.options.send_timeout)
@@ -252,7 +251,7 @@ async def test_a_loop_that_is_blocked_for_some_pings_keeps_its_connection(server
 
 
 async def test_an_error_of_the_server_that_ends_the_client_for_good_is_outlived(server):
-    """Most -ERR lines close nats-py's client, whatever it is told about connecting again."""
+    """Most -ERR lines close nats-py's client, whatever its options say about connecting again."""
     async with Node(server.url) as node:
         heard = await node.agent(SYSTEM)
         await within(node.transport.wait_ready())

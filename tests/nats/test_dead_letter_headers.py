@@ -1,4 +1,4 @@
-"""What is written beside a dead letter, and what is read there, whoever has written it."""
+"""Headers of dead letters: what is written, and what is read, whoever has written it."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def test_all_that_is_known_is_in_the_headers():
 
 
 def test_a_dead_letter_is_read_as_it_was_written():
-    buried = dead_letters.read(3, "a", b"frame", dead_letters.headers_of(LETTER, NOW), 0.0)
-    assert (buried.number, buried.time, buried.letter) == (3, NOW, LETTER)
+    stored = dead_letters.read(3, "a", b"frame", dead_letters.headers_of(LETTER, NOW), 0.0)
+    assert (stored.number, stored.time, stored.letter) == (3, NOW, LETTER)
 
 
 @given(st.text(max_size=80))
@@ -84,8 +84,8 @@ def test_a_time_that_is_none_is_that_of_the_stream(text):
 
 
 def test_without_headers_a_letter_has_what_the_stream_knows():
-    buried = dead_letters.read(1, "a", b"x", {}, NOW)
-    assert (buried.time, buried.letter) == (NOW, DeadLetter("a", b"x", "", 0, 0))
+    stored = dead_letters.read(1, "a", b"x", {}, NOW)
+    assert (stored.time, stored.letter) == (NOW, DeadLetter("a", b"x", "", 0, 0))
 
 
 def test_letters_are_told_apart_by_place_time_and_frame():

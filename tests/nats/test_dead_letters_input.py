@@ -10,9 +10,9 @@ import pytest
 from civitas import envelope
 from civitas_nats.jetstream.dead_letters import DeadLetter
 from civitas_nats.options import NATSOptions
-from support.nats.letters import ORIGIN, bury, letter_of
+from support.nats.dead_letter_stream import DeadLetterStream, run
+from support.nats.dead_letters import ORIGIN, add_dead_letters, letter_of
 from support.nats.server import NatsServer
-from support.nats.yard import Yard, run
 from support.ports import free_port
 
 pytestmark = pytest.mark.slow
@@ -23,13 +23,13 @@ FOREIGN = DeadLetter("a", envelope.seal(b"?", "other", ORIGIN, attempt=9), "E: n
 
 
 @pytest.fixture
-def yard(shared_jetstream, unique) -> Yard:
-    return Yard(shared_jetstream, unique)
+def letters(shared_jetstream, unique) -> DeadLetterStream:
+    return DeadLetterStream(shared_jetstream, unique)
 
 
 @pytest.fixture
-def file(yard, tmp_path) -> Path:
-    return yard.topology(tmp_path)
+def file(letters, tmp_path) -> Path:
+    return letters.topology(tmp_path)
 
 
 # --- what is given ------------------------------------------------------------------------------
@@ -39,7 +39,7 @@ def test_a_topology_gives_servers_and_login_and_nothing_else_of_it_is_read(tmp_p
     with NatsServer(tmp_path / "s", jetstream=True, user="u", password="open sesame") as server:
         login = {"user": "u", "password": "open sesame"}
         options = NATSOptions(servers=server.url, jetstream=True, **login)
-        bury(options, letter_of({}))
+        add_dead_letters(options, letter_of({}))
         file = tmp_path / "topology.yaml"
         file.write_text(
             f"transport: {{type: nats, servers: '{server.url}', jetstream: true, user: u,"
@@ -112,14 +112,14 @@ def test_no_server_ends_with_1(tmp_path):
     assert f"error: no NATS server at nats://{place}" in done.stderr
 
 
-def test_a_stream_that_is_not_there_or_has_other_subjects_is_told(yard):
-    yard.bury()
-    done = run("list", "--servers", yard.url, "--stream", "NONE")
+def test_a_stream_that_is_not_there_or_has_other_subjects_is_told(letters):
+    letters.add()
+    done = run("list", "--servers", letters.url, "--stream", "NONE")
     assert (done.returncode, done.stdout) == (2, "")
     assert "there is no stream NONE_DEAD" in done.stderr
-    done = run("list", "--servers", yard.url, "--stream", yard.stream)
+    done = run("list", "--servers", letters.url, "--stream", letters.stream)
     assert done.returncode == 2
-    assert f"has the subjects {yard.stream}.dead.*, not civitas.dead.*" in done.stderr
+    assert f"has the subjects {letters.stream}.dead.*, not civitas.dead.*" in done.stderr
 
 
 def test_a_server_without_jetstream_is_told(shared_nats, tmp_path):
@@ -134,6 +134,6 @@ def test_a_server_without_jetstream_is_told(shared_nats, tmp_path):
 def test_a_server_that_takes_only_small_messages_is_no_obstacle(tmp_path):
     with NatsServer(tmp_path, jetstream=True, max_payload=8000) as server:
         small = NATSOptions(servers=server.url, jetstream=True, max_message_bytes=2000)
-        bury(small, letter_of({}))
+        add_dead_letters(small, letter_of({}))
         done = run("list", "--servers", server.url, "--json")
         assert len(json.loads(done.stdout)) == 1

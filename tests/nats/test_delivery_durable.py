@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from civitas.errors import DeserializationError, FrameError
-from support.nats.looking import consumer_of, dead_letters, numbered, stream_of
+from support.nats.inspection import consumer_of, dead_letters, numbered, stream_of
 from support.nats.nodes import Held, Node, bare, body_of, durable, failed, frame_of, until
 
 TESTS = Path(__file__).parents[1]

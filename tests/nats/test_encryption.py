@@ -1,4 +1,4 @@
-"""A login is told to nobody who does not encrypt, where encryption is asked for."""
+"""A login is not sent to a server that does not encrypt, where encryption is asked for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ INFO = {"server_id": "x", "version": "2.9.10", "max_payload": 1 << 20, "headers"
 
 
 class Listener:
-    """What listens at a server's port: it greets, without encryption, and notes what it is told."""
+    """What listens at a server's port: it greets without encryption, and notes what it gets."""
 
     def __init__(self) -> None:
         self.told = b""

@@ -14,7 +14,7 @@ from civitas.errors import NotConnectedError, TransportError
 from support.nats.impostor import impostor
 from support.nats.nodes import Agent, Node, bare, durable, until, within
 from support.nats.server import NatsServer
-from support.nats.starting import start_fails, works
+from support.nats.starts import start_fails, works
 from support.ports import free_port
 
 STOPPED_AT = ["down", "silent", "still", "without jetstream"]

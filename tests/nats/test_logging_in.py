@@ -1,4 +1,4 @@
-"""Who is let in by a server, who is told at once that he is not, and through what connections."""
+"""Which logins a server accepts, which are refused at once, and over which connections."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.nats.cluster import NatsCluster
 from support.nats.logins import credentials, nkey_user
 from support.nats.nodes import Node, durable, until, within
 from support.nats.server import NatsServer
-from support.nats.starting import SYSTEM, start_fails, works
+from support.nats.starts import SYSTEM, start_fails, works
 
 pytestmark = pytest.mark.slow
 

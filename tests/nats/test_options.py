@@ -1,4 +1,4 @@
-"""What a topology may say: every key with its default, every mistake a sentence, no secret told."""
+"""Options: every key has its default, every mistake is a sentence, no secret is shown."""
 
 from __future__ import annotations
 

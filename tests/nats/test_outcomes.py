@@ -1,4 +1,4 @@
-"""What a sender is told: stored once, no room, not sent, or not known; and a disk that is full."""
+"""Outcomes for a sender: stored once, no room, not sent, or not known; and a full disk."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from civitas.errors import (
 from civitas.messages import RESERVED_PREFIX
 from support.disks import small_disk
 from support.nats.cluster import ELECTED_WITHIN
-from support.nats.looking import state_of, stored
+from support.nats.inspection import state_of, stored
 from support.nats.nodes import Held, Node, durable, frame_of, until, within
 from support.nats.server import NatsServer
 

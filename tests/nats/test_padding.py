@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from civitas.errors import MailboxFullError
 from civitas_nats.jetstream.padding import HEADER, UNIT, padded, rounded, stored_bytes
-from support.nats.looking import state_of
+from support.nats.inspection import state_of
 from support.nats.nodes import durable, within
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters=".*> \r\n"), min_size=1)

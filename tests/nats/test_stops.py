@@ -10,11 +10,9 @@ from nats.aio.client import Client
 
 from civitas.errors import NotConnectedError, TransportError
 from civitas.messages import RESERVED_PREFIX
-from civitas_nats.dialing import hang_up
-from civitas_nats.tasks import end
-from civitas_nats.wire import forget_unsent, wire_of
-from support.nats.filling import fill
-from support.nats.nodes import Node, bare, durable, frame_of, until, within
+from civitas_nats.client import cancel_and_wait, discard_unsent, socket_of
+from civitas_nats.connector import close_client
+from support.nats.nodes import Node, bare, durable, fill, frame_of, until, within
 
 SYSTEM = f"{RESERVED_PREFIX}test"
 
@@ -118,22 +116,22 @@ async def send_large(node: Node, accepted: list[str]) -> None:
 
 async def test_the_socket_of_a_client_is_found_and_aborting_it_ends_the_connection(server):
     async with bare(server.url) as client:
-        wire = wire_of(client)
-        assert wire is not None
-        assert wire.get_extra_info("peername") == (server.host, server.port)
-        wire.abort()
+        socket = socket_of(client)
+        assert socket is not None
+        assert socket.get_extra_info("peername") == (server.host, server.port)
+        socket.abort()
         await until(lambda: not client.is_connected)
 
 
 async def test_a_client_that_was_never_connected_has_no_socket():
-    assert wire_of(Client()) is None
+    assert socket_of(Client()) is None
 
 
 async def test_what_waits_for_the_socket_is_forgotten(server):
     async with bare(server.url) as client:
         await client.publish("far", b"unsent")
         assert client.pending_data_size > 0
-        forget_unsent(client)
+        discard_unsent(client)
         assert client.pending_data_size == 0
         inbox = client.new_inbox()
         subscription = await client.subscribe(inbox)
@@ -144,7 +142,7 @@ async def test_what_waits_for_the_socket_is_forgotten(server):
 
 async def test_a_client_with_unsent_bytes_and_no_connection_is_hung_up(server):
     async def ignore(error: Exception) -> None:
-        """It is told of the loss."""
+        """The loss is reported to it."""
 
     client = Client()
     await client.connect(server.url, error_cb=ignore)
@@ -152,7 +150,7 @@ async def test_a_client_with_unsent_bytes_and_no_connection_is_hung_up(server):
     server.kill()
     await until(lambda: client.is_reconnecting)
     await client.publish("far", b"unsent")
-    await within(hang_up(client))
+    await within(close_client(client))
     assert client.is_closed
 
 
@@ -169,7 +167,7 @@ async def test_a_task_is_ended_though_wait_for_swallows_a_cancellation():
     task = asyncio.ensure_future(ask())
     await asyncio.sleep(0)
     answer.set_result(None)
-    await within(end(task))
+    await within(cancel_and_wait(task))
     assert task.cancelled()
 
 
@@ -179,5 +177,5 @@ async def test_ending_a_task_that_has_ended_is_nothing():
 
     task = asyncio.ensure_future(work())
     await task
-    await within(end(task))
-    await within(end(None))
+    await within(cancel_and_wait(task))
+    await within(cancel_and_wait(None))

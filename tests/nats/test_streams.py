@@ -20,7 +20,7 @@ OPTIONS = NATSOptions(stream_name="S", subject_prefix="a.b", dead_letter_subject
 
 
 def as_told(config: StreamConfig, **changes: Any) -> StreamConfig:
-    """Return what a server tells of a stream that was made so: words, and no field left out."""
+    """Return what a server reports of such a stream: words, and no field left out."""
     told = {
         "retention": RetentionPolicy(config.retention).value,
         "discard": DiscardPolicy(config.discard).value,

@@ -10,7 +10,7 @@ import pytest
 from civitas.errors import (
     TransportError,
 )
-from support.nats.looking import state_of, stored
+from support.nats.inspection import state_of, stored
 from support.nats.nodes import Held, bare, durable, failed, until
 from support.nats.server import NatsServer
 

@@ -15,7 +15,7 @@ from civitas.errors import (
 from civitas.messages import RESERVED_PREFIX
 from civitas.transport.reply_inbox import published_at
 from civitas_nats.errors import StreamMismatchError
-from support.nats.looking import state_of
+from support.nats.inspection import state_of
 from support.nats.nodes import Node, bare, body_of, durable, frame_of, until, within
 
 SYSTEM = f"{RESERVED_PREFIX}test"

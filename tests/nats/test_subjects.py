@@ -23,10 +23,10 @@ def test_an_agent_is_one_token_behind_the_prefix_and_system_addresses_are_more()
 
 
 @given(NAMES)
-def test_the_address_of_a_subject_is_the_one_that_it_was_made_of(name):
+def test_a_subject_is_the_prefix_and_the_address_as_one_token(name):
     subjects = Subjects("a.b")
     subject = subjects.of(name)
-    assert subjects.address(subject) == name
+    assert subject == f"a.b.{name}"
     assert subject.count(".") == subjects.all_agents.count(".")
 
 

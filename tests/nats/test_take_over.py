@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from support.commands import Running
-from support.nats.looking import consumer_of, dead_letters, numbered, stream_of
+from support.nats.inspection import consumer_of, dead_letters, numbered, stream_of
 from support.nats.nodes import Held, Node, bare, durable, failed, frame_of, until, within
 from support.nats.server import NatsServer
 

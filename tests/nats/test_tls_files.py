@@ -1,4 +1,4 @@
-"""Files for encrypted connections: what is wrong with one is told before anything connects."""
+"""Files for encrypted connections: what is wrong with one is reported before anything connects."""
 
 from __future__ import annotations
 

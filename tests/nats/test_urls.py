@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nats.aio.client import Client
 
-from civitas_nats.servers import check_server, has_login, shown
+from civitas_nats.urls import check_url, has_login, mask_logins
 
 SECRET = "s3same"
 
@@ -32,8 +32,8 @@ SECRET = "s3same"
     ],
 )
 def test_a_url_is_made_full_and_the_client_reads_it_so(url, full):
-    assert check_server(url) == full
-    assert check_server(full) == full
+    assert check_url(url) == full
+    assert check_url(full) == full
     client = Client()
     client._setup_server_pool([full])  # noqa: SLF001 - what the client makes of it
     [parsed] = client.servers
@@ -75,24 +75,24 @@ def test_a_url_is_made_full_and_the_client_reads_it_so(url, full):
 )
 def test_what_is_no_url_of_a_server_is_refused_without_its_password(url, reason):
     with pytest.raises(ValueError, match=reason) as caught:
-        check_server(url)
+        check_url(url)
     assert SECRET not in str(caught.value)
 
 
 @given(st.text())
 def test_any_text_is_refused_or_made_full(text):
     try:
-        full = check_server(text)
+        full = check_url(text)
     except ValueError:
         return
-    assert check_server(full) == full
+    assert check_url(full) == full
     assert full.startswith(("nats://", "tls://"))
 
 
 @given(st.text(), st.text(), st.sampled_from(["nats://", "tls://", "", "http://"]))
 def test_no_error_tells_a_password(before, after, scheme):
     try:
-        told = shown([check_server(f"{scheme}{before}:{SECRET}@{after}")])
+        told = mask_logins([check_url(f"{scheme}{before}:{SECRET}@{after}")])
     except ValueError as error:
         told = str(error)
     assert SECRET not in told
@@ -105,7 +105,7 @@ def test_urls_are_shown_without_users_passwords_and_tokens():
         "nats://user:s3s@me@c:3",
         "nats://[::1]:4",
     ]
-    assert shown(urls) == "nats://a:1, tls://b:2, nats://c:3, nats://[::1]:4"
+    assert mask_logins(urls) == "nats://a:1, tls://b:2, nats://c:3, nats://[::1]:4"
 
 
 def test_a_login_in_a_url_is_seen():

@@ -22,7 +22,7 @@ class Consumer:
     """A window, and the next delivery of the consumer that fills it."""
 
     def __init__(self) -> None:
-        self.window = Window(SIZE)
+        self.window = Window()
         self.delivery = 0
 
     def give(self, number: int) -> Arrival:
@@ -143,7 +143,8 @@ class Server(RuleBasedStateMachine):
 
     @initialize(size=st.integers(1, 5))
     def begin(self, size: int) -> None:
-        self.window = Window(size)
+        self.window = Window()
+        self.size = size
         self.stream: dict[int, bytes] = {}
         self.last = 0
         self.sent = 0
@@ -169,7 +170,7 @@ class Server(RuleBasedStateMachine):
         self.expected.append(self.stream[self.last])
 
     def next_number(self) -> int | None:
-        if len(self.unacknowledged) >= self.window.size:
+        if len(self.unacknowledged) >= self.size:
             return None
         return min((n for n in self.stream if n > self.delivered), default=None)
 

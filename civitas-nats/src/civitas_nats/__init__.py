@@ -1,4 +1,4 @@
-"""The NATS transport of Civitas. The names below load when they are asked for."""
+"""The NATS transport of Civitas: the public names, each imported when it is first used."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = [
     "TLSOptions",
 ]
 
-_HOMES: Final = {
+_MODULES: Final = {
     "AuthenticationError": "civitas_nats.errors",
     "NATSOptions": "civitas_nats.options",
     "NATSTransport": "civitas_nats.transport",
@@ -28,6 +28,6 @@ _HOMES: Final = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

@@ -1,9 +1,39 @@
-"""Connection: one connection to the servers, which is kept and is proved by what comes back."""
+"""Connection: one connection to the NATS servers, made again whenever it is lost.
+
+nats-py reconnects by itself. This module adds what it leaves out (nats-py 2.16):
+
+- A server that stands still is noticed within two `ping_interval`; by default it takes six minutes.
+- A reconnect that hangs while it closes the old socket is freed: the socket is aborted.
+- Most `-ERR` lines of a server close a client for good, also with endless reconnects. Then a new
+  client replaces it.
+- Connected is not enough: the connection counts as up when a probe came back. A flush would prove
+  nothing (see `civitas_nats.probes`).
+
+After `open` only one task, the keeper, changes the state. It looks at the client ten times a
+second, and at once when the client reports that it has reconnected.
+
+| state        | event                           | what is done               | next state   |
+|--------------|---------------------------------|----------------------------|--------------|
+| closed       | `open`                          | connect, subscribe, probe  | up           |
+| up           | the client has no connection    | report down                | reconnecting |
+| up           | the client has reconnected      | report down                | proving      |
+| up           | the client has closed itself    | report down                | replacing    |
+| reconnecting | 1 s has passed                  | abort the old socket, once | reconnecting |
+| reconnecting | the client has a connection     |                            | proving      |
+| reconnecting | the client has closed itself    |                            | replacing    |
+| replacing    | a new client is connected       | subscribe all with it      | proving      |
+| proving      | the server does not fit         | note why, look again       | proving      |
+| proving      | no probe came back within 0.5 s | look again                 | proving      |
+| proving      | a probe came back               | report up                  | up           |
+| any          | `close`                         | send what waits (`linger`) | closed       |
+
+From *proving*, a client that loses its connection or closes itself goes on as from *reconnecting*.
+The state is not stored: it follows from `is_up` and from what the client says of itself.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import os
 import random
@@ -21,34 +51,48 @@ from civitas.errors import (
     NotConnectedError,
     TransportError,
 )
-from civitas_nats.dialing import BETWEEN_TRIES, MOST_PENDING, Dialer, hang_up, place_of, text_of
+from civitas_nats.client import abort_socket, cancel_and_wait, socket_of
+from civitas_nats.connector import (
+    MAX_PENDING_BYTES,
+    RETRY_PAUSE,
+    Connector,
+    close_client,
+    error_text,
+    server_of,
+)
 from civitas_nats.options import NATSOptions
-from civitas_nats.servers import shown
-from civitas_nats.tasks import end
-from civitas_nats.wire import abort, wire_of
+from civitas_nats.probes import Probes
+from civitas_nats.urls import mask_logins
 
 _LOOK: Final = 0.1
 """Seconds between two looks at the client."""
 
 _ABORT_AFTER: Final = 1.0
-"""Seconds after which the socket of a lost connection is aborted (see `civitas_nats.wire`)."""
+"""Seconds after which the socket of a lost connection is aborted (see `civitas_nats.client`)."""
 
-_TURN: Final = 32 * 1024
-"""Bytes after which a sender that never pauses lets the client send them, which it does in a task
-of its own (nats-py 2.16): the receiver is at work on them while the rest of a window is made."""
+_YIELD_ABOVE: Final = 32 * 1024
+"""Bytes that wait for the socket, above which a publish lets the client send them. The client does
+that in a task of its own (nats-py 2.16), which a sender that never pauses would hold up: so the
+receiver works on the first part of a window while the rest of it is made."""
 
 _SILENT: Final = "the server is silent"
-"""What is wrong with a connection, unless there is news of another kind."""
+"""What is wrong with a lost connection, unless the client has reported an error."""
 
 _PROBE_INTERVAL: Final = 0.5
-"""Seconds until a probe that may have been lost is sent again."""
+"""Seconds until a probe that may be lost is sent again."""
 
 OnMessage: TypeAlias = Callable[[Msg], None]
 """Called with each message of a subscription; it must not block, and not raise."""
 
 
 class Subscription:
-    """A subject that a connection is subscribed to, also after it was made anew."""
+    """A subject that a connection is subscribed to, with each client that it uses.
+
+    Args:
+        subject: a subject, or a pattern.
+        on_message: called with each message.
+        limit: messages that may wait for the event loop; nats-py drops what comes beyond them.
+    """
 
     __slots__ = ("_limit", "native", "on_message", "subject")
 
@@ -58,31 +102,27 @@ class Subscription:
         self.native: NativeSubscription | None = None
         self._limit = limit
 
-    async def make(self, client: Client) -> None:
-        """Subscribe with a client."""
+    async def subscribe(self, client: Client) -> None:
+        """Subscribe with a client, by a callback: the iterator of nats-py 2.16 is slower by far."""
         on_message = self.on_message
 
-        async def take(message: Msg) -> None:
+        async def callback(message: Msg) -> None:
             on_message(message)
 
         self.native = await client.subscribe(
-            self.subject, cb=take, pending_msgs_limit=self._limit, pending_bytes_limit=0
+            self.subject, cb=callback, pending_msgs_limit=self._limit, pending_bytes_limit=0
         )
 
 
 class Connection:
-    """A connection that is made again for as long as it takes, to whichever server answers.
-
-    nats-py connects again by itself. This adds what it leaves out: it notices soon that a server
-    stands still, gets out of a connection that can't be closed, makes a new client when a server's
-    error has ended the old one, and counts as up only when a probe has come back.
+    """A connection to whichever of the servers answers; see the module for its states.
 
     Args:
         options: what the topology says.
-        name: how the servers call this connection.
-        logger: where its ups and downs are noted.
-        down: called with the reason when it is lost.
-        up: called when it is back, and all subscriptions with it.
+        name: what the servers call this connection.
+        logger: where losses and reconnects are noted.
+        down: called with the reason when the connection is lost.
+        up: called when it is back, together with all subscriptions.
         dropped: called with a reason for each message that this process was too slow to take.
     """
 
@@ -98,31 +138,31 @@ class Connection:
     ) -> None:
         self.is_up = False
         self.inbox: Final = f"_INBOX.{os.urandom(11).hex()}"
-        """What the subjects begin with that are this connection's own."""
+        """What the subjects of this connection alone begin with."""
         self.servers: Final = options.servers
         self._options = options
         self._name = name
         self._logger = logger
         self._on_down = down
         self._on_up = up
-        self._dialer = Dialer(
-            options, name, problem=self._note, dropped=dropped, reconnected=self._look_again
+        self._changed = asyncio.Event()
+        self._connector = Connector(
+            options, name, problem=self._note, dropped=dropped, reconnected=self._changed.set
         )
         self._client: Client | None = None
-        self._wire: asyncio.WriteTransport | None = None
+        self._socket: asyncio.WriteTransport | None = None
+        """The socket of the connection that was last up."""
         self._reconnects = 0
         self._lost_at: float | None = None
-        self._problem = f"there is no connection to {shown(options.servers)}"
+        self._problem = f"there is no connection to {mask_logins(options.servers)}"
         self._subscriptions: set[Subscription] = set()
-        self._numbers = itertools.count(1)
-        self._probes: dict[str, asyncio.Future[None]] = {}
-        self._changed = asyncio.Event()
-        self._room = asyncio.Lock()
-        self._in_line = 0
+        self._probes = Probes(self.inbox)
+        self._room_lock = asyncio.Lock()
+        self._waiting_for_room = 0
         """Senders that wait for the socket to take what was sent before."""
         self._keeper: asyncio.Task[None] | None = None
 
-    # --- life ---------------------------------------------------------------------------------
+    # --- opening and closing ------------------------------------------------------------------
 
     async def open(self) -> None:
         """Connect to one of the servers.
@@ -132,57 +172,59 @@ class Connection:
             ConfigurationError: the options and the server don't fit each other.
             NotConnectedError: none answered within `connect_timeout`.
         """
-        await self._use(await self._dialer.dial())
-        await self.subscribe(f"{self.inbox}.probe.*", self._on_probe)
-        await self._prove(self._options.connect_timeout)
-        self._came_up()
+        await self._use(await self._connector.connect())
+        await self.subscribe(self._probes.subject, self._probes.on_message)
+        await self.wait_ready()
+        self._set_up()
         loop = asyncio.get_running_loop()
         self._keeper = loop.create_task(self._keep(), name=f"civitas nats {self._name}")
 
     async def close(self) -> None:
         """Send what was accepted, within `linger`, and close. Idempotent, also half-open."""
-        await end(self._keeper)
+        await cancel_and_wait(self._keeper)
         client, self._client = self._client, None
         if client is None:
             return
-        if self.is_up and not await self._came_back(client, self._options.linger):
+        if self.is_up and not await self._probes.come_back(client, self._options.linger):
             self._logger.warning("stopped before a server had taken all: the last may be lost")
-            self._abort()
+            self._abort_socket()
         self.is_up = False
-        await hang_up(client)
+        await close_client(client)
 
     # --- use ----------------------------------------------------------------------------------
 
     @property
-    def max_payload(self) -> int:
-        """Bytes that the server takes in one message, headers included."""
-        return int(self._connected().max_payload)
-
-    @property
     def client(self) -> Client:
-        """The client of the present connection, for what is asked of JetStream.
+        """The client of the present connection.
 
         Raises:
             NotConnectedError: the connection is not open.
         """
-        return self._connected()
+        if self._client is None:
+            raise NotConnectedError("the nats transport is not started")
+        return self._client
+
+    @property
+    def max_payload(self) -> int:
+        """Bytes that the server takes in one message, headers included."""
+        return int(self.client.max_payload)
 
     @property
     def has_room(self) -> bool:
         """Whether a publish would not have to wait for the socket."""
-        return self._client is not None and self._client.pending_data_size <= MOST_PENDING
+        return self._client is not None and self._client.pending_data_size <= MAX_PENDING_BYTES
 
     async def subscribe(self, subject: str, on_message: OnMessage) -> Subscription:
-        """Have `on_message` called with each message of a subject."""
+        """Call `on_message` with each message of a subject, until `unsubscribe`."""
         subscription = Subscription(subject, on_message, self._options.max_pending_messages)
         self._subscriptions.add(subscription)
         client = self._client
-        if client is not None and client.is_connected:  # otherwise as soon as it is
-            await self._make(subscription, client)
+        if client is not None and client.is_connected:  # otherwise the keeper subscribes it
+            await self._subscribe_with(client, subscription)
         return subscription
 
     async def unsubscribe(self, subscription: Subscription) -> None:
-        """Have no more messages of a subject."""
+        """End a subscription."""
         self._subscriptions.discard(subscription)
         native, subscription.native = subscription.native, None
         client = self._client
@@ -190,16 +232,16 @@ class Connection:
             return
         try:
             await native.unsubscribe()
-        except nats.errors.Error as error:  # the connection went meanwhile, and this with it
+        except nats.errors.Error as error:  # the connection was lost, and the subscription with it
             self._logger.debug("not unsubscribed from %s: %s", subscription.subject, error)
 
     async def publish(
         self, subject: str, data: bytes, reply: str = "", headers: dict[str, str] | None = None
     ) -> None:
-        """Hand a message to the connection.
+        """Hand a message to the client, in the order of the calls.
 
         Raises:
-            NotConnectedError: the connection is not open.
+            NotConnectedError: the connection is not up.
             MessageTooLargeError: the server takes no messages of this size.
             TransportError: it took nothing for `send_timeout` seconds.
         """
@@ -207,7 +249,7 @@ class Connection:
         if client is None or not (self.is_up and client.is_connected):
             raise NotConnectedError(self._problem)
         pending = client.pending_data_size
-        if pending > MOST_PENDING or self._in_line:  # nobody overtakes who waits
+        if pending > MAX_PENDING_BYTES or self._waiting_for_room:  # no publish overtakes another
             await self._wait_for_room(client)
         try:
             await client.publish(subject, data, reply, headers)
@@ -216,78 +258,49 @@ class Connection:
                 f"{len(data)} bytes are more than the server's max_payload ({client.max_payload})"
             ) from None
         except nats.errors.Error as error:
-            raise NotConnectedError(f"not sent: {text_of(error)}") from error
-        if pending > _TURN and not reply:  # who awaits an answer pauses anyway
-            await asyncio.sleep(0)  # not before: what has a number must not be overtaken
+            raise NotConnectedError(f"not sent: {error_text(error)}") from error
+        if pending > _YIELD_ABOVE and not reply:  # a sender that awaits an answer pauses anyway
+            await asyncio.sleep(0)  # after the publish: a numbered frame must not be overtaken
 
     async def wait_ready(self) -> None:
-        """Return when all that was subscribed before is in place at the server.
-
-        A server takes what one connection sends in order, so a probe that comes back proves it. A
-        flush does not: its PING overtakes what waits to be sent (nats-py 2.16).
+        """Return when the server has taken all subscriptions that were made before.
 
         Raises:
             NotConnectedError: no probe came back within `connect_timeout`.
         """
-        self._connected()
-        await self._prove(self._options.connect_timeout)
-
-    # --- proving ------------------------------------------------------------------------------
-
-    async def _prove(self, limit: float) -> None:
+        _ = self.client  # a connection that is not open is reported at once
+        limit = self._options.connect_timeout
         try:
             async with asyncio.timeout(limit):
-                while not await self._came_back(self._client, _PROBE_INTERVAL):
+                while not await self._probes.come_back(self._client, _PROBE_INTERVAL):
                     pass
         except TimeoutError:
             raise NotConnectedError(
-                f"no answer from {shown(self._options.servers)} within {limit:g} s: {self._problem}"
+                f"no answer from {mask_logins(self.servers)} within {limit:g} s: {self._problem}"
             ) from None
 
-    async def _came_back(self, client: Client | None, limit: float) -> bool:
-        """Send a probe, and return whether it came back in time."""
-        if client is None or not client.is_connected:
-            await asyncio.sleep(min(limit, _LOOK))
-            return False
-        subject = f"{self.inbox}.probe.{next(self._numbers)}"
-        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._probes[subject] = answer
-        try:
-            async with asyncio.timeout(limit):
-                await client.publish(subject)
-                await answer
-        except (TimeoutError, nats.errors.Error):
-            return False
-        finally:
-            del self._probes[subject]
-        return True
-
-    def _on_probe(self, message: Msg) -> None:
-        answer = self._probes.get(message.subject)
-        if answer is not None and not answer.done():
-            answer.set_result(None)
-
     async def _wait_for_room(self, client: Client) -> None:
-        """Wait until the socket has taken what was sent before: a probe comes behind it."""
+        """Wait until the socket has taken what was sent before: a probe comes back behind it."""
         limit = self._options.send_timeout
-        self._in_line += 1
+        self._waiting_for_room += 1
         try:
-            async with asyncio.timeout(limit), self._room:
-                if client.pending_data_size > MOST_PENDING and not await self._came_back(
-                    client, limit
+            async with asyncio.timeout(limit), self._room_lock:
+                if (
+                    client.pending_data_size > MAX_PENDING_BYTES
+                    and not await self._probes.come_back(client, limit)
                 ):
                     raise TimeoutError
         except TimeoutError:
             raise TransportError(
-                f"the connection to {place_of(client)} took nothing for {limit:g} s"
+                f"the connection to {server_of(client)} took nothing for {limit:g} s"
             ) from None
         finally:
-            self._in_line -= 1
+            self._waiting_for_room -= 1
 
     # --- keeping ------------------------------------------------------------------------------
 
     async def _keep(self) -> None:
-        """Look after the client: what it has lost and found again, and whether it lives."""
+        """Look at the client again and again, and act on what has changed."""
         while True:
             self._changed.clear()
             try:
@@ -295,24 +308,23 @@ class Connection:
                     await self._changed.wait()
             except TimeoutError:
                 pass
-            client = self._client
-            assert client is not None
+            client = self.client
             if client.is_closed:
-                self._lost()
-                await self._replace()
+                self._set_down()
+                await self._replace_client()
             elif not client.is_connected:
-                self._lost()
+                self._set_down()
                 self._abort_when_stuck()
             elif client.stats["reconnects"] != self._reconnects or not self.is_up:
-                self._lost()
-                await self._restored(client)
+                self._set_down()
+                await self._prove(client)
 
-    def _came_up(self) -> None:
+    def _set_up(self) -> None:
         self.is_up = True
         self._lost_at = None
         self._problem = _SILENT
 
-    def _lost(self) -> None:
+    def _set_down(self) -> None:
         if not self.is_up:
             return
         self.is_up = False
@@ -324,39 +336,39 @@ class Connection:
     def _abort_when_stuck(self) -> None:
         now = asyncio.get_running_loop().time()
         if self._lost_at is not None and now - self._lost_at > _ABORT_AFTER:
-            self._abort()
+            self._abort_socket()
 
-    def _abort(self) -> None:
-        """Give up the socket of the connection that was last up."""
-        wire, self._wire = self._wire, None
-        if wire is not None:
-            abort(wire)
+    def _abort_socket(self) -> None:
+        socket, self._socket = self._socket, None
+        if socket is not None:
+            abort_socket(socket)
 
-    async def _restored(self, client: Client) -> None:
+    async def _prove(self, client: Client) -> None:
+        """Report up when a connected client fits, has all subscriptions, and a probe came back."""
         self._reconnects = client.stats["reconnects"]
-        self._wire = wire_of(client)
+        self._socket = socket_of(client)
         try:
-            self._dialer.check(client)
+            self._connector.check(client)
         except ConfigurationError as error:
             self._note(str(error))
             return
         for subscription in tuple(self._subscriptions):
-            if subscription.native is None:
-                await self._make(subscription, client)
-        if not await self._came_back(client, _PROBE_INTERVAL):
+            if subscription.native is None:  # the client itself repeats the others
+                await self._subscribe_with(client, subscription)
+        if not await self._probes.come_back(client, _PROBE_INTERVAL):
             return
-        self._came_up()
-        self._logger.info("connected again, to %s", place_of(client))
+        self._set_up()
+        self._logger.info("connected again, to %s", server_of(client))
         self._on_up()
 
-    async def _replace(self) -> None:
-        """Make a new client: a server's error has ended the old one."""
+    async def _replace_client(self) -> None:
+        """Make a new client: an error of a server has closed the old one for good."""
         while True:
             try:
-                client = await self._dialer.dial()
+                client = await self._connector.connect()
             except (TransportError, ConfigurationError) as error:
                 self._note(str(error))
-                await asyncio.sleep(BETWEEN_TRIES + random.random() * BETWEEN_TRIES)
+                await asyncio.sleep(RETRY_PAUSE + random.random() * RETRY_PAUSE)
             else:
                 await self._use(client)
                 return
@@ -364,29 +376,20 @@ class Connection:
     async def _use(self, client: Client) -> None:
         self._client = client
         self._reconnects = client.stats["reconnects"]
-        self._wire = wire_of(client)
+        self._socket = socket_of(client)
         self._problem = _SILENT
         for subscription in tuple(self._subscriptions):
-            await self._make(subscription, client)
+            await self._subscribe_with(client, subscription)
 
-    async def _make(self, subscription: Subscription, client: Client) -> None:
+    async def _subscribe_with(self, client: Client, subscription: Subscription) -> None:
         try:
-            await subscription.make(client)
-        except nats.errors.Error as error:  # it has been closed: then with the next one
+            await subscription.subscribe(client)
+        except nats.errors.Error as error:  # the client was closed: the next one subscribes it
             subscription.native = None
-            self._note(text_of(error))
-
-    # --- parts --------------------------------------------------------------------------------
-
-    def _connected(self) -> Client:
-        if self._client is None:
-            raise NotConnectedError("the nats transport is not started")
-        return self._client
+            self._note(error_text(error))
 
     def _note(self, problem: str) -> None:
+        """Keep what is wrong, for the next report and for errors."""
         if problem != self._problem:
             self._problem = problem
             self._logger.debug("%s", problem)
-
-    def _look_again(self) -> None:
-        self._changed.set()

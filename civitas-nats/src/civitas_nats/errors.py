@@ -1,4 +1,4 @@
-"""The errors that only this transport raises."""
+"""Errors that only this transport raises; nats-py is not imported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a process says who it is: the arguments for the client, checked before it uses them."""
+"""Login: the arguments of `nats.connect` that identify this process, checked beforehand."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _SEED: Final = b"BEGIN USER NKEY SEED"
 
 
 def log_in(options: NATSOptions) -> dict[str, Any]:
-    """Return the arguments of `nats.connect` that say who this process is.
+    """Return the arguments of `nats.connect` that identify this process.
 
     Raises:
         ConfigurationError: a file or a seed is not what it should be, or a package is missing.
     """
-    arguments: dict[str, Any] = {**_said_by_all(options.servers)}
+    arguments: dict[str, Any] = {**_login_of_urls(options.servers)}
     if options.credentials is not None:
         _need_nkeys("credentials")
         arguments["user_credentials"] = str(_checked(options.credentials))
@@ -36,11 +36,11 @@ def log_in(options: NATSOptions) -> dict[str, Any]:
     return arguments
 
 
-def _said_by_all(urls: tuple[str, ...]) -> dict[str, str]:
-    """Return the login that stands in all URLs alike.
+def _login_of_urls(urls: tuple[str, ...]) -> dict[str, str]:
+    """Return the login of the URLs, if all have the same.
 
-    nats-py (2.16) shows it to those servers only, and not to the others of their cluster, which
-    they make known.
+    nats-py (2.16) uses the login of a URL for that server only, and not for the other servers of
+    the cluster, which it learns from the first.
     """
     logins = {(parts.username, parts.password) for parts in map(urlsplit, urls)}
     user, password = logins.pop()
@@ -50,10 +50,10 @@ def _said_by_all(urls: tuple[str, ...]) -> dict[str, str]:
 
 
 def _checked(file: Path) -> Path:
-    """Return a credentials file of which nats-py can read both parts.
+    """Return a credentials file after checking that nats-py can read both parts.
 
-    It reads a file without a JWT for ever, within the event loop; and a line that ends as on
-    Windows with the end of that line (nats-py 2.16).
+    nats-py (2.16) blocks the event loop for ever on a file without a JWT, and takes the carriage
+    return of a line that ends with CR LF as a part of the JWT or the seed.
     """
     try:
         lines = file.read_bytes().split(b"\n")
@@ -89,7 +89,7 @@ def _checked_seed(seed: str) -> str:
 
 
 def _is_seed(seed: bytes) -> bool:
-    """Return whether this is the seed of a user. No error of nkeys may show it."""
+    """Return whether this is the seed of a user. Errors of nkeys are hidden: they may show it."""
     import nkeys
 
     try:

@@ -1,4 +1,4 @@
-"""What a topology may say about this transport. Nothing here needs nats-py."""
+"""Options: the keys of the `transport:` block, with their defaults. nats-py is not imported."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ from pydantic import (
 from pydantic import model_validator as checked_together
 
 from civitas.plugins import Capabilities
-from civitas_nats.servers import check_server, has_login, shown
 from civitas_nats.subjects import check_prefix, check_stream
+from civitas_nats.urls import check_url, has_login, mask_logins
 
 DEFAULT_SERVER: Final = "nats://localhost:4222"
 LONGEST_TIME: Final = 604_800.0
-"""Seconds that a time may have at most: a week."""
+"""Largest value of a time, in seconds: a week."""
 
 HEADER_ROOM: Final = 4096
-"""Bytes of a server's `max_payload` that are left for the headers of a message."""
+"""Bytes of a server's `max_payload` that are reserved for the headers of a message."""
 
 
 def _none_for_empty(value: object) -> object:
-    """Let `${VARIABLE:-}` stand for what this process does not have."""
+    """Read `${VARIABLE:-}` as an option that is not given."""
     return None if value == "" else value
 
 
 def _listed(value: object) -> object:
-    """Let one URL, or several with commas between them, stand for a list."""
+    """Read one URL, or several with commas between them, as a list."""
     return [each.strip() for each in value.split(",")] if isinstance(value, str) else value
 
 
-def _at_home(file: Path | None) -> Path | None:
-    """Let `~` stand for the user's folder."""
+def _expand_home(file: Path | None) -> Path | None:
+    """Read `~` as the user's folder."""
     try:
         return None if file is None else file.expanduser()
     except RuntimeError:
         raise ValueError(f"{file} begins with '~', and there is no such user") from None
 
 
-Server = Annotated[str, AfterValidator(check_server)]
+Server = Annotated[str, AfterValidator(check_url)]
 Servers = Annotated[
     tuple[Server, ...],
     BeforeValidator(_listed),
@@ -63,7 +63,7 @@ Servers = Annotated[
 ]
 Secret = Annotated[SecretStr | None, BeforeValidator(_none_for_empty)]
 Text = Annotated[str | None, BeforeValidator(_none_for_empty)]
-File = Annotated[Path | None, BeforeValidator(_none_for_empty), AfterValidator(_at_home)]
+File = Annotated[Path | None, BeforeValidator(_none_for_empty), AfterValidator(_expand_home)]
 Prefix = Annotated[str, AfterValidator(check_prefix)]
 StreamName = Annotated[str, AfterValidator(check_stream)]
 
@@ -234,7 +234,7 @@ class NATSOptions(BaseModel):
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         """Show the servers without users, passwords and tokens."""
         for name, value in super().__repr_args__():
-            yield name, shown(value) if name == "servers" else value
+            yield name, mask_logins(value) if name == "servers" else value
 
     @property
     def dead_letter_stream(self) -> str:

@@ -1,4 +1,4 @@
-"""The plugin that offers the transport `nats`. It is read without importing nats-py."""
+"""Plugin: the entry point that offers the transport `nats`; nats-py is not imported."""
 
 from __future__ import annotations
 

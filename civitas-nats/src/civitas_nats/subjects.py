@@ -1,4 +1,4 @@
-"""Subjects: where an address is on the servers, and what may name a stream. Pure."""
+"""Subjects: names that Civitas has on NATS servers: subjects, consumers and streams. No I/O."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _TOKEN: Final = re.compile(r"[^\s.*>\0]+")
 _STREAM: Final = re.compile(r"[^\s.*>/\\\0]+")
 _LONGEST_NAME: Final = 255
 _LONGEST_STREAM: Final = 250
-"""Bytes, so that there is room for what the stream of dead letters has at its end."""
+"""Bytes; the stream of dead letters appends a suffix to the name."""
 _LONGEST_PREFIX: Final = 250
 _RESERVED: Final = ("$", "_")
-"""What the servers' own subjects begin with: $SYS, $JS, _INBOX, _R_."""
+"""What subjects that NATS keeps for itself begin with: $SYS, $JS, _INBOX, _R_."""
 
 
 class Subjects:
     """Maps addresses to subjects.
 
-    An agent's address is one token, so `<prefix>.*` is all agents and nothing else: system and
-    reply addresses have a dot in them.
+    An agent's address is one token, so `<prefix>.*` matches all agents and nothing else: system
+    and reply addresses contain a dot.
 
     Args:
         prefix: what all subjects begin with, such as `civitas.agent`.
@@ -30,28 +30,24 @@ class Subjects:
 
     def __init__(self, prefix: str) -> None:
         self.all_agents: Final = f"{prefix}.*"
-        self._begin = f"{prefix}."
+        self._prefix = f"{prefix}."
 
     def of(self, address: str) -> str:
         """Return the subject of an address."""
-        return self._begin + address
-
-    def address(self, subject: str) -> str:
-        """Return the address whose subject this is."""
-        return subject.removeprefix(self._begin)
+        return self._prefix + address
 
 
 def is_agent(address: str) -> bool:
-    """Return whether an address is that of an agent: only those are ever stored."""
+    """Return whether an address is that of an agent; only messages to agents are ever stored."""
     return not address.startswith((RESERVED_PREFIX, REPLY_PREFIX))
 
 
 def consumer_name(agent: str) -> str:
-    """Return the name of an agent's consumer: the agent's own, but for two signs.
+    """Return the name of an agent's consumer: the agent's name, with '%' and '=' escaped.
 
-    A '%' in it makes a server write nonsense into the subjects of acknowledgements (nats-server
-    2.9.10), so '%' and '=' are written as in quoted-printable (RFC 2045). Different agents have
-    different consumers.
+    A '%' in it makes a server write wrong subjects for acknowledgements (nats-server 2.9.10), so
+    both are written as in quoted-printable (RFC 2045). Different agents have different consumers;
+    a name that is too long is replaced by a hash.
     """
     name = agent.replace("=", "=3D").replace("%", "=25")
     if len(name.encode()) <= _LONGEST_NAME:
@@ -60,10 +56,10 @@ def consumer_name(agent: str) -> str:
 
 
 def check_prefix(prefix: str) -> str:
-    """Return the beginning of subjects; it is made of tokens with dots between them.
+    """Return a prefix of subjects after checking it: tokens with dots between them.
 
     Raises:
-        ValueError: it is not, or it is among the servers' own subjects.
+        ValueError: it is not that, or it is among the subjects that NATS keeps for itself.
     """
     if not _fits(prefix, _LONGEST_PREFIX) or not all(
         _TOKEN.fullmatch(token) for token in prefix.split(".")
@@ -78,10 +74,10 @@ def check_prefix(prefix: str) -> str:
 
 
 def check_stream(name: str) -> str:
-    """Return the name of a stream.
+    """Return the name of a stream after checking it.
 
     Raises:
-        ValueError: a server would not take it.
+        ValueError: a server would refuse it.
     """
     if not _STREAM.fullmatch(name) or not _fits(name, _LONGEST_STREAM):
         raise ValueError(
@@ -92,5 +88,5 @@ def check_stream(name: str) -> str:
 
 
 def _fits(text: str, size: int) -> bool:
-    """Return whether a text can be sent, in at most so many bytes."""
+    """Return whether a text is printable and has at most so many bytes."""
     return text.isprintable() and len(text.encode()) <= size

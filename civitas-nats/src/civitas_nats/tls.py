@@ -1,4 +1,4 @@
-"""Contexts for encrypted connections."""
+"""TLS: the `ssl` context for encrypted connections, with checks of the files it is made from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from civitas_nats.options import NATSOptions
 
 
 def asks_for_encryption(options: NATSOptions) -> bool:
-    """Return whether connections have to be encrypted: by the option, or by a URL."""
+    """Return whether connections must be encrypted: the option `tls` or a URL asks for it."""
     return options.tls is not None or any(url.startswith("tls://") for url in options.servers)
 
 
@@ -25,12 +25,12 @@ def context_for(options: NATSOptions) -> ssl.SSLContext | None:
         return None
     context = _trusting(None if tls is None else tls.ca)
     if tls is not None and tls.cert is not None and tls.key is not None:
-        _present(context, tls.cert, tls.key)
+        _load_certificate(context, tls.cert, tls.key)
     return context
 
 
 def _trusting(ca: Path | None) -> ssl.SSLContext:
-    """Return a context that trusts these authorities; those of the system, when left out."""
+    """Return a context that trusts these authorities, or those of the system when `ca` is None."""
     if ca is None:
         return ssl.create_default_context()
     _check_readable("ca", ca)
@@ -38,24 +38,25 @@ def _trusting(ca: Path | None) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=ca)
     except OSError as error:  # ssl.SSLError is one
         raise ConfigurationError(
-            f"tls.ca: {ca} has no certificate of an authority, as PEM: {_told(error)}"
+            f"tls.ca: {ca} has no certificate of an authority, as PEM: {_reason(error)}"
         ) from error
 
 
-def _present(context: ssl.SSLContext, cert: Path, key: Path) -> None:
-    """Have a context show who this process is."""
+def _load_certificate(context: ssl.SSLContext, cert: Path, key: Path) -> None:
+    """Load the certificate with which this process identifies itself."""
     _check_readable("cert", cert)
     _check_readable("key", key)
     try:
-        context.load_cert_chain(cert, key, password=lambda: _ask_nobody(key))
+        context.load_cert_chain(cert, key, password=lambda: _refuse_passphrase(key))
     except OSError as error:
         raise ConfigurationError(
-            f"tls: {cert} and {key} are no certificate with its private key, as PEM: {_told(error)}"
+            f"tls: {cert} and {key} are no certificate with its private key, as PEM:"
+            f" {_reason(error)}"
         ) from error
 
 
-def _ask_nobody(key: Path) -> str:
-    """Keep OpenSSL from asking at the terminal, which would hold up the process."""
+def _refuse_passphrase(key: Path) -> str:
+    """Raise instead of letting OpenSSL ask at the terminal, which would block the process."""
     raise ConfigurationError(f"tls.key: {key} has a passphrase: give a key without one")
 
 
@@ -66,6 +67,6 @@ def _check_readable(option: str, file: Path) -> None:
         raise ConfigurationError(f"tls.{option}: {file} can't be read: {error.strerror}") from error
 
 
-def _told(error: OSError) -> str:
+def _reason(error: OSError) -> str:
     reason = getattr(error, "reason", None) or error.strerror or str(error)
     return str(reason).replace("_", " ").lower()

@@ -1,4 +1,4 @@
-"""NATSTransport: frames between processes of many machines, through NATS servers."""
+"""NATSTransport: the methods of the transport contract, on core NATS or on JetStream."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from civitas.messages import RESERVED_PREFIX
 from civitas.plugins import Capabilities, TransportContext
 from civitas.transport import Dispatcher, Handler, InProcessTransport
 from civitas_nats.connection import Connection, Subscription
-from civitas_nats.jetstream.durable import Durable
+from civitas_nats.jetstream.durable_delivery import DurableDelivery
 from civitas_nats.options import NATSOptions, capabilities_of
 from civitas_nats.subjects import Subjects, is_agent
 
@@ -21,13 +21,13 @@ from civitas_nats.subjects import Subjects, is_agent
 class NATSTransport:
     """Carries frames between all processes that are connected to the same servers.
 
-    Without JetStream, frames for an agent of this process go to its handler at once, and all others
-    through a server, at most once. With JetStream every frame for an agent goes through a stream;
-    replies and system frames never do.
+    Without JetStream, a frame for an agent of this process goes to its handler at once, and all
+    other frames go through a server, at most once. With JetStream every frame for an agent goes
+    through a stream; replies and system frames never do.
 
     Args:
         options: what the topology says.
-        context: what the node gives; a transport on its own needs none.
+        context: what the node gives to a transport; one that is used without a node needs none.
     """
 
     def __init__(
@@ -42,9 +42,9 @@ class NATSTransport:
         self._dispatcher = Dispatcher(self._context)
         self._subscriptions: dict[str, Subscription] = {}
         self._connection: Connection | None = None
-        self._durable: Durable | None = None
+        self._durable: DurableDelivery | None = None
         if self._options.jetstream and not self._context.control:
-            self._durable = Durable(self._options, self._subjects, self._context)
+            self._durable = DurableDelivery(self._options, self._subjects, self._context)
         self._stopping = asyncio.Lock()
 
     async def start(self) -> None:
@@ -90,7 +90,7 @@ class NATSTransport:
                 await connection.close()
 
     async def subscribe(self, address: str, handler: Handler) -> None:
-        """Give each frame for `address` to `handler`."""
+        """Call `handler` with each frame for `address`."""
         if self._durable is not None and is_agent(address):
             await self._durable.subscribe(address, handler)
             return
@@ -100,7 +100,7 @@ class NATSTransport:
             await self._listen(self._connection, address)
 
     async def unsubscribe(self, address: str) -> None:
-        """Give no more frames for `address` to anyone."""
+        """Deliver no more frames for `address`."""
         if self._durable is not None and address in self._durable:
             await self._durable.unsubscribe(address)
             return
@@ -144,8 +144,8 @@ class NATSTransport:
     async def wait_ready(self) -> None:
         """Return when a frame published anywhere to an address subscribed here would arrive.
 
-        In a cluster this holds for this process's own server. Where the word of a subscription has
-        still to spread, the first frame of another node follows its own probe, which proves it.
+        In a cluster this is proved for this process's own server only. The other servers learn of
+        a subscription a little later, so another node probes its route before its first frame.
 
         Raises:
             NotConnectedError: not started, or no server is reached within `connect_timeout`.
@@ -163,8 +163,8 @@ class NATSTransport:
     async def _listen(self, connection: Connection, address: str) -> None:
         deliver = self._dispatcher.deliver
 
-        def take(message: Msg) -> None:
+        def on_message(message: Msg) -> None:
             deliver(address, message.data)
 
         subject = self._subjects.of(address)
-        self._subscriptions[address] = await connection.subscribe(subject, take)
+        self._subscriptions[address] = await connection.subscribe(subject, on_message)

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Final, Self, Unpack
 
 from support.nats.server import NatsServer, PortTakenError
-from support.nats.settings import Settings
+from support.nats.server_config import Settings
 from support.ports import free_port
 from support.waiting import eventually
 

@@ -1,4 +1,4 @@
-"""Somebody at a port who is no NATS server, or a bad one."""
+"""Impostor: a listener at a port that is no NATS server, or a broken one."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ HOST = "127.0.0.1"
 
 @dataclass
 class Impostor:
-    """Who listens.
+    """A listener.
 
     Attributes:
-        port: where.
+        port: where it listens.
         visits: connections so far.
         present: connections that are open.
-        heard: all that was said to it.
+        heard: all bytes that it received.
     """
 
     port: int
@@ -28,16 +28,16 @@ class Impostor:
 
     @property
     def url(self) -> str:
-        """Where clients connect to."""
+        """The URL for clients."""
         return f"nats://{HOST}:{self.port}"
 
 
 @asynccontextmanager
 async def impostor(greeting: bytes, port: int = 0) -> AsyncIterator[Impostor]:
-    """Have somebody listen who says one thing to each who comes, and nothing more.
+    """Listen at a port, and send the same greeting to each client, and nothing more.
 
     Args:
-        greeting: what is said.
+        greeting: what is sent.
         port: where to listen; a free one when left out.
     """
     guests: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}

@@ -1,4 +1,4 @@
-"""Logins by NKey and by credentials: what a server is told, and the file that a client shows."""
+"""Logins by NKey and by credentials: a server's configuration, and the file for the client."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Credentials:
 
     Attributes:
         file: the credentials file (.creds) that the user shows.
-        config: what a server is told, which knows the account and has JetStream for it.
+        config: configuration of a server with the account, which has JetStream.
     """
 
     file: Path
@@ -45,7 +45,7 @@ class NkeyUser:
     Attributes:
         file: a file with nothing but the seed.
         seed: what the user signs with: SU...
-        config: what a server is told.
+        config: configuration of a server with this user.
     """
 
     file: Path

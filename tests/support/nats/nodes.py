@@ -1,4 +1,4 @@
-"""Transports as nodes have them, agents that do what a test says, and the client without us."""
+"""Nodes with a transport, agents that do what a test says, and bare clients of nats-py."""
 
 from __future__ import annotations
 
@@ -129,13 +129,13 @@ class Held:
 
 
 class Node:
-    """A transport as a node has it, and what it told its node.
+    """A transport with the context of a node, and what it reported to the node.
 
     Attributes:
         transport: the transport; started within `async with`.
-        told: what it said about its link, "down" and "up".
+        told: what it reported about its link, "down" and "up".
         drops: what it counted as dropped: reasons and frames.
-        when_up: called when it says that its link is up.
+        when_up: called when it reports that its link is up.
 
     Args:
         servers: URLs.
@@ -209,9 +209,18 @@ def durable(url: str | list[str], name: str, **options: Any) -> Node:
     return Node(*urls, **own, **options)
 
 
+LARGE: Final = frame_of("." * 100_000)
+
+
+async def fill(node: Node) -> None:
+    """Publish large frames until the connection takes no more and one is refused."""
+    while True:
+        await within(node.transport.publish("far", LARGE), 3 * node.options.send_timeout)
+
+
 @asynccontextmanager
 async def bare(url: str, **options: Any) -> AsyncIterator[Client]:
-    """Have a client without anything of ours around it."""
+    """Connect a client of nats-py, without any of our code."""
 
     async def ignore(error: Exception) -> None:
         """Leave it to what is awaited."""

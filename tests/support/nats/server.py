@@ -16,7 +16,7 @@ from typing import Any, Final, Self, Unpack
 
 from support.last_will import LastWill
 from support.machines import Machine
-from support.nats.settings import Settings, configuration
+from support.nats.server_config import Settings, configuration
 from support.ports import free_port
 
 UP_WITHIN: Final = 20.0
@@ -191,7 +191,7 @@ class NatsServer:
         self.is_paused = False
 
     def ask(self, what: str) -> Any:
-        """Return what its monitor tells: `varz`, `subsz`, `jsz?streams=1&config=1` and so on.
+        """Return what its monitor reports: `varz`, `subsz`, `jsz?streams=1&config=1` and so on.
 
         Raises:
             OSError: it does not answer.

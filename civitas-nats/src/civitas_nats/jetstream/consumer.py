@@ -1,8 +1,8 @@
-"""Consumer: one agent's messages, from the stream to its handler.
+"""Consumer: gives the messages of one agent to its handler, one after the other, in order.
 
-They are handled in the order of the stream, one after the other, while a window of those behind is
-held here already. One that fails is given again in its place, so that nothing overtakes it. What
-is held stays the server's until it is acknowledged: nothing is lost with this process.
+While one message is handled, the next ones of the window are held here already. A message that
+failed is given again in its place, so that no later one overtakes it. What is held belongs to the
+server until it is acknowledged, so nothing is lost when this process ends.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from typing import Final
 from civitas import envelope
 from civitas.errors import CivitasError, DeserializationError, FrameError, ProcessingError
 from civitas.transport import Handler
-from civitas_nats.jetstream.around import Around
+from civitas_nats.client import cancel_and_wait
+from civitas_nats.jetstream.acknowledgements import ACK, TERM
+from civitas_nats.jetstream.consumer_context import ConsumerContext
 from civitas_nats.jetstream.dead_letters import DeadLetter
-from civitas_nats.jetstream.intake import GIVEN_UP, PROCESSED, Intake
 from civitas_nats.jetstream.lease import Lease
-from civitas_nats.jetstream.record import Inheritance
+from civitas_nats.jetstream.prior_state import PriorState
+from civitas_nats.jetstream.pull_reader import PullReader
 from civitas_nats.jetstream.window import Held
-from civitas_nats.tasks import end
 
-_SHORTEST_RETRY: Final = 0.05
-"""Seconds before a message is given again that was not even begun."""
+_MIN_RETRY_DELAY: Final = 0.05
+"""Seconds at least before a message is given again that the agent did not begin."""
 
-_AFTER_TROUBLE: Final = 0.5
-"""Seconds between two tries to store a dead letter."""
+_STORE_RETRY_PAUSE: Final = 0.5
+"""Seconds between two attempts to store a dead letter."""
 
 
 class Consumer:
@@ -35,110 +36,111 @@ class Consumer:
         agent: the agent's name.
         subject: where its messages are.
         handler: finishes when the agent has processed a message, and raises when it has failed.
-        around: what all consumers of the process share.
+        shared: what all consumers of the process share.
     """
 
-    def __init__(self, agent: str, subject: str, handler: Handler, around: Around) -> None:
+    def __init__(self, agent: str, subject: str, handler: Handler, shared: ConsumerContext) -> None:
         self._agent = agent
         self._handler = handler
-        self._around = around
-        self._options = around.options
-        self._logger = around.context.logger
-        self._lease = Lease(agent, subject, around)
-        self._intake = Intake(agent, self._lease, around, self._let_go)
-        self._inheritance: Inheritance | None = None
+        self._options = shared.options
+        self._logger = shared.context.logger
+        self._dropped = shared.context.dropped
+        self._dead_letters = shared.dead_letters
+        self._lease = Lease(agent, subject, shared)
+        self._reader = PullReader(agent, self._lease, shared, self._stop_handling)
+        self._prior_state: PriorState | None = None
         self._worker: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Take over from whoever read the messages before, and begin.
+        """Take the consumer over from its reader before, and begin.
 
         Raises:
             CivitasError: JetStream refuses, or does not answer.
         """
-        self._inheritance = await self._lease.take()
-        await self._intake.open()
+        self._prior_state = await self._lease.take_over()
+        await self._reader.open()
         loop = asyncio.get_running_loop()
         self._worker = loop.create_task(self._work(), name=f"civitas nats agent {self._agent}")
 
     async def close(self) -> None:
-        """End, and give back what is held: the next reader gets it at once, in order."""
-        await end(self._worker)
-        await self._intake.close()
+        """Stop, and give back what is held: the next reader gets it at once, in order."""
+        await cancel_and_wait(self._worker)
+        await self._reader.close()
 
-    def restored(self) -> None:
-        """Look for what was lost with the connection."""
-        self._intake.doubt()
+    def connection_restored(self) -> None:
+        """Find out what was lost with the connection."""
+        self._reader.doubt()
 
-    async def _let_go(self) -> None:
-        """Handle nothing more: another process does."""
-        await end(self._worker)
+    async def _stop_handling(self) -> None:
+        """Handle nothing more: another process has taken over."""
+        await cancel_and_wait(self._worker)
 
     async def _work(self) -> None:
         """Handle message after message. This is the hot path."""
-        intake = self._intake
+        reader = self._reader
         while True:
-            held = await intake.next()
-            if self._inheritance is not None:
-                await self._inherit(self._inheritance, held)
-            await intake.finish(await self._process(held))
+            held = await reader.next()
+            if self._prior_state is not None:
+                await self._apply_prior_state(self._prior_state, held)
+            await reader.finish(await self._process(held))
 
     async def _process(self, held: Held) -> bytes:
-        """Give a message to the agent until it is processed or given up; return which."""
+        """Give a message to the agent until it is processed or given up; return its outcome."""
         reason = "its process ended while it was handled"
         while held.deliveries < self._options.max_deliver:
             try:
                 await self._handler(_stamped(held))
             except (FrameError, DeserializationError) as error:
-                await self._bury(held, f"unreadable: {error}")
-                return GIVEN_UP
+                await self._give_up(held, f"unreadable: {error}")
+                return TERM
             except ProcessingError as error:
                 reason = f"{error.error_type}: {error.error_text}"
-            except Exception as error:  # noqa: BLE001 - it was not executed, whatever the error
+            except Exception as error:  # noqa: BLE001 - the agent did not execute it
                 self._logger.debug("%r did not begin a message: %s", self._agent, error)
-                await asyncio.sleep(max(self._options.retry_delay, _SHORTEST_RETRY))
+                await asyncio.sleep(max(self._options.retry_delay, _MIN_RETRY_DELAY))
                 continue
             else:
-                return PROCESSED
+                return ACK
             held.deliveries += 1
             if held.deliveries < self._options.max_deliver:
-                await self._remember(held)
+                await self._record_deliveries(held)
                 await asyncio.sleep(self._options.retry_delay)
-        await self._bury(held, reason)
-        self._around.context.dropped("given up after max_deliver deliveries", held.frame)
-        return GIVEN_UP
+        await self._give_up(held, reason)
+        self._dropped("given up after max_deliver deliveries", held.frame)
+        return TERM
 
-    async def _inherit(self, inheritance: Inheritance, first: Held) -> None:
-        """Take over what is known of the first message."""
-        self._inheritance = None
-        first.deliveries = inheritance.deliveries_of(first.number)
+    async def _apply_prior_state(self, prior_state: PriorState, first: Held) -> None:
+        """Count the deliveries of the first message to this agent in other processes."""
+        self._prior_state = None
+        first.deliveries = prior_state.deliveries_of(first.number)
         if first.deliveries:
-            await self._remember(first)
+            await self._record_deliveries(first)
 
-    async def _remember(self, held: Held) -> None:
+    async def _record_deliveries(self, held: Held) -> None:
         try:
-            await self._lease.remember(held)
+            await self._lease.record_deliveries(held)
         except CivitasError as error:
             self._logger.warning("deliveries to %r are not written down: %s", self._agent, error)
 
-    async def _bury(self, held: Held, reason: str) -> None:
-        """Store a dead letter; the message stays where it is until that is done."""
+    async def _give_up(self, held: Held, reason: str) -> None:
+        """Store a dead letter; until that is done the message is not acknowledged."""
         letter = DeadLetter(self._agent, held.frame, reason, held.deliveries, held.number)
-        told = False
+        is_logged = False
         while True:
             try:
-                await self._around.dead_letters.add(letter)
+                await self._dead_letters.add(letter)
             except CivitasError as error:
-                if not told:
-                    told = True
+                if not is_logged:
+                    is_logged = True
                     self._logger.warning(
                         "a dead letter of %r is not stored: %s", self._agent, error
                     )
-                await asyncio.sleep(_AFTER_TROUBLE)
+                await asyncio.sleep(_STORE_RETRY_PAUSE)
             else:
                 self._logger.error("a message to %r is a dead letter: %s", self._agent, reason)
                 return
 
 
 def _stamped(held: Held) -> bytes:
-    """Return the frame with the count of its earlier deliveries."""
+    """Return the frame with the number of its earlier deliveries."""
     return envelope.with_attempt(held.frame, held.deliveries) if held.deliveries else held.frame

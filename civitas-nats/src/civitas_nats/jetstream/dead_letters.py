@@ -1,4 +1,4 @@
-"""Dead letters: what no agent could process, kept in a stream of their own with the reason."""
+"""Dead letters: messages that no agent could process, how they are stored, and who stores them."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ DELIVERIES: Final = "Civitas-Deliveries"
 NUMBER: Final = "Civitas-Stream-Sequence"
 TIME: Final = "Civitas-Time"
 
-_LONGEST_REASON: Final = 1000
-"""Characters of a reason, as it is written. All headers together fit `HEADER_ROOM`."""
+_MAX_REASON: Final = 1000
+"""Characters of a reason in its header. All headers together fit into `HEADER_ROOM`."""
 
 _ESCAPE: Final = re.compile(r"\\(\\|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")
 
-_LATEST: Final = 253_402_300_799
-"""Seconds since the epoch: the last that has a date of four digits."""
+_MAX_TIME: Final = 253_402_300_799
+"""Seconds since the epoch: the end of the year 9999."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that is given up.
+    """A message that was given up.
 
     Attributes:
-        agent: for whom it was.
+        agent: the agent that it was sent to.
         frame: the message.
-        reason: why it is given up.
+        reason: why it was given up.
         deliveries: times that it was given to the agent.
-        number: its place in the stream that it came from.
+        number: its number in the stream of messages.
     """
 
     agent: str
@@ -47,14 +47,14 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
-class Buried:
-    """A dead letter as it lies in its stream.
+class StoredDeadLetter:
+    """A dead letter in its stream.
 
     Attributes:
-        number: its place there.
+        number: its number there.
         time: when it was given up, in seconds since the epoch.
-        letter: what lies there. Of one that somebody else has put there, the reason is empty, and
-            the numbers are 0.
+        letter: the letter. When something else has stored it, its reason is empty and its counts
+            are 0.
     """
 
     number: int
@@ -63,19 +63,19 @@ class Buried:
 
     @property
     def id(self) -> str:
-        """What tells it from all others, also from those of a stream that was made anew."""
+        """Text that identifies it, also if the stream was deleted and numbers begin again."""
         return f"{self.number}.{self.time:.3f}.{_hash(self.letter.frame)}"
 
 
 def headers_of(letter: DeadLetter, now: float) -> dict[str, str]:
-    """Return what is written beside a dead letter.
+    """Return the headers of a dead letter.
 
     Args:
-        letter: what is given up.
+        letter: the letter.
         now: seconds since the epoch.
     """
     return {
-        REASON: _written(letter.reason),
+        REASON: _header_text(letter.reason),
         DELIVERIES: str(letter.deliveries),
         NUMBER: str(letter.number),
         TIME: f"{now:.3f}",
@@ -83,30 +83,30 @@ def headers_of(letter: DeadLetter, now: float) -> dict[str, str]:
 
 
 def read(
-    number: int, agent: str, frame: bytes, headers: Mapping[str, str], stored: float
-) -> Buried:
-    """Return what lies in the stream, whoever has put it there.
+    number: int, agent: str, frame: bytes, headers: Mapping[str, str], stored_at: float
+) -> StoredDeadLetter:
+    """Return the dead letter of a message of the stream, whoever has stored it.
 
     Args:
-        number: its place.
-        agent: the end of its subject.
+        number: its number in the stream.
+        agent: the last part of its subject.
         frame: its bytes.
-        headers: what is written beside it.
-        stored: when the stream stored it, in seconds since the epoch.
+        headers: its headers.
+        stored_at: when the stream stored it, in seconds since the epoch.
     """
-    reason = _as_it_was(headers.get(REASON, ""))
+    reason = _unescaped(headers.get(REASON, ""))
     counts = (_count(headers.get(name, "")) for name in (DELIVERIES, NUMBER))
     letter = DeadLetter(agent, frame, reason, *counts)
-    return Buried(number, _time(headers.get(TIME, ""), stored), letter)
+    return StoredDeadLetter(number, _time(headers.get(TIME, ""), stored_at), letter)
 
 
-class DeadLetters:
-    """Sends dead letters to their stream.
+class DeadLetterPublisher:
+    """Stores dead letters in their stream.
 
     Args:
         publisher: sends with acknowledgements.
         subject: what their subjects begin with.
-        stream: the stream that they come from.
+        stream: the stream of messages, where they come from.
     """
 
     def __init__(self, publisher: Publisher, subject: str, stream: str) -> None:
@@ -132,23 +132,23 @@ def _hash(frame: bytes) -> str:
     return blake2b(frame, digest_size=8).hexdigest()
 
 
-def _written(reason: str) -> str:
-    """Return a reason that fits a header: one line of printable ASCII, not too long."""
-    signs = [_escaped(sign) for sign in " ".join(reason.split())]
-    fitting = sum(length <= _LONGEST_REASON for length in accumulate(map(len, signs)))
-    return "".join(signs[:fitting]) + ("..." if fitting < len(signs) else "")
+def _header_text(reason: str) -> str:
+    """Return a reason as the text of a header: one line of printable ASCII, not too long."""
+    parts = [_escaped(character) for character in " ".join(reason.split())]
+    fitting = sum(length <= _MAX_REASON for length in accumulate(map(len, parts)))
+    return "".join(parts[:fitting]) + ("..." if fitting < len(parts) else "")
 
 
-def _escaped(sign: str) -> str:
-    return sign.encode("unicode_escape").decode()
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
-def _as_it_was(text: str) -> str:
-    """Return the reason that was written so; what is no escape, somebody else has written."""
-    return _ESCAPE.sub(_sign, text)
+def _unescaped(text: str) -> str:
+    """Return the reason of a header. What is not one of our escapes stays as it is."""
+    return _ESCAPE.sub(_character, text)
 
 
-def _sign(escape: re.Match[str]) -> str:
+def _character(escape: re.Match[str]) -> str:
     code = escape[1]
     number = ord(code) if code == "\\" else int(code[1:], 16)
     return chr(number) if number <= sys.maxunicode else escape[0]
@@ -158,9 +158,9 @@ def _count(text: str) -> int:
     return int(text) if text.isdecimal() and len(text) < 20 else 0
 
 
-def _time(text: str, stored: float) -> float:
+def _time(text: str, stored_at: float) -> float:
     try:
         value = float(text)
     except ValueError:
-        return stored
-    return value if 0 <= value <= _LATEST else stored
+        return stored_at
+    return value if 0 <= value <= _MAX_TIME else stored_at

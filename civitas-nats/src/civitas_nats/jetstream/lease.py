@@ -1,4 +1,19 @@
-"""Lease: this node's hold on the durable consumer of one agent."""
+"""Lease: the hold of this node on the durable consumer of one agent.
+
+The description of the consumer says which node reads from it (`prior_state`). A stream with a work
+queue keeps each message until it is acknowledged. So a consumer that is deleted and made again
+delivers all that is not acknowledged, in order, from the first message on. That is how order
+outlives a crash, and how a reader that should be gone is shut out.
+
+| state      | what the server says of the consumer                  | what follows            |
+|------------|-------------------------------------------------------|-------------------------|
+| in step    | it is ours, with our deliveries and pending messages  | nothing                 |
+| behind     | it is ours; a delivery or an acknowledgement was lost | `recreate`              |
+| missing    | it was deleted, perhaps by a process that takes over  | check again, `recreate` |
+| taken over | it has the id of another node                         | stop reading            |
+
+`take_over` starts a lease, whoever had it before. `check` returns its state, which is not stored.
+"""
 
 from __future__ import annotations
 
@@ -6,121 +21,103 @@ from enum import Enum
 
 from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
 
-from civitas_nats.jetstream.around import Around
-from civitas_nats.jetstream.record import Inheritance, Record
+from civitas_nats.jetstream.consumer_context import ConsumerContext
+from civitas_nats.jetstream.prior_state import PriorState, ReaderRecord
 from civitas_nats.jetstream.window import Held
 from civitas_nats.subjects import consumer_name
 
 
-class Holding(Enum):
-    """How a lease stands."""
+class LeaseState(Enum):
+    """What `Lease.check` has found; see the module."""
 
     IN_STEP = "in step"
-    """The server and this node agree on what this node holds."""
     BEHIND = "behind"
-    """The server has delivered what has not come, or waits for what was acknowledged."""
     MISSING = "missing"
-    """Somebody has deleted the consumer."""
-    TAKEN = "taken"
-    """Another node reads from it."""
+    TAKEN_OVER = "taken over"
 
 
 class Lease:
-    """Takes, keeps and renews a consumer, and writes into it what the next reader has to know.
+    """Takes a consumer over, checks and recreates it, and writes the record for the next reader.
 
-    A work-queue stream keeps each message until it is acknowledged. So a consumer that is deleted
-    and made again begins with the first message that is not, and gives all others after it in
-    order: that is how order outlives a crash, and how a reader that should be gone is shut out.
+    Each method raises CivitasError when JetStream refuses, or does not answer.
 
     Args:
         agent: the agent's name.
-        subject: where its messages are.
-        around: what all consumers of the process share.
+        subject: the subject of its messages.
+        shared: what all consumers of the process share.
     """
 
-    def __init__(self, agent: str, subject: str, around: Around) -> None:
+    def __init__(self, agent: str, subject: str, shared: ConsumerContext) -> None:
         self._name = consumer_name(agent)
         self._subject = subject
-        self._around = around
-        self._management = around.management
-        self._stream = around.options.stream_name
-        self._owner = around.context.node
+        self._options = shared.options
+        self._api = shared.api
+        self._stream = shared.options.stream_name
+        self._owner = shared.context.node
 
-    async def take(self) -> Inheritance:
-        """Take the consumer over from whoever had it, and return what that one has left.
-
-        Raises:
-            CivitasError: JetStream refuses, or does not answer.
-        """
-        found = await self._management.consumer(self._stream, self._name)
+    async def take_over(self) -> PriorState:
+        """Make the consumer this node's, and return what its reader before has left."""
+        found = await self._api.consumer(self._stream, self._name)
         if found is None:
-            await self._put(Record(self._owner))
-            return Inheritance(Record(self._owner))
-        record = Record.read(found.config.description)
-        mine = Record(self._owner, record.head, record.deliveries)
+            await self._put(ReaderRecord(self._owner))
+            return PriorState(ReaderRecord(self._owner))
+        previous = ReaderRecord.read(found.config.description)
+        record = ReaderRecord(self._owner, previous.head, previous.deliveries)
         pending = found.num_ack_pending or 0
         if pending or found.num_waiting:
-            await self._management.delete_consumer(self._stream, self._name)
-        await self._put(mine)
+            await self._api.delete_consumer(self._stream, self._name)
+        await self._put(record)
         delivered = found.delivered.stream_seq if found.delivered is not None else 0
-        return Inheritance(mine, delivered if pending else 0)
+        return PriorState(record, delivered if pending else 0)
 
-    async def remember(self, held: Held | None) -> None:
-        """Write down how often a message was given to its agent, before it is given again.
-
-        Raises:
-            CivitasError: JetStream refuses, or does not answer.
-        """
-        found = await self._management.consumer(self._stream, self._name)
-        if found is not None and self._is_mine(found):  # else it would be taken back
+    async def record_deliveries(self, held: Held) -> None:
+        """Write how often a message was given to its agent, before it is given again."""
+        found = await self._api.consumer(self._stream, self._name)
+        if found is not None and self._is_mine(found):  # otherwise this would take it back
             await self._put(self._record(held))
 
-    async def renew(self, first: Held | None) -> None:
-        """Make the consumer anew: it gives all that is not acknowledged, `first` before all.
-
-        Raises:
-            CivitasError: JetStream refuses, or does not answer.
-        """
-        await self._management.delete_consumer(self._stream, self._name)
-        await self._put(self._record(first))
-
-    async def look(self, deliveries: int, held: int) -> Holding:
-        """Return how the lease stands.
+    async def recreate(self, first: Held | None) -> None:
+        """Delete the consumer and make it again: it delivers all that is not acknowledged.
 
         Args:
-            deliveries: deliveries of the consumer that have come.
-            held: messages that are held.
-
-        Raises:
-            CivitasError: JetStream refuses, or does not answer.
+            first: the message that it delivers first, if that was given to the agent before.
         """
-        found = await self._management.consumer(self._stream, self._name)
+        await self._api.delete_consumer(self._stream, self._name)
+        await self._put(self._record(first))
+
+    async def check(self, deliveries: int, held: int) -> LeaseState:
+        """Return the state of the lease.
+
+        Args:
+            deliveries: deliveries of the consumer that have arrived.
+            held: messages that are held, and not acknowledged.
+        """
+        found = await self._api.consumer(self._stream, self._name)
         if found is None:
-            return Holding.MISSING
+            return LeaseState.MISSING
         if not self._is_mine(found):
-            return Holding.TAKEN
+            return LeaseState.TAKEN_OVER
         delivered = found.delivered.consumer_seq if found.delivered is not None else 0
         same = delivered == deliveries and (found.num_ack_pending or 0) == held
-        return Holding.IN_STEP if same else Holding.BEHIND
+        return LeaseState.IN_STEP if same else LeaseState.BEHIND
 
     def _is_mine(self, found: ConsumerInfo) -> bool:
-        return Record.read(found.config.description).owner == self._owner
+        return ReaderRecord.read(found.config.description).owner == self._owner
 
-    def _record(self, held: Held | None) -> Record:
+    def _record(self, held: Held | None) -> ReaderRecord:
         if held is None:
-            return Record(self._owner)
-        return Record(self._owner, held.number, held.deliveries)
+            return ReaderRecord(self._owner)
+        return ReaderRecord(self._owner, held.number, held.deliveries)
 
-    async def _put(self, record: Record) -> None:
-        options = self._around.options
+    async def _put(self, record: ReaderRecord) -> None:
         config = ConsumerConfig(
             durable_name=self._name,
             description=record.text(),
             filter_subject=self._subject,
             deliver_policy=DeliverPolicy.ALL,
             ack_policy=AckPolicy.EXPLICIT,
-            ack_wait=options.ack_wait,
-            max_deliver=-1,  # counted here: the server counts what it delivers, not what is handled
-            max_ack_pending=options.max_ack_pending,
+            ack_wait=self._options.ack_wait,
+            max_deliver=-1,  # counted here: a server counts deliveries, not executions
+            max_ack_pending=self._options.max_ack_pending,
         )
-        await self._management.put_consumer(self._stream, config)
+        await self._api.put_consumer(self._stream, config)

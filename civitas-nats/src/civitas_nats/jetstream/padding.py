@@ -1,9 +1,9 @@
-"""Padding: sizes with which a stream that is full refuses a message instead of losing another.
+"""Padding: message sizes with which a full stream refuses a message instead of losing another one.
 
-A server (nats-server 2.9.10) takes a message into a stream with `max_bytes` when its headers and
-its data fit, and then removes the oldest messages when what it stores of it, which is more, does
-not: also with `discard: new`. Where all that is stored, and the limit, are multiples of one unit
-that is larger than the difference, a message fits with both measures, or with neither.
+With `max_bytes` and `discard: new`, a server (nats-server 2.9.10) checks a new message by the size
+of its headers and data, but counts what it stores, which is more. A message that fits by the first
+measure and not by the second is stored, and the oldest messages are removed. When the limit and all
+that is stored are multiples of one unit that is larger than the difference, both measures agree.
 """
 
 from __future__ import annotations
@@ -12,29 +12,29 @@ from collections.abc import Mapping
 from typing import Final
 
 UNIT: Final = 1024
-"""Bytes; more than a server adds to a message: its subject, and what frames it in the file."""
+"""Bytes; more than a server adds to headers and data: the subject and the record around it."""
 
 HEADER: Final = "Civitas-Padding"
 
-_RECORD: Final = 22 + 4 + 8
-"""Bytes that a server's file has for a message besides subject, headers and data."""
+_RECORD_OVERHEAD: Final = 22 + 4 + 8
+"""Bytes of a message in a server's file besides its subject, headers and data."""
 
-_AROUND_HEADERS: Final = len("NATS/1.0\r\n") + len("\r\n")
-_AROUND_ONE: Final = len(": \r\n")
+_HEADERS_OVERHEAD: Final = len("NATS/1.0\r\n") + len("\r\n")
+_HEADER_OVERHEAD: Final = len(": \r\n")
 
 
 def rounded(limit: int) -> int:
-    """Return a limit in bytes that is a multiple of the unit, and at least one."""
+    """Return a limit in bytes, rounded down to a multiple of the unit, but not to 0."""
     return max(limit // UNIT, 1) * UNIT
 
 
 def stored_bytes(subject: str, frame: bytes, headers: Mapping[str, str]) -> int:
-    """Return how many bytes a server's file has for a message."""
-    told = sum(len(key) + len(value) + _AROUND_ONE for key, value in headers.items())
-    return _RECORD + len(subject.encode()) + _AROUND_HEADERS + told + len(frame)
+    """Return how many bytes a message has in a server's file."""
+    header_bytes = sum(len(key) + len(value) + _HEADER_OVERHEAD for key, value in headers.items())
+    return _RECORD_OVERHEAD + len(subject.encode()) + _HEADERS_OVERHEAD + header_bytes + len(frame)
 
 
 def padded(subject: str, frame: bytes, headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers with one more, by which what is stored is a multiple of the unit."""
+    """Return the headers and one more that makes the stored size a multiple of the unit."""
     bare = stored_bytes(subject, frame, {**headers, HEADER: "."})
     return {**headers, HEADER: "." * (1 + -bare % UNIT)}

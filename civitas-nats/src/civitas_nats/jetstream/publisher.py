@@ -1,4 +1,18 @@
-"""Publisher: sends to a stream, and knows of each message what became of it."""
+"""Publisher: stores messages in a stream, and knows the outcome of each.
+
+A message without an acknowledgement is sent again with the same `Nats-Msg-Id`, by which the stream
+recognizes what it has stored already. So a message that is acknowledged is stored once. When there
+is no acknowledgement in time, the outcome is unknown.
+
+| the stream's answer                              | what follows                                 |
+|--------------------------------------------------|----------------------------------------------|
+| an acknowledgement                               | `publish` returns                            |
+| none within 1 s, or the connection was lost      | sent again, until the time is over           |
+| an error that may pass (no stream, no leader)    | sent again; raised when the time is over     |
+| any other error                                  | raised at once                               |
+| none in time                                     | `NotConnectedError` if it was never sent,    |
+|                                                  | otherwise `OutcomeUnknownError`              |
+"""
 
 from __future__ import annotations
 
@@ -18,14 +32,14 @@ from civitas.errors import (
     OutcomeUnknownError,
     TransportError,
 )
+from civitas_nats.client import cancel_and_wait
 from civitas_nats.connection import Connection, Subscription
 from civitas_nats.jetstream.padding import padded
-from civitas_nats.tasks import end
 
-_SWEEP: Final = 0.25
-"""Seconds between two looks at what is not acknowledged."""
+_SWEEP_INTERVAL: Final = 0.25
+"""Seconds between two checks of what is not acknowledged."""
 
-_AGAIN_AFTER: Final = 1.0
+_REPEAT_AFTER: Final = 1.0
 """Seconds without an answer after which a message is sent again. The stream stores it once."""
 
 _STORE_FAILED: Final = 10077
@@ -34,15 +48,15 @@ _STORE_FAILED: Final = 10077
 _NO_RESOURCES: Final = 10023
 """Error code of a server, or an account, that has no room for any stream."""
 
-_PASSING: Final = frozenset({503, 408})
-"""Codes of errors that may be over in a moment, such as the election of a leader."""
+_TRANSIENT: Final = frozenset({503, 408})
+"""Codes of errors that may pass in a moment, such as those while a leader is elected."""
 
 ID_HEADER: Final = "Nats-Msg-Id"
 
 
 @dataclass(slots=True, eq=False)
 class _Unacknowledged:
-    """A message that is not acknowledged yet."""
+    """A message that is not acknowledged yet; `refusal` is why it could not be stored last."""
 
     subject: str
     frame: bytes
@@ -55,20 +69,16 @@ class _Unacknowledged:
 
 
 class Publisher:
-    """Publishes with acknowledgements, on one connection.
-
-    A message that is not acknowledged is sent again with the same id, by which the stream knows
-    it. So one that the stream has acknowledged is stored once, and of one that it has not within
-    the time the outcome is unknown.
+    """Publishes with acknowledgements, on one connection; see the module.
 
     Args:
         connection: carries the messages.
         stream: the stream's name, for messages.
-        sender: begins the ids; no other publisher has it.
-        limit: seconds for one message, all repetitions included.
+        sender: what the ids of this publisher alone begin with.
+        limit: seconds for one message, with all repetitions.
         logger: where refusals are noted.
         missing: called when a message finds no stream.
-        limited: tells whether the stream has a limit in bytes.
+        limited: returns whether the stream has a limit in bytes, so that messages are padded.
     """
 
     def __init__(
@@ -97,19 +107,19 @@ class Publisher:
         self._settled.set()
 
     async def start(self) -> None:
-        """Hear acknowledgements from now on."""
+        """Subscribe to acknowledgements, and begin to repeat what is not acknowledged."""
         self._subscription = await self._connection.subscribe(f"{self._reply}*", self._on_answer)
         sweep = self._sweep()
         self._sweeper = asyncio.get_running_loop().create_task(sweep, name="civitas nats acks")
 
     async def stop(self, patience: float) -> None:
-        """Wait for what is on its way, at most `patience` seconds; the rest is unknown."""
+        """Wait for acknowledgements, at most `patience` seconds; the other outcomes are unknown."""
         try:
             async with asyncio.timeout(patience):
                 await self._settled.wait()
         except TimeoutError:
             self._logger.warning("messages not acknowledged: %d", len(self._unacknowledged))
-        await end(self._sweeper)
+        await cancel_and_wait(self._sweeper)
         for each in list(self._unacknowledged.values()):
             self._fail(each, "the transport stopped")
         if self._subscription is not None:
@@ -125,9 +135,9 @@ class Publisher:
         """Return when the stream has stored a message.
 
         Args:
-            subject: where it belongs.
+            subject: a subject of the stream.
             frame: what is stored.
-            headers: more than its id, for a stream without a limit.
+            headers: headers besides its id; a message that has them is not padded.
             message_id: its id; a new one when left out.
 
         Raises:
@@ -160,8 +170,8 @@ class Publisher:
             if not self._unacknowledged:
                 self._settled.set()
 
-    def restored(self) -> None:
-        """Send again soon all that is not acknowledged: the connection was lost."""
+    def connection_restored(self) -> None:
+        """Soon send again all that is not acknowledged: the connection was lost."""
         for message in self._unacknowledged.values():
             message.sent_at = 0.0
 
@@ -175,7 +185,7 @@ class Publisher:
             message.sent += 1
 
     def _on_answer(self, answer: Msg) -> None:
-        """Take an acknowledgement, or what the server says instead."""
+        """Take an acknowledgement, or an error of the server."""
         message = self._unacknowledged.get(answer.subject)
         if message is None or message.outcome.done():
             return
@@ -184,23 +194,23 @@ class Publisher:
             message.outcome.set_result(None)
             return
         code, error = self._refusal(data)
-        if code in _PASSING:
+        if code in _TRANSIENT:
             message.refusal = error
         else:
             message.outcome.set_exception(error)
 
     def _refusal(self, data: bytes) -> tuple[int, TransportError | MailboxFullError]:
         """Return the code and the error for an answer that is no acknowledgement."""
-        if not data:  # nobody listens at the subject
+        if not data:  # no stream has the subject
             self._on_missing()
             return 503, TransportError(
                 f"there is no stream for this message: {self._stream} is missing, or JetStream has"
                 " no leader"
             )
         try:
-            told: dict[str, Any] = json.loads(data)["error"]
-            code, text = int(told["code"]), str(told.get("description", ""))
-            kind = told.get("err_code")
+            details: dict[str, Any] = json.loads(data)["error"]
+            code, text = int(details["code"]), str(details.get("description", ""))
+            kind = details.get("err_code")
         except (ValueError, TypeError, KeyError):
             return 0, TransportError(f"stream {self._stream} answered {data[:200]!r}")
         if (kind == _STORE_FAILED and "exceeded" in text) or kind == _NO_RESOURCES:
@@ -211,26 +221,26 @@ class Publisher:
         return code, TransportError(f"stream {self._stream} refused a message: {text} ({kind})")
 
     async def _sweep(self) -> None:
-        """Send again what has no answer, and end what has had its time."""
+        """Send again what has no answer, and fail what has no time left."""
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(_SWEEP)
+            await asyncio.sleep(_SWEEP_INTERVAL)
             now = loop.time()
             for reply, message in list(self._unacknowledged.items()):
                 if message.outcome.done():
                     continue
                 if now >= message.deadline:
                     self._fail(message, f"not within {self._limit:g} s")
-                elif message.refusal is not None or now - message.sent_at > _AGAIN_AFTER:
+                elif message.refusal is not None or now - message.sent_at > _REPEAT_AFTER:
                     await self._send_again(reply, message, now)
 
     async def _send_again(self, reply: str, message: _Unacknowledged, now: float) -> None:
-        """Send a message once more; what goes wrong is for who sends it, not for the others."""
+        """Send a message once more; an error is raised in its own `publish`, not in this task."""
         try:
-            if self._connection.is_up and self._connection.has_room:  # not to wait with all others
+            if self._connection.is_up and self._connection.has_room:  # do not hold up the others
                 message.refusal = None
                 await self._send(reply, message, now)
-        except Exception as error:  # noqa: BLE001 - raised where it was sent
+        except Exception as error:  # noqa: BLE001 - raised by its `publish`
             if not message.outcome.done():
                 message.outcome.set_exception(error)
 

@@ -1,4 +1,4 @@
-"""Streams: the one that keeps messages until they are processed, and the one of dead letters."""
+"""Streams: how the stream of messages and that of dead letters are made and checked."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 
 from civitas.errors import ConfigurationError
 from civitas_nats.errors import StreamMismatchError
-from civitas_nats.jetstream.management import Management
+from civitas_nats.jetstream.api import JetStreamAPI
 from civitas_nats.jetstream.padding import UNIT, rounded
 from civitas_nats.options import NATSOptions
 
 DUPLICATE_WINDOW: Final = 120.0
-"""Seconds within which a stream knows the id of a message; `send_timeout` is at most 100."""
+"""Seconds for which a stream remembers the id of a message; `send_timeout` is at most 100."""
 
 _DELETION: Final = 1.0
-"""Seconds in which a server removes the files of a stream."""
+"""Seconds that a server needs to remove the files of a deleted stream."""
 
 _COMPARED: Final = (
     "subjects",
@@ -35,10 +35,11 @@ _COMPARED: Final = (
 
 
 def wanted_stream(options: NATSOptions) -> StreamConfig:
-    """Return the stream for messages: each is kept until it is acknowledged, once.
+    """Return the stream for messages: a work queue, which keeps each until it is acknowledged.
 
-    When it is full it refuses new messages, so that a sender knows; the other policy would drop
-    the oldest without a word, and so would a limit to their age, or to those of one agent.
+    When it is full it refuses new messages (`discard: new`), so that a sender gets an error. The
+    policy `old` would silently remove the oldest, and so would a limit to the age of messages or to
+    the number of those to one agent.
     """
     return StreamConfig(
         name=options.stream_name,
@@ -71,81 +72,79 @@ def wanted_dead_letters(options: NATSOptions) -> StreamConfig:
 
 
 def differences(wanted: StreamConfig, found: StreamConfig, send_timeout: float) -> list[str]:
-    """Return what of an existing stream is not as it should be, each as a part of a sentence.
+    """Return the differences between an existing stream and the wanted one, as parts of a sentence.
 
     Args:
-        wanted: what it should be; a field that is None may be anything.
-        found: what it is.
-        send_timeout: seconds within which one message may be sent again.
+        wanted: the wanted stream; a field that is None is not compared.
+        found: the existing one.
+        send_timeout: seconds within which a message may be sent again.
     """
-    told = [
-        f"{name} is {_told(getattr(found, name))}, not {_told(getattr(wanted, name))}"
+    parts = [
+        f"{name} is {_value_text(getattr(found, name))}, not {_value_text(getattr(wanted, name))}"
         for name in _COMPARED
         if getattr(wanted, name) is not None
-        and _told(getattr(found, name)) != _told(getattr(wanted, name))
+        and _value_text(getattr(found, name)) != _value_text(getattr(wanted, name))
     ]
     if found.retention == wanted.retention == RetentionPolicy.WORK_QUEUE and (
         limit_of(found) % UNIT and wanted.max_bytes is None
     ):
-        told.append(f"max_bytes is {found.max_bytes}, no multiple of {UNIT}")
+        parts.append(f"max_bytes is {found.max_bytes}, no multiple of {UNIT}")
     if found.duplicate_window < send_timeout:
-        told.append(
+        parts.append(
             f"duplicate_window is {found.duplicate_window:g} s, less than send_timeout"
             f" ({send_timeout:g} s)"
         )
-    return told
+    return parts
 
 
 def limit_of(stream: StreamConfig) -> int:
-    """Return the bytes that a stream may have; 0 for no limit."""
+    """Return how many bytes a stream may have; 0 for no limit."""
     return max(stream.max_bytes or 0, 0)
 
 
 class Streams:
-    """Sees to it that the streams are there, and are as they should be.
+    """Ensures that both streams exist and are as they should be.
 
     Args:
-        management: asks JetStream.
+        api: asks JetStream.
         options: what the topology says.
         logger: where it is noted that a stream was created.
     """
 
-    def __init__(
-        self, management: Management, options: NATSOptions, logger: logging.Logger
-    ) -> None:
-        self._management = management
+    def __init__(self, api: JetStreamAPI, options: NATSOptions, logger: logging.Logger) -> None:
+        self._api = api
         self._options = options
         self._logger = logger
-        self.since: datetime | None = None
-        """When the stream of messages was created that was there at the last look."""
+        self.created: datetime | None = None
+        """When the stream of messages was created, as of the last `ensure`."""
         self.limited = False
-        """Whether it may have so many bytes only (see `civitas_nats.jetstream.padding`)."""
+        """Whether it has a limit in bytes, so that messages are padded (see `padding`)."""
 
     async def ensure(self) -> None:
-        """Return when both streams are there.
+        """Return when both streams exist.
 
         Raises:
             StreamMismatchError: one is not as it should be.
-            ConfigurationError: one is missing and `create_stream` is off, or JetStream is.
+            ConfigurationError: one is missing and `create_stream` is off, or JetStream is off.
             TransportError: JetStream does not answer, or refuses.
         """
         stream = await self._ensure(wanted_stream(self._options))
         await self._ensure(wanted_dead_letters(self._options))
-        self.since = stream.created
+        self.created = stream.created
         self.limited = limit_of(stream.config) > 0
 
     async def ensure_again(self) -> None:
-        """Do what `ensure` does, after the stream or its consumers went away underneath.
+        """Do what `ensure` does, after the stream or a consumer was deleted.
 
-        A server tells the readers of a stream that it is deleted before it has removed its files.
-        One that is created in between can lose what it stores (nats-server 2.9.10).
+        A server notifies the readers of a deleted stream before it has removed its files. A stream
+        that is created in between can lose what it stores (nats-server 2.9.10).
         """
-        if await self._management.stream(self._options.stream_name) is None:
+        if await self._api.stream(self._options.stream_name) is None:
             await asyncio.sleep(_DELETION)
         await self.ensure()
 
     async def _ensure(self, wanted: StreamConfig) -> StreamInfo:
-        found = await self._management.stream(str(wanted.name))
+        found = await self._api.stream(str(wanted.name))
         if found is None:
             if not self._options.create_stream:
                 raise ConfigurationError(
@@ -162,11 +161,11 @@ class Streams:
         return found
 
     async def _create(self, wanted: StreamConfig) -> StreamInfo:
-        created = await self._management.create_stream(wanted)
+        created = await self._api.create_stream(wanted)
         if created is not None:
             self._logger.info("stream %s: %s", wanted.name, _described(wanted))
             return created
-        found = await self._management.stream(str(wanted.name))  # somebody else was first
+        found = await self._api.stream(str(wanted.name))  # another process was first
         if found is None:
             raise ConfigurationError(f"stream {wanted.name} is created and deleted by others")
         return found
@@ -174,13 +173,13 @@ class Streams:
 
 def _described(config: StreamConfig) -> str:
     return (
-        f"subjects {_told(config.subjects)}, retention {_told(config.retention)}, discard"
-        f" {_told(config.discard)}, storage {_told(config.storage)}"
+        f"subjects {_value_text(config.subjects)}, retention {_value_text(config.retention)},"
+        f" discard {_value_text(config.discard)}, storage {_value_text(config.storage)}"
     )
 
 
-def _told(value: Any) -> str:
-    """Return a value of a configuration as people write it."""
+def _value_text(value: Any) -> str:
+    """Return a value of a configuration as it is written in one."""
     if isinstance(value, list):
         return ", ".join(map(str, value))
     if isinstance(value, bool):

@@ -1,53 +1,117 @@
-"""Window: the messages of one agent that its process holds, in the order of the stream. No I/O."""
+"""Window: the messages of one agent that its process asks for and holds, in their order. No I/O.
+
+`PullRequests` says when and for how many messages the server is asked. `Window` holds those that
+came: one in hand, which is handled, and the others behind it. It reports a gap when a delivery did
+not arrive, for then the next one would be out of order.
+"""
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
 
-_SHORT: Final = 9
-"""Parts of a subject that acknowledges; servers with a domain write three more (ADR-15)."""
+HEARTBEAT: Final = 2.0
+"""Seconds after which a server shows that a pull request still stands."""
 
-_WITH_DOMAIN: Final = 11
-"""Parts at least, where the domain and a hash of the account stand before the stream."""
+_EXPIRES: Final = 20.0
+"""Seconds after which a pull request ends that was not filled; then it is sent again."""
+
+_NANOSECONDS: Final = 1_000_000_000
+
+_MIN_TOKENS: Final = 9
+"""Tokens of the subject of an acknowledgement; servers with a domain write more (NATS ADR-15)."""
+
+_MIN_TOKENS_WITH_DOMAIN: Final = 11
+"""Then the domain and a hash of the account stand before the name of the stream."""
+
+
+class PullRequests:
+    """The pull requests of one consumer that are open. A server fills the oldest first.
+
+    Args:
+        size: messages that may be held and asked for together.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._step = max(size // 2, 1)
+        self._open: dict[str, int] = {}
+        self._count = 0
+
+    def due(self, held: int) -> tuple[str, bytes] | None:
+        """Return the name and the body of the next request; None while there is no room for one.
+
+        Args:
+            held: messages that are held.
+        """
+        room = self._size - held - sum(self._open.values())
+        if room < self._step:
+            return None
+        self._count += 1
+        name = str(self._count)
+        self._open[name] = room
+        body = {
+            "batch": room,
+            "expires": int(_EXPIRES * _NANOSECONDS),
+            "idle_heartbeat": int(HEARTBEAT * _NANOSECONDS),
+        }
+        return name, json.dumps(body).encode()
+
+    def arrived(self) -> None:
+        """Note that a message has come."""
+        for name, left in self._open.items():
+            if left > 1:
+                self._open[name] = left - 1
+            else:
+                del self._open[name]
+            return
+
+    def ended(self, name: str) -> None:
+        """Note that the server has ended a request, filled or not."""
+        self._open.pop(name, None)
+
+    def forget(self) -> None:
+        """Note that no request is open any more."""
+        self._open.clear()
 
 
 class Position(NamedTuple):
-    """Where a message is: its number in the stream, and that of its delivery by the consumer."""
+    """The number of a message in the stream, and the number of its delivery by the consumer."""
 
     stream: int
     delivery: int
 
 
 def position_of(reply: str) -> Position:
-    """Read the subject to which a message is acknowledged.
+    """Read the position of a message from the subject at which it is acknowledged.
 
     It is `$JS.ACK.<stream>.<consumer>.<deliveries>.<in stream>.<delivery>.<time>.<pending>`
     (NATS ADR-15).
 
     Raises:
-        ValueError: it is another one.
+        ValueError: it is a different subject.
     """
-    parts = reply.split(".")
-    if not reply.startswith("$JS.ACK.") or len(parts) < _SHORT:
+    tokens = reply.split(".")
+    if not reply.startswith("$JS.ACK.") or len(tokens) < _MIN_TOKENS:
         raise ValueError(f"{reply[:80]!r} does not acknowledge a message of a stream")
-    at = 5 if len(parts) < _WITH_DOMAIN else 7
-    return Position(int(parts[at]), int(parts[at + 1]))
+    at = 5 if len(tokens) < _MIN_TOKENS_WITH_DOMAIN else 7
+    return Position(int(tokens[at]), int(tokens[at + 1]))
 
 
 class Arrival(Enum):
-    """What a message is that has come."""
+    """What a delivery is that has come."""
 
     NEW = "new"
-    """The next one of the stream."""
+    """The next message."""
     HELD = "held"
-    """One that is held already: the server had not heard of it for too long."""
+    """A message that is held: the server has waited too long to hear of it."""
     DONE = "done"
-    """One that was processed: the server has not heard that yet."""
+    """A message that was processed: its acknowledgement did not reach the server."""
     GAP = "gap"
-    """Another one was lost before it: what follows would be out of order."""
+    """Another delivery did not arrive before it; to take this one would break the order."""
 
 
 @dataclass(slots=True)
@@ -55,9 +119,9 @@ class Held:
     """A message that is held.
 
     Attributes:
-        number: its place in the stream.
+        number: its number in the stream.
         frame: what was sent.
-        reply: the subject to which it is acknowledged; empty when that is gone.
+        reply: the subject at which it is acknowledged; empty when it can't be any more.
         deliveries: times that it was given to its agent before.
     """
 
@@ -68,17 +132,12 @@ class Held:
 
 
 class Window:
-    """What is held for one agent: one message in hand, and those after it in their order.
+    """The messages that are held: one in hand, and those after it in their order."""
 
-    Args:
-        size: messages that are held at most.
-    """
-
-    def __init__(self, size: int) -> None:
-        self.size = size
+    def __init__(self) -> None:
         self.in_hand: Held | None = None
         self.done = 0
-        """Number of the last message that was processed; all before it are, too."""
+        """Number of the last message that was processed; all before it are processed, too."""
         self._waiting: deque[Held] = deque()
         self._numbers: dict[int, Held] = {}
         self._next_delivery = 1
@@ -101,11 +160,11 @@ class Window:
         return next(iter(self._numbers.values()), None)
 
     def held(self) -> list[Held]:
-        """Return all that is held, in order."""
+        """Return all messages that are held, in order."""
         return list(self._numbers.values())
 
     def arrived(self, position: Position, frame: bytes, reply: str) -> Arrival:
-        """Take a message that has come, if it is the next one; say what it is."""
+        """Hold a message that has come if it is the next one; return what it is."""
         if position.delivery != self._next_delivery:
             return Arrival.GAP
         held = self._numbers.get(position.stream)
@@ -123,13 +182,13 @@ class Window:
         return Arrival.NEW
 
     def take(self) -> Held | None:
-        """Take the next message in hand, and return it; None while nothing waits."""
+        """Take the next message in hand and return it; None while none waits."""
         if self.in_hand is None and self._waiting:
             self.in_hand = self._waiting.popleft()
         return self.in_hand
 
     def finish(self) -> Held:
-        """Let go of the message in hand, which is processed."""
+        """Remove the message in hand, which is processed, and return it."""
         held = self.in_hand
         if held is None:
             raise RuntimeError("there is no message in hand")
@@ -139,16 +198,16 @@ class Window:
         return held
 
     def begin_anew(self) -> None:
-        """Forget what waits: a consumer made anew gives it again, the message in hand as well."""
+        """Drop what waits: a recreated consumer delivers it again, and the message in hand, too."""
         self._waiting.clear()
         in_hand = self.in_hand
         self._numbers = {} if in_hand is None else {in_hand.number: in_hand}
         self._next_delivery = 1
 
     def begin_with_another_stream(self) -> None:
-        """Forget the numbers as well: the stream was deleted, and another one begins with 1.
+        """Drop the numbers as well: the stream was deleted, and a new one begins with 1.
 
-        The message in hand can be acknowledged no more; its old subject may stand for another.
+        The message in hand can't be acknowledged any more: its subject may belong to another one.
         """
         self.begin_anew()
         self.done = 0

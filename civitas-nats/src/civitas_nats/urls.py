@@ -1,4 +1,4 @@
-"""Servers: what a URL may look like, and how it is shown."""
+"""URLs of servers: which are valid, and how they are shown without a login."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _SCHEMES: Final = ("nats", "tls")
 _FORM: Final = "nats://host:port"
 
 
-def check_server(url: str) -> str:
-    """Return the URL of a server in full: with scheme and port.
+def check_url(url: str) -> str:
+    """Return the URL of a server with its scheme and port.
 
     Raises:
-        ValueError: it is none; what it says of users and passwords is not in the message.
+        ValueError: it is not valid; the message contains no user, password or token.
     """
     full = url if "://" in url else f"nats://{url}"
     if any(character.isspace() or not character.isprintable() for character in full):
@@ -29,7 +29,7 @@ def check_server(url: str) -> str:
         raise ValueError(f"a server's URL begins with {begins}")
     login, at, _ = parts.netloc.rpartition("@")
     if parts.path.strip("/") or "?" in full or "#" in full or "%" in login:
-        # nats-py (2.16) takes %2F for three characters, where other clients take it for one.
+        # nats-py (2.16) reads %2F as three characters, other clients read it as one.
         raise ValueError(
             f"a server's URL ends with its port: {_FORM}; a password that has one of / ? # % does"
             " not fit in, but the options user and password take it"
@@ -44,16 +44,16 @@ def check_server(url: str) -> str:
 
 
 def has_login(url: str) -> bool:
-    """Return whether a URL says who this process is."""
+    """Return whether a URL contains a user or a token."""
     return "@" in urlsplit(url).netloc
 
 
-def shown(urls: Iterable[str]) -> str:
-    """Return URLs for messages: without users, passwords and tokens."""
-    return ", ".join(_shown(url) for url in urls)
+def mask_logins(urls: Iterable[str]) -> str:
+    """Return URLs as text for messages: without users, passwords and tokens."""
+    return ", ".join(_mask(url) for url in urls)
 
 
-def _shown(url: str) -> str:
+def _mask(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 

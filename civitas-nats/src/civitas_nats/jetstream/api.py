@@ -1,4 +1,4 @@
-"""Management: what is asked of JetStream about streams and consumers, with errors that say why."""
+"""JetStreamAPI: requests to JetStream about streams, messages and consumers, with retries."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from nats.js.api import ConsumerConfig, ConsumerInfo, RawStreamMsg, StreamConfig
 from nats.js.errors import APIError, NotFoundError
 
 from civitas.errors import ConfigurationError, NotConnectedError, TransportError
+from civitas_nats.client import offers_jetstream
 from civitas_nats.connection import Connection
-from civitas_nats.servers import shown
-from civitas_nats.wire import offers_jetstream
+from civitas_nats.urls import mask_logins
 
 T = TypeVar("T")
 
 _ANSWER_WITHIN: Final = 2.0
-"""Seconds for one answer."""
+"""Seconds for the answer to one attempt."""
 
 _BETWEEN_TRIES: Final = 0.25
 
 _WITHOUT_JETSTREAM: Final = 1.0
-"""Seconds for an answer where the server itself has no JetStream."""
+"""Seconds for all attempts where the present server itself has no JetStream."""
 
 _NOT_ENABLED: Final = frozenset({10039, 10076})
 """Error codes: JetStream is not enabled, for this account or at all."""
 
 _NAME_IN_USE: Final = 10058
-"""Error code: there is a stream of that name which is configured otherwise."""
+"""Error code: there is a stream of that name with another configuration."""
 
-_NOBODY: Final = None
-"""Code of the error that nats-py (2.16) makes of "no responders"."""
+_NO_RESPONDERS: Final = None
+"""Code of the error that nats-py (2.16) raises for "no responders"."""
 
-_OVERLAPS: Final = 10065
+_SUBJECTS_OVERLAP: Final = 10065
 """Error code: another stream has some of the subjects."""
 
-_PASSING: Final = frozenset({_NOBODY, 408, 503})
+_TRANSIENT: Final = frozenset({_NO_RESPONDERS, 408, 503})
 
 
-class Management:
-    """Asks JetStream, patiently: a cluster that elects a leader does not answer for a while.
+class JetStreamAPI:
+    """Asks JetStream, again and again: a cluster that elects a leader does not answer for a while.
 
     Args:
-        connection: carries the questions.
-        limit: seconds for one question, all repetitions included.
+        connection: carries the requests.
+        limit: seconds for one request, with all repetitions.
     """
 
     def __init__(self, connection: Connection, limit: float) -> None:
@@ -54,11 +54,11 @@ class Management:
         self._limit = limit
 
     async def stream(self, name: str, subjects: str | None = None) -> StreamInfo | None:
-        """Return what a stream is; None when there is none.
+        """Return information about a stream; None when there is none.
 
         Args:
-            name: the stream's.
-            subjects: a pattern; for each subject that fits, its messages are counted.
+            name: the stream's name.
+            subjects: a pattern; the messages of each subject that matches are counted.
         """
         return await self._optional(lambda manager: manager.stream_info(name, subjects))
 
@@ -69,30 +69,33 @@ class Management:
         except APIError as error:
             if error.err_code == _NAME_IN_USE:
                 return None
-            if error.err_code == _OVERLAPS and await self.stream(str(config.name)) is not None:
-                return None  # with this very stream, which another process created meanwhile
-            raise self._refusal(error, f"stream {config.name}") from error
+            if (
+                error.err_code == _SUBJECTS_OVERLAP
+                and await self.stream(str(config.name)) is not None
+            ):
+                return None  # it overlaps with itself: another process created it meanwhile
+            raise self._refused(error, f"stream {config.name}") from error
 
     async def message(self, stream: str, number: int) -> RawStreamMsg | None:
         """Return a message of a stream; None when there is none of that number."""
         return await self._optional(lambda manager: manager.get_msg(stream, number))
 
     async def next_message(self, stream: str, number: int, subjects: str) -> RawStreamMsg | None:
-        """Return the first message from `number` on whose subject fits; None when there is none."""
+        """Return the first message from `number` on whose subject matches; None if none does."""
         return await self._optional(
             lambda manager: manager.get_msg(stream, number, subjects, next=True)
         )
 
     async def delete_message(self, stream: str, number: int) -> None:
-        """Delete a message of a stream, if it is there."""
+        """Delete a message of a stream, if it exists."""
         try:
             await self._ask(lambda manager: manager.delete_msg(stream, number))
-        except APIError as error:  # of many kinds, when it is not there (nats-server 2.9.10)
+        except APIError as error:  # of many kinds when there is none (nats-server 2.9.10)
             if await self.message(stream, number) is not None:
-                raise self._refusal(error, f"message {number} of stream {stream}") from error
+                raise self._refused(error, f"message {number} of stream {stream}") from error
 
     async def consumer(self, stream: str, name: str) -> ConsumerInfo | None:
-        """Return what a consumer is; None when there is none."""
+        """Return information about a consumer; None when there is none."""
         return await self._optional(lambda manager: manager.consumer_info(stream, name))
 
     async def put_consumer(self, stream: str, config: ConsumerConfig) -> ConsumerInfo:
@@ -100,25 +103,25 @@ class Management:
         try:
             return await self._ask(lambda manager: manager.add_consumer(stream, config))
         except APIError as error:
-            raise self._refusal(error, f"consumer {config.durable_name!r}") from error
+            raise self._refused(error, f"consumer {config.durable_name!r}") from error
 
     async def delete_consumer(self, stream: str, name: str) -> None:
         """Delete a consumer, if there is one."""
         try:
             await self._optional(lambda manager: manager.delete_consumer(stream, name))
-        except TransportError:  # "directory not empty", and it is gone (nats-server 2.9.10)
+        except TransportError:  # "directory not empty", but it is deleted (nats-server 2.9.10)
             if await self.consumer(stream, name) is not None:
                 raise
 
-    async def _optional(self, question: Callable[[JetStreamManager], Awaitable[T]]) -> T | None:
+    async def _optional(self, request: Callable[[JetStreamManager], Awaitable[T]]) -> T | None:
         try:
-            return await self._ask(question)
+            return await self._ask(request)
         except NotFoundError:
             return None
         except APIError as error:
-            raise self._refusal(error, "JetStream") from error
+            raise self._refused(error, "JetStream") from error
 
-    async def _ask(self, question: Callable[[JetStreamManager], Awaitable[T]]) -> T:
+    async def _ask(self, request: Callable[[JetStreamManager], Awaitable[T]]) -> T:
         loop = asyncio.get_running_loop()
         began = loop.time()
         deadline = began + self._limit
@@ -126,13 +129,13 @@ class Management:
             try:
                 manager = self._connection.client.jsm(timeout=_ANSWER_WITHIN)
                 async with asyncio.timeout_at(deadline):
-                    return await question(manager)
+                    return await request(manager)
             except APIError as error:
                 if error.err_code in _NOT_ENABLED:
                     raise self._not_enabled() from error
-                if error.code not in _PASSING:
+                if error.code not in _TRANSIENT:
                     raise
-                if not offers_jetstream(self._connection.client):  # another of its cluster may
+                if not offers_jetstream(self._connection.client):  # another server may
                     deadline = min(deadline, began + _WITHOUT_JETSTREAM)
                 problem: Exception = error
             except (TimeoutError, nats.errors.Error) as error:
@@ -145,19 +148,19 @@ class Management:
 
     def _no_answer(self, problem: Exception) -> Exception:
         if isinstance(problem, APIError):
-            if problem.code is _NOBODY:
+            if problem.code is _NO_RESPONDERS:
                 return self._not_enabled()
             return TransportError(f"JetStream is not available: {problem.description}")
         return NotConnectedError(
-            f"JetStream at {shown(self._connection.servers)} did not answer within"
+            f"JetStream at {mask_logins(self._connection.servers)} did not answer within"
             f" {self._limit:g} s"
         )
 
     def _not_enabled(self) -> ConfigurationError:
         return ConfigurationError(
-            f"JetStream is not enabled at {shown(self._connection.servers)}: start nats-server with"
-            " --jetstream, or enable it for the account"
+            f"JetStream is not enabled at {mask_logins(self._connection.servers)}: start"
+            " nats-server with --jetstream, or enable it for the account"
         )
 
-    def _refusal(self, error: APIError, what: str) -> TransportError:
+    def _refused(self, error: APIError, what: str) -> TransportError:
         return TransportError(f"{what}: {error.description} ({error.err_code})")

@@ -1,4 +1,4 @@
-"""Yard: the dead letters of one stream, and the command that looks after them."""
+"""DeadLetterStream: dead letters on a server, and the command `civitas-nats dead-letters`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Any
 from civitas_nats.jetstream.dead_letters import DeadLetter
 from civitas_nats.options import NATSOptions
 from support.commands import DEADLINE
-from support.nats.letters import bury, stored
+from support.nats.dead_letters import add_dead_letters, stored
 from support.nats.server import NatsServer
 
 PROGRESS = re.compile(r"^\w+ \d+ of \d+\n", re.MULTILINE)
-"""What is told when a machine is slow."""
+"""Lines of progress, which are printed when a machine is slow."""
 
 COMMAND = Path(sys.executable).with_name("civitas-nats")
 
@@ -37,8 +37,8 @@ def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[s
     return done
 
 
-class Yard:
-    """The dead letters of one stream of a shared server, and the command for it."""
+class DeadLetterStream:
+    """The dead letters of a stream of its own on a server, and the command for it."""
 
     def __init__(self, server: NatsServer, name: str) -> None:
         self.url = server.url
@@ -60,8 +60,8 @@ class Yard:
         file.write_text(json.dumps({"transport": block}))
         return file
 
-    def bury(self, *letters: DeadLetter) -> None:
-        bury(self.options, *letters)
+    def add(self, *letters: DeadLetter) -> None:
+        add_dead_letters(self.options, *letters)
 
     def list(self, *arguments: object) -> list[dict[str, Any]]:
         flags = ("--stream", self.stream, "--dead-letter-subject", f"{self.stream}.dead")

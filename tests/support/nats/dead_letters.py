@@ -16,8 +16,8 @@ from civitas.envelope import Origin
 from civitas.messages import compose
 from civitas.serializer import MsgpackSerializer, Serializer, name_of
 from civitas_nats.connection import Connection
-from civitas_nats.jetstream.dead_letters import DeadLetter, DeadLetters
-from civitas_nats.jetstream.management import Management
+from civitas_nats.jetstream.api import JetStreamAPI
+from civitas_nats.jetstream.dead_letters import DeadLetter, DeadLetterPublisher
 from civitas_nats.jetstream.publisher import Publisher
 from civitas_nats.jetstream.streams import Streams
 from civitas_nats.options import NATSOptions
@@ -47,29 +47,27 @@ def letter_of(payload: dict[Any, Any], agent: str = "a", **about: Any) -> DeadLe
     return DeadLetter(agent, frame_of(payload, **about), "ValueError: no", 5, 17)
 
 
-def bury(options: NATSOptions, *letters: DeadLetter) -> None:
+def add_dead_letters(options: NATSOptions, *letters: DeadLetter) -> None:
     """Make the streams, and store dead letters in this order."""
-    asyncio.run(_bury(options, letters))
+    asyncio.run(_add(options, letters))
 
 
-async def _bury(options: NATSOptions, letters: tuple[DeadLetter, ...]) -> None:
-    connection = Connection(
-        options, "undertaker", _logger, down=print, up=lambda: None, dropped=print
-    )
+async def _add(options: NATSOptions, letters: tuple[DeadLetter, ...]) -> None:
+    connection = Connection(options, "tests", _logger, down=print, up=lambda: None, dropped=print)
     await connection.open()
     publisher = Publisher(
         connection,
         options.stream_name,
-        "undertaker",
+        "tests",
         30,
         _logger,
         missing=lambda: None,
         limited=lambda: False,
     )
     try:
-        await Streams(Management(connection, 5.0), options, _logger).ensure()
+        await Streams(JetStreamAPI(connection, 5.0), options, _logger).ensure()
         await publisher.start()
-        dead = DeadLetters(publisher, options.dead_letter_subject, options.stream_name)
+        dead = DeadLetterPublisher(publisher, options.dead_letter_subject, options.stream_name)
         await asyncio.gather(*map(dead.add, letters))  # sent in this order, over one connection
     finally:
         await publisher.stop(5.0)

@@ -1,4 +1,4 @@
-"""How dead letters are shown: as a table, as JSON, and how far a long work is."""
+"""Output of the commands: dead letters as a table or as JSON, and progress."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final, Self
 
-from civitas_nats.jetstream.contents import Contents
-from civitas_nats.jetstream.dead_letters import Buried
+from civitas_nats.jetstream.dead_letter_contents import DeadLetterContents
+from civitas_nats.jetstream.dead_letters import StoredDeadLetter
 
 _COLUMNS: Final = ("number", "agent", "time", "deliveries", "reason", "from", "type", "payload")
-_NARROW: Final = 4
-"""Columns whose cells stay in one line."""
+_ONE_LINE: Final = 4
+"""How many columns, from the left, are never wrapped."""
 
 _NUMBERS: Final = ("number", "deliveries")
-_DEEPEST: Final = 100
-_WIDEST_LINE: Final = 100_000
+_MAX_DEPTH: Final = 100
+_WIDTH_WITHOUT_TERMINAL: Final = 100_000
 _PREVIEW: Final = 60
 _SHOWN_AFTER: Final = 1.0
-"""Seconds of work before it is told how far it is."""
+"""Seconds of work before its progress is shown."""
 
-_ON_TERMINALS: Final = 0.1
-_ELSEWHERE: Final = 10.0
-"""Seconds between two such lines."""
+_TERMINAL_INTERVAL: Final = 0.1
+_LINE_INTERVAL: Final = 10.0
+"""Seconds between two reports of progress, on a terminal and elsewhere."""
 
 
-def as_json(buried: Buried, contents: Contents, now: float) -> dict[str, Any]:
-    """Return all that is known of a dead letter, as JSON-like values.
+def as_json(stored: StoredDeadLetter, contents: DeadLetterContents, now: float) -> dict[str, Any]:
+    """Return all that is known of a dead letter, as values for JSON.
 
     Args:
-        buried: the letter.
-        contents: what is in it.
+        stored: the letter.
+        contents: what can be read of it.
         now: seconds since the epoch.
     """
-    letter, message = buried.letter, contents.message
-    shown: dict[str, Any] = {
-        "number": buried.number,
+    letter, message = stored.letter, contents.message
+    values: dict[str, Any] = {
+        "number": stored.number,
         "agent": letter.agent,
-        "time": datetime.fromtimestamp(buried.time, UTC).isoformat(timespec="milliseconds"),
+        "time": datetime.fromtimestamp(stored.time, UTC).isoformat(timespec="milliseconds"),
         "deliveries": letter.deliveries,
         "reason": letter.reason,
         "stream_sequence": letter.number,
@@ -53,33 +53,33 @@ def as_json(buried: Buried, contents: Contents, now: float) -> dict[str, Any]:
         "message": None if message is None else jsonable(asdict(message)),
     }
     if message is None:
-        shown["frame"] = b64encode(letter.frame).decode()
-    return shown
+        values["frame"] = b64encode(letter.frame).decode()
+    return values
 
 
-def as_row(buried: Buried, contents: Contents) -> list[str]:
-    """Return what a table shows of a dead letter."""
-    letter, message = buried.letter, contents.message
-    when = datetime.fromtimestamp(buried.time).astimezone()
+def as_row(stored: StoredDeadLetter, contents: DeadLetterContents) -> list[str]:
+    """Return the cells of a dead letter for a table."""
+    letter, message = stored.letter, contents.message
+    when = datetime.fromtimestamp(stored.time).astimezone()
     if message is None:
-        found = ["", "", f"({contents.problem}; {len(letter.frame)} bytes)"]
+        cells_of_message = ["", "", f"({contents.problem}; {len(letter.frame)} bytes)"]
     else:
-        found = [message.sender, message.type, _preview(message.payload)]
+        cells_of_message = [message.sender, message.type, _preview(message.payload)]
     cells = (
-        str(buried.number),
+        str(stored.number),
         letter.agent,
         f"{when:%Y-%m-%d %H:%M:%S}",
         str(letter.deliveries),
         letter.reason,
-        *found,
+        *cells_of_message,
     )
     return [visible(cell) for cell in cells]
 
 
 def jsonable(value: Any, depth: int = 0) -> Any:
-    """Return a value of a payload as JSON can hold it: bytes as Base64, other keys as text."""
-    if depth > _DEEPEST:
-        return f"(nested more than {_DEEPEST} levels deep)"
+    """Return a value of a payload as a value for JSON: bytes as Base64, keys as text."""
+    if depth > _MAX_DEPTH:
+        return f"(nested more than {_MAX_DEPTH} levels deep)"
     if isinstance(value, dict):
         return {_key(key): jsonable(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -98,19 +98,19 @@ def write_table(rows: Iterable[Sequence[str]]) -> None:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
-    for name in _COLUMNS[:_NARROW]:
+    for name in _COLUMNS[:_ONE_LINE]:
         table.add_column(name, no_wrap=True, justify="right" if name in _NUMBERS else "left")
-    for name in _COLUMNS[_NARROW:]:
+    for name in _COLUMNS[_ONE_LINE:]:
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
-    width = None if sys.stdout.isatty() else _WIDEST_LINE
+    width = None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL
     Console(width=width, highlight=False).print(table)
 
 
 def visible(text: str) -> str:
-    """Return a text without what would make a terminal do something."""
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+    """Return a text with everything escaped that a terminal would act on."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def _preview(payload: dict[Any, Any]) -> str:
@@ -123,16 +123,16 @@ def _key(key: Any) -> str:
 
 
 class Progress:
-    """Tells on stderr how far a work is that takes long, as `with Progress(...) as progress`.
+    """Shows the progress of a long command on stderr, as `with Progress(...) as progress`.
 
     Args:
-        doing: what is done, such as "replayed".
-        total: how much there is to do.
+        verb: what is done to each letter, such as "replayed".
+        total: how many letters there are.
         now: a clock, in seconds.
     """
 
-    def __init__(self, doing: str, total: int, now: Callable[[], float] = time.monotonic) -> None:
-        self._doing = doing
+    def __init__(self, verb: str, total: int, now: Callable[[], float] = time.monotonic) -> None:
+        self._verb = verb
         self._total = total
         self._now = now
         self._due = now() + _SHOWN_AFTER
@@ -140,11 +140,11 @@ class Progress:
         self._is_terminal = sys.stderr.isatty()
 
     def at(self, done: int) -> None:
-        """Take note of how much is done, and tell it now and then."""
+        """Note how many letters are done, and show it now and then."""
         if self._now() < self._due:
             return
-        self._due = self._now() + (_ON_TERMINALS if self._is_terminal else _ELSEWHERE)
-        line = f"{self._doing} {done} of {self._total}"
+        self._due = self._now() + (_TERMINAL_INTERVAL if self._is_terminal else _LINE_INTERVAL)
+        line = f"{self._verb} {done} of {self._total}"
         if self._is_terminal:
             sys.stderr.write(f"\r{line.ljust(self._shown)}")
             self._shown = len(line)
@@ -156,7 +156,7 @@ class Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave nothing on a terminal."""
+        """Remove the progress from a terminal."""
         if self._shown:
             sys.stderr.write(f"\r{' ' * self._shown}\r")
             sys.stderr.flush()

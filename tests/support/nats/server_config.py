@@ -1,4 +1,4 @@
-"""What a server of a test can be told: the text of its configuration file."""
+"""The configuration file of a server of a test."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Settings(TypedDict, total=False):
         store: where; a folder beside its log when left out.
         max_file_store: bytes that all streams may have on disk.
         max_payload: bytes that a message may have.
-        token: what clients have to show.
-        user: what clients have to say, with `password`.
+        token: the token of clients.
+        user: the user name of clients, with `password`.
         tls: files for encrypted connections.
         verify: whether clients need a certificate, too.
         config: more text for the file, such as `Credentials.config` and `NkeyUser.config`.

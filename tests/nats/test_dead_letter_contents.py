@@ -1,4 +1,4 @@
-"""What is in a dead letter: read where it can be, and sent back where that is of use."""
+"""Contents of dead letters: read where they can be, and replayed where that is of use."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 
 from civitas import envelope
 from civitas.serializer import JsonSerializer, MsgpackSerializer
-from civitas_nats.jetstream.contents import contents_of, frame_again, objection
-from civitas_nats.jetstream.dead_letters import Buried, DeadLetter
-from support.nats.letters import ORIGIN, frame_of
+from civitas_nats.jetstream.dead_letter_contents import contents_of, reason_to_keep, replay_frame
+from civitas_nats.jetstream.dead_letters import DeadLetter, StoredDeadLetter
+from support.nats.dead_letters import ORIGIN, frame_of
 
 NOW = 2_000_000_000.0
 SERIALIZERS = [MsgpackSerializer(), JsonSerializer()]
 
 
-def buried(frame: bytes, agent: str = "a") -> Buried:
-    return Buried(1, NOW, DeadLetter(agent, frame, "E: no", 5, 17))
+def stored(frame: bytes, agent: str = "a") -> StoredDeadLetter:
+    return StoredDeadLetter(1, NOW, DeadLetter(agent, frame, "E: no", 5, 17))
 
 
 @pytest.mark.parametrize("serializer", SERIALIZERS)
@@ -36,8 +36,8 @@ def test_a_message_of_another_serializer_is_not_read_here_but_goes_back():
     contents = contents_of(frame)
     assert contents.message is None
     assert contents.problem == "written by the serializer 'protobuf'"
-    assert objection(buried(frame), NOW, expired_too=False) == ""
-    assert frame_again(buried(frame), NOW) == envelope.with_attempt(frame, 0)
+    assert reason_to_keep(stored(frame), NOW, expired_too=False) == ""
+    assert replay_frame(stored(frame), NOW) == envelope.with_attempt(frame, 0)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_what_no_agent_can_read_stays(frame):
     contents = contents_of(frame)
     assert contents.message is None
     assert contents.unreadable
-    told = objection(buried(frame), NOW, expired_too=True)
+    told = reason_to_keep(stored(frame), NOW, expired_too=True)
     assert told == f"no agent can read it: {contents.problem}"
 
 
@@ -55,34 +55,34 @@ def test_what_no_agent_can_read_stays(frame):
 def test_no_bytes_are_an_error(data, serializer):
     for frame in (data, envelope.seal(data, serializer, ORIGIN)):
         assert (contents_of(frame).message is None) == bool(contents_of(frame).problem)
-        objection(buried(frame), NOW, expired_too=False)
+        reason_to_keep(stored(frame), NOW, expired_too=False)
 
 
 @pytest.mark.parametrize("agent", ["_agency", "a b", "", "a" * 201])
 def test_what_is_for_a_name_that_no_agent_has_stays(agent):
-    told = objection(buried(frame_of({}), agent), NOW, expired_too=True)
+    told = reason_to_keep(stored(frame_of({}), agent), NOW, expired_too=True)
     assert told.startswith("no agent has this name: ")
 
 
 @pytest.mark.parametrize(("ttl", "is_over"), [(None, False), (1.0, True), (2e9, False)])
 def test_a_message_whose_time_is_over_stays_unless_it_is_wanted(ttl, is_over):
-    letter = buried(frame_of({}, ttl=ttl))
-    told = objection(letter, NOW, expired_too=False)
+    letter = stored(frame_of({}, ttl=ttl))
+    told = reason_to_keep(letter, NOW, expired_too=False)
     assert ("--expired" in told) is is_over
-    assert objection(letter, NOW, expired_too=True) == ""
+    assert reason_to_keep(letter, NOW, expired_too=True) == ""
 
 
 def test_a_frame_goes_back_as_if_it_had_never_been_delivered():
     frame = frame_of({"x": 1}, reply_to="_reply.8.1", ttl=2e9)
     assert envelope.attempt_of(frame) == 3
-    again = frame_again(buried(frame), NOW)
+    again = replay_frame(stored(frame), NOW)
     assert again == envelope.with_attempt(frame, 0)
 
 
 @pytest.mark.parametrize("serializer", SERIALIZERS)
 def test_a_message_whose_time_is_over_goes_back_without_a_limit_and_without_its_asker(serializer):
     frame = frame_of({"x": 1}, serializer=serializer, reply_to="_reply.8.1", ttl=1.0)
-    again = frame_again(buried(frame), NOW)
+    again = replay_frame(stored(frame), NOW)
     before, after = contents_of(frame).message, contents_of(again).message
     assert before is not None
     assert after is not None

@@ -1,4 +1,9 @@
-"""Dialing: how a client gets connected to a server that fits, and how it gets rid of it again."""
+"""Connector: makes clients that are connected to a server that fits, and closes them.
+
+The defaults of nats-py 2.16 are too slow or too short for a node, and are all set here: it notices
+a dead server after 6 minutes, gives up after 60 attempts, and lets a publish wait for ever
+(`flush_timeout`).
+"""
 
 from __future__ import annotations
 
@@ -11,41 +16,48 @@ import nats.errors
 from nats.aio.client import Client
 
 from civitas.errors import ConfigurationError, NotConnectedError
+from civitas_nats.client import (
+    HardenedClient,
+    NotEncryptedError,
+    abort_socket,
+    cancel_and_wait,
+    discard_unsent,
+    socket_of,
+)
 from civitas_nats.errors import AuthenticationError
 from civitas_nats.login import log_in
 from civitas_nats.options import HEADER_ROOM, NATSOptions
-from civitas_nats.servers import shown
-from civitas_nats.tasks import end
 from civitas_nats.tls import asks_for_encryption, context_for
-from civitas_nats.wire import CarefulClient, NotEncryptedError, abort, forget_unsent, wire_of
+from civitas_nats.urls import mask_logins
 
-BETWEEN_TRIES: Final = 0.25
-"""Seconds between two tries of one server."""
+RETRY_PAUSE: Final = 0.25
+"""Seconds between two attempts to connect to one server."""
 
-MOST_PENDING: Final = 1 << 20
+MAX_PENDING_BYTES: Final = 1 << 20
 """Bytes that wait for the socket, beyond which a publish waits."""
 
-_LONGEST_TRY: Final = 2.0
-"""Seconds for one server to accept and to greet; one that stands still does not."""
+_MAX_ATTEMPT: Final = 2.0
+"""Seconds for one server to accept a connection and to greet; one that stands still does not."""
 
-_CLOSING: Final = 1.0
+_CLOSE_WITHIN: Final = 1.0
 """Seconds for a socket to close."""
 
 _REFUSALS: Final = ("authorization violation", "authentication")
 """Words of the errors with which a server says that it does not let this process in."""
 
-_ENDS: Final = (BrokenPipeError, ConnectionResetError, nats.errors.UnexpectedEOF)
-"""Errors that say only that a connection has ended. A server that refuses a certificate may have
-closed its socket before this process has read why (TLS 1.3): then an earlier try has told."""
+_WITHOUT_REASON: Final = (BrokenPipeError, ConnectionResetError, nats.errors.UnexpectedEOF)
+"""Errors that say only that a connection has ended. They do not replace an error that says why: a
+server that refuses a certificate may close its socket before this process has read the reason
+(TLS 1.3), and an earlier attempt has read it."""
 
 
-class Dialer:
+class Connector:
     """Makes clients that are connected.
 
     Args:
         options: what the topology says.
-        name: how the servers call the connection.
-        problem: called with each thing that hinders a connection, or ends it.
+        name: what the servers call the connection.
+        problem: called with each error that prevents a connection, or ends it.
         dropped: called with a reason for each message that this process was too slow to take.
         reconnected: called when a client has connected again by itself.
     """
@@ -66,7 +78,7 @@ class Dialer:
         self._reconnected = reconnected
         self._last_problem: str | None = None
 
-    async def dial(self) -> Client:
+    async def connect(self) -> Client:
         """Return a new client that is connected.
 
         Raises:
@@ -76,7 +88,7 @@ class Dialer:
         """
         loop = asyncio.get_running_loop()
         refused: asyncio.Future[Exception] = loop.create_future()
-        client = CarefulClient(encrypted=asks_for_encryption(self._options))
+        client = HardenedClient(encrypted=asks_for_encryption(self._options))
         connecting = loop.create_task(client.connect(**self._arguments(refused)))
         try:
             await asyncio.wait(
@@ -84,16 +96,16 @@ class Dialer:
                 timeout=self._options.connect_timeout,
                 return_when=asyncio.FIRST_COMPLETED,
             )
-            self._raise_unless(connecting, refused)
+            self._check_connected(connecting, refused)
             self.check(client)
         except BaseException:
-            await end(connecting)
-            await hang_up(client)
+            await cancel_and_wait(connecting)
+            await close_client(client)
             raise
         return client
 
     def check(self, client: Client) -> None:
-        """See that the server gives what the options ask for.
+        """Check that the server takes messages as large as the options allow.
 
         Raises:
             ConfigurationError: it does not.
@@ -101,16 +113,16 @@ class Dialer:
         room = client.max_payload - HEADER_ROOM
         if self._options.max_message_bytes > room:
             raise ConfigurationError(
-                f"max_message_bytes is {self._options.max_message_bytes}, and {place_of(client)}"
+                f"max_message_bytes is {self._options.max_message_bytes}, and {server_of(client)}"
                 f" takes {client.max_payload} with {HEADER_ROOM} for headers: lower it to {room},"
                 " or raise the server's max_payload"
             )
 
-    def _raise_unless(
+    def _check_connected(
         self, connecting: asyncio.Task[None], refused: asyncio.Future[Exception]
     ) -> None:
-        """Return when the client is connected."""
-        servers, limit = shown(self._options.servers), self._options.connect_timeout
+        """Raise the error that explains why the client is not connected, if it is not."""
+        servers, limit = mask_logins(self._options.servers), self._options.connect_timeout
         if refused.done():
             error = refused.result()
             if isinstance(error, NotEncryptedError):
@@ -119,7 +131,7 @@ class Dialer:
                     " encrypt: the server needs tls, or the transport must not ask for it"
                 )
             raise AuthenticationError(
-                f"{servers} does not let this process in: {text_of(error)}; check credentials,"
+                f"{servers} does not let this process in: {error_text(error)}; check credentials,"
                 " nkey_seed, token, or user and password"
             )
         if not connecting.done():
@@ -130,24 +142,24 @@ class Dialer:
         try:
             connecting.result()
         except Exception as error:
-            raise NotConnectedError(f"no connection to {servers}: {text_of(error)}") from error
+            raise NotConnectedError(f"no connection to {servers}: {error_text(error)}") from error
 
     def _arguments(self, refused: asyncio.Future[Exception]) -> dict[str, Any]:
         options = self._options
         servers = list(options.servers)
-        random.shuffle(servers)  # once: after a loss the next one is tried, not the same
+        random.shuffle(servers)  # once: after a loss the client tries the next one, not the same
         return {
             "servers": servers,
             "dont_randomize": True,
             "name": self._name,
             "tls": context_for(options),
             **log_in(options),
-            "connect_timeout": min(options.connect_timeout, _LONGEST_TRY),
-            "reconnect_time_wait": BETWEEN_TRIES,
+            "connect_timeout": min(options.connect_timeout, _MAX_ATTEMPT),
+            "reconnect_time_wait": RETRY_PAUSE,
             "max_reconnect_attempts": -1,
             "ping_interval": options.ping_interval,
             "max_outstanding_pings": 1,
-            "pending_size": 4 * max(MOST_PENDING, options.max_message_bytes),
+            "pending_size": 4 * max(MAX_PENDING_BYTES, options.max_message_bytes),
             "flush_timeout": options.send_timeout,
             "error_cb": self._error_callback(refused),
             "reconnected_cb": self._on_reconnected,
@@ -157,11 +169,11 @@ class Dialer:
         self, refused: asyncio.Future[Exception]
     ) -> Callable[[Exception], Awaitable[None]]:
         async def on_error(error: Exception) -> None:
-            if isinstance(error, nats.errors.SlowConsumerError):
+            if isinstance(error, nats.errors.SlowConsumerError):  # nothing else reports the loss
                 self._dropped("this process reads too slowly")
                 return
-            text = text_of(error)
-            if self._last_problem is None or not isinstance(error, _ENDS):
+            text = error_text(error)
+            if self._last_problem is None or not isinstance(error, _WITHOUT_REASON):
                 self._last_problem = text
             self._problem(text)
             fatal = isinstance(error, NotEncryptedError) or any(
@@ -176,29 +188,32 @@ class Dialer:
         self._reconnected()
 
 
-async def hang_up(client: Client) -> None:
-    """Close a client, also one whose socket can't be closed in order."""
-    forget_unsent(client)
-    wire = wire_of(client)
+async def close_client(client: Client) -> None:
+    """Close a client; a socket that does not close in time is aborted.
+
+    `drain` is not used: it raises while the client reconnects (nats-py 2.16).
+    """
+    discard_unsent(client)
+    socket = socket_of(client)
     timer = None
-    if wire is not None:
-        timer = asyncio.get_running_loop().call_later(_CLOSING, abort, wire)
+    if socket is not None:
+        timer = asyncio.get_running_loop().call_later(_CLOSE_WITHIN, abort_socket, socket)
     try:
         await client.close()
     finally:
         if timer is not None:
             timer.cancel()
-        wire = wire_of(client)
-        if wire is not None:
-            abort(wire)  # a close that was cancelled in the middle has not
+        socket = socket_of(client)
+        if socket is not None:
+            abort_socket(socket)  # a close that was cancelled leaves it open
 
 
-def place_of(client: Client) -> str:
+def server_of(client: Client) -> str:
     """Return the server of a client, for messages."""
     url = client.connected_url
-    return "the server" if url is None else shown([url.geturl()])
+    return "the server" if url is None else mask_logins([url.geturl()])
 
 
-def text_of(error: BaseException) -> str:
-    """Return what an error of nats-py says, for messages."""
+def error_text(error: BaseException) -> str:
+    """Return the text of an error of nats-py, for messages."""
     return str(error).removeprefix("nats: ").strip("'") or type(error).__name__

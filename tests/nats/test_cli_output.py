@@ -1,4 +1,4 @@
-"""How dead letters are shown: whatever a payload has in it, and how far a long work is."""
+"""Output of the commands: dead letters, whatever their payload is, and progress."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from civitas_nats.jetstream.contents import contents_of
-from civitas_nats.jetstream.dead_letters import Buried, DeadLetter
-from civitas_nats.showing import Progress, as_json, as_row, jsonable, visible, write_table
-from support.nats.letters import frame_of
+from civitas_nats.cli.output import Progress, as_json, as_row, jsonable, visible, write_table
+from civitas_nats.jetstream.dead_letter_contents import contents_of
+from civitas_nats.jetstream.dead_letters import DeadLetter, StoredDeadLetter
+from support.nats.dead_letters import frame_of
 
 KEYS = st.one_of(st.text(), st.integers(), st.binary(), st.tuples(st.integers(), st.text()))
 VALUES = st.recursive(
@@ -24,8 +24,8 @@ VALUES = st.recursive(
 )
 
 
-def buried(frame: bytes, reason: str = "E: no", agent: str = "a") -> Buried:
-    return Buried(1, 1_700_000_000.25, DeadLetter(agent, frame, reason, 5, 17))
+def stored(frame: bytes, reason: str = "E: no", agent: str = "a") -> StoredDeadLetter:
+    return StoredDeadLetter(1, 1_700_000_000.25, DeadLetter(agent, frame, reason, 5, 17))
 
 
 @given(st.dictionaries(KEYS, VALUES, max_size=5))
@@ -53,17 +53,17 @@ def test_a_payload_that_is_nested_deep_is_cut():
 
 
 def test_times_are_in_utc_and_what_is_unreadable_is_given_whole():
-    shown = as_json(buried(b"\xff"), contents_of(b"\xff"), 0.0)
+    shown = as_json(stored(b"\xff"), contents_of(b"\xff"), 0.0)
     assert shown["time"] == "2023-11-14T22:13:20.250+00:00"
     assert (shown["message"], shown["frame"]) == (None, "/w==")
     frame = frame_of({})
-    assert "frame" not in as_json(buried(frame), contents_of(frame), 0.0)
+    assert "frame" not in as_json(stored(frame), contents_of(frame), 0.0)
 
 
 def test_nothing_in_a_row_makes_a_terminal_do_something():
     evil = "\x1b[2J\x9b\u202e\r\n[bold]ü"
     frame = frame_of({"x": evil})
-    row = as_row(buried(frame, evil, evil), contents_of(frame))
+    row = as_row(stored(frame, evil, evil), contents_of(frame))
     assert all(cell.isprintable() for cell in row)
     assert row[1] == row[4] == "\\x1b[2J\\x9b\\u202e\\r\\n[bold]ü"
     assert visible("größe 你好 [x]") == "größe 你好 [x]"
@@ -71,7 +71,7 @@ def test_nothing_in_a_row_makes_a_terminal_do_something():
 
 def test_words_in_brackets_are_no_style_of_a_table(capsys):
     frame = frame_of({"x": "[red]"})
-    write_table([as_row(buried(frame, "[bold]no[/bold]"), contents_of(frame))])
+    write_table([as_row(stored(frame, "[bold]no[/bold]"), contents_of(frame))])
     assert '[bold]no[/bold]  asker  order  {"x": "[red]"}' in capsys.readouterr().out
 
 
@@ -92,7 +92,7 @@ class Clock:
 
 
 def worked(stream: StringIO, monkeypatch: pytest.MonkeyPatch, *seconds: float) -> str:
-    """Return what was told of a work, one step of which was done at each of these times."""
+    """Return the progress that was shown, when one step was done at each of these times."""
     monkeypatch.setattr(sys, "stderr", stream)
     clock = Clock()
     with Progress("read", 9, clock) as progress:

@@ -1,4 +1,4 @@
-"""Where the settings of the command line come from: a topology, and flags over it."""
+"""Options of the commands: those of a topology's transport block, changed by flags."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from civitas.messages import name_problem
 from civitas.topology.transport_block import options_of
 from civitas_nats.options import NATSOptions
 from civitas_nats.plugin import civitas_transports
-from civitas_nats.servers import check_server, has_login
 from civitas_nats.subjects import check_prefix, check_stream
+from civitas_nats.urls import check_url, has_login
 
 _DISTRIBUTION: Final = "civitas-nats"
 
-_SMALLEST: Final = NATSOptions(max_message_bytes=1024)
-"""Options without a topology: they fit every server, whatever its `max_payload` is."""
+_DEFAULTS: Final = NATSOptions(max_message_bytes=1024)
+"""Options without a topology. Messages are so small that they fit each server's `max_payload`."""
 
 
-def of_command(
+def options_of_command(
     topology: Path | None,
     servers: str | None,
     stream: str | None,
     dead_letter_subject: str | None,
 ) -> NATSOptions:
-    """Return the options of a topology, with what flags say instead.
+    """Return the options of a topology, changed by the flags that are given.
 
     Args:
-        topology: a file, of which the transport block is read; defaults when left out.
-        servers: `--servers`: a URL, or several with commas between them.
+        topology: a file whose transport block is read; the defaults are used when it is None.
+        servers: `--servers`, one URL or several with commas between them.
         stream: `--stream`.
         dead_letter_subject: `--dead-letter-subject`.
 
@@ -38,7 +38,7 @@ def of_command(
         TopologyError: the block is wrong, or a variable in it is not set.
         ConfigurationError: it is the block of another transport, or a flag is wrong.
     """
-    options = _SMALLEST if topology is None else _of_topology(topology)
+    options = _DEFAULTS if topology is None else _of_topology(topology)
     changes: dict[str, Any] = {}
     if servers is not None:
         changes["servers"] = tuple(
@@ -55,7 +55,7 @@ def of_command(
 
 
 def check_agent(name: str) -> str:
-    """Return the name of an agent.
+    """Return the name of an agent after checking it.
 
     Raises:
         ConfigurationError: no agent can have it.
@@ -74,8 +74,8 @@ def _of_topology(file: Path) -> NATSOptions:
 
 
 def _without_login(url: str) -> str:
-    """Return a URL; everybody on the machine can read a command line."""
-    checked = check_server(url)
+    """Return a URL after checking that it has no login: everybody can read a command line."""
+    checked = check_url(url)
     if has_login(checked):
         raise ValueError(
             "users, passwords and tokens do not belong on a command line: put them into a"

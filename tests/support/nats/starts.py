@@ -1,4 +1,4 @@
-"""Starts that work, and starts that fail."""
+"""Checks that a start works, and that a start fails."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from civitas.messages import RESERVED_PREFIX
 from support.nats.nodes import Node, within
 
 SYSTEM = f"{RESERVED_PREFIX}test"
-"""An address of which every subscriber hears, also the one who speaks."""
+"""A system address: every subscriber gets its frames, also the sender."""
 
 
 async def works(node: Node) -> None:
-    """See that a frame goes to the server and comes back."""
+    """Check that a frame goes to the server and comes back."""
     heard = await node.agent(SYSTEM)
     await within(node.transport.wait_ready())
     await node.send(SYSTEM, "hello")
@@ -21,7 +21,7 @@ async def works(node: Node) -> None:
 
 
 async def start_fails(node: Node, error: type[CivitasError]) -> str:
-    """See that a start fails in its time, and return what it says."""
+    """Check that a start fails in time, and return the text of its error."""
     try:
         with pytest.raises(error) as caught:
             await within(node.transport.start(), 3 * node.options.connect_timeout)

@@ -1,7 +1,7 @@
-"""Durable: the at-least-once half of the transport, on a connection of its own.
+"""DurableDelivery: the at-least-once half of the transport, on a connection of its own.
 
-Heartbeats and replies travel on another one, so a server whose disk is full, and which holds up
-all that is to be stored, does not hold them up.
+Heartbeats and replies travel on the other connection. A server whose disk is full stops answering
+on a connection that stores messages (nats-server 2.9.10), and must not hold them up.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ import asyncio
 from civitas.errors import CivitasError, NotConnectedError, TransportError
 from civitas.plugins import TransportContext
 from civitas.transport import Handler
+from civitas_nats.client import cancel_and_wait
 from civitas_nats.connection import Connection
-from civitas_nats.jetstream.around import Around
+from civitas_nats.jetstream.api import JetStreamAPI
 from civitas_nats.jetstream.consumer import Consumer
-from civitas_nats.jetstream.dead_letters import DeadLetters
-from civitas_nats.jetstream.management import Management
+from civitas_nats.jetstream.consumer_context import ConsumerContext
+from civitas_nats.jetstream.dead_letters import DeadLetterPublisher
 from civitas_nats.jetstream.publisher import Publisher
 from civitas_nats.jetstream.streams import Streams
 from civitas_nats.options import NATSOptions
 from civitas_nats.subjects import Subjects
-from civitas_nats.tasks import end
 
 
-class Durable:
-    """Stores messages to agents, and gives them to the agents of this process.
+class DurableDelivery:
+    """Stores messages to agents in the stream, and delivers those to the agents of this process.
 
     Args:
         options: what the topology says.
-        subjects: where the agents' messages are.
-        context: what the node gave.
+        subjects: maps agents to subjects.
+        context: what the node gave to the transport.
     """
 
     def __init__(self, options: NATSOptions, subjects: Subjects, context: TransportContext) -> None:
@@ -40,36 +40,36 @@ class Durable:
             options,
             f"{context.process} jetstream",
             context.logger,
-            down=_told_by_the_connection,
-            up=self._restored,
+            down=lambda _reason: None,  # the connection logs it, and what is to be stored waits
+            up=self._connection_restored,
             dropped=lambda reason: context.dropped(reason, b""),
         )
-        management = Management(self._connection, options.send_timeout)
-        self._streams = Streams(management, options, context.logger)
+        api = JetStreamAPI(self._connection, options.send_timeout)
+        self._streams = Streams(api, options, context.logger)
         self._publisher = Publisher(
             self._connection,
             options.stream_name,
             context.node,
             options.send_timeout,
             context.logger,
-            self._look_for_stream,
+            self._ensure_streams_soon,
             lambda: self._streams.limited,
         )
-        self._around = Around(
+        self._shared = ConsumerContext(
             self._connection,
-            management,
+            api,
             self._streams,
-            DeadLetters(self._publisher, options.dead_letter_subject, options.stream_name),
+            DeadLetterPublisher(self._publisher, options.dead_letter_subject, options.stream_name),
             options,
             context,
         )
         self._handlers: dict[str, Handler] = {}
         self._consumers: dict[str, Consumer] = {}
-        self._search: asyncio.Task[None] | None = None
+        self._ensuring: asyncio.Task[None] | None = None
         self._started = False
 
     async def start(self) -> None:
-        """Connect, see that the streams are there, and read for the agents that are subscribed.
+        """Connect, ensure that the streams exist, and read for the agents that are subscribed.
 
         Raises:
             CivitasError: as for `Connection.open` and `Streams.ensure`.
@@ -82,17 +82,17 @@ class Durable:
         opening = [loop.create_task(self._consume(agent)) for agent in self._handlers]
         try:
             await asyncio.gather(*opening)
-        finally:  # one has failed, or this start: the others are not to go on
+        finally:  # one has failed, or this start was cancelled: the others must not go on
             for task in opening:
-                await end(task)
+                await cancel_and_wait(task)
 
     async def stop(self) -> None:
-        """Give back what is held, wait for what is on its way, and close. Also half-started."""
+        """Give back what is held, wait for acknowledgements, and close. Also half-started."""
         self._started = False
         self._handlers.clear()
         consumers = list(self._consumers.values())
         self._consumers.clear()
-        await end(self._search)
+        await cancel_and_wait(self._ensuring)
         await asyncio.gather(*(consumer.close() for consumer in consumers))
         await self._publisher.stop(self._options.linger)
         await self._connection.close()
@@ -102,7 +102,7 @@ class Durable:
         return agent in self._handlers
 
     async def subscribe(self, agent: str, handler: Handler) -> None:
-        """Give the agent's messages to `handler`, which returns when they are processed.
+        """Call `handler` with each message to the agent; it returns when the message is processed.
 
         Raises:
             TransportError: the agent has a handler already, or JetStream refuses.
@@ -119,7 +119,7 @@ class Durable:
                 raise
 
     async def unsubscribe(self, agent: str) -> None:
-        """Read no more for an agent; what its handler has not finished is given back."""
+        """Stop reading for an agent; what its handler has not finished is given back."""
         self._handlers.pop(agent, None)
         consumer = self._consumers.pop(agent, None)
         if consumer is not None:
@@ -136,37 +136,32 @@ class Durable:
         await self._publisher.publish(self._subjects.of(agent), frame)
 
     async def wait_ready(self) -> None:
-        """Return at once when connected: what is stored waits for its reader."""
+        """Return when the connection is ready; a stored message waits for its reader anyway."""
         await self._connection.wait_ready()
 
     async def _consume(self, agent: str) -> None:
         handler = self._handlers[agent]
-        consumer = Consumer(agent, self._subjects.of(agent), handler, self._around)
+        consumer = Consumer(agent, self._subjects.of(agent), handler, self._shared)
         await consumer.open()
         if self._handlers.get(agent) is not handler:
             await consumer.close()
             raise NotConnectedError(f"agent {agent!r} was unsubscribed before it was subscribed")
         self._consumers[agent] = consumer
 
-    def _restored(self) -> None:
-        self._publisher.restored()
+    def _connection_restored(self) -> None:
+        self._publisher.connection_restored()
         for consumer in self._consumers.values():
-            consumer.restored()
+            consumer.connection_restored()
 
-    def _look_for_stream(self) -> None:
-        """See to it that there is a stream again, for a message that found none."""
-        if self._started and (self._search is None or self._search.done()):
-            search = self._find_stream()
-            self._search = asyncio.get_running_loop().create_task(
-                search, name="civitas nats stream"
+    def _ensure_streams_soon(self) -> None:
+        """Create the stream again, if that is allowed: a message has found none."""
+        if self._started and (self._ensuring is None or self._ensuring.done()):
+            self._ensuring = asyncio.get_running_loop().create_task(
+                self._ensure_streams(), name="civitas nats stream"
             )
 
-    async def _find_stream(self) -> None:
+    async def _ensure_streams(self) -> None:
         try:
             await self._streams.ensure_again()
         except CivitasError as error:
             self._logger.warning("messages can't be stored: %s", error)
-
-
-def _told_by_the_connection(_reason: str) -> None:
-    """Do nothing: the connection has logged its loss, and what is to be stored waits for it."""

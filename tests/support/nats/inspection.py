@@ -1,4 +1,4 @@
-"""What tests see of streams and consumers on a server, and of the bodies of frames."""
+"""Inspection of streams and consumers on a server, by the bare client and the monitor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TESTS = Path(__file__).parents[1]
 
 
 def numbered(first: int, last: int) -> list[str]:
-    """Return bodies that tell their order."""
+    """Return bodies that are consecutive numbers."""
     return [f"{number}" for number in range(first, last + 1)]
 
 

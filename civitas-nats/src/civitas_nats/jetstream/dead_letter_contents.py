@@ -1,4 +1,4 @@
-"""Contents: what is in a dead letter, as far as it can be read, and what goes back. No I/O."""
+"""Contents of dead letters: what can be read of the message, and the frame to replay. No I/O."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from civitas.envelope import Origin
 from civitas.errors import DeserializationError, FrameError
 from civitas.messages import Message, name_problem
 from civitas.serializer import JsonSerializer, MsgpackSerializer, Serializer
-from civitas_nats.jetstream.dead_letters import Buried
+from civitas_nats.jetstream.dead_letters import StoredDeadLetter
 
 _SERIALIZERS: Final[dict[str, Serializer]] = {
     each.name: each for each in (MsgpackSerializer(), JsonSerializer())
@@ -18,13 +18,13 @@ _SERIALIZERS: Final[dict[str, Serializer]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
-    """What is in a frame.
+class DeadLetterContents:
+    """What can be read of the frame of a dead letter.
 
     Attributes:
         message: what the agent was sent; None when it can't be read here.
-        problem: why it can't; empty when it can.
-        unreadable: whether no agent can read it.
+        problem: why it can't be read here; empty when it can.
+        unreadable: whether no agent can read it either.
     """
 
     message: Message | None
@@ -39,36 +39,36 @@ class Contents:
             return False
 
 
-def contents_of(frame: bytes) -> Contents:
-    """Return what is in a frame; the bytes may be anyone's."""
+def contents_of(frame: bytes) -> DeadLetterContents:
+    """Return what can be read of a frame; the bytes may come from anyone."""
     try:
         opened = envelope.open(frame)
     except FrameError as error:
-        return Contents(None, f"not a frame: {error}", unreadable=True)
+        return DeadLetterContents(None, f"not a frame: {error}", unreadable=True)
     serializer = _SERIALIZERS.get(opened.serializer)
     if serializer is None:
-        return Contents(None, f"written by the serializer {opened.serializer!r}")
+        return DeadLetterContents(None, f"written by the serializer {opened.serializer!r}")
     try:
         message = serializer.deserialize(opened.body)
     except DeserializationError as error:
-        return Contents(None, str(error), unreadable=True)
+        return DeadLetterContents(None, str(error), unreadable=True)
     if opened.reply_to:
         message.reply_to = opened.reply_to
-    return Contents(message)
+    return DeadLetterContents(message)
 
 
-def objection(buried: Buried, now: float, *, expired_too: bool) -> str:
-    """Return why a dead letter can't go back to its agent; empty when it can.
+def reason_to_keep(stored: StoredDeadLetter, now: float, *, expired_too: bool) -> str:
+    """Return why a dead letter can't be replayed; empty when it can.
 
     Args:
-        buried: the letter.
+        stored: the letter.
         now: seconds since the epoch.
-        expired_too: whether one may whose time is over.
+        expired_too: whether a letter may be replayed whose time to live is over.
     """
-    problem = name_problem(buried.letter.agent)
+    problem = name_problem(stored.letter.agent)
     if problem is not None:
         return f"no agent has this name: {problem}"
-    contents = contents_of(buried.letter.frame)
+    contents = contents_of(stored.letter.frame)
     if contents.unreadable:
         return f"no agent can read it: {contents.problem}"
     if contents.expired(now) and not expired_too:
@@ -79,20 +79,20 @@ def objection(buried: Buried, now: float, *, expired_too: bool) -> str:
     return ""
 
 
-def frame_again(buried: Buried, now: float) -> bytes:
-    """Return the frame that goes back: as if it had never been delivered.
+def replay_frame(stored: StoredDeadLetter, now: float) -> bytes:
+    """Return the frame for a replay: as if it had never been delivered.
 
-    A message whose time is over gets all the time there is, and no address for an answer: who
-    asked does not wait any more.
+    A message whose time to live is over gets no time limit, and no reply address: whoever asked
+    waits no more.
 
     Args:
-        buried: a letter without an objection.
+        stored: a letter without a reason to keep it.
         now: seconds since the epoch.
 
     Raises:
-        CivitasError: what was read can't be written.
+        CivitasError: the message can't be serialized again.
     """
-    frame = buried.letter.frame
+    frame = stored.letter.frame
     contents = contents_of(frame)
     if contents.message is None or not contents.expired(now):
         return envelope.with_attempt(frame, 0)

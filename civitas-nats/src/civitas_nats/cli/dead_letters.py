@@ -1,4 +1,4 @@
-"""The command `civitas-nats`: dead letters are listed, returned to their agents, or removed."""
+"""The commands `civitas-nats dead-letters`: list, replay and drop."""
 
 from __future__ import annotations
 
@@ -14,36 +14,28 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 import typer
 
 from civitas.cli.logs import configure_logging
-from civitas.cli.output import prepare_streams, write, write_error, write_json
-from civitas.errors import CivitasError, ConfigurationError, PluginError
+from civitas.cli.output import write, write_error, write_json
+from civitas.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from civitas_nats.jetstream.contents import Contents
-    from civitas_nats.jetstream.dead_letters import Buried
-    from civitas_nats.jetstream.graveyard import Extent, Selection
-    from civitas_nats.jetstream.rounds import Outcome
+    from civitas_nats.jetstream.dead_letter_batch import BatchResult
+    from civitas_nats.jetstream.dead_letter_contents import DeadLetterContents
+    from civitas_nats.jetstream.dead_letter_store import Selection, Snapshot
+    from civitas_nats.jetstream.dead_letters import StoredDeadLetter
     from civitas_nats.options import NATSOptions
 
 EXIT_FAILURE: Final = 1
-EXIT_BAD_INPUT: Final = 2
 EXIT_INTERRUPTED: Final = 130
 
-_TOLD: Final = 20
-"""Letters of which it is said why they stay; `--json` has all."""
+_KEPT_SHOWN: Final = 20
+"""Kept letters that are printed with their reason; `--json` prints all."""
 
 T = TypeVar("T")
 
 app = typer.Typer(
-    name="civitas-nats",
-    help="Look after what the NATS transport keeps on JetStream.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
-dead_letters = typer.Typer(
     help="Messages that their agents could not process: list them, return them, remove them.",
     no_args_is_help=True,
 )
-app.add_typer(dead_letters, name="dead-letters")
 
 Topology = Annotated[
     Path | None,
@@ -83,7 +75,7 @@ All = Annotated[bool, typer.Option("--all", help="All letters.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@dead_letters.command("list")
+@app.command("list")
 def list_letters(
     topology: Topology = None,
     servers: Servers = None,
@@ -97,28 +89,28 @@ def list_letters(
     as_json: AsJson = False,
 ) -> None:
     """List dead letters, the oldest first. They stay where they are."""
-    from civitas_nats import showing
+    from civitas_nats.cli import output
 
     options = _options(topology, servers, stream, dead_letter_subject)
     selection = _selection(numbers, agent)
 
-    def row(buried: Buried, contents: Contents) -> Any:
+    def row(stored: StoredDeadLetter, contents: DeadLetterContents) -> Any:
         if as_json:
-            return showing.as_json(buried, contents, time.time())
-        return showing.as_row(buried, contents)
+            return output.as_json(stored, contents, time.time())
+        return output.as_row(stored, contents)
 
     rows, more = _run(_read(options, selection, limit, row))
     if as_json:
         write_json(rows)
     elif rows:
-        showing.write_table(rows)
+        output.write_table(rows)
     else:
-        _tell_none(selection)
+        _write_none(selection)
     if more:
         write_error(f"{more} more: raise --limit")
 
 
-@dead_letters.command()
+@app.command()
 def replay(
     topology: Topology = None,
     servers: Servers = None,
@@ -143,20 +135,20 @@ def replay(
 
     One that its agent could not read, or would drop, stays; the exit code is 1 then.
     """
-    from civitas_nats.jetstream.rounds import Outcome
+    from civitas_nats.jetstream.dead_letter_batch import BatchResult
 
     options = _options(topology, servers, stream, dead_letter_subject)
     selection = _selection(numbers, agent, everything)
-    outcome = Outcome()
+    result = BatchResult()
     try:
-        _run(_replay(options, selection, outcome, expired_too=expired))
+        _run(_replay(options, selection, result, expired_too=expired))
     finally:
-        _report("replayed", selection, outcome, as_json=as_json)
-    if outcome.kept:
+        _report("replayed", selection, result, as_json=as_json)
+    if result.kept:
         raise typer.Exit(EXIT_FAILURE)
 
 
-@dead_letters.command()
+@app.command()
 def drop(
     topology: Topology = None,
     servers: Servers = None,
@@ -169,96 +161,96 @@ def drop(
     as_json: AsJson = False,
 ) -> None:
     """Remove dead letters for ever, after asking."""
-    from civitas_nats.jetstream.rounds import Outcome
+    from civitas_nats.jetstream.dead_letter_batch import BatchResult
 
     options = _options(topology, servers, stream, dead_letter_subject)
     selection = _selection(numbers, agent, everything)
     if not yes and not sys.stdin.isatty():
         raise ConfigurationError("there is nobody to ask: give --yes")
-    extent = _run(_survey(options, selection))
-    if extent.count and not yes:
-        question = f"Remove {_counted(extent.count)} for ever?"
+    snapshot = _run(_snapshot(options, selection))
+    if snapshot.count and not yes:
+        question = f"Remove {_counted(snapshot.count)} for ever?"
         if not typer.confirm(question, err=True):
             write_error("nothing is removed")
             raise typer.Exit(EXIT_FAILURE)
-    outcome = Outcome()
+    result = BatchResult()
     try:
-        _run(_drop(options, extent, outcome))
+        _run(_drop(options, snapshot, result))
     finally:
-        _report("removed", selection, outcome, as_json=as_json)
+        _report("removed", selection, result, as_json=as_json)
 
 
 async def _read(
     options: NATSOptions,
     selection: Selection,
     limit: int | None,
-    row: Callable[[Buried, Contents], T],
+    row: Callable[[StoredDeadLetter, DeadLetterContents], T],
 ) -> tuple[list[T], int]:
     """Return a row for each letter, at most `limit` of them, and how many more there are."""
-    from civitas_nats.jetstream.contents import contents_of
-    from civitas_nats.jetstream.graveyard import Graveyard
-    from civitas_nats.showing import Progress
+    from civitas_nats.cli.output import Progress
+    from civitas_nats.jetstream.dead_letter_contents import contents_of
+    from civitas_nats.jetstream.dead_letter_store import DeadLetterStore
 
     rows: list[T] = []
-    async with Graveyard(options, _logger()) as graveyard:
-        extent = await graveyard.survey(selection)
-        wanted = extent.count if limit is None else min(limit, extent.count)
+    async with DeadLetterStore(options, _logger()) as store:
+        snapshot = await store.snapshot(selection)
+        wanted = snapshot.count if limit is None else min(limit, snapshot.count)
         with Progress("read", wanted) as progress:
-            async with aclosing(graveyard.letters(extent)) as letters:
-                async for buried in letters:
-                    rows.append(row(buried, contents_of(buried.letter.frame)))
+            async with aclosing(store.letters(snapshot)) as letters:
+                async for stored in letters:
+                    rows.append(row(stored, contents_of(stored.letter.frame)))
                     progress.at(len(rows))
                     if len(rows) == limit:
-                        return rows, extent.count - limit
+                        return rows, snapshot.count - limit
     return rows, 0
 
 
 async def _replay(
-    options: NATSOptions, selection: Selection, outcome: Outcome, *, expired_too: bool
+    options: NATSOptions, selection: Selection, result: BatchResult, *, expired_too: bool
 ) -> None:
-    from civitas_nats.jetstream import rounds
-    from civitas_nats.jetstream.graveyard import Graveyard
-    from civitas_nats.showing import Progress
+    from civitas_nats.cli.output import Progress
+    from civitas_nats.jetstream.dead_letter_batch import replay_all
+    from civitas_nats.jetstream.dead_letter_store import DeadLetterStore
 
-    async with Graveyard(options, _logger()) as graveyard:
-        await graveyard.check_way_back()
-        extent = await graveyard.survey(selection)
-        with Progress("replayed", extent.count) as progress:
-            await rounds.replay(graveyard, extent, outcome, progress.at, expired_too=expired_too)
-
-
-async def _survey(options: NATSOptions, selection: Selection) -> Extent:
-    from civitas_nats.jetstream.graveyard import Graveyard
-
-    async with Graveyard(options, _logger()) as graveyard:
-        return await graveyard.survey(selection)
+    async with DeadLetterStore(options, _logger()) as store:
+        await store.check_replay_target()
+        snapshot = await store.snapshot(selection)
+        with Progress("replayed", snapshot.count) as progress:
+            await replay_all(store, snapshot, result, progress.at, expired_too=expired_too)
 
 
-async def _drop(options: NATSOptions, extent: Extent, outcome: Outcome) -> None:
-    from civitas_nats.jetstream import rounds
-    from civitas_nats.jetstream.graveyard import Graveyard
-    from civitas_nats.showing import Progress
+async def _snapshot(options: NATSOptions, selection: Selection) -> Snapshot:
+    from civitas_nats.jetstream.dead_letter_store import DeadLetterStore
 
-    async with Graveyard(options, _logger()) as graveyard:
-        with Progress("removed", extent.count) as progress:
-            await rounds.drop(graveyard, extent, outcome, progress.at)
+    async with DeadLetterStore(options, _logger()) as store:
+        return await store.snapshot(selection)
+
+
+async def _drop(options: NATSOptions, snapshot: Snapshot, result: BatchResult) -> None:
+    from civitas_nats.cli.output import Progress
+    from civitas_nats.jetstream.dead_letter_batch import drop_all
+    from civitas_nats.jetstream.dead_letter_store import DeadLetterStore
+
+    async with DeadLetterStore(options, _logger()) as store:
+        with Progress("removed", snapshot.count) as progress:
+            await drop_all(store, snapshot, result, progress.at)
 
 
 def _options(
     topology: Path | None, servers: str | None, stream: str | None, subject: str | None
 ) -> NATSOptions:
-    from civitas_nats import settings
+    from civitas_nats.cli.options import options_of_command
 
     configure_logging("warning")
-    return settings.of_command(topology, servers, stream, subject)
+    return options_of_command(topology, servers, stream, subject)
 
 
 def _selection(
     numbers: Sequence[int] | None, agent: str | None, everything: bool | None = None
 ) -> Selection:
-    """Return which letters are meant; `everything` is None where that need not be said."""
-    from civitas_nats.jetstream.graveyard import Selection
-    from civitas_nats.settings import check_agent
+    """Return the selected letters; `everything` is None where a selection is not required."""
+    from civitas_nats.cli.options import check_agent
+    from civitas_nats.jetstream.dead_letter_store import Selection
 
     given = [bool(numbers), agent is not None, bool(everything)]
     if everything is not None and sum(given) != 1:
@@ -266,24 +258,24 @@ def _selection(
     return Selection(tuple(numbers or ()), None if agent is None else check_agent(agent))
 
 
-def _report(verb: str, selection: Selection, outcome: Outcome, *, as_json: bool) -> None:
-    """Tell what has become of the letters, also when an error is about to be told."""
+def _report(verb: str, selection: Selection, result: BatchResult, *, as_json: bool) -> None:
+    """Print the results of a batch, also when an error has ended it."""
     if as_json:
-        write_json({verb: outcome.done, "kept": [each._asdict() for each in outcome.kept]})
+        write_json({verb: result.done, "kept": [each._asdict() for each in result.kept]})
         return
-    from civitas_nats.showing import visible
+    from civitas_nats.cli.output import visible
 
-    for each in outcome.kept[:_TOLD]:
+    for each in result.kept[:_KEPT_SHOWN]:
         write_error(f"kept {each.number}, to {visible(each.agent)}: {visible(each.reason)}")
-    if len(outcome.kept) > _TOLD:
-        write_error(f"kept {len(outcome.kept) - _TOLD} more: --json tells of all")
-    if outcome.done or outcome.kept:
-        write(f"{verb} {_counted(outcome.done)}")
+    if len(result.kept) > _KEPT_SHOWN:
+        write_error(f"kept {len(result.kept) - _KEPT_SHOWN} more: --json tells of all")
+    if result.done or result.kept:
+        write(f"{verb} {_counted(result.done)}")
     elif sys.exception() is None:
-        _tell_none(selection)
+        _write_none(selection)
 
 
-def _tell_none(selection: Selection) -> None:
+def _write_none(selection: Selection) -> None:
     of_agent = "" if selection.agent is None else f" of agent {selection.agent!r}"
     write_error(f"there are no dead letters{of_agent}")
 
@@ -302,23 +294,3 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     except KeyboardInterrupt:
         write_error("interrupted")
         raise typer.Exit(EXIT_INTERRUPTED) from None
-
-
-def main() -> None:
-    """Run the command line and exit: 0 for success, 1 for failure, 2 for bad input."""
-    prepare_streams()
-    try:
-        app()
-    except (ConfigurationError, PluginError) as error:
-        _exit(error, EXIT_BAD_INPUT)
-    except CivitasError as error:
-        _exit(error, EXIT_FAILURE)
-    except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
-
-
-def _exit(error: CivitasError, status: int) -> None:
-    from civitas.topology.masking import mask_urls
-
-    write_error(f"error: {mask_urls(str(error))}")
-    sys.exit(status)

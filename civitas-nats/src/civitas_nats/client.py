@@ -1,0 +1,122 @@
+"""The nats-py client with its traps stepped around, and all that is read of its private attributes.
+
+This is the only module that touches private attributes of nats-py. `civitas-nats` pins nats-py to
+a minor version for that reason.
+
+Traps, all seen in nats-py 2.16:
+
+- **A stuck reconnect.** When a server stands still and has not taken all bytes, the client closes
+  its old connection before it tries another server (`_attempt_reconnect` awaits `wait_closed`).
+  That wait lasts for as long as the system keeps sending, 25 s and more. Aborting the socket ends
+  it: `socket_of`, `abort_socket`.
+- **A close that fails.** A client that has unsent bytes and no connection raises
+  ConnectionResetError in the middle of `close`, and its tasks stay behind: `discard_unsent`.
+- **A login in clear text.** With certificates given, the client still sends its login to a server
+  that does not encrypt: `HardenedClient._connect_command`.
+- **A message that ends the reader.** When the reply subject or the first header line of a message
+  is not text, the client's reader ends, and the connection stands still until pings are missed. A
+  stored message does that again with each delivery: `HardenedClient._build_message` and
+  `_process_headers`.
+- **A socket leak.** When a reconnect fails, its socket is forgotten and stays open. A server that
+  stands still or refuses costs one socket for each try, until this process may open no more:
+  `HardenedClient._connect_to_server`.
+- **A swallowed cancellation.** nats-py awaits answers in `asyncio.wait_for`: `cancel_and_wait`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Any, Final
+
+import nats.errors
+from nats.aio.client import Client, Srv
+from nats.aio.msg import Msg
+
+_CANCEL_AGAIN_AFTER: Final = 0.05
+
+
+class NotEncryptedError(nats.errors.Error):
+    """The server does not encrypt, so no login was sent to it."""
+
+
+class HardenedClient(Client):
+    """A client that survives malformed messages, leaks no socket, and guards its login.
+
+    Parts of a message that are not text are left out.
+
+    Args:
+        encrypted: whether a login is sent through encrypted connections only.
+    """
+
+    def __init__(self, *, encrypted: bool) -> None:
+        super().__init__()
+        self._must_encrypt = encrypted
+
+    async def _connect_to_server(self, s: Srv) -> None:
+        socket = socket_of(self)
+        if socket is not None:
+            abort_socket(socket)
+        await super()._connect_to_server(s)
+
+    def _connect_command(self) -> bytes:
+        socket = socket_of(self)
+        if self._must_encrypt and (socket is None or not socket.get_extra_info("cipher")):
+            raise NotEncryptedError("the server does not encrypt")
+        command: bytes = super()._connect_command()
+        return command
+
+    async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
+        if not headers:
+            return None
+        try:
+            return await super()._process_headers(headers)
+        except (UnicodeDecodeError, IndexError):
+            return None
+
+    def _build_message(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
+    ) -> Msg:
+        try:
+            subject_text, reply_text = subject.decode(), reply.decode()
+        except UnicodeDecodeError:
+            subject_text, reply_text = subject.decode(errors="replace"), ""
+        return Msg(self, subject_text, reply_text, data, headers, _sid=sid)
+
+
+def socket_of(client: Client) -> asyncio.WriteTransport | None:
+    """Return the socket of a client's present connection; None while there is none."""
+    connection = client._transport  # noqa: SLF001 - see above
+    writer = getattr(connection, "_io_writer", None)
+    return None if writer is None else writer.transport
+
+
+def abort_socket(socket: asyncio.WriteTransport) -> None:
+    """Close a socket at once, without sending what waits.
+
+    Aborting an encrypted socket that is closed already raises AttributeError (Python 3.11.2).
+    """
+    with suppress(AttributeError):
+        socket.abort()
+
+
+def offers_jetstream(client: Client) -> bool:
+    """Return whether the client's present server has announced that it has JetStream."""
+    return bool(client._server_info.get("jetstream"))  # noqa: SLF001 - see above
+
+
+def discard_unsent(client: Client) -> None:
+    """Drop what a client has not sent, before it is closed."""
+    client._pending = []  # noqa: SLF001 - see above
+    client._pending_data_size = 0  # noqa: SLF001 - see above
+
+
+async def cancel_and_wait(task: asyncio.Task[Any] | None) -> None:
+    """Cancel a task, and return when it has ended.
+
+    `asyncio.wait_for` ignores a cancellation that comes together with the answer (Python 3.11,
+    CPython issue 86296). So the task is cancelled again until it ends.
+    """
+    while task is not None and not task.done():
+        task.cancel()
+        await asyncio.wait((task,), timeout=_CANCEL_AGAIN_AFTER)

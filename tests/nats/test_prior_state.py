@@ -1,0 +1,67 @@
+"""Prior state: the reader of a consumer, and how often its first message was executed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from civitas_nats.jetstream.prior_state import PriorState, ReaderRecord
+
+
+@given(st.text(), st.integers(min_value=0), st.integers(min_value=0))
+def test_a_record_is_read_as_it_was_written(owner, head, deliveries):
+    record = ReaderRecord(owner, head, deliveries)
+    assert ReaderRecord.read(record.text()) == record
+
+
+def test_a_record_fits_a_description():
+    largest = ReaderRecord("f" * 16, 2**64 - 1, 2**31)
+    assert len(largest.text()) < 4096
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        "Messages to agent a",
+        "[]",
+        "1",
+        "null",
+        "{}",
+        '{"owner": "x"}',
+        '{"owner": "x", "head": "many", "deliveries": 0}',
+        '{"owner": "x", "head": null, "deliveries": 0}',
+        '{"owner": "x", "head": Infinity, "deliveries": 0}',
+        '{"owner": "x", "head": NaN, "deliveries": 0}',
+        "[" * 100_000,
+    ],
+)
+def test_a_description_that_somebody_else_wrote_says_nothing(text):
+    assert ReaderRecord.read(text) == ReaderRecord("")
+
+
+@given(st.text())
+def test_no_description_whatever_is_an_error(text):
+    ReaderRecord.read(text)
+    ReaderRecord.read(json.dumps({"owner": text, "head": text, "deliveries": 1}))
+
+
+@pytest.mark.parametrize(
+    ("record", "unsettled", "first", "deliveries"),
+    [
+        (ReaderRecord("me"), 0, 5, 0),  # nothing is known, nothing was left behind
+        (ReaderRecord("me"), 5, 5, 1),  # it was in hand when its process ended
+        (ReaderRecord("me"), 9, 5, 1),  # so it was, with others behind it
+        (ReaderRecord("me"), 4, 5, 0),  # it came after all that was given
+        (ReaderRecord("me", 5, 2), 0, 5, 2),  # it failed twice, and its process ended in good order
+        (ReaderRecord("me", 5, 2), 9, 5, 3),  # it failed twice, and brought down its process then
+        (ReaderRecord("me", 4, 2), 9, 5, 1),  # the count is that of another message
+        (ReaderRecord("me", 4, 2), 0, 5, 0),
+    ],
+)
+def test_deliveries_of_the_first_message_are_taken_over(record, unsettled, first, deliveries):
+    assert PriorState(record, unsettled).deliveries_of(first) == deliveries
