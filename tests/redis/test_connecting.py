@@ -1,4 +1,4 @@
-"""Who is let in by a server, who is told at once that he is not, and a server that is not there."""
+"""Which logins a server accepts, which are refused at once, and a server that is not there."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from civitas.messages import RESERVED_PREFIX
 from civitas.testing import TcpLink
 from support.redis.nodes import NOTICED, Agent, Node, frame_of, until, within
 from support.redis.server import RedisServer
-from support.redis.way import way_to
+from support.redis.tcp_proxy import tcp_proxy
 
 SYSTEM = f"{RESERVED_PREFIX}test"
 LARGE = frame_of("." * 200_000)
@@ -81,7 +81,7 @@ async def test_under_load_every_frame_arrives_or_is_lost_or_is_an_error_and_all_
 
 
 async def count(node: Node, stop: asyncio.Event) -> tuple[set[int], set[int]]:
-    """Publish numbers until told to stop; return those accepted, and those of unknown outcome."""
+    """Publish numbers until `stop` is set; return those accepted, and those of unknown outcome."""
     number, accepted, unknown = 0, set(), set()
     while not stop.is_set():
         try:
@@ -107,7 +107,7 @@ async def test_what_is_subscribed_while_a_connection_greets_the_server_disturbs_
             if len(greetings) == 2:  # the first is that of the connection that publishes
                 tasks.append(asyncio.ensure_future(node.transport.subscribe("worker", worker)))
 
-    async with way_to(server, subscribe) as url:
+    async with tcp_proxy(server, subscribe) as url:
         node = Node(url)
         async with node, Node(server.url) as other:
             await within(asyncio.gather(*tasks))
@@ -156,7 +156,7 @@ async def test_a_connection_that_stands_still_alone_is_noticed_by_all_who_wait_f
         if armed and b"PUBLISH" in data:
             raise EOFError  # the way of what is published ends here, and nobody is told
 
-    async with way_to(server, swallow) as url, Node(url) as node, Node(server.url) as other:
+    async with tcp_proxy(server, swallow) as url, Node(url) as node, Node(server.url) as other:
         worker = await node.agent("worker")
         armed.append(True)
         ready = asyncio.ensure_future(node.transport.wait_ready())
@@ -174,7 +174,7 @@ async def test_much_that_waits_on_a_slow_way_is_not_taken_for_a_server_that_stan
     async def slow(data: bytes) -> None:
         await asyncio.sleep(len(data) / 12_000_000)
 
-    async with way_to(server, slow) as url, Node(url) as node, Node(server.url) as other:
+    async with tcp_proxy(server, slow) as url, Node(url) as node, Node(server.url) as other:
         worker = await other.agent("worker")
         frames = [node.transport.publish("worker", LARGE) for _ in range(100)]  # 20 MB
         await within(asyncio.gather(*frames))
@@ -190,7 +190,7 @@ async def test_a_loop_that_is_blocked_while_a_probe_is_under_way_keeps_its_conne
             time.sleep(1.5)  # noqa: ASYNC251 - as work on a GPU does
             blocked.append(data)
 
-    async with way_to(server, block) as url, Node(url) as node, Node(server.url) as other:
+    async with tcp_proxy(server, block) as url, Node(url) as node, Node(server.url) as other:
         worker = await node.agent("worker")
         armed.append(True)
         await until(lambda: blocked)

@@ -1,4 +1,4 @@
-"""What the server tells of a frame, and what reaches it of a node."""
+"""What the server reports about a frame, and which frames reach it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from civitas.testing import TcpLink
 from support.agents import Scripted, echo
 from support.redis.nodes import QUICK, Node, frame_of, until, within
 from support.redis.server import RedisServer
-from support.redis.way import way_to
+from support.redis.tcp_proxy import tcp_proxy
 
 SYSTEM = f"{RESERVED_PREFIX}test"
 
@@ -89,7 +89,7 @@ async def test_ready_means_that_the_server_has_the_subscription_however_slow_the
         if b"SUBSCRIBE" in data and b"civitas:worker" in data:
             await asyncio.sleep(0.3)  # what is published on the other connection is faster
 
-    async with way_to(server, slow) as url, Node(url) as node, Node(server.url) as other:
+    async with tcp_proxy(server, slow) as url, Node(url) as node, Node(server.url) as other:
         worker = await node.agent("worker")
         await other.send("worker", "the very first")
         await worker.has_done(1)

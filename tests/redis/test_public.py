@@ -96,7 +96,7 @@ def test_what_is_not_in_the_reference_would_be_found():
         "Probes",
         "from civitas.transport import Dispatcher, ReplyInbox": "",
         "from civitas.envelope import with_reply_to": "",
-        "from civitas_redis_example.link import Link": "",
+        "from civitas_redis_example.session import Session": "",
     }.items():
         assert undocumented(line) == ([name] if name else []), line
 

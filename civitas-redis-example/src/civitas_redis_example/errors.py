@@ -14,7 +14,7 @@ class AccessDeniedError(TransportError):
 
 
 def translated(error: BaseException, place: str) -> TransportError:
-    """Return the error that a node is told for what has gone wrong with a server.
+    """Return the error to raise or report for what has gone wrong with a server.
 
     Args:
         error: what was raised.

@@ -11,8 +11,8 @@ from civitas.messages import REPLY_PREFIX, RESERVED_PREFIX
 from civitas.plugins import Capabilities, TransportContext
 from civitas.transport import Dispatcher, Handler, InProcessTransport
 from civitas_redis_example.connections import check_files
-from civitas_redis_example.link import Link
 from civitas_redis_example.options import RedisOptions, capabilities_of
+from civitas_redis_example.reconnecting_session import ReconnectingSession
 
 _LINGER: Final = 1.0
 """Seconds within which a stop lets handlers finish."""
@@ -37,7 +37,7 @@ class RedisTransport:
         self.capabilities: Final[Capabilities] = capabilities_of(self._options)
         self._local = InProcessTransport(context)
         self._dispatcher = Dispatcher(self._context)
-        self._link: Link | None = None
+        self._sessions: ReconnectingSession | None = None
         self._stopping = asyncio.Lock()
 
     async def start(self) -> None:
@@ -48,20 +48,21 @@ class RedisTransport:
             ConfigurationError: a file of `tls` is not what it should be.
             NotConnectedError: there was none within `connect_timeout`.
         """
-        if self._link is not None:
+        if self._sessions is not None:
             return
         if self._options.tls is not None:
             check_files(self._options.tls)
         inbox = self._local.inbox
         if inbox.address not in self._dispatcher:
             self._dispatcher.subscribe(inbox.address, inbox)
-        link = self._link = Link(self._options, self._context, self._dispatcher)
+        sessions = ReconnectingSession(self._options, self._context, self._dispatcher)
+        self._sessions = sessions
         try:
-            await link.open()
+            await sessions.open()
         except BaseException:
-            if self._link is link:
-                self._link = None
-            await link.close()
+            if self._sessions is sessions:
+                self._sessions = None
+            await sessions.close()
             raise
         await self._local.start()
 
@@ -70,23 +71,23 @@ class RedisTransport:
         async with self._stopping:
             await self._local.stop()
             await self._dispatcher.close(_LINGER)
-            link, self._link = self._link, None
-            if link is not None:
-                await link.close()
+            sessions, self._sessions = self._sessions, None
+            if sessions is not None:
+                await sessions.close()
 
     async def subscribe(self, address: str, handler: Handler) -> None:
         """Give each frame for `address` to `handler`."""
         if not address.startswith(RESERVED_PREFIX):  # system addresses have many subscribers
             await self._local.subscribe(address, handler)
-        if self._dispatcher.subscribe(address, handler) and self._link is not None:
-            await self._link.session.subscribe(address)
+        if self._dispatcher.subscribe(address, handler) and self._sessions is not None:
+            await self._sessions.current.subscribe(address)
 
     async def unsubscribe(self, address: str) -> None:
         """Give no more frames for `address` to anyone."""
         if address not in self._dispatcher:
             return
-        if self._link is not None:
-            await self._link.session.unsubscribe(address)
+        if self._sessions is not None:
+            await self._sessions.current.unsubscribe(address)
         await self._local.unsubscribe(address)
         await self._dispatcher.unsubscribe(address)
 
@@ -107,9 +108,9 @@ class RedisTransport:
             )
         if address in self._local:  # a full mailbox is felt by the sender
             await self._local.publish(address, data)
-        elif self._link is None:
+        elif self._sessions is None:
             raise NotConnectedError("the redis transport is not started")
-        elif not await self._link.publish(address, data):  # the server gave it to nobody
+        elif not await self._sessions.publish(address, data):  # the server gave it to nobody
             if address.startswith(REPLY_PREFIX):
                 self._context.dropped("reply without a request", data)
             elif not address.startswith(RESERVED_PREFIX):  # those are for whoever listens
@@ -119,7 +120,7 @@ class RedisTransport:
 
     async def request(self, address: str, data: bytes, timeout: float | None) -> bytes:
         """Send a frame and return the frame that answers it."""
-        if self._link is None or self._stopping.locked():
+        if self._sessions is None or self._stopping.locked():
             raise NotConnectedError("the redis transport is not started")
         send = partial(self.publish, address)
         return await self._local.inbox.request(data, timeout, send)
@@ -130,9 +131,9 @@ class RedisTransport:
         Raises:
             NotConnectedError: not started, or the server was away for `connect_timeout`.
         """
-        if self._link is None:
+        if self._sessions is None:
             raise NotConnectedError("the redis transport is not started")
-        await self._link.wait_ready()
+        await self._sessions.wait_ready()
 
     def has_reply_address(self, address: str) -> bool:
         """Return whether `address` belongs to a request in flight."""

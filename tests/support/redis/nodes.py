@@ -1,4 +1,4 @@
-"""Transports as nodes have them: what they told, and what they dropped."""
+"""Nodes with a transport: what it reported to the node, and what it dropped."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ __all__ = ["NOTICED", "Agent", "Node", "frame_of", "until", "within"]
 
 
 class Node:
-    """A transport as a node has it, and what it told its node.
+    """A transport with the context of a node, and what it reported to the node.
 
     Attributes:
         process: its process name.
         url: the server, as it was given.
         given: the other options that were.
         transport: the transport; started within `async with`.
-        told: what it said about its link, "down" and "up".
+        told: what it reported about its link, "down" and "up".
         drops: what it counted as dropped: reasons and frames.
 
     Args:

@@ -1,4 +1,12 @@
-"""Link: the session of the moment, made anew for as long as it takes."""
+"""ReconnectingSession: keeps a session with the server, and makes a new one when it has failed.
+
+| state | event                   | what is done                            | next state |
+|-------|-------------------------|-----------------------------------------|------------|
+| down  | a probe came back       | `link_up`, unless it is the first time  | up         |
+| down  | the session has failed  | make a new one after a pause            | down       |
+| up    | the session has failed  | `link_down`, make a new one             | down       |
+| any   | `close`                 | end the session                         | closed     |
+"""
 
 from __future__ import annotations
 
@@ -16,21 +24,21 @@ from civitas_redis_example.options import RedisOptions
 from civitas_redis_example.session import Session
 
 _PAUSE: Final = 0.1
-"""Seconds between two tries, and up to twice as many: not all processes shall come at once."""
+"""Seconds between two attempts, and up to twice as many, so that not all processes come at once."""
 
 
-class Link:
-    """Keeps a session, and tells the node when it is lost and when there is one again.
+class ReconnectingSession:
+    """Keeps a session, and reports to the node when it is lost and when there is one again.
 
     It is up only while probes come back.
 
     Attributes:
-        session: the present one, which may have still to connect.
+        current: the present session, which may have still to connect.
 
     Args:
         options: what the topology says.
         context: what the node gave.
-        dispatcher: whose addresses are subscribed, and who is given what comes for them.
+        dispatcher: its addresses are subscribed, and it gets the frames for them.
     """
 
     def __init__(
@@ -39,17 +47,17 @@ class Link:
         self._options = options
         self._context = context
         self._dispatcher = dispatcher
-        self.session = self._new_session()
+        self.current = self._new_session()
         self._is_up = asyncio.Event()
         self._was_up = False
         self._problem = translated(TimeoutError(), options.place)
         self._settled = asyncio.Event()
-        """Set when it is up for the first time, or will never be."""
+        """Set when it is up for the first time, or will never be up."""
         self._keeper: asyncio.Task[None] | None = None
         self._closed = False
 
     async def open(self) -> None:
-        """Connect; a server that is not there yet is waited for.
+        """Connect; wait for a server that is not there yet.
 
         Raises:
             AccessDeniedError: the server does not let this process in.
@@ -62,7 +70,7 @@ class Link:
             raise self._problem
 
     async def close(self) -> None:
-        """End the session; whoever waits for it is told. Idempotent, also half-open."""
+        """End the session; what waits for it fails. Idempotent, also half-open."""
         self._closed = True
         if self._keeper is not None:
             self._keeper.cancel()
@@ -80,9 +88,9 @@ class Link:
             TransportError: as for `Session.publish`.
         """
         # Before the first proof frames may come already, and their answers must get away.
-        if not self._is_up.is_set() and not self.session.is_open:
+        if not self._is_up.is_set() and not self.current.is_open:
             raise NotConnectedError(str(self._problem))
-        return await self.session.publish(address, frame)
+        return await self.current.publish(address, frame)
 
     async def wait_ready(self) -> None:
         """Return when all that was subscribed before is in place, and this process can publish.
@@ -93,8 +101,8 @@ class Link:
         async with self._in_time():
             while True:
                 await self._is_up.wait()
-                with suppress(NotConnectedError):  # lost meanwhile: then with the next one
-                    return await self.session.prove()
+                with suppress(NotConnectedError):  # lost meanwhile: the next session proves it
+                    return await self.current.prove()
                 await asyncio.sleep(_PAUSE)
 
     @asynccontextmanager
@@ -114,10 +122,10 @@ class Link:
     async def _keep(self) -> None:
         while not self._closed:  # a TaskGroup may keep a cancellation to itself (Python 3.11, 3.12)
             try:
-                await self.session.run(self._proved)
-            except Exception as error:  # noqa: BLE001 - whatever has ended it, another one is made
+                await self.current.run(self._proved)
+            except Exception as error:  # noqa: BLE001 - another one is made in any case
                 self._lost(translated(error, self._options.place))
-            self.session = self._new_session()
+            self.current = self._new_session()
             await asyncio.sleep(_PAUSE * (1 + random.random()))
 
     def _proved(self) -> None:

@@ -1,4 +1,4 @@
-"""A way to a server on which a test sees, and does something to, what is sent there."""
+"""A TCP proxy in front of a server: a test sees what is sent, and may delay or stop it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Look: TypeAlias = Callable[[bytes], Awaitable[None]]
 
 
 @asynccontextmanager
-async def way_to(server: RedisServer, look: Look) -> AsyncIterator[str]:
-    """Pass bytes to a server and back; give the URL of this way.
+async def tcp_proxy(server: RedisServer, look: Look) -> AsyncIterator[str]:
+    """Pass bytes to a server and back; yield the URL of the proxy.
 
     Args:
-        server: where it leads.
-        look: awaited with what is sent to the server, before it is passed on. What it raises ends
-            the way of that connection there, and neither end is told.
+        server: the server behind it.
+        look: awaited with what is sent to the server, before it is passed on. When it raises,
+            nothing more of that connection is passed on, and neither end notices.
     """
     tasks: list[asyncio.Task[None]] = []
     writers: list[asyncio.StreamWriter] = []
