@@ -27,7 +27,7 @@ second, and at once when the client reports that it has reconnected.
 | proving      | a probe came back               | report up                  | up           |
 | any          | `close`                         | send what waits (`linger`) | closed       |
 
-From *proving*, a client that loses its connection or closes itself goes on as from *reconnecting*.
+From *proving*, a client without a connection leads to *reconnecting*, a closed one to *replacing*.
 The state is not stored: it follows from `is_up` and from what the client says of itself.
 """
 

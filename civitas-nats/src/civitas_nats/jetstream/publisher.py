@@ -8,7 +8,7 @@ is no acknowledgement in time, the outcome is unknown.
 |--------------------------------------------------|----------------------------------------------|
 | an acknowledgement                               | `publish` returns                            |
 | none within 1 s, or the connection was lost      | sent again, until the time is over           |
-| an error that may pass (no stream, no leader)    | sent again; raised when the time is over     |
+| an error that may pass (no stream, leader, room) | sent again; raised when the time is over     |
 | any other error                                  | raised at once                               |
 | none in time                                     | `NotConnectedError` if it was never sent,    |
 |                                                  | otherwise `OutcomeUnknownError`              |
@@ -56,7 +56,7 @@ ID_HEADER: Final = "Nats-Msg-Id"
 
 @dataclass(slots=True, eq=False)
 class _Unacknowledged:
-    """A message that is not acknowledged yet; `refusal` is why it could not be stored last."""
+    """A message that is not acknowledged yet; `refusal` is why the last attempt failed."""
 
     subject: str
     frame: bytes
