@@ -19,6 +19,9 @@ TYPE_REPLY: Final = "reply"
 TYPE_ERROR: Final = "_agency.error"
 """Type of the reply that tells an asking agent why there is no answer."""
 
+PRIMARY: Final = "supervisor"
+"""Name of the process that has the supervision tree."""
+
 MAX_NAME_BYTES: Final = 200
 _FORBIDDEN_IN_NAMES: Final = frozenset(".*>/\\\0")
 
