@@ -137,7 +137,7 @@ def test_a_signal_ends_all_in_order_with_0(
     assert f"up         | {number.name}: ending all in order; once more to kill them" in running.err
 
 
-def test_a_terminal_that_closes_tells_twice_and_kills_nobody(
+def test_a_terminal_that_closes_signals_twice_and_kills_nobody(
     start: Start, app: App, tmp_path: Path
 ) -> None:
     app(STEADY, "name: steady, type: agents.Steady")

@@ -1,4 +1,4 @@
-"""A fleet: small programs that live and end together, as `civitas up` has them."""
+"""A process group: small programs that run and end together, as `civitas up` has them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,17 @@ from pathlib import Path
 
 import pytest
 
-from civitas.cli.fleet.child import Child
-from civitas.cli.fleet.console import Console, Stream
-from civitas.cli.fleet.fate import Backoff, Fate, describe, ended_in_order, fate_of
-from civitas.cli.fleet.fleet import Fleet, Member
-from civitas.cli.fleet.tether import Tether
+from civitas.cli.process_group.child import Child
+from civitas.cli.process_group.console import Console, Stream
+from civitas.cli.process_group.exit_policy import (
+    Backoff,
+    ExitAction,
+    describe,
+    ended_in_order,
+    exit_action,
+)
+from civitas.cli.process_group.group import Member, ProcessGroup
+from civitas.cli.process_group.parent_watch import ParentWatch
 from civitas.cli.up import processes_to_run
 from civitas.plugins.specs import Capabilities
 from civitas.process import AgentProcess
@@ -31,7 +37,7 @@ from support.processes import MARK, Watched, marked, outliving
 DEADLINE = 20.0
 AT_ONCE = Backoff(base=0.0)
 RUNS = "import signal; print('here'); signal.pause()"
-"""Runs until it is told to end, and dies of SIGTERM."""
+"""Runs until SIGTERM, and dies of it."""
 ORDERLY = """
 import os, signal, sys
 def end(*_):
@@ -74,13 +80,13 @@ class Screen(io.RawIOBase):
 
 
 class Show:
-    """A fleet that runs, and the screens that it writes to."""
+    """A group that runs, and the screens that it writes to."""
 
     def __init__(self, members: list[Member], **options: object) -> None:
         self.out, self.err = Screen(), Screen()
         console = Console([each.name for each in members], self.out, self.err)
-        self.fleet = Fleet(members, console, **{"backoff": AT_ONCE, **options})
-        self.task = asyncio.create_task(self.fleet.run())
+        self.group = ProcessGroup(members, console, **{"backoff": AT_ONCE, **options})
+        self.task = asyncio.create_task(self.group.run())
 
     async def status(self) -> int:
         async with asyncio.timeout(DEADLINE):
@@ -123,18 +129,18 @@ def no_orphans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 @pytest.mark.parametrize(
     ("code", "of_worker", "of_primary"),
     [
-        (0, Fate.DONE, Fate.END_ALL),
-        (1, Fate.RESTART, Fate.END_ALL),
-        (2, Fate.END_ALL, Fate.END_ALL),
-        (3, Fate.RESTART, Fate.END_ALL),
-        (143, Fate.RESTART, Fate.END_ALL),
-        (-signal.SIGKILL, Fate.RESTART, Fate.RESTART),
-        (-signal.SIGTERM, Fate.RESTART, Fate.RESTART),
+        (0, ExitAction.CONTINUE, ExitAction.END_ALL),
+        (1, ExitAction.RESTART, ExitAction.END_ALL),
+        (2, ExitAction.END_ALL, ExitAction.END_ALL),
+        (3, ExitAction.RESTART, ExitAction.END_ALL),
+        (143, ExitAction.RESTART, ExitAction.END_ALL),
+        (-signal.SIGKILL, ExitAction.RESTART, ExitAction.RESTART),
+        (-signal.SIGTERM, ExitAction.RESTART, ExitAction.RESTART),
     ],
 )
-def test_what_follows_an_end(code: int, of_worker: Fate, of_primary: Fate) -> None:
-    assert fate_of(code, is_primary=False) is of_worker
-    assert fate_of(code, is_primary=True) is of_primary
+def test_what_follows_an_end(code: int, of_worker: ExitAction, of_primary: ExitAction) -> None:
+    assert exit_action(code, is_primary=False) is of_worker
+    assert exit_action(code, is_primary=True) is of_primary
 
 
 def test_ends_in_words() -> None:
@@ -143,7 +149,7 @@ def test_ends_in_words() -> None:
     assert describe(-(signal.SIGRTMIN + 1)) == f"was killed by signal {signal.SIGRTMIN + 1}"
 
 
-def test_a_process_that_is_told_to_end_may_die_of_it() -> None:
+def test_a_process_may_die_of_the_sigterm_that_ends_it() -> None:
     assert [code for code in (0, 1, 2, -15, -9) if ended_in_order(code)] == [0, -15]
 
 
@@ -164,7 +170,7 @@ async def test_each_stream_goes_to_its_own_and_shows_at_once(
     async with running(primary(code)) as show:
         await show.out.until("supervisor \\| one\n")
         await show.err.until("supervisor \\| two\n")
-        show.fleet.stop()
+        show.group.stop()
         assert await show.status() == 0
 
 
@@ -209,9 +215,11 @@ async def test_output_that_nobody_reads_any_more_ends_all() -> None:
             raise BrokenPipeError(32, "Broken pipe")
 
     err = Screen()
-    fleet = Fleet([primary(RUNS), worker(RUNS)], Console(["supervisor", "worker"], Gone(), err))
+    group = ProcessGroup(
+        [primary(RUNS), worker(RUNS)], Console(["supervisor", "worker"], Gone(), err)
+    )
     async with asyncio.timeout(DEADLINE):
-        assert await fleet.run() == 1
+        assert await group.run() == 1
     assert "stdout can't be written to any more (Broken pipe); ending all" in err.lines[0]
 
 
@@ -234,7 +242,7 @@ async def test_all_end_with_the_code_of_a_primary_that_ends_by_itself(
         assert f"supervisor ended with exit code {code}" in "\n".join(show.err.lines)
 
 
-async def test_a_crash_loop_is_told_of_with_its_waits() -> None:
+async def test_a_crash_loop_is_reported_with_its_waits() -> None:
     backoff = Backoff(base=0.01, maximum=0.02)
     crashes = worker("raise SystemExit(1)")
     async with running(crashes, primary(RUNS), backoff=backoff, jitter=lambda: 1.0) as show:
@@ -252,7 +260,7 @@ async def test_a_worker_that_a_signal_killed_is_started_again() -> None:
         os.kill(int(found[1]), signal.SIGKILL)
         await show.err.until("worker was killed by SIGKILL; starting again in 0.0 s .restart 1.")
         await show.out.until("(?s)here \\d+.*worker .* here \\d+")
-        show.fleet.stop()
+        show.group.stop()
         assert await show.status() == 0
 
 
@@ -263,7 +271,7 @@ async def test_a_primary_that_a_signal_killed_is_started_again_beside_its_worker
         os.kill(int(found[1]), signal.SIGSEGV)
         await show.out.until("(?s)supervisor .*supervisor .* here")
         assert "supervisor was killed by SIGSEGV; starting again" in "\n".join(show.err.lines)
-        show.fleet.stop()
+        show.group.stop()
         assert await show.status() == 0
         assert sum("worker" in line and "here" in line for line in show.out.lines) == 1
 
@@ -278,7 +286,7 @@ async def test_the_waits_begin_anew_for_a_process_that_ran_well() -> None:
 async def test_a_worker_that_is_done_is_not_started_again() -> None:
     async with running(worker("pass"), primary(RUNS)) as show:
         await show.err.until("worker is done")
-        show.fleet.stop()
+        show.group.stop()
         assert await show.status() == 0
         assert "starting again" not in show.err.data.decode()
 
@@ -291,14 +299,14 @@ async def test_bad_input_ends_all_with_its_code_and_a_reason() -> None:
         assert "bad ended with exit code 2, worker was killed by SIGTERM" in ends
 
 
-async def test_a_program_that_can_not_be_started_is_told_of() -> None:
+async def test_a_program_that_can_not_be_started_is_reported() -> None:
     async with running(Member("supervisor", ["/no/such/program"], is_primary=True)) as show:
         assert await show.status() == 126
         assert "supervisor can't be started" in show.err.lines[0]
         assert "/no/such/program" in show.err.lines[0]
 
 
-async def test_what_a_process_leaves_behind_is_told_to_end(tmp_path: Path) -> None:
+async def test_what_a_process_leaves_behind_is_ended(tmp_path: Path) -> None:
     code = """
         import signal, subprocess, sys
         left = subprocess.Popen([sys.executable, "-S", "-c", "import signal; signal.pause()"])
@@ -334,7 +342,7 @@ async def test_the_primary_ends_first_while_workers_still_answer(tmp_path: Path)
     async with running(primary(drains), worker(answers)) as show:
         await show.out.until("supervisor .* here")
         pid = int((await show.out.until("worker .* here (\\d+)"))[1])
-        show.fleet.stop()
+        show.group.stop()
         await show.out.until("draining")
         for pings in (1, 2):  # a SIGTERM sent before the first would be handled by the second
             os.kill(pid, signal.SIGUSR1)
@@ -358,7 +366,7 @@ async def test_a_process_that_ignores_its_end_is_killed_and_it_is_said() -> None
     async with running(primary(ORDERLY), worker(deaf), worker(RUNS, "b"), grace=0.3) as show:
         for name in ("supervisor", "worker", "b"):
             await show.out.until(f"{name} .* here")
-        show.fleet.stop()
+        show.group.stop()
         assert await show.status() == 1
         assert show.err.lines == [
             "up         | worker has not ended within 0.3 s: killed",
@@ -371,18 +379,18 @@ async def test_a_stop_does_not_wait_for_a_restart() -> None:
     backoff = Backoff(base=1000.0, maximum=1000.0)
     async with running(worker("raise SystemExit(1)"), primary(RUNS), backoff=backoff) as show:
         await show.err.until("starting again")
-        show.fleet.stop()
+        show.group.stop()
         assert await show.status() == 0
 
 
 async def test_a_stop_before_the_first_start_starts_nothing() -> None:
     async with running(primary(RUNS)) as show:
-        show.fleet.stop()
+        show.group.stop()
         assert await show.status() == 0
         assert show.out.lines == []
 
 
-async def test_a_cancelled_fleet_leaves_nothing(tmp_path: Path) -> None:
+async def test_a_cancelled_group_leaves_nothing(tmp_path: Path) -> None:
     async with running(primary(ORDERLY), worker(ORDERLY)) as show:
         await show.out.until("supervisor .* here")
         await show.out.until("worker .* here")
@@ -395,15 +403,15 @@ async def test_processes_are_out_of_reach_of_the_terminal_s_signals() -> None:
         assert os.getsid(pid) == pid != os.getsid(0)
 
 
-# --- tether --------------------------------------------------------------------------------------
+# --- parent watch --------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_a_tethered_civitas_is_civitas() -> None:
-    with Tether() as tether:
+def test_a_watched_civitas_is_civitas() -> None:
+    with ParentWatch() as watch:
         done = subprocess.run(
-            tether.civitas("version", "--json", grace=1.0),
-            pass_fds=[tether.descriptor],
+            watch.command("version", "--json", grace=1.0),
+            pass_fds=[watch.descriptor],
             stdout=subprocess.PIPE,
             timeout=DEADLINE,
             check=True,
@@ -416,28 +424,28 @@ def test_a_tethered_civitas_is_civitas() -> None:
     ("deaf", "grace", "code"), [(False, 60.0, -signal.SIGTERM), (True, 0.1, -signal.SIGKILL)]
 )
 def test_the_end_of_the_other_side_is_the_end(deaf: bool, grace: float, code: int) -> None:
-    tether = Tether()
+    watch = ParentWatch()
     program = f"""
         import signal, sys
-        from civitas.cli.fleet.tether import hold
+        from civitas.cli.process_group.parent_watch import watch_parent
         if {deaf}:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        hold({tether.descriptor}, {grace})
-        print("held", flush=True)
+        watch_parent({watch.descriptor}, {grace})
+        print("watching", flush=True)
         while True:
             signal.pause()
     """
     child = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(program)],
-        pass_fds=[tether.descriptor],
+        pass_fds=[watch.descriptor],
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
     with child:
         try:
             assert child.stdout is not None
-            assert child.stdout.readline() == b"held\n"
-            with tether:
+            assert child.stdout.readline() == b"watching\n"
+            with watch:
                 pass
             assert child.wait(DEADLINE) == code
         finally:

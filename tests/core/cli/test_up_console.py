@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from civitas.cli.fleet.console import LONGEST_LINE, Console, Lines, Stream, wants_colours
+from civitas.cli.process_group.console import LONGEST_LINE, Console, Lines, Stream, colours_allowed
 
 DEADLINE = 20.0
 
@@ -77,7 +77,7 @@ def test_the_environment_can_refuse_colours(
     monkeypatch.delenv("NO_COLOR", raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert wants_colours() is wanted
+    assert colours_allowed() is wanted
 
 
 def test_a_stream_that_takes_nothing_for_now_gets_all_of_it_later() -> None:

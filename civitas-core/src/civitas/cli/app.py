@@ -1,28 +1,26 @@
-"""The `civitas` command: its groups, and what becomes of errors.
+"""The `civitas` command: registers its commands, and turns errors into exit codes.
 
 Command modules import only typer at their top. What a command needs beyond that (pydantic, rich,
-the runtime) is imported when it runs, so that `civitas --help` stays quick.
+the runtime) is imported when it runs, so that `civitas --help` stays fast.
 """
 
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 
 import typer
 
 from civitas.cli import plugins as plugins_group
 from civitas.cli import topology as topology_group
+from civitas.cli.exit_codes import BAD_INPUT, BY_SIGNAL, FAILURE
 from civitas.cli.output import prepare_streams
 from civitas.cli.run import run
 from civitas.cli.talk import ask, send, stats
 from civitas.cli.up import up
 from civitas.cli.version import version
 from civitas.errors import CivitasError, ConfigurationError, PluginError
-
-EXIT_FAILURE = 1
-EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     name="civitas",
@@ -46,11 +44,11 @@ def main() -> None:
     try:
         app()
     except (ConfigurationError, PluginError) as error:
-        _exit(error, EXIT_BAD_INPUT)
+        _exit(error, BAD_INPUT)
     except CivitasError as error:
-        _exit(error, EXIT_FAILURE)
+        _exit(error, FAILURE)
     except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
+        sys.exit(BY_SIGNAL + signal.SIGINT)
 
 
 def _exit(error: CivitasError, status: int) -> None:

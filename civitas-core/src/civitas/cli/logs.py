@@ -1,4 +1,4 @@
-"""How `civitas run` logs: one line an event to stderr, tracebacks only when asked for."""
+"""How commands log: one line for each event to stderr, tracebacks with `--log-level debug`."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _LEVELS: Final = {
 
 
 class LineFormatter(logging.Formatter):
-    """Tells of an exception by the place that raised it, in the same line."""
+    """Writes an event as one line; an exception by the place that raised it."""
 
     def formatException(self, ei: object) -> str:  # noqa: N802 - the name is logging's
-        """Return nothing: `format` has told where the exception came from."""
+        """Return nothing: `format` adds where the exception was raised."""
         return ""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -42,21 +42,21 @@ class LineFormatter(logging.Formatter):
 
 
 class StderrHandler(logging.Handler):
-    """Writes to what `sys.stderr` is at the time, so that progress bars can put lines above.
+    """Writes to what `sys.stderr` is at the time, so that a progress bar can keep lines above it.
 
-    Passwords in URLs are left out, such as those of the brokers that a client library names.
+    Passwords in URLs are masked, such as those of the brokers that a client library names.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record as a line."""
         try:
             sys.stderr.write(mask_urls(self.format(record)) + "\n")
-        except Exception:  # noqa: BLE001 - as logging has it: a log line that fails is reported
+        except Exception:  # noqa: BLE001 - as logging does: a log line that fails is reported
             self.handleError(record)
 
 
 def configure_logging(level: str) -> None:
-    """Log `civitas.*`, and what else logs, to stderr from `level` on.
+    """Log all loggers to stderr, from `level` on.
 
     Raises:
         ConfigurationError: there is no such level.
@@ -72,5 +72,5 @@ def configure_logging(level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(number)
     if number > logging.DEBUG:
-        # The control plane's transport tells of the same connection as the data transport.
+        # The control plane's transport reports the same connection as the data transport.
         logging.getLogger("civitas.control").setLevel(logging.ERROR)

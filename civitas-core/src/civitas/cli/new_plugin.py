@@ -1,4 +1,4 @@
-"""`civitas plugins new`: the beginning of a package with a transport or a serializer."""
+"""`civitas plugins new`: write the beginning of a package with a transport or a serializer."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from civitas.cli.options import AsJson
 from civitas.cli.output import write, write_error, write_json
+from civitas.errors import CivitasError
 
 if TYPE_CHECKING:
     from civitas._authoring.scaffold import Identity
     from civitas.plugins.catalog import PluginKind
 
-EXIT_FAILURE: Final = 1
 NEXT: Final = (
     ("python -m venv .venv && . .venv/bin/activate", ""),
     ('pip install -e ".[dev]"', ""),
@@ -43,7 +44,7 @@ def new_plugin(
     author: Annotated[
         str | None, typer.Option(metavar="AUTHOR", help='"Name" or "Name <mail@address>".')
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a package that works as it stands; its TODOs say what is yours to do."""
     from importlib_metadata import version
@@ -51,44 +52,40 @@ def new_plugin(
     from civitas._authoring.scaffold import identify, place, render, rivals_of
     from civitas.plugins.catalog import CORE_DISTRIBUTION, scan
 
-    identity = identify(_kind(kind), name, distribution)
+    identity = identify(plugin_kind(kind, "KIND"), name, distribution)
     folder = directory or Path(identity.distribution)
     files = render(identity, version(CORE_DISTRIBUTION), author)
     try:
         place(files, folder)
     except OSError as error:
-        write_error(f"error: nothing was written to {str(folder)!r}: {error}")
-        raise typer.Exit(EXIT_FAILURE) from error
+        raise CivitasError(f"nothing was written to {str(folder)!r}: {error}") from error
     notes = rivals_of(identity, scan())
     for note in notes:
         write_error(f"warning: {note}")
     if as_json:
-        write_json(_description(identity, folder, files, notes))
+        write_json(
+            {
+                "kind": identity.kind.value,
+                "name": identity.name,
+                "distribution": identity.distribution,
+                "package": identity.package,
+                "directory": str(folder.absolute()),
+                "files": list(files),
+                "notes": notes,
+            }
+        )
     else:
         _write_description(identity, folder, files)
 
 
-def _kind(word: str) -> PluginKind:
+def plugin_kind(word: str, parameter: str) -> PluginKind:
+    """Return the kind of plugins that an argument or option names."""
     from civitas.plugins.catalog import PluginKind
 
     words = [each.value for each in PluginKind]
     if word not in words:
-        raise typer.BadParameter(f"KIND is {' or '.join(words)}, not {word!r}")
+        raise typer.BadParameter(f"{parameter} is {' or '.join(words)}, not {word!r}")
     return PluginKind(word)
-
-
-def _description(
-    identity: Identity, folder: Path, files: dict[str, str], notes: list[str]
-) -> dict[str, object]:
-    return {
-        "kind": identity.kind.value,
-        "name": identity.name,
-        "distribution": identity.distribution,
-        "package": identity.package,
-        "directory": str(folder.absolute()),
-        "files": list(files),
-        "notes": notes,
-    }
 
 
 def _write_description(identity: Identity, folder: Path, files: dict[str, str]) -> None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import asdict
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 
 def prepare_streams() -> None:
-    """Make stdout and stderr take everything: nothing that can't be shown is a failure.
+    """Let stdout and stderr take everything: a character that can't be shown is escaped.
 
-    Python has `None` for a stream that was closed before it started.
+    Python has `None` for a stream that was closed before the process started.
     """
     sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 - used to the end
     sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 - used to the end
@@ -34,18 +35,24 @@ def write_error(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
+def write_notes(notes: Iterable[str]) -> None:
+    """Print remarks to stderr, each in a line."""
+    for note in notes:
+        write_error(f"note: {note}")
+
+
 def write_json(value: Any) -> None:
-    """Print a JSON document to stdout."""
+    """Print a JSON document to stdout; dataclasses are objects."""
     encoding = (sys.stdout.encoding or "").lower().replace("-", "")
-    text = json.dumps(value, indent=2, ensure_ascii=encoding != "utf8")
-    sys.stdout.write(text + "\n")
+    write(json.dumps(value, indent=2, ensure_ascii=encoding != "utf8", default=asdict))
 
 
 @contextmanager
 def imports_print_to_stderr() -> Iterator[None]:
-    """Keep what plugins and agents' modules print when they are imported out of a result.
+    """Send to stderr what plugins and agents' modules print to stdout when they are imported.
 
-    What they write past `sys.stdout`, from C or from a child process, goes to stderr as well.
+    So the output of a command is its result alone. What is written past `sys.stdout`, by C code or
+    by a child process, goes to stderr as well.
     """
     sys.stdout.flush()
     result, errors = sys.stdout.fileno(), sys.stderr.fileno()

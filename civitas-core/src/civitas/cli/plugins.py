@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import signal
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from civitas.cli.new_plugin import new_plugin
-from civitas.cli.output import imports_print_to_stderr, write, write_error, write_json
+from civitas.cli.exit_codes import FAILURE
+from civitas.cli.new_plugin import new_plugin, plugin_kind
+from civitas.cli.options import AsJson
+from civitas.cli.output import imports_print_to_stderr, write, write_json, write_notes
+from civitas.cli.signals import exit_on_signals
+from civitas.errors import CivitasError
 
 if TYPE_CHECKING:
-    from civitas._authoring.probe import Trial
+    from civitas._authoring.conformance import Proof
     from civitas.plugins.catalog import Candidate, PluginKind
     from civitas.plugins.loader import LoadedPlugin, LoadedTransport
+    from civitas.plugins.options import OptionInfo
     from civitas.plugins.specs import Capabilities
 
-EXIT_FAILURE: Final = 1
 PROTOCOLS: Final = {
     "transport": "civitas.transport:Transport",
     "serializer": "civitas.serializer:Serializer",
@@ -29,11 +31,9 @@ app = typer.Typer(
     help="List, show, check and begin transports and serializers.", no_args_is_help=True
 )
 
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
 
 @app.command("list")
-def list_plugins(as_json: JsonFlag = False) -> None:
+def list_plugins(as_json: AsJson = False) -> None:
     """List what is installed and what could be; no plugin is imported."""
     from civitas._authoring.survey import survey
     from civitas.plugins.catalog import PluginKind, builtins, scan_all
@@ -54,14 +54,16 @@ def list_plugins(as_json: JsonFlag = False) -> None:
         for each in survey(kind, installed, policy)
     ]
     everything = [*installed, *(each for kind in PluginKind for each in builtins(kind))]
-    for setting, entry in policy.idle_entries(everything):
-        write_error(f"note: {setting} names {entry!r}, which fits nothing that is installed")
+    write_notes(
+        f"{setting} names {entry!r}, which fits nothing that is installed"
+        for setting, entry in policy.idle_entries(everything)
+    )
     if as_json:
         write_json(rows)
     else:
         columns = ("kind", "name", "state", "distribution", "version", "conformance", "note")
-        told = [{**row, "conformance": _proof_text(row["conformance"])} for row in rows]
-        _write_table([column.upper() for column in columns], _cells(told, columns))
+        cells = [[str(row[column] or "") for column in columns] for row in rows]
+        _write_table([[column.upper() for column in columns], *cells])
 
 
 @app.command("show")
@@ -70,7 +72,7 @@ def show_plugin(
     kind: Annotated[
         str | None, typer.Option(metavar="KIND", help="transport or serializer.")
     ] = None,
-    as_json: JsonFlag = False,
+    as_json: AsJson = False,
 ) -> None:
     """Import one plugin and show its options and what it claims."""
     from civitas.plugins.errors import BrokenPluginError
@@ -83,8 +85,7 @@ def show_plugin(
         with imports_print_to_stderr():
             description = _description(load(kinds[0], name))
     except BrokenPluginError as error:
-        write_error(f"error: {error}")
-        raise typer.Exit(EXIT_FAILURE) from error
+        raise CivitasError(str(error)) from error  # a failure here, not bad input
     if as_json:
         write_json(description)
     else:
@@ -99,15 +100,13 @@ def check_plugins(
     timeout: Annotated[
         float, typer.Option(min=0.1, metavar="SECONDS", help="Time for each plugin.")
     ] = 30.0,
-    as_json: JsonFlag = False,
+    as_json: AsJson = False,
 ) -> None:
     """Import each plugin in a process of its own and say what is wrong; exit 1 if one fails."""
     targets = (
         [(kind, name) for name in names for kind in _kinds_of(name)] if names else _installed()
     )
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:  # `nohup` ignores one of them
-            signal.signal(number, _leave)
+    exit_on_signals()
     verdicts = [_verdict(kind, name, timeout) for kind, name in targets]
     if as_json:
         write_json(verdicts)
@@ -117,46 +116,31 @@ def check_plugins(
     # What a setting disables is meant to be unusable, unless somebody asks for it by name.
     excused = () if names else ("disabled",)
     if any(each["state"] not in ("ok", *excused) for each in verdicts):
-        raise typer.Exit(EXIT_FAILURE)
+        raise typer.Exit(FAILURE)
 
 
 app.command("new")(new_plugin)
 
 
-def _leave(number: int, _frame: object) -> None:
-    """End by way of every `finally`, so that the process of a plugin that hangs ends as well."""
-    sys.exit(128 + number)
-
-
 def _kinds_of(name: str, kind: str | None = None) -> Sequence[PluginKind]:
-    """Return the kinds in which something of that name is there or known.
+    """Return the kinds in which something of that name is installed or known.
 
     Raises:
         UnknownPluginError: there is none.
     """
-    from civitas.plugins.catalog import (
-        PluginKind,
-        Reference,
-        builtins,
-        known_distributions,
-        scan,
-        scan_all,
-    )
+    from civitas.plugins import catalog
     from civitas.plugins.selection import unknown_plugin
 
-    words = [each.value for each in PluginKind]
-    if kind is not None and kind not in words:
-        raise typer.BadParameter(f"--kind is {' or '.join(words)}, not {kind!r}")
-    wanted = [each for each in PluginKind if kind in (None, each.value)]
-    reference, installed = Reference.parse(name), scan()
-    found = [
-        each
-        for each in wanted
-        if any(reference.fits(one) for one in [*builtins(each), *installed] if one.kind is each)
-        or reference.name in known_distributions(each)
-    ]
+    wanted = list(catalog.PluginKind) if kind is None else [plugin_kind(kind, "--kind")]
+    reference, installed = catalog.Reference.parse(name), catalog.scan()
+    found = []
+    for each in wanted:
+        offers = [*catalog.builtins(each), *(one for one in installed if one.kind is each)]
+        is_known = reference.name in catalog.known_distributions(each)
+        if is_known or any(map(reference.fits, offers)):
+            found.append(each)
     if not found:
-        raise unknown_plugin(wanted, name, scan_all())
+        raise unknown_plugin(wanted, name, catalog.scan_all())
     return found
 
 
@@ -167,14 +151,15 @@ def _installed() -> list[tuple[PluginKind, str]]:
     from civitas.plugins.policy import Policy
 
     installed, policy = scan(), Policy.from_environment()
-    targets: dict[tuple[PluginKind, str], None] = {}
-    for kind in PluginKind:
-        for finding in survey(kind, installed, policy):
-            if finding.candidate is not None:
-                shadows = finding.state is State.SHADOWS_BUILTIN
-                name = finding.candidate.qualified_name if shadows else finding.name
-                targets[kind, name] = None
-    return list(targets)
+    found = (each for kind in PluginKind for each in survey(kind, installed, policy))
+    targets = (
+        (each.kind, each.candidate.qualified_name)
+        if each.state is State.SHADOWS_BUILTIN
+        else (each.kind, each.name)
+        for each in found
+        if each.candidate is not None
+    )
+    return list(dict.fromkeys(targets))
 
 
 def _verdict(kind: PluginKind, name: str, timeout: float) -> dict[str, Any]:
@@ -224,32 +209,19 @@ def _entry(candidate: Candidate | None) -> dict[str, Any]:
     }
 
 
-def _proof(candidate: Candidate | None) -> dict[str, Any] | None:
-    """Return what the report that a plugin ships proves."""
-    if candidate is None:
-        return None
-    from dataclasses import asdict
-
+def _proof(candidate: Candidate | None) -> Proof | None:
+    """Return what the conformance report proves that a plugin ships."""
     from civitas._authoring.conformance import proof_of
 
-    proof = proof_of(candidate)
-    return None if proof is None else asdict(proof)
-
-
-def _proof_text(proof: dict[str, Any] | None) -> str:
-    from civitas._authoring.conformance import Proof
-
-    return "" if proof is None else str(Proof(**proof))
+    return None if candidate is None else proof_of(candidate)
 
 
 def _description(loaded: LoadedPlugin) -> dict[str, Any]:
     """Return what `show` shows.
 
-    `capabilities` is `null` where the claims depend on the options, and `default_capabilities` has
-    the claims with the default options, `null` where some option has no default.
+    `capabilities` is `null` where the claims depend on the options. `default_capabilities` has the
+    claims with the default options; it is `null` where an option has no default.
     """
-    from dataclasses import asdict
-
     from civitas.plugins.loader import LoadedTransport
     from civitas.plugins.specs import Capabilities
 
@@ -265,15 +237,15 @@ def _description(loaded: LoadedPlugin) -> dict[str, Any]:
     if isinstance(loaded, LoadedTransport):
         from civitas.plugins.options import describe_options
 
-        stated, default = loaded.spec.capabilities, _default_claims(loaded)
-        description["capabilities"] = asdict(stated) if isinstance(stated, Capabilities) else None
-        description["default_capabilities"] = None if default is None else asdict(default)
-        description["options"] = [asdict(each) for each in describe_options(loaded.spec.options)]
+        stated = loaded.spec.capabilities
+        description["capabilities"] = stated if isinstance(stated, Capabilities) else None
+        description["default_capabilities"] = _default_claims(loaded)
+        description["options"] = describe_options(loaded.spec.options)
     return description
 
 
 def _default_claims(loaded: LoadedTransport) -> Capabilities | None:
-    """Return what a transport claims with the default options; `None` where there are not any."""
+    """Return what a transport claims with the default options; `None` where one has no default."""
     from civitas.errors import ConfigurationError
     from civitas.plugins.guard import blaming
     from civitas.plugins.loader import capabilities_of
@@ -295,42 +267,37 @@ def _write_description(description: dict[str, Any]) -> None:
     write(f"{description['kind']} {description['name']}: {description['summary']}")
     write(f"distribution  {description['distribution']} {description['version']}")
     write(f"entry point   {description['name']} = {entry['value']}  [{entry['group']}]")
-    write(f"conformance   {_proof_text(description['conformance']) or 'no report'}")
+    write(f"conformance   {str(description['conformance'] or '') or 'no report'}")
     if "capabilities" in description:
-        write(f"capabilities  {_claims_text(description)}")
-        rows = [{**option, "default": _default_text(option)} for option in description["options"]]
-        write("options" if rows else "options       none")
-        _write_table([], _cells(rows, ("name", "type", "default", "description")), indent="  ")
+        claims, default = description["capabilities"], description["default_capabilities"]
+        if claims is not None:
+            write(f"capabilities  {_claims_text(claims)}")
+        elif default is not None:
+            write(f"capabilities  {_claims_text(default)} with the default options")
+        else:
+            write("capabilities  depend on the options")
+        options = description["options"]
+        write("options" if options else "options       none")
+        cells = [[each.name, each.type, _default_text(each), each.description] for each in options]
+        _write_table(cells, indent="  ")
 
 
-def _claims_text(description: dict[str, Any]) -> str:
-    claims, default = description["capabilities"], description["default_capabilities"]
-    if claims is None:
-        told = "" if default is None else f"{_words_of(default)} with the default options"
-        return told or "depend on the options"
-    return _words_of(claims)
+def _claims_text(claims: Capabilities) -> str:
+    from dataclasses import asdict
 
-
-def _words_of(claims: dict[str, Any]) -> str:
-    limit = claims["max_message_bytes"]
-    words = [name for name, claimed in claims.items() if claimed is True]
-    if limit is not None:
-        words.append(f"messages up to {limit} bytes")
+    words = [name for name, claimed in asdict(claims).items() if claimed is True]
+    if claims.max_message_bytes is not None:
+        words.append(f"messages up to {claims.max_message_bytes} bytes")
     return ", ".join(words) or "none claimed"
 
 
-def _default_text(option: dict[str, Any]) -> str:
-    default = "required" if option["required"] else f"default {option['default']}"
-    return f"{default}, secret" if option["secret"] else default
+def _default_text(option: OptionInfo) -> str:
+    default = "required" if option.required else f"default {option.default}"
+    return f"{default}, secret" if option.secret else default
 
 
-def _cells(rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> list[list[str]]:
-    return [[str(row[column] or "") for column in columns] for row in rows]
-
-
-def _write_table(header: list[str], rows: list[list[str]], indent: str = "") -> None:
-    """Print rows as aligned columns, the last one as long as it is."""
-    lines = [header, *rows] if header else rows
+def _write_table(lines: Sequence[Sequence[str]], indent: str = "") -> None:
+    """Print aligned columns, the last one as long as it is."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))

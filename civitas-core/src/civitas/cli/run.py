@@ -1,4 +1,4 @@
-"""`civitas run`: run a topology until it ends, or is told to stop."""
+"""`civitas run`: run one process of a topology until it ends, or until a signal stops it."""
 
 from __future__ import annotations
 
@@ -6,165 +6,148 @@ import asyncio
 import gc
 import io
 import os
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 
-from civitas.cli.output import write_error
+from civitas.cli import options
+from civitas.cli.output import write_error, write_notes
+from civitas.cli.signals import stopping_on_signals, write_from_handler
+from civitas.messages import PRIMARY
 
 if TYPE_CHECKING:
     from civitas.runtime import Runtime
     from civitas.topology import Topology
     from civitas.worker import Worker
 
-PRIMARY: Final = "supervisor"
-DEFAULT_TOPOLOGY: Final = Path("topology.yaml")
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _LAST_GRACE: Final = 1.0
 """Seconds that tasks may take to end when all agents have ended."""
 
 
 def run(
-    topology: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="TOPOLOGY",
-            help="The topology file.",
-            show_default=str(DEFAULT_TOPOLOGY),
-        ),
-    ] = None,
-    file: Annotated[
-        Path | None,
-        typer.Option("--topology", "-t", metavar="FILE", help="The same, as an option."),
-    ] = None,
+    topology: options.TopologyArgument = None,
+    file: options.TopologyOption = None,
     process: Annotated[
         str,
         typer.Option(
-            "--process",
             metavar="NAME",
             help="Which process of the topology to run here. A transport that stays within one "
             "process has only this one.",
         ),
     ] = PRIMARY,
-    transport: Annotated[
-        str | None,
-        typer.Option(metavar="TYPE", help="Replace the whole transport block by this type."),
-    ] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY.PATH=YAML",
-            help="Set one value, such as send_timeout=5. Repeatable.",
-        ),
-    ] = None,
-    app_dir: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder from which agent classes are imported.")
-    ] = Path(),
-    log_level: Annotated[
-        str, typer.Option(metavar="LEVEL", help="debug (with tracebacks), info, warning or error.")
-    ] = "info",
+    transport: options.TransportType = None,
+    sets: options.Sets = None,
+    app_dir: options.AppDir = Path(),
+    log_level: options.LogLevel = "info",
 ) -> None:
     """Run a topology: Ctrl-C or SIGTERM finishes the work in hand, a second one stops at once."""
     from civitas.cli.logs import configure_logging
 
     configure_logging(log_level)
-    runtime = _prepare(topology_path(topology, file), process, transport, sets or (), app_dir)
-    gc.freeze()
-    gc.enable()
+    loaded = options.load(options.topology_path(topology, file), transport, sets, app_dir)
+    write_notes(loaded.notes)
+    node = _node_of(loaded, process)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # what agents print shows when they print it
-    raise typer.Exit(asyncio.run(_serve(runtime)))
+    run_to_end(_run_node(node))
 
 
-def topology_path(argument: Path | None, option: Path | None) -> Path:
-    """Return the topology file that a command was given, by its argument or its option."""
-    if argument is not None and option is not None and argument != option:
-        raise typer.BadParameter(f"two topologies were given: {argument} and {option}")
-    return argument or option or DEFAULT_TOPOLOGY
+def run_to_end(main: Coroutine[Any, Any, int]) -> NoReturn:
+    """Run what goes on for long, and exit with the code that it returns."""
+    gc.freeze()  # what was imported and built so far stays, so no collection need look at it
+    gc.enable()
+    raise typer.Exit(asyncio.run(main))
 
 
-def _prepare(
-    path: Path, process: str, transport: str | None, sets: list[str] | tuple[()], app_dir: Path
-) -> Runtime | Worker:
-    from civitas.process import AgentProcess
+def _node_of(topology: Topology, process: str) -> Runtime | Worker:
+    """Make the node that runs one process of a topology."""
+    from civitas.errors import ConfigurationError
     from civitas.runtime import Runtime
-    from civitas.topology import load_topology
     from civitas.worker import Worker
 
-    topology = load_topology(
-        path, agent_base=AgentProcess, transport=transport, sets=sets, app_dir=app_dir
-    )
-    for note in topology.notes:
-        write_error(f"note: {note}")
     if process == PRIMARY:
         return Runtime.from_topology(topology)
-    _check_process(topology, process)
-    return Worker.from_topology(topology, process)
-
-
-def _check_process(topology: Topology, process: str) -> None:
-    """Refuse a process that the topology does not have, or that can't be one of its own."""
-    from civitas.errors import ConfigurationError
-    from civitas.plugins.loader import capabilities_of
-
-    transport = topology.transport
-    assert transport.plugin is not None
     known = ", ".join((PRIMARY, *topology.processes))
-    claims = capabilities_of(transport.plugin, transport.options, transport.where)
-    if not claims.cross_process:
+    if not options.crosses_processes(topology):
         raise ConfigurationError(
             f"process {process!r} can't be run on its own: transport "
-            f"{transport.type_name!r} stays within one process, {PRIMARY!r} "
+            f"{topology.transport.type_name!r} stays within one process, {PRIMARY!r} "
             f"(processes of {topology.file}: {known})"
         )
     if process not in topology.processes:
         raise ConfigurationError(
             f"{topology.file} has no process {process!r}; its processes are {known}"
         )
+    return Worker.from_topology(topology, process)
 
 
-async def _serve(runtime: Runtime | Worker) -> int:
-    """Run until the runtime, or the worker, ends; the first signal stops it in order."""
+async def _run_node(node: Runtime | Worker) -> int:
+    """Run a node until it ends, and return the exit code; the first signal stops it in order."""
     from civitas.errors import IdentityError
+    from civitas.runtime import Runtime
 
-    stop = _StopOnSignal(runtime)
-    with stop.listening():
+    stop = _Stop(node)
+    with stopping_on_signals(stop.on_first_signal, stop.on_second_signal):
         try:
-            await runtime.start()
+            await node.start()
             stop.starting = None
-            count = len(runtime.all_agents())
+            count = len(node.all_agents())
             write_error(f"running: {count} agent{'s'[: count != 1]}; Ctrl-C stops")
-            status = await _end_of(runtime)
+            status = await (node.wait() if isinstance(node, Runtime) else node.wait_until_stopped())
         except asyncio.CancelledError:
-            if not stop.told:
+            if not stop.is_requested:
                 raise
-            status = 0  # told to stop while it started
-        await stop.finished()
-    if runtime.failure is not None and not stop.told:
-        what = f"{type(runtime.failure).__name__}: {runtime.failure}"
-        evicted = isinstance(runtime.failure, IdentityError)
-        write_error(f"error: {what if evicted else f'the root supervisor gave up: {what}'}")
-    await _leave_behind(status)
+            status = 0  # the signal came while the node started
+        if stop.stopping is not None:
+            await stop.stopping
+    if node.failure is not None and not stop.is_requested:
+        what = f"{type(node.failure).__name__}: {node.failure}"
+        is_evicted = isinstance(node.failure, IdentityError)
+        write_error(f"error: {what if is_evicted else f'the root supervisor gave up: {what}'}")
+    await _end_tasks(status)
     return status
 
 
-async def _end_of(node: Runtime | Worker) -> int:
-    """Return the exit code with which a node ends."""
-    from civitas.runtime import Runtime
+class _Stop:
+    """Stops a node in order at the first signal, also while it starts.
 
-    return await (node.wait() if isinstance(node, Runtime) else node.wait_until_stopped())
+    Attributes:
+        is_requested: whether a signal came.
+        starting: the task that starts the node; `None` once it has started.
+        stopping: the task that stops the node.
+    """
+
+    def __init__(self, node: Runtime | Worker) -> None:
+        self.is_requested = False
+        self.starting = asyncio.current_task()
+        self.stopping: asyncio.Task[None] | None = None
+        self._node = node
+        self._loop = asyncio.get_running_loop()
+
+    def on_first_signal(self, name: str) -> None:
+        """Say so, and let the event loop do the rest."""
+        self.is_requested = True
+        write_from_handler(f"{name}: finishing the work in hand; once more to stop at once")
+        self._loop.call_soon_threadsafe(self._begin)
+
+    def on_second_signal(self, name: str) -> None:
+        """Say that the process exits now."""
+        write_from_handler(f"{name} again: stopping at once")
+
+    def _begin(self) -> None:
+        if self.starting is not None:
+            self.starting.cancel()  # a start that is cancelled cleans up
+        else:
+            self.stopping = self._loop.create_task(self._node.stop())
 
 
-async def _leave_behind(status: int) -> None:
-    """Cancel what still runs, as asyncio.run would; exit if that is of no use, which it would not.
+async def _end_tasks(status: int) -> None:
+    """Cancel all other tasks, as asyncio.run would, and exit at once if one of them goes on.
 
-    An agent that does not let itself be cancelled must not keep the process from ending.
+    An agent that ignores its cancellation must not keep the process from ending.
     """
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
@@ -173,56 +156,3 @@ async def _leave_behind(status: int) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
-
-
-class _StopOnSignal:
-    """Turns the first signal into a stop in order, and the second into an exit at once.
-
-    The handlers are Python's own, not the event loop's: they also run while an agent's handler
-    blocks the loop.
-    """
-
-    def __init__(self, runtime: Runtime | Worker) -> None:
-        self.told = False
-        self._runtime = runtime
-        self._loop = asyncio.get_running_loop()
-        self.starting = asyncio.current_task()
-        """The task that starts the runtime; None once it has."""
-        self._stopping: asyncio.Task[None] | None = None
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Listen to SIGINT and SIGTERM within the block."""
-        before = {each: signal.signal(each, self._hear) for each in _SIGNALS}
-        try:
-            yield
-        finally:
-            for each, handler in before.items():
-                signal.signal(each, handler)
-
-    async def finished(self) -> None:
-        """Await the stop that a signal began."""
-        if self._stopping is not None:
-            await self._stopping
-
-    def _hear(self, number: int, _frame: object) -> None:
-        name = signal.Signals(number).name
-        if self.told:
-            _tell(f"{name} again: stopping at once")
-            os._exit(128 + number)
-        self.told = True
-        _tell(f"{name}: finishing the work in hand; once more to stop at once")
-        self._loop.call_soon_threadsafe(self._begin)
-
-    def _begin(self) -> None:
-        if self.starting is not None:
-            self.starting.cancel()  # a start that is cancelled cleans up
-        else:
-            self._stopping = self._loop.create_task(self._runtime.stop())
-
-
-def _tell(text: str) -> None:
-    """Write a line from within a signal handler, where buffered streams may be in mid-write."""
-    with suppress(RuntimeError):
-        sys.stdout.flush()
-    os.write(2, f"{text}\n".encode())

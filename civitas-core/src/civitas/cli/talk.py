@@ -1,4 +1,4 @@
-"""`civitas ask`, `civitas send` and `civitas stats`: talking to a running system from a shell."""
+"""`civitas ask`, `civitas send` and `civitas stats`: talk to a running system from a shell."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from civitas.cli import options
 from civitas.cli.output import imports_print_to_stderr, write, write_error, write_json
-from civitas.cli.run import DEFAULT_TOPOLOGY, topology_path
+from civitas.errors import CivitasError
 
 if TYPE_CHECKING:
     from civitas.client import Client
+
+
+def _seconds(help_text: str) -> Any:
+    return typer.Option(metavar="SECONDS", min=0.001, help=help_text)
+
 
 Agent = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.")]
 Payload = Annotated[str, typer.Argument(metavar="JSON", help="The payload: a JSON object.")]
@@ -25,50 +31,27 @@ File = Annotated[
         "-t",
         metavar="FILE",
         help="The topology of the running system, for its transport.",
-        show_default=str(DEFAULT_TOPOLOGY),
+        show_default=str(options.DEFAULT_TOPOLOGY),
     ),
 ]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY.PATH=YAML", help="Set one value, such as send_timeout=5. Repeatable."
-    ),
-]
-Transport = Annotated[
-    str | None,
-    typer.Option(metavar="TYPE", help="Replace the whole transport block by this type."),
-]
-AppDir = Annotated[
-    Path, typer.Option(metavar="DIR", help="Folder from which agent classes are imported.")
-]
-Answer = Annotated[float, typer.Option(metavar="SECONDS", min=0.001, help="Time for the answer.")]
-Taking = Annotated[
-    float, typer.Option(metavar="SECONDS", min=0.001, help="Time in which it is taken.")
-]
-Counting = Annotated[
-    float, typer.Option(metavar="SECONDS", min=0.001, help="Time for each process.")
-]
-Connect = Annotated[
-    float, typer.Option(metavar="SECONDS", min=0.001, help="Time in which the system is found.")
-]
-Type = Annotated[str, typer.Option("--type", metavar="TYPE", help="The message's type.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ConnectTimeout = Annotated[float, _seconds("Time in which the system is found.")]
+MessageType = Annotated[str, typer.Option("--type", metavar="TYPE", help="The message's type.")]
 
 
 def ask(
     agent: Agent,
     payload: Payload = "{}",
     file: File = None,
-    timeout: Answer = 30.0,
-    message_type: Type = "message",
-    as_json: AsJson = False,
-    connect_timeout: Connect = 10.0,
-    transport: Transport = None,
-    sets: Sets = None,
-    app_dir: AppDir = Path(),
+    timeout: Annotated[float, _seconds("Time for the answer.")] = 30.0,
+    message_type: MessageType = "message",
+    as_json: options.AsJson = False,
+    connect_timeout: ConnectTimeout = 10.0,
+    transport: options.TransportType = None,
+    sets: options.Sets = None,
+    app_dir: options.AppDir = Path(),
 ) -> None:
     """Ask an agent of a running system and print the payload of its answer as JSON."""
-    values = _object(payload)
+    values = _payload(payload)
 
     async def conversation(client: Client) -> None:
         reply = await client.ask(agent, values, message_type, timeout)
@@ -78,23 +61,23 @@ def ask(
             else reply.payload
         )
 
-    _talk(conversation, file, connect_timeout, transport, sets or (), app_dir)
+    _talk(conversation, file, connect_timeout, transport, sets, app_dir)
 
 
 def send(
     agent: Agent,
     payload: Payload = "{}",
     file: File = None,
-    timeout: Taking = 30.0,
-    message_type: Type = "message",
-    as_json: AsJson = False,
-    connect_timeout: Connect = 10.0,
-    transport: Transport = None,
-    sets: Sets = None,
-    app_dir: AppDir = Path(),
+    timeout: Annotated[float, _seconds("Time in which it is taken.")] = 30.0,
+    message_type: MessageType = "message",
+    as_json: options.AsJson = False,
+    connect_timeout: ConnectTimeout = 10.0,
+    transport: options.TransportType = None,
+    sets: options.Sets = None,
+    app_dir: options.AppDir = Path(),
 ) -> None:
     """Send a message to an agent of a running system; ends when its process has taken it."""
-    values = _object(payload)
+    values = _payload(payload)
 
     async def conversation(client: Client) -> None:
         await client.send(agent, values, message_type)
@@ -104,17 +87,17 @@ def send(
         else:
             write_error(f"sent to {agent!r}")
 
-    _talk(conversation, file, connect_timeout, transport, sets or (), app_dir)
+    _talk(conversation, file, connect_timeout, transport, sets, app_dir)
 
 
 def stats(
     file: File = None,
-    timeout: Counting = 5.0,
-    as_json: AsJson = False,
-    connect_timeout: Connect = 10.0,
-    transport: Transport = None,
-    sets: Sets = None,
-    app_dir: AppDir = Path(),
+    timeout: Annotated[float, _seconds("Time for each process.")] = 5.0,
+    as_json: options.AsJson = False,
+    connect_timeout: ConnectTimeout = 10.0,
+    transport: options.TransportType = None,
+    sets: options.Sets = None,
+    app_dir: options.AppDir = Path(),
 ) -> None:
     """Show the counters of every process of a running system."""
 
@@ -125,7 +108,7 @@ def stats(
         else:
             _show(nodes)
 
-    _talk(conversation, file, connect_timeout, transport, sets or (), app_dir)
+    _talk(conversation, file, connect_timeout, transport, sets, app_dir)
 
 
 def _talk(
@@ -133,24 +116,16 @@ def _talk(
     file: Path | None,
     connect_timeout: float,
     transport: str | None,
-    sets: list[str] | tuple[()],
+    sets: list[str] | None,
     app_dir: Path,
 ) -> None:
-    """Have a conversation with the system of a topology; its errors end the command."""
+    """Connect to the system of a topology for a conversation; exit with 1 if it takes too long."""
     from civitas.cli.logs import configure_logging
     from civitas.client import Client
-    from civitas.process import AgentProcess
-    from civitas.topology import load_topology
 
     configure_logging("error")
     with imports_print_to_stderr():
-        topology = load_topology(
-            topology_path(None, file),
-            agent_base=AgentProcess,
-            transport=transport,
-            sets=sets,
-            app_dir=app_dir,
-        )
+        topology = options.load(options.topology_path(None, file), transport, sets, app_dir)
         client = Client.from_topology(topology, connect_timeout)
 
     async def run() -> None:
@@ -160,11 +135,10 @@ def _talk(
     try:
         asyncio.run(run())
     except TimeoutError as error:
-        write_error(f"error: {str(error) or 'no answer in time'}")
-        raise typer.Exit(1) from None
+        raise CivitasError(str(error) or "no answer in time") from error
 
 
-def _object(text: str) -> dict[str, Any]:
+def _payload(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
@@ -180,30 +154,29 @@ def _show(nodes: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    numbers = ("sent", "delivered", "lost", "dropped")
-    processes = Table("process", "role", "node", "state", box=None, pad_edge=False)
-    for each in numbers:
-        processes.add_column(each, justify="right")
-    agents = Table("agent", "process", "status", box=None, pad_edge=False)
-    for each in ("queued", "handled", "errors", "restarts"):
-        agents.add_column(each, justify="right")
+    def table(texts: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
+        made = Table(*texts, box=None, pad_edge=False)
+        for each in numbers:
+            made.add_column(each, justify="right")
+        return made
+
+    processes = table(
+        ("process", "role", "node", "state"), ("sent", "delivered", "lost", "dropped")
+    )
+    agents = table(("agent", "process", "status"), ("queued", "handled", "errors", "restarts"))
     for node in nodes:
+        name, node_id = node["process"], node["node"][:8]
         if "error" in node:
-            processes.add_row(node["process"], "", node["node"][:8], node["error"])
+            processes.add_row(name, "", node_id, node["error"])
             continue
-        stalled = node["stalled"]
-        counts = (node["sent"], node["delivered"], *(sum(node[n].values()) for n in numbers[2:]))
-        processes.add_row(
-            node["process"],
-            node["role"],
-            node["node"][:8],
-            f"stalled for {stalled:.1f} s" if stalled else "running",
-            *map(str, counts),
-        )
+        state = f"stalled for {node['stalled']:.1f} s" if node["stalled"] else "running"
+        missing = (sum(node[each].values()) for each in ("lost", "dropped"))
+        counts = map(str, (node["sent"], node["delivered"], *missing))
+        processes.add_row(name, node["role"], node_id, state, *counts)
         for agent in node["agents"]:
             counters = ("mailbox_depth", "handled", "errors", "restarts")
             row = (str(agent[counter]) for counter in counters)
-            agents.add_row(agent["name"], node["process"], agent["status"].lower(), *row)
+            agents.add_row(agent["name"], name, agent["status"].lower(), *row)
     console = Console()
     console.print(processes)
     console.print()

@@ -1,62 +1,36 @@
-"""`civitas up`: run all processes of a topology on this machine."""
+"""`civitas up`: run all processes of a topology on this machine, as a process group."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import io
-import os
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from civitas.cli.run import DEFAULT_TOPOLOGY, PRIMARY, topology_path
+from civitas.cli import options
+from civitas.cli.output import imports_print_to_stderr
+from civitas.cli.run import run_to_end
+from civitas.cli.signals import stopping_on_signals
+from civitas.messages import PRIMARY
 
 if TYPE_CHECKING:
-    from civitas.cli.fleet.fleet import Fleet
+    from civitas.cli.process_group.group import ProcessGroup
     from civitas.topology import Topology
 
 DEFAULT_GRACE: Final = 35.0
 LONGEST_GRACE: Final = 86_400.0
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def up(
-    topology: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="TOPOLOGY",
-            help="The topology file.",
-            show_default=str(DEFAULT_TOPOLOGY),
-        ),
-    ] = None,
-    file: Annotated[
-        Path | None,
-        typer.Option("--topology", "-t", metavar="FILE", help="The same, as an option."),
-    ] = None,
-    transport: Annotated[
-        str | None,
-        typer.Option(metavar="TYPE", help="Replace the whole transport block by this type."),
-    ] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY.PATH=YAML",
-            help="Set one value, such as send_timeout=5. Repeatable.",
-        ),
-    ] = None,
-    app_dir: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder from which agent classes are imported.")
-    ] = Path(),
-    log_level: Annotated[
-        str, typer.Option(metavar="LEVEL", help="debug (with tracebacks), info, warning or error.")
-    ] = "info",
+    topology: options.TopologyArgument = None,
+    file: options.TopologyOption = None,
+    transport: options.TransportType = None,
+    sets: options.Sets = None,
+    app_dir: options.AppDir = Path(),
+    log_level: options.LogLevel = "info",
     grace: Annotated[
         float,
         typer.Option(
@@ -69,101 +43,63 @@ def up(
 ) -> None:
     """Run all processes of a topology: Ctrl-C ends them in order, a second one kills them."""
     from civitas.cli.logs import configure_logging
-    from civitas.cli.output import imports_print_to_stderr
-    from civitas.process import AgentProcess
-    from civitas.topology import load_topology
 
     configure_logging(log_level)
-    path = topology_path(topology, file)
+    path = options.topology_path(topology, file)
     with imports_print_to_stderr():  # the processes import it all again, and print it to stdout
-        loaded = load_topology(
-            path, agent_base=AgentProcess, transport=transport, sets=sets or (), app_dir=app_dir
-        )
+        loaded = options.load(path, transport, sets, app_dir)
     arguments = ["run", f"--topology={path}", f"--app-dir={app_dir}", f"--log-level={log_level}"]
     arguments += [f"--transport={transport}"] if transport is not None else []
     arguments += [f"--set={each}" for each in sets or ()]
-    gc.freeze()
-    gc.enable()
-    raise typer.Exit(_run_all(loaded, arguments, grace))
+    _run_all(loaded, arguments, grace)
 
 
 def processes_to_run(topology: Topology) -> tuple[str, ...]:
     """Return the names of the processes that a topology needs, the primary first."""
-    from civitas.plugins.loader import capabilities_of
-
-    transport = topology.transport
-    assert transport.plugin is not None
-    claims = capabilities_of(transport.plugin, transport.options, transport.where)
-    return (PRIMARY, *topology.processes) if claims.cross_process else (PRIMARY,)
+    return (PRIMARY, *topology.processes) if options.crosses_processes(topology) else (PRIMARY,)
 
 
-def _run_all(topology: Topology, arguments: list[str], grace: float) -> int:
-    """Run a fleet of `civitas run` until it ends, and return the exit code."""
-    from civitas.cli.fleet.console import Console, wants_colours
-    from civitas.cli.fleet.fleet import Fleet, Member
-    from civitas.cli.fleet.tether import Tether
+def _run_all(topology: Topology, arguments: list[str], grace: float) -> None:
+    """Run a `civitas run` for each process until they end, and exit."""
+    from civitas.cli.process_group.console import Console, colours_allowed
+    from civitas.cli.process_group.group import Member, ProcessGroup
+    from civitas.cli.process_group.parent_watch import ParentWatch
 
     names = processes_to_run(topology)
     sys.stdout.flush()
     sys.stderr.flush()
     out, err = (io.FileIO(each.fileno(), "wb", closefd=False) for each in (sys.stdout, sys.stderr))
-    console = Console(names, out, err, colours=wants_colours())
-    with Tether() as tether:
+    console = Console(names, out, err, colours=colours_allowed())
+    with ParentWatch() as watch:
         members = [
             Member(
                 name,
-                tether.civitas(*arguments, f"--process={name}", grace=grace),
+                watch.command(*arguments, f"--process={name}", grace=grace),
                 is_primary=name == PRIMARY,
             )
             for name in names
         ]
-        fleet = Fleet(members, console, grace=grace, pass_fds=[tether.descriptor])
-        fleet.say(f"starting {', '.join(names)}; Ctrl-C stops")
+        group = ProcessGroup(members, console, grace=grace, pass_fds=[watch.descriptor])
+        group.say(f"starting {', '.join(names)}; Ctrl-C stops")
         if topology.processes and len(names) == 1:
-            fleet.say(
+            group.say(
                 f"transport {topology.transport.type_name!r} stays within one process: "
                 f"the agents of {', '.join(topology.processes)} run in {PRIMARY} too"
             )
-        return asyncio.run(_serve(fleet))
+        run_to_end(_run_group(group))
 
 
-async def _serve(fleet: Fleet) -> int:
-    with _listening(fleet):
-        return await fleet.run()
-
-
-@contextmanager
-def _listening(fleet: Fleet) -> Iterator[None]:
-    """Within the block, stop the fleet in order at the first signal, and kill it at the second.
-
-    The handlers are Python's own: they also run while a terminal that is held up takes no output.
-    """
+async def _run_group(group: ProcessGroup) -> int:
+    """Run a process group until it ends; the first signal stops it, the second one kills it."""
     loop = asyncio.get_running_loop()
-    told = False
 
-    def begin(name: str) -> None:
-        fleet.say(f"{name}: ending all in order; once more to kill them")
-        fleet.stop()
+    def stop(name: str) -> None:
+        group.say(f"{name}: ending all in order; once more to kill them")
+        group.stop()
 
-    def hear(number: int, _frame: object) -> None:
-        nonlocal told
-        name = signal.Signals(number).name
-        if not told:
-            told = True
-            loop.call_soon_threadsafe(begin, name)
-        elif number != signal.SIGHUP:  # a terminal that closes may send two of these
-            fleet.kill()
-            os._exit(128 + number)
-
-    heard = [each for each in _SIGNALS if _is_heard(each)]
-    before = {each: signal.signal(each, hear) for each in heard}
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-
-def _is_heard(number: signal.Signals) -> bool:
-    """Tell whether to listen to a signal: `nohup` ignores the one of a terminal that closes."""
-    return number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
+    with stopping_on_signals(
+        first=lambda name: loop.call_soon_threadsafe(stop, name),
+        second=lambda _: group.kill(),
+        hangup=True,
+    ):
+        return await group.run()

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import platform
-from typing import Annotated
 
-import typer
-
+from civitas.cli.options import AsJson
 from civitas.cli.output import write, write_json
 
 
-def version(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
+def version(as_json: AsJson = False) -> None:
     """Print the versions of civitas-core, of the plugin API and of Python."""
     from importlib_metadata import version as distribution_version
 

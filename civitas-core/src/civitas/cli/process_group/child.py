@@ -1,4 +1,4 @@
-"""One process that was started: what it writes, how it is told to end, and that it has ended."""
+"""One process of the group: starts it, reads its output, signals it and notices its end."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import IO, Final
 
-from civitas.cli.fleet.console import Lines, Stream
+from civitas.cli.process_group.console import Lines, Stream
 
-Show = Callable[[Stream, list[bytes]], None]
-"""Takes lines that a process wrote, and where to."""
+ShowLines = Callable[[Stream, list[bytes]], None]
+"""Takes lines that a process wrote, and the stream that it wrote them to."""
 
 _CHUNK: Final = 64 * 1024
 _LAST_CHUNKS: Final = 16
-"""Chunks that are read of a process that has ended: all that fits into a pipe."""
+"""Chunks that are read from a process that has ended: all that fits into a pipe."""
 
 
 class Child:
     """A process in a session of its own, so that a Ctrl-C at the terminal does not reach it.
 
-    It must be polled on SIGCHLD. Waiting in threads, as asyncio does on Python 3.11, would reap
-    processes that another thread is about to signal.
+    `poll` must be called on SIGCHLD. Waiting in threads, as asyncio does on Python 3.11, would reap
+    a process that another thread is about to signal.
 
     Args:
         command: the program and its arguments.
@@ -35,7 +35,9 @@ class Child:
         OSError: the program can't be started.
     """
 
-    def __init__(self, command: Sequence[str], show: Show, pass_fds: Sequence[int] = ()) -> None:
+    def __init__(
+        self, command: Sequence[str], show: ShowLines, pass_fds: Sequence[int] = ()
+    ) -> None:
         self._show = show
         self._loop = asyncio.get_running_loop()
         self._process = subprocess.Popen(
@@ -50,7 +52,7 @@ class Child:
         )
         self.pid = self._process.pid
         self.ended: asyncio.Future[int] = self._loop.create_future()
-        """Its exit code, or the signal's number below zero; all that it wrote was shown."""
+        """Its exit code, or minus the signal that killed it. All its output was shown before."""
         self._open: dict[IO[bytes], tuple[Stream, Lines]] = {}
         for stream, pipe in (
             (Stream.OUT, self._process.stdout),
@@ -62,11 +64,11 @@ class Child:
             self._loop.add_reader(pipe, self._read, pipe)
 
     def poll(self) -> None:
-        """Look whether it has ended."""
+        """Notice whether it has ended."""
         code = self._process.poll()
         if code is None or self.ended.done():
             return
-        self._signal_group(signal.SIGTERM)  # what it started itself and left behind
+        self._signal_group(signal.SIGTERM)  # for what it started and left behind
         for pipe in list(self._open):
             for _ in range(_LAST_CHUNKS):
                 if not self._read(pipe):
@@ -75,23 +77,23 @@ class Child:
         self.ended.set_result(code)
 
     def terminate(self) -> None:
-        """Tell it to end in order."""
+        """Send it SIGTERM, which ends it in order."""
         self._process.terminate()
 
     def kill(self) -> None:
-        """Kill it, and all that it started in its group. Safe in a signal handler."""
+        """Kill it and all that it started. Safe in a signal handler."""
         if self._process.returncode is None:
             self._signal_group(signal.SIGKILL)
 
     def close(self) -> None:
-        """Kill it if it still runs, and leave nothing of it behind."""
+        """Kill it if it still runs, reap it and close its pipes."""
         self.kill()
         self._process.wait()
         for pipe in list(self._open):
             self._close(pipe)
 
     def _read(self, pipe: IO[bytes]) -> bool:
-        """Show what there is to read; return whether there may be more."""
+        """Show what can be read now; return whether there may be more."""
         stream, lines = self._open[pipe]
         try:
             chunk = os.read(pipe.fileno(), _CHUNK)
@@ -104,7 +106,7 @@ class Child:
         return pipe in self._open
 
     def _close(self, pipe: IO[bytes]) -> None:
-        """Show the line that has no end, and close the pipe unless that was done."""
+        """Show the last line if it has no end, and close the pipe, once."""
         if pipe not in self._open:
             return
         self._loop.remove_reader(pipe)

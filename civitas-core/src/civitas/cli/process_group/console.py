@@ -1,4 +1,4 @@
-"""The output of several processes on one terminal: whole lines, each with a name in front."""
+"""Writes the lines of several processes to one terminal, each with a name in front."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 
 OWN_NAME: Final = "up"
 LONGEST_LINE: Final = 4 * 1024 * 1024
-"""Bytes after which a line is shown in pieces, so that one without an end takes no more memory."""
+"""Bytes after which a line is shown in pieces, so that a line without an end takes no memory."""
 
 _OWN_COLOUR: Final = "1"
 _COLOURS: Final = ("36", "33", "32", "35", "34", "96", "93", "92", "95", "94")
@@ -26,37 +26,32 @@ class Stream(Enum):
 
 
 class Lines:
-    """Makes lines of the chunks that are read from a pipe."""
-
-    __slots__ = ("_parts", "_size")
+    """Cuts the chunks that are read from a pipe into lines."""
 
     def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._size = 0
+        self._rest = bytearray()
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Return the lines that end in this chunk, without their ends."""
         *whole, rest = chunk.split(b"\n")
         if whole:
             whole[0] = self.rest() + whole[0]
-        self._parts.append(rest)
-        self._size += len(rest)
-        if self._size >= LONGEST_LINE:
+        self._rest += rest
+        if len(self._rest) >= LONGEST_LINE:
             whole.append(self.rest())
         return whole
 
     def rest(self) -> bytes:
-        """Take the line that has not ended yet."""
-        line = b"".join(self._parts)
-        self._parts.clear()
-        self._size = 0
+        """Return the line that has not ended yet, and forget it."""
+        line = bytes(self._rest)
+        self._rest.clear()
         return line
 
 
 class Console:
     """Writes lines with names in front to stdout and stderr.
 
-    A line is written whole before the next one, and not held back. Nothing is decoded.
+    A line is written whole before the next one, and at once. Nothing is decoded.
 
     Args:
         names: the processes, in the order in which they get their colours.
@@ -83,7 +78,7 @@ class Console:
         """Write lines of a process to the stream that it wrote them to.
 
         Raises:
-            OSError: the stream is gone, such as a pipe that nobody reads any more.
+            OSError: nobody reads the stream any more.
         """
         prefix = self._prefixes[name, stream]
         text = b"".join(prefix + line + b"\n" for line in lines)
@@ -94,13 +89,13 @@ class Console:
         """Write a line of `civitas up` itself to stderr.
 
         Raises:
-            OSError: the stream is gone.
+            OSError: nobody reads the stream any more.
         """
         self.show(OWN_NAME, Stream.ERR, [text.encode(errors="backslashreplace")])
 
 
-def wants_colours() -> bool:
-    """Tell whether the environment allows colours: see https://no-color.org."""
+def colours_allowed() -> bool:
+    """Return whether the environment allows colours: see https://no-color.org."""
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 

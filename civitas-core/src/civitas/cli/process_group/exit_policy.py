@@ -1,22 +1,22 @@
-"""What becomes of a process that has ended: pure rules, and the words for them."""
+"""Decides what follows when a process has ended, and how long a restart waits: pure rules.
+
+The table of these rules is in the docstring of the package; `group` carries them out.
+"""
 
 from __future__ import annotations
 
 import signal
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
 
 from civitas._supervision.restart import BackoffKind, backoff_delay
-
-BAD_INPUT: Final = 2
-"""The exit code for what starting again does not mend."""
+from civitas.cli.exit_codes import BAD_INPUT
 
 
-class Fate(Enum):
+class ExitAction(Enum):
     """What follows when a process has ended by itself."""
 
-    DONE = "done"
+    CONTINUE = "continue"
     """The others go on without it."""
     RESTART = "restart"
     """It is started again."""
@@ -24,29 +24,25 @@ class Fate(Enum):
     """The others are ended, and its exit code is that of all."""
 
 
-def fate_of(code: int, *, is_primary: bool) -> Fate:
-    """Judge an exit code, which is the signal's number below zero when a signal killed it.
-
-    The primary knows when the system is done, so its own end is the end of all. A worker is there
-    to be started again, unless it is done, or its input is bad.
-    """
+def exit_action(code: int, *, is_primary: bool) -> ExitAction:
+    """Return what follows an exit code; minus a signal's number stands for that signal."""
     if is_primary:
-        return Fate.RESTART if code < 0 else Fate.END_ALL
+        return ExitAction.RESTART if code < 0 else ExitAction.END_ALL
     if code == 0:
-        return Fate.DONE
-    return Fate.END_ALL if code == BAD_INPUT else Fate.RESTART
+        return ExitAction.CONTINUE
+    return ExitAction.END_ALL if code == BAD_INPUT else ExitAction.RESTART
 
 
 def ended_in_order(code: int) -> bool:
-    """Tell whether this is how a process ends that was told to by SIGTERM.
+    """Return whether a process that got SIGTERM ended as it should.
 
-    One that has no handler for it yet, because it has hardly begun, dies of it.
+    A process that has hardly begun has no handler for the signal yet, and dies of it.
     """
     return code in (0, -signal.SIGTERM)
 
 
 def describe(code: int) -> str:
-    """Say how a process ended."""
+    """Return how a process ended, in words."""
     if code >= 0:
         return f"ended with exit code {code}"
     try:
@@ -63,7 +59,7 @@ class Backoff:
         base: seconds before the first restart, less up to half of them at random; doubled with
             each further one.
         maximum: the most that the seconds grow to.
-        reset_after: seconds after which a process counts as having started well.
+        reset_after: a process that ran for so many seconds begins with the first delay again.
     """
 
     base: float = 0.5

@@ -1,4 +1,7 @@
-"""Several processes that live and end together: restarts, and a stop in order."""
+"""Starts, restarts and ends the processes of `civitas up`.
+
+`exit_policy` decides whether a process that has ended is started again.
+"""
 
 from __future__ import annotations
 
@@ -7,52 +10,48 @@ import random
 import signal
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
 
-from civitas.cli.fleet.child import Child
-from civitas.cli.fleet.console import Console, Stream
-from civitas.cli.fleet.fate import BAD_INPUT, Backoff, Fate, describe, ended_in_order, fate_of
+from civitas.cli.exit_codes import BAD_INPUT, CANNOT_START, FAILURE
+from civitas.cli.process_group.child import Child
+from civitas.cli.process_group.console import Console, Stream
+from civitas.cli.process_group.exit_policy import (
+    Backoff,
+    ExitAction,
+    describe,
+    ended_in_order,
+    exit_action,
+)
 
-EXIT_FAILURE: Final = 1
-EXIT_CANNOT_START: Final = 126
-"""Stands for the exit code of a program that could not be started, as in a shell."""
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Member:
-    """A process that the fleet keeps running.
+    """A process that the group keeps running.
 
     Attributes:
-        name: unique in the fleet; stands in front of its lines.
+        name: unique in the group; stands in front of its lines.
         command: the program and its arguments.
         is_primary: whether all end when it ends by itself.
+        child: what runs now; `None` before a start.
+        code: how the last child ended.
+        restarts: in a row, since a child ran for long.
     """
 
     name: str
     command: Sequence[str]
     is_primary: bool = False
+    child: Child | None = field(default=None, init=False)
+    code: int | None = field(default=None, init=False)
+    restarts: int = field(default=0, init=False)
 
 
-@dataclass(slots=True)
-class _Post:
-    """The place of a member, which outlives its processes."""
-
-    member: Member
-    child: Child | None = None
-    code: int | None = None
-    """How its last process ended."""
-    restarts: int = 0
-    """In a row, none of which went well for long."""
-
-
-class Fleet:
-    """Runs its members until the primary ends by itself, or until it is told to stop.
+class ProcessGroup:
+    """Runs its members until the primary ends by itself, or until `stop`.
 
     Args:
         members: what to run; started in this order.
         console: where their output is shown.
-        grace: seconds that a process may take to end when it was told to.
+        grace: seconds that a process may take to end after SIGTERM.
         backoff: how long to wait before a process is started again.
         pass_fds: file descriptors that all processes inherit.
         jitter: gives the random numbers from 0 to 1 for the backoff.
@@ -68,7 +67,7 @@ class Fleet:
         pass_fds: Sequence[int] = (),
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._posts = [_Post(member) for member in members]
+        self._members = list(members)
         self._console = console
         self._grace = grace
         self._backoff = backoff or Backoff()
@@ -86,34 +85,33 @@ class Fleet:
         It must run in the main thread, as it listens to SIGCHLD.
         """
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGCHLD, self._reap)
+        loop.add_signal_handler(signal.SIGCHLD, self._poll)
         try:
             async with asyncio.TaskGroup() as tasks:
-                for post in self._posts:
-                    tasks.create_task(self._keep(post))
+                for member in self._members:
+                    tasks.create_task(self._keep_running(member))
                 await self._stopping.wait()
-                in_order = await self._end()
+                in_order = await self._end_all()
         finally:
-            for post in self._posts:
-                if post.child is not None:
-                    post.child.close()
+            for _, child in self._running():
+                child.close()
             loop.remove_signal_handler(signal.SIGCHLD)
         if self._status is None:
-            self._status = 0 if in_order else EXIT_FAILURE
-        if not in_order or (self._status != 0 and len(self._posts) > 1):
-            ends = [
-                f"{each.member.name} {describe(each.code)}"
-                for each in self._posts
+            self._status = 0 if in_order else FAILURE
+        if not in_order or (self._status != 0 and len(self._members) > 1):
+            ended = [
+                f"{each.name} {describe(each.code)}"
+                for each in self._members
                 if each.code is not None
             ]
-            self.say(", ".join(ends))
+            self.say(", ".join(ended))
         return self._status
 
     def stop(self, status: int | None = None) -> None:
         """Begin to end all processes: the primary first, so that it drains while workers answer.
 
         Args:
-            status: the exit code; by default it tells whether all ended in order.
+            status: the exit code; by default it depends on whether all end in order.
         """
         if not self._stopping.is_set():
             self._status = status
@@ -121,100 +119,99 @@ class Fleet:
 
     def kill(self) -> None:
         """Kill all processes at once. Safe in a signal handler."""
-        for post in self._posts:
-            if post.child is not None:
-                post.child.kill()
+        for _, child in self._running():
+            child.kill()
 
     def say(self, text: str) -> None:
         """Show a line that comes from none of the processes."""
-        with suppress(OSError):  # there is nobody left to tell
+        with suppress(OSError):  # nobody reads it any more
             self._console.say(text)
 
-    def _reap(self) -> None:
-        for post in self._posts:
-            if post.child is not None:
-                post.child.poll()
+    def _running(self) -> list[tuple[Member, Child]]:
+        return [(each, each.child) for each in self._members if each.child is not None]
 
-    async def _keep(self, post: _Post) -> None:
-        """Start a member's process, again and again if need be."""
+    def _poll(self) -> None:
+        for _, child in self._running():
+            child.poll()
+
+    async def _keep_running(self, member: Member) -> None:
+        """Run a member's process, and again for as long as the exit policy restarts it."""
         loop = asyncio.get_running_loop()
         while not self._stopping.is_set():
             began = loop.time()
-            post.code = await self._live(post)
+            code = member.code = await self._run_once(member)
             if self._stopping.is_set():
                 return
-            fate = fate_of(post.code, is_primary=post.member.is_primary)
-            if fate is not Fate.RESTART:
-                self._accept(post.member, post.code, fate)
+            action = exit_action(code, is_primary=member.is_primary)
+            if action is ExitAction.CONTINUE:
+                self.say(f"{member.name} is done")
+                return
+            if action is ExitAction.END_ALL:
+                self._end_with(member, code)
                 return
             if loop.time() - began >= self._backoff.reset_after:
-                post.restarts = 0
-            post.restarts += 1
-            delay = self._backoff.delay(post.restarts, self._jitter())
+                member.restarts = 0
+            member.restarts += 1
+            delay = self._backoff.delay(member.restarts, self._jitter())
             self.say(
-                f"{post.member.name} {describe(post.code)}; "
-                f"starting again in {delay:.1f} s (restart {post.restarts})"
+                f"{member.name} {describe(code)}; "
+                f"starting again in {delay:.1f} s (restart {member.restarts})"
             )
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay):
                     await self._stopping.wait()
 
-    async def _live(self, post: _Post) -> int:
-        """Start a member's process once, and return how it ended."""
-        member = post.member
+    async def _run_once(self, member: Member) -> int:
+        """Start a member's process, and return how it ended."""
 
         def show(stream: Stream, lines: list[bytes]) -> None:
             try:
                 self._console.show(member.name, stream, lines)
             except OSError as error:
-                self._lose(stream, error)
+                self._end_without(stream, error)
 
         try:
-            child = Child(member.command, show, self._pass_fds)
+            member.child = Child(member.command, show, self._pass_fds)
         except OSError as error:
             self.say(f"{member.name} can't be started: {error}")
-            return EXIT_CANNOT_START
-        post.child = child
-        code = await child.ended
-        post.child = None
+            return CANNOT_START
+        code = await member.child.ended
+        member.child = None
         return code
 
-    def _accept(self, member: Member, code: int, fate: Fate) -> None:
-        """Go on without a member, or end the others for it."""
-        if fate is Fate.DONE:
-            self.say(f"{member.name} is done")
-            return
+    def _end_with(self, member: Member, code: int) -> None:
+        """End all for a member that ended with this code."""
         reason = describe(code)
         if code == BAD_INPUT:
             reason += " (bad input), which starting again does not mend"
-        others = any(post.child is not None for post in self._posts)
+        others = bool(self._running())
         if others or code != 0:
             self.say(f"{member.name} {reason}" + "; ending the others" * others)
         self.stop(code)
 
-    def _lose(self, stream: Stream, error: OSError) -> None:
+    def _end_without(self, stream: Stream, error: OSError) -> None:
+        """End all for an output that nobody reads any more."""
         if not self._stopping.is_set():
             self.say(f"{stream.value} can't be written to any more ({error.strerror}); ending all")
-        self.stop(EXIT_FAILURE)
+        self.stop(FAILURE)
 
-    async def _end(self) -> bool:
-        """End all that runs, the primary first; return whether all ended in order."""
-        running = [(post.member, post.child) for post in self._posts if post.child is not None]
+    async def _end_all(self) -> bool:
+        """End the primary, then the workers together; return whether all ended in order."""
+        running = self._running()
         for is_primary in (True, False):
-            await self._end_some(
-                {m.name: child for m, child in running if m.is_primary == is_primary}
-            )
+            await self._end([each for each in running if each[0].is_primary == is_primary])
         return all(ended_in_order(child.ended.result()) for _, child in running)
 
-    async def _end_some(self, children: dict[str, Child]) -> None:
-        """Tell processes to end, wait, and kill those that don't."""
-        if not children:
+    async def _end(self, running: list[tuple[Member, Child]]) -> None:
+        """Send SIGTERM, and kill what has not ended after the grace."""
+        if not running:
             return
-        for child in children.values():
+        for _, child in running:
             child.terminate()
-        await asyncio.wait([child.ended for child in children.values()], timeout=self._grace)
-        for name, child in children.items():
+        ends = [child.ended for _, child in running]
+        await asyncio.wait(ends, timeout=self._grace)
+        for member, child in running:
             if not child.ended.done():
-                self.say(f"{name} has not ended within {self._grace:g} s: killed")
+                self.say(f"{member.name} has not ended within {self._grace:g} s: killed")
                 child.kill()
-        await asyncio.wait([child.ended for child in children.values()])
+        await asyncio.wait(ends)

@@ -1,7 +1,9 @@
-"""Ties the processes of `civitas up` to it: they end when it is gone, even if it was killed.
+"""Ends a child of `civitas up` when `up` is gone, even if `up` was killed.
 
-`up` holds the one end of a pipe that nobody writes to; its processes hold the other. Whatever ends
-`up`, the pipe ends with it. Run as a program, this is `civitas` with such a pipe.
+`up` holds one end of a pipe to which nobody writes. Each child reads from the other end, and gets
+an end of file when `up` is gone. (PR_SET_PDEATHSIG would do the same, on Linux alone.)
+
+Run as a program, this module is `civitas` that reads from such a pipe.
 """
 
 from __future__ import annotations
@@ -13,46 +15,46 @@ import threading
 import time
 
 
-class Tether:
-    """The pipe. The processes must inherit `descriptor`."""
+class ParentWatch:
+    """The pipe. The children must inherit `descriptor`."""
 
     def __init__(self) -> None:
         self.descriptor, self._kept = os.pipe()
 
-    def __enter__(self) -> Tether:
+    def __enter__(self) -> ParentWatch:
         return self
 
     def __exit__(self, *_: object) -> None:
         os.close(self.descriptor)
         os.close(self._kept)
 
-    def civitas(self, *arguments: str, grace: float) -> list[str]:
-        """Return the command that runs `civitas` with these arguments at the other end.
+    def command(self, *arguments: str, grace: float) -> list[str]:
+        """Return the command that runs `civitas` with these arguments as a child.
 
         Args:
             arguments: what would follow `civitas` in a shell.
-            grace: seconds that it may take to end in order when `up` is gone.
+            grace: seconds that the child may take to end in order when `up` is gone.
         """
         # With -P the child searches the same places as the installed command, not this folder too.
         program = [sys.executable, "-P", "-m", __name__]
         return [*program, str(self.descriptor), str(grace), *arguments]
 
 
-def hold(descriptor: int, grace: float) -> None:
-    """End this process when the other end of the pipe is gone: by SIGTERM, later by SIGKILL.
+def watch_parent(descriptor: int, grace: float) -> None:
+    """End this process when its parent is gone: by SIGTERM, later by SIGKILL.
 
-    A thread watches, as a handler may block the event loop.
+    A thread waits for it, since a handler may block the event loop.
 
     Args:
         descriptor: the end of the pipe that was inherited.
         grace: seconds from the one signal to the other.
     """
     os.set_inheritable(descriptor, False)
-    watch = threading.Thread(target=_watch, args=(descriptor, grace), name="tether", daemon=True)
-    watch.start()
+    name = "parent-watch"
+    threading.Thread(target=_wait, args=(descriptor, grace), name=name, daemon=True).start()
 
 
-def _watch(descriptor: int, grace: float) -> None:
+def _wait(descriptor: int, grace: float) -> None:
     while os.read(descriptor, 1):
         pass
     # Whoever read our output is gone too, and what is written to it now must not fail.
@@ -65,11 +67,11 @@ def _watch(descriptor: int, grace: float) -> None:
 
 
 def main() -> None:
-    """Be `civitas`, with a tether: the arguments are its descriptor, the grace, and the rest."""
+    """Run `civitas` as a child: the arguments are the descriptor, the grace, and its own."""
     from civitas.cli import main as civitas
 
     descriptor, grace, *arguments = sys.argv[1:]
-    hold(int(descriptor), float(grace))
+    watch_parent(int(descriptor), float(grace))
     sys.argv = ["civitas", *arguments]
     civitas()
 

@@ -1,0 +1,69 @@
+"""Arguments and options that several commands share, and the topology that they select."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+if TYPE_CHECKING:
+    from civitas.topology import Topology
+
+DEFAULT_TOPOLOGY: Final = Path("topology.yaml")
+
+TopologyArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="TOPOLOGY", help="The topology file.", show_default=str(DEFAULT_TOPOLOGY)
+    ),
+]
+TopologyOption = Annotated[
+    Path | None,
+    typer.Option("--topology", "-t", metavar="FILE", help="The same, as an option."),
+]
+TransportType = Annotated[
+    str | None,
+    typer.Option(
+        "--transport", metavar="TYPE", help="Replace the whole transport block by this type."
+    ),
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY.PATH=YAML", help="Set one value, such as send_timeout=5. Repeatable."
+    ),
+]
+AppDir = Annotated[
+    Path, typer.Option(metavar="DIR", help="Folder from which agent classes are imported.")
+]
+LogLevel = Annotated[
+    str, typer.Option(metavar="LEVEL", help="debug (with tracebacks), info, warning or error.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def topology_path(argument: Path | None, option: Path | None) -> Path:
+    """Return the topology file that a command was given, by its argument or its option."""
+    if argument is not None and option is not None and argument != option:
+        raise typer.BadParameter(f"two topologies were given: {argument} and {option}")
+    return argument or option or DEFAULT_TOPOLOGY
+
+
+def load(path: Path, transport: str | None, sets: list[str] | None, app_dir: Path) -> Topology:
+    """Read and check a topology, with the overrides of the options."""
+    from civitas.process import AgentProcess
+    from civitas.topology import load_topology
+
+    return load_topology(
+        path, agent_base=AgentProcess, transport=transport, sets=sets or (), app_dir=app_dir
+    )
+
+
+def crosses_processes(topology: Topology) -> bool:
+    """Return whether the topology's transport reaches other processes."""
+    from civitas.plugins.loader import capabilities_of
+
+    transport = topology.transport
+    assert transport.plugin is not None
+    return capabilities_of(transport.plugin, transport.options, transport.where).cross_process
