@@ -17,7 +17,7 @@ from civitas.envelope import Origin
 from civitas.errors import ConfigurationError, Location
 from civitas.plugins import TransportContext
 from civitas.plugins.contract import contract_problems
-from civitas.plugins.guard import starting
+from civitas.plugins.guard import guard_start
 from civitas.plugins.loader import (
     LoadedTransport,
     capabilities_of,
@@ -205,8 +205,8 @@ def wire(
     config = ClusterConfig(
         process,
         capabilities_of(plugin, options, where),
-        guard=partial(starting, plugin.candidate, _DATA_INSTANCE),
-        guard_control=partial(starting, plugin.candidate, _CONTROL_INSTANCE),
+        blame=partial(guard_start, plugin.candidate, _DATA_INSTANCE),
+        blame_control=partial(guard_start, plugin.candidate, _CONTROL_INSTANCE),
     )
     context = TransportContext(
         process=process,

@@ -20,7 +20,7 @@ from civitas.plugins.catalog import (
     normalise,
     usable,
 )
-from civitas.plugins.fitting import Misfit, misfit
+from civitas.plugins.compatibility import incompatibility
 from civitas.plugins.policy import Policy
 
 
@@ -28,7 +28,7 @@ class State(Enum):
     """What is known of a plugin without importing it."""
 
     OK = "ok"
-    """It is installed and allowed. Whether it works, only `civitas plugins check` tells."""
+    """It is installed and allowed. Only `civitas plugins check` finds out whether it works."""
     DISABLED = "disabled"
     CONFLICT = "conflict"
     SHADOWS_BUILTIN = "shadows-builtin"
@@ -77,9 +77,14 @@ def survey(kind: PluginKind, installed: Sequence[Candidate], policy: Policy) -> 
     by_name: defaultdict[str, list[Candidate]] = defaultdict(list)
     for each in present:
         by_name[each.name].append(each)
-    findings = [_judge(each, by_name[each.name], policy) for each in [*builtins(kind), *present]]
+    findings = [
+        _finding(each, *_state(each, by_name[each.name], policy))
+        for each in [*builtins(kind), *present]
+    ]
     findings += [
-        _unfit(each, problem) for each in foreign(installed, kind) if (problem := misfit(each))
+        _finding(each, State.INCOMPATIBLE, f"{reason.reason}; {reason.command}")
+        for each in foreign(installed, kind)
+        if (reason := incompatibility(each))
     ]
     names = {each.name for each in findings}
     findings += [
@@ -88,44 +93,35 @@ def survey(kind: PluginKind, installed: Sequence[Candidate], policy: Policy) -> 
         if name not in names
     ]
     findings += [
-        Finding(
-            kind, each.name, State.MISPLACED, each.distribution, each, f"in {misplacement(each)}"
-        )
+        _finding(each, State.MISPLACED, f"in {misplacement(each)}")
         for each in astray(installed, kind)
     ]
     return findings
 
 
-def _judge(candidate: Candidate, namesakes: Sequence[Candidate], policy: Policy) -> Finding:
-    state, note = State.OK, ""
-    objection = policy.objection(candidate)
-    unspeakable = name_problem(candidate.name)
+def _finding(candidate: Candidate, state: State, note: str) -> Finding:
+    return Finding(candidate.kind, candidate.name, state, candidate.distribution, candidate, note)
+
+
+def _state(
+    candidate: Candidate, namesakes: Sequence[Candidate], policy: Policy
+) -> tuple[State, str]:
+    """Return the state of a plugin for this plugin API, and what to know of it."""
+    if not candidate.builtin and builtin(candidate.kind, candidate.name):
+        return State.SHADOWS_BUILTIN, "never used: the built-in can't be replaced"
+    if objection := policy.objection(candidate):
+        return State.DISABLED, f"by {objection}"
+    if problem := name_problem(candidate.name):
+        return State.BROKEN, problem
     rivals = [
         each.origin
         for each in namesakes
         if normalise(each.distribution) != normalise(candidate.distribution)
         and policy.objection(each) is None
     ]
-    if not candidate.builtin and builtin(candidate.kind, candidate.name):
-        state, note = State.SHADOWS_BUILTIN, "never used: the built-in can't be replaced"
-    elif objection:
-        state, note = State.DISABLED, f"by {objection}"
-    elif unspeakable:
-        state, note = State.BROKEN, unspeakable
-    elif rivals and not candidate.builtin:
-        state = State.CONFLICT
-        note = f'also offered by {", ".join(rivals)}; choose with "{candidate.qualified_name}"'
-    elif problem := misfit(candidate):
-        return _unfit(candidate, problem)
-    return Finding(candidate.kind, candidate.name, state, candidate.distribution, candidate, note)
-
-
-def _unfit(candidate: Candidate, problem: Misfit) -> Finding:
-    return Finding(
-        candidate.kind,
-        candidate.name,
-        State.INCOMPATIBLE,
-        candidate.distribution,
-        candidate,
-        f"{problem.reason}; {problem.command}",
-    )
+    if rivals and not candidate.builtin:
+        choice = f'choose with "{candidate.qualified_name}"'
+        return State.CONFLICT, f"also offered by {', '.join(rivals)}; {choice}"
+    if reason := incompatibility(candidate):
+        return State.INCOMPATIBLE, f"{reason.reason}; {reason.command}"
+    return State.OK, ""

@@ -247,7 +247,7 @@ def _description(loaded: LoadedPlugin) -> dict[str, Any]:
 def _default_claims(loaded: LoadedTransport) -> Capabilities | None:
     """Return what a transport claims with the default options; `None` where one has no default."""
     from civitas.errors import ConfigurationError
-    from civitas.plugins.guard import blaming
+    from civitas.plugins.guard import guard_call
     from civitas.plugins.loader import capabilities_of
     from civitas.plugins.specs import Capabilities
 
@@ -255,7 +255,7 @@ def _default_claims(loaded: LoadedTransport) -> Capabilities | None:
     if isinstance(spec.capabilities, Capabilities):
         return spec.capabilities
     try:
-        with blaming(loaded.candidate, "its options can't be made: ", None, ValueError):
+        with guard_call(loaded.candidate, "its options can't be made: ", None, ValueError):
             options = None if spec.options is None else spec.options()
         return capabilities_of(loaded, options)
     except (ValueError, ConfigurationError):  # pydantic's ValidationError is a ValueError

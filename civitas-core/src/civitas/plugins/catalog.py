@@ -1,4 +1,4 @@
-"""Which plugins there are: read from the metadata of distributions, without importing any."""
+"""Discovery: which plugins are installed, read from entry points without importing any."""
 
 from __future__ import annotations
 
@@ -87,6 +87,11 @@ class Candidate:
         """The distribution and its version, for people."""
         return f"{self.distribution} {self.version}".rstrip()
 
+    @property
+    def title(self) -> str:
+        """What messages call the plugin: kind, name, distribution and version."""
+        return f"{self.kind.value} {self.name!r} of {self.origin}"
+
 
 class Reference(NamedTuple):
     """How a topology names a plugin: `name`, or `distribution:name` to choose between two."""
@@ -100,12 +105,15 @@ class Reference(NamedTuple):
         distribution, colon, name = text.rpartition(":")
         return cls(name.strip(), distribution.strip() if colon else None)
 
+    def means(self, name: str, distribution: str) -> bool:
+        """Return whether the reference means the plugin of this name and distribution."""
+        return self.name == name and (
+            self.distribution is None or normalise(self.distribution) == normalise(distribution)
+        )
+
     def fits(self, candidate: Candidate) -> bool:
         """Return whether the reference means this candidate."""
-        return self.name == candidate.name and (
-            self.distribution is None
-            or normalise(self.distribution) == normalise(candidate.distribution)
-        )
+        return self.means(candidate.name, candidate.distribution)
 
 
 class _Identity(NamedTuple):
@@ -178,7 +186,18 @@ def scan_all(name: str | None = None) -> list[Candidate]:
         if identity is None or normalise(identity.name) in found:
             continue
         if distribution.locate_file("") == first_folder or not _is_hidden(distribution, identity):
-            found[normalise(identity.name)] = _candidates(points, identity)
+            found[normalise(identity.name)] = [
+                Candidate(
+                    kind=_kind_of(point.group),
+                    name=point.name,
+                    value=point.value,
+                    distribution=identity.name,
+                    version=identity.version,
+                    group=point.group,
+                    core_requirements=identity.core_requirements,
+                )
+                for point in points
+            ]
     return sorted({each for offers in found.values() for each in offers}, key=_sort_key)
 
 
@@ -190,19 +209,16 @@ def usable(candidates: Iterable[Candidate], kind: PluginKind) -> list[Candidate]
 def foreign(candidates: Iterable[Candidate], kind: PluginKind) -> list[Candidate]:
     """Return the candidates of a kind that are made for another plugin API alone.
 
-    A distribution may offer a name for several: then one of them is for this one, and the others
-    are for other cores.
+    A distribution may offer one name for several plugin APIs. Where one of them is ours, the
+    others do not count.
     """
-    candidates = list(candidates)
-    here = {_key(each) for each in usable(candidates, kind)}
-    return [
-        each
-        for each in candidates
-        if each.kind is kind
-        and each.group != kind.group
-        and _GROUP.fullmatch(each.group)
-        and _key(each) not in here
-    ]
+
+    def key(candidate: Candidate) -> tuple[str, str]:
+        return candidate.name, normalise(candidate.distribution)
+
+    candidates = [each for each in candidates if each.kind is kind and _GROUP.fullmatch(each.group)]
+    here = {key(each) for each in usable(candidates, kind)}
+    return [each for each in candidates if key(each) not in here]
 
 
 def astray(candidates: Iterable[Candidate], kind: PluginKind) -> list[Candidate]:
@@ -227,10 +243,6 @@ def name_problem(name: str) -> str | None:
         if found:
             return f"the name of its entry point, {name!r}, has {what}; a topology can't name it"
     return None
-
-
-def _key(candidate: Candidate) -> tuple[str, str]:
-    return candidate.name, normalise(candidate.distribution)
 
 
 def _sort_key(candidate: Candidate) -> tuple[str, str, str, int, str]:
@@ -300,26 +312,11 @@ def _entry_points(distribution: IDistribution, name: str | None = None) -> list[
             for each in distribution.entry_points
             if _NEAR_GROUP.fullmatch(each.group) and name in (None, each.name)
         ]
-    except Exception as error:  # noqa: BLE001 - somebody else's malformed file: say so, go on
+    except Exception as error:  # noqa: BLE001 - somebody else's malformed file: log it, go on
         identity = _identity(distribution)
         whose = identity.name if identity else "?"
         _logger.warning("the entry points of %s can't be read: %s", whose, error)
         return []
-
-
-def _candidates(points: Iterable[EntryPoint], identity: _Identity) -> list[Candidate]:
-    return [
-        Candidate(
-            kind=_kind_of(point.group),
-            name=point.name,
-            value=point.value,
-            distribution=identity.name,
-            version=identity.version,
-            group=point.group,
-            core_requirements=identity.core_requirements,
-        )
-        for point in points
-    ]
 
 
 def _kind_of(group: str) -> PluginKind:

@@ -1,4 +1,4 @@
-"""Whether an object has the methods of a protocol, judged by signatures and without a call."""
+"""Whether an object has the methods of a protocol, checked by their signatures without a call."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def call_problem(
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
-        return None  # written in C without a signature: only a call could tell
+        return None  # written in C without a signature: only a call would show
     try:
         signature.bind(*by_position, **dict.fromkeys(by_name))
     except TypeError as error:
@@ -84,9 +84,9 @@ def _method_problems(
     if not callable(actual):
         yield f"has {name} = {actual!r}, which is not a method {name}{call}"
         return
-    misfit = _argument_problem(actual, expected)
-    if misfit:
-        yield f"can't be called as {name}{call}: {misfit}"
+    problem = _argument_problem(actual, expected)
+    if problem:
+        yield f"can't be called as {name}{call}: {problem}"
     if inspect.iscoroutinefunction(expected):
         if not _may_be_awaited(actual):
             yield f"has {name}{call}, which is not async: write `async def {name}`"

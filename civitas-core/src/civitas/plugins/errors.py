@@ -1,4 +1,7 @@
-"""Why a plugin can't be used: one error for each state, worded for the person who must fix it."""
+"""The errors of plugins that can't be used: one class for each state, with what to do about it.
+
+`selection` raises them, all but "broken", which `guard` raises around a plugin's own code.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any
 
 from civitas.errors import Location, PluginError
 from civitas.plugins.catalog import Candidate, PluginKind
-from civitas.plugins.fitting import Misfit
+from civitas.plugins.compatibility import Incompatibility
 
 
 class UnusablePluginError(PluginError):
@@ -127,9 +130,7 @@ class BrokenPluginError(UnusablePluginError):
 
     def __init__(self, candidate: Candidate, cause: str, where: Location | None = None) -> None:
         self.cause = cause
-        problem = (
-            f"{candidate.kind.value} {candidate.name!r} of {candidate.origin} is broken: {cause}"
-        )
+        problem = f"{candidate.title} is broken: {cause}"
         super().__init__(candidate.kind, candidate.name, problem, where, [candidate])
 
 
@@ -142,12 +143,11 @@ class IncompatiblePluginError(UnusablePluginError):
 
     code = "plugin-incompatible"
 
-    def __init__(self, candidate: Candidate, misfit: Misfit, where: Location | None = None) -> None:
-        self.upgrade = misfit.upgrade
-        problem = (
-            f"{candidate.kind.value} {candidate.name!r} of {candidate.origin} {misfit.reason}; "
-            f"run: {misfit.command}"
-        )
+    def __init__(
+        self, candidate: Candidate, reason: Incompatibility, where: Location | None = None
+    ) -> None:
+        self.upgrade = reason.upgrade
+        problem = f"{candidate.title} {reason.reason}; run: {reason.command}"
         super().__init__(candidate.kind, candidate.name, problem, where, [candidate])
 
 
@@ -163,8 +163,8 @@ class DisabledPluginError(UnusablePluginError):
     def __init__(self, candidate: Candidate, setting: str, where: Location | None = None) -> None:
         self.setting = setting
         problem = (
-            f"{candidate.kind.value} {candidate.name!r} of {candidate.origin} is disabled by the "
-            f"environment variable {setting}; change it, or choose another {candidate.kind.value}"
+            f"{candidate.title} is disabled by the environment variable {setting}; change it, or "
+            f"choose another {candidate.kind.value}"
         )
         super().__init__(candidate.kind, candidate.name, problem, where, [candidate])
 

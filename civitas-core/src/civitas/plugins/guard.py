@@ -1,4 +1,7 @@
-"""What a plugin's code raised, and where in its own files, told to whoever must mend it."""
+"""Guards around a plugin's code: what it raises becomes an error that names it and the line.
+
+This is where a broken plugin is diagnosed; `errors` has the classes of the diagnoses.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ _MACHINERY: Final = (
 
 
 @contextmanager
-def blaming(
+def guard_call(
     candidate: Candidate,
     doing: str,
     where: Location | None,
@@ -36,8 +39,8 @@ def blaming(
     """Turn whatever a plugin's code raises into the diagnosis "broken".
 
     A plugin may raise anything, SystemExit included; that must not end the process. Only an
-    interrupt by the user, and errors of the kind `passes`, go through. A stream that it takes away
-    is given back: nothing could be said any more.
+    interrupt by the user, and errors of the kind `passes`, go through. A standard stream that the
+    plugin removes is restored: without it no message could be printed.
     """
     streams = {name: getattr(sys, name, None) for name in ("stdout", "stderr")}
     try:
@@ -57,24 +60,24 @@ def blaming(
 
 
 @contextmanager
-def starting(candidate: Candidate, instance: str) -> Iterator[None]:
-    """Turn what a plugin's transport raises while its node starts, and should not, into a sentence.
+def guard_start(candidate: Candidate, instance: str) -> Iterator[None]:
+    """Turn what a plugin's transport raises while its node starts into an error that names it.
 
     Args:
         candidate: the plugin that has made it.
         instance: which instance it is: a node may have two.
 
     Raises:
-        TransportError: it raised something else than an error of ours, or would end the process.
+        TransportError: it raised SystemExit, or an exception that is no CivitasError.
     """
     try:
         yield
     except CivitasError:
         raise
     except (Exception, SystemExit) as error:
-        what = f"{candidate.kind.value} {candidate.name!r} of {candidate.origin}"
         cause = cause_of(error, candidate)
-        raise TransportError(f"{what} failed to start: {cause}; this was {instance}") from error
+        problem = f"{candidate.title} failed to start: {cause}; this was {instance}"
+        raise TransportError(problem) from error
 
 
 def cause_of(error: BaseException, candidate: Candidate) -> str:

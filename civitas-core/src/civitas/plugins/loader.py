@@ -1,4 +1,8 @@
-"""Importing the one plugin that is named, asking its hook, and making what its spec describes."""
+"""The loader: from a name such as `type: NAME` to the class behind it, and an instance of that.
+
+`selection` chooses the plugin. Here it is imported, its hook is called, its spec is checked, and
+the factory of the spec makes the transport or the serializer.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import pluggy
 
@@ -16,7 +20,7 @@ from civitas.errors import CivitasError, Location
 from civitas.plugins import hookspecs
 from civitas.plugins.catalog import Candidate, PluginKind
 from civitas.plugins.contract import contract_problems
-from civitas.plugins.guard import blaming
+from civitas.plugins.guard import guard_call
 from civitas.plugins.selection import select
 from civitas.plugins.specs import Capabilities, SerializerSpec, TransportContext, TransportSpec
 from civitas.plugins.validation import (
@@ -55,49 +59,51 @@ class LoadedSerializer(LoadedPlugin):
     spec: SerializerSpec
 
 
-def _tell_nobody(doing: str) -> None:
-    """Take the place of one who wants to know what a plugin's code is given to do."""
+_Loaded = TypeVar("_Loaded", bound=LoadedPlugin)
 
 
 class PluginLoader:
     """Loads plugins, each once. A process needs one; tests make their own.
 
     Args:
-        tell: called with words for what comes next, before each call of a plugin's code.
+        progress: called with the name of the next step, before each call of a plugin's code.
     """
 
-    def __init__(self, tell: Callable[[str], None] = _tell_nobody) -> None:
-        self._tell = tell
+    def __init__(self, progress: Callable[[str], None] = lambda _step: None) -> None:
+        self._progress = progress
         self._loaded: dict[Candidate, Any] = {}
         self._specs: dict[tuple[PluginKind, str], list[Any]] = {}
 
     def transport(self, name: str, where: Location | None = None) -> LoadedTransport:
         """Load the transport of that name; see `load_transport`."""
-        candidate = select(PluginKind.TRANSPORT, name, where)
-        if candidate not in self._loaded:
-            self._loaded[candidate] = LoadedTransport(candidate, self._spec(candidate, where))
-        loaded: LoadedTransport = self._loaded[candidate]
-        return loaded
+        return self._load(LoadedTransport, PluginKind.TRANSPORT, name, where)
 
     def serializer(self, name: str, where: Location | None = None) -> LoadedSerializer:
         """Load the serializer of that name; see `load_serializer`."""
-        candidate = select(PluginKind.SERIALIZER, name, where)
+        return self._load(LoadedSerializer, PluginKind.SERIALIZER, name, where)
+
+    def _load(
+        self,
+        result: Callable[[Candidate, Any], _Loaded],
+        kind: PluginKind,
+        name: str,
+        where: Location | None,
+    ) -> _Loaded:
+        candidate = select(kind, name, where)
         if candidate not in self._loaded:
-            self._loaded[candidate] = LoadedSerializer(candidate, self._spec(candidate, where))
-        loaded: LoadedSerializer = self._loaded[candidate]
+            with guard_call(candidate, "", where):
+                # A module that serves several names is asked once.
+                source = (kind, candidate.value)
+                if source not in self._specs:
+                    self._specs[source] = specs_from(self._call_hook(candidate), kind)
+                spec = matching_spec(self._specs[source], candidate)
+            self._loaded[candidate] = result(candidate, spec)
+        loaded: _Loaded = self._loaded[candidate]
         return loaded
 
-    def _spec(self, candidate: Candidate, where: Location | None) -> Any:
-        with blaming(candidate, "", where):
-            # A module that serves several names is asked once.
-            source = (candidate.kind, candidate.value)
-            if source not in self._specs:
-                self._specs[source] = specs_from(self._ask(candidate), candidate.kind)
-            return matching_spec(self._specs[source], candidate)
-
-    def _ask(self, candidate: Candidate) -> object:
+    def _call_hook(self, candidate: Candidate) -> object:
         """Import the plugin, register it with pluggy, and return what its hook gives."""
-        self._tell("importing it")
+        self._progress("importing it")
         plugin = _import(candidate.value)
         manager = pluggy.PluginManager(hookspecs.PROJECT)
         manager.add_hookspecs(hookspecs)
@@ -113,7 +119,7 @@ class PluginLoader:
                 f"{candidate.value} implements no hook {candidate.kind.hook}; "
                 "is the function there, with @hookimpl?"
             )
-        self._tell(f"its hook {candidate.kind.hook}")
+        self._progress(f"its hook {candidate.kind.hook}")
         # Pluggy leaves out a None; no result and a None are the same mistake.
         results = caller()
         return results[0] if results else None
@@ -164,7 +170,7 @@ def make_transport(
     Args:
         loaded: the plugin.
         options: an instance of its options' model; `None` where it has none.
-        context: what the node tells its transport.
+        context: what the node gives to its transport.
         protocol: the Protocol class that the product must fit.
         optional: names of the protocol's methods that may be missing.
         where: the place in the topology that names the plugin, for messages.
@@ -176,7 +182,7 @@ def make_transport(
         BrokenPluginError: the factory failed, or its product does not fit the protocol.
         CivitasError: whatever the factory itself raises of these.
     """
-    with blaming(loaded.candidate, "its factory failed: ", where, CivitasError):
+    with guard_call(loaded.candidate, "its factory failed: ", where, CivitasError):
         product = loaded.spec.factory(options, context)
         _check_product(product, protocol, optional)
     return product
@@ -189,7 +195,7 @@ def make_serializer(
 
     Takes and raises the same as `make_transport`.
     """
-    with blaming(loaded.candidate, "its factory failed: ", where, CivitasError):
+    with guard_call(loaded.candidate, "its factory failed: ", where, CivitasError):
         product = loaded.spec.factory()
         _check_product(product, protocol, ())
     return product
@@ -203,7 +209,7 @@ def capabilities_of(
     Raises:
         BrokenPluginError: the plugin's function failed or gave something else.
     """
-    with blaming(loaded.candidate, "its capabilities failed: ", where, CivitasError):
+    with guard_call(loaded.candidate, "its capabilities failed: ", where, CivitasError):
         capabilities = loaded.spec.capabilities_for(options)
         problem = capabilities_problem(capabilities)
         if problem:

@@ -1,4 +1,4 @@
-"""What the options of a plugin are: read from the fields of their pydantic model."""
+"""The options of a plugin, described for people: read from the fields of their pydantic model."""
 
 from __future__ import annotations
 

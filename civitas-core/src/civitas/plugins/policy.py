@@ -1,4 +1,4 @@
-"""Which plugins may be imported: two settings of the environment, applied before any import."""
+"""The policy: two environment variables say which plugins may be imported at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Choosing the one plugin that a name means, or saying why there is none. Imports no plugin."""
+"""Selection: the one installed plugin that a name such as `type: NAME` means, or why there is none.
+
+It reads metadata only; `loader` imports what is selected here.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ from civitas.plugins.catalog import (
     scan_all,
     usable,
 )
+from civitas.plugins.compatibility import incompatibility
 from civitas.plugins.errors import (
     BrokenPluginError,
     DisabledPluginError,
@@ -31,7 +35,6 @@ from civitas.plugins.errors import (
     UnknownPluginError,
     UnusablePluginError,
 )
-from civitas.plugins.fitting import misfit
 from civitas.plugins.policy import Policy
 
 
@@ -69,21 +72,21 @@ def _permitted(offers: Sequence[Candidate], policy: Policy, where: Location | No
     if not left:
         raise DisabledPluginError(offers[0], str(objections[0]), where)
     if len(left) == 1:
-        return _fitting(left[0], where)
+        return _checked(left[0], where)
     if len({normalise(each.distribution) for each in left}) > 1:
         raise PluginConflictError(left, where)
     values = " and ".join(each.value for each in left)
     raise BrokenPluginError(left[0], f"it declares this entry point twice, as {values}", where)
 
 
-def _fitting(candidate: Candidate, where: Location | None) -> Candidate:
-    """Return the candidate, whose distribution must admit the core that is installed."""
-    unspeakable = name_problem(candidate.name)
-    if unspeakable is not None:
-        raise BrokenPluginError(candidate, unspeakable, where)
-    problem = misfit(candidate)
+def _checked(candidate: Candidate, where: Location | None) -> Candidate:
+    """Return the candidate; its name must be usable, and it compatible with the installed core."""
+    problem = name_problem(candidate.name)
     if problem is not None:
-        raise IncompatiblePluginError(candidate, problem, where)
+        raise BrokenPluginError(candidate, problem, where)
+    reason = incompatibility(candidate)
+    if reason is not None:
+        raise IncompatiblePluginError(candidate, reason, where)
     return candidate
 
 
@@ -93,18 +96,15 @@ def _absence(
     """Return the diagnosis for a name that no plugin of this API offers."""
     reference = Reference.parse(name)
     for candidate in foreign(installed, kind):
-        problem = misfit(candidate)
-        if reference.fits(candidate) and problem is not None:
-            return IncompatiblePluginError(candidate, problem, where)
+        reason = incompatibility(candidate)
+        if reference.fits(candidate) and reason is not None:
+            return IncompatiblePluginError(candidate, reason, where)
     for candidate in usable(installed, kind):
-        unspeakable = name_problem(candidate.name)
-        if unspeakable is not None and name in (candidate.name, candidate.qualified_name):
-            return BrokenPluginError(candidate, unspeakable, where)
+        problem = name_problem(candidate.name)
+        if problem is not None and name in (candidate.name, candidate.qualified_name):
+            return BrokenPluginError(candidate, problem, where)
     requirement = known_distributions(kind).get(reference.name)
-    if requirement is not None and (
-        reference.distribution is None
-        or normalise(reference.distribution) == normalise(requirement)
-    ):
+    if requirement is not None and reference.means(reference.name, requirement):
         return PluginNotInstalledError(kind, name, requirement, where)
     return unknown_plugin([kind], name, installed, where)
 

@@ -1,4 +1,4 @@
-"""Whether what a plugin's hook returned can be used: which spec is meant, and is it well formed."""
+"""Checks of what a plugin offers: its hook, the specs that the hook returned, and the claims."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import Any, Final
 
+from civitas.envelope import MAX_SERIALIZER_BYTES
 from civitas.plugins.catalog import Candidate, PluginKind
 from civitas.plugins.contract import call_problem
 from civitas.plugins.specs import Capabilities, SerializerSpec, TransportSpec
 
-MAX_SERIALIZER_NAME: Final = 255
-"""Bytes that a frame's header has for the serializer's name (DESIGN, the frame)."""
-
 MAX_SPECS: Final = 1000
-"""Specs that a hook may give: one that never ends would take all the memory there is."""
+"""Specs that a hook may give: a generator that never ends would take all memory."""
 
 SPEC_TYPES: Final[dict[PluginKind, type[TransportSpec] | type[SerializerSpec]]] = {
     PluginKind.TRANSPORT: TransportSpec,
@@ -28,12 +26,12 @@ FACTORY_ARGUMENTS: Final = {TransportSpec: ("options", "context"), SerializerSpe
 """What the factory of each type of spec is called with."""
 
 
-class SpecProblem(Exception):  # noqa: N818 - it carries a cause to the loader and is not seen outside
+class SpecProblem(Exception):  # noqa: N818 - it carries a cause to the guard and is not seen outside
     """Why a spec can't be used, as the end of a sentence."""
 
 
 def check_hook(function: Callable[..., Any], hook: str, module: str) -> None:
-    """See that a function which is marked with `hookimpl` implements a hook.
+    """Check that a function which is marked with `hookimpl` implements a hook.
 
     Args:
         function: the function.
@@ -127,14 +125,14 @@ def _text_problem(spec: Any) -> str | None:
     arguments = FACTORY_ARGUMENTS[type(spec)]
     problem = call_problem(spec.factory, arguments)
     if problem:
-        told = f"with ({', '.join(arguments)})" if arguments else "without arguments"
-        return f"factory is called {told}; {problem}"
+        how = f"with ({', '.join(arguments)})" if arguments else "without arguments"
+        return f"factory is called {how}; {problem}"
     return None
 
 
 def _serializer_problem(spec: SerializerSpec) -> str | None:
-    if not spec.name.isascii() or len(spec.name) > MAX_SERIALIZER_NAME:
-        return f"name must be ASCII of at most {MAX_SERIALIZER_NAME} bytes: frames carry it"
+    if not spec.name.isascii() or len(spec.name) > MAX_SERIALIZER_BYTES:
+        return f"name must be ASCII of at most {MAX_SERIALIZER_BYTES} bytes: frames carry it"
     return None
 
 

@@ -6,7 +6,7 @@ import pytest
 from packaging.version import Version
 
 from civitas.plugins.catalog import Candidate, PluginKind
-from civitas.plugins.fitting import misfit_with
+from civitas.plugins.compatibility import incompatibility_with
 
 PLUGIN = "carrier-pigeon"
 
@@ -16,7 +16,7 @@ def upgrade(core: str, *requirements: str) -> str | None:
     candidate = Candidate(
         PluginKind.TRANSPORT, "pigeon", "m", PLUGIN, "1", group, core_requirements=requirements
     )
-    problem = misfit_with(candidate, Version(core))
+    problem = incompatibility_with(candidate, Version(core))
     return problem and problem.upgrade
 
 

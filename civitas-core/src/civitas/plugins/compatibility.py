@@ -1,4 +1,4 @@
-"""Whether a plugin and the core that is installed were made for each other. Imports no plugin."""
+"""Whether a plugin and the installed core are compatible, by metadata and without an import."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 _logger: Final = logging.getLogger("civitas.plugins")
 
 
-class Misfit(NamedTuple):
-    """Why a plugin does not fit this core, and what makes them fit.
+class Incompatibility(NamedTuple):
+    """Why a plugin is not compatible with this core, and what to upgrade.
 
     Attributes:
         reason: what the plugin needs and what there is, as the rest of a sentence about it.
@@ -28,30 +28,29 @@ class Misfit(NamedTuple):
 
     @property
     def command(self) -> str:
-        """The command that makes them fit."""
+        """The command that makes them compatible."""
         return f'pip install --upgrade "{self.upgrade}"'
 
 
-def misfit(candidate: Candidate) -> Misfit | None:
+def incompatibility(candidate: Candidate) -> Incompatibility | None:
     """Judge by metadata alone whether core can use a plugin; `None` when it can.
 
     The plugin API must be this one, and the range of civitas-core that the plugin's distribution
-    requires must admit the one that is installed. Installers see to the range, unless they are
-    told not to.
+    requires must admit the one that is installed. Installers see to the range by default.
     """
     if candidate.api_version != API_VERSION:
         newer = candidate.api_version > API_VERSION
-        return Misfit(
+        return Incompatibility(
             f"needs plugin API {candidate.api_version}, this {CORE_DISTRIBUTION} has {API_VERSION}",
             CORE_DISTRIBUTION if newer else candidate.distribution,
         )
     if not candidate.core_requirements:
         return None
     core = _core_version()
-    return None if core is None else misfit_with(candidate, core)
+    return None if core is None else incompatibility_with(candidate, core)
 
 
-def misfit_with(candidate: Candidate, core: Version) -> Misfit | None:
+def incompatibility_with(candidate: Candidate, core: Version) -> Incompatibility | None:
     """Judge the range that a plugin's distribution requires, for a version of civitas-core."""
     from packaging.specifiers import SpecifierSet
 
@@ -63,7 +62,7 @@ def misfit_with(candidate: Candidate, core: Version) -> Misfit | None:
         return None
     needed = f"{CORE_DISTRIBUTION}{_text(admitted)}"
     newer = all(_asks_for_newer(each, core) for each in violated)
-    return Misfit(
+    return Incompatibility(
         f"needs {needed}, and {CORE_DISTRIBUTION} {core} is installed",
         needed if newer else candidate.distribution,
     )
@@ -87,7 +86,7 @@ def _ranges(candidate: Candidate) -> Iterable[SpecifierSet]:
     for text in candidate.core_requirements:
         try:
             requirement = Requirement(text)
-        except InvalidRequirement as error:  # somebody else's malformed file: say so, go on
+        except InvalidRequirement as error:  # somebody else's malformed file: log it, go on
             _logger.warning("a requirement of %s can't be read: %s", candidate.origin, error)
             continue
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
