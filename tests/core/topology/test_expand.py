@@ -8,9 +8,9 @@ import pytest
 
 from civitas.errors import Location
 from civitas.topology import Problem
-from civitas.topology.expand import expand
-from civitas.topology.source import parse
+from civitas.topology.variables import expand
 from civitas.topology.yaml_nodes import plain
+from civitas.topology.yaml_reader import parse
 
 VARIABLES = {"SIZE": "100", "ON": "true", "TOKEN": "0123", "HOST": "db", "EMPTY": ""}
 

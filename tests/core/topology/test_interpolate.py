@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from civitas.topology.interpolate import interpolate
+from civitas.topology.variables import interpolate
 
 VARIABLES = {"NAME": "Ada", "_x1": "1", "EMPTY": "", "TRICKY": "${NAME}"}
 

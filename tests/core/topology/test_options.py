@@ -11,8 +11,8 @@ from civitas.errors import Location
 from civitas.plugins import TransportSpec
 from civitas.topology import Problem, TopologyError
 from civitas.topology.options import check_options, options_from_mapping
-from civitas.topology.source import parse
 from civitas.topology.yaml_nodes import MappingNode
+from civitas.topology.yaml_reader import parse
 
 
 class Basket(BaseModel):

@@ -8,8 +8,8 @@ import pytest
 
 from civitas.errors import Location
 from civitas.topology.overrides import apply_sets, replace_transport
-from civitas.topology.source import parse
 from civitas.topology.yaml_nodes import MappingNode, locate, plain
+from civitas.topology.yaml_reader import parse
 
 TEXT = """
 transport:

@@ -58,7 +58,7 @@ def options_advice(spec: TransportSpec) -> list[str]:
 
 
 def _describe(name: str, field: FieldInfo) -> OptionInfo:
-    secret = _is_secret(field.annotation)
+    secret = is_secret(field.annotation)
     return OptionInfo(
         name=field.alias or name,
         type=type_text(field.annotation),
@@ -79,10 +79,11 @@ def _default_text(field: FieldInfo, *, secret: bool) -> str:
     return _PASSWORD_IN_URL.sub(f"{HIDDEN}@", repr(field.default))
 
 
-def _is_secret(annotation: Any) -> bool:
+def is_secret(annotation: Any) -> bool:
+    """Return whether a type is, or contains, SecretStr or SecretBytes."""
     if annotation in (SecretStr, SecretBytes):
         return True
-    return any(_is_secret(each) for each in get_args(annotation))
+    return any(is_secret(each) for each in get_args(annotation))
 
 
 def type_text(annotation: Any) -> str:

@@ -1,7 +1,12 @@
-"""Topologies: reading, judging and resolving them. Nothing here knows the runtime."""
+"""Topologies: from a YAML file to checked settings, loaded plugins and imported classes.
 
+Nothing here knows the runtime. `load` runs the steps in order: `yaml_reader` gives each value its
+line, `overrides` applies `--transport` and `--set`, `variables` replaces `${VAR}`, `validation`
+checks keys, types and rules, `classes` and `plugins` import what is named.
+"""
+
+from civitas.topology.load import load_topology, load_topology_mapping
 from civitas.topology.problems import Problem, TopologyError, TopologyPluginError
-from civitas.topology.resolve import load_topology, load_topology_mapping
 from civitas.topology.resolved import (
     ResolvedAgent,
     ResolvedSerializer,

@@ -1,4 +1,4 @@
-"""Importing the classes of agents, and judging their constructor's arguments beforehand."""
+"""The classes of agents: imported by their `type`, and their `config` checked beforehand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from civitas.topology.problems import did_you_mean
+from civitas.topology.problems import Problem, did_you_mean, problem_at
+from civitas.topology.validation import blocks
+from civitas.topology.yaml_nodes import MappingNode, plain, text
 
 
 class ClassError(Exception):
@@ -48,19 +50,59 @@ def import_from(folder: Path) -> None:
         importlib.invalidate_caches()
 
 
+def find_classes(
+    root: MappingNode, base: type, given: Mapping[str, type]
+) -> tuple[dict[str, type], list[Problem]]:
+    """Import the classes of all agents, each once, and compare `config` with their constructors.
+
+    Args:
+        root: the topology.
+        base: the class that all agents derive from.
+        given: classes by name, such as those of `Runtime.from_config(agent_classes=...)`.
+
+    Returns:
+        Classes by the text of `type`, and the problems.
+    """
+    classes: dict[str, type] = {}
+    errors: dict[str, ClassError] = {}
+    problems: list[Problem] = []
+    for found in blocks(root):
+        name = text(found.node.get("type"))
+        if found.kind != "agent" or name is None:
+            continue
+        if name not in classes and name not in errors:
+            try:
+                classes[name] = find_class(name, base, given)
+            except ClassError as error:
+                errors[name] = error
+        if name in errors:
+            path = (*found.path, "type")
+            problems.append(problem_at(root, path, str(errors[name]), errors[name].suggestion))
+            continue
+        config = plain(found.node.get("config"))
+        if not isinstance(config, dict | None):
+            continue  # the model says so
+        path = (*found.path, "config") if "config" in found.node.entries else found.path
+        problems += [
+            problem_at(root, path if key is None else (*path, key), message, suggestion)
+            for key, message, suggestion in argument_problems(classes[name], config or {})
+        ]
+    return classes, problems
+
+
 def find_class(name: str, base: type, given: Mapping[str, type]) -> type:
     """Return the class that an agent's `type` means.
 
     Args:
         name: a name in `given`, `package.module.Class` or `package.module:Class`.
         base: the class that all agents derive from.
-        given: classes by name, such as those of `Runtime.from_config(agent_classes=...)`.
+        given: classes by name.
 
     Raises:
         ClassError: there is no such class, its module can't be imported, or it is no agent.
     """
     if name in given:
-        return _judge(given[name], name, base)
+        return _agent_class(given[name], name, base)
     module_name, separator, attribute = name.rpartition(":")
     if not separator:
         module_name, separator, attribute = name.rpartition(".")
@@ -74,19 +116,19 @@ def find_class(name: str, base: type, given: Mapping[str, type]) -> type:
     target: Any = _import(module_name, attribute)
     for part in attribute.split("."):
         target = _attribute(target, part, base)
-    return _judge(target, name, base)
+    return _agent_class(target, name, base)
 
 
 def argument_problems(cls: type, config: Mapping[Any, Any]) -> Iterator[ArgumentProblem]:
     """Compare `config` with what the constructor takes, given the name as its first argument.
 
-    A constructor with `**kwargs` takes everything, as far as can be told from outside.
+    A constructor with `**kwargs` takes everything, as far as can be seen from outside.
     """
     try:
         # The class's own signature may be that of a `__new__` in its base.
         signature = inspect.signature(cls.__init__)  # type: ignore[misc]
     except (TypeError, ValueError):
-        return  # a constructor written in C need not tell
+        return  # a constructor written in C need not have a signature
     parameters = list(signature.parameters.values())[1:]
     positional = [each for each in parameters if each.kind in _POSITIONAL]
     if not positional:
@@ -176,7 +218,7 @@ def _attribute(holder: Any, name: str, base: type) -> Any:
         raise ClassError(message, did_you_mean(name, classes, listed)) from error
 
 
-def _judge(target: Any, name: str, base: type) -> type:
+def _agent_class(target: Any, name: str, base: type) -> type:
     wanted = f"an agent's class derives from {base.__name__}"
     if not isinstance(target, type):
         raise ClassError(f"{name!r} is not a class but a {type(target).__name__}", wanted)

@@ -1,33 +1,32 @@
-"""Judging the options of a transport with the plugin's own model."""
+"""The options of a transport: checked against the model that its plugin has for them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from civitas.errors import Location
 from civitas.plugins import TransportSpec
-from civitas.topology.explain import Explanation, explain
+from civitas.plugins.options import is_secret
 from civitas.topology.masking import mask_text, secret_texts
-from civitas.topology.problems import Problem, did_you_mean, raise_problems
-from civitas.topology.source import MAX_DEPTH
+from civitas.topology.problems import Problem, did_you_mean, problem_at, raise_problems
+from civitas.topology.pydantic_errors import Explanation, explain
 from civitas.topology.yaml_nodes import (
     MappingNode,
     Path,
-    dotted,
     from_mapping,
-    locate,
     plain,
     walkable,
 )
+from civitas.topology.yaml_reader import MAX_DEPTH
 
 
 def check_options(root: MappingNode, spec: TransportSpec) -> tuple[BaseModel | None, list[Problem]]:
     """Make a transport's options from the `transport` block.
 
-    No problem tells a value: an option may be a secret, also where the plugin does not say so.
+    No problem repeats a value: an option may be a secret, also where the plugin does not say so.
 
     Args:
         root: the topology, whose `transport` block, if there is one, is a mapping.
@@ -47,10 +46,9 @@ def check_options(root: MappingNode, spec: TransportSpec) -> tuple[BaseModel | N
         errors = error.errors(include_url=False)
         return None, _merged([_option_problem(root, spec, each, secrets) for each in errors])
     except Exception as error:  # noqa: BLE001 - a validator of the plugin's may raise anything
-        path = ("transport",)
         message = f"checking the options of {spec.name!r} failed with {type(error).__name__}"
         suggestion = "the plugin should raise ValueError; tell its author"
-        return None, [Problem(locate(root, path), dotted(path), message, suggestion)]
+        return None, [problem_at(root, ("transport",), message, suggestion)]
 
 
 def options_from_mapping(block: Mapping[str, Any], spec: TransportSpec) -> BaseModel | None:
@@ -74,15 +72,9 @@ def secret_fields(model: type[BaseModel]) -> list[str]:
     """Return names and aliases of the fields whose type is, or contains, SecretStr."""
     names: list[str] = []
     for name, field in model.model_fields.items():
-        if _holds_secret(field.annotation):
+        if is_secret(field.annotation):
             names += [name, *([field.alias] if field.alias else [])]
     return names
-
-
-def _holds_secret(annotation: Any) -> bool:
-    if annotation in (SecretStr, SecretBytes):
-        return True
-    return any(_holds_secret(each) for each in get_args(annotation))
 
 
 def _option_problem(
@@ -97,18 +89,16 @@ def _option_problem(
         path = ("transport", *loc)
     explanation: Explanation = explain(error)
     message = mask_text(explanation.message, secrets)
-    return Problem(locate(root, path), dotted(path), message, explanation.suggestion)
+    return problem_at(root, path, message, explanation.suggestion)
 
 
 def _unknown_option(
     root: MappingNode, spec: TransportSpec, loc: Path, known: tuple[str, ...]
 ) -> Problem:
-    path = ("transport", *loc)
-    owner = f"transport {spec.name!r}"
     listed = f"its options are {', '.join(known)}" if known else "it has no options"
     suggestion = did_you_mean(str(loc[0]), known, f"{listed}; is it one of another transport?")
-    message = f"{owner} has no option {str(loc[0])!r}"
-    return Problem(locate(root, path), dotted(path), message, suggestion)
+    message = f"transport {spec.name!r} has no option {str(loc[0])!r}"
+    return problem_at(root, ("transport", *loc), message, suggestion)
 
 
 def _merged(problems: list[Problem]) -> list[Problem]:

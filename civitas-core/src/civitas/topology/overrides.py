@@ -1,4 +1,4 @@
-"""`--transport` and `--set`: changing the tree before it is judged."""
+"""`--transport` and `--set`: changes of a topology before it is checked."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Final
 
 from civitas.errors import Location
 from civitas.topology.problems import Problem, TopologyError, did_you_mean
-from civitas.topology.source import parse
 from civitas.topology.yaml_nodes import Entry, MappingNode, Node, ScalarNode, SequenceNode, text
+from civitas.topology.yaml_reader import parse
 
 TRANSPORT_OPTION: Final = "--transport"
 SET_OPTION: Final = "--set"

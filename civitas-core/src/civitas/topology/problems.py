@@ -1,4 +1,4 @@
-"""What can be wrong with a topology: a problem, and the error that tells all of them at once."""
+"""The problems of a topology, and the error that lists all of them at once."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from civitas.errors import ConfigurationError, Location, PluginError
+from civitas.topology.yaml_nodes import Node, Path, dotted, locate
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Problem:
         message: what is wrong.
         suggestion: what to do about it; empty when the message says it already.
         code: stable, for programs; that of the plugin error where a plugin is the cause.
-        cause: the error that this problem tells of, such as that of a plugin.
+        cause: the error that this problem reports, such as that of a plugin.
     """
 
     location: Location
@@ -33,6 +34,11 @@ class Problem:
         path = f"{self.path}: " if self.path else ""
         suggestion = f" ({self.suggestion})" if self.suggestion else ""
         return f"{self.location}: {path}{self.message}{suggestion}"
+
+
+def problem_at(root: Node, path: Path, message: str, suggestion: str = "") -> Problem:
+    """Return a problem of what stands at a path of the topology, with its line."""
+    return Problem(locate(root, path), dotted(path), message, suggestion)
 
 
 class TopologyError(ConfigurationError):
@@ -71,10 +77,10 @@ def raise_problems(problems: Sequence[Problem]) -> None:
     """
     if not problems:
         return
-    blamed = _plugin_errors(problems)
-    error = TopologyPluginError(problems) if blamed else TopologyError(problems)
+    of_plugins = _plugin_errors(problems)
+    error = TopologyPluginError(problems) if of_plugins else TopologyError(problems)
     causes = [each.cause for each in error.problems if each.cause is not None]
-    raise error from next(iter([*blamed, *causes]), None)
+    raise error from next(iter([*of_plugins, *causes]), None)
 
 
 def did_you_mean(wrong: str, known: Iterable[str], otherwise: str = "") -> str:

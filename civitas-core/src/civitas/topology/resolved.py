@@ -140,7 +140,7 @@ class Topology:
         accept_serializers: further serializers that are read.
         send_timeout: seconds that a sender waits for room.
         supervision: the root supervisor.
-        notes: what the user should be told, such as what `--transport` dropped.
+        notes: what the user should know, such as what `--transport` dropped.
     """
 
     file: str

@@ -36,7 +36,7 @@ class _WithoutTitles(GenerateJsonSchema):
 
 
 class Installed(NamedTuple):
-    """The plugins that a schema can tell of.
+    """The plugins that a schema describes.
 
     Attributes:
         transports: loaded transports.
@@ -91,10 +91,8 @@ def json_schema(
     definitions["TransportBlock"] = _transport_block(definitions["TransportBlock"], loaded)
     _complete(schema, definitions, [plugin.spec.name for plugin in serializers])
     for name, each in definitions.items():
-        if (
-            each.get("title") == name.rpartition(".")[2]
-        ):  # the name of a class tells nobody anything
-            del each["title"]
+        if each.get("title") == name.rpartition(".")[2]:
+            del each["title"]  # the name of a class means nothing to a reader
     definitions = {name: _loosened(each) for name, each in definitions.items()}
     # Without a description: editors would show it in place of the option's own.
     definitions["Variable"] = {"type": "string", "pattern": r"\$\{"}
@@ -109,7 +107,7 @@ def json_schema(
 def _complete(
     schema: dict[str, Any], definitions: dict[str, Any], serializers: Sequence[str]
 ) -> None:
-    """Add what pydantic's schema of the model does not tell."""
+    """Add what pydantic's schema of the model does not have."""
     names = {"anyOf": [{"enum": list(serializers)}, {"type": "string", "pattern": ":"}]}
     definitions["SerializerBlock"]["properties"]["type"] |= names
     block = schema["properties"]["serializer"]

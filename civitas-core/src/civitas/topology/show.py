@@ -1,10 +1,11 @@
-"""A resolved topology as JSON-like values in which nothing secret is left."""
+"""Showing a resolved topology: as JSON-like values in which nothing secret is left."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from civitas.topology.masking import mask_values
+from civitas.topology.model import AgentBlock, SupervisorBlock
 from civitas.topology.resolved import (
     ResolvedAgent,
     ResolvedSupervisor,
@@ -12,21 +13,17 @@ from civitas.topology.resolved import (
     Topology,
 )
 
-_SETTINGS = (
-    "mailbox_size",
-    "max_retries",
-    "handle_timeout",
-    "shutdown_timeout",
-    "heartbeat_interval",
-    "heartbeat_timeout",
-    "missed_heartbeats_threshold",
-)
+_SUPERVISOR = [key for key in SupervisorBlock.model_fields if key != "children"]
+_AGENT = [
+    key for key in AgentBlock.model_fields if key not in ("name", "type", "process", "config")
+]
+"""The keys that are shown as they are."""
 
 
 def as_mapping(topology: Topology) -> dict[str, Any]:
     """Return the topology as it would run, in the form of a topology.
 
-    Of `config` only the keys are told: what an application keeps there may be secret.
+    Of `config` only the keys are shown: what an application keeps there may be secret.
     """
     return {
         "file": topology.file,
@@ -47,13 +44,7 @@ def _transport(transport: ResolvedTransport) -> dict[str, Any]:
 
 def _supervisor(supervisor: ResolvedSupervisor) -> dict[str, Any]:
     return {
-        "name": supervisor.name,
-        "strategy": supervisor.strategy,
-        "max_restarts": supervisor.max_restarts,
-        "restart_window": supervisor.restart_window,
-        "backoff": supervisor.backoff,
-        "backoff_base": supervisor.backoff_base,
-        "backoff_max": supervisor.backoff_max,
+        **{key: getattr(supervisor, key) for key in _SUPERVISOR},
         "children": [
             {"agent": _agent(child)}
             if isinstance(child, ResolvedAgent)
@@ -64,7 +55,7 @@ def _supervisor(supervisor: ResolvedSupervisor) -> dict[str, Any]:
 
 
 def _agent(agent: ResolvedAgent) -> dict[str, Any]:
-    given = {key: getattr(agent, key) for key in _SETTINGS if getattr(agent, key) is not None}
+    given = {key: getattr(agent, key) for key in _AGENT if getattr(agent, key) is not None}
     return {
         "name": agent.name,
         "type": f"{agent.cls.__module__}.{agent.cls.__qualname__}",

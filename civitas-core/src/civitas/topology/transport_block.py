@@ -9,12 +9,12 @@ from pydantic import BaseModel
 
 from civitas.errors import ConfigurationError
 from civitas.plugins import TransportSpec
-from civitas.plugins.catalog import Reference, normalise
-from civitas.topology.expand import expand
+from civitas.plugins.catalog import Reference
 from civitas.topology.options import check_options
 from civitas.topology.problems import raise_problems
-from civitas.topology.source import read_file
+from civitas.topology.variables import expand
 from civitas.topology.yaml_nodes import MappingNode, Node, text
+from civitas.topology.yaml_reader import read_file
 
 _BLOCK = "transport"
 
@@ -40,7 +40,8 @@ def options_of(file: Path, spec: TransportSpec, distribution: str) -> BaseModel 
     problems = [*parsed.problems, *expand(parsed.root, os.environ)]
     raise_problems([each for each in problems if each.path.split(".")[0] in {"", _BLOCK}])
     kind = _type_in(parsed.root)
-    if not isinstance(parsed.root, MappingNode) or not _means(kind, spec, distribution):
+    meant = Reference.parse(kind or "").means(spec.name, distribution)
+    if not isinstance(parsed.root, MappingNode) or not meant:
         found = f"; its type is {kind!r}" if kind else ""
         raise ConfigurationError(f"{file} has no transport of type {spec.name}{found}")
     options, problems = check_options(parsed.root, spec)
@@ -51,11 +52,3 @@ def options_of(file: Path, spec: TransportSpec, distribution: str) -> BaseModel 
 def _type_in(root: Node) -> str | None:
     block = root.get(_BLOCK) if isinstance(root, MappingNode) else None
     return text(block.get("type")) if isinstance(block, MappingNode) else None
-
-
-def _means(kind: str | None, spec: TransportSpec, distribution: str) -> bool:
-    reference = Reference.parse(kind or "")
-    return reference.name == spec.name and (
-        reference.distribution is None
-        or normalise(reference.distribution) == normalise(distribution)
-    )

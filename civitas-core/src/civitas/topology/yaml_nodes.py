@@ -1,4 +1,4 @@
-"""The topology as a tree of values that know where they were written."""
+"""The nodes of a topology: values that know the file and line where they were written."""
 
 from __future__ import annotations
 
@@ -121,10 +121,10 @@ def _follow(node: Node, path: Path) -> tuple[Location, int, Node]:
     return where, len(path), node
 
 
-def scalars(node: Node, path: Path = ()) -> Iterator[tuple[Path, ScalarNode, Location]]:
-    """Walk over all scalars: path, node, and where the path stands."""
+def scalars(node: Node, path: Path = ()) -> Iterator[tuple[Path, ScalarNode]]:
+    """Walk over all scalars with their paths."""
     if isinstance(node, ScalarNode):
-        yield path, node, node.where
+        yield path, node
     elif isinstance(node, SequenceNode):
         for index, item in enumerate(node.items):
             yield from scalars(item, (*path, index))

@@ -1,4 +1,4 @@
-"""`${VAR}` and `${VAR:-default}` in text: pure, the variables are given."""
+"""`${VAR}` and `${VAR:-default}` in the texts of a topology; the variables are arguments."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-OPENING: Final = "${"
+from civitas.topology.problems import Problem, did_you_mean
+from civitas.topology.yaml_nodes import Node, ScalarNode, dotted, scalars
+from civitas.topology.yaml_reader import retype
 
+_OPENING: Final = "${"
+_FORM: Final = "write ${NAME} or ${NAME:-default}, or $${ for the characters themselves"
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DEEPEST: Final = 20
 
@@ -28,6 +32,49 @@ class Interpolated(NamedTuple):
 
 class _MalformedError(Exception):
     """A `${` that does not begin a variable."""
+
+
+def expand(root: Node, variables: Mapping[str, str]) -> list[Problem]:
+    """Replace `${VAR}` in every text of a topology, in place.
+
+    Text that stood without quotes is read again as YAML reads it, so `${SIZE:-100}` is a number;
+    text in quotes stays text.
+
+    Args:
+        root: the topology.
+        variables: names and values, such as `os.environ`.
+
+    Returns:
+        A problem for each variable without a value and each `${` that can't be read.
+    """
+    return [
+        Problem(node.where, dotted(path), message, suggestion)
+        for path, node in scalars(root)
+        if isinstance(node.value, str) and _OPENING in node.value
+        for message, suggestion in _expand_scalar(node, variables)
+    ]
+
+
+def _expand_scalar(node: ScalarNode, variables: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Replace the variables of a text; return what is wrong with it, each with a suggestion."""
+    result = interpolate(node.value, variables)
+    if result.malformed:
+        return [(f"{_OPENING!r} does not begin a variable here", _FORM)]
+    if result.missing:
+        return [
+            (
+                f"the environment variable {name!r} is not set",
+                did_you_mean(name, variables, f"set it, or write ${{{name}:-default}}"),
+            )
+            for name in dict.fromkeys(result.missing)
+        ]
+    node.value = result.text
+    if node.plain:
+        try:
+            node.value = retype(result.text)
+        except ValueError:
+            return [("the variables make a number that can't be read", "")]
+    return []
 
 
 def interpolate(text: str, variables: Mapping[str, str]) -> Interpolated:
@@ -54,13 +101,13 @@ def _replace(text: str, variables: Mapping[str, str], missing: list[str], deepes
         raise _MalformedError
     parts: list[str] = []
     position = 0
-    while (opening := text.find(OPENING, position)) >= 0:
+    while (opening := text.find(_OPENING, position)) >= 0:
         if opening > position and text[opening - 1] == "$":
-            parts.append(text[position : opening - 1] + OPENING)
-            position = opening + len(OPENING)
+            parts.append(text[position : opening - 1] + _OPENING)
+            position = opening + len(_OPENING)
             continue
         parts.append(text[position:opening])
-        name, default, position = _variable(text, opening + len(OPENING))
+        name, default, position = _variable(text, opening + len(_OPENING))
         value = variables.get(name)
         if default is not None and not value:
             value = _replace(default, variables, missing, deepest - 1)

@@ -1,8 +1,8 @@
-"""Saying what a validation error means, in the words of a topology."""
+"""The errors of pydantic, explained in the words of a topology."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 _TEXTS: Final[Mapping[str, str]] = {
@@ -79,12 +79,6 @@ def kind_of(value: Any) -> str:
         if isinstance(value, type_):
             return word
     return type(value).__name__
-
-
-def one_of(choices: Iterable[str]) -> str:
-    """Return choices as text: `a, b or c`."""
-    *most, last = choices
-    return f"{', '.join(most)} or {last}" if most else last
 
 
 def _hint(expected: str, value: Any) -> str:

@@ -9,8 +9,8 @@ import pytest
 
 from civitas.errors import Location
 from civitas.topology import Problem, TopologyError
-from civitas.topology.source import MAX_ALIASED, MAX_BYTES, MAX_DEPTH, Parsed, parse, read_file
 from civitas.topology.yaml_nodes import locate, plain
+from civitas.topology.yaml_reader import MAX_ALIASED, MAX_BYTES, MAX_DEPTH, Parsed, parse, read_file
 
 
 def read(text: str) -> Parsed:

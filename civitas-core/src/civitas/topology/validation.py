@@ -1,4 +1,4 @@
-"""Judging the tree: types against the model, and the rules that span several places."""
+"""Validation of a topology: types against the model, and the rules that span several places."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pydantic import ValidationError
 
 from civitas.errors import Location
 from civitas.messages import name_problem
-from civitas.topology.explain import REMOVE_QUOTES, Explanation, explain, kind_of
 from civitas.topology.model import (
     AgentBlock,
     Backoff,
@@ -20,26 +19,27 @@ from civitas.topology.model import (
     SupervisorBlock,
     TopologyModel,
 )
-from civitas.topology.problems import Problem, did_you_mean
+from civitas.topology.problems import Problem, did_you_mean, problem_at
+from civitas.topology.pydantic_errors import REMOVE_QUOTES, Explanation, explain, kind_of
 from civitas.topology.yaml_nodes import (
     MappingNode,
     Node,
     Path,
     ScalarNode,
     SequenceNode,
-    dotted,
     find,
     locate,
     plain,
     text,
 )
 
-_BLOCKS: Final[dict[str, type[Block]]] = {
-    "supervision": SupervisorBlock,
-    "supervisor": SupervisorBlock,
-    "agent": AgentBlock,
-    "serializer": SerializerBlock,
+_BLOCKS: Final[dict[str, tuple[str, type[Block]]]] = {
+    "supervision": ("of a supervisor ", SupervisorBlock),
+    "supervisor": ("of a supervisor ", SupervisorBlock),
+    "agent": ("of an agent ", AgentBlock),
+    "serializer": ("", SerializerBlock),
 }
+"""Whose keys an unknown key stands among, by the key above."""
 _CHOICES: Final = {"strategy": get_args(Strategy), "backoff": get_args(Backoff)}
 _KINDS: Final = ("agent", "supervisor")
 _SETTINGS: Final = ("mailbox_size", "max_retries", "handle_timeout", "shutdown_timeout")
@@ -72,7 +72,7 @@ def check_model(root: Node) -> tuple[TopologyModel | None, list[Problem]]:
         return TopologyModel.model_validate(plain(root)), []
     except ValidationError as error:
         errors = error.errors(include_url=False)
-        return None, [_model_problem(root, each) for each in errors if not _told(root, each)]
+        return None, [_model_problem(root, each) for each in errors if not _has_rule(root, each)]
 
 
 def blocks(root: Node) -> Iterator[Found]:
@@ -108,7 +108,7 @@ def _below(found: Found) -> Iterator[Found]:
                 yield from _below(Found(kind, (*found.path, "children", index, kind), block))
 
 
-def _told(root: Node, error: Any) -> bool:
+def _has_rule(root: Node, error: Any) -> bool:
     """Return whether an unknown key is that of a child without `agent:`, which has its own rule."""
     if error["type"] != "extra_forbidden":
         return False
@@ -134,7 +134,7 @@ def _model_problem(root: Node, error: Any) -> Problem:
         explanation = Explanation(explanation.message, "write `transport: {type: NAME}`")
     elif path == ("serializer",):
         explanation = Explanation("must be the name of a serializer, or a mapping with `type`")
-    return Problem(locate(root, path), dotted(path), *explanation)
+    return problem_at(root, path, *explanation)
 
 
 def _is_plain(node: Node | None) -> bool:
@@ -142,13 +142,12 @@ def _is_plain(node: Node | None) -> bool:
 
 
 def _unknown_key(path: Path) -> Explanation:
-    block = _BLOCKS.get(str(path[-2])) if len(path) > 1 else TopologyModel
-    known = list((block or ChildBlock).model_fields)
-    owner = {"supervision": "a supervisor", "supervisor": "a supervisor", "agent": "an agent"}.get(
-        str(path[-2]) if len(path) > 1 else "", ""
-    )
-    listed = f"the keys {f'of {owner} ' if owner else ''}here are {', '.join(known)}"
-    return Explanation(f"unknown key {str(path[-1])!r}", did_you_mean(str(path[-1]), known, listed))
+    key = str(path[-1])
+    top: tuple[str, type[Block]] = ("", TopologyModel)
+    owner, block = _BLOCKS.get(str(path[-2]), ("", ChildBlock)) if len(path) > 1 else top
+    known = list(block.model_fields)
+    listed = f"the keys {owner}here are {', '.join(known)}"
+    return Explanation(f"unknown key {key!r}", did_you_mean(key, known, listed))
 
 
 def _bad_choice(choices: tuple[str, ...], given: Any) -> Explanation:
@@ -165,16 +164,15 @@ def _check_name(
     if name is None:
         return  # missing or no text: the model says so
     path = (*found.path, "name")
-    where = locate(root, path)
     reason = name_problem(name)
     if reason is not None:
-        yield Problem(where, dotted(path), reason, _better_name(name))
+        yield problem_at(root, path, reason, _better_name(name))
     if name in names:
         kind, first = names[name]
         message = f"the name {name!r} is already that of the {kind} at {first}"
-        yield Problem(where, dotted(path), message, "give each agent and supervisor its own name")
+        yield problem_at(root, path, message, "give each agent and supervisor its own name")
     else:
-        names[name] = (found.kind, where)
+        names[name] = (found.kind, locate(root, path))
 
 
 def _better_name(name: str) -> str:
@@ -188,17 +186,16 @@ def _check_process(root: Node, found: Found) -> Iterable[Problem]:
     process = text(found.node.get("process"))
     reason = name_problem(process) if process is not None else None
     if reason is not None:
-        path = (*found.path, "process")
-        yield Problem(locate(root, path), dotted(path), reason)
+        yield problem_at(root, (*found.path, "process"), reason)
 
 
 def _check_settings(root: Node, found: Found) -> Iterable[Problem]:
     config = found.node.get("config")
     for key in _SETTINGS:
         if key in found.node.entries and isinstance(config, MappingNode) and key in config.entries:
-            path = (*found.path, "config", key)
             message = f"{key!r} is given beside `config` too"
-            yield Problem(locate(root, path), dotted(path), message, "remove one of the two")
+            path = (*found.path, "config", key)
+            yield problem_at(root, path, message, "remove one of the two")
 
 
 def _check_children(root: Node, found: Found) -> Iterable[Problem]:
@@ -209,14 +206,13 @@ def _check_children(root: Node, found: Found) -> Iterable[Problem]:
         if isinstance(child, MappingNode):
             message, suggestion = _child_form(child)
             if message:
-                path = (*found.path, "children", index)
-                yield Problem(locate(root, path), dotted(path), message, suggestion)
+                yield problem_at(root, (*found.path, "children", index), message, suggestion)
 
 
 def _child_form(child: MappingNode) -> tuple[str, str]:
     """Return what is wrong with the form of a child and what to do; twice nothing when it is right.
 
-    Unknown keys are the model's to tell, unless they are those of an agent or a supervisor.
+    The model reports unknown keys, unless they are those of an agent or a supervisor.
     """
     given = [kind for kind in _KINDS if plain(child.get(kind)) is not None]
     if len(given) == 2:

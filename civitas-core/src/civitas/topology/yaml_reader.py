@@ -1,4 +1,6 @@
-"""Reading YAML into a tree that knows its lines, within bounds.
+"""The YAML reader: from text to nodes that know their lines, within bounds.
+
+Mistakes get their line here: those of the syntax at once, all others from the nodes.
 
 The tree is built from parser events: composing nodes in libyaml recurses in C without a limit, so
 deep nesting would end the process.
