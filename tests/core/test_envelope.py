@@ -81,11 +81,6 @@ def test_another_attempt_changes_nothing_else_and_saturates(e: Envelope, attempt
     )
 
 
-@given(envelopes, st.integers(0, 2**64 - 1))
-def test_another_number_changes_nothing_else(e: Envelope, number: int) -> None:
-    assert envelope.open(envelope.with_number(sealed(e), number)) == e._replace(number=number)
-
-
 @given(envelopes)
 def test_a_header_truncated_at_any_length_is_no_frame(e: Envelope) -> None:
     frame = sealed(e)
@@ -110,7 +105,6 @@ def test_random_bytes_are_a_frame_or_a_frame_error(data: bytes) -> None:
         envelope.reply_to_of,
         lambda frame: envelope.with_reply_to(frame, "x"),
         lambda frame: envelope.with_attempt(frame, 1),
-        lambda frame: envelope.with_number(frame, 1),
     ):
         with contextlib.suppress(FrameError):
             assert read(data) is not None

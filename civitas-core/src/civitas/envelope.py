@@ -15,8 +15,8 @@ Layout, integers big-endian:
     27+s   r  reply_to, UTF-8
     27+s+r    body
 
-All functions are pure: they take bytes and give bytes or an Envelope. What is not a frame raises
-FrameError, whatever the bytes are.
+All functions are pure: they take bytes and return bytes or an Envelope. Bytes that are no frame
+raise FrameError, and nothing else.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ MAGIC: Final = 0xC1
 VERSION: Final = 1
 MAX_ATTEMPT: Final = 0xFF
 MAX_SERIALIZER_BYTES: Final = 0xFF
-MAX_REPLY_TO_BYTES: Final = 0xFFFF
 
 KIND_MESSAGE: Final = 0
 KIND_REPLY: Final = 1
@@ -44,8 +43,6 @@ _HEADER: Final = Struct(">BBBB8sIQB")
 _LENGTH: Final = Struct(">H")
 _NAME_AT: Final = _HEADER.size
 _ATTEMPT_AT: Final = 3
-_NUMBER_AT: Final = 16
-_NUMBER: Final = Struct(">Q")
 _NODE_BYTES: Final = 8
 _BEGINNINGS: Final = frozenset(
     bytes((MAGIC, VERSION, kind)) for kind in (KIND_MESSAGE, KIND_REPLY, KIND_SYSTEM)
@@ -244,11 +241,3 @@ def with_attempt(frame: bytes, attempt: int) -> bytes:
 def attempt_of(frame: bytes) -> int:
     """Return how often a frame has been delivered before; 0 for bytes that are no frame."""
     return frame[_ATTEMPT_AT] if is_sound(frame) and len(frame) > _ATTEMPT_AT else 0
-
-
-def with_number(frame: bytes, number: int) -> bytes:
-    """Return the frame with another number within (sender node, address)."""
-    _borders(frame)
-    if not 0 <= number < 1 << 64:
-        raise FrameError(f"a frame's number has 64 bits: {number}")
-    return frame[:_NUMBER_AT] + _NUMBER.pack(number) + frame[_NUMBER_AT + 8 :]

@@ -1,4 +1,4 @@
-"""Message: the envelope that agents see, its identifiers and the reserved names."""
+"""Message: what agents send each other, its identifiers, and which names are reserved."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TYPE_REPLY: Final = "reply"
 """Type of the message that `AgentProcess.reply` makes."""
 
 TYPE_ERROR: Final = "_agency.error"
-"""Type of the reply that tells an asking agent why there is no answer."""
+"""Type of the reply that says why there is no answer."""
 
 PRIMARY: Final = "supervisor"
 """Name of the process that has the supervision tree."""
