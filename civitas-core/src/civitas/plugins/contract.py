@@ -41,7 +41,7 @@ def contract_problems(product: object, protocol: type, optional: Collection[str]
 def call_problem(
     function: Callable[..., Any], by_position: Iterable[str], by_name: Iterable[str] = ()
 ) -> str | None:
-    """Say why a function can't be called with these arguments, by its signature; `None` when it can.
+    """Say why a function's signature does not take these arguments; `None` when it does.
 
     Args:
         function: what is to be called.

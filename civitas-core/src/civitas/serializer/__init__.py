@@ -4,10 +4,9 @@ A serializer of your own needs `FIELDS`, `message_from_fields` and `unserializab
 format: with them every field is there, types are checked, and a refused value is named.
 """
 
-from civitas.serializer.fields import FIELDS, SCHEMA, message_from_fields
+from civitas.serializer.fields import FIELDS, SCHEMA, Check, message_from_fields, unserializable
 from civitas.serializer.json_format import JsonSerializer
 from civitas.serializer.msgpack_format import MsgpackSerializer
-from civitas.serializer.offence import Check, unserializable
 from civitas.serializer.protocol import Serializer, name_of
 
 __all__ = [

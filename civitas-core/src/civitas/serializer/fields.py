@@ -1,11 +1,15 @@
-"""From the fields of a body to a Message: every type is checked, the bytes may be anyone's."""
+"""The fields of a body: every type is checked on reading, and a refused value is named on writing.
+
+What is read comes from the network, so the bytes may be anyone's.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
 
 from civitas import envelope
-from civitas.errors import DeserializationError
+from civitas.errors import DeserializationError, SerializationError
 from civitas.messages import Message
 from civitas.serializer.protocol import Serializer
 
@@ -15,10 +19,10 @@ SCHEMA: Final = 1
 FIELDS: Final = tuple(Message.__slots__)
 """The fields in the order in which an array has them."""
 
-_TEXT: Final = (str,)
 _LARGEST: Final = 1 << 63
-"""Whole numbers beyond this one are no times and no counts, and can't be reckoned with as such."""
+"""Whole numbers beyond this one are no times and no counts; arithmetic with them could fail."""
 
+_TEXT: Final = (str,)
 _OPTIONAL_TEXT: Final = (str, type(None))
 _NUMBER: Final = (int, float)
 TYPES: Final[dict[str, tuple[type, ...]]] = {
@@ -37,6 +41,13 @@ TYPES: Final[dict[str, tuple[type, ...]]] = {
     "priority": (int,),
     "ttl": (*_NUMBER, type(None)),
 }
+
+
+_MAX_DEPTH: Final = 100
+_PATH_SHOWN: Final = 60
+
+Check: TypeAlias = Callable[[Any], None]
+"""Raises for a value that has no form in a format."""
 
 
 def check_schema(schema: object) -> None:
@@ -74,6 +85,65 @@ def message_from_frame(serializer: Serializer, frame: bytes) -> Message:
     if opened.reply_to:
         message.reply_to = opened.reply_to
     return message
+
+
+def unserializable(
+    message: Message, format: str, error: Exception, check_value: Check, check_key: Check
+) -> SerializationError:
+    """Make the error that names the refused value by its path, such as `payload.a.b`.
+
+    The value is searched for only now, after the format has refused the message.
+
+    Args:
+        message: what could not be written.
+        format: the serializer's name.
+        error: what the format raised.
+        check_value: raises for a scalar that has no form in the format.
+        check_key: raises for a key that has none.
+    """
+    for field in FIELDS:
+        found = _refused_value(getattr(message, field), field, check_value, check_key, 0)
+        if found is not None:
+            path, reason = found
+            return SerializationError(
+                f"{path} can't be sent: {reason}. A payload holds JSON-like values: dict, list, "
+                f"str, int, float, bool and None (serializer: {format})",
+                path,
+            )
+    return SerializationError(f"the message can't be sent as {format}: {text_of(error)}", "payload")
+
+
+def _refused_value(
+    value: Any, path: str, check_value: Check, check_key: Check, depth: int
+) -> tuple[str, str] | None:
+    """Return path and reason of the first value that has no form in the format."""
+    if depth > _MAX_DEPTH:
+        shown = path[:_PATH_SHOWN] + "…"
+        return shown, f"more than {_MAX_DEPTH} levels deep, or a value that contains itself"
+    if isinstance(value, dict):
+        for key in value:
+            reason = _problem(key, check_key)
+            if reason is not None:
+                return path, f"key {key!r}: {reason}"
+        inner = [(item, f"{path}.{key}") for key, item in value.items()]
+    elif isinstance(value, list | tuple):
+        inner = [(item, f"{path}[{index}]") for index, item in enumerate(value)]
+    else:
+        reason = _problem(value, check_value)
+        return None if reason is None else (path, reason)
+    for item, inner_path in inner:
+        found = _refused_value(item, inner_path, check_value, check_key, depth + 1)
+        if found is not None:
+            return found
+    return None
+
+
+def _problem(value: Any, check: Check) -> str | None:
+    try:
+        check(value)
+    except Exception as error:  # noqa: BLE001 - whatever the format raises is the reason
+        return f"{type(value).__name__} has no form there ({text_of(error)})"
+    return None
 
 
 def text_of(error: BaseException) -> str:

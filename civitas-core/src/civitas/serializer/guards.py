@@ -1,4 +1,4 @@
-"""Guards: what a foreign serializer raises or returns wrongly becomes an error of ours."""
+"""Guards around a foreign serializer: what it raises or returns wrongly becomes a CivitasError."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ from civitas.serializer.fields import (
     message_from_fields,
     message_from_frame,
     text_of,
+    unserializable,
 )
-from civitas.serializer.offence import unserializable
 
 _DEEPEST: Final = 500
 """Levels of nesting that are written; msgpack's own limit is 511."""

@@ -16,8 +16,8 @@ from civitas.serializer.fields import (
     message_from_fields,
     message_from_frame,
     text_of,
+    unserializable,
 )
-from civitas.serializer.offence import unserializable
 
 _LENGTH: Final = len(FIELDS) + 1
 _SMALL_BODY: Final = 512

@@ -21,8 +21,6 @@ from civitas.transport.protocol import Handler
 LANE_LIMIT: Final = 16_384
 """Frames that wait for one handler at most; windows keep what nodes send far below it."""
 
-"""Node id and generation in a frame."""
-
 
 class Dispatcher:
     """Hands the frames that come from elsewhere to the handlers of their addresses.

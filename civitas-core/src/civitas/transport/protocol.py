@@ -12,14 +12,14 @@ A handler may have a method `take(frame) -> bool` besides, which takes a frame w
 returns False so that the handler is awaited with it.
 
 For an agent's address of a transport that claims `at_least_once` the handler ends when the agent
-has done with the frame, and its outcome says what is to become of it. The transport awaits it with
-one frame of the address after the other, in order also when a frame is given again, with the count
-of earlier deliveries set by `envelope.with_attempt`:
+has finished with the frame, and its outcome decides what the transport does with it. The transport
+awaits it with one frame of the address after the other, also when it gives a frame again, with the
+count of earlier deliveries set by `envelope.with_attempt`:
 
-- It returns: acknowledge the frame. It was processed, or it had expired, or who asked with it was
-  told of the error.
+- It returns: acknowledge the frame. It was processed, or it had expired, or the error was sent to
+  the agent that asked.
 - `ProcessingError`: the agent executed it and failed. Give it again after a delay, before any later
-  frame of the address, and count one delivery; at the limit, make it a dead letter and tell
+  frame of the address, and count one delivery; at the limit, make it a dead letter and call
   `TransportContext.dropped`.
 - `FrameError`, `DeserializationError`: it can never be read. Make it a dead letter at once; the
   node has counted it already.
@@ -36,7 +36,7 @@ class Transport(Protocol):
     """Carries frames between addresses. There is no base class: any class of this shape will do.
 
     `data` is a frame (`civitas.envelope`); a transport never decodes its body. An optional method
-    `unsubscribe(address)` ends a subscription, and an optional attribute `capabilities` tells
+    `unsubscribe(address)` ends a subscription, and an optional attribute `capabilities` has
     what the transport claims.
     """
 
@@ -57,7 +57,7 @@ class Transport(Protocol):
 
         An agent's address and a reply address have one owner; a system address (`_agency.`) may
         have many subscribers and reaches each of them. A handler that raises stops nothing; what
-        it means to a transport that is at-least-once is told at `Handler`.
+        it means to a transport that is at-least-once is described at `Handler`.
 
         Raises:
             TransportError: the address has an owner already.

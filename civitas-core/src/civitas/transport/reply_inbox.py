@@ -1,4 +1,4 @@
-"""ReplyInbox: the requests in flight of one node, and their answers."""
+"""ReplyInbox: the requests in flight of one node, each matched with its answer."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def _ignore(reason: str, frame: bytes) -> None:
     """Take the place of accounting where an inbox is used without a node."""
 
 
-class _Request:
+class _RequestInFlight:
     """A request in flight.
 
-    What ends it early is the exception of its answer. While it is still being handed over nobody
-    looks at the answer, so its task is interrupted as well, in the way of `asyncio.timeout`.
+    What ends it early becomes the exception of its answer. While the request is still being
+    published nobody awaits the answer, so its task is cancelled as well, as `asyncio.timeout` does.
     """
 
     __slots__ = ("answer", "handed_over", "interrupted", "task")
@@ -64,7 +64,7 @@ class ReplyInbox:
     """Makes reply addresses `_reply.<node>.<n>` and matches answers to requests.
 
     The transport subscribes `address` once, with the inbox as its handler. An answer is published
-    to `address`; the reply address in its header tells which request it belongs to.
+    to `address`; the reply address in its header says which request it belongs to.
 
     Args:
         node: the node's id in hex; a random one when left out.
@@ -77,7 +77,7 @@ class ReplyInbox:
         self.address = f"{REPLY_PREFIX}{node or os.urandom(8).hex()}"
         self._prefix = self.address + "."
         self._numbers = itertools.count(1)
-        self._pending: dict[str, _Request] = {}
+        self._pending: dict[str, _RequestInFlight] = {}
         self._dropped = dropped
 
     def __len__(self) -> int:
@@ -105,7 +105,7 @@ class ReplyInbox:
         task = asyncio.current_task()
         assert task is not None
         address = f"{self._prefix}{next(self._numbers)}"
-        request = self._pending[address] = _Request(loop.create_future(), task)
+        request = self._pending[address] = _RequestInFlight(loop.create_future(), task)
         cancelled_before = task.cancelling()
         timer = None if timeout is None else loop.call_later(timeout, request.expire, timeout)
         try:
