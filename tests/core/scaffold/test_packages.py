@@ -147,7 +147,7 @@ def test_a_new_transport_goes_all_the_way(author: Environment, user: Environment
     assert all(re.match(r"[\w./]+:\d+:.*TODO", line) for line in left), left
 
     wheel, in_wheel, in_sdist = build(author, project)
-    modules = {"__init__", "link", "options", "plugin", "stub", "transport", "wire"}
+    modules = {"__init__", "connection", "options", "plugin", "session", "stub", "transport"}
     assert in_wheel == {
         *(f"civitas_pigeon/{name}.py" for name in modules),
         "civitas_pigeon/py.typed",
@@ -216,11 +216,11 @@ def uncomment(file: Path) -> None:
 
 
 def test_what_the_todos_say_leads_to_a_transport_between_processes(author: Environment) -> None:
-    """Only what the TODOs name is changed: wire.py, the claims, the fixtures of the tests."""
+    """Only what the TODOs name is changed: session.py, the claims, the fixtures of the tests."""
     author.run("civitas", "plugins", "new", "transport", "pigeon")
     project = author.folder / "civitas-pigeon"
     package = project / "src" / "civitas_pigeon"
-    shutil.copy(AFTERNOON / "wire.py", package / "wire.py")
+    shutil.copy(AFTERNOON / "session.py", package / "session.py")
     (package / "stub.py").unlink()
     (project / "tests" / "test_stub.py").unlink()
     change(

@@ -27,7 +27,7 @@ STANDARD = {
 }
 COMMON = {".gitignore", "CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml"}
 CODE = {
-    PluginKind.TRANSPORT: {"options", "link", "stub", "transport", "wire"},
+    PluginKind.TRANSPORT: {"connection", "options", "session", "stub", "transport"},
     PluginKind.SERIALIZER: {"serializer"},
 }
 TODO = {
@@ -36,7 +36,7 @@ TODO = {
         "pyproject.toml": ["in one line", "licence", "authors", "your client library"],
         "src/civitas_pigeon/plugin.py": ["in one line"],
         "src/civitas_pigeon/options.py": ["your own options", "largest frame", "Claim what holds"],
-        "src/civitas_pigeon/wire.py": [
+        "src/civitas_pigeon/session.py": [
             "Escape",
             "Connect with your client library",
             "Subscribe",
@@ -45,7 +45,7 @@ TODO = {
             "Give what comes",
             "Flush",
         ],
-        "src/civitas_pigeon/link.py": ["A frame to ourselves", "link_down"],
+        "src/civitas_pigeon/connection.py": ["A frame to ourselves", "link_down"],
         "src/civitas_pigeon/stub.py": ["Remove this file"],
         "tests/test_conformance.py": ["Start a broker", "kill the broker", "where that broker is"],
         "tests/test_stub.py": ["Remove this file"],

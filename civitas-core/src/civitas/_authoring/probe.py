@@ -1,4 +1,4 @@
-"""Trying a plugin in a process of its own, since what it imports may hang, exit or crash.
+"""The probe: a plugin is tried in a process of its own, since its import may hang, exit or crash.
 
 `try_plugin` starts this module as a program with the plugin's name. The child writes what it is
 about to do and in the end what it found, each a line of JSON, and should it be killed, where the
@@ -36,12 +36,12 @@ from civitas.plugins.loader import (
 )
 from civitas.plugins.specs import Capabilities, TransportContext
 
-_LAST_WORDS: Final = 2.0
-"""Seconds that a child whose time is up has to say where it stands."""
+_STACK_TIMEOUT: Final = 2.0
+"""Seconds in which a child whose time is up writes its stack."""
 _FRAME: Final = re.compile(r'^  File "(.+)", line (\d+) in ', re.MULTILINE)
 """A line of a stack as faulthandler writes it, the innermost first."""
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 class Trial(NamedTuple):
@@ -81,13 +81,13 @@ def try_plugin(candidate: Candidate, protocol: str, timeout: float) -> Trial:
             ending = f"was not done after {timeout:g} s"
             child.send_signal(signal.SIGUSR1)
             with suppress(subprocess.TimeoutExpired):
-                child.wait(_LAST_WORDS)
+                child.wait(_STACK_TIMEOUT)
         finally:
             _end(child)
-        told = list(_told(_text_of(output)))
-        if told and isinstance(told[-1], list):
-            return Trial(*told[-1])
-        doing = told[-1] if told else "starting"
+        reports = list(_reports(_text_of(output)))
+        if reports and isinstance(reports[-1], list):
+            return Trial(*reports[-1])
+        doing = reports[-1] if reports else "starting"
         place = _place(_text_of(stack), candidate)
     return Trial(BrokenPluginError(candidate, f"{doing} {ending}{place}").as_dict(), [])
 
@@ -97,15 +97,15 @@ def _text_of(file: IO[bytes]) -> str:
     return file.read().decode(errors="replace")
 
 
-def _told(text: str) -> Iterator[Any]:
-    """Yield what the child told. A plugin may have written to every open file: that is no JSON."""
+def _reports(text: str) -> Iterator[Any]:
+    """Yield what the child reported. A plugin may have written to every open file: no JSON."""
     for line in text.splitlines():
         with suppress(ValueError):
             yield json.loads(line)
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """Kill the child and whatever it started and left behind: they are one process group."""
+    """Kill the child and whatever it started: they are one process group."""
     with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
@@ -133,7 +133,7 @@ def main(arguments: list[str]) -> None:
         arguments: the kind, the qualified name, and the protocol as `module:name`.
     """
     kind, name, protocol = arguments
-    # A plugin may print when it is imported, for ever perhaps. Its words go nowhere.
+    # A plugin may print when it is imported, for ever perhaps. Its output is discarded.
     result, stack = os.dup(sys.stdout.fileno()), os.dup(sys.stderr.fileno())
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
@@ -141,36 +141,36 @@ def main(arguments: list[str]) -> None:
     faulthandler.enable(stack, all_threads=False)
     faulthandler.register(signal.SIGUSR1, stack, all_threads=False, chain=True)
 
-    def tell(what: str | Trial) -> None:
+    def report(what: str | Trial) -> None:
         os.write(result, json.dumps(what).encode() + b"\n")
 
     module, _, attribute = protocol.partition(":")
     try:
-        advice = _try(PluginKind(kind), name, getattr(import_module(module), attribute), tell)
-        tell(Trial(None, advice))
+        advice = _try(PluginKind(kind), name, getattr(import_module(module), attribute), report)
+        report(Trial(None, advice))
     except UnusablePluginError as error:
-        tell(Trial(error.as_dict(), []))
+        report(Trial(error.as_dict(), []))
     # Threads and exit handlers that the plugin started at import have no say in the result.
     os._exit(0)
 
 
-def _try(kind: PluginKind, name: str, protocol: type, tell: Tell) -> list[str]:
+def _try(kind: PluginKind, name: str, protocol: type, report: Report) -> list[str]:
     """Load a plugin and make its product where that needs no options; return advice."""
-    loader = PluginLoader(tell)
+    loader = PluginLoader(report)
     if kind is PluginKind.SERIALIZER:
         serializer = loader.serializer(name)
-        tell("its factory")
+        report("its factory")
         make_serializer(serializer, protocol)
         return []
     loaded = loader.transport(name)
     if loaded.spec.options is None:
-        return _make(loaded, None, protocol, tell)
+        return _make(loaded, None, protocol, report)
     from pydantic import ValidationError
 
     from civitas.plugins.options import options_advice
 
     advice = options_advice(loaded.spec)
-    tell("making its options")
+    report("making its options")
     try:
         options = loaded.spec.options()
     except ValidationError:
@@ -180,16 +180,16 @@ def _try(kind: PluginKind, name: str, protocol: type, tell: Tell) -> list[str]:
     except Exception as error:
         cause = f"its options can't be made from their defaults: {type(error).__name__}: {error}"
         raise BrokenPluginError(loaded.candidate, cause) from error
-    return [*advice, *_make(loaded, options, protocol, tell)]
+    return [*advice, *_make(loaded, options, protocol, report)]
 
 
-def _make(loaded: LoadedTransport, options: Any, protocol: type, tell: Tell) -> list[str]:
+def _make(loaded: LoadedTransport, options: Any, protocol: type, report: Report) -> list[str]:
     """Make the transport, without starting it; return advice."""
     advice: list[str] = []
     try:
-        tell("what gives its capabilities")
+        report("what gives its capabilities")
         advice += _advice_on_claims(loaded, capabilities_of(loaded, options))
-        tell("its factory")
+        report("its factory")
         make_transport(loaded, options, TransportContext(), protocol)
     except UnusablePluginError:
         raise

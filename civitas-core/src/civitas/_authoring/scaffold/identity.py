@@ -1,15 +1,24 @@
-"""Identity: what a new package is called, in a topology, in Python and for pip."""
+"""Identity: what a new package is called, and which installed plugins have that name already."""
 
 from __future__ import annotations
 
 import keyword
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from civitas.errors import ConfigurationError
-from civitas.plugins.catalog import CORE_DISTRIBUTION, PluginKind, builtin, normalise
+from civitas.plugins.catalog import (
+    CORE_DISTRIBUTION,
+    Candidate,
+    PluginKind,
+    builtin,
+    known_distributions,
+    normalise,
+    usable,
+)
 
 LONGEST_NAME: Final = 28
 LONGEST_DISTRIBUTION: Final = 36
@@ -56,6 +65,39 @@ def identify(kind: PluginKind, name: str, distribution: str | None = None) -> Id
     _check_distribution(distribution, package)
     prefix = "".join(part.capitalize() for part in name.split("_"))
     return Identity(kind, name, distribution, package, prefix)
+
+
+def rivals_of(identity: Identity, installed: Iterable[Candidate]) -> list[str]:
+    """Return a warning for each distribution that offers a plugin of this kind and name.
+
+    Args:
+        identity: the names of the new package.
+        installed: what `catalog.scan` found.
+    """
+    owners = {
+        normalise(each.distribution): each.distribution
+        for each in usable(installed, identity.kind)
+        if each.name == identity.name
+    }
+    known = known_distributions(identity.kind).get(identity.name)
+    if known is not None:
+        owners[normalise(known)] = known
+    return [_warning(identity, owner) for _, owner in sorted(owners.items())]
+
+
+def _warning(identity: Identity, owner: str) -> str:
+    what = f"{owner} offers the {identity.kind.value} {identity.name!r} already"
+    if normalise(owner) == normalise(identity.distribution):
+        return (
+            f"{what}: yours would have the same name for pip, which replaces the one by the "
+            f"other, and can't be published. Choose another NAME, or another --distribution"
+        )
+    return (
+        f"{what}: where both are installed, a topology that names {identity.name!r} ends with "
+        f"the error plugin-conflict, until it says "
+        f'"{identity.distribution}:{identity.name}" or "{owner}:{identity.name}". Choose another '
+        f"NAME if this is not what you want"
+    )
 
 
 def _check_name(name: str) -> None:

@@ -1,4 +1,4 @@
-"""Placing: a set of files becomes a folder, whole or not at all."""
+"""Placing: a set of files is written as a folder, whole or not at all."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def place(files: Mapping[str, str], folder: Path) -> None:
         ConfigurationError: something is in that place.
         OSError: the system did not let us write.
     """
-    target = Path(os.path.realpath(folder))  # an empty folder may be there by way of a link
+    target = Path(os.path.realpath(folder))  # an empty folder may be there through a symbolic link
     _refuse_what_is_there(folder, target)
     unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
@@ -50,7 +50,7 @@ def _refuse_what_is_there(folder: Path, target: Path) -> None:
             f"{str(folder)!r} is there already, and nothing in it was touched: choose another "
             f"place with --directory"
         )
-    if target == Path.cwd():  # to replace it would leave the shell in a folder that is gone
+    if target == Path.cwd():  # replacing it would leave the shell in a deleted folder
         raise ConfigurationError(
             f"{str(folder)!r} is the current folder: choose one that is not there yet with "
             f"--directory"

@@ -1,4 +1,4 @@
-"""What the generated link does with its connection, where the kit can't see or cause it."""
+"""What the generated connection does with its sessions, where the kit can't see or cause it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def gull(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
     place(render(identify(PluginKind.TRANSPORT, "gull"), "0.1.0"), folder)
     sys.path.insert(0, str(folder / "src"))
     try:
-        names = ("options", "stub", "transport", "wire")
+        names = ("options", "session", "stub", "transport")
         yield SimpleNamespace(
             **{name: importlib.import_module(f"civitas_gull.{name}") for name in names}
         )
@@ -60,23 +60,23 @@ async def ignore(_frame: bytes) -> None:
 
 def subscribed(network) -> set[str]:
     """Return what the one connection has asked for, but for the transport's own addresses."""
-    (connection,) = network.connections
-    return {topic for topic in connection.topics if not topic.startswith("_")}
+    (client,) = network.clients
+    return {topic for topic in client.topics if not topic.startswith("_")}
 
 
 async def test_what_is_unsubscribed_while_all_is_subscribed_again_stays_so(
     gull, network, transport, monkeypatch
 ):
-    subscribe = gull.wire.Wire.subscribe
+    subscribe = gull.session.Session.subscribe
     held, go_on = asyncio.Event(), asyncio.Event()
 
-    async def held_at_the_first(wire, address):
+    async def held_at_the_first(session, address):
         if address == FIRST:
             held.set()
             await go_on.wait()
-        await subscribe(wire, address)
+        await subscribe(session, address)
 
-    monkeypatch.setattr(gull.wire.Wire, "subscribe", held_at_the_first)
+    monkeypatch.setattr(gull.session.Session, "subscribe", held_at_the_first)
     network.kill()
     network.start()
     async with asyncio.timeout(10.0):
@@ -90,23 +90,23 @@ async def test_what_is_unsubscribed_while_all_is_subscribed_again_stays_so(
 async def test_what_is_unsubscribed_while_the_network_is_slow_to_do_so_stays_so(
     gull, network, transport, monkeypatch
 ):
-    subscribe, unsubscribe = gull.wire.Wire.subscribe, gull.wire.Wire.unsubscribe
+    subscribe, unsubscribe = gull.session.Session.subscribe, gull.session.Session.unsubscribe
     held, unsubscribed, go_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-    async def held_at_the_first(wire, address):
+    async def held_at_the_first(session, address):
         if address == FIRST:
             held.set()
             await unsubscribed.wait()
-        await subscribe(wire, address)
+        await subscribe(session, address)
         go_on.set()
 
-    async def waits_for_the_answer(wire, address):
-        await unsubscribe(wire, address)
+    async def waits_for_the_answer(session, address):
+        await unsubscribe(session, address)
         unsubscribed.set()
         await go_on.wait()
 
-    monkeypatch.setattr(gull.wire.Wire, "subscribe", held_at_the_first)
-    monkeypatch.setattr(gull.wire.Wire, "unsubscribe", waits_for_the_answer)
+    monkeypatch.setattr(gull.session.Session, "subscribe", held_at_the_first)
+    monkeypatch.setattr(gull.session.Session, "unsubscribe", waits_for_the_answer)
     network.kill()
     network.start()
     async with asyncio.timeout(10.0):
@@ -125,8 +125,8 @@ async def test_an_address_that_has_a_new_owner_meanwhile_is_not_unsubscribed(net
             await transport.subscribe("third", ignore)  # in the middle of the end of the old one
 
     await transport.subscribe("third", takes_its_time)
-    (connection,) = network.connections
-    await connection.publish("third", b"frame")
+    (client,) = network.clients
+    await client.publish("third", b"frame")
     await transport.wait_ready()  # a frame that was sent later has come back
     await transport.unsubscribe("third")
     assert subscribed(network) == {FIRST, SECOND, "third"}
@@ -135,20 +135,20 @@ async def test_an_address_that_has_a_new_owner_meanwhile_is_not_unsubscribed(net
 async def test_each_new_reason_of_an_outage_is_logged_once(network, transport, caplog):
     caplog.set_level(logging.INFO)
 
-    def told() -> list[str]:
+    def logged() -> list[str]:
         return [each.getMessage() for each in caplog.records if each.name.startswith("civitas")]
 
     network.kill()
-    await until(lambda: len(told()) == 2)
+    await until(lambda: len(logged()) == 2)
     network.lets_in = False
     network.start()
-    await until(lambda: len(told()) == 3)
+    await until(lambda: len(logged()) == 3)
     with pytest.raises(NotConnectedError, match="lets nobody in"):  # at once
         await asyncio.wait_for(transport.wait_ready(), 10.0)
     network.lets_in = True
-    await until(lambda: "connected again" in told())
+    await until(lambda: "connected again" in logged())
     await transport.wait_ready()
-    lost, away, refused, *rest = told()
+    lost, away, refused, *rest = logged()
     assert lost.startswith("the connection is lost: ")
     assert away.startswith("there is still no connection: ")
     assert "does not run" in away
@@ -163,12 +163,12 @@ async def test_each_new_reason_of_an_outage_is_logged_once(network, transport, c
         (TimeoutError(), OutcomeUnknownError),
     ],
 )
-async def test_the_wire_says_whether_the_outcome_is_known(
+async def test_the_session_says_whether_the_outcome_is_known(
     gull, transport, monkeypatch, raised, seen
 ):
     async def send(*_):
         raise raised
 
-    monkeypatch.setattr(gull.wire.Wire, "send", send)
+    monkeypatch.setattr(gull.session.Session, "send", send)
     with pytest.raises(seen, match="no room" if seen is NotConnectedError else "send_timeout"):
         await transport.publish("elsewhere", b"frame")

@@ -1,4 +1,4 @@
-"""Wire: one connection to the broker of the local bus."""
+"""Session: one connection to the broker of the local bus."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class RefusedError(ConnectionError):
     """Not raised: the broker lets everybody in."""
 
 
-class Wire:
+class Session:
     """One connection, from `connect` until it breaks or is closed."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
