@@ -121,12 +121,6 @@ def test_all_problems_are_told_in_the_order_of_the_protocol():
     ]
 
 
-def test_an_optional_method_may_be_missing_but_must_fit():
-    optional = ("send", "is_open", "close")
-    assert contract_problems(object(), Post, optional) == []
-    assert len(contract_problems(object_with(send=plain_send), Post, optional)) == 1
-
-
 def test_methods_of_the_protocols_above_count_and_private_ones_do_not():
     class Registered(Post, Protocol):
         async def register(self) -> None: ...

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Generic, Protocol
 
 _MISSING: Final = object()
 _AWAITABLE_RESULTS: Final = ("Awaitable", "Coroutine", "Future", "Task")
 
 
-def contract_problems(product: object, protocol: type, optional: Collection[str] = ()) -> list[str]:
+def contract_problems(product: object, protocol: type) -> list[str]:
     """Compare an object with a Protocol class.
 
     Arguments are passed by position, so a parameter may have another name than the protocol
@@ -19,7 +19,6 @@ def contract_problems(product: object, protocol: type, optional: Collection[str]
     Args:
         product: the object, for example what a factory made.
         protocol: a class derived from `typing.Protocol`.
-        optional: names of methods that may be missing, and must fit where they are there.
 
     Returns:
         A sentence for each way in which the object does not fit, in the protocol's order.
@@ -34,7 +33,7 @@ def contract_problems(product: object, protocol: type, optional: Collection[str]
     return [
         f"{what} {problem}"
         for name, method in _methods(protocol)
-        for problem in _method_problems(product, name, method, required=name not in optional)
+        for problem in _method_problems(product, name, method)
     ]
 
 
@@ -72,14 +71,11 @@ def _methods(protocol: type) -> Iterator[tuple[str, Callable[..., Any]]]:
     yield from methods.items()
 
 
-def _method_problems(
-    product: object, name: str, expected: Callable[..., Any], *, required: bool
-) -> Iterator[str]:
+def _method_problems(product: object, name: str, expected: Callable[..., Any]) -> Iterator[str]:
     actual = getattr(product, name, _MISSING)
     call = _call_of(expected)
     if actual is _MISSING:
-        if required:
-            yield f"has no method {name}{call}"
+        yield f"has no method {name}{call}"
         return
     if not callable(actual):
         yield f"has {name} = {actual!r}, which is not a method {name}{call}"

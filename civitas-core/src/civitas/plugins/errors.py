@@ -90,7 +90,7 @@ class UnknownPluginError(UnusablePluginError):
             hint: a sentence that explains the likely mistake, where more than the name is known.
             where: the place in the topology.
         """
-        self.suggestion = _closest(name, [*installed, *known])
+        self.suggestion = closest(name, [*installed, *known])
         end = f": did you mean {self.suggestion!r}?" if self.suggestion else "."
         parts = [f"unknown {kind.value if kind else 'plugin'} {name!r}{end}"]
         if hint:
@@ -202,7 +202,7 @@ def _join(words: Iterable[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def _closest(name: str, choices: Iterable[str]) -> str | None:
+def closest(name: str, choices: Iterable[str]) -> str | None:
     """Return the choice that a mistyped name was probably meant to be."""
     by_folded = {each.casefold(): each for each in choices}
     matches = get_close_matches(name.casefold(), by_folded, n=1)

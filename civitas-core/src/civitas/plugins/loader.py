@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Final, TypeVar
@@ -162,7 +162,6 @@ def make_transport(
     context: TransportContext,
     protocol: type,
     *,
-    optional: Collection[str] = (),
     where: Location | None = None,
 ) -> Any:
     """Call a transport plugin's factory and check what it gives.
@@ -172,7 +171,6 @@ def make_transport(
         options: an instance of its options' model; `None` where it has none.
         context: what the node gives to its transport.
         protocol: the Protocol class that the product must fit.
-        optional: names of the protocol's methods that may be missing.
         where: the place in the topology that names the plugin, for messages.
 
     Returns:
@@ -184,7 +182,7 @@ def make_transport(
     """
     with guard_call(loaded.candidate, "its factory failed: ", where, CivitasError):
         product = loaded.spec.factory(options, context)
-        _check_product(product, protocol, optional)
+        _check_product(product, protocol)
     return product
 
 
@@ -197,7 +195,7 @@ def make_serializer(
     """
     with guard_call(loaded.candidate, "its factory failed: ", where, CivitasError):
         product = loaded.spec.factory()
-        _check_product(product, protocol, ())
+        _check_product(product, protocol)
     return product
 
 
@@ -226,8 +224,8 @@ def _import(value: str) -> Any:
     return reduce(getattr, filter(None, names), importlib.import_module(reference["module"]))
 
 
-def _check_product(product: object, protocol: type, optional: Collection[str]) -> None:
-    problems = contract_problems(product, protocol, optional)
+def _check_product(product: object, protocol: type) -> None:
+    problems = contract_problems(product, protocol)
     if inspect.iscoroutine(product):
         product.close()  # a coroutine that nobody awaits would warn later, far from its cause
     if problems:

@@ -11,21 +11,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from civitas.topology.problems import Problem, did_you_mean, problem_at
+from civitas.topology.problems import MistakeError, Problem, did_you_mean, problem_at
 from civitas.topology.validation import blocks
 from civitas.topology.yaml_nodes import MappingNode, plain, text
-
-
-class ClassError(Exception):
-    """The `type` of an agent can't be used.
-
-    Attributes:
-        suggestion: what to do about it.
-    """
-
-    def __init__(self, message: str, suggestion: str = "") -> None:
-        super().__init__(message)
-        self.suggestion = suggestion
 
 
 class ArgumentProblem(NamedTuple):
@@ -64,7 +52,7 @@ def find_classes(
         Classes by the text of `type`, and the problems.
     """
     classes: dict[str, type] = {}
-    errors: dict[str, ClassError] = {}
+    errors: dict[str, MistakeError] = {}
     problems: list[Problem] = []
     for found in blocks(root):
         name = text(found.node.get("type"))
@@ -73,7 +61,7 @@ def find_classes(
         if name not in classes and name not in errors:
             try:
                 classes[name] = find_class(name, base, given)
-            except ClassError as error:
+            except MistakeError as error:
                 errors[name] = error
         if name in errors:
             path = (*found.path, "type")
@@ -99,7 +87,7 @@ def find_class(name: str, base: type, given: Mapping[str, type]) -> type:
         given: classes by name.
 
     Raises:
-        ClassError: there is no such class, its module can't be imported, or it is no agent.
+        MistakeError: there is no such class, its module can't be imported, or it is no agent.
     """
     if name in given:
         return _agent_class(given[name], name, base)
@@ -109,7 +97,7 @@ def find_class(name: str, base: type, given: Mapping[str, type]) -> type:
     parts = [*module_name.split("."), *attribute.split(".")]
     if not separator or not all(part.isidentifier() for part in parts):
         otherwise = "write `package.module.Class`"
-        raise ClassError(
+        raise MistakeError(
             f"{name!r} is neither `package.module.Class` nor a name in agent_classes",
             did_you_mean(name, given, otherwise),
         )
@@ -176,7 +164,7 @@ def _import(name: str, attribute: str) -> ModuleType:
         raise _failed_import(name, error) from error
 
 
-def _no_module(name: str, attribute: str, missing: str) -> ClassError:
+def _no_module(name: str, attribute: str, missing: str) -> MistakeError:
     wanted = "" if name == missing else f" (of {name})"
     parent = missing.rpartition(".")[0]
     module = sys.modules.get(parent) if parent else None
@@ -185,10 +173,10 @@ def _no_module(name: str, attribute: str, missing: str) -> ClassError:
         suggestion = f"{parent} is no package; a class inside a class is written {nested}"
     else:
         suggestion = "is it installed, or in the folder given by --app-dir?"
-    return ClassError(f"there is no module {missing!r}{wanted}", suggestion)
+    return MistakeError(f"there is no module {missing!r}{wanted}", suggestion)
 
 
-def _failed_import(name: str, error: BaseException) -> ClassError:
+def _failed_import(name: str, error: BaseException) -> MistakeError:
     line = traceback.format_exception_only(error)[-1].strip()
     frames = traceback.extract_tb(error.__traceback__)
     machinery = (__file__, importlib.__file__)
@@ -200,7 +188,7 @@ def _failed_import(name: str, error: BaseException) -> ClassError:
     place = f", at {own[-1].filename}:{own[-1].lineno}" if own else ""
     if isinstance(error, SyntaxError) and error.filename:
         place = f", at {error.filename}:{error.lineno}"
-    return ClassError(f"importing {name} failed: {line}{place}")
+    return MistakeError(f"importing {name} failed: {line}{place}")
 
 
 def _attribute(holder: Any, name: str, base: type) -> Any:
@@ -215,16 +203,16 @@ def _attribute(holder: Any, name: str, base: type) -> Any:
         listed = f"its agents are {', '.join(classes)}" if classes else ""
         kind = "module" if isinstance(holder, ModuleType) else "class"
         message = f"the {kind} {holder.__name__!r} has no {name!r}"
-        raise ClassError(message, did_you_mean(name, classes, listed)) from error
+        raise MistakeError(message, did_you_mean(name, classes, listed)) from error
 
 
 def _agent_class(target: Any, name: str, base: type) -> type:
     wanted = f"an agent's class derives from {base.__name__}"
     if not isinstance(target, type):
-        raise ClassError(f"{name!r} is not a class but a {type(target).__name__}", wanted)
+        raise MistakeError(f"{name!r} is not a class but a {type(target).__name__}", wanted)
     if not issubclass(target, base):
-        raise ClassError(f"{name!r} is not an agent", wanted)
+        raise MistakeError(f"{name!r} is not an agent", wanted)
     if inspect.isabstract(target):
         missing = ", ".join(sorted(getattr(target, "__abstractmethods__", ())))
-        raise ClassError(f"{name!r} is abstract: it lacks {missing}")
+        raise MistakeError(f"{name!r} is abstract: it lacks {missing}")
     return target

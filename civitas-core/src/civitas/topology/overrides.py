@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from civitas.errors import Location
-from civitas.topology.problems import Problem, TopologyError, did_you_mean
+from civitas.topology.problems import MistakeError, Problem, TopologyError, did_you_mean
 from civitas.topology.yaml_nodes import Entry, MappingNode, Node, ScalarNode, SequenceNode, text
 from civitas.topology.yaml_reader import parse
 
@@ -14,14 +14,6 @@ TRANSPORT_OPTION: Final = "--transport"
 SET_OPTION: Final = "--set"
 
 _FORM: Final = "write --set key.path=VALUE"
-
-
-class _PathError(Exception):
-    """A path of `--set` leads nowhere."""
-
-    def __init__(self, message: str, suggestion: str = "") -> None:
-        super().__init__(message)
-        self.suggestion = suggestion
 
 
 def replace_transport(root: MappingNode, name: str) -> str | None:
@@ -80,76 +72,49 @@ def _apply(root: MappingNode, given: str) -> list[Problem]:
         _assign(root, steps, Entry(where, parsed.root))
     except TopologyError as error:
         return list(error.problems)
-    except _PathError as error:
+    except MistakeError as error:
         return [Problem(where, path, str(error), error.suggestion)]
     return parsed.problems
 
 
 def _assign(root: MappingNode, steps: Sequence[str], value: Entry) -> None:
+    """Put a value at the end of a path; mappings that are missing on the way are made."""
     node: Node = root
     for step in steps[:-1]:
-        node = _descend(node, step, value.where)
-    if isinstance(node, SequenceNode):
-        child = _child_named(node, steps[-1])
-        if child is None:
-            node.items[_index(node, steps[-1])] = value.node
-            return
-        holder, kind = child
-        holder.entries[kind] = value
-    elif isinstance(node, MappingNode):
-        node.entries[steps[-1]] = value
-    else:
-        raise _no_parts(steps[-1])
-
-
-def _descend(node: Node, step: str, where: Location) -> Node:
-    """Return the part that a step leads to; a mapping that is missing is made."""
-    if isinstance(node, SequenceNode):
-        child = _child_named(node, step)
-        if child is None:
-            return node.items[_index(node, step)]
-        holder, kind = child
-        return holder.entries[kind].node
-    if not isinstance(node, MappingNode):
-        raise _no_parts(step)
-    entry = node.entries.get(step)
-    if entry is None or (isinstance(entry.node, ScalarNode) and entry.node.value is None):
-        entry = node.entries[step] = Entry(where, MappingNode(where, {}))
-    return entry.node
-
-
-def _child_named(children: SequenceNode, name: str) -> tuple[MappingNode, str] | None:
-    """Return the child that has this name, and which of the two kinds it is."""
-    for child, kind, found in _named(children):
-        if found == name:
-            return child, kind
-    return None
-
-
-def _named(children: SequenceNode) -> list[tuple[MappingNode, str, str]]:
-    named: list[tuple[MappingNode, str, str]] = []
-    for child in children.items:
-        if not isinstance(child, MappingNode):
+        holder, key = _place(node, step)
+        if isinstance(holder, SequenceNode):
+            node = holder.items[int(key)]
             continue
+        entry = holder.entries.get(key)
+        if entry is None or (isinstance(entry.node, ScalarNode) and entry.node.value is None):
+            entry = holder.entries[key] = Entry(value.where, MappingNode(value.where, {}))
+        node = entry.node
+    holder, key = _place(node, steps[-1])
+    if isinstance(holder, SequenceNode):
+        holder.items[int(key)] = value.node
+    else:
+        holder.entries[key] = value
+
+
+def _place(node: Node, step: str) -> tuple[MappingNode | SequenceNode, str]:
+    """Return the list or mapping, and the index or key in it, that a step of a path means."""
+    if isinstance(node, MappingNode):
+        return node, step
+    if not isinstance(node, SequenceNode):
+        raise MistakeError(f"what stands before {step!r} is a single value and has no parts")
+    names: list[str] = []
+    for child in node.items:
         for kind in ("agent", "supervisor"):
-            block = child.get(kind)
+            block = child.get(kind) if isinstance(child, MappingNode) else None
             name = text(block.get("name")) if isinstance(block, MappingNode) else None
-            if name is not None:
-                named.append((child, kind, name))
-    return named
-
-
-def _index(items: SequenceNode, step: str) -> int:
+            if name == step and isinstance(child, MappingNode):
+                return child, kind
+            names += [] if name is None else [name]
     if not (step.isascii() and step.isdigit()):
-        names = [name for _, _, name in _named(items)]
         listed = f"its items are {', '.join(names)}" if names else "give the item's index"
-        raise _PathError(f"the list has no item {step!r}", did_you_mean(step, names, listed))
-    if len(step) > 9 or int(step) >= len(items.items):
-        raise _PathError(
-            f"the list has {len(items.items)} items, there is no item {step}", "indices begin at 0"
-        )
-    return int(step)
-
-
-def _no_parts(step: str) -> _PathError:
-    return _PathError(f"what stands before {step!r} is a single value and has no parts")
+        raise MistakeError(f"the list has no item {step!r}", did_you_mean(step, names, listed))
+    size = len(node.items)
+    if len(step) > 9 or int(step) >= size:
+        message = f"the list has {size} items, there is no item {step}"
+        raise MistakeError(message, "indices begin at 0")
+    return node, step

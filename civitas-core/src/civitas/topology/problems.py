@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from civitas.errors import ConfigurationError, Location, PluginError
+from civitas.plugins.errors import closest
 from civitas.topology.yaml_nodes import Node, Path, dotted, locate
 
 
@@ -34,6 +34,18 @@ class Problem:
         path = f"{self.path}: " if self.path else ""
         suggestion = f" ({self.suggestion})" if self.suggestion else ""
         return f"{self.location}: {path}{self.message}{suggestion}"
+
+
+class MistakeError(Exception):
+    """What is wrong with a value, raised where its place in the topology is not known.
+
+    Attributes:
+        suggestion: what to do about it.
+    """
+
+    def __init__(self, message: str, suggestion: str = "") -> None:
+        super().__init__(message)
+        self.suggestion = suggestion
 
 
 def problem_at(root: Node, path: Path, message: str, suggestion: str = "") -> Problem:
@@ -85,9 +97,8 @@ def raise_problems(problems: Sequence[Problem]) -> None:
 
 def did_you_mean(wrong: str, known: Iterable[str], otherwise: str = "") -> str:
     """Return a suggestion: the known name that is closest to the wrong one, or `otherwise`."""
-    by_folded = {name.casefold(): name for name in known}
-    close = get_close_matches(wrong.casefold(), by_folded, n=1, cutoff=0.6)
-    return f"did you mean {by_folded[close[0]]!r}?" if close else otherwise
+    meant = closest(wrong, known)
+    return f"did you mean {meant!r}?" if meant is not None else otherwise
 
 
 def _plugin_errors(problems: Iterable[Problem]) -> list[PluginError]:

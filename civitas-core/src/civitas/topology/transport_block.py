@@ -13,7 +13,7 @@ from civitas.plugins.catalog import Reference
 from civitas.topology.options import check_options
 from civitas.topology.problems import raise_problems
 from civitas.topology.variables import expand
-from civitas.topology.yaml_nodes import MappingNode, Node, text
+from civitas.topology.yaml_nodes import MappingNode, find, text
 from civitas.topology.yaml_reader import read_file
 
 _BLOCK = "transport"
@@ -39,7 +39,7 @@ def options_of(file: Path, spec: TransportSpec, distribution: str) -> BaseModel 
     parsed = read_file(file)
     problems = [*parsed.problems, *expand(parsed.root, os.environ)]
     raise_problems([each for each in problems if each.path.split(".")[0] in {"", _BLOCK}])
-    kind = _type_in(parsed.root)
+    kind = text(find(parsed.root, (_BLOCK, "type")))
     meant = Reference.parse(kind or "").means(spec.name, distribution)
     if not isinstance(parsed.root, MappingNode) or not meant:
         found = f"; its type is {kind!r}" if kind else ""
@@ -47,8 +47,3 @@ def options_of(file: Path, spec: TransportSpec, distribution: str) -> BaseModel 
     options, problems = check_options(parsed.root, spec)
     raise_problems(problems)
     return options
-
-
-def _type_in(root: Node) -> str | None:
-    block = root.get(_BLOCK) if isinstance(root, MappingNode) else None
-    return text(block.get("type")) if isinstance(block, MappingNode) else None
