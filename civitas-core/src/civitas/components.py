@@ -12,9 +12,10 @@ from typing import Any, Final
 from civitas._bus.bus import DEFAULT_SEND_TIMEOUT, MessageBus
 from civitas._bus.codec import new_origin
 from civitas._bus.dead_letters import DeadLetters
-from civitas._cluster.config import PRIMARY, ClusterConfig
+from civitas._cluster.config import ClusterConfig
 from civitas.envelope import Origin
 from civitas.errors import ConfigurationError, Location
+from civitas.messages import PRIMARY
 from civitas.plugins import TransportContext
 from civitas.plugins.contract import contract_problems
 from civitas.plugins.guard import guard_start
@@ -205,8 +206,8 @@ def wire(
     config = ClusterConfig(
         process,
         capabilities_of(plugin, options, where),
-        blame=partial(guard_start, plugin.candidate, _DATA_INSTANCE),
-        blame_control=partial(guard_start, plugin.candidate, _CONTROL_INSTANCE),
+        guard=partial(guard_start, plugin.candidate, _DATA_INSTANCE),
+        guard_control=partial(guard_start, plugin.candidate, _CONTROL_INSTANCE),
     )
     context = TransportContext(
         process=process,

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from civitas._agents.slot import AgentSlot
-from civitas._cluster.config import PRIMARY
 from civitas._cluster.events import AgentCrashed, Event, NodeLost, StatesHeard
 from civitas._node.counters import AgentStats, NodeStats
 from civitas._node.host import AgentHost, CrashCallback
@@ -17,6 +16,7 @@ from civitas._supervision.engine import Engine, TreeObserver
 from civitas._supervision.remote import RemoteAgent, RemoteAgents, RemoteChild, RemoteCrash
 from civitas.components import ComponentSet, components_for
 from civitas.errors import ConfigurationError, NodeLostError, RemoteCrashError
+from civitas.messages import PRIMARY
 from civitas.process import AgentProcess
 from civitas.serializer import Serializer
 from civitas.supervisor import Supervisor

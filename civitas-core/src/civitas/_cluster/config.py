@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
+from civitas.messages import PRIMARY
 from civitas.plugins import Capabilities
 from civitas.transport import Transport
-
-PRIMARY: Final = "supervisor"
-"""Process name of the node that has the supervision tree."""
 
 MakeControl: TypeAlias = Callable[[Callable[[str], None], Callable[[], None]], Transport]
 """Makes the control plane's own transport, given its `link_down` and `link_up`."""

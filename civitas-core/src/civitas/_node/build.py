@@ -6,11 +6,11 @@ import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from civitas._cluster.config import PRIMARY
 from civitas._supervision.heartbeat import DEFAULT, HeartbeatPolicy
 from civitas._supervision.remote import RemoteChild
 from civitas.components import ComponentSet, serializer_of, wire
 from civitas.errors import ConfigurationError, Location, PluginError
+from civitas.messages import PRIMARY
 from civitas.plugins import Capabilities
 from civitas.plugins.loader import capabilities_of
 from civitas.process import AgentProcess

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from logging import Logger, getLogger
 from typing import TYPE_CHECKING, Any
 
+from civitas.messages import PRIMARY
+
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
@@ -58,7 +60,7 @@ class TransportContext:
             addresses: nothing that it carries is to be kept.
     """
 
-    process: str = "supervisor"
+    process: str = PRIMARY
     is_primary: bool = True
     node: str = "0" * 16
     logger: Logger = field(default_factory=lambda: getLogger("civitas.transport"))

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from inspect import signature
 
+from civitas.messages import PRIMARY
 from civitas.plugins import TransportContext
 
 
@@ -23,7 +24,7 @@ class Notes:
         self.dropped: list[tuple[str, bytes]] = []
         self.link: list[str] = []
         self.context = TransportContext(
-            process="supervisor" if is_primary else "worker",
+            process=PRIMARY if is_primary else "worker",
             is_primary=is_primary,
             node=os.urandom(8).hex(),
             logger=logging.getLogger("civitas.conformance"),

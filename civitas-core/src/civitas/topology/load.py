@@ -8,6 +8,7 @@ from pathlib import Path as FilePath
 from typing import Any, Final
 
 from civitas.errors import Location
+from civitas.messages import PRIMARY
 from civitas.topology.classes import find_classes, import_from
 from civitas.topology.model import AgentBlock, SupervisorBlock
 from civitas.topology.overrides import apply_sets, replace_transport
@@ -35,8 +36,6 @@ from civitas.topology.yaml_nodes import (
 from civitas.topology.yaml_reader import MAX_DEPTH, read_file
 
 MAPPING_FILE: Final = "<mapping>"
-PRIMARY: Final = "supervisor"
-"""The name of the primary process, as `process:` and `--process` give it."""
 
 
 class _Findings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from civitas.messages import PRIMARY
 from civitas.topology.masking import mask_values
 from civitas.topology.model import AgentBlock, SupervisorBlock
 from civitas.topology.resolved import (
@@ -59,7 +60,7 @@ def _agent(agent: ResolvedAgent) -> dict[str, Any]:
     return {
         "name": agent.name,
         "type": f"{agent.cls.__module__}.{agent.cls.__qualname__}",
-        "process": agent.process or "supervisor",
+        "process": agent.process or PRIMARY,
         **({"config": list(agent.config)} if agent.config else {}),
         **given,
     }

@@ -6,31 +6,30 @@ import asyncio
 import itertools
 import os
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from civitas import envelope
 from civitas.errors import FrameError, MailboxFullError, NotConnectedError
 from civitas.messages import REPLY_PREFIX
+from civitas.transport.interruption import Interruption
 
 
 def _ignore(reason: str, frame: bytes) -> None:
     """Take the place of accounting where an inbox is used without a node."""
 
 
-class _RequestInFlight:
+class _RequestInFlight(Interruption):
     """A request in flight.
 
     What ends it early becomes the exception of its answer. While the request is still being
-    published nobody awaits the answer, so its task is cancelled as well, as `asyncio.timeout` does.
+    published nobody awaits the answer, so that is interrupted as well.
     """
 
-    __slots__ = ("answer", "handed_over", "interrupted", "task")
+    __slots__ = ("answer", "handed_over")
 
-    def __init__(self, answer: asyncio.Future[bytes], task: asyncio.Task[Any]) -> None:
+    def __init__(self, answer: asyncio.Future[bytes]) -> None:
+        super().__init__()
         self.answer = answer
-        self.task = task
         self.handed_over = False
-        self.interrupted = False
 
     def expire(self, timeout: float) -> None:
         """End it because its time is up."""
@@ -45,9 +44,8 @@ class _RequestInFlight:
             return
         self.answer.set_exception(error)
         if not self.handed_over:
-            self.answer.exception()  # seen: the interruption makes the request look at it
-            self.interrupted = True
-            self.task.cancel()
+            self.answer.exception()  # seen: what follows the interruption looks at it
+            self.interrupt()
 
 
 def published_at(reply_to: str) -> str:
@@ -102,20 +100,14 @@ class ReplyInbox:
             TimeoutError: it went by before the answer came.
         """
         loop = asyncio.get_running_loop()
-        task = asyncio.current_task()
-        assert task is not None
         address = f"{self._prefix}{next(self._numbers)}"
-        request = self._pending[address] = _RequestInFlight(loop.create_future(), task)
-        cancelled_before = task.cancelling()
+        request = self._pending[address] = _RequestInFlight(loop.create_future())
         timer = None if timeout is None else loop.call_later(timeout, request.expire, timeout)
         try:
-            await publish(envelope.with_reply_to(frame, address))
-            request.handed_over = True
+            with request:
+                await publish(envelope.with_reply_to(frame, address))
+                request.handed_over = True
             return await request.answer
-        except asyncio.CancelledError:
-            if request.interrupted and task.uncancel() <= cancelled_before:
-                return request.answer.result()
-            raise
         finally:
             if timer is not None:
                 timer.cancel()
