@@ -1,1 +1,62 @@
-"""Agents: one object handles message after message in a slot that outlives it."""
+"""Agents: one object handles message after message, in a slot that outlives it.
+
+Theory of operation
+-------------------
+
+A **slot** is an agent's place in its node. It has what must outlive a crash: the name, the
+mailbox, the counters. The agent object in it comes and goes: a restart makes a fresh one of the
+captured constructor arguments. Each object has one task, which runs `on_start`, then the
+**message loop**, then `on_stop`. The slot never decides about a restart: it reports the end of a
+task, once, to its supervisor.
+
+States of a slot (`ProcessStatus`), and what moves it:
+
+    state        | event                                                  | becomes
+    -------------+--------------------------------------------------------+-------------
+    INITIALIZING | `on_start` returns                                     | RUNNING
+                 | the constructor or `on_start` raises                   | CRASHED
+    RUNNING      | the handler's error escalates, or `on_error` raises    | CRASHED
+                 | the task is cancelled by somebody else                 | CRASHED
+                 | the agent says `stop()`, and its task has ended        | STOPPED
+                 | `stop` of the supervisor                               | STOPPING
+    STOPPING     | the task has ended                                     | (as it is)
+                 | ... and the node retires the agent                     | STOPPED
+                 | ... and the supervisor starts a fresh object           | INITIALIZING
+    CRASHED      | the supervisor starts a fresh object                   | INITIALIZING
+                 | a task that the crashed object left behind says `stop` | STOPPED
+    STOPPED      | nothing                                                |
+
+Stop modes of a message loop. They only ever grow, but for a fresh object, which begins with
+NEVER:
+
+    mode         | set by                                  | the loop ends
+    -------------+-----------------------------------------+-------------------------------------
+    NEVER        |                                         | when the agent crashes
+    WHEN_DRAINED | the supervisor, for a stop in order     | when the mailbox is empty
+    NOW          | `stop()` of the agent, a restart,       | after the message in hand
+                 | a stop whose time is over               |
+
+What becomes of one message, and of the one who asked with it:
+
+    outcome                        | who asked gets        | a durable transport
+    -------------------------------+-----------------------+---------------------------------
+    `handle` returns               | its reply, if any     | acknowledges
+    SKIP                           | AgentError            | acknowledges
+    ESCALATE, STOP, a crash        | AgentError            | acknowledges if somebody asked, else
+                                   |                       | gives it again
+    the frame can't be read        | the error             | makes it a dead letter
+    its time to live is over       | nothing: it timed out | acknowledges
+    the agent is cancelled, or     | MessageRoutingError   | as for a crash
+    ends, with the message in hand |                       |
+
+Invariants
+----------
+
+- At most one object of a slot has the mailbox. An object that does not let itself be cancelled is
+  left behind: what it does later changes nothing of the slot.
+- A cancellation that is meant for the agent's task ends it; one of something that a hook awaited
+  is an error of that hook.
+- Who asked gets an answer for every message that was taken out of the mailbox.
+
+It knows the bus, but neither supervisors nor nodes.
+"""

@@ -1,1 +1,48 @@
-"""Bus: from a name to a frame on the transport, and from a frame to a mailbox."""
+"""Bus: from a name to a frame on the transport, and from a frame to a mailbox.
+
+Theory of operation
+-------------------
+
+A message goes through these files, in this order:
+
+    sender          an agent's verbs: the message is composed in the agent's name and trace
+    bus             the name is looked up once; what is found decides everything that follows
+    routes          for an agent of another node: a number, and credit or a place in the line for it
+    codec           the message becomes a frame: one encoding for each hop
+    (transport)     carries the frame to the handler of the agent's address
+    receivers       that handler puts the frame into the mailbox
+    mailbox         the frame waits for its agent; the senders of this process wait for room
+    codec           the agent's message loop reads the frame: one decoding for each hop
+
+The **routing table** is one dict, the registry's entries, and nothing else says where an agent
+is. An entry is a `LocalRoute` (a mailbox) or a `RemoteRoute` (a window to another node); the
+table of states of a name stands in `routing_table`.
+
+**Back-pressure** makes a sender wait in one of two places. For an agent of its own process it is
+`mailbox`: the transport awaits the receiver, so the sender itself waits for room. For an agent of
+another node it is `routes`: at most a window of frames is under way, and the node of the agent
+returns credit as the agent's mailbox takes them (`accounting`). `windows` is the arithmetic of
+both ends.
+
+**Loss** has two kinds. A frame is *lost* when it did not arrive: the receiver counts the gap in
+the numbers (`windows`, `accounting`). It is *dropped* when it could not be taken: whoever drops
+it records it (`dead_letters`).
+
+Over a transport that is **at-least-once** nothing is numbered. The receiver wraps the frame into
+a `DurableFrame` and waits until whoever has it in hand has settled it (`settlement`).
+
+A **reply** goes to the address that the request bears; the transport's `ReplyInbox` finds the one
+who asked. An error reply becomes an exception there (`error_replies`).
+
+Invariants
+----------
+
+- A frame has a number only if its route has a window, and numbers are given in the order of
+  sending. A number that was taken and not sent is given back, or counts as lost.
+- A frame of this process is in exactly one place: on its way, in a mailbox, with a waiting
+  sender, or in the hand of its agent. When an agent ends, each of these is accounted for.
+- A handler of the bus never raises for what it was given, except to settle a durable frame.
+
+It knows neither agents' classes nor other nodes: who is there, and why, is for
+`civitas._cluster`.
+"""

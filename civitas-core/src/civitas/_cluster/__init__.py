@@ -1,1 +1,73 @@
-"""Cluster: how nodes find each other, watch each other, and call each other."""
+"""Cluster: how nodes find each other, watch each other, and call each other.
+
+Theory of operation
+-------------------
+
+`cluster` is the one object that the rest of the node uses. Below it are two halves, each with its
+own instance of the transport where the transport crosses processes:
+
+    control plane   in a thread of its own (`control`): who belongs to the system
+      membership    what each message means, and when to speak
+      members       who is in, and under which names
+      claims        who gets a name that two nodes want
+      discovery     this node's own search for the others
+      liveness      whether another node lives, whether our own event loop runs
+      rpc           commands and queries until they are answered
+    data plane      in the event loop of the node (`data_plane`): routes, and who can be reached
+      probes        the small messages for that
+
+    protocol        all that nodes say, typed, with the one codec that makes and checks the bytes
+    events          what the control plane reports to the node's event loop
+    config          what binds the node's transports to all this
+
+Every node decides for itself, by the same rules, from what it hears; nobody is asked for
+permission. Names (a process name, the names of agents) are claimed by a hello and settled when
+nobody objects. Of two live claims the settled one stays, of two settled ones the older, of two
+new ones the lower node id. A node that was declared dead is fenced by id and generation: its
+frames are refused everywhere, and when it resumes it is told so and ends.
+
+Another node, as the membership sees it:
+
+    state    | event                                         | becomes
+    ---------+-----------------------------------------------+--------------------
+    unknown  | hello or welcome, and its names are free      | member
+             | hello or welcome, and a member has one        | claiming
+    claiming | the holder of the name answers a ping in time | unknown, refused
+             | the holder stays silent                       | member
+    member   | its goodbye                                   | departed
+             | no answer to the pings of this primary        | fenced
+             | silent, and this is not the primary           | missing
+             | the primary says that it is dead              | fenced
+    missing  | hello or welcome                              | member
+             | another node takes one of its names           | fenced
+    departed | anything: its goodbye had overtaken it        | departed
+    fenced   | anything but `Fenced` and `Left`              | fenced, and told so
+
+This node itself is evicted when a member fences it, when the primary says that it is dead, or
+when it is refused and the other's claim prevails. The states of its own search stand in
+`discovery`.
+
+Another node, as the data plane sees it:
+
+    state     | event                                        | becomes
+    ----------+----------------------------------------------+-----------
+    unknown   | the membership has let it in                 | probed
+    probed    | it answers a probe by the data transport     | reachable: its agents have routes
+    reachable | the connection was lost, and is back         | probed: its routes pause
+              | it announces changes                         | reachable: routes open, or retire
+    any       | it has left, or died                         | unknown: its routes close
+              | it is silent, but may come back              | unknown; its numbers are remembered
+
+Invariants
+----------
+
+- A node is in only under names that nobody else has, and an agent's name has at most one route.
+- Nothing is sent to an agent of another node before this node's own probe was answered.
+- Silence counts for nothing while this node could not hear: its connection was lost, or its
+  process stood still.
+- Bytes from the network may be anything: what is no message is dropped and counted, and no
+  handler raises.
+
+It knows neither supervisors nor agents' objects: what is about agents goes on to the node, as
+events.
+"""

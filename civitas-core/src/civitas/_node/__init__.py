@@ -1,1 +1,32 @@
-"""Node: what every process of a system has, and how it is built from a topology."""
+"""Node: what every process of a system is, and how it is built from a topology.
+
+Theory of operation
+-------------------
+
+`Runtime`, `Worker` and `Client` are the three kinds of node. `node` is the base of all: life, and
+talking to agents. `host` is the base of the two that have agents: slots, counters, commands. What
+is left is their own: the tree of a runtime, the reports of a worker, the search of a client.
+
+A node is complete when it is constructed: its agents have slots, and its cluster is there, though
+not started.
+
+    state       | event                                       | becomes
+    ------------+---------------------------------------------+---------
+    constructed | `start`                                     | starting
+    starting    | all agents have started                     | running
+                | an error, or `stop`, or it is evicted       | ended, and `start` raises
+    running     | `stop`                                      | stopping
+                | its last agent is done                      | stopping
+                | its root gives up, or it is evicted         | stopping, with a failure
+    stopping    | all is stopped                              | ended
+    ended       | nothing: a node lives once                  |
+
+The order of a start: the transport; the cluster listens; agents get their addresses; the node
+joins, so that its names are its own; what a durable transport has kept is taken; the agents
+start; the others hear of them. The order of a stop: no new messages (`closing`); the others hear
+that it leaves; what was taken is handled (`drain`); no more commands (`commands`); agents stop in
+reverse order; what is left becomes dead letters; goodbye; the transport.
+
+`build` makes the parts of a node from a resolved topology, `tree` the engines from a declared
+tree.
+"""
