@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from civitas._agents.slot import AgentSlot
-from civitas._cluster.events import AgentCrashed, Event, NodeLost, StatesHeard
+from civitas._cluster.events import Event, NodeLost, Received
+from civitas._cluster.protocol import Crashed, Pong
 from civitas._node.counters import AgentStats, NodeStats
 from civitas._node.host import AgentHost, CrashCallback
 from civitas._node.tree import build_engine, tree_lines
@@ -159,14 +160,14 @@ class Runtime(AgentHost):
 
     def _on_event(self, event: Event) -> None:
         match event:
-            case StatesHeard():
-                self._remote_agents.heard(event.info.node, event.agents)
+            case Received(info=info, message=Pong() as pong):
+                self._remote_agents.heard(info.node, pong.agents)
             case NodeLost():
                 self._node_lost(event)
-            case AgentCrashed(crash=crash) if crash.agent in self._parents:
+            case Received(info=info, message=Crashed() as crash) if crash.agent in self._parents:
                 error = RemoteCrashError(f"{crash.error_type}: {crash.error_text}")
                 heard = RemoteCrash(crash.incarnation, error, crash.redelivered)
-                self._remote_agents.crashed(event.node, crash.agent, heard)
+                self._remote_agents.crashed(info.node, crash.agent, heard)
             case _:
                 super()._on_event(event)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from civitas._cluster.events import CallAnswered, Event, Evicted, NodeLost, NodeSeen, Settled
+from civitas._cluster.events import Event, Evicted, NodeLost, NodeSeen, Settled
 from civitas._cluster.liveness import OwnNode
 from civitas._cluster.membership import Membership
 from civitas._cluster.protocol import (
@@ -294,7 +294,6 @@ def deaths(node: SimulatedNode) -> list[str]:
 
 __all__ = [
     "FAST",
-    "CallAnswered",
     "Network",
     "Settled",
     "SimulatedNode",

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from civitas._cluster.control import ControlPlane
-from civitas._cluster.events import Event, Evicted, NodeSeen, StatesHeard
+from civitas._cluster.events import Event, Evicted, NodeSeen, Received
 from civitas._cluster.liveness import STALLED, OwnNode
 from civitas._cluster.membership import Membership
 from civitas._cluster.protocol import (
@@ -190,7 +190,7 @@ async def test_two_planes_meet_and_tell_it_in_the_nodes_own_loop() -> None:
     wire = Wire()
     primary, worker = node(wire, 1, "primary"), node(wire, 2)
     async with running(primary, worker):
-        await until(lambda: primary.heard(StatesHeard) and worker.heard(NodeSeen))
+        await until(lambda: primary.heard(Received) and worker.heard(NodeSeen))
     assert primary.threads == worker.threads == {threading.current_thread()}
     assert primary.transport.thread is not threading.current_thread()
 
@@ -200,14 +200,14 @@ async def test_a_blocked_node_still_answers_pings_and_says_that_it_is_stalled() 
     primary, worker = node(wire, 1, "primary"), node(wire, 2)
     worker.beaten_at -= 2 * STALLED
     async with running(primary, worker):
-        await until(lambda: worker.heard(NodeSeen) and primary.heard(StatesHeard))
+        await until(lambda: worker.heard(NodeSeen) and primary.heard(Received))
         said = len(wire.said)
         blocked_until = time.monotonic() + DEADLINE
         pongs = control_address(primary.id)
         # This loop, which is that of both nodes, takes no turn; their planes talk nevertheless.
         while not any(to == pongs and b"Pong" in frame for to, frame in wire.said[said:]):
             assert time.monotonic() < blocked_until
-        await until(lambda: primary.heard(StatesHeard)[-1].stalled > STALLED)
+        await until(lambda: primary.heard(Received)[-1].message.stalled > STALLED)
 
 
 async def test_a_plane_stops_once_however_often_it_is_told() -> None:

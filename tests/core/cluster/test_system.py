@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from civitas._cluster.events import CallAnswered, Evicted, NodeLost, Settled
-from civitas._cluster.protocol import Command, Fenced, Left, Query, Result
+from civitas._cluster.events import Evicted, NodeLost, Settled
+from civitas._cluster.protocol import Command, Counters, Fenced, Left, Query, Result
 from core.cluster.simulation import FAST, Network, SimulatedNode, System, alive, deaths
 
 SEEDS = st.integers(0, 10_000)
@@ -385,7 +385,7 @@ def test_a_command_is_answered_once_or_fails_with_its_node(
     for _ in range(20):
         system.run(1.0)
         worker.membership.answer(primary.id, Result(1, "", 4))
-    answers = primary.heard(CallAnswered)
+    answers = primary.heard(Result)
     assert len(answers) == 1
     assert bool(answers[0].error) == lost
 
@@ -394,7 +394,7 @@ def test_a_query_is_answered_with_the_counters() -> None:
     system, primary, worker, _ = three()
     primary.membership.call(worker.id, Query(3), primary.time)
     system.run(1.0)
-    assert primary.heard(CallAnswered) == [CallAnswered(3, counters={"label": "A"})]
+    assert primary.heard(Counters) == [Counters(3, {"label": "A"})]
 
 
 def test_what_a_node_has_asked_fails_when_it_leaves() -> None:
@@ -402,7 +402,7 @@ def test_what_a_node_has_asked_fails_when_it_leaves() -> None:
     worker.pause()
     primary.membership.call(worker.id, Query(3), primary.time)
     primary.membership.leave("it stopped")
-    assert [event.error for event in primary.heard(CallAnswered)] == ["this node has left"]
+    assert [event.error for event in primary.heard(Result)] == ["this node has left"]
 
 
 def test_nodes_that_fence_each_other_do_not_answer_each_other_for_ever() -> None:
@@ -420,5 +420,5 @@ def test_a_command_to_a_node_that_has_gone_fails_at_once() -> None:
     worker.membership.leave("it stopped")
     system.run(0.5)
     primary.membership.call(worker.id, Command(5, "stop", "a"), primary.time)
-    assert primary.heard(CallAnswered) == [CallAnswered(5, error="its process has gone")]
+    assert primary.heard(Result) == [Result(5, "its process has gone", 0)]
     assert primary.heard(NodeLost)[0].reason == "it stopped"

@@ -19,19 +19,26 @@ from civitas._cluster.config import ClusterConfig
 from civitas._cluster.control import ControlPlane
 from civitas._cluster.data_plane import DataPlane, PeerStats
 from civitas._cluster.events import (
-    CallAnswered,
     ClockSeen,
-    CommandReceived,
     Event,
     Evicted,
     NodeLost,
     NodeSeen,
+    Received,
     Settled,
-    StatesHeard,
 )
 from civitas._cluster.liveness import LoopBeat, OwnNode
 from civitas._cluster.membership import Membership
-from civitas._cluster.protocol import AgentStates, Command, Crashed, NodeInfo, Query, Result
+from civitas._cluster.protocol import (
+    AgentStates,
+    Command,
+    Counters,
+    Crashed,
+    NodeInfo,
+    Pong,
+    Query,
+    Result,
+)
 from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas._supervision.remote import Outcome
 from civitas.errors import IdentityError, MessageRoutingError
@@ -81,7 +88,7 @@ class Cluster:
         windowed = not config.durable  # then the transport acknowledges instead
         self._data = DataPlane(bus, windowed=windowed, on_reached=self._reached)
         self._numbers = itertools.count(1)
-        self._answers: dict[int, asyncio.Future[CallAnswered]] = {}
+        self._answers: dict[int, asyncio.Future[Result | Counters]] = {}
         self._settled = asyncio.Event()
         self._eviction: IdentityError | None = None
         self._loop_beat = LoopBeat()
@@ -149,15 +156,15 @@ class Cluster:
 
     async def command(self, node: str, verb: str, agent: str, timeout: float) -> Outcome:
         """Have a node do something to one of its agents; return what became of it."""
-        number = next(self._numbers)
         where = self._data.name(node)
         try:
-            answer = await self._call(node, Command(number, verb, agent), timeout)
+            call = Command(next(self._numbers), verb, agent)
+            answer = await self._call(node, call, timeout)
         except TimeoutError:
             return Outcome(0, f"{where} did not {verb} agent {agent!r} within {timeout:g} s")
-        if answer.error:
-            return Outcome(answer.incarnation, f"{verb} agent {agent!r} in {where}: {answer.error}")
-        return Outcome(answer.incarnation, "")
+        assert isinstance(answer, Result)
+        error = f"{verb} agent {agent!r} in {where}: {answer.error}" if answer.error else ""
+        return Outcome(answer.incarnation, error)
 
     async def counters_of(self, node: str, timeout: float) -> Mapping[str, Any]:
         """Return the counters of another node.
@@ -167,7 +174,7 @@ class Cluster:
             TimeoutError: it did not answer in time.
         """
         answer = await self._call(node, Query(next(self._numbers)), timeout)
-        if answer.counters is None:
+        if isinstance(answer, Result):
             raise MessageRoutingError(f"{self._data.name(node)}: {answer.error}")
         return answer.counters
 
@@ -186,10 +193,9 @@ class Cluster:
         crash = Crashed(agent, incarnation, kind, text, redelivered)
         self._control.post(lambda members, _now: members.report_crash(crash))
 
-    def answer(self, command: CommandReceived, error: str, incarnation: int) -> None:
-        """Answer a command of the primary; `error` is empty when it was carried out."""
-        result = Result(command.number, error, incarnation)
-        self._control.post(lambda members, _now: members.answer(command.node, result))
+    def answer(self, node: str, result: Result) -> None:
+        """Answer a command of the primary, a node."""
+        self._control.post(lambda members, _now: members.answer(node, result))
 
     def peers(self) -> tuple[PeerStats, ...]:
         """Return what is known of the other nodes; in any thread."""
@@ -205,8 +211,9 @@ class Cluster:
             case NodeLost():
                 self._data.node_lost(event)
                 self._on_agents_event(event)
-            case StatesHeard():
-                self._data.states_heard(event)
+            case Received(info=info, message=message):
+                if isinstance(message, Pong):
+                    self._data.stall_heard(info, message.stalled)
                 self._on_agents_event(event)
             case ClockSeen():
                 self._bus.codec.clock_seen(event.node, event.offset)
@@ -217,12 +224,10 @@ class Cluster:
                 self._settled.set()
             case Evicted():
                 self._evicted_by(event)
-            case CallAnswered() if event.number in self._answers:
+            case Result() | Counters() if event.number in self._answers:
                 answer = self._answers.pop(event.number)
                 if not answer.done():
                     answer.set_result(event)
-            case _:
-                self._on_agents_event(event)
 
     def _evicted_by(self, event: Evicted) -> None:
         """Fail the join under way, or let the node end."""
@@ -239,7 +244,7 @@ class Cluster:
         self._states_heard(info)
 
     def _states_heard(self, info: NodeInfo) -> None:
-        self._on_agents_event(StatesHeard(info, info.agents, 0.0))
+        self._on_agents_event(Received(info, Pong(0, info.agents, 0.0)))
 
     # --- parts --------------------------------------------------------------------------------
 
@@ -256,8 +261,8 @@ class Cluster:
         peers = [asdict(peer) for peer in self.peers()]
         return {**counters, "stalled": self._loop_beat.stalled(), "peers": peers}
 
-    async def _call(self, node: str, message: Command | Query, timeout: float) -> CallAnswered:
-        answer: asyncio.Future[CallAnswered] = asyncio.get_running_loop().create_future()
+    async def _call(self, node: str, message: Command | Query, timeout: float) -> Result | Counters:
+        answer: asyncio.Future[Result | Counters] = asyncio.get_running_loop().create_future()
         self._answers[message.number] = answer
         self._control.post(lambda members, now: members.call(node, message, now))
         try:

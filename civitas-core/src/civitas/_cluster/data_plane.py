@@ -17,7 +17,7 @@ from typing import Final
 from civitas._bus.accounting import ReceiveAccounting
 from civitas._bus.bus import MessageBus
 from civitas._bus.routes import LATE_REPLY_GRACE, RemoteRoute
-from civitas._cluster.events import NodeLost, StatesHeard
+from civitas._cluster.events import NodeLost
 from civitas._cluster.probes import Probes
 from civitas._cluster.protocol import Credit, DataMessage, NodeInfo, Probe, ProbeAnswer
 from civitas.process import ProcessStatus
@@ -102,19 +102,16 @@ class DataPlane:
                 self._accounting.forget(bytes.fromhex(self._missing.pop(0)))
         self._bus.codec.clock_seen(info.node, 0.0)
 
-    def states_heard(self, event: StatesHeard) -> None:
-        """Take note of whether a node is stalled."""
-        before = self._stalled.pop(event.info.node, 0.0)
-        if event.stalled:
-            self._stalled[event.info.node] = event.stalled
+    def stall_heard(self, info: NodeInfo, seconds: float) -> None:
+        """Take note of for how long a node is stalled; 0 when it is not."""
+        before = self._stalled.pop(info.node, 0.0)
+        if seconds:
+            self._stalled[info.node] = seconds
             if not before:
-                logger.warning(
-                    "%s is stalled since %.1f s: a handler blocks its event loop; it is alive",
-                    event.info,
-                    event.stalled,
-                )
+                text = "%s is stalled since %.1f s: a handler blocks its event loop; it is alive"
+                logger.warning(text, info, seconds)
         elif before:
-            logger.info("%s is not stalled any more", event.info)
+            logger.info("%s is not stalled any more", info)
 
     def link_up(self) -> None:
         """Prove all routes again, and send nothing on them before: the connection was lost."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from civitas._cluster.protocol import AgentStates, Crashed, NodeInfo
+from civitas._cluster.protocol import Command, Counters, Crashed, NodeInfo, Pong, Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +33,6 @@ class NodeLost:
 
 
 @dataclass(frozen=True, slots=True)
-class StatesHeard:
-    """A node has answered a ping: the states of its agents, and the seconds that it is stalled."""
-
-    info: NodeInfo
-    agents: AgentStates
-    stalled: float
-
-
-@dataclass(frozen=True, slots=True)
 class ClockSeen:
     """A node's clock is ahead of this one's by `offset` seconds."""
 
@@ -66,41 +56,14 @@ class Evicted:
 
 
 @dataclass(frozen=True, slots=True)
-class AgentCrashed:
-    """An agent of another node has crashed."""
+class Received:
+    """A node has said something about agents: its own, or one of this node."""
 
-    node: str
-    crash: Crashed
-
-
-@dataclass(frozen=True, slots=True)
-class CommandReceived:
-    """The primary wants something done to an agent of this node."""
-
-    node: str
-    number: int
-    verb: str
-    agent: str
-
-
-@dataclass(frozen=True, slots=True)
-class CallAnswered:
-    """A command, or a query for counters, that this node sent was answered."""
-
-    number: int
-    error: str = ""
-    incarnation: int = 0
-    counters: Mapping[str, Any] | None = None
+    info: NodeInfo
+    message: Pong | Crashed | Command
 
 
 Event: TypeAlias = (
-    NodeSeen
-    | NodeLost
-    | StatesHeard
-    | ClockSeen
-    | Settled
-    | Evicted
-    | AgentCrashed
-    | CommandReceived
-    | CallAnswered
+    NodeSeen | NodeLost | ClockSeen | Settled | Evicted | Received | Result | Counters
 )
+"""Result and Counters are the answers to calls of this node, each once."""

@@ -9,20 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from civitas._cluster.claims import PROBE_TIMEOUT, conflict, prevails
 from civitas._cluster.discovery import PROMPT, Discovery
-from civitas._cluster.events import (
-    AgentCrashed,
-    CallAnswered,
-    ClockSeen,
-    CommandReceived,
-    Event,
-    Evicted,
-    Settled,
-    StatesHeard,
-)
+from civitas._cluster.events import ClockSeen, Event, Evicted, Received, Settled
 from civitas._cluster.liveness import OwnNode, Peer
 from civitas._cluster.members import Members
 from civitas._cluster.protocol import (
@@ -48,6 +39,8 @@ from civitas._cluster.protocol import (
 from civitas._cluster.rpc import PendingRequests
 from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas.envelope import Origin
+
+_GONE: Final = "its process has gone"
 
 
 class Membership:
@@ -103,7 +96,7 @@ class Membership:
         self._discovery.leave()
         self._send(EVERYONE, Left(self.info.node, self.info.generation, reason, fenced=False))
         for number in self._pending.lost():
-            self._report(CallAnswered(number, error="this node has left"))
+            self._report(Result(number, "this node has left", 0))
 
     def admit(self, node: str, now: float) -> None:
         """Take note that the data route to a node is proved, and say so to that node."""
@@ -116,7 +109,7 @@ class Membership:
     def call(self, node: str, message: Command | Query, now: float) -> None:
         """Send a command or a query, again and again until it is answered or the node is lost."""
         if node not in self.peers:
-            self._report(CallAnswered(message.number, error="its process has gone"))
+            self._report(Result(message.number, _GONE, 0))
             return
         self._pending.sent(node, message, now)
         self._send(control_address(node), message)
@@ -291,26 +284,20 @@ class Membership:
                 self._settle(now)
             case Pong():
                 peer.monitor.answered(message.sequence, now)
-                self._report(StatesHeard(peer.info, message.agents, message.stalled))
+                self._report(Received(peer.info, message))
                 for claim in self.members.claims.answered(peer.info.node):
                     if peer.info.settled:
                         reason = conflict(peer.info, claim.info) or ""
                         address = control_address(claim.info.node)
                         self._send(address, Refused(self.info, reason))
             case Crashed():
-                self._report(AgentCrashed(peer.info.node, message))
-            case Command():
-                if peer.info.role == "primary":
-                    number, verb, agent = message.number, message.verb, message.agent
-                    self._report(CommandReceived(peer.info.node, number, verb, agent))
-            case Result():
-                if self._pending.answered(peer.info.node, message.number):
-                    self._report(CallAnswered(message.number, message.error, message.incarnation))
+                self._report(Received(peer.info, message))
+            case Command() if peer.info.role == "primary":
+                self._report(Received(peer.info, message))
+            case Result() | Counters() if self._pending.answered(peer.info.node, message.number):
+                self._report(message)
             case Query():
                 self._send(peer.address, Counters(message.number, self._own.counters()))
-            case Counters():
-                if self._pending.answered(peer.info.node, message.number):
-                    self._report(CallAnswered(message.number, counters=message.counters))
 
     # --- coming and going ---------------------------------------------------------------------
 
@@ -329,7 +316,7 @@ class Membership:
         self.members.remove(peer, reason, died=died, may_return=may_return)
         self._discovery.roster.discard(node)
         for number in self._pending.lost(node):
-            self._report(CallAnswered(number, error="its process has gone"))
+            self._report(Result(number, _GONE, 0))
 
     def _declare_dead(self, peer: Peer, reason: str) -> None:
         """Lose a node for good: should it resume, it is refused."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from civitas._agents.slot import AgentSlot
-from civitas._cluster.events import CommandReceived
+from civitas._cluster.protocol import Command, Result
 from civitas.errors import SpawnError
 
 _REMEMBERED: Final = 1000
@@ -19,26 +19,26 @@ class Commands:
 
     Args:
         slots: the node's agents, by name.
-        answer: called with (command, error, incarnation) when a command is done; the error is
-            empty when it was carried out.
+        answer: called with (node id, result) when a command is done.
     """
 
     def __init__(
         self,
         slots: Mapping[str, AgentSlot],
-        answer: Callable[[CommandReceived, str, int], None],
+        answer: Callable[[str, Result], None],
     ) -> None:
         self._slots = slots
         self._answer = answer
         self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._ended = False
 
-    def receive(self, command: CommandReceived) -> None:
-        """Carry out a command, unless that has been done."""
-        key = (command.node, command.number)
+    def receive(self, node: str, command: Command) -> None:
+        """Carry out a command of a node, unless that has been done."""
+        key = (node, command.number)
         if key in self._tasks:
             return
-        task = asyncio.get_running_loop().create_task(self._run(command), name="civitas command")
+        running = self._run(node, command)
+        task = asyncio.get_running_loop().create_task(running, name="civitas command")
         self._tasks[key] = task
         if len(self._tasks) > _REMEMBERED:
             oldest = next(iter(self._tasks))
@@ -54,7 +54,7 @@ class Commands:
         if tasks:
             await asyncio.wait(tasks)
 
-    async def _run(self, command: CommandReceived) -> None:
+    async def _run(self, node: str, command: Command) -> None:
         slot = self._slots.get(command.agent)
         error = ""
         if self._ended:
@@ -68,4 +68,5 @@ class Commands:
                     await slot.start(fresh=True)
                 except SpawnError as failure:
                     error = str(failure)
-        self._answer(command, error, 0 if slot is None else slot.restarts)
+        incarnation = 0 if slot is None else slot.restarts
+        self._answer(node, Result(command.number, error, incarnation))

@@ -10,7 +10,8 @@ from functools import partial
 from typing import TypeAlias
 
 from civitas._agents.slot import AgentSlot
-from civitas._cluster.events import AgentCrashed, CommandReceived, Event, Evicted
+from civitas._cluster.events import Event, Evicted, Received
+from civitas._cluster.protocol import Command, Crashed, Result
 from civitas._node.commands import Commands
 from civitas._node.counters import NodeStats, snapshot
 from civitas._node.drain import Drain
@@ -106,12 +107,12 @@ class AgentHost(Node):
 
     def _on_event(self, event: Event) -> None:
         match event:
-            case CommandReceived():
-                self._commands.receive(event)
+            case Received(info=info, message=Command() as command):
+                self._commands.receive(info.node, command)
             case Evicted():
                 logger.error("this process can't stay: %s", event.reason)
                 self._fail(IdentityError(event.reason))
-            case AgentCrashed(crash=crash):
+            case Received(message=Crashed() as crash):
                 logger.error(
                     "agent %r of another process crashed, and nobody supervises it: %s: %s; "
                     "add_remote_child would",
@@ -151,7 +152,7 @@ class AgentHost(Node):
             if not slot.finished or slot.mailbox.pending:
                 await slot.retire()
 
-    def _answer(self, command: CommandReceived, error: str, incarnation: int) -> None:
+    def _answer(self, node: str, result: Result) -> None:
         assert self._cluster is not None
         self._announce()  # first: who gets the answer knows then how the agent is
-        self._cluster.answer(command, error, incarnation)
+        self._cluster.answer(node, result)
