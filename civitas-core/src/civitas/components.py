@@ -287,7 +287,7 @@ def serializer_of(serializer: str | Serializer | None, where: Location | None = 
     """Return a serializer: that of a plugin's name, the instance itself, or msgpack for none.
 
     Raises:
-        PluginError: the plugin can't be used; `where` is the place in the topology that it tells.
+        PluginError: the plugin can't be used; `where` is the place in the topology for its text.
     """
     if serializer is None:
         return MsgpackSerializer()

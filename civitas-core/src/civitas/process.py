@@ -1,4 +1,4 @@
-"""AgentProcess: what an agent is to the person who writes one."""
+"""AgentProcess: the class that agents derive from. It is no process of the operating system."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class AgentProcess:
         Args:
             recipient: name of an agent.
             payload: a dict of JSON-like values.
-            message_type: tells the recipient what it is; `_agency.` is reserved.
+            message_type: says what it is; types that begin with `_agency.` are reserved.
 
         Raises:
             MessageRoutingError: there is no such agent.
@@ -141,7 +141,7 @@ class AgentProcess:
         Args:
             recipient: name of an agent.
             payload: a dict of JSON-like values.
-            message_type: tells the recipient what it is.
+            message_type: says what it is.
             timeout: seconds for the wait for room and for the answer together.
 
         Raises:
@@ -186,7 +186,13 @@ class AgentProcess:
     def connect(
         self, sender: Sender, leave: Callable[[], None], status: Callable[[], ProcessStatus]
     ) -> None:
-        """Give this object what its verbs act through; the runtime calls it before `on_start`."""
+        """Connect this object with its slot; the slot calls it before `on_start`.
+
+        Args:
+            sender: what `send`, `ask`, `broadcast` and `reply` act through.
+            leave: what `stop` calls.
+            status: returns where the agent is in its life.
+        """
         self._sender = sender
         self._leave = leave
         self._status = status

@@ -41,7 +41,7 @@ class Worker(AgentHost):
         PluginError: the transport or the serializer can't be used.
 
     Example:
-        A worker that runs until it is told to stop:
+        A worker that runs until it is stopped:
 
             async with Worker([Greeter("greeter")], transport="my_transport") as worker:
                 await worker.wait_until_stopped()

@@ -1,4 +1,7 @@
-"""Serving: how one agent object handles message after message, and what its errors come to."""
+"""MessageLoop: one agent object handles message after message; what its errors come to.
+
+Stop modes, and what becomes of a message: see the tables of `civitas._agents`.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ _LOOK: Final = 8
 
 
 class StopMode(Enum):
-    """When the serving of messages ends."""
+    """When a message loop ends."""
 
     NEVER = 0
     WHEN_DRAINED = 1
@@ -52,7 +55,7 @@ class AgentCounts:
 
 
 class MessageLoop:
-    """The serving of messages by one agent object.
+    """Handles the messages of one agent, with one object.
 
     Args:
         agent: the object; its verbs act through `sender`.
@@ -101,7 +104,7 @@ class MessageLoop:
         return self._durable is not None and self._durable.redelivered
 
     async def run(self) -> None:
-        """Handle messages until told to leave. This is the serving half of the hot path.
+        """Handle messages until the stop mode ends it. This is the handling half of the hot path.
 
         Raises:
             Exception: the agent crashed.
@@ -159,21 +162,14 @@ class MessageLoop:
         """Account for the message that was in hand when the agent was cancelled.
 
         Args:
-            crash: what the cancellation comes to, where nobody has told the agent to stop.
+            crash: what the cancellation comes to, where it was not meant to stop the agent.
         """
-        message, durable = self._sender.current, self._durable
-        if message is None:
-            return
-        name = self._agent.name
-        error = MessageRoutingError(f"agent {name!r} was stopped before it could answer")
-        if durable is None:
-            self._bus.dead_letters.record("cancelled while it was handled", message)
-            await self._bus.answer_error(message, name, error)
-        elif await self._bus.answer_error(message, name, error):
-            self._bus.dead_letters.record("cancelled while it was handled", message)
-            durable.processed()
-        else:
-            durable.failed(error if crash is None else _failure(name, crash))
+        message, name = self._sender.current, self._agent.name
+        if message is not None:
+            error = MessageRoutingError(f"agent {name!r} was stopped before it could answer")
+            failure = error if crash is None else _failure(name, crash)
+            reason = "cancelled while it was handled"
+            await self._bus.give_up(message, self._durable, name, error, failure, reason)
 
     async def _refuse(self, frame: bytes, error: CivitasError) -> None:
         """Account for a frame that can't be read."""
@@ -227,11 +223,11 @@ class MessageLoop:
                 continue
             if action is ErrorAction.SKIP:
                 await self._bus.answer_error(message, agent.name, error)
-                logger.warning("agent %r skipped a message: %s", agent.name, _told(error))
+                logger.warning("agent %r skipped a message: %s", agent.name, _text(error))
                 return None
             await self._fail(message, error)
             if action is ErrorAction.STOP:
-                logger.warning("agent %r stops after an error: %s", agent.name, _told(error))
+                logger.warning("agent %r stops after an error: %s", agent.name, _text(error))
                 agent.stop()
                 return None
             raise error
@@ -252,14 +248,14 @@ class MessageLoop:
         return action
 
     async def _fail(self, message: Message, error: Exception) -> None:
-        """Tell who asked that the agent failed; what nobody asked, a durable transport gets back.
+        """Answer with the error; what nobody asked, a durable transport gets back.
 
-        An asker that was told waits no more: the message is not to be executed again for nobody.
+        Who has the answer waits no more: the message is not to be executed again for nobody.
         """
-        told = await self._bus.answer_error(message, self._agent.name, error)
+        answered = await self._bus.answer_error(message, self._agent.name, error)
         if self._durable is None:
             return
-        if told:
+        if answered:
             self._durable.processed()
         else:
             self._durable.failed(_failure(self._agent.name, error))
@@ -282,7 +278,6 @@ class MessageLoop:
 
 
 def _failure(agent: str, error: Exception) -> ProcessingError:
-    """Return what a durable transport is told of an agent's error."""
     failure = ProcessingError(agent, type(error).__name__, str(error))
     failure.__cause__ = error
     return failure
@@ -302,5 +297,5 @@ def _own_cancellation(error: Exception | asyncio.CancelledError, hook: str) -> E
     return RuntimeError(f"what {hook} awaited was cancelled")
 
 
-def _told(error: BaseException) -> str:
+def _text(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

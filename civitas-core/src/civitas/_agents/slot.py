@@ -1,7 +1,7 @@
 """AgentSlot: an agent's place in the tree, which outlives the objects that fill it.
 
-The slot keeps the mailbox, runs the current object's task, and tells its supervisor when the
-task has ended by itself.
+It keeps the mailbox, runs the current object's task, and reports to its supervisor when the task
+has ended by itself. The table of its states: `civitas._agents`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class AgentSlot:
     Args:
         agent: the first object; later ones are made from its constructor arguments.
         bus: carries its messages.
-        on_exit: called with the slot when the agent has ended without being told to by `stop`:
+        on_exit: called with the slot when the agent has ended, and not because of `stop`:
             it crashed (`failure` says why), or it is done.
         on_idle: called when the mailbox is empty while the node stops.
     """
@@ -67,7 +67,7 @@ class AgentSlot:
         self._on_idle = on_idle
         self._task: asyncio.Task[None] | None = None
         self._message_loop: MessageLoop | None = None
-        self._told_to_stop = False
+        self._stop_asked = False
         self._done = False
         self._retired = False
         self._starting = False
@@ -141,7 +141,7 @@ class AgentSlot:
         task = self._task
         if task is None or task.done():
             return
-        self._told_to_stop = True
+        self._stop_asked = True
         self.status = ProcessStatus.STOPPING
         if self._message_loop is not None and self._message_loop.stop_mode is not StopMode.NOW:
             self._message_loop.stop_mode = StopMode.WHEN_DRAINED if drain else StopMode.NOW
@@ -198,24 +198,17 @@ class AgentSlot:
         await asyncio.gather(*(self._part_with(frame, gone) for frame in left))
 
     async def _part_with(self, frame: bytes, gone: MessageRoutingError) -> None:
-        dead_letters = self._bus.dead_letters
-        delivery = frame if isinstance(frame, DurableFrame) else None
+        durable = frame if isinstance(frame, DurableFrame) else None
         try:
             message = self._bus.read(frame)
-        except CivitasError as unreadable:
-            if delivery is None:
-                dead_letters.record(f"unreadable {unreadable.code}", frame, str(unreadable))
+        except CivitasError as error:
+            if durable is None:
+                self._bus.dead_letters.record(f"unreadable {error.code}", frame, str(error))
             else:
-                delivery.failed(gone)  # the next one to get it accounts for it
+                durable.failed(gone)  # the next one to get it accounts for it
             return
-        if delivery is None:
-            dead_letters.record("the recipient has stopped", message)
-            await self._bus.answer_error(message, self.name, gone)
-        elif await self._bus.answer_error(message, self.name, gone):
-            dead_letters.record("the recipient has stopped", message)
-            delivery.processed()
-        else:
-            delivery.failed(gone)
+        reason = "the recipient has stopped"
+        await self._bus.give_up(message, durable, self.name, gone, gone, reason)
 
     # --- one object's life --------------------------------------------------------------------
 
@@ -223,7 +216,7 @@ class AgentSlot:
         """Start a task for the current object and await its `on_start`."""
         self.failure = None
         self.redelivered = False
-        self._told_to_stop = False
+        self._stop_asked = False
         self.status = ProcessStatus.INITIALIZING
         sender = Sender(self._bus, self.name)
         self._message_loop = MessageLoop(
@@ -238,7 +231,7 @@ class AgentSlot:
         try:
             await started
         except asyncio.CancelledError:
-            self._told_to_stop = True
+            self._stop_asked = True
             self._task.cancel()
             raise
 
@@ -256,7 +249,7 @@ class AgentSlot:
             await message_loop.run()
         except asyncio.CancelledError:
             _absorb_cancellation()
-            if not self._told_to_stop:
+            if not self._stop_asked:
                 crash = _CancelledFromOutsideError("its task was cancelled by somebody else")
             await message_loop.abandon(crash)
         except Exception as error:  # noqa: BLE001 - a crash, which the supervisor judges
@@ -269,7 +262,7 @@ class AgentSlot:
     async def _begin(
         self, agent: AgentProcess, message_loop: MessageLoop, started: asyncio.Future[None]
     ) -> bool:
-        """Await `on_start`, tell who waits for it, and return whether it went well."""
+        """Await `on_start`, release who waits for it, and return whether it went well."""
         failure: Exception | None = None
         self._starting = True
         try:
@@ -301,7 +294,7 @@ class AgentSlot:
         sender: Sender,
         crash: Exception | None,
     ) -> None:
-        """Await `on_stop`, settle the status, and tell the supervisor unless it knows."""
+        """Await `on_stop`, settle the status, and report to the supervisor unless it knows."""
         sender.current = None
         sender.leaving = True
         try:
@@ -320,7 +313,7 @@ class AgentSlot:
             self.status = ProcessStatus.STOPPED
         if isinstance(crash, _CancelledFromOutsideError):
             asyncio.get_running_loop().call_later(_LAST_MOMENT, self._report_cancellation)
-        elif self._done or not self._told_to_stop:
+        elif self._done or not self._stop_asked:
             self._on_exit(self)
         elif crash is not None:
             logger.error("agent %r crashed while it was stopped", self.name, exc_info=crash)
@@ -328,8 +321,8 @@ class AgentSlot:
             self._on_idle()
 
     def _report_cancellation(self) -> None:
-        """Tell the supervisor of a crash, unless it knows; asyncio.run's own end is none."""
-        if not (self.alive or self._told_to_stop or self._retired):
+        """Report a crash to the supervisor, unless it knows; asyncio.run's own end is none."""
+        if not (self.alive or self._stop_asked or self._retired):
             self._on_exit(self)
 
 

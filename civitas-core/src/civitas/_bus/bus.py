@@ -15,6 +15,7 @@ from civitas._bus.mailbox import Mailbox
 from civitas._bus.receivers import DurableReceiver, LocalReceiver, NumberedReceiver
 from civitas._bus.routes import LATE_REPLY_GRACE, LocalRoute, Receiver
 from civitas._bus.routing_table import RoutingTable
+from civitas._bus.settlement import DurableFrame
 from civitas.envelope import Origin
 from civitas.errors import (
     CivitasError,
@@ -231,6 +232,33 @@ class MessageBus:
             self.dead_letters.record(f"error reply not delivered: {kind}", request)
             return False
         return True
+
+    async def give_up(
+        self,
+        message: Message,
+        durable: DurableFrame | None,
+        agent: str,
+        error: Exception,
+        failure: Exception,
+        reason: str,
+    ) -> None:
+        """Account for a message that its agent has not executed to its end.
+
+        Args:
+            message: the message.
+            durable: its frame, where the transport keeps it until it is settled.
+            agent: the agent's name.
+            error: the answer to who asked with it.
+            failure: why the transport is to give it again, where nobody got the answer.
+            reason: for the account of dead letters; what is given again is none.
+        """
+        answered = await self.answer_error(message, agent, error)
+        if durable is None or answered:
+            self.dead_letters.record(reason, message)
+        if durable is not None and answered:
+            durable.processed()
+        elif durable is not None:
+            durable.failed(failure)
 
     async def refuse(self, frame: bytes, agent: str, error: CivitasError) -> None:
         """Account for a frame that `agent` could not read, and answer who asked with it."""

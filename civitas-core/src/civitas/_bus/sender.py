@@ -1,4 +1,4 @@
-"""Sender: what the verbs of one sender act through."""
+"""Sender: what the verbs of one agent, or of a node's callers, act through."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Sender:
         self.current: Message | None = None
         """The message being handled: what is sent meanwhile belongs to its trace."""
         self.leaving = False
-        """Set for the agent's last words, which are taken even while the node stops."""
+        """Set for what `on_stop` sends, which is taken even while the node stops."""
 
     def send(
         self, recipient: str, payload: dict[str, Any], message_type: str
@@ -60,7 +60,7 @@ class Sender:
         sends = [self.send(name, payload, message_type) for name in names if name != self.name]
         results = await asyncio.gather(*sends, return_exceptions=True)
         if self.name in names:
-            # In this task: in another one, its wait for room could not be told from anyone's.
+            # In this task: in another one, its wait for room could not be distinguished from others'.
             try:
                 await self.send(self.name, payload, message_type)
             except Exception as error:  # noqa: BLE001 - raised below, with those of the others

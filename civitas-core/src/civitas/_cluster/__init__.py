@@ -24,7 +24,7 @@ Every node decides for itself, by the same rules, from what it hears; nobody is 
 permission. Names (a process name, the names of agents) are claimed by a hello and settled when
 nobody objects. Of two live claims the settled one stays, of two settled ones the older, of two
 new ones the lower node id. A node that was declared dead is fenced by id and generation: its
-frames are refused everywhere, and when it resumes it is told so and ends.
+frames are refused everywhere, and when it resumes it hears of it and ends.
 
 Another node, as the membership sees it:
 
@@ -41,7 +41,7 @@ Another node, as the membership sees it:
     missing  | hello or welcome                              | member
              | another node takes one of its names           | fenced
     departed | anything: its goodbye had overtaken it        | departed
-    fenced   | anything but `Fenced` and `Left`              | fenced, and told so
+    fenced   | anything but `Fenced` and `Left`              | fenced; it hears so
 
 This node itself is evicted when a member fences it, when the primary says that it is dead, or
 when it is refused and the other's claim prevails. The states of its own search stand in

@@ -26,7 +26,7 @@ PRIMARY_WINDOW: Final = 1.0
 """Seconds that a node without the tree looks for the one that has it, before it goes on alone."""
 
 JOIN_TIMEOUT: Final = 3.0
-"""Seconds after which a node goes on though somebody it was told of has not answered."""
+"""Seconds after which a node goes on though somebody whom the primary knows has not answered."""
 
 DOUBT: Final = 1.0
 """Seconds after the same in which a node refuses nobody: it may be the one that was superseded."""
@@ -44,7 +44,7 @@ PAUSE: Final = 1.0
 """Seconds without a turn of its own after which a node knows that it stood still itself."""
 
 PROMPT: Final = 1.0
-"""Seconds within which an answer tells of the other clock; one that lay for long does not."""
+"""Seconds within which an answer says how the other clock goes; one that lay for long does not."""
 
 
 class Discovery:

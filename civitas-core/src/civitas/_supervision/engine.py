@@ -105,7 +105,7 @@ class Engine:
     # --- what happens below -------------------------------------------------------------------
 
     def child_exited(self, agent: AgentSlot | RemoteAgent) -> None:
-        """Take note that an agent has ended without being told to: it crashed, or it is done."""
+        """Take note that an agent has ended by itself: it crashed, or it is done."""
         if agent.failure is not None:
             # A crash on a message that its transport had given before does not count: it is the
             # transport's own limit of deliveries that ends it.
