@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,9 +43,42 @@ def test_core_names_no_transport_outside_of_the_hint_table() -> None:
     assert named == []
 
 
-def test_no_file_is_a_room_too_crowded() -> None:
+def test_no_file_has_more_than_400_lines() -> None:
     lengths = {path: len(path.read_text().splitlines()) for path in sources()}
-    assert {str(p.relative_to(REPOSITORY)): n for p, n in lengths.items() if n >= 500} == {}
+    assert {str(p.relative_to(REPOSITORY)): n for p, n in lengths.items() if n > 400} == {}
+
+
+PUBLIC = {
+    *("cli", "client", "components", "envelope", "errors", "messages", "plugins", "process"),
+    *("registry", "runtime", "serializer", "supervisor", "testing", "topology", "transport"),
+    "worker",
+}
+ROOMS = {"_agents", "_authoring", "_bus", "_cluster", "_node", "_supervision"}
+
+
+def test_the_top_level_of_core_is_what_people_import_and_six_rooms() -> None:
+    there = {path.relative_to(CORE).parts[0].removesuffix(".py") for path in CORE.rglob("*.py")}
+    assert there == PUBLIC | ROOMS | {"__init__"}
+
+
+@pytest.mark.parametrize("room", sorted(ROOMS))
+def test_a_room_opens_with_its_theory(room: str) -> None:
+    theory = ast.get_docstring(ast.parse((CORE / room / "__init__.py").read_text()))
+    assert theory
+    files = {path.relative_to(CORE / room).parts[0] for path in (CORE / room).rglob("*.py")}
+    assert [f for f in sorted(files - {"__init__.py"}) if f.removesuffix(".py") not in theory] == []
+
+
+@pytest.mark.parametrize("distribution", sorted(REPOSITORY.glob("civitas-*/src")), ids=str)
+def test_a_class_name_stands_once_in_a_distribution(distribution: Path) -> None:
+    found = [
+        (node.name, path.relative_to(distribution))
+        for path in sorted(distribution.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+    ]
+    names = Counter(name for name, _ in found)
+    assert [each for each in found if names[each[0]] > 1] == []
 
 
 def test_no_function_of_the_packages_needs_scrolling() -> None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from civitas import envelope
-from civitas.components import ComponentSet, wire
+from civitas import AgentProcess, Runtime, Supervisor, envelope
+from civitas.components import ComponentSet, build_component_set, wire
 from civitas.errors import (
     DeserializationError,
     FrameError,
@@ -29,6 +30,7 @@ from civitas.plugins import Capabilities, TransportContext, TransportSpec
 from civitas.plugins.catalog import Candidate, PluginKind
 from civitas.plugins.loader import LoadedTransport
 from civitas.transport import Dispatcher, Handler, ReplyInbox
+from support.agents import Scripted
 
 _DRAIN: Final = 1.0
 """Seconds in which handlers of system frames finish when the transport stops."""
@@ -262,3 +264,17 @@ class LedgerTransport:
 
 def _passes_by(address: str) -> bool:
     return address.startswith((RESERVED_PREFIX, REPLY_PREFIX))
+
+
+@asynccontextmanager
+async def running(
+    ledger: Ledger, *agents: AgentProcess, transport: Any = None, **supervision: Any
+) -> AsyncIterator[Runtime]:
+    components = build_component_set(transport or ledger.transport())
+    supervision = {"backoff_base": 0.0, "max_restarts": 100} | supervision
+    async with Runtime(Supervisor("root", agents, **supervision), components=components) as runtime:
+        yield runtime
+
+
+def attempts(agent: Scripted) -> list[tuple[int, int]]:
+    return [(message.payload["n"], message.attempt) for message in agent.got]

@@ -292,6 +292,14 @@ def deaths(node: SimulatedNode) -> list[str]:
     return [node.system.by_id[e.info.node].label for e in node.heard(NodeLost) if e.died]
 
 
+def three() -> tuple[System, SimulatedNode, SimulatedNode, SimulatedNode]:
+    """Return a system of a primary and two workers that have found each other."""
+    system = System()
+    nodes = system.primary(), system.add("A", "a"), system.add("B", "b")
+    system.joined(*nodes)
+    return system, *nodes
+
+
 __all__ = [
     "FAST",
     "Network",
@@ -300,4 +308,5 @@ __all__ = [
     "System",
     "alive",
     "deaths",
+    "three",
 ]

@@ -6,23 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from civitas._cluster.events import Evicted, NodeLost, Settled
-from civitas._cluster.protocol import Command, Counters, Fenced, Left, Query, Result
-from core.cluster.simulation import FAST, Network, SimulatedNode, System, alive, deaths
+from civitas._cluster.events import Evicted, Settled
+from core.cluster.simulation import FAST, Network, System, alive, deaths, three
 
 SEEDS = st.integers(0, 10_000)
 START = st.floats(0.0, 2.0)
 LOSSES = st.sampled_from([0.0, 0.1, 0.2])
 DEAD = FAST.bound + 1.0
 """Seconds after which the primary has noticed for sure that a node is silent."""
-
-
-def three() -> tuple[System, SimulatedNode, SimulatedNode, SimulatedNode]:
-    """Return a system of a primary and two workers that have found each other."""
-    system = System()
-    nodes = system.primary(), system.add("A", "a"), system.add("B", "b")
-    system.joined(*nodes)
-    return system, *nodes
 
 
 # --- meeting ------------------------------------------------------------------------------------
@@ -337,88 +328,3 @@ def test_a_node_is_watched_as_closely_as_the_agents_that_it_tells_of_later() -> 
     worker.kill()
     system.run(DEAD)
     assert deaths(primary) == ["A"]
-
-
-# --- leaving ------------------------------------------------------------------------------------
-
-
-@given(seed=SEEDS)
-def test_a_node_that_has_said_goodbye_is_not_let_in_again_by_late_signals(seed: int) -> None:
-    system = System(seed, Network(delay=(0.01, 0.5), repeat=0.5))
-    nodes = system.primary(), system.add("A", "a"), system.add("B", "b")
-    system.joined(*nodes)
-    nodes[1].membership.announce(leaving=True)
-    nodes[1].membership.leave("it stopped")
-    system.run(10.0)
-    assert nodes[0].knows == {"B"}
-    assert nodes[2].knows == {"P"}
-    assert not deaths(nodes[0])
-
-
-def test_a_node_that_leaves_lets_nobody_in_and_answers_no_more() -> None:
-    system, primary, leaving, _ = three()
-    leaving.membership.leave("it stopped")
-    system.run(1.0)
-    before = system.sent
-    leaving.events.clear()
-    primary.say(Query(7))
-    system.add("C", "c").say(Left(leaving.id, 1, "no", fenced=True))
-    assert system.sent == before + 2
-    assert not leaving.events
-
-
-# --- commands -----------------------------------------------------------------------------------
-
-
-@given(seed=SEEDS, loss=LOSSES, repeat=st.sampled_from([0.0, 0.5]), lost=st.booleans())
-def test_a_command_is_answered_once_or_fails_with_its_node(
-    seed: int, loss: float, repeat: float, lost: bool
-) -> None:
-    system = System(seed)
-    primary, worker = system.primary(), system.add("A", "a")
-    system.joined(primary, worker)
-    system.network.loss, system.network.repeat = loss, repeat
-    if lost:
-        worker.kill()
-    asked = Command(1, "restart", "a")
-    primary.membership.call(worker.id, asked, primary.time)
-    for _ in range(20):
-        system.run(1.0)
-        worker.membership.answer(primary.id, Result(1, "", 4))
-    answers = primary.heard(Result)
-    assert len(answers) == 1
-    assert bool(answers[0].error) == lost
-
-
-def test_a_query_is_answered_with_the_counters() -> None:
-    system, primary, worker, _ = three()
-    primary.membership.call(worker.id, Query(3), primary.time)
-    system.run(1.0)
-    assert primary.heard(Counters) == [Counters(3, {"label": "A"})]
-
-
-def test_what_a_node_has_asked_fails_when_it_leaves() -> None:
-    _, primary, worker, _ = three()
-    worker.pause()
-    primary.membership.call(worker.id, Query(3), primary.time)
-    primary.membership.leave("it stopped")
-    assert [event.error for event in primary.heard(Result)] == ["this node has left"]
-
-
-def test_nodes_that_fence_each_other_do_not_answer_each_other_for_ever() -> None:
-    system, _, left, right = three()
-    left.fenced.add(right.membership.info.key)
-    right.fenced.add(left.membership.info.key)
-    before = system.sent
-    left.say(Fenced("you are fenced"), f"_agency.node.{right.id}")
-    system.run(2.0)
-    assert system.sent - before < 20
-
-
-def test_a_command_to_a_node_that_has_gone_fails_at_once() -> None:
-    system, primary, worker, _ = three()
-    worker.membership.leave("it stopped")
-    system.run(0.5)
-    primary.membership.call(worker.id, Command(5, "stop", "a"), primary.time)
-    assert primary.heard(Result) == [Result(5, "its process has gone", 0)]
-    assert primary.heard(NodeLost)[0].reason == "it stopped"

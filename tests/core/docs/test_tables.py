@@ -260,6 +260,14 @@ def test_rooms_import_only_what_stands_above_them():
             assert order[room] < order[room_of(path)], f"{path} imports {room}"
 
 
+def test_the_files_that_decide_are_there():
+    decided = re.findall(r"`([\w/]+\.py)`", section("architecture.md", "Where is it decided?"))
+    assert len(decided) >= 15
+    for name in decided:
+        package = REPOSITORY / f"civitas-{name.split('/')[0].removeprefix('civitas_')}" / "src"
+        assert (PACKAGE / name).is_file() or (package / name).is_file(), name
+
+
 # --- API reference -----------------------------------------------------------------------------
 
 

@@ -18,11 +18,14 @@ The **routing table** is one dict, the registry's entries, and nothing else says
 is. An entry is a `LocalRoute` (a mailbox) or a `RemoteRoute` (a window to another node); the
 table of states of a name stands in `routing_table`.
 
+A transport that declares no capabilities is wrapped (`bare_transport`), so that nothing else
+needs to know of its ways.
+
 **Back-pressure** makes a sender wait in one of two places. For an agent of its own process it is
 `mailbox`: the transport awaits the receiver, so the sender itself waits for room. For an agent of
 another node it is `routes`: at most a window of frames is under way, and the node of the agent
 returns credit as the agent's mailbox takes them (`accounting`). `windows` is the arithmetic of
-both ends.
+both ends, `wait_queue` the line in both places.
 
 **Loss** has two kinds. A frame is *lost* when it did not arrive: the receiver counts the gap in
 the numbers (`windows`, `accounting`). It is *dropped* when it could not be taken: whoever drops

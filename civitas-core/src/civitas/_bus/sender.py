@@ -60,7 +60,7 @@ class Sender:
         sends = [self.send(name, payload, message_type) for name in names if name != self.name]
         results = await asyncio.gather(*sends, return_exceptions=True)
         if self.name in names:
-            # In this task: in another one, its wait for room could not be distinguished from others'.
+            # In this task: in another one, its wait for room would look like that of anybody else.
             try:
                 await self.send(self.name, payload, message_type)
             except Exception as error:  # noqa: BLE001 - raised below, with those of the others

@@ -4,8 +4,8 @@ Theory of operation
 -------------------
 
 `Runtime`, `Worker` and `Client` are the three kinds of node. `node` is the base of all: life, and
-talking to agents. `host` is the base of the two that have agents: slots, counters, commands. What
-is left is their own: the tree of a runtime, the reports of a worker, the search of a client.
+talking to agents. `host` is the base of the two that have agents: slots, `counters`, commands.
+What is left is their own: the tree of a runtime, the reports of a worker, the search of a client.
 
 A node is complete when it is constructed: its agents have slots, and its cluster is there, though
 not started.

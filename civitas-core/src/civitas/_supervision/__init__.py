@@ -22,14 +22,14 @@ States of an engine:
              | `stop`                              | restarts under way are cancelled; | down
              |                                     | children stop in reverse order    |
 
-An intensity is more than `max_restarts` crashes within `restart_window`; children that fail by
-one cause, the end of their process, count once; a crash on a message that was redelivered does
-not count, since the transport's limit of deliveries ends it. At the root, giving up ends the
-node.
+The rules of intensity and backoff are in `restart`. An intensity is more than `max_restarts`
+crashes within `restart_window`; children that fail by one cause, the end of their process, count
+once; a crash on a message that was redelivered does not count, since the transport's limit of
+deliveries ends it. At the root, giving up ends the node.
 
-A **remote agent** is a member whose object lives in another node. It never starts one itself: the
-node starts its own agents, and a restart is a command to it. What the node reports of the agent
-comes as states (with answers to pings and announcements) and as crashes; each has the
+A **remote agent** (`remote`) is a member whose object lives in another node. It never starts one
+itself: the node starts its own agents, and a restart is a command to it. What the node reports of
+the agent comes as states (with answers to pings and announcements) and as crashes; each has the
 *incarnation*, how often the agent had been started, so that an old report changes nothing.
 
     state        | event                                                     | becomes
