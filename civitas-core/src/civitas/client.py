@@ -91,10 +91,6 @@ class Client(Node):
         """
         await super().start()
 
-    async def stop(self) -> None:
-        """Leave the system as it is."""
-        await super().stop()
-
     async def delivered(self, agent: str, timeout: float) -> None:
         """Return when all that was sent to an agent has been accounted for by its node.
 

@@ -139,39 +139,25 @@ def components_for(
     transport_options: Mapping[str, Any],
     *,
     process: str,
-    rename: bool = False,
 ) -> ComponentSet:
-    """Return what a node runs on: the given components, or those made of the other arguments.
-
-    Args:
-        owner: the kind of node, for messages.
-        transport: as for `build_component_set`; `in_process` when left out.
-        serializer: as for `build_component_set`.
-        components: wiring that was made by hand, instead of all these.
-        transport_options: as for `build_component_set`.
-        process: the node's process name, for components that have none of their own.
-        rename: whether given components get that name, too.
+    """Return the components given to a node, or those made of its other arguments.
 
     Raises:
-        ConfigurationError: there are both, or an option is wrong.
+        ConfigurationError: `owner` (the kind of node) was given both, or an option is wrong.
         PluginError: the transport or the serializer can't be used.
     """
-    is_primary = process == PRIMARY
     if components is None:
         return build_component_set(
             transport or "in_process",
             serializer,
             process=process,
-            is_primary=is_primary,
+            is_primary=process == PRIMARY,
             **transport_options,
         )
     if transport is not None or serializer is not None or transport_options:
         raise ConfigurationError(
             f"{owner} takes either components, or a transport and a serializer"
         )
-    # A set that was given no name has that of the primary.
-    if rename or (owner == "Worker" and components.config.process == PRIMARY):
-        components.config.process = process
     return components
 
 
@@ -188,15 +174,8 @@ def wire(
 ) -> ComponentSet:
     """Wire a node's components around a transport plugin whose options are checked already.
 
-    Args:
-        plugin: the loaded plugin.
-        options: an instance of its options' model; None where it has none.
-        serializer: a plugin's name, or an instance; msgpack when left out.
-        accept_serializers: serializers whose frames are read besides.
-        send_timeout: seconds that a send waits for room in a full mailbox.
-        process: the node's process name.
-        is_primary: whether this is the primary process.
-        where: the place in the topology that names the transport, for messages.
+    `options` is an instance of the plugin's model, None where it has none; `where` is the place in
+    the topology that names the transport. The others are as for `build_component_set`.
 
     Raises:
         PluginError: the plugin's factory fails, or makes something that is no transport.

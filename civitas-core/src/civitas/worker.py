@@ -12,6 +12,7 @@ from civitas._agents.slot import AgentSlot
 from civitas._node.host import AgentHost
 from civitas.components import ComponentSet, components_for
 from civitas.errors import ConfigurationError
+from civitas.messages import PRIMARY
 from civitas.process import AgentProcess
 from civitas.serializer import Serializer
 from civitas.transport import Transport
@@ -60,15 +61,14 @@ class Worker(AgentHost):
     ) -> None:
         if components is None and transport is None:
             raise ConfigurationError("Worker takes a transport that reaches other processes")
+        name = process or f"worker-{os.urandom(4).hex()}"
+        given = components
         components = components_for(
-            "Worker",
-            transport,
-            serializer,
-            components,
-            transport_options,
-            process=process or f"worker-{os.urandom(4).hex()}",
-            rename=process is not None,
+            "Worker", transport, serializer, components, transport_options, process=name
         )
+        # A set that was given no name has that of the primary.
+        if given and (process is not None or given.config.process == PRIMARY):
+            given.config.process = name
         claims = components.config.capabilities
         if claims is None:
             logger.warning(
