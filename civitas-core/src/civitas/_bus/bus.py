@@ -166,10 +166,16 @@ class MessageBus:
         try:
             if route is None or not route.is_local:
                 frame = await self._ask_far(message, timeout)
-            elif not isinstance(route, LocalRoute):
-                frame = await self._request(route.address, self._frame(message), timeout)
             else:
-                frame = await self._ask_here(route, message, timeout)
+                if isinstance(route, LocalRoute):
+                    self._check_asker(route)
+                request = self._head + self._serialize(message)
+                if self.durable and isinstance(route, LocalRoute):
+                    # It may wait in the transport, where nobody answers once the agent has ended.
+                    with route.requesting():
+                        frame = await self.transport.request(route.address, request, timeout)  # type: ignore[arg-type]
+                else:
+                    frame = await self.transport.request(route.address, request, timeout)  # type: ignore[arg-type]
         except TimeoutError as error:
             self.sent += not isinstance(error, MailboxFullError)
             text = f"ask {message.recipient!r}: {error}".removesuffix(": ")
@@ -180,18 +186,12 @@ class MessageBus:
             raise error_of(reply)
         return reply
 
-    async def _ask_here(self, route: LocalRoute, message: Message, timeout: float | None) -> bytes:
+    def _check_asker(self, route: LocalRoute) -> None:
         if route.mailbox.consumer is asyncio.current_task():
             raise MessageValidationError(
                 f"agent {route.name!r} asked itself while handling a message: it could never "
                 f"answer; call the method directly, or send"
             )
-        if not self.durable:
-            return await self._request(route.address, self._frame(message), timeout)
-        # The question may wait in the transport, where nobody could answer when the agent ends.
-        frame = self._frame(message)
-        with route.requesting():
-            return await self._request(route.address, frame, timeout)
 
     async def _ask_far(self, message: Message, timeout: float | None) -> bytes:
         """Send a request to an agent of another node and return the frame that answers it."""
@@ -206,13 +206,10 @@ class MessageBus:
         try:
             with route.requesting():
                 frame = self.codec.numbered(number, body)
-                return await self._request(name, frame, deadline.left)
+                return await self.transport.request(name, frame, deadline.left)  # type: ignore[arg-type]
         except _NOT_SENT:
             route.give_back(number)
             raise
-
-    async def _request(self, address: str, frame: bytes, timeout: float | None) -> bytes:
-        return await self.transport.request(address, frame, timeout)  # type: ignore[arg-type]
 
     # --- answering --------------------------------------------------------------------------
 
@@ -302,7 +299,7 @@ class MessageBus:
         if self.durable:
             self._pending_subscriptions.append(route)
         else:
-            await self.transport.subscribe(route.address, route.receiver)
+            await self.transport.subscribe(route.address, route.receiver.handler)
 
     async def take_over(self) -> None:
         """Begin with what a durable transport keeps for the attached agents: the names are ours.
@@ -312,7 +309,7 @@ class MessageBus:
         """
         pending, self._pending_subscriptions = self._pending_subscriptions, []
         subscribe = self.transport.subscribe
-        await asyncio.gather(*(subscribe(each.address, each.receiver) for each in pending))
+        await asyncio.gather(*(subscribe(each.address, each.receiver.handler) for each in pending))
 
     async def detach(self, name: str) -> None:
         """Take an agent off the registry and off the transport."""
@@ -338,9 +335,6 @@ class MessageBus:
         return LocalReceiver(mailbox, self.send_timeout)
 
     # --- parts ------------------------------------------------------------------------------
-
-    def _frame(self, message: Message) -> bytes:
-        return self._head + self._serialize(message)
 
     def _unknown(self, name: str) -> MessageRoutingError:
         similar = self.registry.similar(name)

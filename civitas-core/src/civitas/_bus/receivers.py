@@ -15,6 +15,7 @@ from civitas._bus.accounting import ReceiveAccounting, number_of
 from civitas._bus.mailbox import Mailbox
 from civitas._bus.settlement import DurableFrame
 from civitas.envelope import KIND_SYSTEM, MAGIC
+from civitas.transport import Handler
 
 _SHORTEST_FRAME: Final = 27
 
@@ -35,7 +36,12 @@ class LocalReceiver:
         self._send_timeout = send_timeout
         self.delivered = 0
 
-    async def __call__(self, frame: bytes) -> None:
+    @property
+    def handler(self) -> Handler:
+        """A bound method: calling an object costs three times as much (Python 3.11)."""
+        return self._receive
+
+    async def _receive(self, frame: bytes) -> None:
         """Put a frame into the mailbox. This is the receiving half of the hot path."""
         if not self._put_nowait(frame):
             await self._mailbox.put(frame, self._send_timeout)
@@ -61,6 +67,11 @@ class NumberedReceiver:
         self._accounting = accounting
         self._send_timeout = send_timeout
         self.delivered = 0
+
+    @property
+    def handler(self) -> Handler:
+        """The object itself, for its method `take`."""
+        return self
 
     def take(self, frame: bytes) -> bool:
         """Put a frame into the mailbox without waiting, or return False."""
@@ -118,6 +129,11 @@ class DurableReceiver:
         self._mailbox = mailbox
         self._reject = reject
         self.delivered = 0
+
+    @property
+    def handler(self) -> Handler:
+        """The object itself."""
+        return self
 
     async def __call__(self, frame: bytes) -> None:
         """Have the agent process a frame.

@@ -7,7 +7,7 @@ nodes here, for credit (`windows` has the arithmetic of it).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Final, Protocol, TypeAlias
@@ -17,6 +17,7 @@ from civitas._bus.wait_queue import WaitQueue
 from civitas._bus.windows import WINDOW, SendWindow
 from civitas.errors import MailboxFullError, MessageRoutingError, NotConnectedError
 from civitas.registry import RoutingEntry
+from civitas.transport import Handler
 from civitas.transport.interruption import Interruption
 
 LATE_REPLY_GRACE: Final = 1.0
@@ -27,12 +28,13 @@ Unknown: TypeAlias = Callable[[], MessageRoutingError]
 
 
 class Receiver(Protocol):
-    """The handler of one agent's address; `delivered` counts what it put into the mailbox."""
+    """Puts frames into one agent's mailbox, and counts them in `delivered`."""
 
     delivered: int
 
-    def __call__(self, frame: bytes, /) -> Awaitable[None]:
-        """Put a frame into the agent's mailbox."""
+    @property
+    def handler(self) -> Handler:
+        """The handler of the agent's address."""
         ...
 
 
