@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from support.local_bus.testbed import LocalBus, installed
+from support.signals import default_signals_for_children
 
 # Deadlines would measure the machine, and examples by chance would differ from run to run.
 hypothesis.settings.register_profile("default", deadline=None, derandomize=True)
@@ -56,6 +57,13 @@ def _descriptors() -> dict[str, str]:
         except FileNotFoundError:
             continue  # the one that listed them
     return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def default_signals() -> Iterator[None]:
+    """Let the suite pass under `nohup` and in the background: its children hear every signal."""
+    with default_signals_for_children():
+        yield
 
 
 @pytest_asyncio.fixture(autouse=True)
