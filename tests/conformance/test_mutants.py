@@ -178,7 +178,7 @@ CAUGHT = {
     ),
     "DropsInSilence": (
         "test_a_reply_that_nobody_awaits_is_dropped",
-        "in vain for the stray reply to be told as dropped",
+        "in vain for the stray reply to be reported as dropped",
     ),
     "NeedsTheMainThread": (
         "test_a_second_instance_runs_in_a_thread",

@@ -21,7 +21,7 @@ _TURNS: Final = 10
 
 
 class Behaviours:
-    """Base of the parts of the transport's kit: what an adopter tells them.
+    """Base of the parts of the transport's kit: what an adopter states.
 
     Attributes:
         capabilities: what the transport claims.
@@ -85,7 +85,7 @@ async def play(scenario: Coroutine[Any, Any, T], network: Network) -> T:
     for _ in range(_TURNS):
         await asyncio.sleep(0)
     _nothing_left({**descriptors, **network.foreign_descriptors})
-    gc.collect()  # an exception that nobody looked at is told when its task or future goes
+    gc.collect()  # asyncio reports an exception that nobody looked at when its future goes
     assert not unseen, f"errors that nobody saw: {unseen}"
     return outcome
 

@@ -45,7 +45,7 @@ _LEGAL: Final = (
 )
 
 
-class Delivery(Behaviours):
+class DeliveryBehaviours(Behaviours):
     """From `publish` to the handler."""
 
     @behaviour
@@ -109,7 +109,8 @@ class Delivery(Behaviours):
     async def test_ready_means_reachable(self, network: Network) -> None:
         """When `wait_ready` returns, the very next frame for what was subscribed arrives.
 
-        If this fails: `subscribe` returns when the broker has been told, not when it has heard.
+        If this fails: `subscribe` returns when it has asked the broker, not when the broker has
+        subscribed.
         Send yourself something by the last subscription, and return when it came.
         """
         sender, receiver = await network.pair()
@@ -197,8 +198,8 @@ class Delivery(Behaviours):
     async def test_unsubscribe_ends_delivery(self, network: Network) -> None:
         """After `unsubscribe` the handler gets nothing more, and the address is free again.
 
-        If this fails: only the broker is told, not the table of handlers (or the reverse); or
-        the owner of the address is remembered. A transport may offer no `unsubscribe`.
+        If this fails: only the broker forgets the subscription, not the table of handlers (or the
+        reverse); or the address keeps its owner. A transport may offer no `unsubscribe`.
         """
         sender, receiver = await network.pair()
         unsubscribe = getattr(receiver, "unsubscribe", None)

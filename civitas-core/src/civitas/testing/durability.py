@@ -28,7 +28,7 @@ _POISON: Final = b"poison"
 _SYSTEM: Final = f"{RESERVED_PREFIX}conformance"
 
 
-class Durability(Behaviours):
+class DurabilityBehaviours(Behaviours):
     """From `publish` to the end of the handler, and over the end of a transport."""
 
     @for_claim("at_least_once", probe=True)

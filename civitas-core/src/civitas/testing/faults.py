@@ -22,7 +22,7 @@ _FAILURES: Final = 2
 """How often a handler raises; what an at-least-once transport gives again is then taken."""
 
 
-class Faults(Behaviours):
+class FaultBehaviours(Behaviours):
     """Handlers that raise or stand still, bytes that are no frame, addresses without anybody."""
 
     @behaviour
@@ -45,8 +45,7 @@ class Faults(Behaviours):
     async def test_a_handler_that_refuses_stops_nothing(self, network: Network) -> None:
         """A handler may refuse with a CivitasError; only its sender feels it.
 
-        The sender of a frame for a full mailbox is told with that error, or not at all; the next
-        frame arrives.
+        `publish` to a full mailbox raises that error, or nothing; the next frame arrives.
 
         If this fails: the refusal is turned into another error; or it ends the task that reads.
         """
@@ -140,7 +139,7 @@ class Faults(Behaviours):
     async def test_a_reply_that_nobody_awaits_is_dropped(self, network: Network) -> None:
         """A reply to a request that was never made, here or at an unknown node, does no harm.
 
-        A transport that was given a context tells it (`TransportContext.dropped`).
+        A transport that was given a context reports it (`TransportContext.dropped`).
 
         If this fails: the reply handler raises for an unknown address; or drops it silently.
         """
@@ -159,7 +158,7 @@ class Faults(Behaviours):
         assert arrived == answer, "a stray reply was taken for the answer"
         notes = network.notes(asker)
         if notes is not None:
-            await network.until(lambda: notes.dropped, "the stray reply to be told as dropped")
+            await network.until(lambda: notes.dropped, "the stray reply to be reported as dropped")
 
     @for_claim("cross_process")
     @behaviour

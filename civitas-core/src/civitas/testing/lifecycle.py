@@ -19,7 +19,7 @@ _LONG: Final = 600.0
 """Seconds of a request's timeout that no test waits for."""
 
 
-class Lifecycle(Behaviours):
+class LifecycleBehaviours(Behaviours):
     """From `start` to `stop`, and what lies outside them."""
 
     @behaviour
@@ -95,7 +95,7 @@ class Lifecycle(Behaviours):
     async def test_stop_fails_requests_in_flight(self, network: Network) -> None:
         """`stop` ends every request in flight at once, with a CivitasError.
 
-        If this fails: nobody tells them (`ReplyInbox.close`), so each waits for its timeout; or
+        If this fails: nothing ends them (`ReplyInbox.close`), so each waits for its timeout; or
         they are cancelled, which looks to the caller as if somebody had cancelled the caller.
         """
         asker, answerer = await network.pair()

@@ -25,7 +25,7 @@ It is called with a keyword argument `context`, a TransportContext, if it takes 
 """
 
 _PAUSE: Final = 0.01
-"""Seconds between two looks at a condition that nobody tells of."""
+"""Seconds between two looks at a condition of which there is no event."""
 
 Errors: TypeAlias = type[Exception] | tuple[type[Exception], ...]
 """The error that is expected, or those of which one is."""
@@ -106,7 +106,7 @@ class Network:
         """Return a fresh transport that is not started; it is stopped after the test.
 
         Args:
-            control: whether it is told to be the one of a control plane.
+            control: whether its context says that it belongs to a control plane.
         """
         if self._takes_context:
             primary = not self._made and not control
@@ -123,11 +123,11 @@ class Network:
         return transport
 
     def notes(self, transport: Transport) -> Notes | None:
-        """Return what a transport tells its node; `None` where it was made without a context."""
+        """Return what a transport reported; `None` where it was made without a context."""
         return self._notes.get(id(transport))
 
     def needed_notes(self, transport: Transport) -> Notes:
-        """Return what a transport tells its node; fail where it was made without a context."""
+        """Return what a transport reported; fail where it was made without a context."""
         notes = self.notes(transport)
         assert notes is not None, (
             "what the fixture make_transport gives takes no `context`: a transport between "
@@ -226,8 +226,8 @@ class Network:
         except TimeoutError:
             if not deadline.expired():
                 raise
-            told = what if isinstance(what, str) else what()
-            raise AssertionError(f"waited {self.patience:g} s in vain for {told}") from None
+            awaited = what if isinstance(what, str) else what()
+            raise AssertionError(f"waited {self.patience:g} s in vain for {awaited}") from None
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
         """Wait for a condition."""

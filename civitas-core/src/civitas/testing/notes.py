@@ -1,4 +1,4 @@
-"""Notes: what a transport tells the node that made it, which here is a test."""
+"""Notes: what a transport reports to the node that made it, which here is a test."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from civitas.plugins import TransportContext
 
 
 class Notes:
-    """Takes the place of a node, and keeps what its transport tells.
+    """Takes the place of a node, and keeps what its transport reports.
 
     Attributes:
         dropped: each frame that can't be delivered, with the reason.
-        link: "down" and "up", in the order in which they were told.
+        link: "down" and "up", in the order of the calls.
         context: what the transport is made with.
     """
 
@@ -37,12 +37,12 @@ class Notes:
 
     @property
     def is_up(self) -> bool:
-        """Whether the link that was lost is told to be back."""
+        """Whether the last report on the link was that it is back."""
         return self.link[-1:] == ["up"]
 
     @property
     def is_down(self) -> bool:
-        """Whether the link is told to be lost."""
+        """Whether the last report on the link was that it is lost."""
         return self.link[-1:] == ["down"]
 
 

@@ -59,7 +59,7 @@ class Freezer(Protocol):
         ...
 
 
-class Outages(Behaviours):
+class OutageBehaviours(Behaviours):
     """A broker that is killed, or stands still, and a link that is cut."""
 
     @for_claim("survives_broker_restart", probe=True)
@@ -282,7 +282,7 @@ async def _until_reached(network: Network, sender: Transport, inbox: Arrivals) -
     """Publish again and again until a frame arrives."""
     before = len(inbox.frames)
     while len(inbox.frames) == before:
-        with suppress(CivitasError):  # it may be told that this can't be sent yet
+        with suppress(CivitasError):  # it may be refused for a while
             await sender.publish(inbox.address, network.frame(b"again?"))
         await asyncio.sleep(_PAUSE)
 

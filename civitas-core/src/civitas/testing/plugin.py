@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from civitas.testing.report import Report
 
 _OPTION: Final = "--conformance-report"
-_TOLD: Final = "civitas_conformance"
-"""The attribute of a test's report by which a standard test tells of itself."""
+_ABOUT: Final = "civitas_conformance"
+"""The attribute of a test's report that says which standard test it was."""
 
 pytest.register_assert_rewrite(
     "civitas.testing.delivery",
@@ -49,14 +49,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Let a standard test tell of itself, wherever it runs."""
+    """Add to the report of a standard test which one it was, wherever it runs."""
     report = yield
     if "civitas.testing.suite" in sys.modules:
-        from civitas.testing.record import Told
+        from civitas.testing.record import StandardTest
 
-        told = Told.of(item)
-        if told is not None:
-            setattr(report, _TOLD, told._asdict())
+        test = StandardTest.of(item)
+        if test is not None:
+            setattr(report, _ABOUT, test._asdict())
     return report
 
 
@@ -71,14 +71,14 @@ class Watch:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note how a standard test ended."""
-        told = getattr(report, _TOLD, None)
-        if told is None:
+        about = getattr(report, _ABOUT, None)
+        if about is None:
             return
-        from civitas.testing.record import Told
+        from civitas.testing.record import StandardTest
         from civitas.testing.report import Report
 
         self._report = self._report or Report()
-        self._report.note(Told(**told), report)
+        self._report.note(StandardTest(**about), report)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the file; fail a run that was to write one and could not."""
@@ -93,13 +93,13 @@ class Watch:
         if self._report is not None:
             self._report.write_summary(terminalreporter)
         if self._problem:
-            told = f"{_OPTION}: nothing was written: {self._problem}"
-            terminalreporter.write_line(told, red=True)
+            text = f"{_OPTION}: nothing was written: {self._problem}"
+            terminalreporter.write_line(text, red=True)
         elif self._file is not None and self._report is not None:
             terminalreporter.write_line(f"the report is in {self._file}")
             for name in self._report.unnamed():
-                told = f"{name} states no `plugin`: `civitas plugins list` can't tell of it"
-                terminalreporter.write_line(told, yellow=True)
+                text = f"{name} states no `plugin`: `civitas plugins list` can't show it"
+                terminalreporter.write_line(text, yellow=True)
 
     def _write(self, file: Path) -> str:
         """Write the file; return what hindered it, if anything did."""

@@ -27,7 +27,7 @@ _ASKING: Final = 600.0
 """Seconds of a request's timeout that no test waits for."""
 
 
-class Processes(Behaviours):
+class ProcessBehaviours(Behaviours):
     """Two transports that do not share their memory."""
 
     @for_claim("cross_process", probe=True)
@@ -42,8 +42,8 @@ class Processes(Behaviours):
         network = Network(make_transport, self.capabilities, self.patience)
         mine, theirs = network.make(), network.make()
         other = _elsewhere(theirs, self.capabilities, self.patience)
-        with other as told, no_threads_left(), asyncio.Runner() as runner:
-            answerer = runner.run(play(_ask(network, mine, told), network))
+        with other as pipe, no_threads_left(), asyncio.Runner() as runner:
+            answerer = runner.run(play(_ask(network, mine, pipe), network))
         assert answerer != os.getpid(), "the request was answered in its own process"
 
     @for_claim("cross_process")
@@ -87,12 +87,12 @@ async def _serve_in_a_thread(
     await mine.close()
 
 
-async def _ask(network: Network, asker: Transport, told: Connection) -> int:
+async def _ask(network: Network, asker: Transport, pipe: Connection) -> int:
     """Ask the other process which one it is."""
     await network.begin(asker)
-    ready = asyncio.to_thread(told.poll, network.patience)
+    ready = asyncio.to_thread(pipe.poll, network.patience)
     assert await ready, f"waited {network.patience:g} s in vain for the other process to be ready"
-    problem = told.recv()
+    problem = pipe.recv()
     assert not problem, f"the other process failed: {problem}"
     await network.ready()
     request = asker.request(_ADDRESS, network.frame(b"who are you?"), _ASKING)
@@ -104,7 +104,7 @@ async def _ask(network: Network, asker: Transport, told: Connection) -> int:
 def _elsewhere(
     transport: Transport, capabilities: Capabilities, patience: float
 ) -> Iterator[Connection]:
-    """Run a transport in a forked process; give the end of a pipe that tells when it's ready.
+    """Run a transport in a forked process; give the pipe on which it says that it is ready.
 
     The process ends with the block: when the other end of its pipe is closed.
     """

@@ -1,4 +1,4 @@
-"""SuiteRecord: how the standard tests of one class ended, as the report of a run tells it."""
+"""SuiteRecord: how the standard tests of one class ended, for the report of a run."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from civitas.plugins import Capabilities
 from civitas.testing.suite import ConformanceSuite, claims_of, disclaimed_by
 
 
-class Told(NamedTuple):
-    """What a test tells of itself; plain values, since they may come from another process.
+class StandardTest(NamedTuple):
+    """Which standard test ran: plain values, since they may come from another process.
 
     Attributes:
         key: the class that it belongs to.
-        test: its name.
+        name: its name.
         about: the record of that class, before anything has run.
     """
 
     key: str
-    test: str
+    name: str
     about: dict[str, Any]
 
     @classmethod
     def of(cls, item: pytest.Item) -> Self | None:
-        """Return what this test tells, or `None` when it is no standard test of the kit."""
+        """Return which one this is, or `None` when it is no standard test of the kit."""
         suite = getattr(item, "cls", None)
         name: str = getattr(item, "originalname", item.name)
         if not isinstance(suite, type) or not issubclass(suite, ConformanceSuite):

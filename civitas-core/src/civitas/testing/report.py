@@ -1,4 +1,4 @@
-"""Report: what a run of the kit tells at its end, on the terminal and in a file."""
+"""Report: what a run of the kit says at its end, on the terminal and in a file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from civitas._authoring.conformance import FORMAT
 from civitas.plugins.catalog import CORE_DISTRIBUTION, PluginKind, builtin, scan
-from civitas.testing.record import SuiteRecord, Told
+from civitas.testing.record import StandardTest, SuiteRecord
 
 
 class Report:
@@ -20,11 +20,11 @@ class Report:
     def __init__(self) -> None:
         self._records: dict[str, SuiteRecord] = {}
 
-    def note(self, told: Told, report: pytest.TestReport) -> None:
+    def note(self, test: StandardTest, report: pytest.TestReport) -> None:
         """Note how a standard test ended."""
-        if told.key not in self._records:
-            self._records[told.key] = SuiteRecord(**told.about)
-        self._records[told.key].note(told.test, report)
+        if test.key not in self._records:
+            self._records[test.key] = SuiteRecord(**test.about)
+        self._records[test.key].note(test.name, report)
 
     def write_summary(self, terminal: pytest.TerminalReporter) -> None:
         """Write a section with a line for each class, and one for each test that is no pass."""

@@ -20,7 +20,7 @@ _SLACK: Final = 0.02
 """Seconds by which a timer may be early: the resolution of clocks and of the event loop."""
 
 
-class Requests(Behaviours):
+class RequestBehaviours(Behaviours):
     """From `request` to its answer."""
 
     @behaviour

@@ -32,7 +32,7 @@ _REFUSED: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
 
 
 class SerializerConformance(ConformanceSuite, kit=True):
-    """The tests of a serializer. Subclass it and tell how to make yours.
+    """The tests of a serializer. Subclass it and say how to make yours.
 
     Attributes:
         deviations: standard tests that you know to fail, each with the reason.

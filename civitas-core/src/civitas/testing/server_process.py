@@ -125,8 +125,8 @@ class ServerProcess:
         status = process.poll()
         problem = "does not let clients in" if status is None else f"ended with {status}"
         output.seek(0)
-        told = output.read()[-_SHOWN:].decode(errors="replace").strip() or "nothing"
-        raise RuntimeError(f"{' '.join(self._command)} {problem}; it wrote:\n{told}")
+        written = output.read()[-_SHOWN:].decode(errors="replace").strip() or "nothing"
+        raise RuntimeError(f"{' '.join(self._command)} {problem}; it wrote:\n{written}")
 
 
 def free_port() -> int:

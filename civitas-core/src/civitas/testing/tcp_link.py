@@ -52,8 +52,8 @@ class TcpLink:
             text=True,
         )
         assert self._process.stdout is not None
-        with self._process.stdout as told:
-            line = told.readline()
+        with self._process.stdout as output:
+            line = output.readline()
         if line != _READY:
             self.cut()
             raise RuntimeError(f"no link at port {self.port}: it said {line!r}")
@@ -72,7 +72,7 @@ async def _serve(port: int, to: int) -> None:
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             far_reader, far_writer = await asyncio.open_connection(HOST, to)
-        except OSError:  # the server is away: who connects is told so as by the server itself
+        except OSError:  # the server is away: the client sees it as without this link
             writer.transport.abort()
             return
         for source, target in ((reader, far_writer), (far_reader, writer)):

@@ -6,28 +6,28 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from civitas.plugins import Capabilities
-from civitas.testing.delivery import Delivery
-from civitas.testing.durability import Durability
-from civitas.testing.faults import Faults
-from civitas.testing.lifecycle import Lifecycle
-from civitas.testing.outages import Outages
-from civitas.testing.processes import Processes
-from civitas.testing.requests import Requests
+from civitas.testing.delivery import DeliveryBehaviours
+from civitas.testing.durability import DurabilityBehaviours
+from civitas.testing.faults import FaultBehaviours
+from civitas.testing.lifecycle import LifecycleBehaviours
+from civitas.testing.outages import OutageBehaviours
+from civitas.testing.processes import ProcessBehaviours
+from civitas.testing.requests import RequestBehaviours
 from civitas.testing.suite import ConformanceSuite
 
 
 class TransportConformance(
-    Delivery,
-    Processes,
-    Requests,
-    Faults,
-    Outages,
-    Durability,
-    Lifecycle,
+    DeliveryBehaviours,
+    ProcessBehaviours,
+    RequestBehaviours,
+    FaultBehaviours,
+    OutageBehaviours,
+    DurabilityBehaviours,
+    LifecycleBehaviours,
     ConformanceSuite,
     kit=True,
 ):
-    """The tests of a transport. Subclass it, say what you claim, and tell how to make yours.
+    """The tests of a transport. Subclass it, say what you claim, and how to make yours.
 
     After each test every transport that it made is stopped, and no task, thread or file
     descriptor may be left.
