@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 
 from right import Right, adopt_all
@@ -30,6 +31,17 @@ class Reorders(Right):
         held, self.held = self.held, None
         await super().publish(address, data)
         await super().publish(address, held)
+
+
+class LetsOthersOvertake(Right):
+    def __init__(self):
+        super().__init__()
+        self.numbers = itertools.count(1)
+
+    async def publish(self, address, data):
+        if not next(self.numbers) % 3:
+            await asyncio.sleep(0)
+        await super().publish(address, data)
 
 
 class DeliversTwice(Right):

@@ -197,6 +197,28 @@ class KeepsSilentInAnOutage(RightAfterAnOutage):
             await super().publish(address, data)
 
 
+class SendsLateWhatItRefused(RightAfterAnOutage):
+    def __init__(self, hub, context=None):
+        super().__init__(hub, context)
+        self.refused = []
+
+    async def publish(self, address, data):
+        if not self.connected.is_set():
+            self.refused.append((address, data))
+        await super().publish(address, data)
+
+    def subscribe_again(self):
+        super().subscribe_again()
+        for address, data in self.refused:
+            self.hub.send(address, data)
+
+
+class ReportsItsLossTwice(RightAfterAnOutage):
+    def lost(self):
+        super().lost()
+        self.context.link_down("it is still away")
+
+
 class TakesSilenceForPeace(RightAfterAnOutage):
     def hears_nothing(self):
         pass

@@ -49,6 +49,14 @@ class NeedsTheMainThread(RightBetweenNodes):
         await super().start()
 
 
+class IgnoresItsLimitAtHome(RightBetweenNodes):
+    async def publish(self, address, data):
+        if address in self.lanes:
+            self.hub.send(address, data)
+        else:
+            await super().publish(address, data)
+
+
 class ThrowsAwayAtStop(RightBetweenNodes):
     """Sends in a task of its own, a little later."""
 

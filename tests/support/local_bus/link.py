@@ -55,6 +55,7 @@ class Link:
         self._tried = asyncio.Event()
         self._up = asyncio.Event()  # set too when all has ended, for those who wait
         self._stopped = False
+        self._sending = asyncio.Lock()
         self._is_down = False  # as the node was told
         self._tokens = itertools.count(1)
         self._pings: dict[bytes, asyncio.Future[bool]] = {}
@@ -98,18 +99,19 @@ class Link:
         writer = self._writer
         if writer is None or not self._up.is_set() or writer.is_closing():
             raise NotConnectedError(f"no connection to the broker at {self._path}; it is retried")
-        if writer.transport.get_write_buffer_size() > _WAITING:
-            try:
-                async with asyncio.timeout(_SEND_DEADLINE):
+        try:
+            async with asyncio.timeout(_SEND_DEADLINE), self._sending:  # nobody overtakes
+                if writer.transport.get_write_buffer_size() > _WAITING:
                     await writer.drain()
-            except (TimeoutError, OSError) as error:
-                raise NotConnectedError(
-                    f"the broker at {self._path} took nothing for {_SEND_DEADLINE:g} s, "
-                    f"or the connection was lost; the frame was not sent"
-                ) from error
-            if self._writer is not writer:
-                raise NotConnectedError(f"the connection to the broker at {self._path} was lost")
-        writer.write(command)
+                if self._writer is writer:
+                    writer.write(command)
+                    return
+        except (TimeoutError, OSError) as error:
+            raise NotConnectedError(
+                f"the broker at {self._path} took nothing for {_SEND_DEADLINE:g} s, "
+                f"or the connection was lost; the frame was not sent"
+            ) from error
+        raise NotConnectedError(f"the connection to the broker at {self._path} was lost")
 
     async def barrier(self) -> None:
         """Return when the broker has done all that was asked of it before.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 from typing import Final
 
 import pytest
@@ -15,6 +17,11 @@ from civitas.transport import Transport
 
 _MANY: Final = 200
 _FRESH: Final = 10
+_SENDERS: Final = 25
+_FRAMES_OF_EACH: Final = 4
+_MEDIUM: Final = 1 << 16
+"""With as many senders at once, more than a socket takes in one piece."""
+
 _LARGE: Final = 1 << 20
 
 _BODIES: Final = (
@@ -104,6 +111,31 @@ class DeliveryBehaviours(Behaviours):
             await sender.publish("worker", frame)
         arrived = await inbox.first(_MANY)
         assert arrived == frames, "the order of the frames is not the order of publishing"
+
+    @behaviour
+    async def test_frames_of_many_tasks_arrive_in_order(self, network: Network) -> None:
+        """What many tasks of one process publish to one address arrives in the order of the calls.
+
+        The runtime numbers frames when it publishes them, and counts gaps as losses.
+
+        If this fails: a pool of connections carries one address; or `publish` waits for something
+        before the frame has its place in the queue, so that a later call overtakes.
+        """
+        sender, receiver = await network.pair()
+        [inbox] = await network.listen(receiver, "worker")
+        size = min(_MEDIUM, self.capabilities.max_message_bytes or _MEDIUM)
+        numbers, published = itertools.count(), []
+
+        async def send() -> None:
+            for _ in range(_FRAMES_OF_EACH):
+                frame = _frame_of(network, size, b"%d " % next(numbers))
+                published.append(frame)
+                await sender.publish("worker", frame)
+
+        senders = (send() for _ in range(_SENDERS))
+        await network.within(asyncio.gather(*senders), "publish() of many tasks")
+        arrived = await inbox.first(len(published))
+        assert arrived == published, "a later publish has overtaken an earlier one"
 
     @behaviour
     async def test_ready_means_reachable(self, network: Network) -> None:
@@ -236,15 +268,23 @@ class DeliveryBehaviours(Behaviours):
     async def test_a_frame_over_the_limit_is_refused(self, network: Network) -> None:
         """More than the claimed `max_message_bytes` raises MessageTooLargeError to the sender.
 
+        So it does at a system address, and when the recipient is of the same process.
+
         If this fails: the size is not checked before sending, so that the broker closes the
-        connection or drops the frame; or `request` goes another way than `publish`.
+        connection or drops the frame; or `request`, or a local delivery, goes another way than
+        `publish` to others.
         """
         sender, receiver = await network.pair()
         [inbox] = await network.listen(receiver, "worker")
         assert self.capabilities.max_message_bytes is not None
         frame = _frame_of(network, self.capabilities.max_message_bytes + 1)
-        for work in (sender.publish("worker", frame), sender.request("worker", frame, 1.0)):
-            await network.refused(work, MessageTooLargeError, "a frame over the limit")
+        for work, what in (
+            (sender.publish("worker", frame), "publish"),
+            (sender.request("worker", frame, 1.0), "request"),
+            (sender.publish(_SYSTEM, frame), f"publish to {_SYSTEM!r}"),
+            (receiver.publish("worker", frame), "publish in the recipient's own process"),
+        ):
+            await network.refused(work, MessageTooLargeError, f"{what} of a frame over the limit")
         fence = network.frame(b"fence")
         await sender.publish("worker", fence)
         assert await inbox.first() == [fence], "a frame over the limit arrived, or disturbed others"
@@ -265,8 +305,8 @@ async def _each_gets_its_own(network: Network, sender: Transport, inboxes: list[
         assert arrived == own, f"{inbox.address!r} got frames of other addresses"
 
 
-def _frame_of(network: Network, size: int) -> bytes:
-    """Return a frame of exactly this size, whose bytes differ."""
-    head = network.frame(b"")
+def _frame_of(network: Network, size: int, begin: bytes = b"") -> bytes:
+    """Return a frame of exactly this size, whose body begins like this and whose bytes differ."""
+    head = network.frame(begin)
     pattern = bytes(range(251))
     return head + (pattern * (size // len(pattern) + 1))[: size - len(head)]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, Protocol
 
-from civitas.errors import CivitasError
+from civitas.errors import CivitasError, OutcomeUnknownError
 from civitas.messages import RESERVED_PREFIX
 from civitas.testing.behaviour import Behaviours, behaviour
 from civitas.testing.network import Arrivals, Network
@@ -141,8 +141,9 @@ class OutageBehaviours(Behaviours):
     async def test_an_outage_is_told(self, network: Network, broker: Broker) -> None:
         """`link_down` is called when the connection is lost, `link_up` when all works again.
 
-        Between the two `publish` raises a CivitasError, and the silence of others counts against
-        nobody. At `link_up` everything is subscribed again: routes are proved at once.
+        Each is called once. Between the two `publish` raises a CivitasError, and the silence of
+        others counts against nobody. What was refused does not arrive later, unless the error was
+        OutcomeUnknownError. At `link_up` everything is subscribed again: routes are proved at once.
 
         If this fails: the context's functions are not called; or `link_up` comes before the
         subscriptions; or `publish` keeps frames, or loses them silently, while nobody takes them.
@@ -153,12 +154,17 @@ class OutageBehaviours(Behaviours):
         await _greet(network, sender, [inbox])
         with _outage(network, broker.kill, broker.start):
             await network.until(lambda: all(each.is_down for each in notes), "link_down()")
-            publish = sender.publish("worker", network.frame(b"in between"))
-            await network.refused(publish, CivitasError, "publish() after link_down()")
+            refused = network.frame(b"in between")
+            publish = sender.publish("worker", refused)
+            error = await network.refused(publish, CivitasError, "publish() after link_down()")
         await network.until(lambda: all(each.is_up for each in notes), "link_up()")
         frame = network.frame(b"the very next")
         await network.within(sender.publish("worker", frame), "publish() after link_up()")
-        await inbox.including(frame)
+        arrived = await inbox.including(frame)
+        late = refused in arrived and not isinstance(error, OutcomeUnknownError)
+        assert not late, "what publish() refused in the outage arrived after it"
+        reports = [each.link for each in notes]
+        assert reports == [["down", "up"]] * 2, f"one outage was reported as {reports}"
 
     @for_claim("at_least_once", "survives_broker_restart")
     @behaviour
