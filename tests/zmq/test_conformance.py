@@ -15,7 +15,7 @@ from civitas_zmq.options import ZMQOptions
 from civitas_zmq.transport import ZMQTransport
 from support.zmq import ProxyProcess, options_for, run_proxy, with_keys
 
-LIMIT = 1 << 22
+LIMIT = 1 << 20
 CLAIMS = Capabilities(cross_process=True, survives_broker_restart=True, max_message_bytes=LIMIT)
 OWN_PROXY = {"survives_broker_restart": "the proxy is in the process of the first transport"}
 
