@@ -73,17 +73,6 @@ async def test_a_reply_to_nobody_is_counted_and_a_system_frame_for_nobody_is_not
         assert node.drops == [("reply without a request", reply)]
 
 
-async def test_frames_of_many_tasks_arrive_in_the_order_in_which_they_were_published(server):
-    """What has a number must not be overtaken: a pool of connections would let it."""
-    bodies = [str(number) for number in range(1000)]
-    async with Node(server.url) as sender, Node(server.url) as receiver:
-        worker = await receiver.agent("worker")
-        async with asyncio.TaskGroup() as tasks:
-            for body in bodies:
-                tasks.create_task(sender.transport.publish("worker", frame_of(body)))
-        assert await worker.has(len(bodies)) == bodies
-
-
 async def test_ready_means_that_the_server_has_the_subscription_however_slow_the_way_is(server):
     async def slow(data: bytes) -> None:
         if b"SUBSCRIBE" in data and b"civitas:worker" in data:
