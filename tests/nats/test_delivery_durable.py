@@ -6,7 +6,6 @@ import asyncio
 import json
 import random
 import time
-from pathlib import Path
 
 import pytest
 
@@ -14,24 +13,7 @@ from civitas.errors import DeserializationError, FrameError
 from support.nats.inspection import consumer_of, dead_letters, numbered, stream_of
 from support.nats.nodes import Held, Node, bare, body_of, durable, failed, frame_of, until
 
-TESTS = Path(__file__).parents[1]
-
-
 # --- retries ------------------------------------------------------------------------------------
-
-
-async def test_a_message_that_fails_twice_is_handled_again_before_the_next(
-    shared_jetstream, unique
-):
-    async def act(body: str, attempt: int) -> None:
-        if body == "2" and attempt < 2:
-            raise failed()
-
-    async with durable(shared_jetstream.url, unique) as node:
-        agent = await node.agent("worker", act)
-        await node.send("worker", *numbered(1, 4))
-        await agent.has_done(4)
-        assert agent.given == [("1", 0), ("2", 0), ("2", 1), ("2", 2), ("3", 0), ("4", 0)]
 
 
 async def test_a_message_that_failed_is_given_again_after_retry_delay(shared_jetstream, unique):
@@ -96,18 +78,6 @@ async def test_bytes_that_are_no_frame_are_a_dead_letter_as_they_are(shared_jets
         assert await agent.has_done(1) == ["next"]
         (letter,) = await dead_letters(shared_jetstream, node)
         assert letter.data == b"no frame"
-
-
-async def test_a_message_is_acknowledged_only_after_its_handler(shared_jetstream, unique):
-    held = Held("1")
-    async with durable(shared_jetstream.url, unique) as node:
-        agent = await node.agent("worker", held)
-        await node.send("worker", "1")
-        await held.begun.wait()
-        assert (await stream_of(shared_jetstream, node))["messages"] == 1
-        held.go_on.set()
-        await agent.has_done(1)
-        await until(lambda: stream_of(shared_jetstream, node), lambda state: not state["messages"])
 
 
 # --- the window ---------------------------------------------------------------------------------

@@ -8,14 +8,12 @@ from collections.abc import Callable
 import pytest
 from nats.aio.client import Client
 
-from civitas.errors import NotConnectedError, TransportError
-from civitas.messages import RESERVED_PREFIX
-from civitas_nats.client import cancel_and_wait, discard_unsent, socket_of
-from civitas_nats.connector import close_client
-from support.nats.nodes import Node, bare, durable, fill, frame_of, until, within
-
-SYSTEM = f"{RESERVED_PREFIX}test"
-
+from civitas.errors import TransportError
+from civitas_nats.dialing import hang_up
+from civitas_nats.tasks import end
+from civitas_nats.wire import forget_unsent, wire_of
+from support.nats.filling import fill
+from support.nats.nodes import Node, bare, durable, until, within
 
 # --- the end ------------------------------------------------------------------------------------
 
@@ -26,13 +24,6 @@ def make(request, unique) -> Callable[..., Node]:
     if request.param == "core":
         return Node
     return lambda url, **options: durable(url, unique, **options)
-
-
-async def test_a_stop_while_no_server_is_there_leaves_nothing(jetstream, make):
-    async with make(jetstream.url) as node:
-        await node.agent("worker")
-        await asyncio.to_thread(jetstream.kill)
-        await until(lambda: node.told == ["down"])
 
 
 async def test_a_stop_at_the_moment_of_the_loss_leaves_nothing(jetstream, make):
@@ -75,15 +66,6 @@ async def test_a_stop_while_a_new_client_is_made_leaves_nothing(server):
         await node.send("x" * 5000, "a control line that is too long")
         server.pause()
         await until(lambda: node.told == ["down"])
-
-
-async def test_several_stops_at_a_time_and_after_another_are_one(jetstream, make):
-    async with make(jetstream.url) as node:
-        await node.agent("worker")
-        await within(asyncio.gather(*(node.transport.stop() for _ in range(3))))
-        await within(node.transport.stop())
-        with pytest.raises(NotConnectedError):
-            await node.transport.publish("far", frame_of())
 
 
 async def test_a_stop_waits_until_the_server_has_taken_what_was_accepted(server):
