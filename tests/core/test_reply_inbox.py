@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -16,7 +15,6 @@ from civitas.transport import ReplyInbox, published_at
 ORIGIN = Origin(b"12345678", 1)
 REQUEST = envelope.seal(b"question", "json", ORIGIN)
 LONG = 30.0
-Publish = Callable[[bytes], Awaitable[None]]
 
 
 def answer_to(request: bytes) -> bytes:

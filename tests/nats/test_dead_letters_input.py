@@ -7,19 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from civitas import envelope
-from civitas_nats.jetstream.dead_letters import DeadLetter
 from civitas_nats.options import NATSOptions
-from support.nats.dead_letter_stream import DeadLetterStream, run
-from support.nats.dead_letters import ORIGIN, add_dead_letters, letter_of
+from support.nats.letters import bury, letter_of
 from support.nats.server import NatsServer
 from support.ports import free_port
 
 pytestmark = pytest.mark.slow
-
-GARBAGE = DeadLetter("a", b"no frame at all\xff", "unreadable: no frame", 1, 3)
-EXPIRED = letter_of({"n": 2}, reply_to="_reply.8.1", age=100.0, ttl=30.0)
-FOREIGN = DeadLetter("a", envelope.seal(b"?", "other", ORIGIN, attempt=9), "E: no", 5, 4)
 
 
 @pytest.fixture

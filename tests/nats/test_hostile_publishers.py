@@ -7,13 +7,8 @@ import time
 
 import pytest
 
-from civitas.messages import RESERVED_PREFIX
 from support.nats.nodes import Node, durable, frame_of, until, within
 from support.nats.server import NatsServer
-
-SYSTEM = f"{RESERVED_PREFIX}test"
-LARGE = frame_of("." * 100_000)
-
 
 # --- others pass on nonsense --------------------------------------------------------------------
 

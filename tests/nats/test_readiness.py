@@ -8,12 +8,10 @@ import pytest
 from nats.aio.client import Client
 
 from civitas.errors import NotConnectedError
-from civitas.messages import RESERVED_PREFIX
 from support.nats.impostor import impostor
 from support.nats.nodes import Agent, Node, bare, durable, frame_of, until, within
 from support.nats.server import NatsServer
 
-SYSTEM = f"{RESERVED_PREFIX}test"
 PAIRS = 200
 AT_A_TIME = 10
 

@@ -14,8 +14,6 @@ from release.workspace import Distribution, distributions
 
 REPOSITORY = Path(__file__).parents[2]
 WORKSPACE = distributions(REPOSITORY)
-PLUGINS = sorted(name for name, each in WORKSPACE.items() if each.is_plugin)
-
 Prepare = Callable[..., Environment]
 
 

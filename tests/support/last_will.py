@@ -10,7 +10,6 @@ _WATCH: Final = 'will=:; while read -r line; do will=$line; done; eval "$will"'
 """Keeps the last line that it was told, and does it when nobody is left to tell it another."""
 
 _NOTHING: Final = ":"
-_PATIENCE: Final = 30.0
 
 
 class LastWill:

@@ -86,10 +86,6 @@ class NatsCluster:
 
         return self._elected(look)
 
-    def other_than(self, server: NatsServer) -> NatsServer:
-        """Return another server that runs."""
-        return next(each for each in self._running() if each is not server)
-
     def kill(self) -> None:
         """End all servers as a crash would."""
         for server in self.servers:
