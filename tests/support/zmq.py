@@ -6,40 +6,30 @@ import asyncio
 import itertools
 import logging
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Self
 
 from civitas import envelope
 from civitas.envelope import Origin
 from civitas.plugins import TransportContext
 from civitas_zmq.options import CurveOptions, ZMQOptions
 from civitas_zmq.transport import ZMQTransport
+from support.ports import free_port
 
 ORIGIN = Origin(b"8 bytes!", 1)
 PATIENCE = 15.0
 """Seconds after which a test gives up waiting."""
 
-# Below the ports that the system gives to connections, in an order of this process's own.
-_ports = itertools.cycle(random.Random(os.getpid()).sample(range(12_000, 32_000), 4_000))
 _nodes = itertools.count(1)
 
 
 def free_address() -> str:
     """Return a tcp address where nobody listens."""
-    for port in _ports:
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return f"tcp://127.0.0.1:{port}"
-    raise AssertionError("no port is free")
+    return f"tcp://127.0.0.1:{free_port()}"
 
 
 def options_for(**options: Any) -> ZMQOptions:
@@ -132,50 +122,68 @@ async def until(condition: Callable[[], bool], seconds: float = PATIENCE) -> Non
             await asyncio.sleep(0.005)
 
 
-class ProxyProcess:
-    """`civitas-zmq proxy` in a process of its own."""
-
-    def __init__(self, *arguments: str, **environment: str) -> None:
-        self._process = subprocess.Popen(
-            [*COMMAND, "proxy", *arguments],
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **environment},
-        )
-        assert self._process.stdout is not None
-        self.first_line = self._process.stdout.readline()
-
-    def close_output(self) -> None:
-        """Read no more of its output, so that no descriptor of it stays open here."""
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-
-    def tell(self, number: int) -> None:
-        """Send it a signal."""
-        os.kill(self._process.pid, number)
-
-    def end(self, number: int = signal.SIGKILL) -> int:
-        """Send it a signal, wait, and return its exit code."""
-        if self._process.poll() is None:
-            self.tell(number)
-        with self._process:
-            return self._process.wait(PATIENCE)
-
-
 COMMAND = [sys.executable, "-c", "from civitas_zmq.cli import main; main()"]
 
 
-@contextmanager
-def proxy_at(options: ZMQOptions) -> Iterator[ProxyProcess]:
-    """Run a proxy process at the options' addresses."""
-    process = run_proxy(options)
-    try:
-        yield process
-    finally:
-        process.end()
+class ProxyProcess:
+    """`civitas-zmq proxy` in a process of its own. Use it as a context.
+
+    Attributes:
+        first_line: what it has printed, which says that it is ready.
+
+    Args:
+        arguments: those of the command.
+        environment: variables of its environment, beside those of this process.
+    """
+
+    def __init__(self, *arguments: str, **environment: str) -> None:
+        self.first_line = ""
+        self._arguments = arguments
+        self._environment = environment
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Start it, for the first time or again; return when it has printed its first line."""
+        self._process = subprocess.Popen(
+            [*COMMAND, "proxy", *self._arguments],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **self._environment},
+        )
+        assert self._process.stdout is not None
+        with self._process.stdout as output:  # it prints no more
+            self.first_line = output.readline()
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        """Send it a signal, wait, and return its exit code."""
+        process, self._process = self._process, None
+        assert process is not None, "the proxy is not running"
+        process.send_signal(number)
+        return process.wait(PATIENCE)
+
+    def kill(self) -> None:
+        """End it as a crash would, if it runs."""
+        if self._process is not None:
+            self.end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Let it stand still: it keeps its connections, and takes and gives nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
 
 
-def run_proxy(options: ZMQOptions) -> ProxyProcess:
-    """Start a proxy process; the caller ends it."""
-    places = ("--pub-addr", options.pub_addr, "--sub-addr", options.sub_addr)
-    return ProxyProcess(*places)
+def proxy_at(options: ZMQOptions) -> ProxyProcess:
+    """Return a proxy at the options' addresses, not started yet."""
+    return ProxyProcess("--pub-addr", options.pub_addr, "--sub-addr", options.sub_addr)

@@ -13,14 +13,14 @@ import pytest
 
 from civitas_zmq.keys import KeyPair, make_pair, public_key_of
 from civitas_zmq.options import ZMQOptions
+from support.commands import completed
 from support.zmq import (
     COMMAND,
-    PATIENCE,
     Process,
     ProxyProcess,
     frame_of,
     options_for,
-    run_proxy,
+    proxy_at,
     started,
     with_keys,
 )
@@ -29,37 +29,28 @@ pytestmark = pytest.mark.slow
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE,
-        env={**os.environ, "COLUMNS": "100", **environment},
-    )
+    return completed(*COMMAND, *arguments, **{"COLUMNS": "100", **environment})
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_the_proxy_says_when_it_is_ready_carries_frames_and_ends_with_0(number):
     options = options_for(start_proxy=False)
-    proxy = run_proxy(options)
-    try:
-        ready = f"ready: publish to {options.pub_addr}, subscribe at {options.sub_addr}\n"
-        assert proxy.first_line == ready
+    with proxy_at(options) as proxy:
+        told = f"ready: publish to {options.pub_addr}, subscribe at {options.sub_addr}\n"
+        assert proxy.first_line == told
         process = Process(options, primary=True)
         [inbox] = await process.listen("_agency.all")
         async with started(process):
             await process.transport.publish("_agency.all", frame_of())
             await inbox.first()
-    finally:
         assert proxy.end(number) == 0
 
 
 async def test_the_proxy_removes_its_ipc_files(tmp_path):
     options = options_for(pub_addr=f"ipc://{tmp_path}/pub", sub_addr=f"ipc://{tmp_path}/sub")
-    proxy = run_proxy(options)
-    assert sorted(os.listdir(tmp_path)) == ["pub", "sub"]
-    assert proxy.end(signal.SIGTERM) == 0
+    with proxy_at(options) as proxy:
+        assert sorted(os.listdir(tmp_path)) == ["pub", "sub"]
+        assert proxy.end() == 0
     assert os.listdir(tmp_path) == []
 
 
@@ -73,13 +64,12 @@ async def test_keys_from_files_let_in_whom_they_name(tmp_path):
         *("--secret-key-file", str(tmp_path / "proxy.key")),
         *("--allow-file", str(tmp_path / "clients"), "--allow", make_pair().public_key),
     )
-    try:
+    with proxy:
         assert proxy.first_line.endswith("; keys let in: 3\n")
         keys = with_keys(options, KeyPair(server.public_key, ""), client)
         async with started(Process(keys)):
             pass
-    finally:
-        assert proxy.end(signal.SIGTERM) == 0
+        assert proxy.end() == 0
 
 
 TOPOLOGY = """
@@ -108,12 +98,11 @@ async def test_a_topology_gives_all_settings_and_only_its_transport_is_read(tmp_
     file.write_text(TOPOLOGY.format(pub=options.pub_addr, sub=options.sub_addr, server=key))
     secrets = {"PROXY_SECRET": server.secret_key, "ALLOWED": client.public_key}
     proxy = ProxyProcess("--topology", str(file), **secrets)
-    try:
+    with proxy:
         assert proxy.first_line.startswith(f"ready: publish to {options.pub_addr}")
         async with started(Process(with_keys(options, KeyPair(server.public_key, ""), client))):
             pass
-    finally:
-        assert proxy.end(signal.SIGTERM) == 0
+        assert proxy.end() == 0
 
 
 def test_the_key_of_the_proxy_need_not_be_in_the_topology(tmp_path):
@@ -125,10 +114,9 @@ def test_the_key_of_the_proxy_need_not_be_in_the_topology(tmp_path):
     secret.write_text(server.secret_key)
     chosen = {"PROXY_SECRET": "", "ALLOWED": client.public_key}
     proxy = ProxyProcess("--topology", str(topology), "--secret-key-file", str(secret), **chosen)
-    try:
+    with proxy:
         assert "keys let in: 1" in proxy.first_line
-    finally:
-        assert proxy.end(signal.SIGTERM) == 0
+        assert proxy.end() == 0
     secret.write_text(client.secret_key)
     done = run("proxy", "--topology", str(topology), "--secret-key-file", str(secret), **chosen)
     assert done.returncode == 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from dataclasses import replace
 from typing import ClassVar, Self
 
@@ -13,7 +12,7 @@ from civitas.testing import TcpLink, TransportConformance
 from civitas_zmq.keys import make_pair
 from civitas_zmq.options import ZMQOptions
 from civitas_zmq.transport import ZMQTransport
-from support.zmq import ProxyProcess, options_for, run_proxy, with_keys
+from support.zmq import options_for, proxy_at, with_keys
 
 LIMIT = 1 << 20
 CLAIMS = Capabilities(cross_process=True, survives_broker_restart=True, max_message_bytes=LIMIT)
@@ -21,11 +20,14 @@ OWN_PROXY = {"survives_broker_restart": "the proxy is in the process of the firs
 
 
 @pytest.fixture(scope="module")
-def proxy():
-    proxy = Proxy(options_for(max_message_bytes=LIMIT))
-    proxy.start()
-    yield proxy
-    proxy.kill()
+def options():
+    return options_for(max_message_bytes=LIMIT)
+
+
+@pytest.fixture(scope="module")
+def proxy(options):
+    with proxy_at(options) as proxy:
+        yield proxy
 
 
 @pytest.mark.slow
@@ -42,15 +44,15 @@ class TestProxyApart(TransportConformance):
         return proxy
 
     @pytest.fixture
-    def link(self, broker):
-        with Links(broker.options) as links:
+    def link(self, options):
+        with Links(options) as links:
             yield links
 
     @pytest.fixture
-    def make_transport(self, broker, request):
+    def make_transport(self, broker, options, request):
         linked = "link" in request.fixturenames
-        options = request.getfixturevalue("link").options if linked else broker.options
-        return network(options, primary=False)
+        way = request.getfixturevalue("link").options if linked else options
+        return network(way, primary=False)
 
 
 @pytest.mark.slow
@@ -85,27 +87,6 @@ class TestCurve(TransportConformance):
     def make_transport(self):
         options = options_for(max_message_bytes=LIMIT)
         return network(with_keys(options, make_pair(), make_pair()))
-
-
-class Proxy:
-    """A proxy process that can be killed and started again."""
-
-    def __init__(self, options: ZMQOptions) -> None:
-        self.options = options
-        self.process: ProxyProcess
-
-    def start(self) -> None:
-        self.process = run_proxy(self.options)
-        self.process.close_output()
-
-    def kill(self) -> None:
-        self.process.end()
-
-    def pause(self) -> None:
-        self.process.tell(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        self.process.tell(signal.SIGCONT)
 
 
 class Links:

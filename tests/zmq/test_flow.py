@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 
 import pytest
 import zmq
 
 from civitas.errors import MessageTooLargeError, NotConnectedError, TransportError
-from support.zmq import Process, frame_of, options_for, proxy_at, run_proxy, started, within
+from support.zmq import Process, frame_of, options_for, proxy_at, started, within
 
 MANY = 20_000
 
@@ -73,11 +72,11 @@ async def test_a_proxy_that_takes_nothing_fails_the_publish_in_time_and_not_the_
     with proxy_at(options) as proxy:
         process = Process(options_like(options, 10))
         async with started(process):
-            proxy.tell(signal.SIGSTOP)
+            proxy.pause()
             body = frame_of(b"x" * 100_000)
             with pytest.raises(TransportError, match="raise send_hwm or send_timeout"):
                 await publish_for_ever(process, body, 2.0)
-            proxy.tell(signal.SIGCONT)
+            proxy.resume()
             await within(process.transport.wait_ready())
             await process.transport.publish("agent", body)
 
@@ -85,18 +84,15 @@ async def test_a_proxy_that_takes_nothing_fails_the_publish_in_time_and_not_the_
 @pytest.mark.slow
 async def test_a_publish_that_waits_for_room_fails_when_the_connection_is_lost():
     options = options_for(send_hwm=10, send_timeout=60)
-    proxy = run_proxy(options)
     process = Process(options)
-    try:
+    with proxy_at(options) as proxy:
         async with started(process):
-            proxy.tell(signal.SIGSTOP)
+            proxy.pause()
             body = frame_of(b"x" * 100_000)
             with pytest.raises(NotConnectedError):
                 await publish_for_ever(process, body, 5.0)
-            assert process.link_events == ["down"]
-            proxy.tell(signal.SIGCONT)
-    finally:
-        proxy.end()
+            assert process.told == ["down"]
+            proxy.resume()
 
 
 async def test_a_subscriber_that_does_not_read_holds_up_nobody():

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 from pydantic import ValidationError
 
@@ -16,6 +13,7 @@ from civitas_zmq.keys import make_pair
 from civitas_zmq.options import ZMQOptions
 from civitas_zmq.plugin import civitas_transports
 from civitas_zmq.transport import ZMQTransport
+from support.commands import printed_by
 
 KEY = make_pair().public_key
 LONG = "x" * 108
@@ -112,8 +110,7 @@ def test_the_plugin_is_found_by_its_name_and_makes_the_transport():
 
 def test_reading_the_plugin_does_not_import_pyzmq():
     code = "import sys, civitas_zmq.plugin; print('zmq' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    assert printed_by(code) == "False"
 
 
 def test_the_public_names_are_there():

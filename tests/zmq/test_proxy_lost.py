@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
 import threading
 import time
@@ -19,7 +18,6 @@ from support.zmq import (
     frame_of,
     options_for,
     proxy_at,
-    run_proxy,
     started,
     until,
     within,
@@ -33,38 +31,32 @@ async def test_after_a_restart_of_the_proxy_every_subscription_lives(subscriptio
     options = options_for()
     receiver, sender = Process(options), Process(options)
     inboxes = await receiver.listen(*(f"agent-{number}" for number in range(subscriptions)))
-    proxy = run_proxy(options)
-    try:
+    with proxy_at(options) as proxy:
         async with started(receiver, sender):
-            proxy.end(signal.SIGKILL)
-            await until(lambda: receiver.link_events == sender.link_events == ["down"])
-            proxy = run_proxy(options)
-            await until(lambda: receiver.link_events == sender.link_events == ["down", "up"])
+            proxy.kill()
+            await until(lambda: receiver.told == sender.told == ["down"])
+            proxy.start()
+            await until(lambda: receiver.told == sender.told == ["down", "up"])
             for number in range(subscriptions):
                 await sender.transport.publish(f"agent-{number}", frame_of())
             await within(asyncio.gather(*(inbox.first() for inbox in inboxes)))
-    finally:
-        proxy.end()
 
 
 async def test_the_first_burst_after_up_is_not_lost():
     options = options_for()
     process = Process(options)
     [inbox] = await process.listen("_agency.all")
-    proxy = run_proxy(options)
-    try:
+    with proxy_at(options) as proxy:
         async with started(process):
             for _ in range(3):
                 process.link_events.clear()
                 inbox.frames.clear()
-                proxy.end(signal.SIGKILL)
-                proxy = run_proxy(options)
-                await until(lambda: process.link_events[-1:] == ["up"])
+                proxy.kill()
+                proxy.start()
+                await until(lambda: process.told[-1:] == ["up"])
                 for number in range(100):
                     await process.transport.publish("_agency.all", frame_of(b"%d" % number))
                 assert await inbox.first(100) == [frame_of(b"%d" % n) for n in range(100)]
-    finally:
-        proxy.end()
 
 
 async def test_while_the_proxy_is_known_to_be_away_a_publish_fails_at_once():
@@ -73,8 +65,8 @@ async def test_while_the_proxy_is_known_to_be_away_a_publish_fails_at_once():
     [here] = await process.listen("here")
     with proxy_at(options) as proxy:
         async with started(process):
-            proxy.end(signal.SIGKILL)
-            await until(lambda: process.link_events == ["down"])
+            proxy.kill()
+            await until(lambda: process.told == ["down"])
             with pytest.raises(NotConnectedError, match="the proxy at tcp://127.0.0.1:.* is lost"):
                 await within(process.transport.publish("agent", frame_of()), 0.5)
             await process.transport.publish("here", frame_of())  # that needs no proxy
@@ -88,11 +80,11 @@ async def test_a_proxy_that_stands_still_is_noticed_and_found_again():
     with proxy_at(options) as proxy:
         async with started(process):
             began = time.monotonic()
-            proxy.tell(signal.SIGSTOP)
-            await until(lambda: process.link_events == ["down"], 3 * 1.6)
+            proxy.pause()
+            await until(lambda: process.told == ["down"], 3 * 1.6)
             assert time.monotonic() - began >= 1.0
-            proxy.tell(signal.SIGCONT)
-            await until(lambda: process.link_events == ["down", "up"])
+            proxy.resume()
+            await until(lambda: process.told == ["down", "up"])
             await process.transport.publish("_agency.all", frame_of())
             await inbox.first()
 
@@ -100,19 +92,16 @@ async def test_a_proxy_that_stands_still_is_noticed_and_found_again():
 async def test_wait_ready_during_an_outage_waits_for_the_proxy():
     options = options_for()
     process = Process(options)
-    proxy = run_proxy(options)
-    try:
+    with proxy_at(options) as proxy:
         async with started(process):
-            proxy.end(signal.SIGKILL)
-            await until(lambda: process.link_events == ["down"])
+            proxy.kill()
+            await until(lambda: process.told == ["down"])
             [inbox] = await process.listen("_agency.late")
             ready = asyncio.create_task(process.transport.wait_ready())
-            proxy = run_proxy(options)
+            proxy.start()
             await within(ready)
             await process.transport.publish("_agency.late", frame_of())
             await inbox.first()
-    finally:
-        proxy.end()
 
 
 async def test_a_stop_while_the_proxy_is_away_does_not_wait_for_it():
@@ -120,8 +109,8 @@ async def test_a_stop_while_the_proxy_is_away_does_not_wait_for_it():
     process = Process(options)
     with proxy_at(options) as proxy:
         async with started(process):
-            proxy.end(signal.SIGKILL)
-            await until(lambda: process.link_events == ["down"])
+            proxy.kill()
+            await until(lambda: process.told == ["down"])
             await within(process.transport.stop(), 2.0)
 
 
@@ -130,7 +119,7 @@ async def test_a_stop_while_the_proxy_stands_still_ends_within_linger():
     process = Process(options)
     with proxy_at(options) as proxy:
         async with started(process):
-            proxy.tell(signal.SIGSTOP)
+            proxy.pause()
             await within(process.transport.stop(), 2.0)
 
 
@@ -138,16 +127,14 @@ async def test_a_connection_that_libzmq_gives_up_is_made_again():
     """A message above MAXMSGSIZE ends a session for good: no retry, no event of one."""
     options = options_for(max_message_bytes=1024, start_proxy=False)
     generous = options_for(pub_addr=options.pub_addr, sub_addr=options.sub_addr)
-    receiver, sender, proxy = Process(options), Process(generous), run_proxy(generous)
-    try:
+    receiver, sender = Process(options), Process(generous)
+    with proxy_at(generous):
         [inbox] = await receiver.listen("agent")
         async with started(receiver, sender):
             await sender.transport.publish("agent", frame_of(b"x" * 100_000))
             await until(lambda: receiver.link_events == ["down", "up"])
             await sender.transport.publish("agent", frame_of())
             await until(lambda: inbox.frames == [frame_of()])
-    finally:
-        proxy.end()
 
 
 async def test_what_is_no_proxy_is_reported_and_the_proxy_is_found_when_it_comes(caplog):
