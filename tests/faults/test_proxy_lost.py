@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-
 import pytest
 
 from support.commands import Running
-from support.deployment import CALM, AskError, Build, System, agent
+from support.deployment import CALM, AskError, Build, System, agent, nobody_was_taken_for_dead
 from support.waiting import eventually
 
 pytestmark = pytest.mark.slow
@@ -25,24 +23,22 @@ def test_all_agents_live_again_and_nobody_was_fenced(build: Build, count: int) -
         beats=CALM,
         transport=OWN_PROXY,
     )
-    proxy = system.proxy()
-    try:
+    with system.proxy() as proxy:
         running = system.run("supervisor", "w1", "w2")
         assert system.console().ask("crowd", {"names": names}) == {str(running[1].pid): count}
-        proxy.end(signal.SIGKILL)
-        lost(running)
+        proxy.kill()
+        for process in running:
+            process.until("WARNING civitas.transport.zmq: the connection to the proxy")
         with pytest.raises(AskError, match="NotConnectedError"):
             system.console().ask(names[0])
-        proxy = system.proxy()
+        proxy.start()
         back(system, running)
         for console in ("supervisor", "w1"):
             ask = {"names": names}
             answered = eventually(lambda c=console, a=ask: system.console(c).ask("crowd", a))
             assert answered == {str(running[1].pid): count}
-        nobody_was_taken_for_dead(running)
+        nobody_was_taken_for_dead(*running)
         system.stop(*running)
-    finally:
-        proxy.end()
 
 
 def test_what_is_lost_with_a_proxy_is_counted_to_the_frame(build: Build) -> None:
@@ -52,50 +48,26 @@ def test_what_is_lost_with_a_proxy_is_counted_to_the_frame(build: Build) -> None
         agent("here"),
         transport=OWN_PROXY,
     )
-    proxy = system.proxy()
-    try:
+    with system.proxy() as proxy:
         running = system.run("supervisor", "w1", "w2")
         streaming = system.console("w2").begin("stream", {"to": "far", "until": "halt"})
         for _ in range(3):
-            handled = counters(system)[0]
-            eventually(lambda h=handled: counters(system)[0] > h + 1_000)
-            proxy.end(signal.SIGKILL)
+            handled = system.handled_and_lost("far", "w1")[0]
+            eventually(lambda h=handled: system.handled_and_lost("far", "w1")[0] > h + 1_000)
+            proxy.kill()
             for process in running:
                 process.err.clear()
-            proxy = system.proxy()
+            proxy.start()
             back(system, running)
         (system.folder / "halt").touch()
         sent = streaming.outcome()["sent"]
-        eventually(lambda: counters(system), lambda seen: sum(seen) == sent)
-        nobody_was_taken_for_dead(running)
+        eventually(lambda: system.handled_and_lost("far", "w1"), lambda seen: sum(seen) == sent)
+        nobody_was_taken_for_dead(*running)
         system.stop(*running)
-    finally:
-        proxy.end()
-
-
-def counters(system: System) -> tuple[int, int]:
-    """Return the messages that `far` has handled, and those that were lost on their way to it."""
-    node = system.stats()["w1"]
-    [handled] = [each["handled"] for each in node["agents"] if each["name"] == "far"]
-    return handled, node["lost"].get("far", 0)
-
-
-def lost(running: list[Running]) -> None:
-    for process in running:
-        process.until("WARNING civitas.transport.zmq: the connection to the proxy")
 
 
 def back(system: System, running: list[Running]) -> None:
-    """Wait until all can ask each other again."""
+    """Wait until all are connected again, and can ask each other."""
     for process in running:
         process.until("INFO    civitas.transport.zmq: the proxy at ")
-    for process in ("supervisor", "w1", "w2"):
-        for name in ("console", "console-w1", "console-w2"):
-            console = system.console(process)
-            eventually(lambda c=console, n=name: c.ask(n, timeout=5), trying=AskError)
-
-
-def nobody_was_taken_for_dead(running: list[Running]) -> None:
-    for process in running:
-        for word in ("has gone", "crashed", "superseded"):
-            assert not process.count(word), process.err
+    system.wait_joined()

@@ -7,12 +7,11 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from support.commands import DEADLINE
-from support.deployment import NOTICED, AskError, Build, System, agent, runs
+from support.deployment import NOTICED, AskError, Build, agent, runs, systems
 from support.nats.server import NatsServer
 from support.processes import Watched
 from support.waiting import eventually
@@ -26,27 +25,17 @@ WINDOW = 8
 @pytest.fixture
 def build(tmp_path: Path, jetstream: NatsServer) -> Iterator[Build]:
     """Make systems on JetStream, and kill in the end what is left of them."""
-    made: list[System] = []
-    folder = tmp_path / "system"
-    folder.mkdir()
-
-    def make(*children: Any, **keys: Any) -> System:
-        block = {
-            "type": "nats",
-            "servers": jetstream.url,
-            "jetstream": True,
-            "ping_interval": 0.3,
-            "retry_delay": 0.1,
-            "max_deliver": 3,
-            "max_ack_pending": WINDOW,
-            **keys.pop("options", {}),
-        }
-        made.append(System(folder, *children, transport=block, **keys))
-        return made[-1]
-
-    yield make
-    for system in made:
-        system.close()
+    options = {
+        "type": "nats",
+        "servers": jetstream.url,
+        "jetstream": True,
+        "ping_interval": 0.3,
+        "retry_delay": 0.1,
+        "max_deliver": 3,
+        "max_ack_pending": WINDOW,
+    }
+    with systems(tmp_path / "system", options) as make:
+        yield make
 
 
 def test_50_messages_are_all_processed_though_their_process_is_killed_in_the_middle(

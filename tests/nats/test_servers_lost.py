@@ -4,65 +4,62 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from support.commands import Running
-from support.deployment import CALM, AskError, Build, System, agent
+from support.deployment import CALM, AskError, Build, agent, nobody_was_taken_for_dead, systems
 from support.nats.cluster import ELECTED_WITHIN, NatsCluster
 from support.nats.server import NatsServer
 from support.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
+CONNECTED_AGAIN = "INFO    civitas.transport.nats: connected again"
+
 
 @pytest.fixture
 def build(tmp_path: Path) -> Iterator[Build]:
     """Make systems on NATS, and kill in the end what is left of them."""
-    made: list[System] = []
-    folder = tmp_path / "system"
-    folder.mkdir()
-
-    def make(*children: Any, **options: Any) -> System:
-        block = {"type": "nats", "ping_interval": 0.3, **options}
-        made.append(System(folder, *children, transport=block, beats=CALM))
-        return made[-1]
-
-    yield make
-    for system in made:
-        system.close()
+    options = {"type": "nats", "ping_interval": 0.3}
+    with systems(tmp_path / "system", options, beats=CALM) as make:
+        yield make
 
 
 def test_what_is_lost_with_a_server_is_counted_to_the_frame(
     build: Build, server: NatsServer
 ) -> None:
     system = build(
-        agent("far", "w1"), agent("stream", "w2", "Stream"), agent("here"), servers=server.url
+        agent("far", "w1"),
+        agent("stream", "w2", "Stream"),
+        agent("here"),
+        transport={"servers": server.url},
     )
     running = system.run("supervisor", "w1", "w2")
     streaming = system.console("w2").begin("stream", {"to": "far", "until": "halt"})
     for _ in range(3):
-        handled = counters(system)[0]
-        eventually(lambda h=handled: counters(system)[0] > h + 500)
+        handled = system.handled_and_lost("far", "w1")[0]
+        eventually(lambda h=handled: system.handled_and_lost("far", "w1")[0] > h + 500)
         for process in running:
             process.err.clear()
         server.restart()
-        back(system, running)
+        for process in running:
+            process.until(CONNECTED_AGAIN)
+        system.wait_joined()
     (system.folder / "halt").touch()
     sent = streaming.outcome()["sent"]
-    eventually(lambda: counters(system), lambda seen: sum(seen) == sent)
-    nobody_was_taken_for_dead(running)
+    eventually(lambda: system.handled_and_lost("far", "w1"), lambda seen: sum(seen) == sent)
+    nobody_was_taken_for_dead(*running)
     system.stop(*running)
 
 
 def test_a_server_that_stands_still_is_noticed_and_all_is_well_after_it(
     build: Build, server: NatsServer
 ) -> None:
-    system = build(agent("here"), agent("far", "w1"), servers=server.url)
+    system = build(agent("here"), agent("far", "w1"), transport={"servers": server.url})
     primary, worker = running = system.run("supervisor", "w1")
     server.pause()
-    lost(running)
+    for process in running:
+        process.until("WARNING civitas.transport.nats: the connection to the servers is lost")
     with pytest.raises(AskError, match="NotConnectedError"):
         system.console().begin("far").outcome(5.0)
     server.resume()
@@ -71,7 +68,7 @@ def test_a_server_that_stands_still_is_noticed_and_all_is_well_after_it(
             lambda c=console, n=name: system.console(c).ask(n, timeout=5), trying=AskError
         )
         assert answer["pid"] == there.pid
-    nobody_was_taken_for_dead(running)
+    nobody_was_taken_for_dead(*running)
     system.stop(*running)
 
 
@@ -85,17 +82,18 @@ def test_a_cluster_goes_on_without_one_of_its_servers(
         agent("far", "w1"),
         agent("stream", "w2", "Stream"),
         agent("here"),
-        servers=cluster.urls,
-        **options,
+        transport={"servers": cluster.urls, **options},
     )
     running = system.run("supervisor", "w1", "w2")
     console = system.console("w2")
     streaming = console.begin("stream", {"to": "far", "until": "halt"})
-    eventually(lambda: counters(system)[0] > 200)
+    eventually(lambda: system.handled_and_lost("far", "w1")[0] > 200)
     victim = cluster.leader("AGENCY") if jetstream else cluster.servers[0]
     victim.kill()
-    handled = counters(system)[0]
-    eventually(lambda: counters(system)[0] > handled + 200, deadline=3 * ELECTED_WITHIN)
+    handled = system.handled_and_lost("far", "w1")[0]
+    eventually(
+        lambda: system.handled_and_lost("far", "w1")[0] > handled + 200, deadline=3 * ELECTED_WITHIN
+    )
     (system.folder / "halt").touch()
     told = streaming.outcome(3 * ELECTED_WITHIN)
     if jetstream:
@@ -103,35 +101,9 @@ def test_a_cluster_goes_on_without_one_of_its_servers(
         assert set(notes) >= {str(number) for number in range(told["sent"])}
         assert list(dict.fromkeys(notes)) == sorted(set(notes), key=int)
     else:
-        eventually(lambda: sum(counters(system)), lambda seen: seen == told["sent"])
+        eventually(
+            lambda: sum(system.handled_and_lost("far", "w1")), lambda seen: seen == told["sent"]
+        )
     assert eventually(lambda: console.ask("far", timeout=5), trying=AskError)
-    nobody_was_taken_for_dead(running)
+    nobody_was_taken_for_dead(*running)
     system.stop(*running)
-
-
-def counters(system: System) -> tuple[int, int]:
-    """Return the messages that `far` has handled, and those that were lost on their way to it."""
-    node = eventually(system.stats, lambda nodes: "w1" in nodes, trying=AssertionError)["w1"]
-    [handled] = [each["handled"] for each in node["agents"] if each["name"] == "far"]
-    return handled, node["lost"].get("far", 0)
-
-
-def lost(running: list[Running]) -> None:
-    for process in running:
-        process.until("WARNING civitas.transport.nats: the connection to the servers is lost")
-
-
-def back(system: System, running: list[Running]) -> None:
-    """Wait until all can ask each other again."""
-    for process in running:
-        process.until("INFO    civitas.transport.nats: connected again")
-    for process in ("supervisor", "w1", "w2"):
-        for name in ("console", "console-w1", "console-w2"):
-            console = system.console(process)
-            eventually(lambda c=console, n=name: c.ask(n, timeout=5), trying=AskError)
-
-
-def nobody_was_taken_for_dead(running: list[Running]) -> None:
-    for process in running:
-        for word in ("has gone", "crashed", "superseded"):
-            assert not process.count(word), process.err

@@ -1,4 +1,4 @@
-"""A system of real processes: built in a few words, and told what to do from outside."""
+"""A system of real processes: built in a few words, and directed from outside."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from support.commands import DEADLINE, Running
 from support.processes import MARK, marked, outliving
+from support.waiting import eventually
 from support.zmq import ProxyProcess, free_address
 
 CREW = Path(__file__).parents[1] / "faults"
@@ -34,6 +36,8 @@ NOTICED = 3 * BOUND
 
 ENDED = 10.0
 """Seconds that processes may take to end after a test."""
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class AskError(Exception):
@@ -138,15 +142,14 @@ class System:
         given = transport or {}
         self.transport = given if "type" in given else {**_zmq(), **given}
         self._started: list[Running] = []
+        self._processes = (PRIMARY, *_hosts_of(children))
         self.write("topology.yaml", *children, **supervision)
 
     def write(self, file: str, *children: Any, **supervision: Any) -> None:
         """Write a topology: each process gets a console besides its agents."""
         keys = {"max_restarts": 100, "backoff_base": 0.05, **supervision}
-        hosts = dict.fromkeys(child["agent"].get("process") for child in children)
-        hosts.pop(None, None)
         consoles = [agent("console", type="Console")]
-        consoles += [agent(f"console-{host}", host, type="Console") for host in hosts]
+        consoles += [agent(_console_of(each), each, type="Console") for each in _hosts_of(children)]
         for each in (*children, *consoles):
             if "process" in each["agent"]:
                 each["agent"] = {**self.beats, **each["agent"]}
@@ -190,11 +193,10 @@ class System:
 
     def console(self, process: str = PRIMARY) -> Console:
         """Return the console of a running process."""
-        name = "console" if process == PRIMARY else f"console-{process}"
-        return Console(self.folder / f"{name}.port")
+        return Console(self.folder / f"{_console_of(process)}.port")
 
     def proxy(self) -> ProxyProcess:
-        """Start a proxy for a system with `start_proxy: false`; the caller ends it."""
+        """Return a proxy for a system with `start_proxy: false`; the caller starts it."""
         places = ("pub_addr", "sub_addr")
         return ProxyProcess(*(f"--{key.replace('_', '-')}={self.transport[key]}" for key in places))
 
@@ -203,6 +205,20 @@ class System:
         running = self.command("stats", "--topology=topology.yaml", "--json")
         assert running.wait() == 0, running.err
         return {node["process"]: node for node in json.loads("".join(running.out))["nodes"]}
+
+    def handled_and_lost(self, name: str, process: str) -> tuple[int, int]:
+        """Return the messages that an agent has handled, and those lost on their way to it."""
+        nodes = eventually(self.stats, lambda nodes: process in nodes, trying=AssertionError)
+        node = nodes[process]
+        [handled] = [each["handled"] for each in node["agents"] if each["name"] == name]
+        return handled, node["lost"].get(name, 0)
+
+    def wait_joined(self) -> None:
+        """Return when each process can ask each other, be it that it could not before."""
+        for process in self._processes:
+            for other in self._processes:
+                console, name = self.console(process), _console_of(other)
+                eventually(lambda c=console, n=name: c.ask(n, timeout=5), trying=AskError)
 
     def notes(self, name: str) -> list[str]:
         """Return what an agent noted."""
@@ -242,6 +258,23 @@ def _zmq() -> dict[str, Any]:
     }
 
 
+def _hosts_of(children: Iterable[Any]) -> list[str]:
+    """Return the worker processes in which these agents are."""
+    named = dict.fromkeys(child["agent"].get("process") for child in children)
+    return [name for name in named if name is not None]
+
+
+def _console_of(process: str) -> str:
+    return "console" if process == PRIMARY else f"console-{process}"
+
+
+def nobody_was_taken_for_dead(*running: Running) -> None:
+    """See that no process has said so of another, or of an agent."""
+    for process in running:
+        for word in ("has gone", "crashed", "superseded"):
+            assert not process.count(word), process.err
+
+
 def runs(running: Running, process: str, times: int = 1) -> bool:
     """Tell whether `up` has shown that a process runs, so many times."""
     lines = (line.split("|", 1) for line in running.err if "|" in line)
@@ -250,3 +283,26 @@ def runs(running: Running, process: str, times: int = 1) -> bool:
 
 
 Build = Callable[..., System]
+
+
+@contextmanager
+def systems(folder: Path, common: Mapping[str, Any] = _NOTHING, **keys: Any) -> Iterator[Build]:
+    """Give what makes systems, and kill in the end what is left of them.
+
+    Args:
+        folder: where they run.
+        common: options of the transport that each of them has.
+        keys: other arguments that `System` gets for each of them.
+    """
+    made: list[System] = []
+    folder.mkdir(exist_ok=True)
+
+    def make(*children: Any, transport: Mapping[str, Any] = _NOTHING, **more: Any) -> System:
+        made.append(System(folder, *children, transport={**common, **transport}, **keys, **more))
+        return made[-1]
+
+    try:
+        yield make
+    finally:
+        for system in made:
+            system.close()
