@@ -16,6 +16,7 @@ from civitas.plugins import Capabilities
 from civitas.testing import SerializerConformance, TransportConformance
 from civitas.testing.network import Network
 from civitas.transport import InProcessTransport
+from support.commands import printed_by
 
 TESTS = Path(__file__).parents[1]
 DOCS = TESTS.parent / "docs" / "conformance.md"
@@ -364,8 +365,7 @@ def test_each_test_says_what_is_promised_and_what_to_look_for(name):
 
 def test_the_plugin_imports_nothing_of_the_kit():
     code = "import sys, civitas.testing.plugin; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    loaded = {name for name in done.stdout.split() if name.startswith("civitas.testing")}
+    loaded = {name for name in printed_by(code).split() if name.startswith("civitas.testing")}
     assert loaded == {"civitas.testing", "civitas.testing.plugin"}
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,10 +14,11 @@ from civitas.errors import NotConnectedError
 from civitas.plugins.catalog import PluginKind, scan
 from civitas.plugins.loader import load_transport
 from support.agents import Scripted, echo
+from support.commands import COMMAND, completed
 from support.local_bus.broker import Broker
 from support.local_bus.options import LONGEST_PATH, LocalBusOptions
 from support.local_bus.peers import peers, soon
-from support.local_bus.testbed import DEADLINE, BrokerProcess, LocalBus
+from support.local_bus.testbed import BrokerProcess, LocalBus
 
 FRAME = envelope.seal(b"hello", "json", Origin(b"12345678", 1))
 
@@ -61,15 +60,8 @@ def test_a_topology_that_names_it_runs_in_a_child_process(
     topology = tmp_path / "topology.yaml"
     tree = {"name": "root", "children": [agent]}
     topology.write_text(json.dumps({"transport": local_bus.block(), "supervision": tree}))
-    command = [str(Path(sys.executable).with_name("civitas")), "run", "--topology", str(topology)]
-    done = subprocess.run(
-        command,
-        cwd=tmp_path,
-        env=local_bus.environment(),
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
+    done = completed(
+        COMMAND, "run", "--topology", topology, cwd=tmp_path, **local_bus.environment()
     )
     assert done.returncode == 0, done.stderr
     assert "hello from greeter" in done.stdout

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from support.commands import completed
 
 Start = Callable[..., Any]
 
@@ -60,9 +61,7 @@ def test_only_the_transport_of_the_readme_changes_for_two_processes(
 def test_the_script_of_the_core_readme_runs(repository: Path, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(block((repository / "civitas-core/README.md").read_text(), "python"))
-    done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, check=False
-    )
+    done = completed(sys.executable, script)
     assert (done.returncode, done.stdout) == (0, "Hello, Ada!\n"), done.stderr
 
 

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.commands import COMMAND, completed
 from support.processes import MARK, Watched, outliving
 
 Start = Callable[..., Any]
 App = Callable[..., Path]
 
-COMMAND = Path(sys.executable).with_name("civitas")
 DEADLINE = 30.0
 SHORTER_THAN_GRACE = 10.0
 
@@ -198,14 +196,8 @@ def test_a_primary_that_is_killed_is_started_again(start: Start, app: App) -> No
 
 def test_all_end_when_nobody_reads_the_output_any_more(app: App, tmp_path: Path) -> None:
     app(STEADY, "name: chatty, type: agents.Chatty, shutdown_timeout: 0.1")
-    done = subprocess.run(
-        ["bash", "-c", f"{COMMAND} up | head -n 1; exit ${{PIPESTATUS[0]}}"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
+    script = f"{COMMAND} up | head -n 1; exit ${{PIPESTATUS[0]}}"
+    done = completed("bash", "-c", script, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "supervisor | word\n")
     assert "stdout can't be written to any more (Broken pipe); ending all" in done.stderr
 

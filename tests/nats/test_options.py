@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from civitas.topology.options import options_from_mapping
 from civitas_nats.options import NATSOptions, TLSOptions, capabilities_of
 from civitas_nats.plugin import civitas_transports
 from civitas_nats.transport import NATSTransport
+from support.commands import printed_by
 
 SECRET = "s3same"
 
@@ -228,8 +227,7 @@ def test_the_plugin_is_found_by_its_name_and_makes_the_transport():
 
 def test_reading_the_plugin_does_not_import_nats_py():
     code = "import sys, civitas_nats.plugin; print('nats' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    assert printed_by(code) == "False"
 
 
 def test_the_public_names_are_there():

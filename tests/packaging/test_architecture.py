@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from support.commands import printed_by
+
 REPOSITORY = Path(__file__).parents[2]
 CORE = REPOSITORY / "civitas-core/src/civitas"
 
@@ -99,8 +101,7 @@ def test_the_library_loads_neither_pydantic_nor_typer_nor_rich(module: str) -> N
         f"import sys, {module}; from civitas.plugins import hookimpl; from civitas import *\n"
         "print(sorted({'pydantic', 'typer', 'rich', 'click', 'packaging'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert printed_by(code) == "[]"
 
 
 def test_a_runtime_on_in_process_loads_none_of_them_either() -> None:
@@ -113,8 +114,7 @@ def test_a_runtime_on_in_process_loads_none_of_them_either() -> None:
         "print(sorted({'pydantic', 'typer', 'rich', 'yaml', 'importlib_metadata', 'packaging'}"
         " & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert printed_by(code) == "[]"
 
 
 def test_imports_point_one_way_and_make_no_cycle() -> None:

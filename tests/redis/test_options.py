@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 from pydantic import ValidationError
 
 from civitas_redis_example.options import RedisOptions, capabilities_of
 from civitas_redis_example.transport import RedisTransport
-from support.commands import COMMAND
+from support.commands import COMMAND, completed, printed_by
 
 
 @pytest.mark.parametrize(
@@ -76,9 +73,7 @@ def test_a_topology_is_shown_without_its_secrets(tmp_path):
         "transport: {type: redis, url: 'redis://ali:sesame@host:7000'}\n"
         "supervision: {name: root, children: [{agent: {name: a, type: civitas.AgentProcess}}]}\n"
     )
-    done = subprocess.run(
-        [COMMAND, "topology", "show", str(topology)], capture_output=True, text=True, check=False
-    )
+    done = completed(COMMAND, "topology", "show", topology)
     assert done.returncode == 0, done.stderr
     assert "redis://***@host:7000" in done.stdout
     assert "sesame" not in done.stdout
@@ -97,5 +92,4 @@ def test_the_plugin_is_read_without_importing_the_library():
         "import sys; from civitas_redis_example.plugin import civitas_transports\n"
         "[spec] = civitas_transports(); spec.options(); print('redis' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
+    assert printed_by(code) == "False"

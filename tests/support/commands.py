@@ -1,4 +1,4 @@
-"""The installed `civitas` command as a process whose output can be waited for."""
+"""Programs, the installed `civitas` above all: run to their end, or watched while they run."""
 
 from __future__ import annotations
 
@@ -12,6 +12,37 @@ from pathlib import Path
 
 COMMAND = Path(sys.executable).with_name("civitas")
 DEADLINE = 30.0
+_AT_MOST = 100.0
+"""Seconds for a program to end; a test has 120."""
+
+
+def completed(
+    *command: str | Path, cwd: Path | None = None, **settings: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end; return its exit code and all that it wrote.
+
+    Args:
+        command: the program and its arguments.
+        cwd: where it runs.
+        settings: variables of its environment, beside those of this process.
+    """
+    return subprocess.run(
+        [str(each) for each in command],
+        cwd=cwd,
+        env=os.environ | settings,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_AT_MOST,
+        check=False,
+    )
+
+
+def printed_by(code: str) -> str:
+    """Run Python code in a process of its own; return what it printed."""
+    done = completed(sys.executable, "-c", code)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 class Running:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
+from support.commands import COMMAND, completed
 
-CIVITAS = Path(sys.executable).with_name("civitas")
+pytestmark = pytest.mark.slow
 
 AGENTS = """
 from civitas import AgentProcess
@@ -68,15 +66,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def civitas(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [CIVITAS, "topology", *arguments],
-        cwd=folder,
-        env=os.environ | settings,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return completed(COMMAND, "topology", *arguments, cwd=folder, **settings)
 
 
 def test_a_good_topology_is_valid(folder: Path) -> None:
@@ -264,6 +254,5 @@ def test_a_name_that_the_terminal_can_not_show_is_escaped(folder: Path, options:
 
 
 def test_a_closed_stdout_is_no_failure(folder: Path) -> None:
-    command = f"exec {CIVITAS} topology validate good.yaml >&-"
-    done = subprocess.run(["sh", "-c", command], cwd=folder, capture_output=True, check=False)
-    assert (done.returncode, done.stderr) == (0, b"")
+    done = completed("sh", "-c", f"exec {COMMAND} topology validate good.yaml >&-", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "")

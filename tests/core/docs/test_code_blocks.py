@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from support import pages
+from support.commands import COMMAND, completed
 from support.environments import make_bare
-from support.pages import DEADLINE, DOCS, Block, blocks
+from support.pages import DOCS, Block, blocks
 
 REPOSITORY = Path(__file__).parents[3]
 OF_OTHER_TESTS = {"plugins.md", "topology.md", "conformance.md", "zmq.md", "nats.md", "redis.md"}
@@ -74,14 +73,7 @@ def test_every_python_block_is_a_file_that_a_session_or_another_file_uses(page: 
 )
 def test_every_topology_is_valid(page: str, topology: Block, tmp_path: Path) -> None:
     pages.write_files(PAGES[page], tmp_path, OWN_ADDRESSES)
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("civitas")), "topology", "validate", topology.title],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
+    done = completed(COMMAND, "topology", "validate", topology.title, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 

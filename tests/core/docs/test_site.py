@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import os
 import re
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from docs_build.reference import workspace
+from support.commands import completed
 from support.site import Site, elsewhere
 
 REPOSITORY = Path(__file__).parents[3]
@@ -35,15 +35,8 @@ def build(
     place: Path, config: Path = REPOSITORY / "mkdocs.yml"
 ) -> subprocess.CompletedProcess[str]:
     options = ["--strict", "--quiet", "--config-file", str(config), "--site-dir", str(place)]
-    return subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", *options],
-        cwd=REPOSITORY,
-        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
+    command = [sys.executable, "-m", "mkdocs", "build", *options]
+    return completed(*command, cwd=REPOSITORY, NO_MKDOCS_2_WARNING="1")
 
 
 @pytest.fixture(scope="module")

@@ -8,18 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from support.commands import COMMAND
+from support.commands import COMMAND, completed
 
 
 def new(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [COMMAND, "plugins", "new", *args],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return completed(COMMAND, "plugins", "new", *args, cwd=folder)
 
 
 def test_it_says_what_it_wrote_and_how_to_go_on(tmp_path):

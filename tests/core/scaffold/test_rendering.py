@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import importlib
 import re
-import subprocess
 import sys
 import tomllib
 from importlib.resources import files
@@ -19,6 +18,7 @@ from civitas._authoring.scaffold.rendering import compatible_range
 from civitas.errors import ConfigurationError
 from civitas.plugins.catalog import PluginKind
 from civitas.testing import SerializerConformance, TransportConformance
+from support.commands import completed
 
 REPOSITORY = Path(__file__).parents[3]
 STANDARD = {
@@ -187,11 +187,5 @@ def test_lines_keep_their_length_and_their_form_whatever_the_names(tmp_path):
         longest = ("y" * LONGEST_NAME, "z" * LONGEST_DISTRIBUTION)
         place(package(kind, *longest), tmp_path / f"long-{kind.value}")
     for check in (["check", "--no-cache"], ["format", "--check", "--no-cache"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "ruff", *check, "."],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = completed(sys.executable, "-m", "ruff", *check, ".", cwd=tmp_path)
         assert done.returncode == 0, done.stdout

@@ -9,8 +9,6 @@ from __future__ import annotations
 import copy
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from civitas.plugins.catalog import Candidate, PluginKind
 from civitas.plugins.loader import LoadedTransport
 from civitas.topology.model import TopologyModel
 from civitas.topology.schema import installed_plugins, json_schema
+from support.commands import COMMAND, completed
 
 REPOSITORY = Path(__file__).parents[3]
 EXAMPLES = sorted((REPOSITORY / "examples").glob("*.yaml"))
@@ -218,15 +217,7 @@ def test_the_settings_that_the_page_shows_name_the_file_that_it_makes() -> None:
 
 @pytest.mark.slow
 def test_the_command_prints_the_schema_that_is_judged_here(tmp_path: Path) -> None:
-    command = Path(sys.executable).with_name("civitas")
-    done = subprocess.run(
-        [str(command), "topology", "schema"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
+    done = completed(COMMAND, "topology", "schema", cwd=tmp_path)
     installed = installed_plugins()
     assert json.loads(done.stdout) == json_schema(installed.transports, installed.serializers)
-    assert done.stderr == ""
+    assert (done.returncode, done.stderr) == (0, "")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -11,6 +9,7 @@ import pytest
 from civitas.errors import Location
 from civitas.process import AgentProcess
 from civitas.topology import ResolvedAgent, ResolvedSupervisor, load_topology_mapping
+from support.commands import printed_by
 
 MINIMAL = "supervision: {name: root, children: [{agent: {name: a, type: APP.agents.Plain}}]}"
 
@@ -198,6 +197,4 @@ def test_topologies_need_no_command_line_libraries() -> None:
         "print([each for each in ('typer', 'rich') if each in sys.modules])"
     )
 
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    assert done.stdout.strip() == "[]"
+    assert printed_by(code) == "[]"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -12,8 +11,8 @@ from typing import Any
 
 from civitas_nats.jetstream.dead_letters import DeadLetter
 from civitas_nats.options import NATSOptions
-from support.commands import DEADLINE
-from support.nats.dead_letters import add_dead_letters, stored
+from support.commands import completed
+from support.nats.letters import bury, stored
 from support.nats.server import NatsServer
 
 PROGRESS = re.compile(r"^\w+ \d+ of \d+\n", re.MULTILINE)
@@ -23,15 +22,8 @@ COMMAND = Path(sys.executable).with_name("civitas-nats")
 
 
 def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [COMMAND, "dead-letters", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        timeout=DEADLINE,
-        env={**os.environ, "COLUMNS": "100", "TZ": "UTC", **environment},
-    )
+    settings = {"COLUMNS": "100", "TZ": "UTC", **environment}
+    done = completed(COMMAND, "dead-letters", *map(str, arguments), **settings)
     assert "Traceback" not in done.stderr
     done.stderr = PROGRESS.sub("", done.stderr)
     return done
