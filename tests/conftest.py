@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import os
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -22,16 +23,12 @@ hypothesis.settings.register_profile("soak", deadline=None, max_examples=5_000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
-def pytest_collection_finish() -> None:
-    """Take what the session itself keeps out of the collections that follow each test.
-
-    These are 200,000 objects once all tests are collected, and looking through them takes 0.1 s.
-    """
-    gc.collect()
-    gc.freeze()
-
-
 DESCRIPTORS = Path("/proc/self/fd")
+
+THAWED_EVERY = 100
+"""Tests after which all objects are looked through for garbage, not only those of one test."""
+
+_numbers = itertools.count()
 
 BROKERS = frozenset({"server", "jetstream", "cluster", "shared_nats", "shared_jetstream"})
 """Fixtures that start a server of others."""
@@ -66,9 +63,22 @@ def default_signals() -> Iterator[None]:
         yield
 
 
+def _keep_what_is_there() -> None:
+    """Take what there is before a test out of the collection that follows it.
+
+    These are 200,000 objects and more, and looking through them after each test takes 0.1 s. What
+    becomes garbage between two tests is found when all are looked through again.
+    """
+    if next(_numbers) % THAWED_EVERY == 0:
+        gc.unfreeze()
+        gc.collect()
+    gc.freeze()
+
+
 @pytest_asyncio.fixture(autouse=True)
 async def nothing_left() -> AsyncIterator[None]:
     """Fail a test that leaves a task, a thread or a file descriptor behind."""
+    _keep_what_is_there()
     threads = set(threading.enumerate())
     descriptors = _descriptors()
     yield
