@@ -92,6 +92,7 @@ def own(name: str, folder: Path) -> str:
     return text.replace("/var/lib/nats", str(folder / "store"))
 
 
+@pytest.mark.slow
 async def test_a_server_that_is_configured_as_shown_works_for_who_has_the_token(tmp_path):
     with NatsServer(tmp_path, config=own("/etc/nats-server.conf", tmp_path)) as server:
         await use(server, token=TOKEN)
@@ -99,6 +100,7 @@ async def test_a_server_that_is_configured_as_shown_works_for_who_has_the_token(
             await use(server, token=TOKEN.upper())
 
 
+@pytest.mark.slow
 async def test_the_permissions_that_are_shown_are_enough(tmp_path):
     (user, password) = re.findall(r"(?:user|password): \"?([\w ]+)", CONFIGURATIONS["users.conf"])
     with NatsServer(tmp_path, jetstream=True, config=own("users.conf", tmp_path)) as server:
@@ -115,6 +117,7 @@ async def test_the_permissions_that_are_shown_are_enough(tmp_path):
         assert "Violation" not in server.log
 
 
+@pytest.mark.slow
 async def test_the_certificates_are_used_as_shown(tmp_path, certificates: Certificates):
     config = own("tls.conf", tmp_path)
     for name in ("cert", "key", "ca"):

@@ -28,6 +28,8 @@ from support.nats.server import NatsServer, NoServerError, executable
 from support.processes import Watched
 from support.waiting import eventually
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).parents[1]
 PATIENCE = 30.0
 
@@ -139,7 +141,6 @@ async def test_a_server_may_be_started_by_a_thread_that_ends(tmp_path):
         server.kill()
 
 
-@pytest.mark.slow
 def test_servers_end_with_the_tests_that_are_killed(tmp_path):
     code = (
         "import signal, sys\n"
@@ -266,7 +267,6 @@ def there_knows(server: NatsServer, subject: str) -> bool:
     return any(subject in route.get("subscriptions_list", ()) for route in routes)
 
 
-@pytest.mark.slow
 async def test_a_cluster_elects_another_leader_of_a_stream_and_keeps_what_it_acknowledged(cluster):
     async with client_of(cluster.servers[0]) as client:
         await client.jetstream().add_stream(
@@ -288,7 +288,6 @@ async def test_a_cluster_elects_another_leader_of_a_stream_and_keeps_what_it_ack
 # --- machines and disks -------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 async def test_two_machines_reach_each_other_but_not_when_the_cable_is_out(tmp_path):
     with two_machines() as (here, there), NatsServer(tmp_path, machine=there) as server:
         read = f"exec 3<>/dev/tcp/{server.host}/{server.port} && head -n 1 <&3"
@@ -306,7 +305,6 @@ async def test_two_machines_reach_each_other_but_not_when_the_cable_is_out(tmp_p
         assert server.varz()["server_name"] == server.name
 
 
-@pytest.mark.slow
 def test_nothing_is_left_of_machines_that_are_gone():
     with two_machines() as machines:
         sleeper = subprocess.Popen(machines[0].command("sleep", "infinity"))
@@ -316,7 +314,6 @@ def test_nothing_is_left_of_machines_that_are_gone():
     assert not names & {each.name for each in Path("/run/netns").iterdir()}
 
 
-@pytest.mark.slow
 async def test_a_small_disk_is_soon_full(tmp_path):
     with (
         small_disk(tmp_path / "disk", megabytes=4) as disk,

@@ -263,6 +263,7 @@ class Server(RuleBasedStateMachine):
         assert len(self.window) == 0
 
 
+@pytest.mark.slow
 def test_any_interleaving_is_handled_once_and_in_order_and_every_gap_is_noticed():
     run_state_machine_as_test(Server, settings=settings(max_examples=300, deadline=None))
 

@@ -195,6 +195,7 @@ async def test_a_subscriber_that_the_server_cuts_is_back_and_hears_again(server)
         assert sender.told == []
 
 
+@pytest.mark.slow
 async def test_a_process_that_reads_too_slowly_is_cut_and_is_back(tmp_path):
     limits = {"client-output-buffer-limit": "pubsub 1mb 1mb 1"}
     with RedisServer(tmp_path, settings=limits) as server:

@@ -67,6 +67,7 @@ def test_nothing_shows_a_secret():
     assert "url='redis://host'" in repr(options)
 
 
+@pytest.mark.slow
 def test_a_topology_is_shown_without_its_secrets(tmp_path):
     topology = tmp_path / "topology.yaml"
     topology.write_text(

@@ -87,6 +87,7 @@ NAMELESS = {
 }
 
 
+@pytest.mark.slow
 def test_a_name_that_no_topology_can_say_is_broken_and_others_are_not(scratch):
     scratch.lay("crow", {"plugin": broken_plugins.plugin()}, transports="crow.plugin")
     legal = ("Crow", "crow-2", "crow_2", "crow.2")

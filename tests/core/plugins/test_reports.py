@@ -111,6 +111,7 @@ def test_a_report_that_can_not_be_read_is_told_as_such(package, text, problem):
     assert (proof.level, proof.proved) == ("", ())
 
 
+@pytest.mark.slow
 def test_list_and_show_tell_what_is_proved_and_import_nothing_for_it(scratch):
     site = scratch.install()
     (site / "carrier_pigeon" / "conformance.json").write_text(report(suite()))
@@ -143,6 +144,7 @@ def civitas_transports():
 """
 
 
+@pytest.mark.slow
 def test_claims_that_depend_on_options_are_shown_with_the_defaults_and_held_against_the_report(
     scratch,
 ):

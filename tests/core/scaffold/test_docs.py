@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from support import pages
 
 
+@pytest.mark.slow
 def test_the_command_prints_what_the_page_shows(tmp_path: Path) -> None:
     text = (pages.DOCS / "plugins.md").read_text(encoding="utf-8")
     section = text.split("### Start from a scaffold\n")[1].split("\n### ")[0]

@@ -10,6 +10,8 @@ import pytest
 
 from support.commands import COMMAND, completed
 
+pytestmark = pytest.mark.slow
+
 
 def new(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
     return completed(COMMAND, "plugins", "new", *args, cwd=folder)
