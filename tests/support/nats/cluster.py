@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self, Unpack
 
 from support.nats.server import NatsServer, PortTakenError
@@ -103,12 +102,7 @@ class NatsCluster:
             self.kill()
             raise
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.kill()
 
     def _made(self) -> list[NatsServer]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from types import TracebackType
 from typing import Any, Final, Self
 
 from civitas.plugins import TransportContext
@@ -75,10 +74,5 @@ class Node:
         await within(self.transport.start())
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await within(self.transport.stop())
