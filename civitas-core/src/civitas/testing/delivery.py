@@ -17,6 +17,7 @@ from civitas.transport import Transport
 
 _MANY: Final = 200
 _FRESH: Final = 10
+_PAUSE: Final = 0.02
 _SENDERS: Final = 25
 _FRAMES_OF_EACH: Final = 4
 _MEDIUM: Final = 1 << 16
@@ -116,7 +117,8 @@ class DeliveryBehaviours(Behaviours):
     async def test_frames_of_many_tasks_arrive_in_order(self, network: Network) -> None:
         """What many tasks of one process publish to one address arrives in the order of the calls.
 
-        The runtime numbers frames when it publishes them, and counts gaps as losses.
+        The runtime numbers frames when it publishes them, and counts gaps as losses. So much at
+        once may be too much for a buffer: what does not arrive is not looked at here.
 
         If this fails: a pool of connections carries one address; or `publish` waits for something
         before the frame has its place in the queue, so that a later call overtakes.
@@ -134,8 +136,10 @@ class DeliveryBehaviours(Behaviours):
 
         senders = (send() for _ in range(_SENDERS))
         await network.within(asyncio.gather(*senders), "publish() of many tasks")
-        arrived = await inbox.first(len(published))
-        assert arrived == published, "a later publish has overtaken an earlier one"
+        await network.within(_until_heard(sender, inbox, network.frame(b"fence")), "a fence")
+        arrived = [published.index(each) for each in inbox.frames if each in published]
+        assert arrived, f"none of {len(published)} frames arrived"
+        assert arrived == sorted(arrived), "a later publish has overtaken an earlier one"
 
     @behaviour
     async def test_ready_means_reachable(self, network: Network) -> None:
@@ -303,6 +307,13 @@ async def _each_gets_its_own(network: Network, sender: Transport, inboxes: list[
         arrived = await inbox.first(2)
         own = [network.frame(b"first" + name), network.frame(b"second" + name)]
         assert arrived == own, f"{inbox.address!r} got frames of other addresses"
+
+
+async def _until_heard(sender: Transport, inbox: Arrivals, frame: bytes) -> None:
+    """Publish a frame again and again until it arrives."""
+    while frame not in inbox.frames:
+        await sender.publish(inbox.address, frame)
+        await asyncio.sleep(_PAUSE)
 
 
 def _frame_of(network: Network, size: int, begin: bytes = b"") -> bytes:
