@@ -90,11 +90,16 @@ supervision:
 """
 
 
+def as_written(key: str) -> str:
+    """Return a key as it stands in a topology; one in 300 has characters that begin a variable."""
+    return json.dumps(key.replace("${", "$${"))
+
+
 async def test_a_topology_gives_all_settings_and_only_its_transport_is_read(tmp_path):
     server, client = make_pair(), make_pair()
     options = options_for(start_proxy=False)
     file = tmp_path / "topology.yaml"
-    key = json.dumps(server.public_key)
+    key = as_written(server.public_key)
     file.write_text(TOPOLOGY.format(pub=options.pub_addr, sub=options.sub_addr, server=key))
     secrets = {"PROXY_SECRET": server.secret_key, "ALLOWED": client.public_key}
     proxy = ProxyProcess("--topology", str(file), **secrets)
@@ -109,7 +114,7 @@ def test_the_key_of_the_proxy_need_not_be_in_the_topology(tmp_path):
     server, client = make_pair(), make_pair()
     options = options_for(start_proxy=False)
     topology, secret = tmp_path / "topology.yaml", tmp_path / "proxy.key"
-    key = json.dumps(server.public_key)
+    key = as_written(server.public_key)
     topology.write_text(TOPOLOGY.format(pub=options.pub_addr, sub=options.sub_addr, server=key))
     secret.write_text(server.secret_key)
     chosen = {"PROXY_SECRET": "", "ALLOWED": client.public_key}
