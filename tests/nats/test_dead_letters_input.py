@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from civitas_nats.options import NATSOptions
-from support.nats.letters import bury, letter_of
+from support.nats.dead_letter_stream import DeadLetterStream, run
+from support.nats.dead_letters import add_dead_letters, letter_of
 from support.nats.server import NatsServer
 from support.ports import free_port
 

@@ -9,11 +9,9 @@ import pytest
 from nats.aio.client import Client
 
 from civitas.errors import TransportError
-from civitas_nats.dialing import hang_up
-from civitas_nats.tasks import end
-from civitas_nats.wire import forget_unsent, wire_of
-from support.nats.filling import fill
-from support.nats.nodes import Node, bare, durable, until, within
+from civitas_nats.client import cancel_and_wait, discard_unsent, socket_of
+from civitas_nats.connector import close_client
+from support.nats.nodes import Node, bare, durable, fill, until, within
 
 # --- the end ------------------------------------------------------------------------------------
 

@@ -91,7 +91,7 @@ async def test_a_publish_that_waits_for_room_fails_when_the_connection_is_lost()
             body = frame_of(b"x" * 100_000)
             with pytest.raises(NotConnectedError):
                 await publish_for_ever(process, body, 5.0)
-            assert process.told == ["down"]
+            assert process.link_events == ["down"]
             proxy.resume()
 
 

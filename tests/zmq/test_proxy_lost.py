@@ -34,9 +34,9 @@ async def test_after_a_restart_of_the_proxy_every_subscription_lives(subscriptio
     with proxy_at(options) as proxy:
         async with started(receiver, sender):
             proxy.kill()
-            await until(lambda: receiver.told == sender.told == ["down"])
+            await until(lambda: receiver.link_events == sender.link_events == ["down"])
             proxy.start()
-            await until(lambda: receiver.told == sender.told == ["down", "up"])
+            await until(lambda: receiver.link_events == sender.link_events == ["down", "up"])
             for number in range(subscriptions):
                 await sender.transport.publish(f"agent-{number}", frame_of())
             await within(asyncio.gather(*(inbox.first() for inbox in inboxes)))
@@ -53,7 +53,7 @@ async def test_the_first_burst_after_up_is_not_lost():
                 inbox.frames.clear()
                 proxy.kill()
                 proxy.start()
-                await until(lambda: process.told[-1:] == ["up"])
+                await until(lambda: process.link_events[-1:] == ["up"])
                 for number in range(100):
                     await process.transport.publish("_agency.all", frame_of(b"%d" % number))
                 assert await inbox.first(100) == [frame_of(b"%d" % n) for n in range(100)]
@@ -66,7 +66,7 @@ async def test_while_the_proxy_is_known_to_be_away_a_publish_fails_at_once():
     with proxy_at(options) as proxy:
         async with started(process):
             proxy.kill()
-            await until(lambda: process.told == ["down"])
+            await until(lambda: process.link_events == ["down"])
             with pytest.raises(NotConnectedError, match="the proxy at tcp://127.0.0.1:.* is lost"):
                 await within(process.transport.publish("agent", frame_of()), 0.5)
             await process.transport.publish("here", frame_of())  # that needs no proxy
@@ -81,10 +81,10 @@ async def test_a_proxy_that_stands_still_is_noticed_and_found_again():
         async with started(process):
             began = time.monotonic()
             proxy.pause()
-            await until(lambda: process.told == ["down"], 3 * 1.6)
+            await until(lambda: process.link_events == ["down"], 3 * 1.6)
             assert time.monotonic() - began >= 1.0
             proxy.resume()
-            await until(lambda: process.told == ["down", "up"])
+            await until(lambda: process.link_events == ["down", "up"])
             await process.transport.publish("_agency.all", frame_of())
             await inbox.first()
 
@@ -95,7 +95,7 @@ async def test_wait_ready_during_an_outage_waits_for_the_proxy():
     with proxy_at(options) as proxy:
         async with started(process):
             proxy.kill()
-            await until(lambda: process.told == ["down"])
+            await until(lambda: process.link_events == ["down"])
             [inbox] = await process.listen("_agency.late")
             ready = asyncio.create_task(process.transport.wait_ready())
             proxy.start()
@@ -110,7 +110,7 @@ async def test_a_stop_while_the_proxy_is_away_does_not_wait_for_it():
     with proxy_at(options) as proxy:
         async with started(process):
             proxy.kill()
-            await until(lambda: process.told == ["down"])
+            await until(lambda: process.link_events == ["down"])
             await within(process.transport.stop(), 2.0)
 
 

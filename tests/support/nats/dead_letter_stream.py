@@ -12,7 +12,7 @@ from typing import Any
 from civitas_nats.jetstream.dead_letters import DeadLetter
 from civitas_nats.options import NATSOptions
 from support.commands import completed
-from support.nats.letters import bury, stored
+from support.nats.dead_letters import add_dead_letters, stored
 from support.nats.server import NatsServer
 
 PROGRESS = re.compile(r"^\w+ \d+ of \d+\n", re.MULTILINE)
