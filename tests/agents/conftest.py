@@ -25,7 +25,7 @@ def place(
     """A transport, and nodes for the agents."""
     # Nobody here claims a name twice, and the wait for it would be most of these tests' time.
     monkeypatch.setattr("civitas._cluster.discovery.CLAIM_WINDOW", 0.005)
-    monkeypatch.setattr("civitas._cluster.control.TICK", 0.005)
+    monkeypatch.setattr("civitas._cluster.control_plane.TICK", 0.005)
     nodes = PLACES[request.param]
     transport: str = request.param.split()[0]
     if transport == "zmq":

@@ -15,7 +15,7 @@ from civitas._cluster.events import (
     Received,
     Settled,
 )
-from civitas._cluster.members import BoundedSet
+from civitas._cluster.member_table import BoundedSet
 from civitas._cluster.protocol import (
     Admitted,
     Changed,

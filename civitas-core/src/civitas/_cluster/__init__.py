@@ -6,9 +6,9 @@ Theory of operation
 `cluster` is the one object that the rest of the node uses. Below it are two halves, each with its
 own instance of the transport where the transport crosses processes:
 
-    control plane   in a thread of its own (`control`): who belongs to the system
+    control plane   in a thread of its own (`control_plane`): who belongs to the system
       membership    what each message means, and when to speak
-      members       who is in, and under which names
+      member_table  who is in, and under which names
       claims        who gets a name that two nodes want
       discovery     this node's own search for the others
       liveness      whether another node lives, whether our own event loop runs

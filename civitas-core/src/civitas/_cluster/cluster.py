@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from civitas._bus.bus import MessageBus
 from civitas._cluster.config import ClusterConfig
-from civitas._cluster.control import ControlPlane
+from civitas._cluster.control_plane import ControlPlane
 from civitas._cluster.data_plane import DataPlane, PeerStats
 from civitas._cluster.events import (
     ClockSeen,

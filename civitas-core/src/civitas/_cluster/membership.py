@@ -1,7 +1,7 @@
 """Membership: who belongs to the system, as one node sees it. No I/O and no clock of its own.
 
 Theory and table of states: `civitas._cluster`. Here it is decided what each message of another node
-means, and when to speak; who is in and under which names is kept by `members`.
+means, and when to speak; who is in and under which names is kept by `member_table`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from civitas._cluster.claims import PROBE_TIMEOUT, conflict, prevails
 from civitas._cluster.discovery import PROMPT, Discovery
 from civitas._cluster.events import ClockSeen, Event, Evicted, Received, Settled
 from civitas._cluster.liveness import OwnNode, Peer
-from civitas._cluster.members import Members
+from civitas._cluster.member_table import MemberTable
 from civitas._cluster.protocol import (
     EVERYONE,
     Admitted,
@@ -67,7 +67,7 @@ class Membership:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.info = info
-        self.members = Members(fenced, policies, report)
+        self.members = MemberTable(fenced, policies, report)
         self.peers = self.members.peers
         self._own = own
         self._send = send

@@ -3,9 +3,10 @@
 Theory of operation
 -------------------
 
-`engine` decides; all else here serves it. A declared `Supervisor` is run by one `Engine`; its
-members are slots (agents of this process), remote agents (agents of others) and engines below.
-All three have `start`, `stop`, `alive` and `finished`, so a strategy is written once.
+`restart` decides whether a crashed child is restarted, and when; `engine` does it. A declared
+`Supervisor` is run by one `Engine`; its members are slots (agents of this process), remote agents
+(agents of others) and engines below. All three have `start`, `stop`, `alive` and `finished`, so a
+strategy is written once.
 
 States of an engine:
 
@@ -22,10 +23,10 @@ States of an engine:
              | `stop`                              | restarts under way are cancelled; | down
              |                                     | children stop in reverse order    |
 
-The rules of intensity and backoff are in `restart`. An intensity is more than `max_restarts`
-crashes within `restart_window`; children that fail by one cause, the end of their process, count
-once; a crash on a message that was redelivered does not count, since the transport's limit of
-deliveries ends it. At the root, giving up ends the node.
+An intensity is more than `max_restarts` crashes within `restart_window`; children that fail by
+one cause, the end of their process, count once; a crash on a message that was redelivered does
+not count, since the transport's limit of deliveries ends it. At the root, giving up ends the
+node.
 
 A **remote agent** (`remote`) is a member whose object lives in another node. It never starts one
 itself: the node starts its own agents, and a restart is a command to it. What the node reports of

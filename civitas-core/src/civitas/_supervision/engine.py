@@ -1,21 +1,20 @@
 """Engine: runs one supervisor: starts its children in order, restarts what crashed, gives up.
 
-Here it is decided whether a crashed child is restarted, for agents of this process and of others
-alike; `restart` has the arithmetic. Theory and table of states: `civitas._supervision`.
+Whether a crashed child is restarted, and when, is decided in `restart`; here it is done, for agents
+of this process and of others alike. Theory and table of states: `civitas._supervision`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from civitas._agents.slot import AgentSlot
 from civitas._supervision.remote import RemoteAgent
-from civitas._supervision.restart import CrashWindow, RestartPolicy, Strategy
+from civitas._supervision.restart import RestartIntensity, RestartPolicy, Strategy
 from civitas.errors import SpawnError
 
 logger = logging.getLogger("civitas.supervisor")
@@ -55,8 +54,7 @@ class Engine:
         """The children, in the order in which they start."""
         self._observer = observer
         self._parent = parent
-        self._crashes = CrashWindow(policy.restart_window)
-        self._child_crashes: dict[str, CrashWindow] = {}
+        self._intensity = RestartIntensity(policy)
         self._recoveries: set[asyncio.Task[None]] = set()
         self._retirements: set[asyncio.Task[None]] = set()
         self._group_lock = asyncio.Lock()
@@ -81,8 +79,7 @@ class Engine:
         Raises:
             SpawnError: a child could not start.
         """
-        self._crashes = CrashWindow(self.policy.restart_window)
-        self._child_crashes.clear()
+        self._intensity = RestartIntensity(self.policy)
         self._started.clear()
         self._alive = True
         try:
@@ -107,8 +104,6 @@ class Engine:
     def child_exited(self, agent: AgentSlot | RemoteAgent) -> None:
         """Take note that an agent has ended by itself: it crashed, or it is done."""
         if agent.failure is not None:
-            # A crash on a message that its transport had given before does not count: it is the
-            # transport's own limit of deliveries that ends it.
             self._failed((agent,), agent.failure, counts=not agent.redelivered)
         else:
             self._spawn(self._retire(agent), self._retirements)
@@ -132,18 +127,13 @@ class Engine:
         self._observer.ended(agent)
 
     async def _recover(self, children: Sequence[Member], error: Exception, *, counts: bool) -> None:
-        """Decide what becomes of children that have failed, and do it."""
+        """Do what is decided about children that have failed."""
         now = asyncio.get_running_loop().time()
-        limit = self.policy.max_restarts
-        share = "on a message that was given again: not counted"
-        if counts:
-            crashes = self._crashes.record(now)
-            share = f"{crashes} of {limit}"
-            if crashes > limit:
-                await self._started.wait()  # nobody is stopped whose start is still to come
-                await self._give_up(children, error)
-                return
-        delay = self._delay(children[0], now)
+        delay, share = self._intensity.decide(children[0].name, now, counts=counts)
+        if delay is None:
+            await self._started.wait()  # nobody is stopped whose start is still to come
+            await self._give_up(children, error)
+            return
         _log_crash(children, error, f"restarting in {delay:.2g} s ({share})")
         if self.policy.strategy is Strategy.ONE_FOR_ONE:
             await asyncio.gather(*(self._restart((child,), delay) for child in children))
@@ -187,12 +177,6 @@ class Engine:
         if self.policy.strategy is Strategy.ONE_FOR_ALL:
             return self.members
         return self.members[min(map(self.members.index, children)) :]
-
-    def _delay(self, child: Member, now: float) -> float:
-        window = self._child_crashes.get(child.name)
-        if window is None:
-            window = self._child_crashes[child.name] = CrashWindow(self.policy.restart_window)
-        return self.policy.delay(window.record(now), random.random())
 
     def _spawn(self, work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> None:
         task = asyncio.get_running_loop().create_task(work, name=f"supervisor {self.name}")

@@ -1,13 +1,16 @@
-"""Restart intensity and backoff: pure rules of when to restart, and when to give up.
+"""Restart: whether a crashed child is restarted and when, for agents of all processes. No I/O.
 
-Where the decision is made: `engine`, for agents of this process and of others alike.
+`RestartIntensity` decides; `engine` does what it says.
 """
 
 from __future__ import annotations
 
+import random
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 
 class Strategy(Enum):
@@ -52,10 +55,6 @@ class RestartPolicy:
     backoff_base: float = 1.0
     backoff_max: float = 60.0
 
-    def delay(self, crashes: int, jitter: float) -> float:
-        """Return the seconds to wait before a restart; see `backoff_delay`."""
-        return backoff_delay(self.backoff, self.backoff_base, self.backoff_max, crashes, jitter)
-
 
 class CrashWindow:
     """Counts the crashes of the last `window` seconds."""
@@ -72,6 +71,56 @@ class CrashWindow:
         while self._times[0] <= now - self._window:
             self._times.popleft()
         return len(self._times)
+
+
+class Decision(NamedTuple):
+    """What follows a crash.
+
+    Attributes:
+        delay: seconds until the restart; None to give up.
+        share: how much of the intensity is used up, for the log.
+    """
+
+    delay: float | None
+    share: str
+
+
+class RestartIntensity:
+    """Decides for one supervisor, from the crashes of its children.
+
+    More than `max_restarts` crashes within `restart_window` are too many: it gives up. A crash on a
+    message that its transport had given before is not counted: the transport's own limit of
+    deliveries ends it.
+
+    Args:
+        policy: the supervisor's.
+        jitter: returns random numbers from 0 to 1, for the backoff.
+    """
+
+    def __init__(self, policy: RestartPolicy, jitter: Callable[[], float] = random.random) -> None:
+        self._policy = policy
+        self._jitter = jitter
+        self._crashes = CrashWindow(policy.restart_window)
+        self._child_crashes: dict[str, CrashWindow] = {}
+
+    def decide(self, child: str, now: float, *, counts: bool) -> Decision:
+        """Decide after the crash of a child at `now`; `counts` is whether it counts."""
+        policy = self._policy
+        share = "on a message that was given again: not counted"
+        if counts:
+            crashes = self._crashes.record(now)
+            share = f"{crashes} of {policy.max_restarts}"
+            if crashes > policy.max_restarts:
+                return Decision(None, share)
+        window = self._child_crashes.setdefault(child, CrashWindow(policy.restart_window))
+        delay = backoff_delay(
+            policy.backoff,
+            policy.backoff_base,
+            policy.backoff_max,
+            window.record(now),
+            self._jitter(),
+        )
+        return Decision(delay, share)
 
 
 def backoff_delay(

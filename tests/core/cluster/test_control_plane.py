@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from civitas._cluster.control import ControlPlane
+from civitas._cluster.control_plane import ControlPlane
 from civitas._cluster.events import Event, Evicted, NodeSeen, Received
 from civitas._cluster.liveness import STALLED, OwnNode
 from civitas._cluster.membership import Membership

@@ -1,4 +1,4 @@
-"""Members: the nodes that are in, or were, and under which names. No I/O.
+"""MemberTable: the nodes that are in, or were, and under which names. No I/O.
 
 The states of another node, and the events that move it: see `civitas._cluster`.
 """
@@ -48,7 +48,7 @@ class BoundedSet:
             self._keys.discard(self._order.popleft())
 
 
-class Members:
+class MemberTable:
     """The other nodes by their state: members, claiming, missing, departed, fenced.
 
     Args:
