@@ -11,7 +11,7 @@ from civitas._agents.slot import AgentSlot
 from civitas._cluster.events import Event, NodeLost, Received
 from civitas._cluster.protocol import Crashed, Pong
 from civitas._node.counters import AgentStats, NodeStats
-from civitas._node.host import AgentHost, CrashCallback
+from civitas._node.host import AgentHost
 from civitas._node.tree import build_engine, tree_lines
 from civitas._supervision.engine import Engine, TreeObserver
 from civitas._supervision.remote import RemoteAgent, RemoteAgents, RemoteChild, RemoteCrash
@@ -26,7 +26,7 @@ from civitas.transport import Transport
 if TYPE_CHECKING:
     from civitas.topology import Topology
 
-__all__ = ["AgentStats", "CrashCallback", "NodeStats", "Runtime"]
+__all__ = ["AgentStats", "NodeStats", "Runtime"]
 
 
 class Runtime(AgentHost):
