@@ -7,6 +7,7 @@ the runtime) is imported when it runs, so that `civitas --help` stays fast.
 from __future__ import annotations
 
 import logging
+import platform
 import signal
 import sys
 
@@ -15,11 +16,11 @@ import typer
 from civitas.cli import plugins as plugins_group
 from civitas.cli import topology as topology_group
 from civitas.cli.exit_codes import BAD_INPUT, BY_SIGNAL, FAILURE
-from civitas.cli.output import prepare_streams
+from civitas.cli.options import AsJson
+from civitas.cli.output import prepare_streams, write, write_error, write_json
 from civitas.cli.run import run
 from civitas.cli.talk import ask, send, stats
 from civitas.cli.up import up
-from civitas.cli.version import version
 from civitas.errors import CivitasError, ConfigurationError, PluginError
 
 app = typer.Typer(
@@ -28,14 +29,24 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-app.command("run")(run)
-app.command("up")(up)
-app.command("ask")(ask)
-app.command("send")(send)
-app.command("stats")(stats)
+for _command in (run, up, ask, send, stats):
+    app.command()(_command)
 app.add_typer(topology_group.app, name="topology")
 app.add_typer(plugins_group.app, name="plugins")
-app.command("version")(version)
+
+
+@app.command()
+def version(as_json: AsJson = False) -> None:
+    """Print the versions of civitas-core, of the plugin API and of Python."""
+    from importlib_metadata import version as distribution_version
+
+    from civitas.plugins.catalog import API_VERSION
+
+    core, python = distribution_version("civitas-core"), platform.python_version()
+    if as_json:
+        write_json({"civitas_core": core, "plugin_api": API_VERSION, "python": python})
+    else:
+        write(f"civitas-core {core} (plugin API {API_VERSION}, Python {python})")
 
 
 def main() -> None:
@@ -43,17 +54,12 @@ def main() -> None:
     prepare_streams()
     try:
         app()
-    except (ConfigurationError, PluginError) as error:
-        _exit(error, BAD_INPUT)
     except CivitasError as error:
-        _exit(error, FAILURE)
+        from civitas.topology.masking import mask_urls
+
+        logging.getLogger("civitas.cli").debug("what led to the error below:", exc_info=error)
+        write_error(f"error: {mask_urls(str(error))}")
+        is_bad_input = isinstance(error, ConfigurationError | PluginError)
+        sys.exit(BAD_INPUT if is_bad_input else FAILURE)
     except KeyboardInterrupt:
         sys.exit(BY_SIGNAL + signal.SIGINT)
-
-
-def _exit(error: CivitasError, status: int) -> None:
-    from civitas.topology.masking import mask_urls
-
-    logging.getLogger("civitas.cli").debug("what led to the error below:", exc_info=error)
-    sys.stderr.write(f"error: {mask_urls(str(error))}\n")
-    sys.exit(status)

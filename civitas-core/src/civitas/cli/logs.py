@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import logging
-import sys
 import traceback
 from pathlib import Path
 from typing import Final
 
+from civitas.cli.output import write_error
 from civitas.errors import ConfigurationError
 from civitas.topology.masking import mask_urls
 
-_LEVELS: Final = {
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warning": logging.WARNING,
-    "error": logging.ERROR,
-}
+_LEVELS: Final = ("debug", "info", "warning", "error")
 
 
 class LineFormatter(logging.Formatter):
@@ -29,14 +24,10 @@ class LineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line."""
         line = super().format(record).rstrip()
-        error = record.exc_info[1] if record.exc_info else None
-        if error is None:
-            return line
-        frames = traceback.extract_tb(error.__traceback__)
+        frames = traceback.extract_tb(record.exc_info[2]) if record.exc_info else []
         if not frames:
             return line
-        file = Path(frames[-1].filename)
-        here = Path.cwd()
+        file, here = Path(frames[-1].filename), Path.cwd()
         shown = file.relative_to(here) if file.is_relative_to(here) else file
         return f"{line} ({shown}:{frames[-1].lineno})"
 
@@ -50,7 +41,7 @@ class StderrHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record as a line."""
         try:
-            sys.stderr.write(mask_urls(self.format(record)) + "\n")
+            write_error(mask_urls(self.format(record)))
         except Exception:  # noqa: BLE001 - as logging does: a log line that fails is reported
             self.handleError(record)
 
@@ -61,16 +52,13 @@ def configure_logging(level: str) -> None:
     Raises:
         ConfigurationError: there is no such level.
     """
-    number = _LEVELS.get(level.lower())
-    if number is None:
+    name = level.lower()
+    if name not in _LEVELS:
         raise ConfigurationError(f"--log-level is one of {', '.join(_LEVELS)}, not {level!r}")
     handler = StderrHandler()
-    pattern = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-    formatter = logging.Formatter if number == logging.DEBUG else LineFormatter
-    handler.setFormatter(formatter(pattern, "%H:%M:%S"))
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(number)
-    if number > logging.DEBUG:
+    formatter = logging.Formatter if name == "debug" else LineFormatter
+    handler.setFormatter(formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S"))
+    logging.basicConfig(level=name.upper(), handlers=[handler], force=True)
+    if name != "debug":
         # The control plane's transport reports the same connection as the data transport.
         logging.getLogger("civitas.control").setLevel(logging.ERROR)
