@@ -55,11 +55,8 @@ def ask(
 
     async def conversation(client: Client) -> None:
         reply = await client.ask(agent, values, message_type, timeout)
-        write_json(
-            {"sender": reply.sender, "type": reply.type, "payload": reply.payload}
-            if as_json
-            else reply.payload
-        )
+        whole = {"sender": reply.sender, "type": reply.type, "payload": reply.payload}
+        write_json(whole if as_json else reply.payload)
 
     _talk(conversation, file, connect_timeout, transport, sets, app_dir)
 
@@ -154,16 +151,12 @@ def _show(nodes: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    def table(texts: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
-        made = Table(*texts, box=None, pad_edge=False)
-        for each in numbers:
-            made.add_column(each, justify="right")
-        return made
-
-    processes = table(
-        ("process", "role", "node", "state"), ("sent", "delivered", "lost", "dropped")
-    )
-    agents = table(("agent", "process", "status"), ("queued", "handled", "errors", "restarts"))
+    processes = Table("process", "role", "node", "state", box=None, pad_edge=False)
+    agents = Table("agent", "process", "status", box=None, pad_edge=False)
+    for header in ("sent", "delivered", "lost", "dropped"):
+        processes.add_column(header, justify="right")
+    for header in ("queued", "handled", "errors", "restarts"):
+        agents.add_column(header, justify="right")
     for node in nodes:
         name, node_id = node["process"], node["node"][:8]
         if "error" in node:

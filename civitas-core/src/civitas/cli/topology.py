@@ -12,7 +12,7 @@ from civitas.cli.exit_codes import BAD_INPUT
 from civitas.cli.output import imports_print_to_stderr, write, write_json, write_notes
 
 if TYPE_CHECKING:
-    from civitas.topology import Topology, TopologyError
+    from civitas.topology import Problem
 
 _WIDEST_LINE: Final = 100_000
 
@@ -44,9 +44,16 @@ def validate(
     except TopologyError as error:
         if not as_json:
             raise
-        write_json({"valid": False, "file": str(path), "problems": _problems(error)})
+        problems = [_problem(each) for each in error.problems]
+        write_json({"valid": False, "file": str(path), "problems": problems})
         raise typer.Exit(BAD_INPUT) from error
-    summary = _summary(loaded)
+    summary = {
+        "agents": sum(1 for _ in loaded.supervision.agents()),
+        "supervisors": sum(1 for _ in loaded.supervision.supervisors()),
+        "transport": loaded.transport.type_name,
+        "serializer": loaded.serializer.type_name,
+        "worker_processes": list(loaded.processes),
+    }
     if as_json:
         write_json({"valid": True, "file": loaded.file, **summary, "problems": []})
     else:
@@ -87,31 +94,15 @@ def schema() -> None:
     write_json(json_schema(installed.transports, installed.serializers))
 
 
-def _problems(error: TopologyError) -> list[dict[str, Any]]:
-    return [
-        {
-            "file": each.location.file,
-            "line": each.location.line,
-            **{key: getattr(each, key) for key in ("path", "message", "suggestion", "code")},
-        }
-        for each in error.problems
-    ]
-
-
-def _summary(topology: Topology) -> dict[str, Any]:
-    return {
-        "agents": sum(1 for _ in topology.supervision.agents()),
-        "supervisors": sum(1 for _ in topology.supervision.supervisors()),
-        "transport": topology.transport.type_name,
-        "serializer": topology.serializer.type_name,
-        "worker_processes": list(topology.processes),
-    }
+def _problem(problem: Problem) -> dict[str, Any]:
+    keys = ("path", "message", "suggestion", "code")
+    return {**problem.location._asdict(), **{key: getattr(problem, key) for key in keys}}
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, list):
-        return " ".join(value) if value else "none"
-    return str(value)
+    if value == []:
+        return "none"
+    return " ".join(value) if isinstance(value, list) else str(value)
 
 
 def _print_tree(shown: dict[str, Any]) -> None:
@@ -123,19 +114,17 @@ def _print_tree(shown: dict[str, Any]) -> None:
         settings = (f"  {k}={_text(value)}" for k, value in block.items() if k not in hidden)
         return Text.assemble((head, "bold"), ("".join(settings), "dim"))
 
-    def label_of_supervisor(block: dict[str, Any]) -> Text:
-        return label(f"{block['name']} (supervisor)", block, "name", "children")
-
-    def grow(tree: Tree, block: dict[str, Any]) -> Tree:
+    def tree_of(block: dict[str, Any]) -> Tree:
+        tree = Tree(label(f"{block['name']} (supervisor)", block, "name", "children"))
         for child in block["children"]:
             if "agent" in child:
                 tree.add(label(child["agent"]["name"], child["agent"], "name"))
             else:
-                grow(tree.add(label_of_supervisor(child["supervisor"])), child["supervisor"])
+                tree.children.append(tree_of(child["supervisor"]))
         return tree
 
     # A tree is cut at the width of its console; the terminal wraps what is longer.
     console = Console(soft_wrap=True, highlight=False, width=_WIDEST_LINE)
     console.print(label(f"transport {shown['transport']['type']}", shown["transport"], "type"))
     console.print(label(f"serializer {shown['serializer']}", {}))
-    console.print(grow(Tree(label_of_supervisor(shown["supervision"])), shown["supervision"]))
+    console.print(tree_of(shown["supervision"]))
