@@ -86,62 +86,38 @@ def _node_of(topology: Topology, process: str) -> Runtime | Worker:
 
 async def _run_node(node: Runtime | Worker) -> int:
     """Run a node until it ends, and return the exit code; the first signal stops it in order."""
-    from civitas.errors import IdentityError
+    from civitas.errors import IdentityError, SpawnError
     from civitas.runtime import Runtime
 
-    stop = _Stop(node)
-    with stopping_on_signals(stop.on_first_signal, stop.on_second_signal):
+    loop = asyncio.get_running_loop()
+    is_stopping = False
+
+    def stop(name: str) -> None:
+        nonlocal is_stopping
+        is_stopping = True
+        write_from_handler(f"{name}: finishing the work in hand; once more to stop at once")
+        asyncio.run_coroutine_threadsafe(node.stop(), loop)
+
+    def stop_at_once(name: str) -> None:
+        write_from_handler(f"{name} again: stopping at once")
+
+    with stopping_on_signals(stop, stop_at_once):
         try:
             await node.start()
-            stop.starting = None
+        except SpawnError:
+            if not is_stopping or node.failure is not None:
+                raise
+            status = 0  # the signal came while the node started
+        else:
             count = len(node.all_agents())
             write_error(f"running: {count} agent{'s'[: count != 1]}; Ctrl-C stops")
             status = await (node.wait() if isinstance(node, Runtime) else node.wait_until_stopped())
-        except asyncio.CancelledError:
-            if not stop.is_requested:
-                raise
-            status = 0  # the signal came while the node started
-        if stop.stopping is not None:
-            await stop.stopping
-    if node.failure is not None and not stop.is_requested:
+    if node.failure is not None and not is_stopping:
         what = f"{type(node.failure).__name__}: {node.failure}"
         is_evicted = isinstance(node.failure, IdentityError)
         write_error(f"error: {what if is_evicted else f'the root supervisor gave up: {what}'}")
     await _end_tasks(status)
     return status
-
-
-class _Stop:
-    """Stops a node in order at the first signal, also while it starts.
-
-    Attributes:
-        is_requested: whether a signal came.
-        starting: the task that starts the node; `None` once it has started.
-        stopping: the task that stops the node.
-    """
-
-    def __init__(self, node: Runtime | Worker) -> None:
-        self.is_requested = False
-        self.starting = asyncio.current_task()
-        self.stopping: asyncio.Task[None] | None = None
-        self._node = node
-        self._loop = asyncio.get_running_loop()
-
-    def on_first_signal(self, name: str) -> None:
-        """Say so, and let the event loop do the rest."""
-        self.is_requested = True
-        write_from_handler(f"{name}: finishing the work in hand; once more to stop at once")
-        self._loop.call_soon_threadsafe(self._begin)
-
-    def on_second_signal(self, name: str) -> None:
-        """Say that the process exits now."""
-        write_from_handler(f"{name} again: stopping at once")
-
-    def _begin(self) -> None:
-        if self.starting is not None:
-            self.starting.cancel()  # a start that is cancelled cleans up
-        else:
-            self.stopping = self._loop.create_task(self._node.stop())
 
 
 async def _end_tasks(status: int) -> None:
