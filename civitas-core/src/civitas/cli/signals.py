@@ -30,13 +30,11 @@ def stopping_on_signals(
 ) -> Iterator[None]:
     """Within the block, let the first signal stop the command, and the second one end it at once.
 
+    Both are called with the signal's name, within the signal handler; when `second` returns, the
+    process exits. With `hangup`, SIGHUP counts too.
+
     The handlers are Python's own, not the event loop's: they also run while an agent's handler
     blocks the loop, or a terminal that is held up takes no output.
-
-    Args:
-        first: called with the signal's name, within the signal handler.
-        second: the same for the second signal; the process exits when it returns.
-        hangup: whether SIGHUP counts too.
     """
     is_stopping = False
 

@@ -50,8 +50,7 @@ def up(
         loaded = options.load(path, transport, sets, app_dir)
     arguments = ["run", f"--topology={path}", f"--app-dir={app_dir}", f"--log-level={log_level}"]
     arguments += [f"--transport={transport}"] if transport is not None else []
-    arguments += [f"--set={each}" for each in sets or ()]
-    _run_all(loaded, arguments, grace)
+    _run_all(loaded, [*arguments, *(f"--set={each}" for each in sets or ())], grace)
 
 
 def processes_to_run(topology: Topology) -> tuple[str, ...]:
@@ -71,14 +70,10 @@ def _run_all(topology: Topology, arguments: list[str], grace: float) -> None:
     out, err = (io.FileIO(each.fileno(), "wb", closefd=False) for each in (sys.stdout, sys.stderr))
     console = Console(names, out, err, colours=colours_allowed())
     with ParentWatch() as watch:
-        members = [
-            Member(
-                name,
-                watch.command(*arguments, f"--process={name}", grace=grace),
-                is_primary=name == PRIMARY,
-            )
-            for name in names
-        ]
+        members = []
+        for name in names:
+            command = watch.command(*arguments, f"--process={name}", grace=grace)
+            members.append(Member(name, command, is_primary=name == PRIMARY))
         group = ProcessGroup(members, console, grace=grace, pass_fds=[watch.descriptor])
         group.say(f"starting {', '.join(names)}; Ctrl-C stops")
         if topology.processes and len(names) == 1:
@@ -97,9 +92,8 @@ async def _run_group(group: ProcessGroup) -> int:
         group.say(f"{name}: ending all in order; once more to kill them")
         group.stop()
 
-    with stopping_on_signals(
-        first=lambda name: loop.call_soon_threadsafe(stop, name),
-        second=lambda _: group.kill(),
-        hangup=True,
-    ):
+    def begin_to_stop(name: str) -> None:
+        loop.call_soon_threadsafe(stop, name)
+
+    with stopping_on_signals(begin_to_stop, lambda _: group.kill(), hangup=True):
         return await group.run()

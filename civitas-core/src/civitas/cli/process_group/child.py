@@ -24,12 +24,7 @@ class Child:
     """A process in a session of its own, so that a Ctrl-C at the terminal does not reach it.
 
     `poll` must be called on SIGCHLD. Waiting in threads, as asyncio does on Python 3.11, would reap
-    a process that another thread is about to signal.
-
-    Args:
-        command: the program and its arguments.
-        show: what to do with the lines that it writes.
-        pass_fds: file descriptors that it inherits.
+    a process that another thread is about to signal. `show` is given the lines that it writes.
 
     Raises:
         OSError: the program can't be started.
@@ -54,10 +49,8 @@ class Child:
         self.ended: asyncio.Future[int] = self._loop.create_future()
         """Its exit code, or minus the signal that killed it. All its output was shown before."""
         self._open: dict[IO[bytes], tuple[Stream, Lines]] = {}
-        for stream, pipe in (
-            (Stream.OUT, self._process.stdout),
-            (Stream.ERR, self._process.stderr),
-        ):
+        pipes = (self._process.stdout, self._process.stderr)
+        for stream, pipe in zip(Stream, pipes, strict=True):
             assert pipe is not None
             os.set_blocking(pipe.fileno(), False)
             self._open[pipe] = (stream, Lines())
@@ -70,9 +63,9 @@ class Child:
             return
         self._signal_group(signal.SIGTERM)  # for what it started and left behind
         for pipe in list(self._open):
-            for _ in range(_LAST_CHUNKS):
-                if not self._read(pipe):
-                    break
+            chunks = 0
+            while chunks < _LAST_CHUNKS and self._read(pipe):
+                chunks += 1
             self._close(pipe)
         self.ended.set_result(code)
 

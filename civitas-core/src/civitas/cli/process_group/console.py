@@ -7,6 +7,7 @@ import select
 from collections.abc import Iterable, Sequence
 from enum import Enum
 from io import RawIOBase
+from itertools import cycle
 from typing import Final
 
 OWN_NAME: Final = "up"
@@ -15,7 +16,6 @@ LONGEST_LINE: Final = 4 * 1024 * 1024
 
 _OWN_COLOUR: Final = "1"
 _COLOURS: Final = ("36", "33", "32", "35", "34", "96", "93", "92", "95", "94")
-_RESET: Final = "\x1b[0m"
 
 
 class Stream(Enum):
@@ -51,28 +51,22 @@ class Lines:
 class Console:
     """Writes lines with names in front to stdout and stderr.
 
-    A line is written whole before the next one, and at once. Nothing is decoded.
-
-    Args:
-        names: the processes, in the order in which they get their colours.
-        out: the stream for what processes write to stdout.
-        err: the same for stderr, and for what `civitas up` itself says.
-        colours: whether names are coloured where a stream is a terminal.
+    A line is written whole before the next one, and at once. Nothing is decoded. With `colours`,
+    each of the names has its own where a stream is a terminal.
     """
 
     def __init__(
         self, names: Sequence[str], out: RawIOBase, err: RawIOBase, *, colours: bool = True
     ) -> None:
         self._streams = {Stream.OUT: out, Stream.ERR: err}
-        width = max(map(len, (OWN_NAME, *names)))
-        painted = [(OWN_NAME, _OWN_COLOUR)]
-        painted += [(name, _COLOURS[i % len(_COLOURS)]) for i, name in enumerate(names)]
-        self._prefixes = {
-            (name, stream): _prefix(name.ljust(width), colour if coloured else None)
-            for stream, raw in self._streams.items()
-            for coloured in (colours and raw.isatty(),)
-            for name, colour in painted
-        }
+        self._prefixes: dict[tuple[str, Stream], bytes] = {}
+        painted = dict([(OWN_NAME, _OWN_COLOUR), *zip(names, cycle(_COLOURS), strict=False)])
+        width = max(map(len, painted))
+        for stream, raw in self._streams.items():
+            pattern = "\x1b[{1}m{0} | \x1b[0m" if colours and raw.isatty() else "{0} | "
+            for name, colour in painted.items():
+                text = pattern.format(name.ljust(width), colour)
+                self._prefixes[name, stream] = text.encode(errors="backslashreplace")
 
     def show(self, name: str, stream: Stream, lines: Iterable[bytes]) -> None:
         """Write lines of a process to the stream that it wrote them to.
@@ -80,35 +74,20 @@ class Console:
         Raises:
             OSError: nobody reads the stream any more.
         """
-        prefix = self._prefixes[name, stream]
-        text = b"".join(prefix + line + b"\n" for line in lines)
-        if text:
-            _write(self._streams[stream], text)
+        prefix, raw = self._prefixes[name, stream], self._streams[stream]
+        left = memoryview(b"".join(prefix + line + b"\n" for line in lines))
+        while left:
+            written = raw.write(left)
+            if written is None:  # somebody made the terminal that we share non-blocking
+                select.select([], [raw], [])
+            else:
+                left = left[written:]
 
     def say(self, text: str) -> None:
-        """Write a line of `civitas up` itself to stderr.
-
-        Raises:
-            OSError: nobody reads the stream any more.
-        """
+        """Write a line of `civitas up` itself to stderr; raises as `show` does."""
         self.show(OWN_NAME, Stream.ERR, [text.encode(errors="backslashreplace")])
 
 
 def colours_allowed() -> bool:
     """Return whether the environment allows colours: see https://no-color.org."""
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-def _prefix(name: str, colour: str | None) -> bytes:
-    text = f"{name} | " if colour is None else f"\x1b[{colour}m{name} | {_RESET}"
-    return text.encode(errors="backslashreplace")
-
-
-def _write(stream: RawIOBase, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        written = stream.write(view)
-        if written is None:  # somebody made the terminal that we share non-blocking
-            select.select([], [stream], [])
-        else:
-            view = view[written:]

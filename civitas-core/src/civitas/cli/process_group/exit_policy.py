@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, auto
 
 from civitas._supervision.restart import BackoffKind, backoff_delay
 from civitas.cli.exit_codes import BAD_INPUT
@@ -16,11 +16,11 @@ from civitas.cli.exit_codes import BAD_INPUT
 class ExitAction(Enum):
     """What follows when a process has ended by itself."""
 
-    CONTINUE = "continue"
+    CONTINUE = auto()
     """The others go on without it."""
-    RESTART = "restart"
+    RESTART = auto()
     """It is started again."""
-    END_ALL = "end all"
+    END_ALL = auto()
     """The others are ended, and its exit code is that of all."""
 
 
@@ -53,18 +53,13 @@ def describe(code: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """How long to wait before a process is started again.
-
-    Attributes:
-        base: seconds before the first restart, less up to half of them at random; doubled with
-            each further one.
-        maximum: the most that the seconds grow to.
-        reset_after: a process that ran for so many seconds begins with the first delay again.
-    """
+    """How long to wait before a process is started again; all in seconds."""
 
     base: float = 0.5
+    """Before the first restart, less up to half of it at random; doubled with each further one."""
     maximum: float = 30.0
     reset_after: float = 30.0
+    """A process that ran for so long begins with the first delay again."""
 
     def delay(self, restarts: int, jitter: float) -> float:
         """Return the seconds before this restart, counted from 1; jitter is from 0 to 1."""

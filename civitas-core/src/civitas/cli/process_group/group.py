@@ -1,7 +1,4 @@
-"""Starts, restarts and ends the processes of `civitas up`.
-
-`exit_policy` decides whether a process that has ended is started again.
-"""
+"""Starts, restarts and ends the processes of `civitas up`, as `exit_policy` decides."""
 
 from __future__ import annotations
 
@@ -26,23 +23,16 @@ from civitas.cli.process_group.exit_policy import (
 
 @dataclass(eq=False, slots=True)
 class Member:
-    """A process that the group keeps running.
-
-    Attributes:
-        name: unique in the group; stands in front of its lines.
-        command: the program and its arguments.
-        is_primary: whether all end when it ends by itself.
-        child: what runs now; `None` before a start.
-        code: how the last child ended.
-        restarts: in a row, since a child ran for long.
-    """
+    """A process that the group keeps running. When the primary ends by itself, all end."""
 
     name: str
+    """Unique in the group; stands in front of its lines."""
     command: Sequence[str]
     is_primary: bool = False
     child: Child | None = field(default=None, init=False)
+    """What runs now."""
     code: int | None = field(default=None, init=False)
-    restarts: int = field(default=0, init=False)
+    """How the last child ended."""
 
 
 class ProcessGroup:
@@ -80,9 +70,7 @@ class ProcessGroup:
         """Run all members and return the exit code; no process is left when this returns.
 
         The code is that of the member that ended all. After `stop` it is 0, or 1 if a process
-        did not end in order.
-
-        It must run in the main thread, as it listens to SIGCHLD.
+        did not end in order. It must run in the main thread, as it listens to SIGCHLD.
         """
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGCHLD, self._poll)
@@ -99,19 +87,14 @@ class ProcessGroup:
         if self._status is None:
             self._status = 0 if in_order else FAILURE
         if not in_order or (self._status != 0 and len(self._members) > 1):
-            ended = [
-                f"{each.name} {describe(each.code)}"
-                for each in self._members
-                if each.code is not None
-            ]
-            self.say(", ".join(ended))
+            ends = [(each.name, each.code) for each in self._members if each.code is not None]
+            self.say(", ".join(f"{name} {describe(code)}" for name, code in ends))
         return self._status
 
     def stop(self, status: int | None = None) -> None:
         """Begin to end all processes: the primary first, so that it drains while workers answer.
 
-        Args:
-            status: the exit code; by default it depends on whether all end in order.
+        `status` is the exit code; by default it depends on whether all end in order.
         """
         if not self._stopping.is_set():
             self._status = status
@@ -137,6 +120,7 @@ class ProcessGroup:
     async def _keep_running(self, member: Member) -> None:
         """Run a member's process, and again for as long as the exit policy restarts it."""
         loop = asyncio.get_running_loop()
+        restarts = 0  # in a row, since a child ran for long
         while not self._stopping.is_set():
             began = loop.time()
             code = member.code = await self._run_once(member)
@@ -149,13 +133,11 @@ class ProcessGroup:
             if action is ExitAction.END_ALL:
                 self._end_with(member, code)
                 return
-            if loop.time() - began >= self._backoff.reset_after:
-                member.restarts = 0
-            member.restarts += 1
-            delay = self._backoff.delay(member.restarts, self._jitter())
+            restarts = 1 if loop.time() - began >= self._backoff.reset_after else restarts + 1
+            delay = self._backoff.delay(restarts, self._jitter())
             self.say(
                 f"{member.name} {describe(code)}; "
-                f"starting again in {delay:.1f} s (restart {member.restarts})"
+                f"starting again in {delay:.1f} s (restart {restarts})"
             )
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay):
@@ -167,8 +149,11 @@ class ProcessGroup:
         def show(stream: Stream, lines: list[bytes]) -> None:
             try:
                 self._console.show(member.name, stream, lines)
-            except OSError as error:
-                self._end_without(stream, error)
+            except OSError as error:  # nobody reads it any more
+                why = f"{stream.value} can't be written to any more ({error.strerror}); ending all"
+                if not self._stopping.is_set():
+                    self.say(why)
+                self.stop(FAILURE)
 
         try:
             member.child = Child(member.command, show, self._pass_fds)
@@ -189,29 +174,23 @@ class ProcessGroup:
             self.say(f"{member.name} {reason}" + "; ending the others" * others)
         self.stop(code)
 
-    def _end_without(self, stream: Stream, error: OSError) -> None:
-        """End all for an output that nobody reads any more."""
-        if not self._stopping.is_set():
-            self.say(f"{stream.value} can't be written to any more ({error.strerror}); ending all")
-        self.stop(FAILURE)
-
     async def _end_all(self) -> bool:
-        """End the primary, then the workers together; return whether all ended in order."""
+        """End the primary, then the workers together; return whether all ended in order.
+
+        Each gets SIGTERM, and is killed when it has not ended after the grace.
+        """
         running = self._running()
         for is_primary in (True, False):
-            await self._end([each for each in running if each[0].is_primary == is_primary])
+            ending = [each for each in running if each[0].is_primary is is_primary]
+            if not ending:
+                continue
+            for _, child in ending:
+                child.terminate()
+            ends = [child.ended for _, child in ending]
+            await asyncio.wait(ends, timeout=self._grace)
+            for member, child in ending:
+                if not child.ended.done():
+                    self.say(f"{member.name} has not ended within {self._grace:g} s: killed")
+                    child.kill()
+            await asyncio.wait(ends)
         return all(ended_in_order(child.ended.result()) for _, child in running)
-
-    async def _end(self, running: list[tuple[Member, Child]]) -> None:
-        """Send SIGTERM, and kill what has not ended after the grace."""
-        if not running:
-            return
-        for _, child in running:
-            child.terminate()
-        ends = [child.ended for _, child in running]
-        await asyncio.wait(ends, timeout=self._grace)
-        for member, child in running:
-            if not child.ended.done():
-                self.say(f"{member.name} has not ended within {self._grace:g} s: killed")
-                child.kill()
-        await asyncio.wait(ends)

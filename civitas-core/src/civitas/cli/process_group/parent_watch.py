@@ -11,8 +11,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 import time
+from threading import Thread
 
 
 class ParentWatch:
@@ -31,9 +31,7 @@ class ParentWatch:
     def command(self, *arguments: str, grace: float) -> list[str]:
         """Return the command that runs `civitas` with these arguments as a child.
 
-        Args:
-            arguments: what would follow `civitas` in a shell.
-            grace: seconds that the child may take to end in order when `up` is gone.
+        When `up` is gone, the child has `grace` seconds to end in order.
         """
         # With -P the child searches the same places as the installed command, not this folder too.
         program = [sys.executable, "-P", "-m", __name__]
@@ -41,17 +39,12 @@ class ParentWatch:
 
 
 def watch_parent(descriptor: int, grace: float) -> None:
-    """End this process when its parent is gone: by SIGTERM, later by SIGKILL.
+    """End this process when its parent is gone: by SIGTERM, `grace` seconds later by SIGKILL.
 
     A thread waits for it, since a handler may block the event loop.
-
-    Args:
-        descriptor: the end of the pipe that was inherited.
-        grace: seconds from the one signal to the other.
     """
     os.set_inheritable(descriptor, False)
-    name = "parent-watch"
-    threading.Thread(target=_wait, args=(descriptor, grace), name=name, daemon=True).start()
+    Thread(target=_wait, args=(descriptor, grace), name="parent-watch", daemon=True).start()
 
 
 def _wait(descriptor: int, grace: float) -> None:
