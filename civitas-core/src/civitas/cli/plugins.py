@@ -1,31 +1,48 @@
-"""`civitas plugins`: which transports and serializers there are, and whether they work."""
+"""`civitas plugins`: list, show, check and begin packages with transports or serializers."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from civitas.cli.exit_codes import FAILURE
-from civitas.cli.new_plugin import new_plugin, plugin_kind
 from civitas.cli.options import AsJson
-from civitas.cli.output import imports_print_to_stderr, write, write_json, write_notes
+from civitas.cli.output import (
+    imports_print_to_stderr,
+    write,
+    write_error,
+    write_json,
+    write_notes,
+)
 from civitas.cli.signals import exit_on_signals
 from civitas.errors import CivitasError
 
 if TYPE_CHECKING:
-    from civitas._authoring.conformance import Proof
+    from civitas._authoring.survey import Finding
     from civitas.plugins.catalog import Candidate, PluginKind
     from civitas.plugins.loader import LoadedPlugin, LoadedTransport
-    from civitas.plugins.options import OptionInfo
     from civitas.plugins.specs import Capabilities
 
-PROTOCOLS: Final = {
+_PROTOCOLS: Final = {
     "transport": "civitas.transport:Transport",
     "serializer": "civitas.serializer:Serializer",
 }
 """What the product of a plugin of each kind must fit, as `module:name`."""
+
+_NEXT: Final = (
+    ("python -m venv .venv && . .venv/bin/activate", ""),
+    ('pip install -e ".[dev]"', ""),
+    ("civitas plugins check {name}", "it is found, and whole"),
+    ("pytest", "it passes the conformance kit as it stands"),
+    ("mypy && ruff check", ""),
+    ("grep -rnI TODO README.md pyproject.toml src tests", "what is yours to do"),
+    ("python -m build", "what you publish, in dist/"),
+)
+"""What to run in the folder of a new package, each with a remark."""
 
 app = typer.Typer(
     help="List, show, check and begin transports and serializers.", no_args_is_help=True
@@ -35,11 +52,11 @@ app = typer.Typer(
 @app.command("list")
 def list_plugins(as_json: AsJson = False) -> None:
     """List what is installed and what could be; no plugin is imported."""
-    from civitas._authoring.survey import survey
+    from civitas._authoring.conformance import proof_of
     from civitas.plugins.catalog import PluginKind, builtins, scan_all
     from civitas.plugins.policy import Policy
 
-    installed, policy = scan_all(), Policy.from_environment()
+    installed = scan_all()
     rows = [
         {
             "kind": each.kind.value,
@@ -47,16 +64,15 @@ def list_plugins(as_json: AsJson = False) -> None:
             "state": each.state.value,
             "distribution": each.distribution,
             **_entry(each.candidate),
-            "conformance": _proof(each.candidate),
+            "conformance": each.candidate and proof_of(each.candidate),
             "note": each.note,
         }
-        for kind in PluginKind
-        for each in survey(kind, installed, policy)
+        for each in _survey(installed)
     ]
     everything = [*installed, *(each for kind in PluginKind for each in builtins(kind))]
     write_notes(
         f"{setting} names {entry!r}, which fits nothing that is installed"
-        for setting, entry in policy.idle_entries(everything)
+        for setting, entry in Policy.from_environment().idle_entries(everything)
     )
     if as_json:
         write_json(rows)
@@ -119,7 +135,62 @@ def check_plugins(
         raise typer.Exit(FAILURE)
 
 
-app.command("new")(new_plugin)
+@app.command("new")
+def new_plugin(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="transport or serializer.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name in topologies.")],
+    directory: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", show_default="civitas-NAME", help="The folder to make."),
+    ] = None,
+    distribution: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", show_default="civitas-NAME", help="What `pip install` will be given."
+        ),
+    ] = None,
+    author: Annotated[
+        str | None, typer.Option(metavar="AUTHOR", help='"Name" or "Name <mail@address>".')
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a package that works as it stands; its TODOs say what is yours to do."""
+    from importlib_metadata import version
+
+    from civitas._authoring.scaffold import identify, place, render, rivals_of
+    from civitas.plugins.catalog import CORE_DISTRIBUTION, scan
+
+    identity = identify(_plugin_kind(kind, "KIND"), name, distribution)
+    folder = directory or Path(identity.distribution)
+    files = render(identity, version(CORE_DISTRIBUTION), author)
+    try:
+        place(files, folder)
+    except OSError as error:
+        raise CivitasError(f"nothing was written to {str(folder)!r}: {error}") from error
+    notes = rivals_of(identity, scan())
+    for note in notes:
+        write_error(f"warning: {note}")
+    if as_json:
+        names = {key: getattr(identity, key) for key in ("name", "distribution", "package")}
+        where = {"directory": str(folder.absolute()), "files": list(files)}
+        write_json({"kind": kind, **names, **where, "notes": notes})
+        return
+    write(f"{identity.distribution}: the {kind} {name!r}, in {folder}")
+    for path in files:
+        write(f"  {path}")
+    write("next:")
+    for command, remark in ((f"cd {shlex.quote(str(folder))}", ""), *_NEXT):
+        line = command.format(name=name)
+        write(f"  {line:<52}# {remark}" if remark else f"  {line}")
+
+
+def _plugin_kind(word: str, parameter: str) -> PluginKind:
+    from civitas.plugins.catalog import PluginKind
+
+    words = [each.value for each in PluginKind]
+    if word not in words:
+        raise typer.BadParameter(f"{parameter} is {' or '.join(words)}, not {word!r}")
+    return PluginKind(word)
 
 
 def _kinds_of(name: str, kind: str | None = None) -> Sequence[PluginKind]:
@@ -131,35 +202,40 @@ def _kinds_of(name: str, kind: str | None = None) -> Sequence[PluginKind]:
     from civitas.plugins import catalog
     from civitas.plugins.selection import unknown_plugin
 
-    wanted = list(catalog.PluginKind) if kind is None else [plugin_kind(kind, "--kind")]
-    reference, installed = catalog.Reference.parse(name), catalog.scan()
-    found = []
-    for each in wanted:
-        offers = [*catalog.builtins(each), *(one for one in installed if one.kind is each)]
-        is_known = reference.name in catalog.known_distributions(each)
-        if is_known or any(map(reference.fits, offers)):
-            found.append(each)
+    wanted = list(catalog.PluginKind) if kind is None else [_plugin_kind(kind, "--kind")]
+    reference = catalog.Reference.parse(name)
+    offers = [*catalog.scan(), *(each for kind in wanted for each in catalog.builtins(kind))]
+    offered = {each.kind for each in offers if reference.fits(each)}
+    found = [
+        each
+        for each in wanted
+        if each in offered or reference.name in catalog.known_distributions(each)
+    ]
     if not found:
         raise unknown_plugin(wanted, name, catalog.scan_all())
     return found
 
 
-def _installed() -> list[tuple[PluginKind, str]]:
-    """Return what to check when no name is given: all that is installed, each name once."""
-    from civitas._authoring.survey import State, survey
-    from civitas.plugins.catalog import PluginKind, scan
+def _survey(installed: Sequence[Candidate]) -> list[Finding]:
+    from civitas._authoring.survey import survey
+    from civitas.plugins.catalog import PluginKind
     from civitas.plugins.policy import Policy
 
-    installed, policy = scan(), Policy.from_environment()
-    found = (each for kind in PluginKind for each in survey(kind, installed, policy))
-    targets = (
-        (each.kind, each.candidate.qualified_name)
-        if each.state is State.SHADOWS_BUILTIN
-        else (each.kind, each.name)
-        for each in found
-        if each.candidate is not None
-    )
-    return list(dict.fromkeys(targets))
+    policy = Policy.from_environment()
+    return [each for kind in PluginKind for each in survey(kind, installed, policy)]
+
+
+def _installed() -> list[tuple[PluginKind, str]]:
+    """Return what to check when no name is given: all that is installed, each name once."""
+    from civitas._authoring.survey import State
+    from civitas.plugins.catalog import scan
+
+    targets: dict[tuple[PluginKind, str], None] = {}
+    for each in _survey(scan()):
+        if each.candidate is not None:
+            shadows = each.state is State.SHADOWS_BUILTIN
+            targets[each.kind, each.candidate.qualified_name if shadows else each.name] = None
+    return list(targets)
 
 
 def _verdict(kind: PluginKind, name: str, timeout: float) -> dict[str, Any]:
@@ -170,7 +246,7 @@ def _verdict(kind: PluginKind, name: str, timeout: float) -> dict[str, Any]:
     candidate: Candidate | None = None
     try:
         candidate = select(kind, name)
-        trial: Trial = try_plugin(candidate, PROTOCOLS[kind.value], timeout)
+        trial: Trial = try_plugin(candidate, _PROTOCOLS[kind.value], timeout)
     except UnusablePluginError as error:
         trial = Trial(error.as_dict(), [])
     code = trial.error["code"] if trial.error else "ok"
@@ -178,10 +254,9 @@ def _verdict(kind: PluginKind, name: str, timeout: float) -> dict[str, Any]:
         "kind": kind.value,
         "name": name,
         "state": code.removeprefix("plugin-"),
-        "distribution": candidate.distribution if candidate else None,
+        "distribution": candidate and candidate.distribution,
         **_entry(candidate),
-        "error": trial.error,
-        "advice": trial.advice,
+        **trial._asdict(),
     }
 
 
@@ -209,19 +284,13 @@ def _entry(candidate: Candidate | None) -> dict[str, Any]:
     }
 
 
-def _proof(candidate: Candidate | None) -> Proof | None:
-    """Return what the conformance report proves that a plugin ships."""
-    from civitas._authoring.conformance import proof_of
-
-    return None if candidate is None else proof_of(candidate)
-
-
 def _description(loaded: LoadedPlugin) -> dict[str, Any]:
     """Return what `show` shows.
 
     `capabilities` is `null` where the claims depend on the options. `default_capabilities` has the
     claims with the default options; it is `null` where an option has no default.
     """
+    from civitas._authoring.conformance import proof_of
     from civitas.plugins.loader import LoadedTransport
     from civitas.plugins.specs import Capabilities
 
@@ -232,14 +301,15 @@ def _description(loaded: LoadedPlugin) -> dict[str, Any]:
         "summary": spec.summary,
         "distribution": candidate.distribution,
         **_entry(candidate),
-        "conformance": _proof(candidate),
+        "conformance": proof_of(candidate),
     }
     if isinstance(loaded, LoadedTransport):
         from civitas.plugins.options import describe_options
 
-        stated = loaded.spec.capabilities
-        description["capabilities"] = stated if isinstance(stated, Capabilities) else None
-        description["default_capabilities"] = _default_claims(loaded)
+        claims = loaded.spec.capabilities
+        stated = claims if isinstance(claims, Capabilities) else None
+        description["capabilities"] = stated
+        description["default_capabilities"] = stated or _default_claims(loaded)
         description["options"] = describe_options(loaded.spec.options)
     return description
 
@@ -249,14 +319,11 @@ def _default_claims(loaded: LoadedTransport) -> Capabilities | None:
     from civitas.errors import ConfigurationError
     from civitas.plugins.guard import guard_call
     from civitas.plugins.loader import capabilities_of
-    from civitas.plugins.specs import Capabilities
 
-    spec = loaded.spec
-    if isinstance(spec.capabilities, Capabilities):
-        return spec.capabilities
+    model = loaded.spec.options
     try:
         with guard_call(loaded.candidate, "its options can't be made: ", None, ValueError):
-            options = None if spec.options is None else spec.options()
+            options = None if model is None else model()
         return capabilities_of(loaded, options)
     except (ValueError, ConfigurationError):  # pydantic's ValidationError is a ValueError
         return None
@@ -269,17 +336,16 @@ def _write_description(description: dict[str, Any]) -> None:
     write(f"entry point   {description['name']} = {entry['value']}  [{entry['group']}]")
     write(f"conformance   {str(description['conformance'] or '') or 'no report'}")
     if "capabilities" in description:
-        claims, default = description["capabilities"], description["default_capabilities"]
-        if claims is not None:
-            write(f"capabilities  {_claims_text(claims)}")
-        elif default is not None:
-            write(f"capabilities  {_claims_text(default)} with the default options")
-        else:
-            write("capabilities  depend on the options")
-        options = description["options"]
+        claims, options = description["default_capabilities"], description["options"]
+        when = "" if description["capabilities"] else " with the default options"
+        write(f"capabilities  {_claims_text(claims) + when if claims else 'depend on the options'}")
         write("options" if options else "options       none")
-        cells = [[each.name, each.type, _default_text(each), each.description] for each in options]
-        _write_table(cells, indent="  ")
+        lines = []
+        for each in options:
+            default = "required" if each.required else f"default {each.default}"
+            default += ", secret" * each.secret
+            lines.append([each.name, each.type, default, each.description])
+        _write_table(lines, indent="  ")
 
 
 def _claims_text(claims: Capabilities) -> str:
@@ -289,11 +355,6 @@ def _claims_text(claims: Capabilities) -> str:
     if claims.max_message_bytes is not None:
         words.append(f"messages up to {claims.max_message_bytes} bytes")
     return ", ".join(words) or "none claimed"
-
-
-def _default_text(option: OptionInfo) -> str:
-    default = "required" if option.required else f"default {option.default}"
-    return f"{default}, secret" if option.secret else default
 
 
 def _write_table(lines: Sequence[Sequence[str]], indent: str = "") -> None:
