@@ -14,15 +14,13 @@ from civitas.topology.masking import mask_urls
 _LEVELS: Final = ("debug", "info", "warning", "error")
 
 
-class LineFormatter(logging.Formatter):
+class _LineFormatter(logging.Formatter):
     """Writes an event as one line; an exception by the place that raised it."""
 
     def formatException(self, ei: object) -> str:  # noqa: N802 - the name is logging's
-        """Return nothing: `format` adds where the exception was raised."""
-        return ""
+        return ""  # `format` adds where the exception was raised
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record as one line."""
         line = super().format(record).rstrip()
         frames = traceback.extract_tb(record.exc_info[2]) if record.exc_info else []
         if not frames:
@@ -32,14 +30,13 @@ class LineFormatter(logging.Formatter):
         return f"{line} ({shown}:{frames[-1].lineno})"
 
 
-class StderrHandler(logging.Handler):
+class _StderrHandler(logging.Handler):
     """Writes to what `sys.stderr` is at the time, so that a progress bar can keep lines above it.
 
     Passwords in URLs are masked, such as those of the brokers that a client library names.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record as a line."""
         try:
             write_error(mask_urls(self.format(record)))
         except Exception:  # noqa: BLE001 - as logging does: a log line that fails is reported
@@ -55,8 +52,8 @@ def configure_logging(level: str) -> None:
     name = level.lower()
     if name not in _LEVELS:
         raise ConfigurationError(f"--log-level is one of {', '.join(_LEVELS)}, not {level!r}")
-    handler = StderrHandler()
-    formatter = logging.Formatter if name == "debug" else LineFormatter
+    handler = _StderrHandler()
+    formatter = logging.Formatter if name == "debug" else _LineFormatter
     handler.setFormatter(formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S"))
     logging.basicConfig(level=name.upper(), handlers=[handler], force=True)
     if name != "debug":

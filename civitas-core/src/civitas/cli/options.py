@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 if TYPE_CHECKING:
     from civitas.topology import Topology
 
-DEFAULT_TOPOLOGY: Final = Path("topology.yaml")
+_DEFAULT_TOPOLOGY: Final = "topology.yaml"
+_topology_option = partial(typer.Option, "--topology", "-t", metavar="FILE")
+
+
+def seconds(help_text: str, at_least: float = 0.001, at_most: float | None = None) -> Any:
+    """Return an option that is a time."""
+    return typer.Option(metavar="SECONDS", min=at_least, max=at_most, help=help_text)
+
 
 TopologyArgument = Annotated[
     Path | None,
-    typer.Argument(
-        metavar="TOPOLOGY", help="The topology file.", show_default=str(DEFAULT_TOPOLOGY)
-    ),
+    typer.Argument(metavar="TOPOLOGY", help="The topology file.", show_default=_DEFAULT_TOPOLOGY),
 ]
-TopologyOption = Annotated[
+TopologyOption = Annotated[Path | None, _topology_option(help="The same, as an option.")]
+RunningTopology = Annotated[
     Path | None,
-    typer.Option("--topology", "-t", metavar="FILE", help="The same, as an option."),
+    _topology_option(
+        help="The topology of the running system, for its transport.",
+        show_default=_DEFAULT_TOPOLOGY,
+    ),
 ]
 TransportType = Annotated[
     str | None,
@@ -47,7 +57,7 @@ def topology_path(argument: Path | None, option: Path | None) -> Path:
     """Return the topology file that a command was given, by its argument or its option."""
     if argument is not None and option is not None and argument != option:
         raise typer.BadParameter(f"two topologies were given: {argument} and {option}")
-    return argument or option or DEFAULT_TOPOLOGY
+    return argument or option or Path(_DEFAULT_TOPOLOGY)
 
 
 def load(path: Path, transport: str | None, sets: list[str] | None, app_dir: Path) -> Topology:

@@ -10,14 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from civitas.cli.exit_codes import FAILURE
-from civitas.cli.options import AsJson
-from civitas.cli.output import (
-    imports_print_to_stderr,
-    write,
-    write_error,
-    write_json,
-    write_notes,
-)
+from civitas.cli.options import AsJson, seconds
+from civitas.cli.output import imports_print_to_stderr, write, write_error, write_json, write_notes
 from civitas.cli.signals import exit_on_signals
 from civitas.errors import CivitasError
 
@@ -113,9 +107,7 @@ def check_plugins(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="NAME", help="Default: all installed.")
     ] = None,
-    timeout: Annotated[
-        float, typer.Option(min=0.1, metavar="SECONDS", help="Time for each plugin.")
-    ] = 30.0,
+    timeout: Annotated[float, seconds("Time for each plugin.", 0.1)] = 30.0,
     as_json: AsJson = False,
 ) -> None:
     """Import each plugin in a process of its own and say what is wrong; exit 1 if one fails."""
@@ -128,7 +120,14 @@ def check_plugins(
         write_json(verdicts)
     else:
         for verdict in verdicts:
-            _write_verdict(verdict)
+            subject = f"{verdict['kind']} {verdict['name']}"
+            if verdict["distribution"]:
+                subject += f" ({verdict['distribution']} {verdict['version']})"
+            write(f"{verdict['state']:<13}  {subject}")
+            if verdict["error"]:
+                write(f"{'':<15}{verdict['error']['problem']}")
+            for advice in verdict["advice"]:
+                write(f"{'':<15}advice: {advice}")
     # What a setting disables is meant to be unusable, unless somebody asks for it by name.
     excused = () if names else ("disabled",)
     if any(each["state"] not in ("ok", *excused) for each in verdicts):
@@ -258,17 +257,6 @@ def _verdict(kind: PluginKind, name: str, timeout: float) -> dict[str, Any]:
         **_entry(candidate),
         **trial._asdict(),
     }
-
-
-def _write_verdict(verdict: dict[str, Any]) -> None:
-    subject = f"{verdict['kind']} {verdict['name']}"
-    if verdict["distribution"]:
-        subject += f" ({verdict['distribution']} {verdict['version']})"
-    write(f"{verdict['state']:<13}  {subject}")
-    if verdict["error"]:
-        write(f"{'':<15}{verdict['error']['problem']}")
-    for advice in verdict["advice"]:
-        write(f"{'':<15}advice: {advice}")
 
 
 def _entry(candidate: Candidate | None) -> dict[str, Any]:

@@ -18,31 +18,17 @@ if TYPE_CHECKING:
     from civitas.client import Client
 
 
-def _seconds(help_text: str) -> Any:
-    return typer.Option(metavar="SECONDS", min=0.001, help=help_text)
-
-
 Agent = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.")]
 Payload = Annotated[str, typer.Argument(metavar="JSON", help="The payload: a JSON object.")]
-File = Annotated[
-    Path | None,
-    typer.Option(
-        "--topology",
-        "-t",
-        metavar="FILE",
-        help="The topology of the running system, for its transport.",
-        show_default=str(options.DEFAULT_TOPOLOGY),
-    ),
-]
-ConnectTimeout = Annotated[float, _seconds("Time in which the system is found.")]
+ConnectTimeout = Annotated[float, options.seconds("Time in which the system is found.")]
 MessageType = Annotated[str, typer.Option("--type", metavar="TYPE", help="The message's type.")]
 
 
 def ask(
     agent: Agent,
     payload: Payload = "{}",
-    file: File = None,
-    timeout: Annotated[float, _seconds("Time for the answer.")] = 30.0,
+    file: options.RunningTopology = None,
+    timeout: Annotated[float, options.seconds("Time for the answer.")] = 30.0,
     message_type: MessageType = "message",
     as_json: options.AsJson = False,
     connect_timeout: ConnectTimeout = 10.0,
@@ -64,8 +50,8 @@ def ask(
 def send(
     agent: Agent,
     payload: Payload = "{}",
-    file: File = None,
-    timeout: Annotated[float, _seconds("Time in which it is taken.")] = 30.0,
+    file: options.RunningTopology = None,
+    timeout: Annotated[float, options.seconds("Time in which it is taken.")] = 30.0,
     message_type: MessageType = "message",
     as_json: options.AsJson = False,
     connect_timeout: ConnectTimeout = 10.0,
@@ -88,8 +74,8 @@ def send(
 
 
 def stats(
-    file: File = None,
-    timeout: Annotated[float, _seconds("Time for each process.")] = 5.0,
+    file: options.RunningTopology = None,
+    timeout: Annotated[float, options.seconds("Time for each process.")] = 5.0,
     as_json: options.AsJson = False,
     connect_timeout: ConnectTimeout = 10.0,
     transport: options.TransportType = None,

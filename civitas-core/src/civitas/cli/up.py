@@ -6,9 +6,7 @@ import asyncio
 import io
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
-
-import typer
+from typing import TYPE_CHECKING, Annotated
 
 from civitas.cli import options
 from civitas.cli.output import imports_print_to_stderr
@@ -20,9 +18,6 @@ if TYPE_CHECKING:
     from civitas.cli.process_group.group import ProcessGroup
     from civitas.topology import Topology
 
-DEFAULT_GRACE: Final = 35.0
-LONGEST_GRACE: Final = 86_400.0
-
 
 def up(
     topology: options.TopologyArgument = None,
@@ -32,14 +27,8 @@ def up(
     app_dir: options.AppDir = Path(),
     log_level: options.LogLevel = "info",
     grace: Annotated[
-        float,
-        typer.Option(
-            min=0.0,
-            max=LONGEST_GRACE,
-            metavar="SECONDS",
-            help="What a process may take to end before it is killed.",
-        ),
-    ] = DEFAULT_GRACE,
+        float, options.seconds("What a process may take to end before it is killed.", 0.0, 86_400.0)
+    ] = 35.0,
 ) -> None:
     """Run all processes of a topology: Ctrl-C ends them in order, a second one kills them."""
     from civitas.cli.logs import configure_logging

@@ -10,15 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from civitas.cli.exit_codes import BAD_INPUT, CANNOT_START, FAILURE
+from civitas.cli.process_group import exit_policy
 from civitas.cli.process_group.child import Child
 from civitas.cli.process_group.console import Console, Stream
-from civitas.cli.process_group.exit_policy import (
-    Backoff,
-    ExitAction,
-    describe,
-    ended_in_order,
-    exit_action,
-)
+from civitas.cli.process_group.exit_policy import Backoff, ExitAction
 
 
 @dataclass(eq=False, slots=True)
@@ -88,7 +83,7 @@ class ProcessGroup:
             self._status = 0 if in_order else FAILURE
         if not in_order or (self._status != 0 and len(self._members) > 1):
             ends = [(each.name, each.code) for each in self._members if each.code is not None]
-            self.say(", ".join(f"{name} {describe(code)}" for name, code in ends))
+            self.say(", ".join(f"{name} {exit_policy.describe(code)}" for name, code in ends))
         return self._status
 
     def stop(self, status: int | None = None) -> None:
@@ -126,7 +121,7 @@ class ProcessGroup:
             code = member.code = await self._run_once(member)
             if self._stopping.is_set():
                 return
-            action = exit_action(code, is_primary=member.is_primary)
+            action = exit_policy.exit_action(code, is_primary=member.is_primary)
             if action is ExitAction.CONTINUE:
                 self.say(f"{member.name} is done")
                 return
@@ -136,7 +131,7 @@ class ProcessGroup:
             restarts = 1 if loop.time() - began >= self._backoff.reset_after else restarts + 1
             delay = self._backoff.delay(restarts, self._jitter())
             self.say(
-                f"{member.name} {describe(code)}; "
+                f"{member.name} {exit_policy.describe(code)}; "
                 f"starting again in {delay:.1f} s (restart {restarts})"
             )
             with suppress(TimeoutError):
@@ -166,7 +161,7 @@ class ProcessGroup:
 
     def _end_with(self, member: Member, code: int) -> None:
         """End all for a member that ended with this code."""
-        reason = describe(code)
+        reason = exit_policy.describe(code)
         if code == BAD_INPUT:
             reason += " (bad input), which starting again does not mend"
         others = bool(self._running())
@@ -193,4 +188,4 @@ class ProcessGroup:
                     self.say(f"{member.name} has not ended within {self._grace:g} s: killed")
                     child.kill()
             await asyncio.wait(ends)
-        return all(ended_in_order(child.ended.result()) for _, child in running)
+        return all(exit_policy.ended_in_order(child.ended.result()) for _, child in running)
