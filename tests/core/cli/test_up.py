@@ -19,14 +19,15 @@ import pytest
 
 from civitas.cli.process_group.child import Child
 from civitas.cli.process_group.console import Console, Stream
-from civitas.cli.process_group.exit_policy import (
+from civitas.cli.process_group.group import (
     Backoff,
     ExitAction,
+    Member,
+    ProcessGroup,
     describe,
     ended_in_order,
     exit_action,
 )
-from civitas.cli.process_group.group import Member, ProcessGroup
 from civitas.cli.process_group.parent_watch import ParentWatch
 from civitas.cli.up import processes_to_run
 from civitas.plugins.specs import Capabilities

@@ -303,7 +303,6 @@ def _description(loaded: LoadedPlugin) -> dict[str, Any]:
 
 
 def _default_claims(loaded: LoadedTransport) -> Capabilities | None:
-    """Return what a transport claims with the default options; `None` where one has no default."""
     from civitas.errors import ConfigurationError
     from civitas.plugins.guard import guard_call
     from civitas.plugins.loader import capabilities_of

@@ -63,7 +63,6 @@ def run_to_end(main: Coroutine[Any, Any, int]) -> NoReturn:
 
 
 def _node_of(topology: Topology, process: str) -> Runtime | Worker:
-    """Make the node that runs one process of a topology."""
     from civitas.errors import ConfigurationError
     from civitas.runtime import Runtime
     from civitas.worker import Worker

@@ -61,13 +61,9 @@ def stopping_on_signals(
 
 def exit_on_signals() -> None:
     """From now on, let SIGTERM and SIGHUP end this process by way of every `finally`."""
-
-    def leave(number: int, _frame: object) -> None:
-        sys.exit(BY_SIGNAL + number)
-
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:  # `nohup` ignores one of them
-            signal.signal(number, leave)
+            signal.signal(number, lambda number, _: sys.exit(BY_SIGNAL + number))
 
 
 def write_from_handler(text: str) -> None:

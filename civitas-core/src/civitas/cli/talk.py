@@ -126,11 +126,10 @@ def _payload(text: str) -> dict[str, Any]:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         raise typer.BadParameter(f"this is no JSON: {error}; given was {text!r:.80}") from None
-    if not isinstance(value, dict):
-        raise typer.BadParameter(
-            f'a payload is a JSON object, such as \'{{"question": "..."}}\', not {text!r:.80}'
-        )
-    return value
+    if isinstance(value, dict):
+        return value
+    example = '{"question": "..."}'
+    raise typer.BadParameter(f"a payload is a JSON object, such as '{example}', not {text!r:.80}")
 
 
 def _show(nodes: list[dict[str, Any]]) -> None:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import typer
 
 from civitas.cli import options
 from civitas.cli.exit_codes import BAD_INPUT
 from civitas.cli.output import imports_print_to_stderr, write, write_json, write_notes
-
-if TYPE_CHECKING:
-    from civitas.topology import Problem
 
 _WIDEST_LINE: Final = 100_000
 
@@ -44,7 +41,11 @@ def validate(
     except TopologyError as error:
         if not as_json:
             raise
-        problems = [_problem(each) for each in error.problems]
+        keys = ("path", "message", "suggestion", "code")
+        problems = [
+            {**each.location._asdict(), **{key: getattr(each, key) for key in keys}}
+            for each in error.problems
+        ]
         write_json({"valid": False, "file": str(path), "problems": problems})
         raise typer.Exit(BAD_INPUT) from error
     summary = {
@@ -92,11 +93,6 @@ def schema() -> None:
         installed = installed_plugins()
     write_notes(installed.notes)
     write_json(json_schema(installed.transports, installed.serializers))
-
-
-def _problem(problem: Problem) -> dict[str, Any]:
-    keys = ("path", "message", "suggestion", "code")
-    return {**problem.location._asdict(), **{key: getattr(problem, key) for key in keys}}
 
 
 def _text(value: Any) -> str:

@@ -81,8 +81,7 @@ async def _run_group(group: ProcessGroup) -> int:
         group.say(f"{name}: ending all in order; once more to kill them")
         group.stop()
 
-    def begin_to_stop(name: str) -> None:
-        loop.call_soon_threadsafe(stop, name)
-
-    with stopping_on_signals(begin_to_stop, lambda _: group.kill(), hangup=True):
+    with stopping_on_signals(
+        lambda name: loop.call_soon_threadsafe(stop, name), lambda _: group.kill(), hangup=True
+    ):
         return await group.run()

@@ -4,7 +4,7 @@
 own: a Ctrl-C at the terminal reaches `up` alone, which then ends the children in order. `console`
 writes their lines to the terminal, each with its process's name in front.
 
-When a process ends by itself, `exit_policy` decides what follows, and `group` does it:
+When a process ends by itself, `group` decides what follows, and does it:
 
 =====================================  ==========================================================
 a process ended by itself              what follows

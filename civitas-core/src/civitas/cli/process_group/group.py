@@ -1,19 +1,75 @@
-"""Starts, restarts and ends the processes of `civitas up`, as `exit_policy` decides."""
+"""Starts, restarts and ends the processes of `civitas up`, by the rules that it begins with.
+
+The table of these rules is in the docstring of the package.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
+from civitas._supervision.restart import BackoffKind, backoff_delay
 from civitas.cli.exit_codes import BAD_INPUT, CANNOT_START, FAILURE
-from civitas.cli.process_group import exit_policy
 from civitas.cli.process_group.child import Child
 from civitas.cli.process_group.console import Console, Stream
-from civitas.cli.process_group.exit_policy import Backoff, ExitAction
+
+
+class ExitAction(Enum):
+    """What follows when a process has ended by itself."""
+
+    CONTINUE = auto()
+    """The others go on without it."""
+    RESTART = auto()
+    """It is started again."""
+    END_ALL = auto()
+    """The others are ended, and its exit code is that of all."""
+
+
+def exit_action(code: int, *, is_primary: bool) -> ExitAction:
+    """Return what follows an exit code; minus a signal's number stands for that signal."""
+    if is_primary:
+        return ExitAction.RESTART if code < 0 else ExitAction.END_ALL
+    if code == 0:
+        return ExitAction.CONTINUE
+    return ExitAction.END_ALL if code == BAD_INPUT else ExitAction.RESTART
+
+
+def ended_in_order(code: int) -> bool:
+    """Return whether a process that got SIGTERM ended as it should.
+
+    A process that has hardly begun has no handler for the signal yet, and dies of it.
+    """
+    return code in (0, -signal.SIGTERM)
+
+
+def describe(code: int) -> str:
+    """Return how a process ended, in words."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:  # real-time signals have no names
+        return f"was killed by signal {-code}"
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """How long to wait before a process is started again; all in seconds."""
+
+    base: float = 0.5
+    """Before the first restart, less up to half of it at random; doubled with each further one."""
+    maximum: float = 30.0
+    reset_after: float = 30.0
+    """A process that ran for so long begins with the first delay again."""
+
+    def delay(self, restarts: int, jitter: float) -> float:
+        """Return the seconds before this restart, counted from 1; jitter is from 0 to 1."""
+        return backoff_delay(BackoffKind.EXPONENTIAL, self.base, self.maximum, restarts, jitter)
 
 
 @dataclass(eq=False, slots=True)
@@ -30,36 +86,22 @@ class Member:
     """How the last child ended."""
 
 
+@dataclass(eq=False, kw_only=True, slots=True)
 class ProcessGroup:
-    """Runs its members until the primary ends by itself, or until `stop`.
+    """Runs its members until the primary ends by itself, or until `stop`."""
 
-    Args:
-        members: what to run; started in this order.
-        console: where their output is shown.
-        grace: seconds that a process may take to end after SIGTERM.
-        backoff: how long to wait before a process is started again.
-        pass_fds: file descriptors that all processes inherit.
-        jitter: gives the random numbers from 0 to 1 for the backoff.
-    """
-
-    def __init__(
-        self,
-        members: Iterable[Member],
-        console: Console,
-        *,
-        grace: float = 35.0,
-        backoff: Backoff | None = None,
-        pass_fds: Sequence[int] = (),
-        jitter: Callable[[], float] = random.random,
-    ) -> None:
-        self._members = list(members)
-        self._console = console
-        self._grace = grace
-        self._backoff = backoff or Backoff()
-        self._pass_fds = pass_fds
-        self._jitter = jitter
-        self._stopping = asyncio.Event()
-        self._status: int | None = None
+    members: Sequence[Member] = field(kw_only=False)
+    """What to run; started in this order."""
+    console: Console = field(kw_only=False)
+    grace: float = 35.0
+    """Seconds that a process may take to end after SIGTERM."""
+    backoff: Backoff = Backoff()
+    pass_fds: Sequence[int] = ()
+    """File descriptors that all processes inherit."""
+    jitter: Callable[[], float] = random.random
+    """Gives the random numbers from 0 to 1 for the backoff."""
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _status: int | None = field(default=None, init=False)
 
     async def run(self) -> int:
         """Run all members and return the exit code; no process is left when this returns.
@@ -71,7 +113,7 @@ class ProcessGroup:
         loop.add_signal_handler(signal.SIGCHLD, self._poll)
         try:
             async with asyncio.TaskGroup() as tasks:
-                for member in self._members:
+                for member in self.members:
                     tasks.create_task(self._keep_running(member))
                 await self._stopping.wait()
                 in_order = await self._end_all()
@@ -81,9 +123,9 @@ class ProcessGroup:
             loop.remove_signal_handler(signal.SIGCHLD)
         if self._status is None:
             self._status = 0 if in_order else FAILURE
-        if not in_order or (self._status != 0 and len(self._members) > 1):
-            ends = [(each.name, each.code) for each in self._members if each.code is not None]
-            self.say(", ".join(f"{name} {exit_policy.describe(code)}" for name, code in ends))
+        if not in_order or (self._status != 0 and len(self.members) > 1):
+            ends = [(each.name, each.code) for each in self.members if each.code is not None]
+            self.say(", ".join(f"{name} {describe(code)}" for name, code in ends))
         return self._status
 
     def stop(self, status: int | None = None) -> None:
@@ -103,10 +145,10 @@ class ProcessGroup:
     def say(self, text: str) -> None:
         """Show a line that comes from none of the processes."""
         with suppress(OSError):  # nobody reads it any more
-            self._console.say(text)
+            self.console.say(text)
 
     def _running(self) -> list[tuple[Member, Child]]:
-        return [(each, each.child) for each in self._members if each.child is not None]
+        return [(each, each.child) for each in self.members if each.child is not None]
 
     def _poll(self) -> None:
         for _, child in self._running():
@@ -121,17 +163,21 @@ class ProcessGroup:
             code = member.code = await self._run_once(member)
             if self._stopping.is_set():
                 return
-            action = exit_policy.exit_action(code, is_primary=member.is_primary)
+            action = exit_action(code, is_primary=member.is_primary)
             if action is ExitAction.CONTINUE:
                 self.say(f"{member.name} is done")
                 return
             if action is ExitAction.END_ALL:
-                self._end_with(member, code)
+                why = " (bad input), which starting again does not mend" * (code == BAD_INPUT)
+                others = "; ending the others" * bool(self._running())
+                if others or code != 0:
+                    self.say(f"{member.name} {describe(code)}{why}{others}")
+                self.stop(code)
                 return
-            restarts = 1 if loop.time() - began >= self._backoff.reset_after else restarts + 1
-            delay = self._backoff.delay(restarts, self._jitter())
+            restarts = 1 if loop.time() - began >= self.backoff.reset_after else restarts + 1
+            delay = self.backoff.delay(restarts, self.jitter())
             self.say(
-                f"{member.name} {exit_policy.describe(code)}; "
+                f"{member.name} {describe(code)}; "
                 f"starting again in {delay:.1f} s (restart {restarts})"
             )
             with suppress(TimeoutError):
@@ -143,7 +189,7 @@ class ProcessGroup:
 
         def show(stream: Stream, lines: list[bytes]) -> None:
             try:
-                self._console.show(member.name, stream, lines)
+                self.console.show(member.name, stream, lines)
             except OSError as error:  # nobody reads it any more
                 why = f"{stream.value} can't be written to any more ({error.strerror}); ending all"
                 if not self._stopping.is_set():
@@ -151,23 +197,13 @@ class ProcessGroup:
                 self.stop(FAILURE)
 
         try:
-            member.child = Child(member.command, show, self._pass_fds)
+            member.child = Child(member.command, show, self.pass_fds)
         except OSError as error:
             self.say(f"{member.name} can't be started: {error}")
             return CANNOT_START
         code = await member.child.ended
         member.child = None
         return code
-
-    def _end_with(self, member: Member, code: int) -> None:
-        """End all for a member that ended with this code."""
-        reason = exit_policy.describe(code)
-        if code == BAD_INPUT:
-            reason += " (bad input), which starting again does not mend"
-        others = bool(self._running())
-        if others or code != 0:
-            self.say(f"{member.name} {reason}" + "; ending the others" * others)
-        self.stop(code)
 
     async def _end_all(self) -> bool:
         """End the primary, then the workers together; return whether all ended in order.
@@ -182,10 +218,10 @@ class ProcessGroup:
             for _, child in ending:
                 child.terminate()
             ends = [child.ended for _, child in ending]
-            await asyncio.wait(ends, timeout=self._grace)
+            await asyncio.wait(ends, timeout=self.grace)
             for member, child in ending:
                 if not child.ended.done():
-                    self.say(f"{member.name} has not ended within {self._grace:g} s: killed")
+                    self.say(f"{member.name} has not ended within {self.grace:g} s: killed")
                     child.kill()
             await asyncio.wait(ends)
-        return all(exit_policy.ended_in_order(child.ended.result()) for _, child in running)
+        return all(ended_in_order(child.ended.result()) for _, child in running)
