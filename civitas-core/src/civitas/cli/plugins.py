@@ -111,11 +111,9 @@ def check_plugins(
     as_json: AsJson = False,
 ) -> None:
     """Import each plugin in a process of its own and say what is wrong; exit 1 if one fails."""
-    targets = (
-        [(kind, name) for name in names for kind in _kinds_of(name)] if names else _installed()
-    )
+    wanted = [(kind, name) for name in names for kind in _kinds_of(name)] if names else _installed()
     exit_on_signals()
-    verdicts = [_verdict(kind, name, timeout) for kind, name in targets]
+    verdicts = [_verdict(kind, name, timeout) for kind, name in wanted]
     if as_json:
         write_json(verdicts)
     else:

@@ -80,8 +80,6 @@ class Member:
     """Unique in the group; stands in front of its lines."""
     command: Sequence[str]
     is_primary: bool = False
-    child: Child | None = field(default=None, init=False)
-    """What runs now."""
     code: int | None = field(default=None, init=False)
     """How the last child ended."""
 
@@ -100,6 +98,8 @@ class ProcessGroup:
     """File descriptors that all processes inherit."""
     jitter: Callable[[], float] = random.random
     """Gives the random numbers from 0 to 1 for the backoff."""
+    _children: dict[Member, Child] = field(default_factory=dict, init=False)
+    """What runs now."""
     _stopping: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _status: int | None = field(default=None, init=False)
 
@@ -118,7 +118,7 @@ class ProcessGroup:
                 await self._stopping.wait()
                 in_order = await self._end_all()
         finally:
-            for _, child in self._running():
+            for child in self._children.values():
                 child.close()
             loop.remove_signal_handler(signal.SIGCHLD)
         if self._status is None:
@@ -139,7 +139,7 @@ class ProcessGroup:
 
     def kill(self) -> None:
         """Kill all processes at once. Safe in a signal handler."""
-        for _, child in self._running():
+        for child in self._children.values():
             child.kill()
 
     def say(self, text: str) -> None:
@@ -147,11 +147,8 @@ class ProcessGroup:
         with suppress(OSError):  # nobody reads it any more
             self.console.say(text)
 
-    def _running(self) -> list[tuple[Member, Child]]:
-        return [(each, each.child) for each in self.members if each.child is not None]
-
     def _poll(self) -> None:
-        for _, child in self._running():
+        for child in self._children.values():
             child.poll()
 
     async def _keep_running(self, member: Member) -> None:
@@ -169,7 +166,7 @@ class ProcessGroup:
                 return
             if action is ExitAction.END_ALL:
                 why = " (bad input), which starting again does not mend" * (code == BAD_INPUT)
-                others = "; ending the others" * bool(self._running())
+                others = "; ending the others" * bool(self._children)
                 if others or code != 0:
                     self.say(f"{member.name} {describe(code)}{why}{others}")
                 self.stop(code)
@@ -197,12 +194,12 @@ class ProcessGroup:
                 self.stop(FAILURE)
 
         try:
-            member.child = Child(member.command, show, self.pass_fds)
+            child = self._children[member] = Child(member.command, show, self.pass_fds)
         except OSError as error:
             self.say(f"{member.name} can't be started: {error}")
             return CANNOT_START
-        code = await member.child.ended
-        member.child = None
+        code = await child.ended
+        del self._children[member]
         return code
 
     async def _end_all(self) -> bool:
@@ -210,7 +207,7 @@ class ProcessGroup:
 
         Each gets SIGTERM, and is killed when it has not ended after the grace.
         """
-        running = self._running()
+        running = [(each, self._children[each]) for each in self.members if each in self._children]
         for is_primary in (True, False):
             ending = [each for each in running if each[0].is_primary is is_primary]
             if not ending:
