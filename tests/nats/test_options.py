@@ -13,7 +13,7 @@ from civitas.plugins import Capabilities, TransportContext
 from civitas.plugins.loader import load_transport
 from civitas.plugins.options import describe_options, options_advice
 from civitas.topology import TopologyError
-from civitas.topology.options import options_from_mapping
+from civitas.topology.plugins import options_from_mapping
 from civitas_nats.options import NATSOptions, TLSOptions, capabilities_of
 from civitas_nats.plugin import civitas_transports
 from civitas_nats.transport import NATSTransport

@@ -257,7 +257,7 @@ def _load(
         given[name] = value
     if loaded.spec.options is None and len(given) == 1:
         return loaded, None
-    from civitas.topology.options import options_from_mapping  # loads pydantic
+    from civitas.topology.plugins import options_from_mapping  # loads pydantic
 
     return loaded, options_from_mapping(given, loaded.spec)
 

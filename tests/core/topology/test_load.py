@@ -50,7 +50,7 @@ supervision:
 def test_defaults(workspace: Any) -> None:
     loaded = workspace.load(MINIMAL)
 
-    root = loaded.supervision
+    root = loaded.supervision.block
     assert (root.strategy, root.max_restarts, root.restart_window) == ("ONE_FOR_ONE", 3, 60.0)
     assert (root.backoff, root.backoff_base, root.backoff_max) == ("CONSTANT", 1.0, 60.0)
     assert loaded.send_timeout == 30.0
@@ -64,31 +64,28 @@ def test_defaults(workspace: Any) -> None:
 def test_settings_that_are_not_given_are_left_to_the_class(workspace: Any) -> None:
     (agent,) = workspace.load(MINIMAL).supervision.agents()
 
-    assert agent.config == {}
-    assert agent.process is None
+    assert agent.block.config is None
+    assert agent.block.process is None
     settings = ("mailbox_size", "max_retries", "handle_timeout", "shutdown_timeout")
     heartbeat = ("heartbeat_interval", "heartbeat_timeout", "missed_heartbeats_threshold")
-    assert [getattr(agent, each) for each in (*settings, *heartbeat)] == [None] * 7
+    assert [getattr(agent.block, each) for each in (*settings, *heartbeat)] == [None] * 7
 
 
 def test_everything_that_is_given_arrives(workspace: Any) -> None:
     loaded = workspace.load(FULL)
 
-    root = loaded.supervision
+    root = loaded.supervision.block
     assert (root.strategy, root.max_restarts, root.restart_window) == ("REST_FOR_ONE", 7, 30)
     assert (root.backoff, root.backoff_base, root.backoff_max) == ("EXPONENTIAL", 0, 9)
     assert loaded.serializer.plugin.spec.name == "json"
     assert [each.plugin.spec.name for each in loaded.accept_serializers] == ["msgpack"]
-    inner, b = root.children
+    inner, b = loaded.supervision.children
     assert isinstance(inner, ResolvedSupervisor)
     assert isinstance(b, ResolvedAgent)
-    (a,) = inner.children
-    assert (a.name, a.cls.__name__, a.config, a.process) == (
-        "a",
-        "Reader",
-        {"folder": "/tmp"},
-        "worker",
-    )
+    (agent,) = inner.children
+    assert agent.cls.__name__ == "Reader"
+    a = agent.block
+    assert (a.name, a.config, a.process) == ("a", {"folder": "/tmp"}, "worker")
     assert (a.mailbox_size, a.max_retries, a.handle_timeout, a.shutdown_timeout) == (5, 0, 1, 2)
     assert (a.heartbeat_interval, a.heartbeat_timeout, a.missed_heartbeats_threshold) == (3, 4, 6)
 
@@ -97,14 +94,14 @@ def test_the_process_supervisor_is_the_primary(workspace: Any) -> None:
     loaded = workspace.load(FULL)
 
     assert loaded.processes == ("worker",)
-    assert loaded.supervision.children[1].process is None
+    assert loaded.supervision.children[1].block.process is None
 
 
 def test_agents_and_supervisors_are_listed_in_their_order(workspace: Any) -> None:
     root = workspace.load(FULL).supervision
 
-    assert [each.name for each in root.agents()] == ["a", "b"]
-    assert [each.name for each in root.supervisors()] == ["root", "inner"]
+    assert [each.block.name for each in root.agents()] == ["a", "b"]
+    assert [each.block.name for each in root.supervisors()] == ["root", "inner"]
 
 
 def test_everything_knows_where_it_stands(workspace: Any) -> None:
@@ -133,7 +130,7 @@ def test_overrides_apply_and_are_noted(workspace: Any) -> None:
     )
 
     assert loaded.send_timeout == 5
-    assert next(loaded.supervision.agents()).mailbox_size == 9
+    assert next(loaded.supervision.agents()).block.mailbox_size == 9
     assert len(loaded.notes) == 1
     assert "dropped: loft" in loaded.notes[0]
 
@@ -175,8 +172,8 @@ def test_a_mapping_is_resolved_like_a_file() -> None:
     )
 
     (resolved,) = loaded.supervision.agents()
-    assert resolved.config == {"greeting": "5", "tags": ("x",)}
-    assert resolved.config is not agent["config"]
+    assert resolved.block.config == {"greeting": "5", "tags": ("x",)}
+    assert resolved.block.config is not agent["config"]
     assert agent["config"] == {"greeting": "${WORD}", "tags": ("x",)}
     assert loaded.file == "<mapping>"
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from civitas.errors import Location
 from civitas.plugins import TransportSpec
 from civitas.topology import Problem, TopologyError
-from civitas.topology.options import check_options, options_from_mapping
+from civitas.topology.plugins import check_options, options_from_mapping
 from civitas.topology.yaml_nodes import MappingNode
 from civitas.topology.yaml_reader import parse
 

@@ -18,7 +18,8 @@ from civitas.serializer import Serializer
 from civitas.supervisor import Supervisor
 from civitas.topology import ResolvedAgent, ResolvedSupervisor, Topology
 from civitas.topology.masking import mask_text, secret_texts
-from civitas.topology.options import secret_fields
+from civitas.topology.model import AgentBlock
+from civitas.topology.plugins import option_secrets
 from civitas.topology.problems import Problem, raise_problems
 
 logger = logging.getLogger("civitas.runtime")
@@ -32,7 +33,7 @@ def supervisor_of(topology: Topology) -> Supervisor:
     """
     resolved = topology.supervision
     crosses = _claims(topology).cross_process
-    agents = _agents(each for each in resolved.agents() if not (crosses and each.process))
+    agents = _agents(each for each in resolved.agents() if not (crosses and each.block.process))
     return _tree(resolved, agents)
 
 
@@ -42,12 +43,14 @@ def agents_of(topology: Topology, process: str) -> list[AgentProcess]:
     Raises:
         TopologyError: constructors raised; all of them are told of, with the agents' lines.
     """
-    return list(_agents(e for e in topology.supervision.agents() if e.process == process).values())
+    here = (each for each in topology.supervision.agents() if each.block.process == process)
+    return list(_agents(here).values())
 
 
 def elsewhere(topology: Topology, process: str) -> dict[str, str]:
     """Return the agents that run in other processes than this one, with those processes."""
-    hosts = {each.name: each.process or PRIMARY for each in topology.supervision.agents()}
+    blocks = (each.block for each in topology.supervision.agents())
+    hosts = {each.name: each.process or PRIMARY for each in blocks}
     return {name: host for name, host in hosts.items() if host != process}
 
 
@@ -69,11 +72,14 @@ def components_of(topology: Topology, process: str = PRIMARY) -> ComponentSet:
         with _telling(problems, f"accept_serializers.{index}", each.where):
             accepted.append(serializer_of(each.type_name, each.where))
     components: ComponentSet | None = None
-    with _telling(problems, "transport", transport.where, _secrets_of_options(topology)):
+    given = topology.model.transport.model_extra or {}
+    options = transport.options
+    secrets = [] if options is None else option_secrets(given, type(options))
+    with _telling(problems, "transport", transport.where, secrets):
         _tell_of_processes(topology)
         components = wire(
             transport.plugin,
-            transport.options,
+            options,
             serializer,
             accept_serializers=accepted,
             send_timeout=topology.send_timeout,
@@ -91,7 +97,7 @@ def _agents(resolved: Iterable[ResolvedAgent]) -> dict[str, AgentProcess]:
     problems: list[Problem] = []
     for each in resolved:
         try:
-            agents[each.name] = _agent(each)
+            agents[each.block.name] = _agent(each)
         except ConfigurationError as error:
             cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
             problems.append(Problem(each.where, each.path, str(error), cause=cause))
@@ -105,55 +111,54 @@ def _agent(resolved: ResolvedAgent) -> AgentProcess:
     Raises:
         ConfigurationError: its constructor raised, or left out what AgentProcess does.
     """
-    made_by = f"agent {resolved.name!r}: the constructor of {resolved.type_name}"
+    block = resolved.block
+    made_by = f"agent {block.name!r}: the constructor of {block.type}"
     try:
         agent: AgentProcess = resolved.build()
     except Exception as error:
-        text = mask_text(str(error), secret_texts(resolved.config, ()))
+        text = mask_text(str(error), secret_texts(block.config, ()))
         raise ConfigurationError(f"{made_by} raised {type(error).__name__}: {text}") from error
     if not hasattr(agent, "name") or not hasattr(agent, "mailbox_size"):
         raise ConfigurationError(f"{made_by} does not call super().__init__(name)")
-    if agent.name != resolved.name:
+    if agent.name != block.name:
         raise ConfigurationError(
             f"{made_by} named it {agent.name!r}; pass the name on to AgentProcess"
         )
     agent.configure(
-        resolved.mailbox_size,
-        resolved.max_retries,
-        resolved.shutdown_timeout,
-        resolved.handle_timeout,
+        block.mailbox_size, block.max_retries, block.shutdown_timeout, block.handle_timeout
     )
     return agent
 
 
 def _tree(resolved: ResolvedSupervisor, agents: dict[str, AgentProcess]) -> Supervisor:
+    block = resolved.block
     return Supervisor(
-        resolved.name,
+        block.name,
         [
-            _child(child, agents) if isinstance(child, ResolvedAgent) else _tree(child, agents)
-            for child in resolved.children
+            _child(each.block, agents) if isinstance(each, ResolvedAgent) else _tree(each, agents)
+            for each in resolved.children
         ],
-        strategy=resolved.strategy,
-        max_restarts=resolved.max_restarts,
-        restart_window=resolved.restart_window,
-        backoff=resolved.backoff,
-        backoff_base=resolved.backoff_base,
-        backoff_max=resolved.backoff_max,
+        strategy=block.strategy,
+        max_restarts=block.max_restarts,
+        restart_window=block.restart_window,
+        backoff=block.backoff,
+        backoff_base=block.backoff_base,
+        backoff_max=block.backoff_max,
     )
 
 
-def _child(resolved: ResolvedAgent, agents: dict[str, AgentProcess]) -> AgentProcess | RemoteChild:
+def _child(block: AgentBlock, agents: dict[str, AgentProcess]) -> AgentProcess | RemoteChild:
     """Return the agent, or what stands for it where another process hosts it."""
-    if resolved.name in agents:
-        return agents[resolved.name]
-    interval, timeout = resolved.heartbeat_interval, resolved.heartbeat_timeout
-    threshold = resolved.missed_heartbeats_threshold
+    if block.name in agents:
+        return agents[block.name]
+    interval, timeout = block.heartbeat_interval, block.heartbeat_timeout
+    threshold = block.missed_heartbeats_threshold
     policy = HeartbeatPolicy(
         DEFAULT.interval if interval is None else interval,
         DEFAULT.timeout if timeout is None else timeout,
         DEFAULT.threshold if threshold is None else threshold,
     )
-    return RemoteChild(resolved.name, resolved.process, policy)
+    return RemoteChild(block.name, block.process, policy)
 
 
 def _claims(topology: Topology) -> Capabilities:
@@ -171,14 +176,6 @@ def _tell_of_processes(topology: Topology) -> None:
             transport.type_name,
             ", ".join(topology.processes),
         )
-
-
-def _secrets_of_options(topology: Topology) -> list[str]:
-    """Return the values of the transport block that no message may repeat."""
-    if topology.transport.options is None:
-        return []
-    given = topology.model.transport.model_extra or {}
-    return secret_texts(given, secret_fields(type(topology.transport.options)))
 
 
 @contextmanager

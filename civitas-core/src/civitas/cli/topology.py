@@ -72,12 +72,10 @@ def show(
     as_json: options.AsJson = False,
 ) -> None:
     """Show supervisors, agents and transport as they would run; secrets are masked."""
-    from civitas.topology.show import as_mapping
-
     with imports_print_to_stderr():
         loaded = options.load(options.topology_path(topology, file), transport, sets, app_dir)
         write_notes(loaded.notes)
-        shown = as_mapping(loaded)
+        shown = loaded.as_mapping()
     if as_json:
         write_json(shown)
     else:

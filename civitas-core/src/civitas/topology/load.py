@@ -8,9 +8,8 @@ from pathlib import Path as FilePath
 from typing import Any, Final
 
 from civitas.errors import Location
-from civitas.messages import PRIMARY
 from civitas.topology.classes import find_classes, import_from
-from civitas.topology.model import AgentBlock, SupervisorBlock
+from civitas.topology.model import SupervisorBlock
 from civitas.topology.overrides import apply_sets, replace_transport
 from civitas.topology.plugins import ACCEPTED, SERIALIZER, TRANSPORT, Plugins, load_plugins
 from civitas.topology.problems import Problem, TopologyError, raise_problems
@@ -25,6 +24,7 @@ from civitas.topology.resolved import (
 from civitas.topology.validation import check_model, check_rules
 from civitas.topology.variables import expand
 from civitas.topology.yaml_nodes import (
+    MAX_DEPTH,
     MappingNode,
     Node,
     Path,
@@ -33,22 +33,9 @@ from civitas.topology.yaml_nodes import (
     locate,
     plain,
 )
-from civitas.topology.yaml_reader import MAX_DEPTH, read_file
+from civitas.topology.yaml_reader import read_file
 
 MAPPING_FILE: Final = "<mapping>"
-
-
-class _Findings:
-    """The problems of all steps. What an earlier step said of a path, a later one does not."""
-
-    def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = list(problems)
-        self._paths = {each.path for each in self.problems}
-
-    def add(self, problems: Iterable[Problem]) -> None:
-        new = [each for each in problems if not each.path or each.path not in self._paths]
-        self.problems += new
-        self._paths |= {each.path for each in new}
 
 
 def load_topology(
@@ -79,17 +66,14 @@ def load_topology(
         TopologyError: anything else is wrong. Both list all problems of the file.
     """
     parsed = read_file(FilePath(path))
+    root = _top(parsed.root, parsed.problems)
+    note = replace_transport(root, transport) if transport is not None else None
+    problems = [*parsed.problems, *apply_sets(root, sets)]
+    if app_dir is not None:
+        import_from(FilePath(app_dir))
+    notes = (note,) if note else ()
     return _load(
-        str(path),
-        parsed.root,
-        parsed.problems,
-        agent_base,
-        agent_classes or {},
-        check_plugins=check_plugins,
-        variables=variables,
-        transport=transport,
-        sets=sets,
-        app_dir=app_dir,
+        str(path), root, problems, notes, variables, agent_base, agent_classes, check_plugins
     )
 
 
@@ -118,52 +102,44 @@ def load_topology_mapping(
     """
     where = Location(MAPPING_FILE)
     try:
-        root = from_mapping(mapping, where, MAX_DEPTH)
+        root = _top(from_mapping(mapping, where))
     except RecursionError as error:
         message = f"this is nested more than {MAX_DEPTH} levels deep, or contains itself"
         raise TopologyError([Problem(where, "", message)]) from error
-    return _load(
-        MAPPING_FILE,
-        root,
-        [],
-        agent_base,
-        agent_classes or {},
-        check_plugins=check_plugins,
-        variables=variables,
-    )
+    return _load(MAPPING_FILE, root, [], (), variables, agent_base, agent_classes, check_plugins)
+
+
+def _top(root: Node, problems: Sequence[Problem] = ()) -> MappingNode:
+    if isinstance(root, MappingNode):
+        return root
+    message = f"a topology is a mapping, not {kind_of(plain(root))}"
+    raise TopologyError([*problems, Problem(root.where, "", message, "begin with `supervision:`")])
 
 
 def _load(
     file: str,
-    root: Node,
-    problems: Sequence[Problem],
-    agent_base: type,
-    agent_classes: Mapping[str, type],
-    *,
-    check_plugins: bool,
+    root: MappingNode,
+    problems: list[Problem],
+    notes: tuple[str, ...],
     variables: Mapping[str, str] | None,
-    transport: str | None = None,
-    sets: Sequence[str] = (),
-    app_dir: str | os.PathLike[str] | None = None,
+    agent_base: type,
+    agent_classes: Mapping[str, type] | None,
+    check_plugins: bool,
 ) -> Topology:
-    if not isinstance(root, MappingNode):
-        message = f"a topology is a mapping, not {kind_of(plain(root))}"
-        mistake = Problem(root.where, "", message, "begin with `supervision:`")
-        raise TopologyError([*problems, mistake])
-    findings = _Findings(problems)
-    note = replace_transport(root, transport) if transport is not None else None
-    findings.add(apply_sets(root, sets))
-    findings.add(expand(root, os.environ if variables is None else variables))
-    findings.add(check_rules(root))
-    model, wrong = check_model(root)
-    findings.add(wrong)
-    if app_dir is not None:
-        import_from(FilePath(app_dir))
-    classes, wrong = find_classes(root, agent_base, agent_classes)
-    findings.add(wrong)
+    def add(found: Iterable[Problem]) -> None:
+        """Add the problems of a step, but those of a path that an earlier step found wrong."""
+        wrong = {each.path for each in problems if each.path}
+        problems.extend(each for each in found if each.path not in wrong)
+
+    add(expand(root, os.environ if variables is None else variables))
+    add(check_rules(root))
+    model, of_model = check_model(root)
+    add(of_model)
+    classes, of_classes = find_classes(root, agent_base, agent_classes or {})
+    add(of_classes)
     plugins = load_plugins(root) if check_plugins else Plugins()
-    findings.add(plugins.problems)
-    raise_problems(findings.problems)
+    add(plugins.problems)
+    raise_problems(problems)
     if model is None:
         raise TopologyError([Problem(root.where, "", "the topology is malformed")])
     return Topology(
@@ -180,38 +156,22 @@ def _load(
             for index, name in enumerate(model.accept_serializers)
         ),
         send_timeout=model.send_timeout,
-        supervision=_supervisor(model.supervision, ("supervision",), root, classes),
-        notes=(note,) if note else (),
+        supervision=_resolved(model.supervision, ("supervision",), root, classes),
+        notes=notes,
     )
 
 
-def _supervisor(
+def _resolved(
     block: SupervisorBlock, path: Path, root: MappingNode, classes: Mapping[str, type]
 ) -> ResolvedSupervisor:
     """Return a supervisor with all that is below it; nothing is wrong with the topology."""
     children: list[ResolvedSupervisor | ResolvedAgent] = []
     for index, child in enumerate(block.children):
-        below = (*path, "children", index)
         if child.supervisor is not None:
-            children.append(_supervisor(child.supervisor, (*below, "supervisor"), root, classes))
+            below = (*path, "children", index, "supervisor")
+            children.append(_resolved(child.supervisor, below, root, classes))
         elif child.agent is not None:
-            children.append(_agent(child.agent, (*below, "agent"), root, classes))
-    # The fields that a block and what is resolved from it share have the same names.
-    given = dict(block) | {"children": tuple(children)}
-    return ResolvedSupervisor(**given, where=locate(root, path))
-
-
-def _agent(
-    block: AgentBlock, path: Path, root: MappingNode, classes: Mapping[str, type]
-) -> ResolvedAgent:
-    given = dict(block)
-    type_name = given.pop("type")
-    given["config"] = dict(block.config or {})
-    given["process"] = None if block.process == PRIMARY else block.process
-    return ResolvedAgent(
-        **given,
-        cls=classes[type_name],
-        type_name=type_name,
-        path=dotted(path),
-        where=locate(root, path),
-    )
+            below = (*path, "children", index, "agent")
+            cls = classes[child.agent.type]
+            children.append(ResolvedAgent(child.agent, cls, dotted(below), locate(root, below)))
+    return ResolvedSupervisor(block, tuple(children), locate(root, path))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 MASK: Final = "***"
@@ -56,23 +56,22 @@ def mask_values(value: Any, name: str = "") -> Any:
     return mask_urls(value) if isinstance(value, str) else value
 
 
-def secret_texts(values: Any, names: Iterable[str]) -> list[str]:
+def secret_texts(value: Any, names: Collection[str], *, is_secret: bool = False) -> list[str]:
     """Return the texts that stand under these names, at any depth.
 
     Args:
-        values: JSON-like values as the user wrote them.
+        value: JSON-like values as the user wrote them.
         names: names of secret fields; names that look secret count always.
+        is_secret: whether the value itself stands under such a name.
     """
-    return list(_secret_texts(values, frozenset(names), secret=False))
-
-
-def _secret_texts(value: Any, names: frozenset[str], *, secret: bool) -> Iterable[str]:
+    texts: list[str] = []
     if isinstance(value, Mapping):
         for key, item in value.items():
-            hidden = secret or key in names or bool(_SECRET_NAME.search(str(key)))
-            yield from _secret_texts(item, names, secret=hidden)
+            hidden = is_secret or key in names or bool(_SECRET_NAME.search(str(key)))
+            texts += secret_texts(item, names, is_secret=hidden)
     elif isinstance(value, list):
         for item in value:
-            yield from _secret_texts(item, names, secret=secret)
-    elif secret and value is not None and not isinstance(value, bool):
-        yield str(value)
+            texts += secret_texts(item, names, is_secret=is_secret)
+    elif is_secret and value is not None and not isinstance(value, bool):
+        texts.append(str(value))
+    return texts

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from civitas.messages import PRIMARY
 
 Strategy = Literal["ONE_FOR_ONE", "ONE_FOR_ALL", "REST_FOR_ONE"]
 Backoff = Literal["CONSTANT", "LINEAR", "EXPONENTIAL"]
@@ -20,6 +22,10 @@ def _upper(value: object) -> object:
 
 def _as_type(value: object) -> object:
     return {"type": value} if isinstance(value, str) else value
+
+
+def _worker(process: str | None) -> str | None:
+    return None if process == PRIMARY else process
 
 
 def _or_its_name(schema: dict[str, Any]) -> None:
@@ -72,7 +78,7 @@ class AgentBlock(Block):
         description="The agent's class: `package.module.Class`; `package.module:Outer.Inner` "
         "reaches a class inside another. Or a name given in `agent_classes`."
     )
-    process: str | None = Field(
+    process: Annotated[str | None, AfterValidator(_worker)] = Field(
         None,
         description="Name of the worker process that runs the agent, on transports that cross "
         "processes. Left out, or `supervisor`: the primary process.",

@@ -1,43 +1,51 @@
-"""The plugins that a topology names: its transport with its options, and its serializers."""
+"""The plugins that a topology names: its transport, with its options checked, and serializers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from civitas.errors import Location, PluginError
+from civitas.plugins import TransportSpec
 from civitas.plugins.loader import (
     LoadedSerializer,
     LoadedTransport,
     load_serializer,
     load_transport,
 )
-from civitas.topology.options import check_options
-from civitas.topology.problems import Problem
+from civitas.plugins.options import is_secret
+from civitas.topology.masking import mask_text, secret_texts
+from civitas.topology.problems import Problem, did_you_mean, problem_at, raise_problems
+from civitas.topology.pydantic_errors import explain
 from civitas.topology.yaml_nodes import (
     MappingNode,
+    Node,
     Path,
     SequenceNode,
     dotted,
     find,
+    from_mapping,
     locate,
+    plain,
     text,
+    walkable,
 )
+
+TRANSPORT: Final[Path] = ("transport",)
+SERIALIZER: Final[Path] = ("serializer",)
+ACCEPTED: Final[Path] = ("accept_serializers",)
+
+_Loaded = TypeVar("_Loaded")
 
 
 @dataclass(slots=True)
 class Plugins:
-    """The plugins of a topology, as far as they could be loaded.
+    """The plugins of a topology, as far as they could be loaded, and why others could not.
 
-    Attributes:
-        transport: the transport.
-        options: its options; `None` for a transport without any.
-        serializer: the serializer that messages are written with.
-        accepted: serializers by their index in `accept_serializers`.
-        problems: why the others could not be loaded, and what is wrong with the options.
+    `accepted` has serializers by their index in `accept_serializers`.
     """
 
     transport: LoadedTransport | None = None
@@ -47,68 +55,125 @@ class Plugins:
     problems: list[Problem] = field(default_factory=list)
 
 
-TRANSPORT: Final[Path] = ("transport",)
-SERIALIZER: Final[Path] = ("serializer",)
-ACCEPTED: Final[Path] = ("accept_serializers",)
-
-_Loaded = TypeVar("_Loaded")
-
-
-class _Named(NamedTuple):
-    """The name of a plugin, and where in the topology it stands."""
-
-    path: Path
-    name: str
-
-
 def load_plugins(root: MappingNode) -> Plugins:
     """Load the transport and the serializers that the topology names, and those alone."""
-    problems: list[Problem] = []
-    plugins = Plugins(problems=problems)
-    transport = _named(root, TRANSPORT, "in_process")
-    plugins.transport = _load(load_transport, transport, root, problems)
-    plugins.serializer = _load(load_serializer, _named(root, SERIALIZER, "msgpack"), root, problems)
-    accepted = root.get(ACCEPTED[0])
+
+    def load(
+        loader: Callable[[str, Location], _Loaded], path: Path, name: str | None
+    ) -> _Loaded | None:
+        if name is None:
+            return None  # the block is malformed: the model says so
+        where = locate(root, path)
+        try:
+            return loader(name, where)
+        except PluginError as error:
+            message = str(error).removeprefix(f"{where}: ")  # the problem begins with it as well
+            plugins.problems.append(Problem(where, dotted(path), message, "", error.code, error))
+            return None
+
+    plugins = Plugins()
+    plugins.transport = load(load_transport, *_named(root, TRANSPORT, "in_process"))
+    plugins.serializer = load(load_serializer, *_named(root, SERIALIZER, "msgpack"))
+    accepted = root.get("accept_serializers")
     for index, item in enumerate(accepted.items if isinstance(accepted, SequenceNode) else ()):
-        name = text(item)
-        named = None if name is None else _Named((*ACCEPTED, index), name)
-        serializer = _load(load_serializer, named, root, problems)
+        serializer = load(load_serializer, (*ACCEPTED, index), text(item))
         if serializer is not None:
             plugins.accepted[index] = serializer
     if plugins.transport is not None:
         plugins.options, wrong = check_options(root, plugins.transport.spec)
-        problems += wrong
+        plugins.problems += wrong
     return plugins
 
 
-def _named(root: MappingNode, path: Path, default: str) -> _Named | None:
-    """Return which plugin a block names; `None` for a malformed block, which names nothing."""
+def _named(root: MappingNode, path: Path, default: str) -> tuple[Path, str | None]:
+    """Return which plugin a block names, and where; `None` for a malformed block."""
     node = find(root, path)
-    if node is None:
-        return _Named(path, default)
     if isinstance(node, MappingNode):
-        path = (*path, "type")
-        node = node.get("type")
-    elif path == TRANSPORT:
-        return None
-    name = text(node)
-    return None if name is None else _Named(path, name)
+        return (*path, "type"), text(node.get("type"))
+    if node is None:
+        return path, default
+    return path, None if path == TRANSPORT else text(node)
 
 
-def _load(
-    load: Callable[[str, Location], _Loaded],
-    named: _Named | None,
-    root: MappingNode,
-    problems: list[Problem],
-) -> _Loaded | None:
-    """Load a plugin; its error becomes a problem of the topology."""
-    if named is None:
-        return None
-    where = locate(root, named.path)
+def check_options(root: Node, spec: TransportSpec) -> tuple[BaseModel | None, list[Problem]]:
+    """Make a transport's options from the `transport` block.
+
+    No problem repeats a value: an option may be a secret, also where the plugin does not say so.
+
+    Args:
+        root: the topology, whose `transport` block, if there is one, is a mapping.
+        spec: the transport.
+
+    Returns:
+        The options, `None` for a transport without options; and the problems.
+    """
+    block = plain(find(root, TRANSPORT)) or {}
+    values = {key: value for key, value in block.items() if key != "type"}
+    if spec.options is None:
+        return None, [_unknown_option(root, spec, key, ()) for key in values]
     try:
-        return load(named.name, where)
-    except PluginError as error:
-        message = str(error).removeprefix(f"{where}: ")  # the problem begins with it as well
-        path = dotted(named.path)
-        problems.append(Problem(where, path, message, code=error.code, cause=error))
-        return None
+        return spec.options.model_validate(values), []
+    except ValidationError as error:
+        secrets = option_secrets(values, spec.options)
+        errors = error.errors(include_url=False)
+        return None, _merged([_option_problem(root, spec, each, secrets) for each in errors])
+    except Exception as error:  # noqa: BLE001 - a validator of the plugin's may raise anything
+        message = f"checking the options of {spec.name!r} failed with {type(error).__name__}"
+        suggestion = "the plugin should raise ValueError; tell its author"
+        return None, [problem_at(root, TRANSPORT, message, suggestion)]
+
+
+def options_from_mapping(block: Mapping[str, Any], spec: TransportSpec) -> BaseModel | None:
+    """Make a transport's options from a block that was given in code, with its `type`.
+
+    Raises:
+        TopologyError: an option is unknown or wrong; all of them are listed.
+    """
+    root = from_mapping({"transport": block}, Location("<options>"))
+    options, problems = check_options(root, spec)
+    raise_problems(problems)
+    return options
+
+
+def option_secrets(given: Mapping[str, Any], model: type[BaseModel]) -> list[str]:
+    """Return the values that no message may repeat, of options as the user wrote them.
+
+    They are those of fields whose type is, or contains, SecretStr, and of names that look secret.
+    """
+    fields = [(key, each) for key, each in model.model_fields.items() if is_secret(each.annotation)]
+    return secret_texts(given, [name for key, each in fields for name in (key, each.alias) if name])
+
+
+def _option_problem(root: Node, spec: TransportSpec, error: Any, secrets: list[str]) -> Problem:
+    loc: Path = error["loc"]
+    if error["type"] == "extra_forbidden" and len(loc) == 1 and spec.options is not None:
+        return _unknown_option(root, spec, loc[0], tuple(spec.options.model_fields))
+    path = (*TRANSPORT, *loc)
+    if error["type"] != "missing":
+        # Below the option, the location also names the member of a union that was tried.
+        path = walkable(root, path)
+    message, suggestion = explain(error)
+    return problem_at(root, path, mask_text(message, secrets), suggestion)
+
+
+def _unknown_option(root: Node, spec: TransportSpec, key: Any, known: tuple[str, ...]) -> Problem:
+    listed = f"its options are {', '.join(known)}" if known else "it has no options"
+    suggestion = did_you_mean(str(key), known, f"{listed}; is it one of another transport?")
+    message = f"transport {spec.name!r} has no option {str(key)!r}"
+    return problem_at(root, (*TRANSPORT, key), message, suggestion)
+
+
+def _merged(problems: list[Problem]) -> list[Problem]:
+    """Make one problem of those at one path: the members of a union fail one by one."""
+    by_path: dict[str, list[Problem]] = {}
+    for each in problems:
+        by_path.setdefault(each.path, []).append(each)
+    return [
+        Problem(
+            same[0].location,
+            path,
+            "; or ".join(dict.fromkeys(each.message for each in same)),
+            next((each.suggestion for each in same if each.suggestion), ""),
+        )
+        for path, same in by_path.items()
+    ]

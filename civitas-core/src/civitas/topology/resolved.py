@@ -9,49 +9,31 @@ from typing import Any
 from pydantic import BaseModel
 
 from civitas.errors import Location
+from civitas.messages import PRIMARY
 from civitas.plugins.loader import LoadedSerializer, LoadedTransport
-from civitas.topology.model import TopologyModel
+from civitas.topology.masking import mask_values
+from civitas.topology.model import AgentBlock, SupervisorBlock, TopologyModel
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedAgent:
-    """An agent of the topology. A setting that is `None` was not given: the class decides.
+    """An agent of the topology.
 
     Attributes:
-        name: unique in the topology.
+        block: its keys. A setting that is `None` was not given: the class decides.
         cls: its class, a subclass of the `agent_base` that was given.
-        type_name: how the topology names the class.
-        config: arguments of the constructor, besides the name.
-        process: name of its worker process; `None` for the primary.
-        mailbox_size: messages that wait at most.
-        max_retries: executions after the first that RETRY gets.
-        handle_timeout: seconds for one message.
-        shutdown_timeout: seconds for draining the mailbox.
-        heartbeat_interval: seconds between two pings.
-        heartbeat_timeout: seconds for the answer to a ping.
-        missed_heartbeats_threshold: missed pings in a row that count as a crash.
         path: where in the topology it is, in the form that `--set` takes.
         where: where it stands.
     """
 
-    name: str
+    block: AgentBlock
     cls: type[Any]
-    type_name: str
-    config: dict[str, Any]
-    process: str | None
-    mailbox_size: int | None
-    max_retries: int | None
-    handle_timeout: float | None
-    shutdown_timeout: float | None
-    heartbeat_interval: float | None
-    heartbeat_timeout: float | None
-    missed_heartbeats_threshold: int | None
     path: str
     where: Location
 
     def build(self) -> Any:
         """Make the agent, the way its arguments were checked: `cls(name, **config)`."""
-        return self.cls(self.name, **self.config)
+        return self.cls(self.block.name, **(self.block.config or {}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +41,12 @@ class ResolvedSupervisor:
     """A supervisor of the topology.
 
     Attributes:
-        name: unique in the topology.
-        strategy: ONE_FOR_ONE, ONE_FOR_ALL or REST_FOR_ONE.
-        max_restarts: restarts allowed within `restart_window`.
-        restart_window: seconds.
-        backoff: CONSTANT, LINEAR or EXPONENTIAL.
-        backoff_base: seconds.
-        backoff_max: seconds.
+        block: its keys.
         children: agents and supervisors, in the order in which they start.
         where: where it stands.
     """
 
-    name: str
-    strategy: str
-    max_restarts: int
-    restart_window: float
-    backoff: str
-    backoff_base: float
-    backoff_max: float
+    block: SupervisorBlock
     children: tuple[ResolvedSupervisor | ResolvedAgent, ...]
     where: Location
 
@@ -155,5 +125,32 @@ class Topology:
     @property
     def processes(self) -> tuple[str, ...]:
         """The names of the worker processes that agents name, in their order."""
-        named = (agent.process for agent in self.supervision.agents())
+        named = (agent.block.process for agent in self.supervision.agents())
         return tuple(dict.fromkeys(name for name in named if name is not None))
+
+    def as_mapping(self) -> dict[str, Any]:
+        """Return the topology as it would run, in the form of a topology, without secrets.
+
+        Of `config` only the keys are shown: what an application keeps there may be secret.
+        """
+        options = self.transport.options
+        shown = {} if options is None else options.model_dump(mode="json", by_alias=True)
+        return {
+            "file": self.file,
+            "transport": {"type": self.transport.type_name, **mask_values(shown)},
+            "serializer": self.serializer.type_name,
+            "accept_serializers": [each.type_name for each in self.accept_serializers],
+            "send_timeout": self.send_timeout,
+            "supervision": _shown(self.supervision),
+        }
+
+
+def _shown(resolved: ResolvedSupervisor | ResolvedAgent) -> dict[str, Any]:
+    shown = dict(resolved.block)
+    if isinstance(resolved, ResolvedSupervisor):
+        kinds = {ResolvedAgent: "agent", ResolvedSupervisor: "supervisor"}
+        return shown | {"children": [{kinds[type(e)]: _shown(e)} for e in resolved.children]}
+    shown["type"] = f"{resolved.cls.__module__}.{resolved.cls.__qualname__}"
+    shown["process"] = resolved.block.process or PRIMARY
+    shown["config"] = list(resolved.block.config or ()) or None
+    return {key: value for key, value in shown.items() if value is not None}

@@ -10,10 +10,10 @@ from pydantic import BaseModel
 from civitas.errors import ConfigurationError
 from civitas.plugins import TransportSpec
 from civitas.plugins.catalog import Reference
-from civitas.topology.options import check_options
+from civitas.topology.plugins import check_options
 from civitas.topology.problems import raise_problems
 from civitas.topology.variables import expand
-from civitas.topology.yaml_nodes import MappingNode, find, text
+from civitas.topology.yaml_nodes import find, text
 from civitas.topology.yaml_reader import read_file
 
 _BLOCK = "transport"
@@ -41,7 +41,7 @@ def options_of(file: Path, spec: TransportSpec, distribution: str) -> BaseModel 
     raise_problems([each for each in problems if each.path.split(".")[0] in {"", _BLOCK}])
     kind = text(find(parsed.root, (_BLOCK, "type")))
     meant = Reference.parse(kind or "").means(spec.name, distribution)
-    if not isinstance(parsed.root, MappingNode) or not meant:
+    if not meant:
         found = f"; its type is {kind!r}" if kind else ""
         raise ConfigurationError(f"{file} has no transport of type {spec.name}{found}")
     options, problems = check_options(parsed.root, spec)

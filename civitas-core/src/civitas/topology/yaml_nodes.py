@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from civitas.errors import Location
 
 Path: TypeAlias = tuple[Any, ...]
 """Keys and indices from the top of the topology to a value."""
+MAX_DEPTH: Final = 200
 
 
 @dataclass(slots=True)
@@ -53,7 +54,7 @@ class MappingNode:
 Node: TypeAlias = ScalarNode | SequenceNode | MappingNode
 
 
-def from_mapping(value: Any, where: Location, deepest: int) -> Node:
+def from_mapping(value: Any, where: Location, deepest: int = MAX_DEPTH) -> Node:
     """Make a tree of Python values; all of it is at one location.
 
     Args:

@@ -17,10 +17,16 @@ import yaml
 
 from civitas.errors import Location
 from civitas.topology.problems import Problem, TopologyError
-from civitas.topology.yaml_nodes import Entry, MappingNode, Node, ScalarNode, SequenceNode
+from civitas.topology.yaml_nodes import (
+    MAX_DEPTH,
+    Entry,
+    MappingNode,
+    Node,
+    ScalarNode,
+    SequenceNode,
+)
 
 MAX_BYTES: Final = 16 * 1024 * 1024
-MAX_DEPTH: Final = 200
 MAX_ALIASED: Final = 100_000
 """Nodes that aliases may repeat in one document; nested aliases multiply (CWE-776)."""
 
