@@ -7,30 +7,24 @@ import inspect
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from inspect import Parameter
+from pathlib import Path as FilePath
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, Final
 
 from civitas.topology.problems import MistakeError, Problem, did_you_mean, problem_at
 from civitas.topology.validation import blocks
-from civitas.topology.yaml_nodes import MappingNode, plain, text
+from civitas.topology.yaml_nodes import MappingNode, Path, plain, text
+
+_POSITIONAL: Final = (
+    Parameter.POSITIONAL_ONLY,
+    Parameter.POSITIONAL_OR_KEYWORD,
+    Parameter.VAR_POSITIONAL,
+)
+_BY_NAME: Final = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 
-class ArgumentProblem(NamedTuple):
-    """A mistake in the `config` of an agent.
-
-    Attributes:
-        key: the key of `config` that is wrong; `None` for one that is missing.
-        message: what is wrong.
-        suggestion: what to do about it.
-    """
-
-    key: str | None
-    message: str
-    suggestion: str = ""
-
-
-def import_from(folder: Path) -> None:
+def import_from(folder: FilePath) -> None:
     """Put a folder in front of `sys.path`, where it stays: agents may import more when they run."""
     entry = str(folder.resolve())
     if sys.path[:1] != [entry]:
@@ -54,41 +48,28 @@ def find_classes(
     classes: dict[str, type] = {}
     errors: dict[str, MistakeError] = {}
     problems: list[Problem] = []
-    for found in blocks(root):
-        name = text(found.node.get("type"))
-        if found.kind != "agent" or name is None:
+    for kind, path, node in blocks(root):
+        name = text(node.get("type"))
+        if kind != "agent" or name is None:
             continue
         if name not in classes and name not in errors:
             try:
-                classes[name] = find_class(name, base, given)
+                classes[name] = _find_class(name, base, given)
             except MistakeError as error:
                 errors[name] = error
         if name in errors:
-            path = (*found.path, "type")
-            problems.append(problem_at(root, path, str(errors[name]), errors[name].suggestion))
+            message, suggestion = str(errors[name]), errors[name].suggestion
+            problems.append(problem_at(root, (*path, "type"), message, suggestion))
             continue
-        config = plain(found.node.get("config"))
-        if not isinstance(config, dict | None):
-            continue  # the model says so
-        path = (*found.path, "config") if "config" in found.node.entries else found.path
-        problems += [
-            problem_at(root, path if key is None else (*path, key), message, suggestion)
-            for key, message, suggestion in argument_problems(classes[name], config or {})
-        ]
+        config = plain(node.get("config"))
+        if isinstance(config, dict | None):  # else the model says so
+            below = (*path, "config") if "config" in node.entries else path
+            problems += _argument_problems(root, below, classes[name], config or {})
     return classes, problems
 
 
-def find_class(name: str, base: type, given: Mapping[str, type]) -> type:
-    """Return the class that an agent's `type` means.
-
-    Args:
-        name: a name in `given`, `package.module.Class` or `package.module:Class`.
-        base: the class that all agents derive from.
-        given: classes by name.
-
-    Raises:
-        MistakeError: there is no such class, its module can't be imported, or it is no agent.
-    """
+def _find_class(name: str, base: type, given: Mapping[str, type]) -> type:
+    """Return what is named in `given`, or by `package.module.Class` or `package.module:Class`."""
     if name in given:
         return _agent_class(given[name], name, base)
     module_name, separator, attribute = name.rpartition(":")
@@ -107,7 +88,9 @@ def find_class(name: str, base: type, given: Mapping[str, type]) -> type:
     return _agent_class(target, name, base)
 
 
-def argument_problems(cls: type, config: Mapping[Any, Any]) -> Iterator[ArgumentProblem]:
+def _argument_problems(
+    root: MappingNode, path: Path, cls: type, config: Mapping[Any, Any]
+) -> Iterator[Problem]:
     """Compare `config` with what the constructor takes, given the name as its first argument.
 
     A constructor with `**kwargs` takes everything, as far as can be seen from outside.
@@ -118,49 +101,36 @@ def argument_problems(cls: type, config: Mapping[Any, Any]) -> Iterator[Argument
     except (TypeError, ValueError):
         return  # a constructor written in C need not have a signature
     parameters = list(signature.parameters.values())[1:]
-    positional = [each for each in parameters if each.kind in _POSITIONAL]
-    if not positional:
-        yield ArgumentProblem(None, f"{cls.__qualname__} does not take the agent's name first")
+    first = next((each for each in parameters if each.kind in _POSITIONAL), None)
+    if first is None:
+        message = f"{cls.__qualname__} does not take the agent's name first"
+        yield problem_at(root, path, message)
         return
-    name_parameter = positional[0]
-    named = {
-        each.name: each
-        for each in parameters
-        if each.kind in _BY_NAME and each is not name_parameter
-    }
-    takes_all = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters)
+    named = {each.name: each for each in parameters if each.kind in _BY_NAME and each is not first}
+    takes_all = any(each.kind is Parameter.VAR_KEYWORD for each in parameters)
     for key in config:
         if not isinstance(key, str):
             continue  # the model says so
-        if key == name_parameter.name:
-            yield ArgumentProblem(key, f"{key!r} is the agent's name already", "remove it here")
+        if key == first.name:
+            message = f"{key!r} is the agent's name already"
+            yield problem_at(root, (*path, key), message, "remove it here")
         elif key not in named and not takes_all:
-            message = f"{cls.__qualname__} takes no argument {key!r}"
             listed = f"it takes {', '.join(named)}" if named else "it takes only the name"
-            yield ArgumentProblem(key, message, did_you_mean(key, named, listed))
+            message = f"{cls.__qualname__} takes no argument {key!r}"
+            yield problem_at(root, (*path, key), message, did_you_mean(key, named, listed))
     for name, parameter in named.items():
-        if parameter.default is inspect.Parameter.empty and name not in config:
-            yield ArgumentProblem(
-                None, f"{cls.__qualname__} needs the argument {name!r}", f"add `{name}:` to config"
-            )
-
-
-_POSITIONAL = (
-    inspect.Parameter.POSITIONAL_ONLY,
-    inspect.Parameter.POSITIONAL_OR_KEYWORD,
-    inspect.Parameter.VAR_POSITIONAL,
-)
-_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        if parameter.default is Parameter.empty and name not in config:
+            message = f"{cls.__qualname__} needs the argument {name!r}"
+            yield problem_at(root, path, message, f"add `{name}:` to config")
 
 
 def _import(name: str, attribute: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
-            raise _no_module(name, attribute, error.name) from error
-        raise _failed_import(name, error) from error
     except (Exception, SystemExit) as error:  # a module of the user's may raise anything
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is not None and f"{name}.".startswith(f"{missing}."):
+            raise _no_module(name, attribute, missing) from error
         raise _failed_import(name, error) from error
 
 
@@ -178,17 +148,15 @@ def _no_module(name: str, attribute: str, missing: str) -> MistakeError:
 
 def _failed_import(name: str, error: BaseException) -> MistakeError:
     line = traceback.format_exception_only(error)[-1].strip()
-    frames = traceback.extract_tb(error.__traceback__)
     machinery = (__file__, importlib.__file__)
-    own = [
-        each
-        for each in frames
+    places = [
+        f", at {each.filename}:{each.lineno}"
+        for each in traceback.extract_tb(error.__traceback__)
         if each.filename not in machinery and not each.filename.startswith("<frozen ")
     ]
-    place = f", at {own[-1].filename}:{own[-1].lineno}" if own else ""
     if isinstance(error, SyntaxError) and error.filename:
-        place = f", at {error.filename}:{error.lineno}"
-    return MistakeError(f"importing {name} failed: {line}{place}")
+        places.append(f", at {error.filename}:{error.lineno}")
+    return MistakeError(f"importing {name} failed: {line}{places[-1] if places else ''}")
 
 
 def _attribute(holder: Any, name: str, base: type) -> Any:

@@ -12,8 +12,7 @@ from civitas.topology.classes import find_classes, import_from
 from civitas.topology.model import SupervisorBlock
 from civitas.topology.overrides import apply_sets, replace_transport
 from civitas.topology.plugins import ACCEPTED, SERIALIZER, TRANSPORT, Plugins, load_plugins
-from civitas.topology.problems import Problem, TopologyError, raise_problems
-from civitas.topology.pydantic_errors import kind_of
+from civitas.topology.problems import Problem, TopologyError, kind_of, raise_problems
 from civitas.topology.resolved import (
     ResolvedAgent,
     ResolvedSerializer,

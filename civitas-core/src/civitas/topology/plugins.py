@@ -18,8 +18,7 @@ from civitas.plugins.loader import (
 )
 from civitas.plugins.options import is_secret
 from civitas.topology.masking import mask_text, secret_texts
-from civitas.topology.problems import Problem, did_you_mean, problem_at, raise_problems
-from civitas.topology.pydantic_errors import explain
+from civitas.topology.problems import Problem, did_you_mean, explain, problem_at, raise_problems
 from civitas.topology.yaml_nodes import (
     MappingNode,
     Node,

@@ -1,13 +1,45 @@
-"""The problems of a topology, and the error that lists all of them at once."""
+"""The problems of a topology, how they are worded, and the error that lists all of them at once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
+from typing import Any, Final, NamedTuple
 
 from civitas.errors import ConfigurationError, Location, PluginError
 from civitas.plugins.errors import closest
 from civitas.topology.yaml_nodes import Node, Path, dotted, locate
+
+_TEXTS: Final[Mapping[str, str]] = {
+    "missing": "is missing",
+    "invalid_key": "a key must be text",
+    "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be {le} or less",
+    "finite_number": "must be a finite number",
+    "too_short": "needs at least {min_length}, and has {actual_length}",
+    "too_long": "has at most {max_length}, and has {actual_length}",
+    "string_too_short": "needs at least {min_length} characters",
+    "string_too_long": "has at most {max_length} characters",
+    "string_pattern_mismatch": "must match {pattern}",
+}
+_EXPECTED: Final[Mapping[str, str]] = {
+    kind: expected
+    for expected, kinds in {
+        "a whole number": ("int_type", "int_parsing", "int_from_float"),
+        "a number": ("float_type", "float_parsing"),
+        "true or false": ("bool_type", "bool_parsing"),
+        "text": ("string_type",),
+        "a list": ("list_type", "tuple_type", "set_type"),
+        "a mapping": ("dict_type", "model_type", "model_attributes_type"),
+    }.items()
+    for kind in kinds
+}
+REMOVE_QUOTES: Final = "remove the quotes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +69,7 @@ class Problem:
 
 
 class MistakeError(Exception):
-    """What is wrong with a value, raised where its place in the topology is not known.
-
-    Attributes:
-        suggestion: what to do about it.
-    """
+    """What is wrong with a value, raised where its place in the topology is not known."""
 
     def __init__(self, message: str, suggestion: str = "") -> None:
         super().__init__(message)
@@ -61,7 +89,9 @@ class TopologyError(ConfigurationError):
     """
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = tuple(sorted(problems, key=_by_line))
+        self.problems = tuple(
+            sorted(problems, key=lambda each: (each.location.line or inf, each.path))
+        )
         lines = [str(problem) for problem in self.problems]
         if len(lines) > 1:
             lines.insert(0, f"the topology has {len(lines)} problems")
@@ -77,7 +107,8 @@ class TopologyPluginError(TopologyError, PluginError):
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__(problems)
-        self.code = _plugin_errors(self.problems)[0].code
+        causes = (each.cause for each in self.problems)
+        self.code = next(each.code for each in causes if isinstance(each, PluginError))
 
 
 def raise_problems(problems: Sequence[Problem]) -> None:
@@ -89,10 +120,11 @@ def raise_problems(problems: Sequence[Problem]) -> None:
     """
     if not problems:
         return
-    of_plugins = _plugin_errors(problems)
+    of_plugins = any(isinstance(each.cause, PluginError) for each in problems)
     error = TopologyPluginError(problems) if of_plugins else TopologyError(problems)
     causes = [each.cause for each in error.problems if each.cause is not None]
-    raise error from next(iter([*of_plugins, *causes]), None)
+    causes.sort(key=lambda each: not isinstance(each, PluginError))
+    raise error from next(iter(causes), None)
 
 
 def did_you_mean(wrong: str, known: Iterable[str], otherwise: str = "") -> str:
@@ -101,11 +133,55 @@ def did_you_mean(wrong: str, known: Iterable[str], otherwise: str = "") -> str:
     return f"did you mean {meant!r}?" if meant is not None else otherwise
 
 
-def _plugin_errors(problems: Iterable[Problem]) -> list[PluginError]:
-    causes = (each.cause for each in sorted(problems, key=_by_line))
-    return [cause for cause in causes if isinstance(cause, PluginError)]
+class Explanation(NamedTuple):
+    """What is wrong and what to do, for one error of pydantic."""
+
+    message: str
+    suggestion: str = ""
 
 
-def _by_line(problem: Problem) -> tuple[bool, int, str]:
-    line = problem.location.line
-    return line is None, line or 0, problem.path
+def explain(error: Mapping[str, Any]) -> Explanation:
+    """Explain one entry of `ValidationError.errors()`. The offending value is not repeated.
+
+    Args:
+        error: the entry, with `type`, `msg`, and where pydantic gives them `input` and `ctx`.
+    """
+    kind = error["type"]
+    value = error.get("input")
+    expected = _EXPECTED.get(kind)
+    if expected is not None:
+        return Explanation(f"must be {expected}, not {kind_of(value)}", _hint(expected, value))
+    if kind in _TEXTS:
+        context = error.get("ctx", {}).items()
+        shown = {key: f"{each:g}" if isinstance(each, float) else each for key, each in context}
+        return Explanation(_TEXTS[kind].format_map(shown))
+    message = str(error["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    return Explanation(message.replace("Input should be", "must be"))
+
+
+def kind_of(value: Any) -> str:
+    """Return what a value is, in the words of a topology."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return "a number"
+    for type_, word in ((str, "text"), (list, "a list"), (Mapping, "a mapping")):
+        if isinstance(value, type_):
+            return word
+    return type(value).__name__
+
+
+def _hint(expected: str, value: Any) -> str:
+    if expected == "text" and isinstance(value, bool | int | float):
+        return "put it in quotes"
+    if not isinstance(value, str):
+        return ""
+    if expected == "true or false":
+        return REMOVE_QUOTES if value.lower() in ("true", "false") else ""
+    try:
+        float(value)
+    except ValueError:
+        return ""
+    return REMOVE_QUOTES if expected in ("a whole number", "a number") else ""

@@ -19,8 +19,15 @@ from civitas.topology.model import (
     SupervisorBlock,
     TopologyModel,
 )
-from civitas.topology.problems import Problem, did_you_mean, problem_at
-from civitas.topology.pydantic_errors import REMOVE_QUOTES, Explanation, explain, kind_of
+from civitas.topology.problems import (
+    REMOVE_QUOTES,
+    Explanation,
+    Problem,
+    did_you_mean,
+    explain,
+    kind_of,
+    problem_at,
+)
 from civitas.topology.yaml_nodes import (
     MappingNode,
     Node,
@@ -34,6 +41,7 @@ from civitas.topology.yaml_nodes import (
 )
 
 _BLOCKS: Final[dict[str, tuple[str, type[Block]]]] = {
+    "": ("", TopologyModel),
     "supervision": ("of a supervisor ", SupervisorBlock),
     "supervisor": ("of a supervisor ", SupervisorBlock),
     "agent": ("of an agent ", AgentBlock),
@@ -49,13 +57,7 @@ _CHILD_FORM: Final = "write `- agent: {name: ..., type: ...}`"
 
 
 class Found(NamedTuple):
-    """A block of the supervision tree.
-
-    Attributes:
-        kind: `agent` or `supervisor`.
-        path: from the top of the topology to the block.
-        node: the block.
-    """
+    """A block of the supervision tree; `kind` is `agent` or `supervisor`."""
 
     kind: str
     path: Path
@@ -63,11 +65,7 @@ class Found(NamedTuple):
 
 
 def check_model(root: Node) -> tuple[TopologyModel | None, list[Problem]]:
-    """Check keys, types and bounds.
-
-    Returns:
-        The model, or `None` when there are problems; and the problems.
-    """
+    """Check keys, types and bounds; return the model, or `None` and the problems."""
     try:
         return TopologyModel.model_validate(plain(root)), []
     except ValidationError as error:
@@ -75,11 +73,16 @@ def check_model(root: Node) -> tuple[TopologyModel | None, list[Problem]]:
         return None, [_model_problem(root, each) for each in errors if not _has_rule(root, each)]
 
 
-def blocks(root: Node) -> Iterator[Found]:
+def blocks(root: Node, path: Path = ("supervision",), kind: str = "supervisor") -> Iterator[Found]:
     """Walk over the agents and supervisors that are mappings, parents first, in their order."""
-    top = root.get("supervision") if isinstance(root, MappingNode) else None
-    if isinstance(top, MappingNode):
-        yield from _below(Found("supervisor", ("supervision",), top))
+    node = find(root, path)
+    if not isinstance(node, MappingNode):
+        return
+    yield Found(kind, path, node)
+    children = node.get("children") if kind == "supervisor" else None
+    for index in range(len(children.items) if isinstance(children, SequenceNode) else 0):
+        for each in _KINDS:
+            yield from blocks(root, (*path, "children", index, each), each)
 
 
 def check_rules(root: Node) -> list[Problem]:
@@ -88,24 +91,9 @@ def check_rules(root: Node) -> list[Problem]:
     names: dict[str, tuple[str, Location]] = {}
     for found in blocks(root):
         problems += _check_name(root, found, names)
-        if found.kind == "agent":
-            problems += _check_process(root, found)
-            problems += _check_settings(root, found)
-        else:
-            problems += _check_children(root, found)
+        check = _check_agent if found.kind == "agent" else _check_children
+        problems += check(root, found)
     return problems
-
-
-def _below(found: Found) -> Iterator[Found]:
-    yield found
-    children = found.node.get("children")
-    if found.kind != "supervisor" or not isinstance(children, SequenceNode):
-        return
-    for index, child in enumerate(children.items):
-        for kind in _KINDS:
-            block = child.get(kind) if isinstance(child, MappingNode) else None
-            if isinstance(block, MappingNode):
-                yield from _below(Found(kind, (*found.path, "children", index, kind), block))
 
 
 def _has_rule(root: Node, error: Any) -> bool:
@@ -118,11 +106,12 @@ def _has_rule(root: Node, error: Any) -> bool:
 
 def _model_problem(root: Node, error: Any) -> Problem:
     path: Path = error["loc"]
+    node = find(root, path)
     explanation = explain(error)
     if path[-1:] == ("[key]",):
         path = path[:-1]
         explanation = Explanation("a key must be text", "put it in quotes")
-    elif explanation.suggestion == REMOVE_QUOTES and _is_plain(find(root, path)):
+    elif explanation.suggestion == REMOVE_QUOTES and isinstance(node, ScalarNode) and node.plain:
         explanation = explanation._replace(suggestion=_SPELLING)
     elif error["type"] == "extra_forbidden":
         explanation = _unknown_key(path)
@@ -137,14 +126,9 @@ def _model_problem(root: Node, error: Any) -> Problem:
     return problem_at(root, path, *explanation)
 
 
-def _is_plain(node: Node | None) -> bool:
-    return isinstance(node, ScalarNode) and node.plain
-
-
 def _unknown_key(path: Path) -> Explanation:
     key = str(path[-1])
-    top: tuple[str, type[Block]] = ("", TopologyModel)
-    owner, block = _BLOCKS.get(str(path[-2]), ("", ChildBlock)) if len(path) > 1 else top
+    owner, block = _BLOCKS.get(str(path[-2]) if len(path) > 1 else "", ("", ChildBlock))
     known = list(block.model_fields)
     listed = f"the keys {owner}here are {', '.join(known)}"
     return Explanation(f"unknown key {key!r}", did_you_mean(key, known, listed))
@@ -182,14 +166,11 @@ def _better_name(name: str) -> str:
     return f"{allowed!r} would do" if usable else ""
 
 
-def _check_process(root: Node, found: Found) -> Iterable[Problem]:
+def _check_agent(root: Node, found: Found) -> Iterable[Problem]:
     process = text(found.node.get("process"))
     reason = name_problem(process) if process is not None else None
     if reason is not None:
         yield problem_at(root, (*found.path, "process"), reason)
-
-
-def _check_settings(root: Node, found: Found) -> Iterable[Problem]:
     config = found.node.get("config")
     for key in _SETTINGS:
         if key in found.node.entries and isinstance(config, MappingNode) and key in config.entries:
@@ -200,29 +181,26 @@ def _check_settings(root: Node, found: Found) -> Iterable[Problem]:
 
 def _check_children(root: Node, found: Found) -> Iterable[Problem]:
     children = found.node.get("children")
-    if not isinstance(children, SequenceNode):
-        return
-    for index, child in enumerate(children.items):
-        if isinstance(child, MappingNode):
-            message, suggestion = _child_form(child)
-            if message:
-                yield problem_at(root, (*found.path, "children", index), message, suggestion)
+    for index, child in enumerate(children.items if isinstance(children, SequenceNode) else ()):
+        wrong = _child_form(child) if isinstance(child, MappingNode) else None
+        if wrong is not None:
+            yield problem_at(root, (*found.path, "children", index), *wrong)
 
 
-def _child_form(child: MappingNode) -> tuple[str, str]:
-    """Return what is wrong with the form of a child and what to do; twice nothing when it is right.
+def _child_form(child: MappingNode) -> Explanation | None:
+    """Return what is wrong with the form of a child.
 
     The model reports unknown keys, unless they are those of an agent or a supervisor.
     """
     given = [kind for kind in _KINDS if plain(child.get(kind)) is not None]
     if len(given) == 2:
-        return "a child is an agent or a supervisor, not both", "make two items of it"
+        return Explanation("a child is an agent or a supervisor, not both", "make two items of it")
     kind = _bare_kind(child)
     if kind:
-        return _NEEDS_KIND, f"put these keys below `{kind}:`, indented"
+        return Explanation(_NEEDS_KIND, f"put these keys below `{kind}:`, indented")
     if not given and set(child.entries) <= set(_KINDS):
-        return _NEEDS_KIND, _CHILD_FORM
-    return "", ""
+        return Explanation(_NEEDS_KIND, _CHILD_FORM)
+    return None
 
 
 def _bare_kind(child: MappingNode) -> str | None:
