@@ -86,14 +86,8 @@ def load_topology_mapping(
 ) -> Topology:
     """Check a topology that is given as a mapping, and load its classes and plugins.
 
-    Problems have the file `<mapping>` and no line. Texts with `${VAR}` stay texts.
-
-    Args:
-        mapping: the topology; it is not changed, and nothing of it is kept.
-        agent_base: the class that all agents derive from.
-        agent_classes: classes that agents may name as their `type`.
-        check_plugins: whether to load the plugins that are named, and check the options.
-        variables: what `${VAR}` stands for; by default the environment.
+    Problems have the file `<mapping>` and no line. Texts with `${VAR}` stay texts. The mapping is
+    not changed, and nothing of it is kept. The other arguments are those of `load_topology`.
 
     Raises:
         TopologyPluginError: a transport or a serializer can't be used.

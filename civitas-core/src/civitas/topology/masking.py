@@ -27,10 +27,8 @@ def mask_urls(text: str) -> str:
 def mask_text(text: str, secrets: Iterable[str]) -> str:
     """Return the text without these secrets, and without users and passwords of URLs.
 
-    Args:
-        text: what is to be shown.
-        secrets: values that must not occur; those of one or two characters are left alone,
-            because replacing them would garble the text and hide nothing.
+    Secrets of one or two characters are left alone: replacing them would garble the text and hide
+    nothing.
     """
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= _SHORTEST_SECRET:
@@ -57,11 +55,11 @@ def mask_values(value: Any, name: str = "") -> Any:
 
 
 def secret_texts(value: Any, names: Collection[str], *, is_secret: bool = False) -> list[str]:
-    """Return the texts that stand under these names, at any depth.
+    """Return the texts that stand under these names, or under one that looks secret.
 
     Args:
-        value: JSON-like values as the user wrote them.
-        names: names of secret fields; names that look secret count always.
+        value: JSON-like values as the user wrote them, of any depth.
+        names: names of secret fields.
         is_secret: whether the value itself stands under such a name.
     """
     texts: list[str] = []

@@ -17,14 +17,9 @@ _FORM: Final = "write --set key.path=VALUE"
 
 
 def replace_transport(root: MappingNode, name: str) -> str | None:
-    """Replace the whole transport block by one that has a type only.
+    """Replace the whole transport block, in place, by one that has a type only.
 
-    Args:
-        root: the topology; changed in place.
-        name: the transport's name.
-
-    Returns:
-        What was dropped, without any value of an option; `None` when there was no block.
+    Returns what was dropped, without any value of an option; `None` when there was no block.
     """
     where = Location(TRANSPORT_OPTION)
     entry = root.entries.get("transport")
@@ -42,20 +37,12 @@ def replace_transport(root: MappingNode, name: str) -> str | None:
 
 
 def apply_sets(root: MappingNode, sets: Sequence[str]) -> list[Problem]:
-    """Apply the values of `--set`, in order.
+    """Apply the values of `--set`, each `key.path=YAML`, in order and in place.
 
-    Args:
-        root: the topology; changed in place.
-        sets: texts of the form `key.path=YAML`. A child is addressed by its index or its name.
-
-    Returns:
-        A problem for each one that could not be applied; its location names the option, never the
-        value, which may be a secret.
+    A child is addressed by its index or its name. Returns a problem for each one that could not be
+    applied; its location names the option, never the value, which may be a secret.
     """
-    problems: list[Problem] = []
-    for each in sets:
-        problems += _apply(root, each)
-    return problems
+    return [problem for each in sets for problem in _apply(root, each)]
 
 
 def _apply(root: MappingNode, given: str) -> list[Problem]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
 from pydantic.json_schema import GenerateJsonSchema
@@ -24,8 +24,7 @@ _ANNOTATIONS: Final = ("title", "description", "default", "examples", "deprecate
 _CONSTRAINTS: Final = ("enum", "pattern", "minLength", "maxLength")
 _NOT_TEXT: Final = ("integer", "number", "boolean")
 
-
-Loaded = TypeVar("Loaded")
+_Loaded = TypeVar("_Loaded")
 
 
 class _WithoutTitles(GenerateJsonSchema):
@@ -36,13 +35,7 @@ class _WithoutTitles(GenerateJsonSchema):
 
 
 class Installed(NamedTuple):
-    """The plugins that a schema describes.
-
-    Attributes:
-        transports: loaded transports.
-        serializers: loaded serializers.
-        notes: which plugins were left out, and why.
-    """
+    """The plugins that a schema describes, and notes on which were left out, and why."""
 
     transports: list[LoadedTransport]
     serializers: list[LoadedSerializer]
@@ -52,24 +45,18 @@ class Installed(NamedTuple):
 def installed_plugins() -> Installed:
     """Load every installed plugin; one that can't be used is left out with a note."""
     found = scan()
-
-    def names(kind: PluginKind) -> Iterable[str]:
-        return dict.fromkeys(each.name for each in [*builtins(kind), *usable(found, kind)])
-
     notes: list[str] = []
-    transports = _loaded(load_transport, names(PluginKind.TRANSPORT), notes)
-    serializers = _loaded(load_serializer, names(PluginKind.SERIALIZER), notes)
+
+    def loaded(kind: PluginKind, load: Callable[[str], _Loaded]) -> Iterator[_Loaded]:
+        for name in dict.fromkeys(each.name for each in [*builtins(kind), *usable(found, kind)]):
+            try:
+                yield load(name)
+            except PluginError as error:
+                notes.append(f"left out: {error}")
+
+    transports = list(loaded(PluginKind.TRANSPORT, load_transport))
+    serializers = list(loaded(PluginKind.SERIALIZER, load_serializer))
     return Installed(transports, serializers, notes)
-
-
-def _loaded(load: Callable[[str], Loaded], names: Iterable[str], notes: list[str]) -> list[Loaded]:
-    loaded: list[Loaded] = []
-    for name in names:
-        try:
-            loaded.append(load(name))
-        except PluginError as error:
-            notes.append(f"left out: {error}")
-    return loaded
 
 
 def json_schema(
@@ -78,10 +65,6 @@ def json_schema(
     """Return the JSON Schema (draft 2020-12) of a topology.
 
     Wherever a number, a truth value or a fixed word is wanted, a text with `${VAR}` is fine too.
-
-    Args:
-        transports: the transports whose names and options the schema knows.
-        serializers: the serializers whose names it knows.
     """
     schema = TopologyModel.model_json_schema(schema_generator=_WithoutTitles)
     definitions = schema.pop("$defs")
@@ -158,20 +141,17 @@ def _transport_block(block: dict[str, Any], plugins: Sequence[LoadedTransport]) 
         },
         "allOf": [
             {
-                "if": {"properties": {"type": {"enum": _spellings(each)}}, "required": ["type"]},
+                "if": {"properties": {"type": {"enum": spellings}}, "required": ["type"]},
                 "then": {"$ref": f"#/$defs/{_prefix(each)}"},
             }
             for each in plugins
+            for spellings in [[each.spec.name, each.candidate.qualified_name]]
         ],
     }
 
 
 def _prefix(plugin: LoadedTransport) -> str:
     return f"transport.{plugin.spec.name}"
-
-
-def _spellings(plugin: LoadedTransport) -> list[str]:
-    return [plugin.spec.name, plugin.candidate.qualified_name]
 
 
 def _loosened(schema: Any) -> Any:
@@ -188,11 +168,7 @@ def _loosened(schema: Any) -> Any:
             result[key] = [_loosened(each) for each in value]
         else:
             result[key] = value
-    if not _excludes_text(result):
+    if schema.get("type") not in _NOT_TEXT and not any(key in schema for key in _CONSTRAINTS):
         return result
     outside = {key: result.pop(key) for key in _ANNOTATIONS if key in result}
     return {**outside, "anyOf": [result, _VARIABLE]}
-
-
-def _excludes_text(schema: dict[str, Any]) -> bool:
-    return schema.get("type") in _NOT_TEXT or any(key in schema for key in _CONSTRAINTS)

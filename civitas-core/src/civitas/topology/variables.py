@@ -12,18 +12,14 @@ from civitas.topology.yaml_reader import retype
 
 _OPENING: Final = "${"
 _FORM: Final = "write ${NAME} or ${NAME:-default}, or $${ for the characters themselves"
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OPENINGS: Final = re.compile(r"\$?\$\{")
+_HEAD: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\}|:-)")
+_BRACES: Final = re.compile(r"[{}]")
 _DEEPEST: Final = 20
 
 
 class Interpolated(NamedTuple):
-    """What became of a text.
-
-    Attributes:
-        text: the text with all variables replaced.
-        missing: names of variables that have neither a value nor a default.
-        malformed: whether a `${` could not be read; the text is unchanged then.
-    """
+    """What became of a text: which variables have no value; it is unchanged when malformed."""
 
     text: str
     missing: tuple[str, ...] = ()
@@ -38,14 +34,8 @@ def expand(root: Node, variables: Mapping[str, str]) -> list[Problem]:
     """Replace `${VAR}` in every text of a topology, in place.
 
     Text that stood without quotes is read again as YAML reads it, so `${SIZE:-100}` is a number;
-    text in quotes stays text.
-
-    Args:
-        root: the topology.
-        variables: names and values, such as `os.environ`.
-
-    Returns:
-        A problem for each variable without a value and each `${` that can't be read.
+    text in quotes stays text. Returns a problem for each variable without a value and each `${`
+    that can't be read.
     """
     return [
         Problem(node.where, dotted(path), message, suggestion)
@@ -83,10 +73,6 @@ def interpolate(text: str, variables: Mapping[str, str]) -> Interpolated:
     `${NAME}` becomes the variable's value. `${NAME:-default}` becomes the default when the
     variable is unset or empty, as in a POSIX shell; a default may hold variables itself, and
     braces in it must be balanced. `$${` becomes `${`. A value is never read for variables again.
-
-    Args:
-        text: any text.
-        variables: names and values, such as `os.environ`.
     """
     missing: list[str] = []
     try:
@@ -101,13 +87,13 @@ def _replace(text: str, variables: Mapping[str, str], missing: list[str], deepes
         raise _MalformedError
     parts: list[str] = []
     position = 0
-    while (opening := text.find(_OPENING, position)) >= 0:
-        if opening > position and text[opening - 1] == "$":
-            parts.append(text[position : opening - 1] + _OPENING)
-            position = opening + len(_OPENING)
+    while opening := _OPENINGS.search(text, position):
+        parts.append(text[position : opening.start()])
+        position = opening.end()
+        if opening[0] != _OPENING:
+            parts.append(_OPENING)
             continue
-        parts.append(text[position:opening])
-        name, default, position = _variable(text, opening + len(_OPENING))
+        name, default, position = _variable(text, position)
         value = variables.get(name)
         if default is not None and not value:
             value = _replace(default, variables, missing, deepest - 1)
@@ -121,21 +107,14 @@ def _replace(text: str, variables: Mapping[str, str], missing: list[str], deepes
 
 def _variable(text: str, position: int) -> tuple[str, str | None, int]:
     """Read a variable after its `${`: name, default, and the position after the `}`."""
-    match = _NAME.match(text, position)
-    if match is None:
+    head = _HEAD.match(text, position)
+    if head is None:
         raise _MalformedError
-    end = match.end()
-    if text.startswith("}", end):
-        return match[0], None, end + 1
-    if not text.startswith(":-", end):
-        raise _MalformedError
-    begin = end + 2
+    if head[2] == "}":
+        return head[1], None, head.end()
     open_braces = 1
-    for at in range(begin, len(text)):
-        if text[at] == "{":
-            open_braces += 1
-        elif text[at] == "}":
-            open_braces -= 1
-            if open_braces == 0:
-                return match[0], text[begin:at], at + 1
+    for brace in _BRACES.finditer(text, head.end()):
+        open_braces += 1 if brace[0] == "{" else -1
+        if open_braces == 0:
+            return head[1], text[head.end() : brace.start()], brace.end()
     raise _MalformedError

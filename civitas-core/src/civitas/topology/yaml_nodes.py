@@ -55,15 +55,10 @@ Node: TypeAlias = ScalarNode | SequenceNode | MappingNode
 
 
 def from_mapping(value: Any, where: Location, deepest: int = MAX_DEPTH) -> Node:
-    """Make a tree of Python values; all of it is at one location.
-
-    Args:
-        value: dicts and lists are taken apart, anything else is a scalar.
-        where: the location that all nodes get.
-        deepest: how many levels of dicts and lists are allowed.
+    """Make a tree of dicts, lists and scalars; all of it is at one location.
 
     Raises:
-        RecursionError: there are more levels, or a value contains itself.
+        RecursionError: there are more than `deepest` levels, or a value contains itself.
     """
     if not isinstance(value, Mapping | list):
         return ScalarNode(where, value)
@@ -71,10 +66,8 @@ def from_mapping(value: Any, where: Location, deepest: int = MAX_DEPTH) -> Node:
         raise RecursionError
     if isinstance(value, list):
         return SequenceNode(where, [from_mapping(item, where, deepest - 1) for item in value])
-    return MappingNode(
-        where,
-        {key: Entry(where, from_mapping(item, where, deepest - 1)) for key, item in value.items()},
-    )
+    items = ((key, from_mapping(item, where, deepest - 1)) for key, item in value.items())
+    return MappingNode(where, {key: Entry(where, node) for key, node in items})
 
 
 def plain(node: Node | None) -> Any:

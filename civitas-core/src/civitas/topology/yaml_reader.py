@@ -9,7 +9,7 @@ deep nesting would end the process.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any, Final, NamedTuple
 
@@ -36,6 +36,7 @@ _PLAIN_TAGS: Final = frozenset(
 )
 """Scalars that stay text: dates too, because a topology holds what JSON could hold."""
 _CONTAINER_TAGS: Final = frozenset((None, "!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"))
+_MEANINGLESS: Final = "the YAML tag {!r} has no meaning here"
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -104,7 +105,7 @@ def retype(text: str) -> Any:
     Raises:
         ValueError: it looks like a number and is none, such as one of 5,000 digits.
     """
-    tag: str = _resolver().resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
+    tag: str = yaml.resolver.Resolver().resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
     return _construct(tag, text)
 
 
@@ -131,28 +132,15 @@ def _syntax_error(
     return _error(locate(at + 1), f"this is not YAML: {message}", suggestion)
 
 
-@cache
-def _resolver() -> yaml.resolver.Resolver:
-    return yaml.resolver.Resolver()
-
-
 def _construct(tag: str, text: str) -> Any:
-    """Return the value of a scalar.
-
-    Raises:
-        ValueError: the text is no value of this type, or the type is unknown.
-    """
+    """Return the value of a scalar; ValueError: the text has none, or the type is unknown."""
     if tag in _PLAIN_TAGS:
         return text
     constructor = yaml.constructor.SafeConstructor()
     try:
         return constructor.construct_object(yaml.ScalarNode(tag, text))
     except yaml.YAMLError as error:
-        raise ValueError(_meaningless(tag)) from error
-
-
-def _meaningless(tag: str) -> str:
-    return f"the YAML tag {tag!r} has no meaning here"
+        raise ValueError(_MEANINGLESS.format(tag)) from error
 
 
 class _Composer:
@@ -160,10 +148,10 @@ class _Composer:
 
     def __init__(self, loader: Any, locate: Callable[[int], Location]) -> None:
         self._loader = loader
+        self._next = loader.get_event
         self._locate = locate
         self.problems: list[Problem] = []
-        self._anchors: dict[str, Node] = {}
-        self._open_anchors: set[str] = set()
+        self._anchors: dict[str, Node | None] = {}  # `None` while the anchored node is read
         self._aliased = 0
 
     def document(self) -> Node:
@@ -182,9 +170,6 @@ class _Composer:
     def _complain(self, where: Location, message: str, suggestion: str = "") -> None:
         self.problems.append(Problem(where, "", message, suggestion))
 
-    def _next(self) -> Any:
-        return self._loader.get_event()
-
     def _where(self, event: Any) -> Location:
         return self._locate(event.start_mark.line + 1)
 
@@ -194,9 +179,8 @@ class _Composer:
             raise _error(where, f"this is nested more than {MAX_DEPTH} levels deep")
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event.anchor, where, depth)
-        anchor = event.anchor
-        if anchor is not None:
-            self._open_anchors.add(anchor)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = None
         node: Node
         if isinstance(event, yaml.ScalarEvent):
             node = self._scalar(event, where)
@@ -205,23 +189,20 @@ class _Composer:
         else:
             node = self._mapping(where, depth)
         if not isinstance(node, ScalarNode) and event.tag not in _CONTAINER_TAGS:
-            self._complain(where, _meaningless(event.tag))
-        if anchor is not None:
-            self._open_anchors.discard(anchor)
-            self._anchors[anchor] = node
+            self._complain(where, _MEANINGLESS.format(event.tag))
+        if event.anchor is not None:
+            self._anchors[event.anchor] = node
         return node
 
     def _scalar(self, event: yaml.ScalarEvent, where: Location) -> ScalarNode:
-        plain = event.tag is None and event.implicit[0]
-        tag = event.tag
+        value, tag = event.value, event.tag
         if tag is None or tag == "!":
-            tag = self._loader.resolve(yaml.ScalarNode, event.value, event.implicit)
-        value = event.value
+            tag = self._loader.resolve(yaml.ScalarNode, value, event.implicit)
         try:
             value = _construct(tag, value)
         except ValueError as error:
             self._complain(where, str(error))
-        return ScalarNode(where, value, plain)
+        return ScalarNode(where, value, plain=event.tag is None and event.implicit[0])
 
     def _sequence(self, where: Location, depth: int) -> SequenceNode:
         items: list[Node] = []
@@ -233,17 +214,21 @@ class _Composer:
         entries: dict[Any, Entry] = {}
         merged: list[Node] = []
         while not isinstance(event := self._next(), yaml.MappingEndEvent):
-            key_where = self._where(event)
-            if self._is_merge(event):
-                merged += self._merge_sources(depth)
+            if _is_merge(event):  # of one mapping or of a list of them, the first one winning
+                source = self._node(self._next(), depth + 1)
+                merged += source.items if isinstance(source, SequenceNode) else [source]
                 continue
-            key = self._key(event, key_where, depth)
+            key_where = self._where(event)
+            key = self._node(event, depth + 1)
+            if not isinstance(key, ScalarNode):
+                raise _error(key_where, "a key must be text, not a list or a mapping")
             node = self._node(self._next(), depth + 1)
-            if key in entries:
-                again = f"the key {str(key)!r} stands here already, at {entries[key].where}"
+            if key.value in entries:
+                first = entries[key.value].where
+                again = f"the key {str(key.value)!r} stands here already, at {first}"
                 self._complain(key_where, again, "remove one of the two")
             else:
-                entries[key] = Entry(key_where, node)
+                entries[key.value] = Entry(key_where, node)
         for source in merged:
             if not isinstance(source, MappingNode):
                 self._complain(source.where, "`<<` merges mappings only")
@@ -252,32 +237,13 @@ class _Composer:
                 entries.setdefault(key, entry)
         return MappingNode(where, entries)
 
-    def _is_merge(self, event: Any) -> bool:
-        return (
-            isinstance(event, yaml.ScalarEvent)
-            and event.value == "<<"
-            and (event.tag == _MERGE or (event.tag is None and event.implicit[0]))
-        )
-
-    def _merge_sources(self, depth: int) -> list[Node]:
-        """Return what `<<` names: one mapping or a list of them, the first one winning."""
-        source = self._node(self._next(), depth + 1)
-        if isinstance(source, SequenceNode):
-            return source.items
-        return [source]
-
-    def _key(self, event: Any, where: Location, depth: int) -> Any:
-        node = self._node(event, depth + 1)
-        if not isinstance(node, ScalarNode):
-            raise _error(where, "a key must be text, not a list or a mapping")
-        return node.value
-
     def _alias(self, anchor: Any, where: Location, depth: int) -> Node:
-        if anchor in self._open_anchors:
-            raise _error(where, f"the alias *{anchor} contains itself")
         if anchor not in self._anchors:
             raise _error(where, f"the alias *{anchor} has no anchor &{anchor} before it")
-        return self._copy(self._anchors[anchor], where, depth)
+        node = self._anchors[anchor]
+        if node is None:
+            raise _error(where, f"the alias *{anchor} contains itself")
+        return self._copy(node, where, depth)
 
     def _copy(self, node: Node, where: Location, depth: int) -> Node:
         """Copy an anchored node: an override of one use must not change the others."""
@@ -287,7 +253,7 @@ class _Composer:
         if depth > MAX_DEPTH:
             raise _error(where, f"this is nested more than {MAX_DEPTH} levels deep")
         if isinstance(node, ScalarNode):
-            return ScalarNode(node.where, node.value, node.plain)
+            return replace(node)
         if isinstance(node, SequenceNode):
             items = [self._copy(item, where, depth + 1) for item in node.items]
             return SequenceNode(node.where, items)
@@ -296,3 +262,9 @@ class _Composer:
             for key, entry in node.entries.items()
         }
         return MappingNode(node.where, entries)
+
+
+def _is_merge(event: Any) -> bool:
+    if not isinstance(event, yaml.ScalarEvent) or event.value != "<<":
+        return False
+    return event.tag == _MERGE or (event.tag is None and event.implicit[0])
