@@ -8,7 +8,6 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from inspect import Parameter
-from pathlib import Path as FilePath
 from types import ModuleType
 from typing import Any, Final
 
@@ -16,20 +15,8 @@ from civitas.topology.problems import MistakeError, Problem, did_you_mean, probl
 from civitas.topology.validation import blocks
 from civitas.topology.yaml_nodes import MappingNode, Path, plain, text
 
-_POSITIONAL: Final = (
-    Parameter.POSITIONAL_ONLY,
-    Parameter.POSITIONAL_OR_KEYWORD,
-    Parameter.VAR_POSITIONAL,
-)
+_NOT_POSITIONAL: Final = (Parameter.KEYWORD_ONLY, Parameter.VAR_KEYWORD)
 _BY_NAME: Final = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
-
-
-def import_from(folder: FilePath) -> None:
-    """Put a folder in front of `sys.path`, where it stays: agents may import more when they run."""
-    entry = str(folder.resolve())
-    if sys.path[:1] != [entry]:
-        sys.path.insert(0, entry)
-        importlib.invalidate_caches()
 
 
 def find_classes(
@@ -37,13 +24,8 @@ def find_classes(
 ) -> tuple[dict[str, type], list[Problem]]:
     """Import the classes of all agents, each once, and compare `config` with their constructors.
 
-    Args:
-        root: the topology.
-        base: the class that all agents derive from.
-        given: classes by name, such as those of `Runtime.from_config(agent_classes=...)`.
-
-    Returns:
-        Classes by the text of `type`, and the problems.
+    All derive from `base`; those in `given` need no import. Returns classes by the text of `type`,
+    and the problems.
     """
     classes: dict[str, type] = {}
     errors: dict[str, MistakeError] = {}
@@ -101,7 +83,7 @@ def _argument_problems(
     except (TypeError, ValueError):
         return  # a constructor written in C need not have a signature
     parameters = list(signature.parameters.values())[1:]
-    first = next((each for each in parameters if each.kind in _POSITIONAL), None)
+    first = next((each for each in parameters if each.kind not in _NOT_POSITIONAL), None)
     if first is None:
         message = f"{cls.__qualname__} does not take the agent's name first"
         yield problem_at(root, path, message)

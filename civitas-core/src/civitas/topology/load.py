@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path as FilePath
-from typing import Any, Final
+from typing import Any
 
 from civitas.errors import Location
-from civitas.topology.classes import find_classes, import_from
+from civitas.topology.classes import find_classes
 from civitas.topology.model import SupervisorBlock
 from civitas.topology.overrides import apply_sets, replace_transport
-from civitas.topology.plugins import ACCEPTED, SERIALIZER, TRANSPORT, Plugins, load_plugins
+from civitas.topology.plugins import load_plugins
 from civitas.topology.problems import Problem, TopologyError, kind_of, raise_problems
-from civitas.topology.resolved import (
-    ResolvedAgent,
-    ResolvedSerializer,
-    ResolvedSupervisor,
-    ResolvedTransport,
-    Topology,
-)
+from civitas.topology.resolved import ResolvedAgent, ResolvedSupervisor, Topology
 from civitas.topology.validation import check_model, check_rules
 from civitas.topology.variables import expand
 from civitas.topology.yaml_nodes import (
@@ -33,8 +29,6 @@ from civitas.topology.yaml_nodes import (
     plain,
 )
 from civitas.topology.yaml_reader import read_file
-
-MAPPING_FILE: Final = "<mapping>"
 
 
 def load_topology(
@@ -68,8 +62,10 @@ def load_topology(
     root = _top(parsed.root, parsed.problems)
     note = replace_transport(root, transport) if transport is not None else None
     problems = [*parsed.problems, *apply_sets(root, sets)]
-    if app_dir is not None:
-        import_from(FilePath(app_dir))
+    entry = str(FilePath(app_dir).resolve()) if app_dir is not None else None
+    if entry is not None and sys.path[:1] != [entry]:
+        sys.path.insert(0, entry)  # where it stays: agents may import more when they run
+        importlib.invalidate_caches()
     notes = (note,) if note else ()
     return _load(
         str(path), root, problems, notes, variables, agent_base, agent_classes, check_plugins
@@ -93,13 +89,13 @@ def load_topology_mapping(
         TopologyPluginError: a transport or a serializer can't be used.
         TopologyError: anything else is wrong. Both list all problems.
     """
-    where = Location(MAPPING_FILE)
+    where = Location("<mapping>")
     try:
         root = _top(from_mapping(mapping, where))
     except RecursionError as error:
         message = f"this is nested more than {MAX_DEPTH} levels deep, or contains itself"
         raise TopologyError([Problem(where, "", message)]) from error
-    return _load(MAPPING_FILE, root, [], (), variables, agent_base, agent_classes, check_plugins)
+    return _load(where.file, root, [], (), variables, agent_base, agent_classes, check_plugins)
 
 
 def _top(root: Node, problems: Sequence[Problem] = ()) -> MappingNode:
@@ -130,24 +126,17 @@ def _load(
     add(of_model)
     classes, of_classes = find_classes(root, agent_base, agent_classes or {})
     add(of_classes)
-    plugins = load_plugins(root) if check_plugins else Plugins()
+    plugins = load_plugins(root, check=check_plugins)
     add(plugins.problems)
     raise_problems(problems)
-    if model is None:
+    if model is None or plugins.transport is None or plugins.serializer is None:
         raise TopologyError([Problem(root.where, "", "the topology is malformed")])
     return Topology(
         file=file,
         model=model,
-        transport=ResolvedTransport(
-            model.transport.type, plugins.transport, plugins.options, locate(root, TRANSPORT)
-        ),
-        serializer=ResolvedSerializer(
-            model.serializer.type, plugins.serializer, locate(root, SERIALIZER)
-        ),
-        accept_serializers=tuple(
-            ResolvedSerializer(name, plugins.accepted.get(index), locate(root, (*ACCEPTED, index)))
-            for index, name in enumerate(model.accept_serializers)
-        ),
+        transport=plugins.transport,
+        serializer=plugins.serializer,
+        accept_serializers=tuple(plugins.accepted),
         send_timeout=model.send_timeout,
         supervision=_resolved(model.supervision, ("supervision",), root, classes),
         notes=notes,
@@ -160,11 +149,11 @@ def _resolved(
     """Return a supervisor with all that is below it; nothing is wrong with the topology."""
     children: list[ResolvedSupervisor | ResolvedAgent] = []
     for index, child in enumerate(block.children):
-        if child.supervisor is not None:
-            below = (*path, "children", index, "supervisor")
-            children.append(_resolved(child.supervisor, below, root, classes))
-        elif child.agent is not None:
-            below = (*path, "children", index, "agent")
-            cls = classes[child.agent.type]
-            children.append(ResolvedAgent(child.agent, cls, dotted(below), locate(root, below)))
+        for kind, given in child:
+            below = (*path, "children", index, kind)
+            if isinstance(given, SupervisorBlock):
+                children.append(_resolved(given, below, root, classes))
+            elif given is not None:
+                cls, where = classes[given.type], locate(root, below)
+                children.append(ResolvedAgent(given, cls, dotted(below), where))
     return ResolvedSupervisor(block, tuple(children), locate(root, path))

@@ -37,11 +37,9 @@ def mask_text(text: str, secrets: Iterable[str]) -> str:
 
 
 def mask_values(value: Any, name: str = "") -> Any:
-    """Return JSON-like values in which nothing secret is left.
+    """Return JSON-like values, standing under `name`, in which nothing secret is left.
 
-    Args:
-        value: dicts, lists and scalars, such as a plugin's options dumped in JSON mode.
-        name: the key that the value stands under; a name such as `password` hides the value.
+    A name such as `password` hides the value.
     """
     if isinstance(value, Mapping):
         return {key: mask_values(item, str(key)) for key, item in value.items()}

@@ -16,25 +16,15 @@ Strategy = Literal["ONE_FOR_ONE", "ONE_FOR_ALL", "REST_FOR_ONE"]
 Backoff = Literal["CONSTANT", "LINEAR", "EXPONENTIAL"]
 
 
-def _upper(value: object) -> object:
-    return value.upper() if isinstance(value, str) else value
-
-
-def _as_type(value: object) -> object:
-    return {"type": value} if isinstance(value, str) else value
-
-
-def _worker(process: str | None) -> str | None:
-    return None if process == PRIMARY else process
-
-
 def _or_its_name(schema: dict[str, Any]) -> None:
     """Let the schema of a block say that a text stands for its type."""
     block = {key: schema.pop(key) for key in ("$ref", "allOf") if key in schema}
     schema["anyOf"] = [{"type": "string"}, block]
 
 
-AnyCase = BeforeValidator(_upper)
+AnyCase = BeforeValidator(lambda given: given.upper() if isinstance(given, str) else given)
+TypeOnly = BeforeValidator(lambda given: {"type": given} if isinstance(given, str) else given)
+NotPrimary = AfterValidator(lambda name: None if name == PRIMARY else name)
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegativeSeconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
@@ -50,7 +40,7 @@ class Block(BaseModel):
 class TransportBlock(Block):
     """What carries the messages. Keys other than `type` are options of that transport."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True, defer_build=True)
+    model_config = ConfigDict(extra="allow")
 
     type: str = Field(
         description="Name of the transport, or `distribution:name` where two distributions "
@@ -78,7 +68,7 @@ class AgentBlock(Block):
         description="The agent's class: `package.module.Class`; `package.module:Outer.Inner` "
         "reaches a class inside another. Or a name given in `agent_classes`."
     )
-    process: Annotated[str | None, AfterValidator(_worker)] = Field(
+    process: Annotated[str | None, NotPrimary] = Field(
         None,
         description="Name of the worker process that runs the agent, on transports that cross "
         "processes. Left out, or `supervisor`: the primary process.",
@@ -157,7 +147,7 @@ class TopologyModel(Block):
         default_factory=lambda: TransportBlock.model_construct(type="in_process"),
         description="What carries the messages: `type`, and the options of that transport.",
     )
-    serializer: Annotated[SerializerBlock, BeforeValidator(_as_type)] = Field(
+    serializer: Annotated[SerializerBlock, TypeOnly] = Field(
         default_factory=lambda: SerializerBlock.model_construct(type="msgpack"),
         description="What turns messages into bytes: the name of a serializer, or a mapping with "
         "its `type`.",

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from civitas.errors import Location
 from civitas.topology.problems import MistakeError, Problem, TopologyError, did_you_mean
 from civitas.topology.yaml_nodes import Entry, MappingNode, Node, ScalarNode, SequenceNode, text
 from civitas.topology.yaml_reader import parse
-
-TRANSPORT_OPTION: Final = "--transport"
-SET_OPTION: Final = "--set"
-
-_FORM: Final = "write --set key.path=VALUE"
 
 
 def replace_transport(root: MappingNode, name: str) -> str | None:
@@ -21,13 +15,13 @@ def replace_transport(root: MappingNode, name: str) -> str | None:
 
     Returns what was dropped, without any value of an option; `None` when there was no block.
     """
-    where = Location(TRANSPORT_OPTION)
+    where = Location("--transport")
     entry = root.entries.get("transport")
     block = MappingNode(where, {"type": Entry(where, ScalarNode(where, name))})
     root.entries["transport"] = Entry(where, block)
     if entry is None:
         return None
-    note = f"{TRANSPORT_OPTION} {name} replaces the transport block at {entry.where}"
+    note = f"--transport {name} replaces the transport block at {entry.where}"
     if isinstance(entry.node, MappingNode):
         former = text(entry.node.get("type"))
         dropped = [str(key) for key in entry.node.entries if key != "type"]
@@ -48,12 +42,11 @@ def apply_sets(root: MappingNode, sets: Sequence[str]) -> list[Problem]:
 def _apply(root: MappingNode, given: str) -> list[Problem]:
     path, equals, value = given.partition("=")
     path = path.strip()
-    where = Location(f"{SET_OPTION} {path}")
-    if not equals:
-        return [Problem(where, path, "there is no value", _FORM)]
+    where = Location(f"--set {path}")
     steps = path.split(".")
-    if not all(steps):
-        return [Problem(where, path, "a part of the path is empty", _FORM)]
+    if not equals or not all(steps):
+        message = "a part of the path is empty" if equals else "there is no value"
+        return [Problem(where, path, message, "write --set key.path=VALUE")]
     try:
         parsed = parse(value or '""', lambda _: where)
         _assign(root, steps, Entry(where, parsed.root))

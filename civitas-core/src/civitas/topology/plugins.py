@@ -10,15 +10,11 @@ from pydantic import BaseModel, ValidationError
 
 from civitas.errors import Location, PluginError
 from civitas.plugins import TransportSpec
-from civitas.plugins.loader import (
-    LoadedSerializer,
-    LoadedTransport,
-    load_serializer,
-    load_transport,
-)
+from civitas.plugins.loader import load_serializer, load_transport
 from civitas.plugins.options import is_secret
 from civitas.topology.masking import mask_text, secret_texts
 from civitas.topology.problems import Problem, did_you_mean, explain, problem_at, raise_problems
+from civitas.topology.resolved import ResolvedSerializer, ResolvedTransport
 from civitas.topology.yaml_nodes import (
     MappingNode,
     Node,
@@ -33,54 +29,55 @@ from civitas.topology.yaml_nodes import (
     walkable,
 )
 
-TRANSPORT: Final[Path] = ("transport",)
-SERIALIZER: Final[Path] = ("serializer",)
-ACCEPTED: Final[Path] = ("accept_serializers",)
+_TRANSPORT: Final[Path] = ("transport",)
+_SERIALIZER: Final[Path] = ("serializer",)
 
 _Loaded = TypeVar("_Loaded")
 
 
 @dataclass(slots=True)
 class Plugins:
-    """The plugins of a topology, as far as they could be loaded, and why others could not.
+    """The plugins that well-formed blocks of a topology name, and why they can't be used."""
 
-    `accepted` has serializers by their index in `accept_serializers`.
-    """
-
-    transport: LoadedTransport | None = None
-    options: BaseModel | None = None
-    serializer: LoadedSerializer | None = None
-    accepted: dict[int, LoadedSerializer] = field(default_factory=dict)
+    transport: ResolvedTransport | None = None
+    serializer: ResolvedSerializer | None = None
+    accepted: list[ResolvedSerializer] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
 
-def load_plugins(root: MappingNode) -> Plugins:
-    """Load the transport and the serializers that the topology names, and those alone."""
+def load_plugins(root: MappingNode, *, check: bool) -> Plugins:
+    """Load the transport and the serializers that the topology names, and those alone.
 
-    def load(
-        loader: Callable[[str, Location], _Loaded], path: Path, name: str | None
-    ) -> _Loaded | None:
-        if name is None:
-            return None  # the block is malformed: the model says so
+    Without `check`, nothing is loaded: the names are resolved, and nothing is wrong.
+    """
+
+    def load(loader: Callable[[str, Location], _Loaded], path: Path, name: str) -> _Loaded | None:
         where = locate(root, path)
         try:
-            return loader(name, where)
+            return loader(name, where) if check else None
         except PluginError as error:
             message = str(error).removeprefix(f"{where}: ")  # the problem begins with it as well
             plugins.problems.append(Problem(where, dotted(path), message, "", error.code, error))
             return None
 
     plugins = Plugins()
-    plugins.transport = load(load_transport, *_named(root, TRANSPORT, "in_process"))
-    plugins.serializer = load(load_serializer, *_named(root, SERIALIZER, "msgpack"))
+    path, name = _named(root, _TRANSPORT, "in_process")
+    if name is not None:
+        transport, options = load(load_transport, path, name), None
+        if transport is not None:
+            options, wrong = check_options(root, transport.spec)
+            plugins.problems += wrong
+        plugins.transport = ResolvedTransport(name, transport, options, locate(root, _TRANSPORT))
+    path, name = _named(root, _SERIALIZER, "msgpack")
+    if name is not None:
+        serializer = load(load_serializer, path, name)
+        plugins.serializer = ResolvedSerializer(name, serializer, locate(root, _SERIALIZER))
     accepted = root.get("accept_serializers")
     for index, item in enumerate(accepted.items if isinstance(accepted, SequenceNode) else ()):
-        serializer = load(load_serializer, (*ACCEPTED, index), text(item))
-        if serializer is not None:
-            plugins.accepted[index] = serializer
-    if plugins.transport is not None:
-        plugins.options, wrong = check_options(root, plugins.transport.spec)
-        plugins.problems += wrong
+        path, name = ("accept_serializers", index), text(item)
+        if name is not None:
+            serializer = load(load_serializer, path, name)
+            plugins.accepted.append(ResolvedSerializer(name, serializer, locate(root, path)))
     return plugins
 
 
@@ -91,25 +88,19 @@ def _named(root: MappingNode, path: Path, default: str) -> tuple[Path, str | Non
         return (*path, "type"), text(node.get("type"))
     if node is None:
         return path, default
-    return path, None if path == TRANSPORT else text(node)
+    return path, None if path == _TRANSPORT else text(node)
 
 
 def check_options(root: Node, spec: TransportSpec) -> tuple[BaseModel | None, list[Problem]]:
     """Make a transport's options from the `transport` block.
 
-    No problem repeats a value: an option may be a secret, also where the plugin does not say so.
-
-    Args:
-        root: the topology, whose `transport` block, if there is one, is a mapping.
-        spec: the transport.
-
-    Returns:
-        The options, `None` for a transport without options; and the problems.
+    The block, if there is one, is a mapping. No problem repeats a value: an option may be a secret,
+    also where the plugin does not say so.
     """
-    block = plain(find(root, TRANSPORT)) or {}
+    block = plain(find(root, _TRANSPORT)) or {}
     values = {key: value for key, value in block.items() if key != "type"}
     if spec.options is None:
-        return None, [_unknown_option(root, spec, key, ()) for key in values]
+        return None, [_unknown_option(root, spec, key) for key in values]
     try:
         return spec.options.model_validate(values), []
     except ValidationError as error:
@@ -119,7 +110,7 @@ def check_options(root: Node, spec: TransportSpec) -> tuple[BaseModel | None, li
     except Exception as error:  # noqa: BLE001 - a validator of the plugin's may raise anything
         message = f"checking the options of {spec.name!r} failed with {type(error).__name__}"
         suggestion = "the plugin should raise ValueError; tell its author"
-        return None, [problem_at(root, TRANSPORT, message, suggestion)]
+        return None, [problem_at(root, _TRANSPORT, message, suggestion)]
 
 
 def options_from_mapping(block: Mapping[str, Any], spec: TransportSpec) -> BaseModel | None:
@@ -145,9 +136,9 @@ def option_secrets(given: Mapping[str, Any], model: type[BaseModel]) -> list[str
 
 def _option_problem(root: Node, spec: TransportSpec, error: Any, secrets: list[str]) -> Problem:
     loc: Path = error["loc"]
-    if error["type"] == "extra_forbidden" and len(loc) == 1 and spec.options is not None:
-        return _unknown_option(root, spec, loc[0], tuple(spec.options.model_fields))
-    path = (*TRANSPORT, *loc)
+    if error["type"] == "extra_forbidden" and len(loc) == 1:
+        return _unknown_option(root, spec, loc[0])
+    path = (*_TRANSPORT, *loc)
     if error["type"] != "missing":
         # Below the option, the location also names the member of a union that was tried.
         path = walkable(root, path)
@@ -155,11 +146,12 @@ def _option_problem(root: Node, spec: TransportSpec, error: Any, secrets: list[s
     return problem_at(root, path, mask_text(message, secrets), suggestion)
 
 
-def _unknown_option(root: Node, spec: TransportSpec, key: Any, known: tuple[str, ...]) -> Problem:
+def _unknown_option(root: Node, spec: TransportSpec, key: Any) -> Problem:
+    known = [] if spec.options is None else list(spec.options.model_fields)
     listed = f"its options are {', '.join(known)}" if known else "it has no options"
     suggestion = did_you_mean(str(key), known, f"{listed}; is it one of another transport?")
     message = f"transport {spec.name!r} has no option {str(key)!r}"
-    return problem_at(root, (*TRANSPORT, key), message, suggestion)
+    return problem_at(root, (*_TRANSPORT, key), message, suggestion)
 
 
 def _merged(problems: list[Problem]) -> list[Problem]:

@@ -39,6 +39,7 @@ _EXPECTED: Final[Mapping[str, str]] = {
     }.items()
     for kind in kinds
 }
+_WORDS: Final = {int | float: "a number", str: "text", list: "a list", Mapping: "a mapping"}
 REMOVE_QUOTES: Final = "remove the quotes"
 
 
@@ -141,11 +142,7 @@ class Explanation(NamedTuple):
 
 
 def explain(error: Mapping[str, Any]) -> Explanation:
-    """Explain one entry of `ValidationError.errors()`. The offending value is not repeated.
-
-    Args:
-        error: the entry, with `type`, `msg`, and where pydantic gives them `input` and `ctx`.
-    """
+    """Explain one entry of `ValidationError.errors()`. The offending value is not repeated."""
     kind = error["type"]
     value = error.get("input")
     expected = _EXPECTED.get(kind)
@@ -165,10 +162,8 @@ def kind_of(value: Any) -> str:
         return "nothing"
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | float):
-        return "a number"
-    for type_, word in ((str, "text"), (list, "a list"), (Mapping, "a mapping")):
-        if isinstance(value, type_):
+    for kind, word in _WORDS.items():
+        if isinstance(value, kind):
             return word
     return type(value).__name__
 

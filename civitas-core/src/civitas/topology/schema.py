@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
 from pydantic.json_schema import GenerateJsonSchema
@@ -21,6 +21,8 @@ from civitas.topology.model import TopologyModel
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _VARIABLE: Final = {"$ref": "#/$defs/Variable"}
 _ANNOTATIONS: Final = ("title", "description", "default", "examples", "deprecated")
+_LISTS: Final = ("anyOf", "allOf", "oneOf", "prefixItems")
+_SUBSCHEMAS: Final = ("items", "additionalProperties", "then", "else", *_LISTS)
 _CONSTRAINTS: Final = ("enum", "pattern", "minLength", "maxLength")
 _NOT_TEXT: Final = ("integer", "number", "boolean")
 
@@ -60,7 +62,7 @@ def installed_plugins() -> Installed:
 
 
 def json_schema(
-    transports: Iterable[LoadedTransport], serializers: Iterable[LoadedSerializer]
+    transports: Sequence[LoadedTransport], serializers: Sequence[LoadedSerializer]
 ) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a topology.
 
@@ -68,10 +70,9 @@ def json_schema(
     """
     schema = TopologyModel.model_json_schema(schema_generator=_WithoutTitles)
     definitions = schema.pop("$defs")
-    loaded = list(transports)
-    for plugin in loaded:
+    for plugin in transports:
         definitions |= _option_definitions(plugin)
-    definitions["TransportBlock"] = _transport_block(definitions["TransportBlock"], loaded)
+    definitions["TransportBlock"] = _transport_block(definitions["TransportBlock"], transports)
     _complete(schema, definitions, [plugin.spec.name for plugin in serializers])
     for name, each in definitions.items():
         if each.get("title") == name.rpartition(".")[2]:
@@ -87,11 +88,9 @@ def json_schema(
     }
 
 
-def _complete(
-    schema: dict[str, Any], definitions: dict[str, Any], serializers: Sequence[str]
-) -> None:
+def _complete(schema: dict[str, Any], definitions: dict[str, Any], serializers: list[str]) -> None:
     """Add what pydantic's schema of the model does not have."""
-    names = {"anyOf": [{"enum": list(serializers)}, {"type": "string", "pattern": ":"}]}
+    names = {"anyOf": [{"enum": serializers}, {"type": "string", "pattern": ":"}]}
     definitions["SerializerBlock"]["properties"]["type"] |= names
     block = schema["properties"]["serializer"]
     described = {key: block[key] for key in _ANNOTATIONS if key in block}
@@ -111,13 +110,11 @@ def _complete(
 def _option_definitions(plugin: LoadedTransport) -> dict[str, Any]:
     """Return the options of a transport, and what they refer to, under names of their own."""
     spec = plugin.spec
-    prefix = _prefix(plugin)
+    prefix = f"transport.{spec.name}"
     options: dict[str, Any] = {"type": "object", "additionalProperties": False}
     if spec.options is not None:
-        template = f"#/$defs/{prefix}.{{model}}"
-        options = spec.options.model_json_schema(
-            ref_template=template, schema_generator=_WithoutTitles
-        )
+        ref = f"#/$defs/{prefix}.{{model}}"
+        options = spec.options.model_json_schema(ref_template=ref, schema_generator=_WithoutTitles)
     nested = options.pop("$defs", {})
     options["properties"] = {"type": {}, **options.get("properties", {})}
     options["title"] = f"Options of the transport {spec.name}"
@@ -127,47 +124,34 @@ def _option_definitions(plugin: LoadedTransport) -> dict[str, Any]:
 
 def _transport_block(block: dict[str, Any], plugins: Sequence[LoadedTransport]) -> dict[str, Any]:
     """Return the schema of the transport block: each name brings its options."""
-    names = [{"const": each.spec.name, "description": each.spec.summary} for each in plugins]
+    names: list[dict[str, str]] = []
+    rules: list[dict[str, Any]] = []
+    for each in plugins:
+        name = each.spec.name
+        names.append({"const": name, "description": each.spec.summary})
+        known = {"type": {"enum": [name, each.candidate.qualified_name]}}
+        condition = {"properties": known, "required": ["type"]}
+        rules.append({"if": condition, "then": {"$ref": f"#/$defs/transport.{name}"}})
     others = {"type": "string", "pattern": r":|\$\{", "description": "distribution:name"}
+    description = block["properties"]["type"]["description"]
     return {
         "type": "object",
         "description": block["description"],
         "required": ["type"],
-        "properties": {
-            "type": {
-                "description": block["properties"]["type"]["description"],
-                "anyOf": [*names, others],
-            }
-        },
-        "allOf": [
-            {
-                "if": {"properties": {"type": {"enum": spellings}}, "required": ["type"]},
-                "then": {"$ref": f"#/$defs/{_prefix(each)}"},
-            }
-            for each in plugins
-            for spellings in [[each.spec.name, each.candidate.qualified_name]]
-        ],
+        "properties": {"type": {"description": description, "anyOf": [*names, others]}},
+        "allOf": rules,
     }
-
-
-def _prefix(plugin: LoadedTransport) -> str:
-    return f"transport.{plugin.spec.name}"
 
 
 def _loosened(schema: Any) -> Any:
     """Return the schema with a text with `${VAR}` allowed wherever the schema excludes one."""
+    if isinstance(schema, list):
+        return [_loosened(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    result: dict[str, Any] = {}
-    for key, value in schema.items():
-        if key in ("properties", "patternProperties"):
-            result[key] = {name: _loosened(each) for name, each in value.items()}
-        elif key in ("items", "additionalProperties", "then", "else"):
-            result[key] = _loosened(value)
-        elif key in ("anyOf", "allOf", "oneOf", "prefixItems"):
-            result[key] = [_loosened(each) for each in value]
-        else:
-            result[key] = value
+    result = {key: _loosened(each) if key in _SUBSCHEMAS else each for key, each in schema.items()}
+    for key in {"properties", "patternProperties"} & set(result):
+        result[key] = {name: _loosened(each) for name, each in schema[key].items()}
     if schema.get("type") not in _NOT_TEXT and not any(key in schema for key in _CONSTRAINTS):
         return result
     outside = {key: result.pop(key) for key in _ANNOTATIONS if key in result}

@@ -16,21 +16,12 @@ from civitas.topology.variables import expand
 from civitas.topology.yaml_nodes import find, text
 from civitas.topology.yaml_reader import read_file
 
-_BLOCK = "transport"
-
 
 def options_of(file: Path, spec: TransportSpec, distribution: str) -> BaseModel | None:
     """Return the options of a topology's transport; nothing else of the file has to be right.
 
-    No plugin is looked for, and no agent class imported.
-
-    Args:
-        file: the topology.
-        spec: the transport that it has to be.
-        distribution: the distribution that offers it; the `type` may name that, too.
-
-    Returns:
-        The options; `None` when the transport has none.
+    No plugin is looked for, and no agent class imported. The `type` has to be that of `spec`, and
+    may name the distribution that offers it. The options of a transport without any are `None`.
 
     Raises:
         TopologyError: the file can't be read, the block is wrong, or a variable in it is not set.
@@ -38,8 +29,8 @@ def options_of(file: Path, spec: TransportSpec, distribution: str) -> BaseModel 
     """
     parsed = read_file(file)
     problems = [*parsed.problems, *expand(parsed.root, os.environ)]
-    raise_problems([each for each in problems if each.path.split(".")[0] in {"", _BLOCK}])
-    kind = text(find(parsed.root, (_BLOCK, "type")))
+    raise_problems([each for each in problems if each.path.split(".")[0] in {"", "transport"}])
+    kind = text(find(parsed.root, ("transport", "type")))
     meant = Reference.parse(kind or "").means(spec.name, distribution)
     if not meant:
         found = f"; its type is {kind!r}" if kind else ""

@@ -150,20 +150,16 @@ def _check_name(
     path = (*found.path, "name")
     reason = name_problem(name)
     if reason is not None:
-        yield problem_at(root, path, reason, _better_name(name))
+        # Suggest the name with everything that is not allowed replaced.
+        allowed = "".join("_" if name_problem("x" + each) else each for each in name).lstrip("_")
+        usable = allowed and name_problem(allowed) is None
+        yield problem_at(root, path, reason, f"{allowed!r} would do" if usable else "")
     if name in names:
         kind, first = names[name]
         message = f"the name {name!r} is already that of the {kind} at {first}"
         yield problem_at(root, path, message, "give each agent and supervisor its own name")
     else:
         names[name] = (found.kind, locate(root, path))
-
-
-def _better_name(name: str) -> str:
-    """Suggest the name with everything that is not allowed replaced."""
-    allowed = "".join("_" if name_problem("x" + each) else each for each in name).lstrip("_")
-    usable = allowed and name_problem(allowed) is None
-    return f"{allowed!r} would do" if usable else ""
 
 
 def _check_agent(root: Node, found: Found) -> Iterable[Problem]:

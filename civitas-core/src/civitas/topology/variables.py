@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from civitas.topology.problems import Problem, did_you_mean
@@ -45,26 +45,21 @@ def expand(root: Node, variables: Mapping[str, str]) -> list[Problem]:
     ]
 
 
-def _expand_scalar(node: ScalarNode, variables: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Replace the variables of a text; return what is wrong with it, each with a suggestion."""
+def _expand_scalar(node: ScalarNode, variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Replace the variables of a text; yield what is wrong with it, each with a suggestion."""
     result = interpolate(node.value, variables)
     if result.malformed:
-        return [(f"{_OPENING!r} does not begin a variable here", _FORM)]
-    if result.missing:
-        return [
-            (
-                f"the environment variable {name!r} is not set",
-                did_you_mean(name, variables, f"set it, or write ${{{name}:-default}}"),
-            )
-            for name in dict.fromkeys(result.missing)
-        ]
-    node.value = result.text
-    if node.plain:
-        try:
-            node.value = retype(result.text)
-        except ValueError:
-            return [("the variables make a number that can't be read", "")]
-    return []
+        yield f"{_OPENING!r} does not begin a variable here", _FORM
+    for name in dict.fromkeys(result.missing):
+        suggestion = did_you_mean(name, variables, f"set it, or write ${{{name}:-default}}")
+        yield f"the environment variable {name!r} is not set", suggestion
+    if result.malformed or result.missing:
+        return
+    try:
+        node.value = retype(result.text) if node.plain else result.text
+    except ValueError:
+        node.value = result.text
+        yield "the variables make a number that can't be read", ""
 
 
 def interpolate(text: str, variables: Mapping[str, str]) -> Interpolated:

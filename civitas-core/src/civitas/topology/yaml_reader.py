@@ -73,11 +73,8 @@ def read_file(file: FilePath) -> Parsed:
 def parse(text: str, locate: Callable[[int], Location]) -> Parsed:
     """Read a YAML document.
 
-    A key given twice, or a value of an unknown type, is a problem of the result.
-
-    Args:
-        text: one document.
-        locate: makes the location of a line, counted from 1.
+    A key given twice, or a value of an unknown type, is a problem of the result. `locate` makes the
+    location of a line, counted from 1.
 
     Raises:
         TopologyError: it is empty or not YAML, an alias has no anchor or contains itself, or a
@@ -167,9 +164,6 @@ class _Composer:
             raise _error(where, "a second document begins here", "remove the line `---`")
         return root
 
-    def _complain(self, where: Location, message: str, suggestion: str = "") -> None:
-        self.problems.append(Problem(where, "", message, suggestion))
-
     def _where(self, event: Any) -> Location:
         return self._locate(event.start_mark.line + 1)
 
@@ -189,7 +183,7 @@ class _Composer:
         else:
             node = self._mapping(where, depth)
         if not isinstance(node, ScalarNode) and event.tag not in _CONTAINER_TAGS:
-            self._complain(where, _MEANINGLESS.format(event.tag))
+            self.problems.append(Problem(where, "", _MEANINGLESS.format(event.tag)))
         if event.anchor is not None:
             self._anchors[event.anchor] = node
         return node
@@ -201,7 +195,7 @@ class _Composer:
         try:
             value = _construct(tag, value)
         except ValueError as error:
-            self._complain(where, str(error))
+            self.problems.append(Problem(where, "", str(error)))
         return ScalarNode(where, value, plain=event.tag is None and event.implicit[0])
 
     def _sequence(self, where: Location, depth: int) -> SequenceNode:
@@ -226,12 +220,12 @@ class _Composer:
             if key.value in entries:
                 first = entries[key.value].where
                 again = f"the key {str(key.value)!r} stands here already, at {first}"
-                self._complain(key_where, again, "remove one of the two")
+                self.problems.append(Problem(key_where, "", again, "remove one of the two"))
             else:
                 entries[key.value] = Entry(key_where, node)
         for source in merged:
             if not isinstance(source, MappingNode):
-                self._complain(source.where, "`<<` merges mappings only")
+                self.problems.append(Problem(source.where, "", "`<<` merges mappings only"))
                 continue
             for key, entry in source.entries.items():
                 entries.setdefault(key, entry)
