@@ -7,7 +7,7 @@ plugin is imported to find one.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
@@ -49,13 +49,14 @@ class Proof:
         """Return the proof in a few words, for a table."""
         if not self.level:
             return self.problem
-        number = self.level.rpartition(" ")[2]
-        words = [number, *([f"({self.missing} not passed)"] if self.missing else ())]
-        words += self.proved
-        words += [f"{' '.join(claims)} ({option})" for option, claims in self.with_option.items()]
-        if self.problem:
-            words.append(f"[{self.problem}]")
-        return " ".join(words)
+        words = [
+            self.level.rpartition(" ")[2],
+            f"({self.missing} not passed)" if self.missing else "",
+            *self.proved,
+            *(f"{' '.join(claims)} ({option})" for option, claims in self.with_option.items()),
+            f"[{self.problem}]" if self.problem else "",
+        ]
+        return " ".join(filter(None, words))
 
 
 def proof_of(candidate: Candidate) -> Proof | None:
@@ -64,7 +65,8 @@ def proof_of(candidate: Candidate) -> Proof | None:
     The report lies in the package that the entry point leads to, or in one that this package is
     in. It is the author's word: whoever doubts it runs the plugin's tests.
     """
-    file = next(_reports(candidate.value), None)
+    files = (folder / FILE for folder in _folders(candidate.module))
+    file = next((each for each in files if each.is_file()), None)
     if file is None:
         return None
     try:
@@ -73,24 +75,17 @@ def proof_of(candidate: Candidate) -> Proof | None:
         return Proof(problem=f"{FILE} can't be read: {type(error).__name__}: {error}")
 
 
-def _reports(value: str) -> Iterator[Path]:
-    """Find the files beside what an entry point's value names, the nearest one first."""
-    module = value.partition(":")[0].strip()
-    return (file for folder in _folders(module) if (file := folder / FILE).is_file())
-
-
 def _folders(module: str) -> list[Path]:
     """Return the folders of the packages that a module is in, the innermost first.
 
     `find_spec` imports nothing for a name without a dot, and PathFinder never does.
     """
-    top, *inner = module.split(".")
-    try:
-        spec = find_spec(top)
-    except (ImportError, ValueError):
-        return []
+    name, *inner = module.split(".")
     found: list[Path] = []
-    name = top
+    try:
+        spec = find_spec(name)
+    except (ImportError, ValueError):
+        return found
     while spec is not None and spec.submodule_search_locations is not None:
         places = list(spec.submodule_search_locations)
         found = [*map(Path, places), *found]
@@ -111,6 +106,9 @@ def _judged(report: Mapping[str, Any], candidate: Candidate) -> Proof | None:
     always = _claims(each for each in suites if not each["variant"])
     options = dict.fromkeys(each["variant"] for each in suites if each["variant"])
     version = suites[0]["version"] or ""
+    problem = ""
+    if not candidate.builtin and version != candidate.version:
+        problem = f"of version {version or '?'}, installed is {candidate.version}"
     return Proof(
         level=suites[0]["level"],
         version=version,
@@ -122,17 +120,10 @@ def _judged(report: Mapping[str, Any], candidate: Candidate) -> Proof | None:
             for option in options
             if (claims := _claims((e for e in suites if e["variant"] == option), without=always))
         },
-        problem=_age(version, candidate),
+        problem=problem,
     )
 
 
 def _claims(suites: Iterable[Mapping[str, Any]], without: tuple[str, ...] = ()) -> tuple[str, ...]:
     found = dict.fromkeys(claim for suite in suites for claim in suite["proved"])
     return tuple(claim for claim in found if claim not in without)
-
-
-def _age(tested: str, candidate: Candidate) -> str:
-    """Say that another version was tested than the one that is installed, if so."""
-    if candidate.builtin or tested == candidate.version:
-        return ""
-    return f"of version {tested or '?'}, installed is {candidate.version}"

@@ -45,11 +45,9 @@ Report = Callable[[str], None]
 
 
 class Trial(NamedTuple):
-    """What came of trying a plugin.
+    """Why a plugin can't be used, if it can't, and what its author should improve.
 
-    Attributes:
-        error: why it can't be used, as `UnusablePluginError.as_dict` writes it; `None` if it can.
-        advice: what its author should improve.
+    The error is as `UnusablePluginError.as_dict` writes it.
     """
 
     error: dict[str, Any] | None
@@ -65,11 +63,10 @@ def try_plugin(candidate: Candidate, protocol: str, timeout: float) -> Trial:
         timeout: seconds after which the child is killed.
     """
     # With -P the child searches the same places as the installed command, not this folder too.
-    module = f"{__package__}.probe"
-    program = [sys.executable, "-P", "-m", module, candidate.kind.value]
+    program = [sys.executable, "-P", "-m", f"{__package__}.probe"]
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as stack:
         child = subprocess.Popen(
-            [*program, candidate.qualified_name, protocol],
+            [*program, candidate.kind.value, candidate.qualified_name, protocol],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=stack,
@@ -83,7 +80,9 @@ def try_plugin(candidate: Candidate, protocol: str, timeout: float) -> Trial:
             with suppress(subprocess.TimeoutExpired):
                 child.wait(_STACK_TIMEOUT)
         finally:
-            _end(child)
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)  # with whatever it started
+            child.wait()
         reports = list(_reports(_text_of(output)))
         if reports and isinstance(reports[-1], list):
             return Trial(*reports[-1])
@@ -104,13 +103,6 @@ def _reports(text: str) -> Iterator[Any]:
             yield json.loads(line)
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Kill the child and whatever it started: they are one process group."""
-    with suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
-
-
 def _ending(status: int) -> str:
     if status < 0:
         return f"ended the process, by signal {signal.Signals(-status).name}"
@@ -119,7 +111,7 @@ def _ending(status: int) -> str:
 
 def _place(stack: str, candidate: Candidate) -> str:
     """Return the line of the plugin's own code that a stack went through last, if any is known."""
-    package = candidate.value.partition(":")[0].strip().partition(".")[0]
+    package = candidate.module.partition(".")[0]
     for file, line in _FRAME.findall(stack):
         if package in (*Path(file).parts, Path(file).stem):
             return f", at {file}:{line}"
@@ -127,11 +119,7 @@ def _place(stack: str, candidate: Candidate) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Be the child: load one plugin and write what was found.
-
-    Args:
-        arguments: the kind, the qualified name, and the protocol as `module:name`.
-    """
+    """Be the child: load the plugin of this kind and qualified name and write what was found."""
     kind, name, protocol = arguments
     # A plugin may print when it is imported, for ever perhaps. Its output is discarded.
     result, stack = os.dup(sys.stdout.fileno()), os.dup(sys.stderr.fileno())
@@ -199,12 +187,7 @@ def _make(loaded: LoadedTransport, options: Any, protocol: type, report: Report)
 
 
 def _advice_on_claims(loaded: LoadedTransport, claims: Capabilities) -> list[str]:
-    """Return which claims the report that the plugin ships does not prove, if it ships one.
-
-    Args:
-        loaded: the plugin.
-        claims: what it claims, with the default options where that depends on them.
-    """
+    """Return which claims the report that the plugin ships does not prove, if it ships one."""
     proof = proof_of(loaded.candidate)
     if proof is None:
         return []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -17,7 +16,6 @@ from civitas.plugins.catalog import (
     known_distributions,
     misplacement,
     name_problem,
-    normalise,
     usable,
 )
 from civitas.plugins.compatibility import incompatibility
@@ -42,15 +40,9 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of a list of plugins.
+    """One line of a list of plugins: which one, its state, and what to know of that.
 
-    Attributes:
-        kind: what the plugin provides.
-        name: its name in topologies.
-        state: what is known of it.
-        distribution: the distribution that offers it, or would.
-        candidate: the plugin; `None` when it is not installed.
-        note: what a reader should know of the state; empty when it is ok.
+    A plugin that is not installed has no candidate, and the distribution is the one to install.
     """
 
     kind: PluginKind
@@ -64,23 +56,13 @@ class Finding:
 def survey(kind: PluginKind, installed: Sequence[Candidate], policy: Policy) -> list[Finding]:
     """Judge every plugin of a kind by metadata and settings alone.
 
-    Args:
-        kind: which plugins.
-        installed: what `catalog.scan` found, or `catalog.scan_all`.
-        policy: what the settings say.
-
-    Returns:
-        Built-ins first, then third parties by name, then those that are known but not
-        installed, then those that nothing reads.
+    `installed` is what `catalog.scan` found, or `catalog.scan_all`. Built-ins come first, then
+    third parties by name, then those that are known but not installed, then those that nothing
+    reads.
     """
     present = usable(installed, kind)
-    by_name: defaultdict[str, list[Candidate]] = defaultdict(list)
-    for each in present:
-        by_name[each.name].append(each)
-    findings = [
-        _finding(each, *_state(each, by_name[each.name], policy))
-        for each in [*builtins(kind), *present]
-    ]
+    everything = [*builtins(kind), *present]
+    findings = [_finding(each, *_state(each, present, policy)) for each in everything]
     findings += [
         _finding(each, State.INCOMPATIBLE, f"{reason.reason}; {reason.command}")
         for each in foreign(installed, kind)
@@ -103,9 +85,7 @@ def _finding(candidate: Candidate, state: State, note: str) -> Finding:
     return Finding(candidate.kind, candidate.name, state, candidate.distribution, candidate, note)
 
 
-def _state(
-    candidate: Candidate, namesakes: Sequence[Candidate], policy: Policy
-) -> tuple[State, str]:
+def _state(candidate: Candidate, present: list[Candidate], policy: Policy) -> tuple[State, str]:
     """Return the state of a plugin for this plugin API, and what to know of it."""
     if not candidate.builtin and builtin(candidate.kind, candidate.name):
         return State.SHADOWS_BUILTIN, "never used: the built-in can't be replaced"
@@ -115,8 +95,9 @@ def _state(
         return State.BROKEN, problem
     rivals = [
         each.origin
-        for each in namesakes
-        if normalise(each.distribution) != normalise(candidate.distribution)
+        for each in present
+        if each.name == candidate.name
+        and each.owner != candidate.owner
         and policy.objection(each) is None
     ]
     if rivals and not candidate.builtin:
