@@ -17,7 +17,6 @@ from civitas.envelope import Origin
 from civitas.errors import ConfigurationError, Location
 from civitas.messages import PRIMARY
 from civitas.plugins import TransportContext
-from civitas.plugins.contract import contract_problems
 from civitas.plugins.guard import guard_start
 from civitas.plugins.loader import (
     LoadedTransport,
@@ -27,6 +26,7 @@ from civitas.plugins.loader import (
     make_serializer,
     make_transport,
 )
+from civitas.plugins.validation import contract_problems
 from civitas.registry import LocalRegistry
 from civitas.serializer import MsgpackSerializer, Serializer, name_of
 from civitas.transport import Transport

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from civitas.plugins.contract import contract_problems
+from civitas.plugins.validation import contract_problems
 
 
 class Post(Protocol):

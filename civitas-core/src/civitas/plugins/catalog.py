@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 if TYPE_CHECKING:
     from importlib_metadata import EntryPoint, IDistribution
@@ -25,7 +26,7 @@ _NEAR_GROUP: Final = re.compile(
     r"civitas([._-]v\d+)?[._-](transport|serializer|plugin)s?([._-]v?\d+)?"
 )
 """Our groups, and what an author may take for one of them."""
-_REQUIRED_NAME: Final = re.compile(r"\s*([\w.-]+)")
+_CORE_REQUIREMENT: Final = re.compile(r"civitas[._-]+core(?![\w.-])", re.IGNORECASE)
 _FIELD: Final = re.compile(r"^(Name|Version|Requires-Dist):[ \t]*(\S.*)", re.MULTILINE)
 _logger: Final = logging.getLogger("civitas.plugins")
 
@@ -51,15 +52,9 @@ class PluginKind(Enum):
 class Candidate:
     """A plugin that is installed but not imported: one entry point of one distribution.
 
-    Attributes:
-        kind: what it provides.
-        name: the entry point's name, which is the name used in topologies.
-        value: what would be imported, as `module` or `module:object`.
-        distribution: the distribution's name as its author writes it.
-        version: the distribution's version; empty for a built-in.
-        group: the entry-point group.
-        builtin: whether it is part of core.
-        core_requirements: what the distribution requires of civitas-core, as its metadata has it.
+    `name` is the name used in topologies, `value` what would be imported, as `module` or
+    `module:object`. The version of a built-in is empty. `core_requirements` is what the metadata
+    of the distribution requires of civitas-core.
     """
 
     kind: PluginKind
@@ -76,6 +71,16 @@ class Candidate:
         """The plugin API that this plugin was made for."""
         match = _GROUP.fullmatch(self.group)
         return int(match[1]) if match else API_VERSION
+
+    @property
+    def owner(self) -> str:
+        """The distribution's name as names of distributions are compared."""
+        return normalise(self.distribution)
+
+    @property
+    def module(self) -> str:
+        """The module that would be imported."""
+        return self.value.partition(":")[0].strip()
 
     @property
     def qualified_name(self) -> str:
@@ -117,8 +122,6 @@ class Reference(NamedTuple):
 
 
 class _Identity(NamedTuple):
-    """What the metadata of a distribution says of it; see the attributes of a `Candidate`."""
-
     name: str
     version: str
     core_requirements: tuple[str, ...]
@@ -126,10 +129,7 @@ class _Identity(NamedTuple):
 
 _BUILTINS: Final[Mapping[PluginKind, Mapping[str, str]]] = {
     PluginKind.TRANSPORT: {"in_process": "civitas.transport.plugin"},
-    PluginKind.SERIALIZER: {
-        "json": "civitas.plugins.builtin",
-        "msgpack": "civitas.plugins.builtin",
-    },
+    PluginKind.SERIALIZER: dict.fromkeys(("json", "msgpack"), "civitas.plugins.builtin"),
 }
 
 
@@ -156,9 +156,8 @@ def known_distributions(kind: PluginKind) -> Mapping[str, str]:
     """Return which distribution offers which name, for plugins known when core was released."""
     from importlib.resources import files
 
-    table = json.loads(files(__package__).joinpath("known.json").read_text(encoding="utf-8"))
-    names: dict[str, str] = table[f"{kind.value}s"]
-    return names
+    text = files(__package__).joinpath("known.json").read_text(encoding="utf-8")
+    return cast("dict[str, str]", json.loads(text)[f"{kind.value}s"])
 
 
 def scan(name: str | None = None) -> list[Candidate]:
@@ -166,9 +165,7 @@ def scan(name: str | None = None) -> list[Candidate]:
 
     Nothing is imported. Where one distribution is found twice, the first on `sys.path` counts, as
     for imports. The result is sorted, so that lists and messages do not depend on the file system.
-
-    Args:
-        name: look for plugins of this name alone, which takes less time for each of the others.
+    To look for plugins of one name alone takes less time for each of the others.
     """
     return [each for each in scan_all(name) if _GROUP.fullmatch(each.group)]
 
@@ -186,19 +183,9 @@ def scan_all(name: str | None = None) -> list[Candidate]:
         if identity is None or normalise(identity.name) in found:
             continue
         if distribution.locate_file("") == first_folder or not _is_hidden(distribution, identity):
-            found[normalise(identity.name)] = [
-                Candidate(
-                    kind=_kind_of(point.group),
-                    name=point.name,
-                    value=point.value,
-                    distribution=identity.name,
-                    version=identity.version,
-                    group=point.group,
-                    core_requirements=identity.core_requirements,
-                )
-                for point in points
-            ]
-    return sorted({each for offers in found.values() for each in offers}, key=_sort_key)
+            found[normalise(identity.name)] = [_candidate(point, identity) for point in points]
+    order = attrgetter("kind.value", "name", "owner", "api_version", "value")
+    return sorted({each for offers in found.values() for each in offers}, key=order)
 
 
 def usable(candidates: Iterable[Candidate], kind: PluginKind) -> list[Candidate]:
@@ -212,13 +199,9 @@ def foreign(candidates: Iterable[Candidate], kind: PluginKind) -> list[Candidate
     A distribution may offer one name for several plugin APIs. Where one of them is ours, the
     others do not count.
     """
-
-    def key(candidate: Candidate) -> tuple[str, str]:
-        return candidate.name, normalise(candidate.distribution)
-
-    candidates = [each for each in candidates if each.kind is kind and _GROUP.fullmatch(each.group)]
-    here = {key(each) for each in usable(candidates, kind)}
-    return [each for each in candidates if key(each) not in here]
+    found = [each for each in candidates if each.kind is kind and _GROUP.fullmatch(each.group)]
+    here = {(each.name, each.owner) for each in usable(found, kind)}
+    return [each for each in found if (each.name, each.owner) not in here]
 
 
 def astray(candidates: Iterable[Candidate], kind: PluginKind) -> list[Candidate]:
@@ -245,18 +228,14 @@ def name_problem(name: str) -> str | None:
     return None
 
 
-def _sort_key(candidate: Candidate) -> tuple[str, str, str, int, str]:
-    return (
-        candidate.kind.value,
-        candidate.name,
-        normalise(candidate.distribution),
-        candidate.api_version,
-        candidate.value,
-    )
+def _candidate(point: EntryPoint, identity: _Identity) -> Candidate:
+    kind = PluginKind.SERIALIZER if "serializer" in point.group else PluginKind.TRANSPORT
+    names = (point.name, point.value, identity.name, identity.version, point.group)
+    return Candidate(kind, *names, core_requirements=identity.core_requirements)
 
 
 def _is_hidden(distribution: IDistribution, identity: _Identity) -> bool:
-    """Return whether another folder that comes first on `sys.path` has the same distribution.
+    """Return whether a folder that comes first on `sys.path` has the distribution, too.
 
     That one may offer nothing, and hides what is offered here all the same.
     """
@@ -288,38 +267,23 @@ def _identity(distribution: IDistribution) -> _Identity | None:
     return _Identity(
         values["Name"],
         values.get("Version", "?"),  # metadata that was made by hand may lack it
-        tuple(filter(_requires_core, requirements)),
+        tuple(each for each in requirements if _CORE_REQUIREMENT.match(each)),
     )
 
 
-def _requires_core(requirement: str) -> bool:
-    match = _REQUIRED_NAME.match(requirement)
-    return match is not None and normalise(match[1]) == CORE_DISTRIBUTION
+def _entry_points(distribution: IDistribution, name: str | None) -> list[EntryPoint]:
+    """Return the entry points in groups of ours, or taken for ours.
 
-
-def _entry_points(distribution: IDistribution, name: str | None = None) -> list[EntryPoint]:
-    """Return the distribution's entry points in groups of ours, or taken for ours; most have none.
-
-    Parsing the entry points of everything that is installed takes long, so the text is searched
-    first.
+    Most distributions have none, and parsing them all takes long: the text is searched first.
     """
     try:
         text = distribution.read_text("entry_points.txt") or ""
         if "[civitas" not in text or (name is not None and name not in text):
             return []
-        return [
-            each
-            for each in distribution.entry_points
-            if _NEAR_GROUP.fullmatch(each.group) and name in (None, each.name)
-        ]
+        points = [each for each in distribution.entry_points if name in (None, each.name)]
+        return [each for each in points if _NEAR_GROUP.fullmatch(each.group)]
     except Exception as error:  # noqa: BLE001 - somebody else's malformed file: log it, go on
         identity = _identity(distribution)
         whose = identity.name if identity else "?"
         _logger.warning("the entry points of %s can't be read: %s", whose, error)
         return []
-
-
-def _kind_of(group: str) -> PluginKind:
-    """Return what the plugins of a group are, or are likely to be."""
-    word = PluginKind.SERIALIZER.value
-    return PluginKind.SERIALIZER if word in group else PluginKind.TRANSPORT

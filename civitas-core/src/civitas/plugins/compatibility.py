@@ -16,12 +16,7 @@ _logger: Final = logging.getLogger("civitas.plugins")
 
 
 class Incompatibility(NamedTuple):
-    """Why a plugin is not compatible with this core, and what to upgrade.
-
-    Attributes:
-        reason: what the plugin needs and what there is, as the rest of a sentence about it.
-        upgrade: the requirement to give to `pip install --upgrade`.
-    """
+    """What a plugin needs and what there is, as the rest of a sentence, and what to upgrade."""
 
     reason: str
     upgrade: str
@@ -46,8 +41,14 @@ def incompatibility(candidate: Candidate) -> Incompatibility | None:
         )
     if not candidate.core_requirements:
         return None
-    core = _core_version()
-    return None if core is None else incompatibility_with(candidate, core)
+    import importlib_metadata
+    from packaging.version import Version
+
+    try:
+        core = Version(importlib_metadata.version(CORE_DISTRIBUTION))
+    except importlib_metadata.PackageNotFoundError:  # core runs from sources, never installed
+        return None
+    return incompatibility_with(candidate, core)
 
 
 def incompatibility_with(candidate: Candidate, core: Version) -> Incompatibility | None:
@@ -60,23 +61,14 @@ def incompatibility_with(candidate: Candidate, core: Version) -> Incompatibility
     violated = [each for each in admitted if not _admits(each, core)]
     if not violated:
         return None
-    needed = f"{CORE_DISTRIBUTION}{_text(admitted)}"
+    # As its author would write it: the lower end first.
+    ordered = sorted(admitted, key=lambda each: (each.operator[0] in "<!", str(each)))
+    needed = CORE_DISTRIBUTION + ",".join(map(str, ordered))
     newer = all(_asks_for_newer(each, core) for each in violated)
     return Incompatibility(
         f"needs {needed}, and {CORE_DISTRIBUTION} {core} is installed",
         needed if newer else candidate.distribution,
     )
-
-
-def _core_version() -> Version | None:
-    """Return the version of core; `None` when it runs from sources that were never installed."""
-    import importlib_metadata
-    from packaging.version import Version
-
-    try:
-        return Version(importlib_metadata.version(CORE_DISTRIBUTION))
-    except importlib_metadata.PackageNotFoundError:
-        return None
 
 
 def _ranges(candidate: Candidate) -> Iterable[SpecifierSet]:
@@ -112,9 +104,3 @@ def _asks_for_newer(specifier: Specifier, version: Version) -> bool:
         return False
     bound = Version(specifier.version.removesuffix(".*"))
     return specifier.operator in (">", "!=") or bound > version
-
-
-def _text(specifiers: SpecifierSet) -> str:
-    """Write a range as its author would: the lower end first."""
-    ordered = sorted(specifiers, key=lambda each: (each.operator[0] in "<!", str(each)))
-    return ",".join(map(str, ordered))

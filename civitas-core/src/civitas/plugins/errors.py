@@ -80,16 +80,7 @@ class UnknownPluginError(UnusablePluginError):
         hint: str = "",
         where: Location | None = None,
     ) -> None:
-        """Compose the message.
-
-        Args:
-            kind: what was looked for; `None` for any kind.
-            name: the name that nobody offers.
-            installed: the names that could have been used.
-            known: name and distribution of plugins that could be installed.
-            hint: a sentence that explains the likely mistake, where more than the name is known.
-            where: the place in the topology.
-        """
+        """Compose the message; `hint` explains the likely mistake, where one is known."""
         self.suggestion = closest(name, [*installed, *known])
         end = f": did you mean {self.suggestion!r}?" if self.suggestion else "."
         parts = [f"unknown {kind.value if kind else 'plugin'} {name!r}{end}"]
@@ -176,29 +167,25 @@ class PluginConflictError(UnusablePluginError):
 
     def __init__(self, candidates: Sequence[Candidate], where: Location | None = None) -> None:
         first = candidates[0]
+        problem = f"{first.kind.value} {first.name!r} is "
         if first.builtin:
-            problem = _shadowing(first, candidates[1:])
+            problem += (
+                f"built in and can't be replaced by {_origins(candidates[1:])}; for the built-in "
+                f"write {first.name!r}, and ask the author of the other to give it a name of its "
+                "own"
+            )
         else:
             key = "type" if first.kind is PluginKind.TRANSPORT else "serializer"
             choices = " or ".join(f'{key}: "{each.qualified_name}"' for each in candidates)
-            problem = (
-                f"{first.kind.value} {first.name!r} is offered by "
-                f"{_join(each.origin for each in candidates)}; choose with {choices}, "
-                "or uninstall what you don't need"
+            problem += (
+                f"offered by {_origins(candidates)}; choose with {choices}, or uninstall what you "
+                "don't need"
             )
         super().__init__(first.kind, first.name, problem, where, candidates)
 
 
-def _shadowing(builtin: Candidate, others: Sequence[Candidate]) -> str:
-    return (
-        f"{builtin.kind.value} {builtin.name!r} is built in and can't be replaced by "
-        f"{_join(each.origin for each in others)}; for the built-in write {builtin.name!r}, "
-        "and ask the author of the other to give it a name of its own"
-    )
-
-
-def _join(words: Iterable[str]) -> str:
-    *most, last = words
+def _origins(candidates: Iterable[Candidate]) -> str:
+    *most, last = (each.origin for each in candidates)
     return f"{', '.join(most)} and {last}" if most else last
 
 

@@ -52,7 +52,7 @@ def guard_call(
     except passes:
         raise
     except BaseException as error:
-        raise BrokenPluginError(candidate, doing + cause_of(error, candidate), where) from error
+        raise BrokenPluginError(candidate, doing + _cause_of(error, candidate), where) from error
     finally:
         for name, stream in streams.items():
             if getattr(sys, name, None) is None:
@@ -63,9 +63,7 @@ def guard_call(
 def guard_start(candidate: Candidate, instance: str) -> Iterator[None]:
     """Turn what a plugin's transport raises while its node starts into an error that names it.
 
-    Args:
-        candidate: the plugin that has made it.
-        instance: which instance it is: a node may have two.
+    A node may have two of them: `instance` says which one it is.
 
     Raises:
         TransportError: it raised SystemExit, or an exception that is no CivitasError.
@@ -75,22 +73,21 @@ def guard_start(candidate: Candidate, instance: str) -> Iterator[None]:
     except CivitasError:
         raise
     except (Exception, SystemExit) as error:
-        cause = cause_of(error, candidate)
+        cause = _cause_of(error, candidate)
         problem = f"{candidate.title} failed to start: {cause}; this was {instance}"
         raise TransportError(problem) from error
 
 
-def cause_of(error: BaseException, candidate: Candidate) -> str:
+def _cause_of(error: BaseException, candidate: Candidate) -> str:
     """Say in a line what a plugin's code raised, and in which line of which of its files."""
     name = type(error).__name__
     text = _text(error)
     raised = f"{name}: {text}" if text else name
     if isinstance(error, ModuleNotFoundError) and error.name:
-        own = _module(candidate)
+        own = candidate.module
         if own == error.name or own.startswith(error.name + "."):
-            return (
-                f"its entry point names {own!r}, and there is no module {error.name!r} ({raised})"
-            )
+            lacking = f"there is no module {error.name!r} ({raised})"
+            return f"its entry point names {own!r}, and {lacking}"
         raised = f"it needs the module {error.name!r}, which is missing ({raised})"
     place = _place(error, candidate)
     return f"{raised}, at {place}" if place else raised
@@ -105,21 +102,16 @@ def _text(error: BaseException) -> str:
 
 
 def _place(error: BaseException, candidate: Candidate) -> str:
-    """Return the last line of the plugin's own files that the error came through.
-
-    Where there is none, it is the last line of anybody's but the machinery's.
-    """
-    steps = list(traceback.walk_tb(error.__traceback__))
-    mine = _packages(candidate)
-    own = [
-        (frame.f_code.co_filename, line)
-        for frame, line in steps
-        if str(frame.f_globals.get("__name__")).partition(".")[0] in mine
-    ]
-    files = [(frame.f_code.co_filename, line) for frame, line in steps]
-    written = [each for each in own if not each[0].startswith("<")]  # what `exec` made is no file
-    found = written or [each for each in files if not each[0].startswith(_MACHINERY)]
-    return f"{found[-1][0]}:{found[-1][1]}" if found else ""
+    """Return the last line of the plugin's own files, or else of anybody's but the machinery's."""
+    mine, own, others = _packages(candidate), [], []
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        file = frame.f_code.co_filename
+        package = str(frame.f_globals.get("__name__")).partition(".")[0]
+        if package in mine and not file.startswith("<"):  # what `exec` made is no file
+            own.append(f"{file}:{line}")
+        elif not file.startswith(_MACHINERY):
+            others.append(f"{file}:{line}")
+    return next(reversed(own or others), "")
 
 
 def _packages(candidate: Candidate) -> set[str]:
@@ -130,12 +122,5 @@ def _packages(candidate: Candidate) -> set[str]:
         files = importlib_metadata.files(candidate.distribution) or ()
     except importlib_metadata.PackageNotFoundError:
         files = ()
-    # An editable installation lists none of them.
-    return {
-        _module(candidate).partition(".")[0],
-        *(each.parts[0].removesuffix(".py") for each in files),
-    }
-
-
-def _module(candidate: Candidate) -> str:
-    return candidate.value.partition(":")[0].strip()
+    top = candidate.module.partition(".")[0]  # an editable installation lists no files
+    return {top, *(each.parts[0].removesuffix(".py") for each in files)}

@@ -12,21 +12,21 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import pluggy
 
 from civitas.errors import CivitasError, Location
 from civitas.plugins import hookspecs
 from civitas.plugins.catalog import Candidate, PluginKind
-from civitas.plugins.contract import contract_problems
 from civitas.plugins.guard import guard_call
 from civitas.plugins.selection import select
 from civitas.plugins.specs import Capabilities, SerializerSpec, TransportContext, TransportSpec
 from civitas.plugins.validation import (
     SpecProblem,
-    capabilities_problem,
+    capabilities_problems,
     check_hook,
+    contract_problems,
     matching_spec,
     specs_from,
 )
@@ -59,7 +59,7 @@ class LoadedSerializer(LoadedPlugin):
     spec: SerializerSpec
 
 
-_Loaded = TypeVar("_Loaded", bound=LoadedPlugin)
+_LOADED: Final = {PluginKind.TRANSPORT: LoadedTransport, PluginKind.SERIALIZER: LoadedSerializer}
 
 
 class PluginLoader:
@@ -75,20 +75,26 @@ class PluginLoader:
         self._specs: dict[tuple[PluginKind, str], list[Any]] = {}
 
     def transport(self, name: str, where: Location | None = None) -> LoadedTransport:
-        """Load the transport of that name; see `load_transport`."""
-        return self._load(LoadedTransport, PluginKind.TRANSPORT, name, where)
+        """Load the transport of that name; see `load`."""
+        loaded: LoadedTransport = self.load(PluginKind.TRANSPORT, name, where)
+        return loaded
 
     def serializer(self, name: str, where: Location | None = None) -> LoadedSerializer:
-        """Load the serializer of that name; see `load_serializer`."""
-        return self._load(LoadedSerializer, PluginKind.SERIALIZER, name, where)
+        """Load the serializer of that name; see `load`."""
+        loaded: LoadedSerializer = self.load(PluginKind.SERIALIZER, name, where)
+        return loaded
 
-    def _load(
-        self,
-        result: Callable[[Candidate, Any], _Loaded],
-        kind: PluginKind,
-        name: str,
-        where: Location | None,
-    ) -> _Loaded:
+    def load(self, kind: PluginKind, name: str, where: Location | None = None) -> Any:
+        """Import the plugin of that kind and name and no other: a loaded transport or serializer.
+
+        Args:
+            kind: what to look for.
+            name: `name`, or `distribution:name` where two distributions offer one name.
+            where: the place in the topology that names it, for messages.
+
+        Raises:
+            UnusablePluginError: it can't be used; the subclass and the message say why.
+        """
         candidate = select(kind, name, where)
         if candidate not in self._loaded:
             with guard_call(candidate, "", where):
@@ -97,9 +103,8 @@ class PluginLoader:
                 if source not in self._specs:
                     self._specs[source] = specs_from(self._call_hook(candidate), kind)
                 spec = matching_spec(self._specs[source], candidate)
-            self._loaded[candidate] = result(candidate, spec)
-        loaded: _Loaded = self._loaded[candidate]
-        return loaded
+            self._loaded[candidate] = _LOADED[kind](candidate, spec)
+        return self._loaded[candidate]
 
     def _call_hook(self, candidate: Candidate) -> object:
         """Import the plugin, register it with pluggy, and return what its hook gives."""
@@ -126,34 +131,9 @@ class PluginLoader:
 
 
 _loader: Final = PluginLoader()
-
-
-def load_transport(name: str, where: Location | None = None) -> LoadedTransport:
-    """Import the transport plugin of that name and no other, once for each process.
-
-    Args:
-        name: `name`, or `distribution:name` where two distributions offer one name.
-        where: the place in the topology that names it, for messages.
-
-    Raises:
-        UnusablePluginError: it can't be used; the subclass and the message say why.
-    """
-    return _loader.transport(name, where)
-
-
-def load_serializer(name: str, where: Location | None = None) -> LoadedSerializer:
-    """Import the serializer plugin of that name and no other, once for each process.
-
-    Takes and raises the same as `load_transport`.
-    """
-    return _loader.serializer(name, where)
-
-
-def load(kind: PluginKind, name: str, where: Location | None = None) -> LoadedPlugin:
-    """Import the plugin of that kind and name; see `load_transport`."""
-    if kind is PluginKind.TRANSPORT:
-        return load_transport(name, where)
-    return load_serializer(name, where)
+load: Final = _loader.load
+load_transport: Final = _loader.transport
+load_serializer: Final = _loader.serializer
 
 
 def make_transport(
@@ -180,23 +160,14 @@ def make_transport(
         BrokenPluginError: the factory failed, or its product does not fit the protocol.
         CivitasError: whatever the factory itself raises of these.
     """
-    with guard_call(loaded.candidate, "its factory failed: ", where, CivitasError):
-        product = loaded.spec.factory(options, context)
-        _check_product(product, protocol)
-    return product
+    return _make(loaded, (options, context), protocol, where)
 
 
 def make_serializer(
     loaded: LoadedSerializer, protocol: type, *, where: Location | None = None
 ) -> Any:
-    """Call a serializer plugin's factory and check what it gives.
-
-    Takes and raises the same as `make_transport`.
-    """
-    with guard_call(loaded.candidate, "its factory failed: ", where, CivitasError):
-        product = loaded.spec.factory()
-        _check_product(product, protocol)
-    return product
+    """Call a serializer plugin's factory; takes and raises the same as `make_transport`."""
+    return _make(loaded, (), protocol, where)
 
 
 def capabilities_of(
@@ -209,8 +180,7 @@ def capabilities_of(
     """
     with guard_call(loaded.candidate, "its capabilities failed: ", where, CivitasError):
         capabilities = loaded.spec.capabilities_for(options)
-        problem = capabilities_problem(capabilities)
-        if problem:
+        for problem in capabilities_problems(capabilities):
             raise SpecProblem(problem)
     return capabilities
 
@@ -224,11 +194,13 @@ def _import(value: str) -> Any:
     return reduce(getattr, filter(None, names), importlib.import_module(reference["module"]))
 
 
-def _check_product(product: object, protocol: type) -> None:
-    problems = contract_problems(product, protocol)
-    if inspect.iscoroutine(product):
-        product.close()  # a coroutine that nobody awaits would warn later, far from its cause
-    if problems:
-        raise SpecProblem(
-            f"what its factory makes is not a {protocol.__name__}: " + "; ".join(problems)
-        )
+def _make(loaded: Any, arguments: tuple[Any, ...], protocol: type, where: Location | None) -> Any:
+    with guard_call(loaded.candidate, "its factory failed: ", where, CivitasError):
+        product = loaded.spec.factory(*arguments)
+        problems = contract_problems(product, protocol)
+        if inspect.iscoroutine(product):
+            product.close()  # a coroutine that nobody awaits would warn later, far from its cause
+        if problems:
+            what = f"what its factory makes is not a {protocol.__name__}: "
+            raise SpecProblem(what + "; ".join(problems))
+    return product

@@ -19,15 +19,10 @@ _SOUNDS_SECRET: Final = re.compile(r"password|passwd|secret|token|credential|pri
 
 @dataclass(frozen=True, slots=True)
 class OptionInfo:
-    """One option of a plugin.
+    """One option of a plugin, by its key in the topology.
 
-    Attributes:
-        name: the key in the topology.
-        type: the type as Python writes it.
-        required: whether the topology must give it.
-        default: the default as text; empty when there is none. A secret's is hidden.
-        description: the author's words.
-        secret: whether its value is never shown.
+    `default` is text, and empty where there is none. That of a secret, which is never shown, is
+    hidden.
     """
 
     name: str
@@ -40,9 +35,18 @@ class OptionInfo:
 
 def describe_options(model: type[BaseModel] | None) -> list[OptionInfo]:
     """Return the options of a model, in the order in which it declares them."""
-    if model is None:
-        return []
-    return [_describe(name, field) for name, field in model.model_fields.items()]
+    fields = {} if model is None else model.model_fields
+    return [
+        OptionInfo(
+            name=field.alias or name,
+            type=type_text(field.annotation),
+            required=field.is_required(),
+            default=_default_text(field),
+            description=" ".join((field.description or "").split()),
+            secret=is_secret(field.annotation),
+        )
+        for name, field in fields.items()
+    ]
 
 
 def options_advice(spec: TransportSpec) -> list[str]:
@@ -57,33 +61,19 @@ def options_advice(spec: TransportSpec) -> list[str]:
     return advice
 
 
-def _describe(name: str, field: FieldInfo) -> OptionInfo:
-    secret = is_secret(field.annotation)
-    return OptionInfo(
-        name=field.alias or name,
-        type=type_text(field.annotation),
-        required=field.is_required(),
-        default=_default_text(field, secret=secret),
-        description=" ".join((field.description or "").split()),
-        secret=secret,
-    )
-
-
-def _default_text(field: FieldInfo, *, secret: bool) -> str:
+def _default_text(field: FieldInfo) -> str:
     if field.is_required():
         return ""
     if field.default_factory is not None:
         return "(computed)"
-    if secret and field.default is not None:
+    if field.default is not None and is_secret(field.annotation):
         return HIDDEN
     return _PASSWORD_IN_URL.sub(f"{HIDDEN}@", repr(field.default))
 
 
 def is_secret(annotation: Any) -> bool:
     """Return whether a type is, or contains, SecretStr or SecretBytes."""
-    if annotation in (SecretStr, SecretBytes):
-        return True
-    return any(is_secret(each) for each in get_args(annotation))
+    return annotation in (SecretStr, SecretBytes) or any(map(is_secret, get_args(annotation)))
 
 
 def type_text(annotation: Any) -> str:
@@ -92,14 +82,13 @@ def type_text(annotation: Any) -> str:
     if annotation is None or annotation is types.NoneType:
         return "None"
     if origin in (Union, types.UnionType):
-        return " | ".join(type_text(each) for each in arguments)
+        return " | ".join(map(type_text, arguments))
     if annotation is Ellipsis:
         return "..."
     if origin is Literal:
-        return " | ".join(repr(each) for each in arguments)
+        return " | ".join(map(repr, arguments))
     if origin is not None and hasattr(annotation, "__metadata__"):  # Annotated
         return type_text(arguments[0])
     if origin is not None and arguments:
-        inner = ", ".join(type_text(each) for each in arguments)
-        return f"{getattr(origin, '__name__', origin)}[{inner}]"
+        return f"{getattr(origin, '__name__', origin)}[{', '.join(map(type_text, arguments))}]"
     return getattr(annotation, "__name__", None) or str(annotation)

@@ -34,10 +34,8 @@ class Policy:
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Policy:
         """Read the settings."""
         allowed = environment.get(ALLOW_SETTING)
-        return cls(
-            None if allowed is None else _entries(allowed),
-            _entries(environment.get(DENY_SETTING, "")),
-        )
+        denied = _entries(environment.get(DENY_SETTING, ""))
+        return cls(None if allowed is None else _entries(allowed), denied)
 
     def objection(self, candidate: Candidate) -> str | None:
         """Say which setting disables the candidate; `None` when it may be imported."""
@@ -69,6 +67,4 @@ def _entries(text: str) -> tuple[str, ...]:
 
 
 def _matches(entry: str, candidate: Candidate) -> bool:
-    if Reference.parse(entry).fits(candidate):
-        return True
-    return normalise(entry) == normalise(candidate.distribution)
+    return Reference.parse(entry).fits(candidate) or normalise(entry) == candidate.owner

@@ -20,7 +20,6 @@ from civitas.plugins.catalog import (
     known_distributions,
     misplacement,
     name_problem,
-    normalise,
     scan,
     scan_all,
     usable,
@@ -39,14 +38,9 @@ from civitas.plugins.policy import Policy
 
 
 def select(kind: PluginKind, name: str, where: Location | None = None) -> Candidate:
-    """Return the plugin that a topology names.
+    """Return the plugin that a topology names, as `name` or `distribution:name`.
 
     A built-in is found without reading any metadata. The settings of `policy` are applied.
-
-    Args:
-        kind: what to look for.
-        name: `name`, or `distribution:name` where two distributions offer one name.
-        where: the place in the topology, for the message.
 
     Raises:
         UnusablePluginError: one of its subclasses, for every state but "broken".
@@ -66,28 +60,21 @@ def select(kind: PluginKind, name: str, where: Location | None = None) -> Candid
 
 
 def _permitted(offers: Sequence[Candidate], policy: Policy, where: Location | None) -> Candidate:
-    """Return the only offer that the settings leave: they may decide a conflict."""
+    """Return the one usable offer that the settings leave, which may decide a conflict."""
     objections = [policy.objection(each) for each in offers]
     left = [each for each, setting in zip(offers, objections, strict=True) if setting is None]
     if not left:
         raise DisabledPluginError(offers[0], str(objections[0]), where)
-    if len(left) == 1:
-        return _checked(left[0], where)
-    if len({normalise(each.distribution) for each in left}) > 1:
+    if len({each.owner for each in left}) > 1:
         raise PluginConflictError(left, where)
-    values = " and ".join(each.value for each in left)
-    raise BrokenPluginError(left[0], f"it declares this entry point twice, as {values}", where)
-
-
-def _checked(candidate: Candidate, where: Location | None) -> Candidate:
-    """Return the candidate; its name must be usable, and it compatible with the installed core."""
-    problem = name_problem(candidate.name)
-    if problem is not None:
-        raise BrokenPluginError(candidate, problem, where)
-    reason = incompatibility(candidate)
-    if reason is not None:
-        raise IncompatiblePluginError(candidate, reason, where)
-    return candidate
+    if len(left) > 1:
+        values = " and ".join(each.value for each in left)
+        raise BrokenPluginError(left[0], f"it declares this entry point twice, as {values}", where)
+    if problem := name_problem(left[0].name):
+        raise BrokenPluginError(left[0], problem, where)
+    if reason := incompatibility(left[0]):
+        raise IncompatiblePluginError(left[0], reason, where)
+    return left[0]
 
 
 def _absence(
@@ -96,12 +83,12 @@ def _absence(
     """Return the diagnosis for a name that no plugin of this API offers."""
     reference = Reference.parse(name)
     for candidate in foreign(installed, kind):
-        reason = incompatibility(candidate)
-        if reference.fits(candidate) and reason is not None:
+        if reference.fits(candidate) and (reason := incompatibility(candidate)):
             return IncompatiblePluginError(candidate, reason, where)
     for candidate in usable(installed, kind):
-        problem = name_problem(candidate.name)
-        if problem is not None and name in (candidate.name, candidate.qualified_name):
+        if name in (candidate.name, candidate.qualified_name) and (
+            problem := name_problem(candidate.name)
+        ):
             return BrokenPluginError(candidate, problem, where)
     requirement = known_distributions(kind).get(reference.name)
     if requirement is not None and reference.means(reference.name, requirement):
@@ -115,14 +102,7 @@ def unknown_plugin(
     installed: Sequence[Candidate],
     where: Location | None = None,
 ) -> UnknownPluginError:
-    """Return the error for a name that nobody offers.
-
-    Args:
-        kinds: what was looked for.
-        name: the name as it was given.
-        installed: what `scan_all` found.
-        where: the place in the topology.
-    """
+    """Return the error for a name that none of `installed`, what `scan_all` found, has."""
     names: list[str] = []
     known: dict[str, str] = {}
     for kind in kinds:

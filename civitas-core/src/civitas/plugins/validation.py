@@ -1,9 +1,9 @@
-"""Checks of what a plugin offers: its hook, the specs that the hook returned, and the claims."""
+"""Checks of what a plugin offers, without a call: its hook, its specs, its claims, its product."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 from itertools import islice
@@ -11,19 +11,18 @@ from typing import Any, Final
 
 from civitas.envelope import MAX_SERIALIZER_BYTES
 from civitas.plugins.catalog import Candidate, PluginKind
-from civitas.plugins.contract import call_problem
 from civitas.plugins.specs import Capabilities, SerializerSpec, TransportSpec
 
-MAX_SPECS: Final = 1000
+_MAX_SPECS: Final = 1000
 """Specs that a hook may give: a generator that never ends would take all memory."""
 
-SPEC_TYPES: Final[dict[PluginKind, type[TransportSpec] | type[SerializerSpec]]] = {
+_SPEC_TYPES: Final[dict[PluginKind, type[TransportSpec] | type[SerializerSpec]]] = {
     PluginKind.TRANSPORT: TransportSpec,
     PluginKind.SERIALIZER: SerializerSpec,
 }
 
-FACTORY_ARGUMENTS: Final = {TransportSpec: ("options", "context"), SerializerSpec: ()}
-"""What the factory of each type of spec is called with."""
+_MISSING: Final = object()
+_AWAITABLE_RESULTS: Final = ("Awaitable", "Coroutine", "Future", "Task")
 
 
 class SpecProblem(Exception):  # noqa: N818 - it carries a cause to the guard and is not seen outside
@@ -46,35 +45,29 @@ def check_hook(function: Callable[..., Any], hook: str, module: str) -> None:
         close = get_close_matches(hook, hooks, n=1)
         hint = f"did you mean {close[0]}?" if close else f"the hooks are {' and '.join(hooks)}"
         raise SpecProblem(f"{hook} in {module} is marked with @hookimpl, and is no hook: {hint}")
-    problem = call_problem(function, ())
-    if problem:
+    if problem := call_problem(function, ()):
         raise SpecProblem(f"{hook} in {module} must take no arguments; {problem}")
 
 
 def specs_from(result: object, kind: PluginKind) -> list[Any]:
-    """Return the specs that a hook returned.
-
-    Args:
-        result: the return value of the hook.
-        kind: which hook it was.
+    """Return the specs that a hook of this kind returned.
 
     Raises:
         SpecProblem: it is not an iterable of specs. Whatever iterating raises passes through.
     """
-    expected = SPEC_TYPES[kind]
+    expected = _SPEC_TYPES[kind]
     if inspect.iscoroutine(result):
         result.close()  # a coroutine that nobody awaits would warn later, far from its cause
         raise SpecProblem(f"{kind.hook} is async and nothing awaits it: write `def {kind.hook}`")
     if not isinstance(result, Iterable) or isinstance(result, str | bytes | dict):
         raise SpecProblem(f"{kind.hook} gave {_kind_of(result)}, not a list of {expected.__name__}")
-    specs = list(islice(result, MAX_SPECS + 1))
-    if len(specs) > MAX_SPECS:
-        raise SpecProblem(f"{kind.hook} gave more than {MAX_SPECS} specs; does it ever end?")
+    specs = list(islice(result, _MAX_SPECS + 1))
+    if len(specs) > _MAX_SPECS:
+        raise SpecProblem(f"{kind.hook} gave more than {_MAX_SPECS} specs; does it ever end?")
     for spec in specs:
         if not isinstance(spec, expected):
-            raise SpecProblem(
-                f"{kind.hook} gave {_kind_of(spec)} where a {expected.__name__} belongs"
-            )
+            what = f"{_kind_of(spec)} where a {expected.__name__} belongs"
+            raise SpecProblem(f"{kind.hook} gave {what}")
     return specs
 
 
@@ -94,72 +87,59 @@ def matching_spec(specs: Sequence[Any], candidate: Candidate) -> Any:
         )
     if len(found) > 1:
         raise SpecProblem(f"{hook} offers {candidate.name!r} {len(found)} times")
-    spec = found[0]
-    problem = _text_problem(spec) or (
-        _transport_problem(spec) if isinstance(spec, TransportSpec) else _serializer_problem(spec)
-    )
+    problem = next(_spec_problems(found[0]), None)
     if problem:
-        raise SpecProblem(f"its {type(spec).__name__} is malformed: {problem}")
-    return spec
+        raise SpecProblem(f"its {type(found[0]).__name__} is malformed: {problem}")
+    return found[0]
 
 
-def capabilities_problem(capabilities: object) -> str | None:
-    """Say what is wrong with a transport's claims; `None` when they are well formed."""
+def capabilities_problems(capabilities: object) -> Iterator[str]:
+    """Say what is wrong with a transport's claims."""
     if not isinstance(capabilities, Capabilities):
-        return f"capabilities must be Capabilities, not {_kind_of(capabilities)}"
+        yield f"capabilities must be Capabilities, not {_kind_of(capabilities)}"
+        return
     for each in fields(capabilities):
         value = getattr(capabilities, each.name)
         if each.name == "max_message_bytes":
             if value is not None and (type(value) is not int or value < 1):
-                return f"max_message_bytes must be a positive number or None, not {value!r}"
+                yield f"max_message_bytes must be a positive number or None, not {value!r}"
         elif type(value) is not bool:
-            return f"capability {each.name} must be True or False, not {value!r}"
-    return None
+            yield f"capability {each.name} must be True or False, not {value!r}"
 
 
-def _text_problem(spec: Any) -> str | None:
+def _spec_problems(spec: Any) -> Iterator[str]:
+    """Say what is wrong with a spec. Only the first problem counts: later checks rely on it."""
     if not isinstance(spec.summary, str) or not spec.summary.strip():
-        return f"summary must be a line of text, not {spec.summary!r}"
+        yield f"summary must be a line of text, not {spec.summary!r}"
     if not callable(spec.factory):
-        return f"factory must be callable, not {_kind_of(spec.factory)}"
-    arguments = FACTORY_ARGUMENTS[type(spec)]
-    problem = call_problem(spec.factory, arguments)
-    if problem:
-        how = f"with ({', '.join(arguments)})" if arguments else "without arguments"
-        return f"factory is called {how}; {problem}"
-    return None
+        yield f"factory must be callable, not {_kind_of(spec.factory)}"
+    if isinstance(spec, SerializerSpec):
+        if problem := call_problem(spec.factory, ()):
+            yield f"factory is called without arguments; {problem}"
+        if not spec.name.isascii() or len(spec.name) > MAX_SERIALIZER_BYTES:
+            yield f"name must be ASCII of at most {MAX_SERIALIZER_BYTES} bytes: frames carry it"
+        return
+    if problem := call_problem(spec.factory, ("options", "context")):
+        yield f"factory is called with (options, context); {problem}"
+    if not callable(spec.capabilities):
+        yield from capabilities_problems(spec.capabilities)
+    elif problem := call_problem(spec.capabilities, ("options",)):
+        yield f"capabilities is called with (options); {problem}"
+    if spec.options is not None:
+        yield from _options_problems(spec.options)
 
 
-def _serializer_problem(spec: SerializerSpec) -> str | None:
-    if not spec.name.isascii() or len(spec.name) > MAX_SERIALIZER_BYTES:
-        return f"name must be ASCII of at most {MAX_SERIALIZER_BYTES} bytes: frames carry it"
-    return None
-
-
-def _transport_problem(spec: TransportSpec) -> str | None:
-    if callable(spec.capabilities):
-        problem = call_problem(spec.capabilities, ("options",))
-        if problem:
-            return f"capabilities is called with (options); {problem}"
-    else:
-        problem = capabilities_problem(spec.capabilities)
-        if problem:
-            return problem
-    return None if spec.options is None else _options_problem(spec.options)
-
-
-def _options_problem(options: object) -> str | None:
+def _options_problems(options: object) -> Iterator[str]:
     """Check the options' model. Only a plugin with options pays for the import of pydantic."""
     from pydantic import BaseModel
 
     if not isinstance(options, type) or not issubclass(options, BaseModel):
-        return f"options must be a pydantic model class or None, not {_kind_of(options)}"
-    if options.model_config.get("extra") != "forbid":
-        return (
+        yield f"options must be a pydantic model class or None, not {_kind_of(options)}"
+    elif options.model_config.get("extra") != "forbid":
+        yield (
             f"{options.__name__} ignores unknown keys, so that a mistyped option goes unnoticed; "
             'set model_config = ConfigDict(extra="forbid")'
         )
-    return None
 
 
 def _kind_of(value: object) -> str:
@@ -169,3 +149,84 @@ def _kind_of(value: object) -> str:
     if isinstance(value, type):
         return f"the class {value.__name__}"
     return f"a value of type {type(value).__name__}"
+
+
+def contract_problems(product: object, protocol: type) -> list[str]:
+    """Compare an object, such as what a factory made, with a class derived from Protocol.
+
+    Arguments are passed by position, so a parameter may have another name than the protocol
+    gives it; annotations are not compared.
+
+    Returns:
+        A sentence for each way in which the object does not fit, in the protocol's order.
+    """
+    what = type(product).__name__
+    if product is None:
+        return [f"None is not a {protocol.__name__}"]
+    if inspect.isclass(product):
+        return [f"the class {product.__name__} is not an instance: it must be called"]
+    if inspect.isawaitable(product):
+        return [f"{what} must be awaited before it is a {protocol.__name__}"]
+    methods = {
+        name: member
+        for base in reversed(protocol.__mro__)
+        for name, member in vars(base).items()
+        if inspect.isfunction(member) and not name.startswith("_")
+    }
+    return [
+        f"{what} {problem}"
+        for name, method in methods.items()
+        for problem in _method_problems(product, name, method)
+    ]
+
+
+def call_problem(
+    function: Callable[..., Any], by_position: Iterable[str], by_name: Iterable[str] = ()
+) -> str | None:
+    """Say why a function's signature does not take arguments of these names, or return `None`."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return None  # written in C without a signature: only a call would show
+    try:
+        signature.bind(*by_position, **dict.fromkeys(by_name))
+    except TypeError as error:
+        return f"it takes {signature}, {error}"
+    return None
+
+
+def _method_problems(product: object, name: str, expected: Callable[..., Any]) -> Iterator[str]:
+    actual = getattr(product, name, _MISSING)
+    _self, *parameters = inspect.signature(expected).parameters.values()
+    call = f"{name}({', '.join(each.name for each in parameters)})"
+    if actual is _MISSING:
+        yield f"has no method {call}"
+        return
+    if not callable(actual):
+        yield f"has {name} = {actual!r}, which is not a method {call}"
+        return
+    by_name = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
+    by_position = [each.name for each in parameters if each.name not in by_name]
+    if problem := call_problem(actual, by_position, by_name):
+        yield f"can't be called as {call}: {problem}"
+    if inspect.iscoroutinefunction(expected):
+        if not _may_be_awaited(actual):
+            yield f"has {call}, which is not async: write `async def {name}`"
+    elif _is_async(actual):
+        yield f"has {call} as async, and its result is used without await: write `def {name}`"
+
+
+def _is_async(method: Callable[..., Any]) -> bool:
+    faces = (method, inspect.unwrap(method), type(method).__call__)
+    return any(map(inspect.iscoroutinefunction, faces))
+
+
+def _may_be_awaited(method: Callable[..., Any]) -> bool:
+    """Return whether a call gives an awaitable: `async def`, or annotated as giving one."""
+    if _is_async(method):
+        return True
+    try:
+        result = str(inspect.signature(method).return_annotation)
+    except (TypeError, ValueError):
+        return True
+    return any(word in result for word in _AWAITABLE_RESULTS)
