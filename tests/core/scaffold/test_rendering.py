@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from civitas._authoring.scaffold import identify, place, render
+from civitas._authoring.scaffold.files import compatible_range
 from civitas._authoring.scaffold.identity import LONGEST_DISTRIBUTION, LONGEST_NAME
-from civitas._authoring.scaffold.rendering import compatible_range
 from civitas.errors import ConfigurationError
 from civitas.plugins.catalog import PluginKind
 from civitas.testing import SerializerConformance, TransportConformance

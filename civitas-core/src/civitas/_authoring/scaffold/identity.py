@@ -5,8 +5,9 @@ from __future__ import annotations
 import keyword
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from civitas.errors import ConfigurationError
@@ -31,14 +32,9 @@ _OURS: Final = frozenset({"civitas", CORE_DISTRIBUTION})
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The names of a new package.
+    """The names of a new package, in topologies, for pip, and in Python.
 
-    Attributes:
-        kind: what it provides.
-        name: the plugin's name in topologies.
-        distribution: what `pip install` is given.
-        package: what Python imports.
-        prefix: what the names of its classes begin with.
+    The names of its classes begin with `prefix`.
     """
 
     kind: PluginKind
@@ -49,36 +45,23 @@ class Identity:
 
 
 def identify(kind: PluginKind, name: str, distribution: str | None = None) -> Identity:
-    """Return the names that go with a plugin's name.
-
-    Args:
-        kind: what the package provides.
-        name: the plugin's name.
-        distribution: the name of the distribution; `civitas-NAME` when left out.
+    """Return the names that go with a plugin's name; its distribution is `civitas-NAME` by default.
 
     Raises:
         ConfigurationError: one of them can't be, and why.
     """
-    _check_name(name)
     distribution = distribution or f"civitas-{name.replace('_', '-')}"
     package = re.sub(r"[.-]", "_", distribution).lower()
-    _check_distribution(distribution, package)
+    for problem in chain(_name_problems(name), _distribution_problems(distribution, package)):
+        raise ConfigurationError(problem)
     prefix = "".join(part.capitalize() for part in name.split("_"))
     return Identity(kind, name, distribution, package, prefix)
 
 
 def rivals_of(identity: Identity, installed: Iterable[Candidate]) -> list[str]:
-    """Return a warning for each distribution that offers a plugin of this kind and name.
-
-    Args:
-        identity: the names of the new package.
-        installed: what `catalog.scan` found.
-    """
-    owners = {
-        normalise(each.distribution): each.distribution
-        for each in usable(installed, identity.kind)
-        if each.name == identity.name
-    }
+    """Return a warning for each distribution that offers a plugin of this kind and name."""
+    offers = [each for each in usable(installed, identity.kind) if each.name == identity.name]
+    owners = {each.owner: each.distribution for each in offers}
     known = known_distributions(identity.kind).get(identity.name)
     if known is not None:
         owners[normalise(known)] = known
@@ -100,53 +83,44 @@ def _warning(identity: Identity, owner: str) -> str:
     )
 
 
-def _check_name(name: str) -> None:
+def _name_problems(name: str) -> Iterator[str]:
     if not _NAME.fullmatch(name):
-        raise ConfigurationError(
+        similar = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_").lstrip("0123456789_")
+        hint = f"; did you mean {similar!r}?" if _NAME.fullmatch(similar) else ""
+        yield (
             f"{name!r} can't be the name of a plugin: use lower-case letters, digits and single "
             f"underscores, with a letter first, so that its options can be given in Python as "
-            f"NAME_option{_suggestion(name)}"
+            f"NAME_option{hint}"
         )
     if len(name) > LONGEST_NAME:
-        raise ConfigurationError(f"the name {name!r} is longer than {LONGEST_NAME} characters")
+        yield f"the name {name!r} is longer than {LONGEST_NAME} characters"
     if keyword.iskeyword(name):
-        raise ConfigurationError(f"{name!r} is a keyword of Python: choose another name")
+        yield f"{name!r} is a keyword of Python: choose another name"
     for kind in PluginKind:
         if builtin(kind, name):
-            raise ConfigurationError(
+            yield (
                 f"{name!r} is a {kind.value} that comes with {CORE_DISTRIBUTION}, and can't be "
                 f"replaced: choose another name"
             )
     import yaml
 
-    if yaml.safe_load(name) != name:
-        raise ConfigurationError(
-            f"a topology that says `type: {name}` means {yaml.safe_load(name)!r} in YAML: choose "
-            f"another name"
-        )
+    if (meant := yaml.safe_load(name)) != name:
+        yield f"a topology that says `type: {name}` means {meant!r} in YAML: choose another name"
 
 
-def _suggestion(name: str) -> str:
-    similar = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_").lstrip("0123456789_")
-    return f"; did you mean {similar!r}?" if _NAME.fullmatch(similar) else ""
-
-
-def _check_distribution(distribution: str, package: str) -> None:
+def _distribution_problems(distribution: str, package: str) -> Iterator[str]:
     if not _DISTRIBUTION.fullmatch(distribution):
-        raise ConfigurationError(
+        yield (
             f"{distribution!r} can't be the name of a distribution: use letters and digits, with "
             f"`-` between them"
         )
     if len(distribution) > LONGEST_DISTRIBUTION:
-        raise ConfigurationError(
-            f"the name of the distribution {distribution!r} is longer than "
-            f"{LONGEST_DISTRIBUTION} characters"
-        )
+        what = f"the name of the distribution {distribution!r}"
+        yield f"{what} is longer than {LONGEST_DISTRIBUTION} characters"
     if normalise(distribution) in _OURS:
-        raise ConfigurationError(f"{distribution!r} is a distribution of Civitas: choose another")
-    problem = _package_problem(package)
-    if problem:
-        raise ConfigurationError(
+        yield f"{distribution!r} is a distribution of Civitas: choose another"
+    if problem := _package_problem(package):
+        yield (
             f"the distribution {distribution!r} would have the package {package!r}, which "
             f"{problem}: choose another name for it with --distribution"
         )
