@@ -180,7 +180,7 @@ def capabilities_of(
     """
     with guard_call(loaded.candidate, "its capabilities failed: ", where, CivitasError):
         capabilities = loaded.spec.capabilities_for(options)
-        for problem in capabilities_problems(capabilities):
+        if problem := next(capabilities_problems(capabilities), None):
             raise SpecProblem(problem)
     return capabilities
 

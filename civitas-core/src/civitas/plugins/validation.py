@@ -87,8 +87,7 @@ def matching_spec(specs: Sequence[Any], candidate: Candidate) -> Any:
         )
     if len(found) > 1:
         raise SpecProblem(f"{hook} offers {candidate.name!r} {len(found)} times")
-    problem = next(_spec_problems(found[0]), None)
-    if problem:
+    if problem := next(_spec_problems(found[0]), None):
         raise SpecProblem(f"its {type(found[0]).__name__} is malformed: {problem}")
     return found[0]
 

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 from civitas import envelope
 from civitas.errors import DeserializationError, SerializationError
 from civitas.messages import Message
-from civitas.serializer.protocol import Serializer
+from civitas.serializer.protocol import Serializer, name_of
 
 SCHEMA: Final = 1
 """Number of the body's layout: the first element of the array, the key `schema` of the object."""
@@ -41,7 +41,6 @@ TYPES: Final[dict[str, tuple[type, ...]]] = {
     "priority": (int,),
     "ttl": (*_NUMBER, type(None)),
 }
-
 
 _MAX_DEPTH: Final = 100
 _PATH_SHOWN: Final = 60
@@ -75,15 +74,21 @@ def message_from_fields(fields: dict[str, Any]) -> Message:
     return Message(**fields)
 
 
-def message_from_frame(serializer: Serializer, frame: bytes) -> Message:
-    """Decode a whole frame: code that was given a transport's data may not know of frames."""
+def message_from_frame(serializer: Serializer, data: bytes, cause: Exception) -> Message:
+    """Decode data that is no body, if it is a whole frame: the caller may not know of frames.
+
+    Raises:
+        DeserializationError: it is no frame, or its body is no message.
+    """
+    if not envelope.is_frame(data):
+        problem = f"not a message in {name_of(serializer)}: {text_of(cause)}"
+        raise DeserializationError(problem) from cause
     try:
-        opened = envelope.open(frame)
+        opened = envelope.open(data)
     except Exception as error:
         raise DeserializationError(f"neither a message nor a frame: {error}") from error
     message = serializer.deserialize(opened.body)
-    if opened.reply_to:
-        message.reply_to = opened.reply_to
+    message.reply_to = opened.reply_to or message.reply_to
     return message
 
 
@@ -102,8 +107,7 @@ def unserializable(
         check_key: raises for a key that has none.
     """
     for field in FIELDS:
-        found = _refused_value(getattr(message, field), field, check_value, check_key, 0)
-        if found is not None:
+        if found := _refused_value(getattr(message, field), field, check_value, check_key, 0):
             path, reason = found
             return SerializationError(
                 f"{path} can't be sent: {reason}. A payload holds JSON-like values: dict, list, "
@@ -122,8 +126,7 @@ def _refused_value(
         return shown, f"more than {_MAX_DEPTH} levels deep, or a value that contains itself"
     if isinstance(value, dict):
         for key in value:
-            reason = _problem(key, check_key)
-            if reason is not None:
+            if reason := _problem(key, check_key):
                 return path, f"key {key!r}: {reason}"
         inner = [(item, f"{path}.{key}") for key, item in value.items()]
     elif isinstance(value, list | tuple):
@@ -132,8 +135,7 @@ def _refused_value(
         reason = _problem(value, check_value)
         return None if reason is None else (path, reason)
     for item, inner_path in inner:
-        found = _refused_value(item, inner_path, check_value, check_key, depth + 1)
-        if found is not None:
+        if found := _refused_value(item, inner_path, check_value, check_key, depth + 1):
             return found
     return None
 

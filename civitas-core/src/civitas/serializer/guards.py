@@ -16,21 +16,19 @@ def guarded(serializer: Serializer) -> Callable[[Message], bytes]:
     if isinstance(serializer, MsgpackSerializer | JsonSerializer):
         return serializer.serialize
 
+    who = f"serializer {name_of(serializer)!r}"
+
     def serialize(message: Message) -> bytes:
         try:
             body: object = serializer.serialize(message)
         except CivitasError:
             raise
         except Exception as error:
-            raise SerializationError(
-                f"serializer {name_of(serializer)!r} failed: {type(error).__name__}: {error}",
-                "payload",
-            ) from error
+            problem = f"{who} failed: {type(error).__name__}: {error}"
+            raise SerializationError(problem, "payload") from error
         if isinstance(body, bytes):
             return body
-        raise SerializationError(
-            f"serializer {name_of(serializer)!r} made a {type(body).__name__}, not bytes", "payload"
-        )
+        raise SerializationError(f"{who} made a {type(body).__name__}, not bytes", "payload")
 
     return serialize
 
@@ -44,8 +42,7 @@ def checked(serializer: Serializer) -> Callable[[bytes], Message]:
         message: object = serializer.deserialize(body)
         if isinstance(message, Message):
             return message
-        raise DeserializationError(
-            f"serializer {name_of(serializer)!r} made a {type(message).__name__}, not a Message"
-        )
+        what = f"serializer {name_of(serializer)!r} made a {type(message).__name__}"
+        raise DeserializationError(f"{what}, not a Message")
 
     return deserialize

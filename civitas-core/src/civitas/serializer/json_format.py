@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from civitas import envelope
 from civitas.errors import DeserializationError
 from civitas.messages import Message
 from civitas.serializer.fields import (
@@ -15,7 +14,6 @@ from civitas.serializer.fields import (
     check_schema,
     message_from_fields,
     message_from_frame,
-    text_of,
     unserializable,
 )
 
@@ -30,9 +28,7 @@ class JsonSerializer:
 
     def serialize(self, message: Message) -> bytes:
         """Return the message as JSON."""
-        document: dict[str, Any] = {"schema": SCHEMA}
-        for field in FIELDS:
-            document[field] = getattr(message, field)
+        document = {"schema": SCHEMA} | {field: getattr(message, field) for field in FIELDS}
         try:
             _refuse_other_keys(message.payload, 0)
             return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
@@ -50,9 +46,7 @@ class JsonSerializer:
         except DeserializationError:
             raise
         except (ValueError, RecursionError) as error:
-            if envelope.is_frame(data):
-                return message_from_frame(self, data)
-            raise DeserializationError(f"not a message in json: {text_of(error)}") from error
+            return message_from_frame(self, data, error)
 
 
 def _refuse_other_keys(value: Any, depth: int) -> None:

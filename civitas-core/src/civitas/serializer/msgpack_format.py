@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import msgpack
 
-from civitas import envelope
 from civitas.errors import DeserializationError
 from civitas.messages import Message
 from civitas.serializer.fields import (
@@ -15,7 +14,6 @@ from civitas.serializer.fields import (
     check_schema,
     message_from_fields,
     message_from_frame,
-    text_of,
     unserializable,
 )
 
@@ -43,23 +41,11 @@ class MsgpackSerializer:
         try:
             packed: bytes = self._pack(
                 (
-                    SCHEMA,
-                    m.id,
-                    m.type,
-                    m.sender,
-                    m.recipient,
-                    m.correlation_id,
-                    m.reply_to,
-                    m.payload,
-                    m.timestamp,
-                    m.trace_id,
-                    m.span_id,
-                    m.parent_span_id,
-                    m.attempt,
-                    m.priority,
-                    m.ttl,
+                    SCHEMA, m.id, m.type, m.sender, m.recipient, m.correlation_id, m.reply_to,
+                    m.payload, m.timestamp, m.trace_id, m.span_id, m.parent_span_id, m.attempt,
+                    m.priority, m.ttl,
                 )
-            )
+            )  # fmt: skip
         except Exception as error:
             raise unserializable(message, self.name, error, msgpack.packb, msgpack.packb) from error
         if len(packed) > _LARGE_BODY:
@@ -78,10 +64,8 @@ class MsgpackSerializer:
             return _message_from_array(values)
         except DeserializationError:
             raise
-        except Exception as error:
-            if envelope.is_frame(data):
-                return message_from_frame(self, data)
-            raise DeserializationError(f"not a message in msgpack: {text_of(error)}") from error
+        except Exception as error:  # noqa: BLE001 - whatever msgpack raises is the cause
+            return message_from_frame(self, data, error)
 
 
 def _with_tuple_keys(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:

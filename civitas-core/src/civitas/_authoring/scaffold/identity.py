@@ -52,7 +52,8 @@ def identify(kind: PluginKind, name: str, distribution: str | None = None) -> Id
     """
     distribution = distribution or f"civitas-{name.replace('_', '-')}"
     package = re.sub(r"[.-]", "_", distribution).lower()
-    for problem in chain(_name_problems(name), _distribution_problems(distribution, package)):
+    problems = chain(_name_problems(name), _distribution_problems(distribution, package))
+    if problem := next(problems, None):
         raise ConfigurationError(problem)
     prefix = "".join(part.capitalize() for part in name.split("_"))
     return Identity(kind, name, distribution, package, prefix)
