@@ -101,15 +101,9 @@ def header(
             raise FrameError(f"no such kind of frame: {kind}")
         if len(origin.node) != _NODE_BYTES:
             raise FrameError(f"a node id has {_NODE_BYTES} bytes, not {len(origin.node)}")
+        count = min(attempt, MAX_ATTEMPT)
         fixed = _HEADER.pack(
-            MAGIC,
-            VERSION,
-            kind,
-            min(attempt, MAX_ATTEMPT),
-            origin.node,
-            origin.generation,
-            number,
-            len(name),
+            MAGIC, VERSION, kind, count, origin.node, origin.generation, number, len(name)
         )
         return fixed + name + _LENGTH.pack(len(address)) + address
     except (struct.error, UnicodeEncodeError) as error:

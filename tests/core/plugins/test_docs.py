@@ -16,7 +16,7 @@ from civitas.plugins import (
     TransportContext,
     TransportSpec,
     hookspecs,
-    policy,
+    selection,
 )
 from civitas.plugins import errors as plugin_errors
 from civitas.plugins.catalog import PluginKind
@@ -71,8 +71,8 @@ def test_every_code_of_a_diagnosis_is_documented():
 
 def test_both_settings_are_documented():
     assert set(re.findall(r"^\| `(CIVITAS_\w+)` \|", PAGE, re.MULTILINE)) == {
-        policy.ALLOW_SETTING,
-        policy.DENY_SETTING,
+        selection.ALLOW_SETTING,
+        selection.DENY_SETTING,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from civitas.plugins.catalog import Candidate, PluginKind, builtin
-from civitas.plugins.policy import Policy
+from civitas.plugins.selection import Policy
 
 PIGEON = Candidate(
     PluginKind.TRANSPORT,

@@ -6,20 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from civitas.plugins.catalog import (
-    Candidate,
-    PluginKind,
-    astray,
-    builtin,
-    builtins,
-    foreign,
-    known_distributions,
-    misplacement,
-    name_problem,
-    usable,
-)
+from civitas.plugins import catalog
+from civitas.plugins.catalog import Candidate, PluginKind
 from civitas.plugins.compatibility import incompatibility
-from civitas.plugins.policy import Policy
+from civitas.plugins.selection import Policy
 
 
 class State(Enum):
@@ -60,23 +50,23 @@ def survey(kind: PluginKind, installed: Sequence[Candidate], policy: Policy) -> 
     third parties by name, then those that are known but not installed, then those that nothing
     reads.
     """
-    present = usable(installed, kind)
-    everything = [*builtins(kind), *present]
+    present = catalog.usable(installed, kind)
+    everything = [*catalog.builtins(kind), *present]
     findings = [_finding(each, *_state(each, present, policy)) for each in everything]
     findings += [
         _finding(each, State.INCOMPATIBLE, f"{reason.reason}; {reason.command}")
-        for each in foreign(installed, kind)
+        for each in catalog.foreign(installed, kind)
         if (reason := incompatibility(each))
     ]
     names = {each.name for each in findings}
     findings += [
         Finding(kind, name, State.NOT_INSTALLED, distribution, note=f'pip install "{distribution}"')
-        for name, distribution in known_distributions(kind).items()
+        for name, distribution in catalog.known_distributions(kind).items()
         if name not in names
     ]
     findings += [
-        _finding(each, State.MISPLACED, f"in {misplacement(each)}")
-        for each in astray(installed, kind)
+        _finding(each, State.MISPLACED, f"in {catalog.misplacement(each)}")
+        for each in catalog.astray(installed, kind)
     ]
     return findings
 
@@ -87,11 +77,11 @@ def _finding(candidate: Candidate, state: State, note: str) -> Finding:
 
 def _state(candidate: Candidate, present: list[Candidate], policy: Policy) -> tuple[State, str]:
     """Return the state of a plugin for this plugin API, and what to know of it."""
-    if not candidate.builtin and builtin(candidate.kind, candidate.name):
+    if not candidate.builtin and catalog.builtin(candidate.kind, candidate.name):
         return State.SHADOWS_BUILTIN, "never used: the built-in can't be replaced"
     if objection := policy.objection(candidate):
         return State.DISABLED, f"by {objection}"
-    if problem := name_problem(candidate.name):
+    if problem := catalog.name_problem(candidate.name):
         return State.BROKEN, problem
     rivals = [
         each.origin

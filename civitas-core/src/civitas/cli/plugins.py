@@ -48,7 +48,7 @@ def list_plugins(as_json: AsJson = False) -> None:
     """List what is installed and what could be; no plugin is imported."""
     from civitas._authoring.conformance import proof_of
     from civitas.plugins.catalog import PluginKind, builtins, scan_all
-    from civitas.plugins.policy import Policy
+    from civitas.plugins.selection import Policy
 
     installed = scan_all()
     rows = [
@@ -216,7 +216,7 @@ def _kinds_of(name: str, kind: str | None = None) -> Sequence[PluginKind]:
 def _survey(installed: Sequence[Candidate]) -> list[Finding]:
     from civitas._authoring.survey import survey
     from civitas.plugins.catalog import PluginKind
-    from civitas.plugins.policy import Policy
+    from civitas.plugins.selection import Policy
 
     policy = Policy.from_environment()
     return [each for kind in PluginKind for each in survey(kind, installed, policy)]

@@ -34,12 +34,8 @@ class Capabilities:
     max_message_bytes: int | None = None
 
 
-def _ignore_drop(reason: str, frame: bytes) -> None:
-    """Take the place of the node's accounting where a transport is used without a node."""
-
-
-def _ignore_link(reason: str = "") -> None:
-    """Take the place of the node's link state where a transport is used without a node."""
+def _ignore(*_given: object) -> None:
+    """Take the place of the node's own where a transport is used without a node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +60,9 @@ class TransportContext:
     is_primary: bool = True
     node: str = "0" * 16
     logger: Logger = field(default_factory=lambda: getLogger("civitas.transport"))
-    dropped: Callable[[str, bytes], None] = _ignore_drop
-    link_down: Callable[[str], None] = _ignore_link
-    link_up: Callable[[], None] = _ignore_link
+    dropped: Callable[[str, bytes], None] = _ignore
+    link_down: Callable[[str], None] = _ignore
+    link_up: Callable[[], None] = _ignore
     fenced: Set[bytes] = frozenset()
     control: bool = False
 

@@ -5,8 +5,7 @@ format: with them every field is there, types are checked, and a refused value i
 """
 
 from civitas.serializer.fields import FIELDS, SCHEMA, Check, message_from_fields, unserializable
-from civitas.serializer.json_format import JsonSerializer
-from civitas.serializer.msgpack_format import MsgpackSerializer
+from civitas.serializer.formats import JsonSerializer, MsgpackSerializer
 from civitas.serializer.protocol import Serializer, name_of
 
 __all__ = [

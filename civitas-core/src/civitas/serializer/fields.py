@@ -22,25 +22,15 @@ FIELDS: Final = tuple(Message.__slots__)
 _LARGEST: Final = 1 << 63
 """Whole numbers beyond this one are no times and no counts; arithmetic with them could fail."""
 
-_TEXT: Final = (str,)
-_OPTIONAL_TEXT: Final = (str, type(None))
-_NUMBER: Final = (int, float)
 TYPES: Final[dict[str, tuple[type, ...]]] = {
-    "id": _TEXT,
-    "type": _TEXT,
-    "sender": _TEXT,
-    "recipient": _TEXT,
-    "correlation_id": _OPTIONAL_TEXT,
-    "reply_to": _OPTIONAL_TEXT,
+    **dict.fromkeys(FIELDS, (str,)),
+    **dict.fromkeys(("correlation_id", "reply_to", "parent_span_id"), (str, type(None))),
+    **dict.fromkeys(("attempt", "priority"), (int,)),
     "payload": (dict,),
-    "timestamp": _NUMBER,
-    "trace_id": _TEXT,
-    "span_id": _TEXT,
-    "parent_span_id": _OPTIONAL_TEXT,
-    "attempt": (int,),
-    "priority": (int,),
-    "ttl": (*_NUMBER, type(None)),
+    "timestamp": (int, float),
+    "ttl": (int, float, type(None)),
 }
+"""The types of each field: text where nothing else is said."""
 
 _MAX_DEPTH: Final = 100
 _PATH_SHOWN: Final = 60

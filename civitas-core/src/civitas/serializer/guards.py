@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 from civitas.errors import CivitasError, DeserializationError, SerializationError
 from civitas.messages import Message
-from civitas.serializer.json_format import JsonSerializer
-from civitas.serializer.msgpack_format import MsgpackSerializer
+from civitas.serializer.formats import JsonSerializer, MsgpackSerializer
 from civitas.serializer.protocol import Serializer, name_of
 
 

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from civitas.plugins import TransportContext, TransportSpec, hookimpl
+from civitas.plugins import TransportSpec, hookimpl
 from civitas.transport.in_process import InProcessTransport
-
-
-def _make(_options: None, context: TransportContext) -> InProcessTransport:
-    return InProcessTransport(context)
 
 
 @hookimpl
@@ -18,6 +14,6 @@ def civitas_transports() -> Iterable[TransportSpec]:
     yield TransportSpec(
         name="in_process",
         summary="All agents in one process, without a network",
-        factory=_make,
+        factory=lambda _options, context: InProcessTransport(context),
         capabilities=InProcessTransport.capabilities,
     )

@@ -1,21 +1,19 @@
-"""MsgpackSerializer: a positional array that begins with the schema's number."""
+"""The formats of core: MsgpackSerializer writes an array, JsonSerializer an object."""
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 import msgpack
 
 from civitas.errors import DeserializationError
 from civitas.messages import Message
-from civitas.serializer.fields import (
-    FIELDS,
-    SCHEMA,
-    check_schema,
-    message_from_fields,
-    message_from_frame,
-    unserializable,
-)
+from civitas.serializer import fields
+from civitas.serializer.fields import FIELDS, SCHEMA
+
+_DEEPEST: Final = 500
+"""Levels of nesting that are written as JSON; msgpack's own limit is 511."""
 
 _LENGTH: Final = len(FIELDS) + 1
 _SMALL_BODY: Final = 512
@@ -47,7 +45,9 @@ class MsgpackSerializer:
                 )
             )  # fmt: skip
         except Exception as error:
-            raise unserializable(message, self.name, error, msgpack.packb, msgpack.packb) from error
+            raise fields.unserializable(
+                message, self.name, error, msgpack.packb, msgpack.packb
+            ) from error
         if len(packed) > _LARGE_BODY:
             self._pack = msgpack.Packer().pack  # the old one would keep a buffer of that size
         return packed
@@ -65,7 +65,7 @@ class MsgpackSerializer:
         except DeserializationError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever msgpack raises is the cause
-            return message_from_frame(self, data, error)
+            return fields.message_from_frame(self, data, error)
 
 
 def _with_tuple_keys(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
@@ -113,15 +113,70 @@ def _message_from_array(values: Any) -> Message:
             timestamp, trace_id, span_id, parent_span_id, attempt, priority, ttl,
         )
     # fmt: on
-    return message_from_fields(dict(zip(FIELDS, values[1:], strict=True)))
+    return fields.message_from_fields(dict(zip(FIELDS, values[1:], strict=True)))
 
 
 def _message_from_other_array(values: list[Any]) -> Message:
     """Make a message of an array of another length, or refuse it."""
-    check_schema(values[0])
+    fields.check_schema(values[0])
     if len(values) < _LENGTH:
         raise DeserializationError(
             f"not a message in msgpack: {len(values)} elements, expected {_LENGTH}"
         )
     # A later minor version may add fields at the end; they are not ours to understand.
-    return message_from_fields(dict(zip(FIELDS, values[1:_LENGTH], strict=True)))
+    return fields.message_from_fields(dict(zip(FIELDS, values[1:_LENGTH], strict=True)))
+
+
+class JsonSerializer:
+    """JSON: an object with the key `schema`. Readable on the wire, stricter about values."""
+
+    name: Final = "json"
+
+    def serialize(self, message: Message) -> bytes:
+        """Return the message as JSON."""
+        document = {"schema": SCHEMA} | {field: getattr(message, field) for field in FIELDS}
+        try:
+            _refuse_other_keys(message.payload, 0)
+            return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+        except Exception as error:
+            raise fields.unserializable(
+                message, self.name, error, _check_value, _check_key
+            ) from error
+
+    def deserialize(self, data: bytes) -> Message:
+        """Return the message in these bytes, which are a body or a whole frame."""
+        try:
+            document = json.loads(data)
+            if not isinstance(document, dict):
+                raise DeserializationError("not a message in json: the document is no object")
+            fields.check_schema(document.pop("schema", None))
+            return fields.message_from_fields(
+                {k: v for k, v in document.items() if k in fields.TYPES}
+            )
+        except DeserializationError:
+            raise
+        except (ValueError, RecursionError) as error:
+            return fields.message_from_frame(self, data, error)
+
+
+def _refuse_other_keys(value: Any, depth: int) -> None:
+    """Raise for keys that are not text, which json would turn into text without a word."""
+    if depth > _DEEPEST:
+        raise RecursionError("nested too deep, or a value that contains itself")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_key(key)
+            _refuse_other_keys(item, depth + 1)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _refuse_other_keys(item, depth + 1)
+
+
+def _check_key(key: Any) -> None:
+    if not isinstance(key, str):
+        raise TypeError(f"keys are text in JSON, not {type(key).__name__}")
+    _check_value(key)
+
+
+def _check_value(value: Any) -> None:
+    json.dumps(value, ensure_ascii=False).encode()
