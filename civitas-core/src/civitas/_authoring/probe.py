@@ -57,10 +57,8 @@ class Trial(NamedTuple):
 def try_plugin(candidate: Candidate, protocol: str, timeout: float) -> Trial:
     """Import a plugin in a child process and make what it offers, if that needs no options.
 
-    Args:
-        candidate: the plugin.
-        protocol: the Protocol class for its product, as `module:name`.
-        timeout: seconds after which the child is killed.
+    `protocol` is the Protocol class for its product, as `module:name`. After `timeout` seconds the
+    child is killed.
     """
     # With -P the child searches the same places as the installed command, not this folder too.
     program = [sys.executable, "-P", "-m", f"{__package__}.probe"]
@@ -83,7 +81,7 @@ def try_plugin(candidate: Candidate, protocol: str, timeout: float) -> Trial:
             with suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)  # with whatever it started
             child.wait()
-        reports = list(_reports(_text_of(output)))
+        reports = list(_reports(output))
         if reports and isinstance(reports[-1], list):
             return Trial(*reports[-1])
         doing = reports[-1] if reports else "starting"
@@ -96,17 +94,16 @@ def _text_of(file: IO[bytes]) -> str:
     return file.read().decode(errors="replace")
 
 
-def _reports(text: str) -> Iterator[Any]:
+def _reports(output: IO[bytes]) -> Iterator[Any]:
     """Yield what the child reported. A plugin may have written to every open file: no JSON."""
-    for line in text.splitlines():
+    for line in _text_of(output).splitlines():
         with suppress(ValueError):
             yield json.loads(line)
 
 
 def _ending(status: int) -> str:
-    if status < 0:
-        return f"ended the process, by signal {signal.Signals(-status).name}"
-    return f"ended the process, with exit code {status}"
+    how = f"by signal {signal.Signals(-status).name}" if status < 0 else f"with exit code {status}"
+    return f"ended the process, {how}"
 
 
 def _place(stack: str, candidate: Candidate) -> str:

@@ -194,11 +194,7 @@ def usable(candidates: Iterable[Candidate], kind: PluginKind) -> list[Candidate]
 
 
 def foreign(candidates: Iterable[Candidate], kind: PluginKind) -> list[Candidate]:
-    """Return the candidates of a kind that are made for another plugin API alone.
-
-    A distribution may offer one name for several plugin APIs. Where one of them is ours, the
-    others do not count.
-    """
+    """Return the candidates of a kind which are made for other plugin APIs alone."""
     found = [each for each in candidates if each.kind is kind and _GROUP.fullmatch(each.group)]
     here = {(each.name, each.owner) for each in usable(found, kind)}
     return [each for each in found if (each.name, each.owner) not in here]
@@ -217,8 +213,7 @@ def misplacement(candidate: Candidate) -> str:
 def name_problem(name: str) -> str | None:
     """Say why no topology can name a plugin so; `None` when one can.
 
-    A topology writes `name` or `distribution:name`, and white space around either counts for
-    nothing.
+    It writes `name` or `distribution:name`, and white space around either counts for nothing.
     """
     if not name:
         return "the name of its entry point is empty; a topology can't name it"

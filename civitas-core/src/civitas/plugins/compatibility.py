@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from functools import reduce
+from operator import and_
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from civitas.plugins.catalog import API_VERSION, CORE_DISTRIBUTION, Candidate
@@ -34,11 +36,10 @@ def incompatibility(candidate: Candidate) -> Incompatibility | None:
     requires must admit the one that is installed. Installers see to the range by default.
     """
     if candidate.api_version != API_VERSION:
-        newer = candidate.api_version > API_VERSION
-        return Incompatibility(
-            f"needs plugin API {candidate.api_version}, this {CORE_DISTRIBUTION} has {API_VERSION}",
-            CORE_DISTRIBUTION if newer else candidate.distribution,
-        )
+        needed = candidate.api_version
+        reason = f"needs plugin API {needed}, this {CORE_DISTRIBUTION} has {API_VERSION}"
+        outdated = CORE_DISTRIBUTION if needed > API_VERSION else candidate.distribution
+        return Incompatibility(reason, outdated)
     if not candidate.core_requirements:
         return None
     import importlib_metadata
@@ -55,9 +56,7 @@ def incompatibility_with(candidate: Candidate, core: Version) -> Incompatibility
     """Judge the range that a plugin's distribution requires, for a version of civitas-core."""
     from packaging.specifiers import SpecifierSet
 
-    admitted = SpecifierSet()
-    for each in _ranges(candidate):
-        admitted &= each
+    admitted = reduce(and_, _ranges(candidate), SpecifierSet())
     violated = [each for each in admitted if not _admits(each, core)]
     if not violated:
         return None
@@ -65,10 +64,8 @@ def incompatibility_with(candidate: Candidate, core: Version) -> Incompatibility
     ordered = sorted(admitted, key=lambda each: (each.operator[0] in "<!", str(each)))
     needed = CORE_DISTRIBUTION + ",".join(map(str, ordered))
     newer = all(_asks_for_newer(each, core) for each in violated)
-    return Incompatibility(
-        f"needs {needed}, and {CORE_DISTRIBUTION} {core} is installed",
-        needed if newer else candidate.distribution,
-    )
+    reason = f"needs {needed}, and {CORE_DISTRIBUTION} {core} is installed"
+    return Incompatibility(reason, needed if newer else candidate.distribution)
 
 
 def _ranges(candidate: Candidate) -> Iterable[SpecifierSet]:

@@ -63,19 +63,16 @@ def guard_call(
 def guard_start(candidate: Candidate, instance: str) -> Iterator[None]:
     """Turn what a plugin's transport raises while its node starts into an error that names it.
 
-    A node may have two of them: `instance` says which one it is.
-
-    Raises:
-        TransportError: it raised SystemExit, or an exception that is no CivitasError.
+    A CivitasError says enough and goes through. A node may have two transports of one plugin:
+    `instance` says which one it is.
     """
     try:
         yield
     except CivitasError:
         raise
     except (Exception, SystemExit) as error:
-        cause = _cause_of(error, candidate)
-        problem = f"{candidate.title} failed to start: {cause}; this was {instance}"
-        raise TransportError(problem) from error
+        problem = f"{candidate.title} failed to start: {_cause_of(error, candidate)}"
+        raise TransportError(f"{problem}; this was {instance}") from error
 
 
 def _cause_of(error: BaseException, candidate: Candidate) -> str:

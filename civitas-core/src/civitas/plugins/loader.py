@@ -65,8 +65,7 @@ _LOADED: Final = {PluginKind.TRANSPORT: LoadedTransport, PluginKind.SERIALIZER: 
 class PluginLoader:
     """Loads plugins, each once. A process needs one; tests make their own.
 
-    Args:
-        progress: called with the name of the next step, before each call of a plugin's code.
+    `progress` is called with the name of the next step, before each call of a plugin's code.
     """
 
     def __init__(self, progress: Callable[[str], None] = lambda _step: None) -> None:
@@ -87,10 +86,8 @@ class PluginLoader:
     def load(self, kind: PluginKind, name: str, where: Location | None = None) -> Any:
         """Import the plugin of that kind and name and no other: a loaded transport or serializer.
 
-        Args:
-            kind: what to look for.
-            name: `name`, or `distribution:name` where two distributions offer one name.
-            where: the place in the topology that names it, for messages.
+        Its name is `name`, or `distribution:name` where two distributions offer one name. `where`
+        is the place in the topology that names it, for messages.
 
         Raises:
             UnusablePluginError: it can't be used; the subclass and the message say why.
@@ -118,13 +115,12 @@ class PluginLoader:
                 check_hook(getattr(plugin, name), marks.get("specname") or name, candidate.value)
         manager.register(plugin, candidate.qualified_name)
         manager.check_pending()
-        caller = getattr(manager.hook, candidate.kind.hook)
+        hook = candidate.kind.hook
+        caller = getattr(manager.hook, hook)
         if not caller.get_hookimpls():
-            raise SpecProblem(
-                f"{candidate.value} implements no hook {candidate.kind.hook}; "
-                "is the function there, with @hookimpl?"
-            )
-        self._progress(f"its hook {candidate.kind.hook}")
+            lacking = f"{candidate.value} implements no hook {hook}"
+            raise SpecProblem(f"{lacking}; is the function there, with @hookimpl?")
+        self._progress(f"its hook {hook}")
         # Pluggy leaves out a None; no result and a None are the same mistake.
         results = caller()
         return results[0] if results else None
@@ -144,17 +140,9 @@ def make_transport(
     *,
     where: Location | None = None,
 ) -> Any:
-    """Call a transport plugin's factory and check what it gives.
+    """Make a transport that fits `protocol`, and do not start it; for `where`, see `load`.
 
-    Args:
-        loaded: the plugin.
-        options: an instance of its options' model; `None` where it has none.
-        context: what the node gives to its transport.
-        protocol: the Protocol class that the product must fit.
-        where: the place in the topology that names the plugin, for messages.
-
-    Returns:
-        The transport, not started.
+    The options are an instance of the plugin's model, or `None` where it has none.
 
     Raises:
         BrokenPluginError: the factory failed, or its product does not fit the protocol.
@@ -166,7 +154,7 @@ def make_transport(
 def make_serializer(
     loaded: LoadedSerializer, protocol: type, *, where: Location | None = None
 ) -> Any:
-    """Call a serializer plugin's factory; takes and raises the same as `make_transport`."""
+    """Make a serializer that fits `protocol`; raises the same as `make_transport`."""
     return _make(loaded, (), protocol, where)
 
 

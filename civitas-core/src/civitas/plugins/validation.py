@@ -16,11 +16,6 @@ from civitas.plugins.specs import Capabilities, SerializerSpec, TransportSpec
 _MAX_SPECS: Final = 1000
 """Specs that a hook may give: a generator that never ends would take all memory."""
 
-_SPEC_TYPES: Final[dict[PluginKind, type[TransportSpec] | type[SerializerSpec]]] = {
-    PluginKind.TRANSPORT: TransportSpec,
-    PluginKind.SERIALIZER: SerializerSpec,
-}
-
 _MISSING: Final = object()
 _AWAITABLE_RESULTS: Final = ("Awaitable", "Coroutine", "Future", "Task")
 
@@ -30,12 +25,7 @@ class SpecProblem(Exception):  # noqa: N818 - it carries a cause to the guard an
 
 
 def check_hook(function: Callable[..., Any], hook: str, module: str) -> None:
-    """Check that a function which is marked with `hookimpl` implements a hook.
-
-    Args:
-        function: the function.
-        hook: the name of the hook that it says it implements.
-        module: the module, or the object in one, where it was found.
+    """Check that a function which is marked with `hookimpl` implements the hook it is marked for.
 
     Raises:
         SpecProblem: there is no such hook, or the function wants arguments.
@@ -55,7 +45,7 @@ def specs_from(result: object, kind: PluginKind) -> list[Any]:
     Raises:
         SpecProblem: it is not an iterable of specs. Whatever iterating raises passes through.
     """
-    expected = _SPEC_TYPES[kind]
+    expected: type = TransportSpec if kind is PluginKind.TRANSPORT else SerializerSpec
     if inspect.iscoroutine(result):
         result.close()  # a coroutine that nobody awaits would warn later, far from its cause
         raise SpecProblem(f"{kind.hook} is async and nothing awaits it: write `def {kind.hook}`")
@@ -64,10 +54,9 @@ def specs_from(result: object, kind: PluginKind) -> list[Any]:
     specs = list(islice(result, _MAX_SPECS + 1))
     if len(specs) > _MAX_SPECS:
         raise SpecProblem(f"{kind.hook} gave more than {_MAX_SPECS} specs; does it ever end?")
-    for spec in specs:
-        if not isinstance(spec, expected):
-            what = f"{_kind_of(spec)} where a {expected.__name__} belongs"
-            raise SpecProblem(f"{kind.hook} gave {what}")
+    wrong = (_kind_of(each) for each in specs if not isinstance(each, expected))
+    if found := next(wrong, None):
+        raise SpecProblem(f"{kind.hook} gave {found} where a {expected.__name__} belongs")
     return specs
 
 
@@ -81,10 +70,8 @@ def matching_spec(specs: Sequence[Any], candidate: Candidate) -> Any:
     found = [spec for spec in specs if spec.name == candidate.name]
     if not found:
         names = ", ".join(repr(spec.name) for spec in specs) or "nothing"
-        raise SpecProblem(
-            f"its entry point is named {candidate.name!r} but {hook} offers {names}; "
-            "the names must be equal"
-        )
+        offered = f"its entry point is named {candidate.name!r} but {hook} offers {names}"
+        raise SpecProblem(f"{offered}; the names must be equal")
     if len(found) > 1:
         raise SpecProblem(f"{hook} offers {candidate.name!r} {len(found)} times")
     if problem := next(_spec_problems(found[0]), None):
@@ -129,7 +116,7 @@ def _spec_problems(spec: Any) -> Iterator[str]:
 
 
 def _options_problems(options: object) -> Iterator[str]:
-    """Check the options' model. Only a plugin with options pays for the import of pydantic."""
+    # Only a plugin with options pays for the import of pydantic.
     from pydantic import BaseModel
 
     if not isinstance(options, type) or not issubclass(options, BaseModel):
@@ -151,13 +138,10 @@ def _kind_of(value: object) -> str:
 
 
 def contract_problems(product: object, protocol: type) -> list[str]:
-    """Compare an object, such as what a factory made, with a class derived from Protocol.
+    """Say in which ways an object, such as what a factory made, does not fit a Protocol class.
 
     Arguments are passed by position, so a parameter may have another name than the protocol
-    gives it; annotations are not compared.
-
-    Returns:
-        A sentence for each way in which the object does not fit, in the protocol's order.
+    gives it; annotations are not compared. The order is the protocol's.
     """
     what = type(product).__name__
     if product is None:

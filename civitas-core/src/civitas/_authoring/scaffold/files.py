@@ -35,10 +35,7 @@ _LIBRARY: Final = {
 def render(identity: Identity, core_version: str, author: str | None = None) -> dict[str, str]:
     """Return the files of a new package: their texts by path, in order.
 
-    Args:
-        identity: what it is called.
-        core_version: the version of civitas-core that it is for.
-        author: as `Name` or `Name <mail@address>`; a TODO when left out.
+    The author is given as `Name` or `Name <mail@address>`, and a TODO when left out.
 
     Raises:
         ConfigurationError: the author can't be read.
@@ -80,10 +77,6 @@ def place(files: Mapping[str, str], folder: Path) -> None:
 
     They are written beside it first, and the finished folder is moved to its place. So nothing of
     anybody's is overwritten, and a failure leaves nothing behind.
-
-    Args:
-        files: the texts by path below the folder, with `/` between the parts.
-        folder: where they go; the folder above it exists.
 
     Raises:
         ConfigurationError: something is in that place.
