@@ -25,12 +25,10 @@ UNPROVED_BY_NATURE: Final = frozenset({"cross_machine"})
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What the report that a plugin ships says of it.
+    """What the report that a plugin ships says of it, and of which versions.
 
     Attributes:
         level: what it may call itself, as "transport conformance 1.0"; empty without a report.
-        version: the version of the distribution that was tested.
-        core: the version of civitas-core that it was tested with.
         missing: how many tests of its list it did not pass, deviations included.
         proved: the claims of which every test passed, whatever the options.
         with_option: further claims that are proved with an option, by that option.

@@ -25,15 +25,10 @@ from typing import IO, Any, Final, NamedTuple
 
 from civitas._authoring.conformance import UNPROVED_BY_NATURE, proof_of
 from civitas.errors import CivitasError
+from civitas.plugins import loader
 from civitas.plugins.catalog import Candidate, PluginKind
 from civitas.plugins.errors import BrokenPluginError, UnusablePluginError
-from civitas.plugins.loader import (
-    LoadedTransport,
-    PluginLoader,
-    capabilities_of,
-    make_serializer,
-    make_transport,
-)
+from civitas.plugins.loader import LoadedTransport, PluginLoader
 from civitas.plugins.specs import Capabilities, TransportContext
 
 _STACK_TIMEOUT: Final = 2.0
@@ -141,13 +136,13 @@ def main(arguments: list[str]) -> None:
 
 def _try(kind: PluginKind, name: str, protocol: type, report: Report) -> list[str]:
     """Load a plugin and make its product where that needs no options; return advice."""
-    loader = PluginLoader(report)
+    plugins = PluginLoader(report)
     if kind is PluginKind.SERIALIZER:
-        serializer = loader.serializer(name)
+        serializer = plugins.serializer(name)
         report("its factory")
-        make_serializer(serializer, protocol)
+        loader.make_serializer(serializer, protocol)
         return []
-    loaded = loader.transport(name)
+    loaded = plugins.transport(name)
     if loaded.spec.options is None:
         return _make(loaded, None, protocol, report)
     from pydantic import ValidationError
@@ -173,9 +168,9 @@ def _make(loaded: LoadedTransport, options: Any, protocol: type, report: Report)
     advice: list[str] = []
     try:
         report("what gives its capabilities")
-        advice += _advice_on_claims(loaded, capabilities_of(loaded, options))
+        advice += _advice_on_claims(loaded, loader.capabilities_of(loaded, options))
         report("its factory")
-        make_transport(loaded, options, TransportContext(), protocol)
+        loader.make_transport(loaded, options, TransportContext(), protocol)
     except UnusablePluginError:
         raise
     except CivitasError as error:
@@ -191,8 +186,8 @@ def _advice_on_claims(loaded: LoadedTransport, claims: Capabilities) -> list[str
     if not proof.level:
         return [f"its conformance report proves nothing: {proof.problem}"]
     proved = {*proof.proved, *UNPROVED_BY_NATURE, *chain.from_iterable(proof.with_option.values())}
-    depends = not isinstance(loaded.spec.capabilities, Capabilities)
-    when = " with the default options" if depends else ""
+    fixed = isinstance(loaded.spec.capabilities, Capabilities)
+    when = "" if fixed else " with the default options"
     return [
         f"it claims {claim}{when}; its conformance report does not prove it"
         for claim, made in asdict(claims).items()

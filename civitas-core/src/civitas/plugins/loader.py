@@ -17,19 +17,12 @@ from typing import Any, Final
 import pluggy
 
 from civitas.errors import CivitasError, Location
-from civitas.plugins import hookspecs
+from civitas.plugins import hookspecs, validation
 from civitas.plugins.catalog import Candidate, PluginKind
 from civitas.plugins.guard import guard_call
 from civitas.plugins.selection import select
 from civitas.plugins.specs import Capabilities, SerializerSpec, TransportContext, TransportSpec
-from civitas.plugins.validation import (
-    SpecProblem,
-    capabilities_problems,
-    check_hook,
-    contract_problems,
-    matching_spec,
-    specs_from,
-)
+from civitas.plugins.validation import SpecProblem
 
 _REFERENCE: Final = re.compile(
     r"(?P<module>\w+(\.\w+)*)\s*(:\s*(?P<object>\w+(\.\w+)*))?\s*(\[.*\])?"
@@ -98,8 +91,8 @@ class PluginLoader:
                 # A module that serves several names is asked once.
                 source = (kind, candidate.value)
                 if source not in self._specs:
-                    self._specs[source] = specs_from(self._call_hook(candidate), kind)
-                spec = matching_spec(self._specs[source], candidate)
+                    self._specs[source] = validation.specs_from(self._call_hook(candidate), kind)
+                spec = validation.matching_spec(self._specs[source], candidate)
             self._loaded[candidate] = _LOADED[kind](candidate, spec)
         return self._loaded[candidate]
 
@@ -112,7 +105,9 @@ class PluginLoader:
         for name in dir(plugin):
             marks = manager.parse_hookimpl_opts(plugin, name)
             if marks is not None and not marks.get("optionalhook"):
-                check_hook(getattr(plugin, name), marks.get("specname") or name, candidate.value)
+                validation.check_hook(
+                    getattr(plugin, name), marks.get("specname") or name, candidate.value
+                )
         manager.register(plugin, candidate.qualified_name)
         manager.check_pending()
         hook = candidate.kind.hook
@@ -168,7 +163,7 @@ def capabilities_of(
     """
     with guard_call(loaded.candidate, "its capabilities failed: ", where, CivitasError):
         capabilities = loaded.spec.capabilities_for(options)
-        if problem := next(capabilities_problems(capabilities), None):
+        if problem := next(validation.capabilities_problems(capabilities), None):
             raise SpecProblem(problem)
     return capabilities
 
@@ -185,7 +180,7 @@ def _import(value: str) -> Any:
 def _make(loaded: Any, arguments: tuple[Any, ...], protocol: type, where: Location | None) -> Any:
     with guard_call(loaded.candidate, "its factory failed: ", where, CivitasError):
         product = loaded.spec.factory(*arguments)
-        problems = contract_problems(product, protocol)
+        problems = validation.contract_problems(product, protocol)
         if inspect.iscoroutine(product):
             product.close()  # a coroutine that nobody awaits would warn later, far from its cause
         if problems:

@@ -5,7 +5,7 @@ What is read comes from the network, so the bytes may be anyone's.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeAlias
 
 from civitas import envelope
@@ -97,8 +97,7 @@ def unserializable(
         check_key: raises for a key that has none.
     """
     for field in FIELDS:
-        if found := _refused_value(getattr(message, field), field, check_value, check_key, 0):
-            path, reason = found
+        for path, reason in _refused(getattr(message, field), field, check_value, check_key, 0):
             return SerializationError(
                 f"{path} can't be sent: {reason}. A payload holds JSON-like values: dict, list, "
                 f"str, int, float, bool and None (serializer: {format})",
@@ -107,27 +106,24 @@ def unserializable(
     return SerializationError(f"the message can't be sent as {format}: {text_of(error)}", "payload")
 
 
-def _refused_value(
+def _refused(
     value: Any, path: str, check_value: Check, check_key: Check, depth: int
-) -> tuple[str, str] | None:
-    """Return path and reason of the first value that has no form in the format."""
+) -> Iterator[tuple[str, str]]:
+    """Find path and reason of each value that has no form in the format."""
     if depth > _MAX_DEPTH:
         shown = path[:_PATH_SHOWN] + "…"
-        return shown, f"more than {_MAX_DEPTH} levels deep, or a value that contains itself"
-    if isinstance(value, dict):
+        yield shown, f"more than {_MAX_DEPTH} levels deep, or a value that contains itself"
+    elif isinstance(value, dict):
         for key in value:
             if reason := _problem(key, check_key):
-                return path, f"key {key!r}: {reason}"
-        inner = [(item, f"{path}.{key}") for key, item in value.items()]
+                yield path, f"key {key!r}: {reason}"
+        for key, item in value.items():
+            yield from _refused(item, f"{path}.{key}", check_value, check_key, depth + 1)
     elif isinstance(value, list | tuple):
-        inner = [(item, f"{path}[{index}]") for index, item in enumerate(value)]
-    else:
-        reason = _problem(value, check_value)
-        return None if reason is None else (path, reason)
-    for item, inner_path in inner:
-        if found := _refused_value(item, inner_path, check_value, check_key, depth + 1):
-            return found
-    return None
+        for index, item in enumerate(value):
+            yield from _refused(item, f"{path}[{index}]", check_value, check_key, depth + 1)
+    elif reason := _problem(value, check_value):
+        yield path, reason
 
 
 def _problem(value: Any, check: Check) -> str | None:

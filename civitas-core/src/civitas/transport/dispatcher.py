@@ -125,13 +125,11 @@ class _Lane:
             self.task = asyncio.get_running_loop().create_task(self._work(), name=name)
 
     def forget(self) -> None:
-        """Drop and count what waits."""
         for frame in self._frames:
             self._context.dropped("its handler was unsubscribed before its turn", frame)
         self._frames.clear()
 
     async def _work(self) -> None:
-        """Await the handler for frame after frame until none is left."""
         frames = self._frames
         task = asyncio.current_task()
         assert task is not None

@@ -82,8 +82,7 @@ class InProcessTransport:
 
     async def request(self, address: str, data: bytes, timeout: float | None) -> bytes:
         """Send a frame and return the frame that answers it."""
-        send = partial(self.publish, address)
-        return await self.inbox.request(data, timeout, send)
+        return await self.inbox.request(data, timeout, partial(self.publish, address))
 
     async def wait_ready(self) -> None:
         """Return at once: a subscription works from the moment it is made."""
@@ -93,7 +92,6 @@ class InProcessTransport:
         return self.inbox.has(address)
 
     async def _publish_elsewhere(self, address: str, data: bytes) -> None:
-        """Publish to what is no agent: system subscribers, or nobody."""
         if not self._started:
             raise NotConnectedError("the in-process transport is not started")
         if address.startswith(RESERVED_PREFIX):

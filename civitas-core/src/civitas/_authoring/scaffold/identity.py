@@ -11,15 +11,8 @@ from itertools import chain
 from typing import Final
 
 from civitas.errors import ConfigurationError
-from civitas.plugins.catalog import (
-    CORE_DISTRIBUTION,
-    Candidate,
-    PluginKind,
-    builtin,
-    known_distributions,
-    normalise,
-    usable,
-)
+from civitas.plugins import catalog
+from civitas.plugins.catalog import CORE_DISTRIBUTION, Candidate, PluginKind
 
 LONGEST_NAME: Final = 28
 LONGEST_DISTRIBUTION: Final = 36
@@ -61,17 +54,19 @@ def identify(kind: PluginKind, name: str, distribution: str | None = None) -> Id
 
 def rivals_of(identity: Identity, installed: Iterable[Candidate]) -> list[str]:
     """Return a warning for each distribution that offers a plugin of this kind and name."""
-    offers = [each for each in usable(installed, identity.kind) if each.name == identity.name]
+    offers = [
+        each for each in catalog.usable(installed, identity.kind) if each.name == identity.name
+    ]
     owners = {each.owner: each.distribution for each in offers}
-    known = known_distributions(identity.kind).get(identity.name)
+    known = catalog.known_distributions(identity.kind).get(identity.name)
     if known is not None:
-        owners[normalise(known)] = known
+        owners[catalog.normalise(known)] = known
     return [_warning(identity, owner) for _, owner in sorted(owners.items())]
 
 
 def _warning(identity: Identity, owner: str) -> str:
     what = f"{owner} offers the {identity.kind.value} {identity.name!r} already"
-    if normalise(owner) == normalise(identity.distribution):
+    if catalog.normalise(owner) == catalog.normalise(identity.distribution):
         return (
             f"{what}: yours would have the same name for pip, which replaces the one by the "
             f"other, and can't be published. Choose another NAME, or another --distribution"
@@ -98,7 +93,7 @@ def _name_problems(name: str) -> Iterator[str]:
     if keyword.iskeyword(name):
         yield f"{name!r} is a keyword of Python: choose another name"
     for kind in PluginKind:
-        if builtin(kind, name):
+        if catalog.builtin(kind, name):
             yield (
                 f"{name!r} is a {kind.value} that comes with {CORE_DISTRIBUTION}, and can't be "
                 f"replaced: choose another name"
@@ -118,20 +113,16 @@ def _distribution_problems(distribution: str, package: str) -> Iterator[str]:
     if len(distribution) > LONGEST_DISTRIBUTION:
         what = f"the name of the distribution {distribution!r}"
         yield f"{what} is longer than {LONGEST_DISTRIBUTION} characters"
-    if normalise(distribution) in _OURS:
+    if catalog.normalise(distribution) in _OURS:
         yield f"{distribution!r} is a distribution of Civitas: choose another"
-    if problem := _package_problem(package):
-        yield (
-            f"the distribution {distribution!r} would have the package {package!r}, which "
-            f"{problem}: choose another name for it with --distribution"
-        )
-
-
-def _package_problem(package: str) -> str | None:
-    if not package.isidentifier():
-        return "can't be imported: it is no identifier of Python"
-    if keyword.iskeyword(package):
-        return "can't be imported: it is a keyword of Python"
-    if package in sys.stdlib_module_names:
-        return "would hide a module of Python's own library"
-    return "has the name of the folder of its tests" if package == "tests" else None
+    for found, problem in (
+        (not package.isidentifier(), "can't be imported: it is no identifier of Python"),
+        (keyword.iskeyword(package), "can't be imported: it is a keyword of Python"),
+        (package in sys.stdlib_module_names, "would hide a module of Python's own library"),
+        (package == "tests", "has the name of the folder of its tests"),
+    ):
+        if found:
+            yield (
+                f"the distribution {distribution!r} would have the package {package!r}, which "
+                f"{problem}: choose another name for it with --distribution"
+            )
