@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from civitas._authoring.scaffold import identify, rivals_of
-from civitas._authoring.scaffold.identity import LONGEST_DISTRIBUTION, LONGEST_NAME
+from civitas._authoring.scaffold import LONGEST_DISTRIBUTION, LONGEST_NAME, identify, rivals_of
 from civitas.errors import ConfigurationError
 from civitas.plugins.catalog import Candidate, PluginKind
 

@@ -12,9 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from civitas._authoring.scaffold import identify, place, render
-from civitas._authoring.scaffold.files import compatible_range
-from civitas._authoring.scaffold.identity import LONGEST_DISTRIBUTION, LONGEST_NAME
+from civitas._authoring.scaffold import (
+    LONGEST_DISTRIBUTION,
+    LONGEST_NAME,
+    compatible_range,
+    identify,
+    place,
+    render,
+)
 from civitas.errors import ConfigurationError
 from civitas.plugins.catalog import PluginKind
 from civitas.testing import SerializerConformance, TransportConformance
@@ -118,7 +123,7 @@ def test_only_what_core_documents_is_imported(kind):
 def test_no_placeholder_is_left_and_no_template_is_left_out(kind):
     texts = package(kind)
     assert not [name for name, text in texts.items() if "$" in text or "tmpl" in name]
-    folder = files("civitas._authoring.scaffold") / "templates"
+    folder = files("civitas._authoring") / "templates"
     templates = [*(folder / "common").iterdir(), *(folder / kind.value).iterdir()]
     assert len(templates) == len(texts)
     assert all(template.name.endswith(".tmpl") for template in templates)

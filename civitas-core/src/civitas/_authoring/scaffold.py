@@ -1,0 +1,253 @@
+"""Scaffold: a new plugin package that works as it stands and marks what its author has to do.
+
+From the plugin's name come the names of the package. A template is the file that it will be, with
+`$name` and the like (string.Template) for what differs from package to package. Its suffix `.tmpl`
+keeps tools from taking it for code. The folder is written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import keyword
+import os
+import re
+import secrets
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from itertools import chain
+from pathlib import Path
+from string import Template
+from typing import Final
+
+from civitas.errors import ConfigurationError
+from civitas.plugins import catalog
+from civitas.plugins.catalog import CORE_DISTRIBUTION, Candidate, PluginKind
+
+LONGEST_NAME: Final = 28
+LONGEST_DISTRIBUTION: Final = 36
+"""Characters: with both at their longest, the lines of the package still have room."""
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_DISTRIBUTION: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")  # PEP 508
+_OURS: Final = frozenset({"civitas", CORE_DISTRIBUTION})
+
+_SUFFIX: Final = ".tmpl"
+_VERSION: Final = re.compile(r"(\d+)\.(\d+)(?:\.\d+)*((?:a|b|rc)\d+|\.?dev\d+)?")
+_AUTHOR: Final = re.compile(r"(?P<name>[^<>]*[^<>\s])(?:\s*<(?P<email>[^<>@\s]+@[^<>@\s]+)>)?")
+
+_LIBRARY: Final = {
+    PluginKind.TRANSPORT: "your client library",
+    PluginKind.SERIALIZER: "the library of your format",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The names of a new package, in topologies, for pip, and in Python.
+
+    The names of its classes begin with `prefix`.
+    """
+
+    kind: PluginKind
+    name: str
+    distribution: str
+    package: str
+    prefix: str
+
+
+def identify(kind: PluginKind, name: str, distribution: str | None = None) -> Identity:
+    """Return the names that go with a plugin's name; its distribution is `civitas-NAME` by default.
+
+    Raises:
+        ConfigurationError: one of them can't be, and why.
+    """
+    distribution = distribution or f"civitas-{name.replace('_', '-')}"
+    package = re.sub(r"[.-]", "_", distribution).lower()
+    problems = chain(_name_problems(name), _distribution_problems(distribution, package))
+    if problem := next(problems, None):
+        raise ConfigurationError(problem)
+    prefix = "".join(part.capitalize() for part in name.split("_"))
+    return Identity(kind, name, distribution, package, prefix)
+
+
+def rivals_of(identity: Identity, installed: Iterable[Candidate]) -> list[str]:
+    """Return a warning for each distribution that offers a plugin of this kind and name."""
+    offers = [
+        each for each in catalog.usable(installed, identity.kind) if each.name == identity.name
+    ]
+    owners = {each.owner: each.distribution for each in offers}
+    known = catalog.known_distributions(identity.kind).get(identity.name)
+    if known is not None:
+        owners[catalog.normalise(known)] = known
+    return [_warning(identity, owner) for _, owner in sorted(owners.items())]
+
+
+def _warning(identity: Identity, owner: str) -> str:
+    what = f"{owner} offers the {identity.kind.value} {identity.name!r} already"
+    if catalog.normalise(owner) == catalog.normalise(identity.distribution):
+        return (
+            f"{what}: yours would have the same name for pip, which replaces the one by the "
+            f"other, and can't be published. Choose another NAME, or another --distribution"
+        )
+    return (
+        f"{what}: where both are installed, a topology that names {identity.name!r} ends with "
+        f"the error plugin-conflict, until it says "
+        f'"{identity.distribution}:{identity.name}" or "{owner}:{identity.name}". Choose another '
+        f"NAME if this is not what you want"
+    )
+
+
+def _name_problems(name: str) -> Iterator[str]:
+    if not _NAME.fullmatch(name):
+        similar = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_").lstrip("0123456789_")
+        hint = f"; did you mean {similar!r}?" if _NAME.fullmatch(similar) else ""
+        yield (
+            f"{name!r} can't be the name of a plugin: use lower-case letters, digits and single "
+            f"underscores, with a letter first, so that its options can be given in Python as "
+            f"NAME_option{hint}"
+        )
+    if len(name) > LONGEST_NAME:
+        yield f"the name {name!r} is longer than {LONGEST_NAME} characters"
+    if keyword.iskeyword(name):
+        yield f"{name!r} is a keyword of Python: choose another name"
+    for kind in PluginKind:
+        if catalog.builtin(kind, name):
+            yield (
+                f"{name!r} is a {kind.value} that comes with {CORE_DISTRIBUTION}, and can't be "
+                f"replaced: choose another name"
+            )
+    import yaml
+
+    if (meant := yaml.safe_load(name)) != name:
+        yield f"a topology that says `type: {name}` means {meant!r} in YAML: choose another name"
+
+
+def _distribution_problems(distribution: str, package: str) -> Iterator[str]:
+    if not _DISTRIBUTION.fullmatch(distribution):
+        yield (
+            f"{distribution!r} can't be the name of a distribution: use letters and digits, with "
+            f"`-` between them"
+        )
+    if len(distribution) > LONGEST_DISTRIBUTION:
+        what = f"the name of the distribution {distribution!r}"
+        yield f"{what} is longer than {LONGEST_DISTRIBUTION} characters"
+    if catalog.normalise(distribution) in _OURS:
+        yield f"{distribution!r} is a distribution of Civitas: choose another"
+    for found, problem in (
+        (not package.isidentifier(), "can't be imported: it is no identifier of Python"),
+        (keyword.iskeyword(package), "can't be imported: it is a keyword of Python"),
+        (package in sys.stdlib_module_names, "would hide a module of Python's own library"),
+        (package == "tests", "has the name of the folder of its tests"),
+    ):
+        if found:
+            yield (
+                f"the distribution {distribution!r} would have the package {package!r}, which "
+                f"{problem}: choose another name for it with --distribution"
+            )
+
+
+def render(identity: Identity, core_version: str, author: str | None = None) -> dict[str, str]:
+    """Return the files of a new package: their texts by path, in order.
+
+    The author is given as `Name` or `Name <mail@address>`, and a TODO when left out.
+
+    Raises:
+        ConfigurationError: the author can't be read.
+    """
+    values = asdict(identity) | {
+        "kind": identity.kind.value,
+        "group": identity.kind.group,
+        "core_range": compatible_range(core_version),
+        "library": _LIBRARY[identity.kind],
+        "authors": _authors_line(author),
+    }
+    templates = importlib.resources.files(__package__).joinpath("templates")
+    found = {
+        _place_of(each.name.removesuffix(_SUFFIX), identity.package): each
+        for folder in ("common", identity.kind.value)
+        for each in templates.joinpath(folder).iterdir()
+    }
+    return {
+        path: Template(each.read_text(encoding="utf-8")).substitute(values)
+        for path, each in sorted(found.items())
+    }
+
+
+def compatible_range(version: str) -> str:
+    """Return the range of versions that go with this one, as a requirement states it.
+
+    Before version 1 every minor version may change what plugins rely on.
+    """
+    match = _VERSION.match(version)
+    if match is None:
+        raise ConfigurationError(f"civitas-core has version {version!r}, which can't be read")
+    major, minor, early = int(match[1]), int(match[2]), match[3]
+    least = match[0] if early else f"{major}.{minor}"
+    return f">={least},<{f'0.{minor + 1}' if major == 0 else major + 1}"
+
+
+def place(files: Mapping[str, str], folder: Path) -> None:
+    """Write files into a folder that is not there yet, or is empty.
+
+    They are written beside it first, and the finished folder is moved to its place. So nothing of
+    anybody's is overwritten, and a failure leaves nothing behind.
+
+    Raises:
+        ConfigurationError: something is in that place.
+        OSError: the system did not let us write.
+    """
+    target = Path(os.path.realpath(folder))  # an empty folder may be there through a symbolic link
+    _refuse_what_is_there(folder, target)
+    unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        unfinished.mkdir()
+        for name, text in files.items():
+            path = unfinished / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8", newline="\n")
+        unfinished.rename(target)  # fails where something has come into the folder meanwhile
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+
+
+def _place_of(name: str, package: str) -> str:
+    """Return where in the package's folder a file goes."""
+    if name.startswith("test_"):
+        return f"tests/{name}"
+    return f"src/{package}/{name}" if name.endswith((".py", "py.typed")) else name
+
+
+def _authors_line(author: str | None) -> str:
+    """Return the line of pyproject.toml that names the author."""
+    if author is None:
+        return '# TODO: authors = [{ name = "Your Name", email = "you@example.org" }]'
+    match = _AUTHOR.fullmatch(author.strip())
+    if match is None or not author.isprintable():
+        raise ConfigurationError(
+            f'the author {author!r} can\'t be read: write a name, or "Name <mail@example.org>"'
+        )
+    # What JSON makes of printable text is text in TOML, too.
+    given = {key: text for key, text in match.groupdict().items() if text is not None}
+    fields = (f"{key} = {json.dumps(text, ensure_ascii=False)}" for key, text in given.items())
+    return f"authors = [{{ {', '.join(fields)} }}]"
+
+
+def _refuse_what_is_there(folder: Path, target: Path) -> None:
+    if not target.parent.is_dir():
+        raise ConfigurationError(f"there is no folder {str(folder.parent)!r} to make one in")
+    if not os.path.lexists(target):
+        return
+    if not target.is_dir() or any(target.iterdir()):
+        raise ConfigurationError(
+            f"{str(folder)!r} is there already, and nothing in it was touched: choose another "
+            f"place with --directory"
+        )
+    if target == Path.cwd():  # replacing it would leave the shell in a deleted folder
+        raise ConfigurationError(
+            f"{str(folder)!r} is the current folder: choose one that is not there yet with "
+            f"--directory"
+        )
