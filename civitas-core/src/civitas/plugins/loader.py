@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import pluggy
 
@@ -31,27 +31,22 @@ _REFERENCE: Final = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class LoadedPlugin:
-    """A plugin that has been imported, and the spec that it offers under its name."""
+class LoadedTransport:
+    """A transport plugin that has been imported, and the spec that it offers under its name."""
 
     candidate: Candidate
-    spec: TransportSpec | SerializerSpec
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedTransport(LoadedPlugin):
-    """A loaded transport plugin."""
-
     spec: TransportSpec
 
 
 @dataclass(frozen=True, slots=True)
-class LoadedSerializer(LoadedPlugin):
-    """A loaded serializer plugin."""
+class LoadedSerializer:
+    """A serializer plugin that has been imported, and the spec that it offers under its name."""
 
+    candidate: Candidate
     spec: SerializerSpec
 
 
+LoadedPlugin: TypeAlias = LoadedTransport | LoadedSerializer
 _LOADED: Final = {PluginKind.TRANSPORT: LoadedTransport, PluginKind.SERIALIZER: LoadedSerializer}
 
 
