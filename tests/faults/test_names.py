@@ -41,8 +41,7 @@ def test_a_second_agent_of_a_name_is_refused_and_the_first_goes_on(build: Build)
 
 def test_a_second_primary_is_refused_where_the_proxy_is_a_process_of_its_own(build: Build) -> None:
     system = build(agent("here"), agent("far", "w1"), transport={"start_proxy": False})
-    proxy = system.proxy()
-    try:
+    with system.proxy():
         primary, worker = system.run("supervisor", "w1")
         second = system.start()
         assert second.wait() == 1
@@ -50,8 +49,6 @@ def test_a_second_primary_is_refused_where_the_proxy_is_a_process_of_its_own(bui
         assert second.count("process name 'supervisor' is taken")
         assert system.console("w1").ask("here")["pid"] == primary.pid
         system.stop(worker, primary)
-    finally:
-        proxy.end()
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "ipc"])

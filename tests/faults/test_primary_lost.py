@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import nullcontext
 
 import pytest
 
@@ -51,8 +52,7 @@ def test_a_primary_that_stood_still_holds_nothing_against_its_workers(
     system = build(
         agent("here"), agent("far", "w1"), agent("near", "w2"), transport={"start_proxy": own_proxy}
     )
-    proxy = None if own_proxy else system.proxy()
-    try:
+    with nullcontext() if own_proxy else system.proxy():
         primary, *workers = running = system.run("supervisor", "w1", "w2")
         assert not system.stats()["w1"]["stalled"]  # by now they were told how soon to miss it
         primary.signal(signal.SIGSTOP)
@@ -70,6 +70,3 @@ def test_a_primary_that_stood_still_holds_nothing_against_its_workers(
                 assert answer["pid"] == there.pid
         assert not primary.count("crashed"), primary.err
         system.stop(*running)
-    finally:
-        if proxy is not None:
-            proxy.end()

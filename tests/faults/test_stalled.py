@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-
 import pytest
 
 from support.commands import Running
@@ -58,13 +56,12 @@ def nobody_was_taken_for_dead(running: list[Running]) -> None:
 def test_a_proxy_that_stands_still_is_noticed_and_all_is_well_after_it(build: Build) -> None:
     # A lost link is noticed well before silence could count: only then is nobody taken for dead.
     system = build(agent("here"), agent("far", "w1"), transport={"start_proxy": False}, beats=CALM)
-    proxy = system.proxy()
-    try:
+    with system.proxy() as proxy:
         primary, worker = running = system.run("supervisor", "w1")
-        proxy.tell(signal.SIGSTOP)
+        proxy.pause()
         for process in running:
             process.until("WARNING civitas.transport.zmq: the connection to the proxy")
-        proxy.tell(signal.SIGCONT)
+        proxy.resume()
         for console, name, there in (("supervisor", "far", worker), ("w1", "here", primary)):
             answer = eventually(
                 lambda c=console, n=name: system.console(c).ask(n, timeout=5), trying=Exception
@@ -74,6 +71,3 @@ def test_a_proxy_that_stands_still_is_noticed_and_all_is_well_after_it(build: Bu
             assert not process.count("has gone"), process.err
             assert not process.count("crashed"), process.err
         system.stop(*running)
-    finally:
-        proxy.tell(signal.SIGCONT)
-        proxy.end()
