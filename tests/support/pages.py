@@ -160,5 +160,9 @@ def _sessions(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _fits(expected: str, output: str) -> bool:
-    pattern = re.escape(expected.rstrip()).replace(re.escape("..."), ".*")
-    return re.fullmatch(pattern, output.rstrip(), re.DOTALL) is not None
+    """Return whether this is expected; a line of three dots stands for any lines, or for none."""
+    pattern = "".join(
+        r"(\n.*)?" if line == "..." else r"\n" + re.escape(line).replace(re.escape("..."), ".*")
+        for line in expected.rstrip().splitlines()
+    )
+    return re.fullmatch(pattern, "\n" + output.rstrip(), re.DOTALL) is not None
