@@ -227,17 +227,13 @@ def _make_control(
         control=True,
         node=os.urandom(8).hex(),
         logger=logging.getLogger(f"civitas.control.{plugin.spec.name}"),
-        dropped=_ignore,  # the data transport's drops are those that count
+        dropped=lambda *_: None,  # the data transport's drops are those that count
         link_down=link_down,
         link_up=link_up,
         fenced=frozenset(),  # the membership itself answers those: they must hear of it
     )
     control: Transport = make_transport(plugin, options, apart, Transport, where=where)
     return control
-
-
-def _ignore(_reason: str, _frame: bytes) -> None:
-    """Take the place of the node's accounting for the control plane's transport."""
 
 
 def _load(

@@ -186,13 +186,7 @@ class AgentProcess:
     def connect(
         self, sender: Sender, leave: Callable[[], None], status: Callable[[], ProcessStatus]
     ) -> None:
-        """Connect this object with its slot; the slot calls it before `on_start`.
-
-        Args:
-            sender: what `send`, `ask`, `broadcast` and `reply` act through.
-            leave: what `stop` calls.
-            status: returns where the agent is in its life.
-        """
+        """Connect the verbs, `stop` and `status`; the slot does so before `on_start`."""
         self._sender = sender
         self._leave = leave
         self._status = status

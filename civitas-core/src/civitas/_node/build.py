@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from civitas._supervision.heartbeat import DEFAULT, HeartbeatPolicy
+from civitas._supervision.heartbeat import DEFAULT
 from civitas._supervision.remote import RemoteChild
 from civitas.components import ComponentSet, serializer_of, wire
 from civitas.errors import ConfigurationError, Location, PluginError
@@ -29,7 +30,7 @@ def supervisor_of(topology: Topology) -> Supervisor:
     """Make the supervision tree of a topology, with the agents of its primary process.
 
     Raises:
-        TopologyError: constructors raised; all of them are told of, with the agents' lines.
+        TopologyError: constructors raised; all of them are listed, with the agents' lines.
     """
     resolved = topology.supervision
     crosses = _claims(topology).cross_process
@@ -41,7 +42,7 @@ def agents_of(topology: Topology, process: str) -> list[AgentProcess]:
     """Make the agents of one worker process of a topology.
 
     Raises:
-        TopologyError: constructors raised; all of them are told of, with the agents' lines.
+        TopologyError: constructors raised; all of them are listed, with the agents' lines.
     """
     here = (each for each in topology.supervision.agents() if each.block.process == process)
     return list(_agents(here).values())
@@ -65,18 +66,18 @@ def components_of(topology: Topology, process: str = PRIMARY) -> ComponentSet:
     assert transport.plugin is not None
     problems: list[Problem] = []
     serializer: Serializer | None = None
-    with _telling(problems, "serializer", topology.serializer.where):
+    with _collecting(problems, "serializer", topology.serializer.where):
         serializer = serializer_of(topology.serializer.type_name, topology.serializer.where)
     accepted: list[Serializer] = []
     for index, each in enumerate(topology.accept_serializers):
-        with _telling(problems, f"accept_serializers.{index}", each.where):
+        with _collecting(problems, f"accept_serializers.{index}", each.where):
             accepted.append(serializer_of(each.type_name, each.where))
     components: ComponentSet | None = None
     given = topology.model.transport.model_extra or {}
     options = transport.options
     secrets = [] if options is None else option_secrets(given, type(options))
-    with _telling(problems, "transport", transport.where, secrets):
-        _tell_of_processes(topology)
+    with _collecting(problems, "transport", transport.where, secrets):
+        _log_processes(topology)
         components = wire(
             transport.plugin,
             options,
@@ -131,34 +132,25 @@ def _agent(resolved: ResolvedAgent) -> AgentProcess:
 
 
 def _tree(resolved: ResolvedSupervisor, agents: dict[str, AgentProcess]) -> Supervisor:
-    block = resolved.block
-    return Supervisor(
-        block.name,
-        [
-            _child(each.block, agents) if isinstance(each, ResolvedAgent) else _tree(each, agents)
-            for each in resolved.children
-        ],
-        strategy=block.strategy,
-        max_restarts=block.max_restarts,
-        restart_window=block.restart_window,
-        backoff=block.backoff,
-        backoff_base=block.backoff_base,
-        backoff_max=block.backoff_max,
-    )
+    children = [
+        _child(each.block, agents) if isinstance(each, ResolvedAgent) else _tree(each, agents)
+        for each in resolved.children
+    ]
+    # The keys of the block are the arguments of Supervisor.
+    return Supervisor(**{**dict(resolved.block), "children": children})
 
 
 def _child(block: AgentBlock, agents: dict[str, AgentProcess]) -> AgentProcess | RemoteChild:
     """Return the agent, or what stands for it where another process hosts it."""
     if block.name in agents:
         return agents[block.name]
-    interval, timeout = block.heartbeat_interval, block.heartbeat_timeout
-    threshold = block.missed_heartbeats_threshold
-    policy = HeartbeatPolicy(
-        DEFAULT.interval if interval is None else interval,
-        DEFAULT.timeout if timeout is None else timeout,
-        DEFAULT.threshold if threshold is None else threshold,
-    )
-    return RemoteChild(block.name, block.process, policy)
+    heartbeat: dict[str, Any] = {
+        "interval": block.heartbeat_interval,
+        "timeout": block.heartbeat_timeout,
+        "threshold": block.missed_heartbeats_threshold,
+    }
+    given = {key: value for key, value in heartbeat.items() if value is not None}
+    return RemoteChild(block.name, block.process, DEFAULT._replace(**given))
 
 
 def _claims(topology: Topology) -> Capabilities:
@@ -167,7 +159,7 @@ def _claims(topology: Topology) -> Capabilities:
     return capabilities_of(transport.plugin, transport.options, transport.where)
 
 
-def _tell_of_processes(topology: Topology) -> None:
+def _log_processes(topology: Topology) -> None:
     """Say when the agents of other processes run here, because the transport can't reach them."""
     transport = topology.transport
     if topology.processes and not _claims(topology).cross_process:
@@ -179,13 +171,13 @@ def _tell_of_processes(topology: Topology) -> None:
 
 
 @contextmanager
-def _telling(
+def _collecting(
     problems: list[Problem], path: str, where: Location, secrets: Iterable[str] = ()
 ) -> Iterator[None]:
     """Turn the error of a factory into a problem of the topology, without secrets."""
     try:
         yield
     except (PluginError, ConfigurationError) as error:
-        # A plugin's diagnosis begins with the same location, which the problem tells itself.
+        # A plugin's error begins with the same location, which the problem has too.
         message = mask_text(str(error).removeprefix(f"{where}: "), secrets)
         problems.append(Problem(where, path, message, code=error.code, cause=error))

@@ -62,6 +62,13 @@ class NodeStats:
         """Restarts of all agents of this node."""
         return sum(agent.restarts for agent in self.agents)
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the snapshot as JSON-like values."""
+        values = asdict(self)
+        for agent in values["agents"]:
+            agent["status"] = agent["status"].value
+        return values
+
 
 def snapshot(
     process: str, bus: MessageBus, slots: Iterable[AgentSlot], peers: tuple[PeerStats, ...]
@@ -87,11 +94,3 @@ def snapshot(
         lost=dict(bus.accounting.lost) if bus.accounting is not None else {},
         peers=peers,
     )
-
-
-def as_json(stats: NodeStats, role: str) -> dict[str, Any]:
-    """Return a snapshot as JSON-like values, for other nodes."""
-    values = asdict(stats)
-    for agent in values["agents"]:
-        agent["status"] = agent["status"].value
-    return {"role": role, **values}

@@ -18,7 +18,7 @@ from civitas._bus.sender import Sender
 from civitas._cluster.cluster import Cluster
 from civitas._cluster.events import Event
 from civitas._cluster.protocol import AgentStates
-from civitas._node.counters import as_json, snapshot
+from civitas._node.counters import snapshot
 from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas.components import ComponentSet
 from civitas.errors import ConfigurationError, NotConnectedError, SpawnError
@@ -224,7 +224,7 @@ class Node(ABC):
     def _counters(self) -> Mapping[str, Any]:
         """Return the counters as JSON-like values; in any thread."""
         stats = snapshot(self._config.process, self._bus, self._slots.values(), ())
-        return as_json(stats, self.role)
+        return {"role": self.role, **stats.as_json()}
 
     # --- parts --------------------------------------------------------------------------------
 
