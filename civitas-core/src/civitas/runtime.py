@@ -14,7 +14,7 @@ from civitas._node.counters import AgentStats, NodeStats
 from civitas._node.host import AgentHost
 from civitas._node.tree import build_engine, tree_lines
 from civitas._supervision.engine import Engine, TreeObserver
-from civitas._supervision.remote import RemoteAgent, RemoteAgents, RemoteChild, RemoteCrash
+from civitas._supervision.remote import RemoteAgent, RemoteChild, RemoteCrash
 from civitas.components import ComponentSet, components_for
 from civitas.errors import ConfigurationError, NodeLostError, RemoteCrashError
 from civitas.messages import PRIMARY
@@ -76,7 +76,7 @@ class Runtime(AgentHost):
         policies = {child.name: child.policy for child in remote} if reaches_others else None
         super().__init__(components, "_runtime", policies)
         self.supervisor = supervisor
-        self._remote_agents = RemoteAgents()
+        self._remote: dict[str, RemoteAgent] = {}
         self._parents: dict[str, Engine] = {}  # of agents of other processes
         observer = TreeObserver(self._agent_crashed, lambda _: self._agent_ended(), self._fail)
         self._engine = build_engine(supervisor, observer, self._make_local, self._make_remote)
@@ -144,7 +144,7 @@ class Runtime(AgentHost):
     def _make_remote(self, child: RemoteChild, parent: Engine) -> RemoteAgent:
         assert self._cluster is not None
         agent = RemoteAgent(child, self._cluster.command, parent.child_exited)
-        self._remote_agents.add(agent)
+        self._remote.setdefault(child.name, agent)
         self._parents[child.name] = parent
         self._bus.routes.expected[child.name] = child.process or "of a worker"
         self._working_agents += 1
@@ -161,13 +161,15 @@ class Runtime(AgentHost):
     def _on_event(self, event: Event) -> None:
         match event:
             case Received(info=info, message=Pong() as pong):
-                self._remote_agents.heard(info.node, pong.agents)
+                for name, (status, incarnation) in pong.agents.items():
+                    if name in self._remote:
+                        self._remote[name].heard(info.node, status, incarnation)
             case NodeLost():
                 self._node_lost(event)
-            case Received(info=info, message=Crashed() as crash) if crash.agent in self._parents:
+            case Received(info=info, message=Crashed() as crash) if crash.agent in self._remote:
                 error = RemoteCrashError(f"{crash.error_type}: {crash.error_text}")
                 heard = RemoteCrash(crash.incarnation, error, crash.redelivered)
-                self._remote_agents.crashed(info.node, crash.agent, heard)
+                self._remote[crash.agent].crashed(info.node, heard)
             case _:
                 super()._on_event(event)
 
@@ -176,8 +178,11 @@ class Runtime(AgentHost):
         info = event.info
         error = NodeLostError(f"{info} has gone: {event.reason}") if event.died else None
         lost: dict[Engine, list[RemoteAgent]] = {}
-        for agent in self._remote_agents.lost(info.node, error):
-            lost.setdefault(self._parents[agent.name], []).append(agent)
+        for agent in self._remote.values():
+            if agent.node == info.node:
+                agent.lost(error)
+                if not agent.finished:
+                    lost.setdefault(self._parents[agent.name], []).append(agent)
         if error is not None:
             for parent, agents in lost.items():
                 parent.children_failed(agents, error)

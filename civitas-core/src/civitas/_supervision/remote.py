@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
@@ -230,40 +230,3 @@ class RemoteAgent:
         if not self.finished:
             self.failure = error
             self.status = ProcessStatus.INITIALIZING if error is None else ProcessStatus.CRASHED
-
-
-class RemoteAgents:
-    """All agents of other processes that this node supervises."""
-
-    def __init__(self) -> None:
-        self._slots: dict[str, RemoteAgent] = {}
-
-    def __iter__(self) -> Iterator[RemoteAgent]:
-        """Go through them in the order in which they start."""
-        return iter(list(self._slots.values()))
-
-    def add(self, slot: RemoteAgent) -> None:
-        """Take one in."""
-        self._slots.setdefault(slot.name, slot)
-
-    def heard(self, node: str, agents: Mapping[str, tuple[str, int]]) -> None:
-        """Take note of the states of a node's agents."""
-        for name, (status, incarnation) in agents.items():
-            slot = self._slots.get(name)
-            if slot is not None:
-                slot.heard(node, status, incarnation)
-
-    def crashed(self, node: str, agent: str, crash: RemoteCrash) -> bool:
-        """Take note of a crash; return whether the agent is supervised here."""
-        slot = self._slots.get(agent)
-        if slot is None:
-            return False
-        slot.crashed(node, crash)
-        return True
-
-    def lost(self, node: str, error: Exception | None) -> list[RemoteAgent]:
-        """Take note that a node has gone; return the slots that were hosted there and not done."""
-        gone = [slot for slot in self._slots.values() if slot.node == node]
-        for slot in gone:
-            slot.lost(error)
-        return [slot for slot in gone if not slot.finished]
