@@ -57,23 +57,17 @@ class AgentCounts:
 class MessageLoop:
     """Handles the messages of one agent, with one object.
 
-    Args:
-        agent: the object; its verbs act through `sender`.
-        mailbox: where its messages wait.
-        sender: what its verbs act through.
-        bus: reads frames and carries answers.
-        counts: where messages and errors are counted.
-        on_idle: called when the mailbox is empty while the node stops.
+    `on_idle` is called when the mailbox is empty while the node stops.
     """
 
     __slots__ = (
-        "_agent",
         "_bus",
         "_counts",
         "_durable",
         "_mailbox",
         "_on_idle",
-        "_sender",
+        "agent",
+        "sender",
         "stop_mode",
         "working",
     )
@@ -82,14 +76,14 @@ class MessageLoop:
         self,
         agent: AgentProcess,
         mailbox: Mailbox[bytes],
-        sender: Sender,
         bus: MessageBus,
         counts: AgentCounts,
         on_idle: Callable[[], None],
     ) -> None:
-        self._agent = agent
+        self.agent = agent
+        self.sender = Sender(bus, mailbox.name)
+        """What the verbs of the agent act through."""
         self._mailbox = mailbox
-        self._sender = sender
         self._bus = bus
         self._counts = counts
         self._on_idle = on_idle
@@ -112,9 +106,9 @@ class MessageLoop:
         """
         get_nowait = self._mailbox.get_nowait
         read = self._bus.read
-        limit = self._agent.handle_timeout
-        handle = self._agent.handle if limit is None else partial(self._handle_within, limit)
-        sender = self._sender
+        limit = self.agent.handle_timeout
+        handle = self.agent.handle if limit is None else partial(self._handle_within, limit)
+        sender = self.sender
         counts = self._counts
         now = asyncio.get_running_loop().time
         pause_at = now() + _STINT
@@ -161,10 +155,9 @@ class MessageLoop:
     async def abandon(self, crash: Exception | None) -> None:
         """Account for the message that was in hand when the agent was cancelled.
 
-        Args:
-            crash: what the cancellation comes to, where it was not meant to stop the agent.
+        It crashed with `crash` if the cancellation was not meant to stop it.
         """
-        message, name = self._sender.current, self._agent.name
+        message, name = self.sender.current, self.agent.name
         if message is not None:
             error = MessageRoutingError(f"agent {name!r} was stopped before it could answer")
             failure = error if crash is None else _failure(name, crash)
@@ -172,14 +165,12 @@ class MessageLoop:
             await self._bus.give_up(message, self._durable, name, error, failure, reason)
 
     async def _refuse(self, frame: bytes, error: CivitasError) -> None:
-        """Account for a frame that can't be read."""
         if isinstance(frame, DurableFrame):
             known = isinstance(error, FrameError | DeserializationError)
             frame.failed(error if known else DeserializationError(str(error)))
-        await self._bus.refuse(frame, self._agent.name, error)
+        await self._bus.refuse(frame, self.agent.name, error)
 
     def _expire(self, message: Message) -> None:
-        """Account for a message that is worth nothing any more."""
         self._bus.dead_letters.record("expired before it was handled", message)
         if self._durable is not None:
             self._durable.processed()
@@ -196,7 +187,7 @@ class MessageLoop:
     async def _handle_within(self, limit: float | None, message: Message) -> Message | None:
         try:
             async with asyncio.timeout(limit) as deadline:
-                return await self._agent.handle(message)
+                return await self.agent.handle(message)
         except TimeoutError as error:
             if deadline.expired():
                 raise TimeoutError(
@@ -206,7 +197,7 @@ class MessageLoop:
 
     async def _recover(self, message: Message, error: Exception) -> Message | None:
         """Do what `on_error` says; return the reply of a retry, or raise to crash."""
-        agent = self._agent
+        agent = self.agent
         retries = 0
         while True:
             self._counts.errors += 1
@@ -216,10 +207,8 @@ class MessageLoop:
                 message.attempt += 1
                 try:
                     return await self._handle_within(agent.handle_timeout, message)
-                except asyncio.CancelledError as again:
+                except (Exception, asyncio.CancelledError) as again:  # noqa: BLE001 - judged next
                     error = _own_cancellation(again, "handle")
-                except Exception as again:  # noqa: BLE001 - judged in the next round
-                    error = again
                 continue
             if action is ErrorAction.SKIP:
                 await self._bus.answer_error(message, agent.name, error)
@@ -235,7 +224,7 @@ class MessageLoop:
     async def _judge(self, message: Message, error: Exception) -> ErrorAction:
         """Ask the agent what to do; a broken `on_error` is a crash of its own."""
         try:
-            action: object = await self._agent.on_error(error, message)
+            action: object = await self.agent.on_error(error, message)
         except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001 - a crash
             second = _own_cancellation(raised, "on_error")
             await self._fail(message, error)
@@ -243,7 +232,7 @@ class MessageLoop:
         if not isinstance(action, ErrorAction):
             await self._fail(message, error)
             raise TypeError(
-                f"on_error of agent {self._agent.name!r} returned {action!r}, not an ErrorAction"
+                f"on_error of agent {self.agent.name!r} returned {action!r}, not an ErrorAction"
             ) from error
         return action
 
@@ -252,13 +241,13 @@ class MessageLoop:
 
         Who has the answer waits no more: the message is not to be executed again for nobody.
         """
-        answered = await self._bus.answer_error(message, self._agent.name, error)
+        answered = await self._bus.answer_error(message, self.agent.name, error)
         if self._durable is None:
             return
         if answered:
             self._durable.processed()
         else:
-            self._durable.failed(_failure(self._agent.name, error))
+            self._durable.failed(_failure(self.agent.name, error))
 
     async def _answer(self, request: Message, reply: Message) -> None:
         """Send a reply; one that can't be sent is an error to who asked, and logged here."""
@@ -268,12 +257,12 @@ class MessageLoop:
                     f"handle returned a {type(reply).__name__}; it returns self.reply(...) or None"
                 )
             if not reply.recipient:  # made by hand, without self.reply
-                reply.sender = self._agent.name
+                reply.sender = self.agent.name
                 reply.recipient = str(request.reply_to)
                 reply.correlation_id = request.correlation_id or request.id
             await self._bus.answer(reply)
         except Exception as error:
-            logger.exception("agent %r could not answer", self._agent.name)
+            logger.exception("agent %r could not answer", self.agent.name)
             await self._fail(request, error)
 
 

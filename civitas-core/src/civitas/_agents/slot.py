@@ -14,7 +14,6 @@ from typing import Final
 from civitas._agents.message_loop import AgentCounts, MessageLoop, StopMode
 from civitas._bus.bus import MessageBus
 from civitas._bus.mailbox import Mailbox
-from civitas._bus.sender import Sender
 from civitas._bus.settlement import DurableFrame
 from civitas.errors import CivitasError, MessageRoutingError, SpawnError
 from civitas.process import AgentProcess, ProcessStatus
@@ -150,11 +149,8 @@ class AgentSlot:
         patience = (now if since is None else since) + self.agent.shutdown_timeout - now
         await asyncio.wait((task,), timeout=max(patience, 0))
         if not task.done():
-            logger.warning(
-                "agent %r did not end within its shutdown_timeout of %g s: cancelled",
-                self.name,
-                self.agent.shutdown_timeout,
-            )
+            late = "agent %r did not end within its shutdown_timeout of %g s: cancelled"
+            logger.warning(late, self.name, self.agent.shutdown_timeout)
             if self._message_loop is not None:
                 self._message_loop.stop_mode = StopMode.NOW  # also for a handler that survives it
             task.cancel()
@@ -193,7 +189,6 @@ class AgentSlot:
         self._on_exit(self)
 
     async def _leave_behind(self, gone: MessageRoutingError) -> None:
-        """Account for what is left in the mailbox, which takes no more."""
         left = self.mailbox.close(str(gone))
         await asyncio.gather(*(self._part_with(frame, gone) for frame in left))
 
@@ -213,20 +208,17 @@ class AgentSlot:
     # --- one object's life --------------------------------------------------------------------
 
     async def _launch(self) -> None:
-        """Start a task for the current object and await its `on_start`."""
         self.failure = None
         self.redelivered = False
         self._stop_asked = False
         self.status = ProcessStatus.INITIALIZING
-        sender = Sender(self._bus, self.name)
-        self._message_loop = MessageLoop(
-            self.agent, self.mailbox, sender, self._bus, self.counts, self._on_idle
+        self._message_loop = message_loop = MessageLoop(
+            self.agent, self.mailbox, self._bus, self.counts, self._on_idle
         )
-        self.agent.connect(sender, self.leave, lambda: self.status)
+        self.agent.connect(message_loop.sender, self.leave, lambda: self.status)
         loop = asyncio.get_running_loop()
         started: asyncio.Future[None] = loop.create_future()
-        life = self._live(self.agent, self._message_loop, sender, started)
-        self._task = loop.create_task(life, name=self.name)
+        self._task = loop.create_task(self._live(message_loop, started), name=self.name)
         self.mailbox.consumer = self._task
         try:
             await started
@@ -235,14 +227,8 @@ class AgentSlot:
             self._task.cancel()
             raise
 
-    async def _live(
-        self,
-        agent: AgentProcess,
-        message_loop: MessageLoop,
-        sender: Sender,
-        started: asyncio.Future[None],
-    ) -> None:
-        if not await self._begin(agent, message_loop, started):
+    async def _live(self, message_loop: MessageLoop, started: asyncio.Future[None]) -> None:
+        if not await self._begin(message_loop, started):
             return
         crash: Exception | None = None
         try:
@@ -257,16 +243,14 @@ class AgentSlot:
             if message_loop is self._message_loop:
                 self.redelivered = message_loop.redelivered
         finally:
-            await self._end(agent, message_loop, sender, crash)
+            await self._end(message_loop, crash)
 
-    async def _begin(
-        self, agent: AgentProcess, message_loop: MessageLoop, started: asyncio.Future[None]
-    ) -> bool:
+    async def _begin(self, message_loop: MessageLoop, started: asyncio.Future[None]) -> bool:
         """Await `on_start`, release who waits for it, and return whether it went well."""
         failure: Exception | None = None
         self._starting = True
         try:
-            await agent.on_start()
+            await message_loop.agent.on_start()
         except asyncio.CancelledError:
             task = asyncio.current_task()
             cancelled = task is not None and task.cancelling()
@@ -287,19 +271,13 @@ class AgentSlot:
                 started.set_exception(failure)
         return failure is None
 
-    async def _end(
-        self,
-        agent: AgentProcess,
-        message_loop: MessageLoop,
-        sender: Sender,
-        crash: Exception | None,
-    ) -> None:
+    async def _end(self, message_loop: MessageLoop, crash: Exception | None) -> None:
         """Await `on_stop`, settle the status, and report to the supervisor unless it knows."""
-        sender.current = None
-        sender.leaving = True
+        message_loop.sender.current = None
+        message_loop.sender.leaving = True
         try:
-            async with asyncio.timeout(agent.shutdown_timeout):
-                await agent.on_stop()
+            async with asyncio.timeout(message_loop.agent.shutdown_timeout):
+                await message_loop.agent.on_stop()
         except (Exception, asyncio.CancelledError):  # the latter of a task that it awaited, too
             logger.exception("on_stop of agent %r raised", self.name)
         if message_loop is not self._message_loop:
