@@ -22,28 +22,18 @@ logger = logging.getLogger("civitas.supervisor")
 
 @dataclass(frozen=True, slots=True)
 class TreeObserver:
-    """Who is called about a supervision tree.
-
-    Attributes:
-        crashed: called with (name, error) when an agent has crashed.
-        ended: called with the agent when it has ended for good.
-        failed: called with the error when the root has given up.
-    """
+    """Who is called about a supervision tree."""
 
     crashed: Callable[[str, Exception], None]
+    """An agent of that name has crashed."""
     ended: Callable[[AgentSlot | RemoteAgent], None]
+    """That agent has ended for good."""
     failed: Callable[[Exception], None]
+    """The root has given up."""
 
 
 class Engine:
-    """Runs one supervisor of a tree.
-
-    Args:
-        name: the supervisor's name.
-        policy: how it restarts its children.
-        observer: who is called about the tree.
-        parent: the engine of the supervisor above; None for the root.
-    """
+    """Runs one supervisor of a tree; `parent` is that of the supervisor above."""
 
     def __init__(
         self, name: str, policy: RestartPolicy, observer: TreeObserver, parent: Engine | None = None
@@ -59,12 +49,8 @@ class Engine:
         self._retirements: set[asyncio.Task[None]] = set()
         self._group_lock = asyncio.Lock()
         self._started = asyncio.Event()
-        self._alive = False
-
-    @property
-    def alive(self) -> bool:
+        self.alive = False
         """Whether this supervisor is started and has not given up."""
-        return self._alive
 
     @property
     def finished(self) -> bool:
@@ -81,7 +67,7 @@ class Engine:
         """
         self._intensity = RestartIntensity(self.policy)
         self._started.clear()
-        self._alive = True
+        self.alive = True
         try:
             for member in self.members:
                 if not (fresh and member.finished):
@@ -93,7 +79,7 @@ class Engine:
 
     async def stop(self, *, drain: bool, since: float | None = None) -> None:
         """Stop the children in reverse order; see `AgentSlot.stop`."""
-        self._alive = False
+        self.alive = False
         await self._settle()
         for member in reversed(self.members):
             await member.stop(drain=drain, since=since)
@@ -104,22 +90,21 @@ class Engine:
     def child_exited(self, agent: AgentSlot | RemoteAgent) -> None:
         """Take note that an agent has ended by itself: it crashed, or it is done."""
         if agent.failure is not None:
-            self._failed((agent,), agent.failure, counts=not agent.redelivered)
+            self.children_failed((agent,), agent.failure, counts=not agent.redelivered)
         else:
             self._spawn(self._retire(agent), self._retirements)
 
-    def children_failed(self, children: Sequence[Member], error: Exception) -> None:
+    def children_failed(
+        self, children: Sequence[Member], error: Exception, *, counts: bool = True
+    ) -> None:
         """Take note that children have failed by one cause, such as the end of their process.
 
-        It counts once towards the restart intensity, however many they are.
+        With `counts`, it counts once towards the restart intensity, however many they are.
         """
-        self._failed(children, error)
-
-    def _failed(self, children: Sequence[Member], error: Exception, *, counts: bool = True) -> None:
         for child in children:
             if not isinstance(child, Engine):
                 self._observer.crashed(child.name, error)
-        if self._alive:
+        if self.alive:
             self._spawn(self._recover(children, error, counts=counts), self._recoveries)
 
     async def _retire(self, agent: AgentSlot | RemoteAgent) -> None:
@@ -127,7 +112,6 @@ class Engine:
         self._observer.ended(agent)
 
     async def _recover(self, children: Sequence[Member], error: Exception, *, counts: bool) -> None:
-        """Do what is decided about children that have failed."""
         now = asyncio.get_running_loop().time()
         delay, share = self._intensity.decide(children[0].name, now, counts=counts)
         if delay is None:
@@ -159,12 +143,9 @@ class Engine:
             logger.info("%s restarted", _describe(member))
 
     async def _give_up(self, children: Sequence[Member], error: Exception) -> None:
-        _log_crash(
-            children,
-            error,
-            f"more than {self.policy.max_restarts} restarts within "
-            f"{self.policy.restart_window:g} s: supervisor {self.name!r} gives up",
-        )
+        most, window = self.policy.max_restarts, self.policy.restart_window
+        excess = f"more than {most} restarts within {window:g} s"
+        _log_crash(children, error, f"{excess}: supervisor {self.name!r} gives up")
         await self.stop(drain=False)
         if self._parent is not None:
             self._parent.children_failed((self,), error)
@@ -202,14 +183,8 @@ Member: TypeAlias = AgentSlot | RemoteAgent | Engine
 
 
 def _log_crash(children: Sequence[Member], error: Exception, consequence: str) -> None:
-    logger.error(
-        "%s crashed: %s: %s; %s",
-        ", ".join(map(_describe, children)),
-        type(error).__name__,
-        error,
-        consequence,
-        exc_info=error,
-    )
+    names, kind = ", ".join(map(_describe, children)), type(error).__name__
+    logger.error("%s crashed: %s: %s; %s", names, kind, error, consequence, exc_info=error)
 
 
 def _describe(child: Member) -> str:
