@@ -7,17 +7,14 @@ from typing import Final, NamedTuple
 
 
 class HeartbeatPolicy(NamedTuple):
-    """How closely a node is watched.
-
-    Attributes:
-        interval: seconds between two pings.
-        timeout: seconds for the answer to one.
-        threshold: pings in a row without an answer after which the node counts as dead.
-    """
+    """How closely a node is watched."""
 
     interval: float = 5.0
+    """Seconds between two pings."""
     timeout: float = 2.0
+    """Seconds for the answer to one."""
     threshold: int = 3
+    """Pings in a row without an answer after which the node counts as dead."""
 
     @property
     def bound(self) -> float:
@@ -37,12 +34,7 @@ def strictest(policies: Iterable[HeartbeatPolicy]) -> HeartbeatPolicy:
 
 
 class Monitor:
-    """Watches one node.
-
-    Args:
-        policy: intervals and bounds.
-        now: time of the caller's clock, in seconds, as in all methods.
-    """
+    """Watches one node; `now` is the time of the caller's clock, in seconds."""
 
     __slots__ = ("_answered", "_grace_until", "_next", "_sequence", "_unanswered", "policy")
 
@@ -77,7 +69,6 @@ class Monitor:
         return sum(now - sent > self.policy.timeout for sent in self._unanswered.values())
 
     def dead(self, now: float) -> bool:
-        """Return whether the node counts as dead."""
         return self.misses(now) >= self.policy.threshold
 
     def silent_for(self, now: float) -> float:

@@ -29,10 +29,7 @@ _NEVER: Final = -1
 class RemoteChild:
     """A child of a supervisor that a worker process hosts.
 
-    Attributes:
-        name: the agent's name.
-        process: its worker's process name where that is known, for messages.
-        policy: how closely its node is watched.
+    `process` is its worker's process name where that is known, for messages.
     """
 
     name: str
@@ -51,12 +48,9 @@ class RemoteChild:
 
 
 class RemoteCrash(NamedTuple):
-    """A crash of an agent of another process.
+    """A crash of an agent of another process, with what is known of its error.
 
-    Attributes:
-        incarnation: how often the agent had been started.
-        error: what is known of its error.
-        redelivered: whether the transport had given the message before on which it crashed.
+    `redelivered` is whether the transport had given the message before on which it crashed.
     """
 
     incarnation: int
@@ -78,10 +72,7 @@ SendCommand: TypeAlias = Callable[[str, str, str, float], Awaitable[Outcome]]
 class RemoteAgent:
     """One agent of another process under supervision.
 
-    Args:
-        child: which agent.
-        command: has its node restart or stop it.
-        on_exit: called with the slot when the agent has crashed, or is done.
+    `on_exit` is called with it when it has crashed, or is done.
     """
 
     def __init__(
@@ -111,12 +102,10 @@ class RemoteAgent:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs, as far as is known."""
         return self.status is ProcessStatus.RUNNING
 
     @property
     def finished(self) -> bool:
-        """Whether it has said that it is done."""
         return self.status is ProcessStatus.STOPPED
 
     async def start(self, *, fresh: bool = False) -> None:
@@ -182,7 +171,6 @@ class RemoteAgent:
     # --- what is heard of it --------------------------------------------------------------------
 
     def heard(self, node: str, status: str, incarnation: int) -> None:
-        """Take note of what its node says of it."""
         if node != self.node:
             self.node = node
             self._held, self._crashed = False, _NEVER

@@ -37,16 +37,7 @@ class BackoffKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RestartPolicy:
-    """How one supervisor restarts its children.
-
-    Attributes:
-        strategy: which children are restarted when one has crashed.
-        max_restarts: more crashes than this within `restart_window` escalate.
-        restart_window: seconds.
-        backoff: how the delay before a restart grows.
-        backoff_base: first delay, in seconds.
-        backoff_max: longest delay, in seconds.
-    """
+    """How one supervisor restarts its children; `Supervisor` explains the fields."""
 
     strategy: Strategy = Strategy.ONE_FOR_ONE
     max_restarts: int = 3
@@ -74,15 +65,12 @@ class CrashWindow:
 
 
 class Decision(NamedTuple):
-    """What follows a crash.
-
-    Attributes:
-        delay: seconds until the restart; None to give up.
-        share: how much of the intensity is used up, for the log.
-    """
+    """What follows a crash."""
 
     delay: float | None
+    """Seconds until the restart; None to give up."""
     share: str
+    """How much of the intensity is used up, for the log."""
 
 
 class RestartIntensity:
@@ -90,11 +78,7 @@ class RestartIntensity:
 
     More than `max_restarts` crashes within `restart_window` are too many: it gives up. A crash on a
     message that its transport had given before is not counted: the transport's own limit of
-    deliveries ends it.
-
-    Args:
-        policy: the supervisor's.
-        jitter: returns random numbers from 0 to 1, for the backoff.
+    deliveries ends it. `jitter` returns random numbers from 0 to 1, for the backoff.
     """
 
     def __init__(self, policy: RestartPolicy, jitter: Callable[[], float] = random.random) -> None:
@@ -104,7 +88,6 @@ class RestartIntensity:
         self._child_crashes: dict[str, CrashWindow] = {}
 
     def decide(self, child: str, now: float, *, counts: bool) -> Decision:
-        """Decide after the crash of a child at `now`; `counts` is whether it counts."""
         policy = self._policy
         share = "on a message that was given again: not counted"
         if counts:
@@ -113,13 +96,8 @@ class RestartIntensity:
             if crashes > policy.max_restarts:
                 return Decision(None, share)
         window = self._child_crashes.setdefault(child, CrashWindow(policy.restart_window))
-        delay = backoff_delay(
-            policy.backoff,
-            policy.backoff_base,
-            policy.backoff_max,
-            window.record(now),
-            self._jitter(),
-        )
+        first, longest, crashes = policy.backoff_base, policy.backoff_max, window.record(now)
+        delay = backoff_delay(policy.backoff, first, longest, crashes, self._jitter())
         return Decision(delay, share)
 
 
@@ -128,13 +106,9 @@ def backoff_delay(
 ) -> float:
     """Return the seconds to wait before a restart.
 
-    Args:
-        kind: how the delay grows.
-        base: the first delay in seconds.
-        maximum: the longest delay in seconds.
-        crashes: how often the child has crashed within the window, this time included.
-        jitter: a random number from 0 to 1. An exponential delay is between half of its value
-            and all of it, so that children that crashed together don't come back together.
+    `crashes` are those of the child within the window, this one included; `jitter` is a random
+    number from 0 to 1. An exponential delay is between half of its value and all of it, so that
+    children that crashed together don't come back together.
     """
     if kind is BackoffKind.CONSTANT:
         return min(base, maximum)
