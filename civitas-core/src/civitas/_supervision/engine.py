@@ -33,7 +33,7 @@ class TreeObserver:
 
 
 class Engine:
-    """Runs one supervisor of a tree; `parent` is that of the supervisor above."""
+    """Runs one supervisor of a tree; `parent` is the engine of the one above, if any."""
 
     def __init__(
         self, name: str, policy: RestartPolicy, observer: TreeObserver, parent: Engine | None = None
