@@ -8,7 +8,7 @@ import pytest
 
 from civitas._bus.routes import RemoteRoute
 from civitas.errors import MessageRoutingError
-from support.routing import LONG, SHORT, ask, started, table, there, turns, unknown
+from support.routing import LONG, SHORT, ask, started, table, there, turns
 
 # --- finding ------------------------------------------------------------------------------------
 
@@ -16,19 +16,19 @@ from support.routing import LONG, SHORT, ask, started, table, there, turns, unkn
 async def test_a_route_that_is_there_is_found_at_once() -> None:
     routes, route = table(), RemoteRoute("agent", "01" * 8, "worker")
     routes.add(route)
-    assert await routes.find("agent", 0.0, unknown) is route
+    assert await routes.find("agent", 0.0) is route
     assert routes.get("agent") is route
 
 
 async def test_a_name_that_nobody_knows_is_refused_at_once() -> None:
-    with pytest.raises(MessageRoutingError, match="nobody knows it"):
-        await table().find("agent", LONG, unknown)
+    with pytest.raises(MessageRoutingError, match="there is no agent called"):
+        await table().find("agent", LONG)
 
 
 async def test_an_expected_name_is_awaited() -> None:
     routes, route = table(), RemoteRoute("agent", "01" * 8, "worker")
     routes.expected["agent"] = "worker"
-    finders = [await started(routes.find("agent", LONG, unknown)) for _ in range(2)]
+    finders = [await started(routes.find("agent", LONG)) for _ in range(2)]
     routes.add(route)
     assert await asyncio.gather(*finders) == [route, route]
 
@@ -37,17 +37,17 @@ async def test_an_expected_name_that_does_not_come_says_which_process_to_start()
     routes = table()
     routes.expected["agent"] = "worker"
     with pytest.raises(MessageRoutingError, match="is its process 'worker' started"):
-        await routes.find("agent", SHORT, unknown)
+        await routes.find("agent", SHORT)
 
 
 async def test_any_name_is_awaited_while_nodes_find_each_other_and_not_after_it() -> None:
     routes = table()
     routes.discovering = True
     routes.expected["mine"] = "worker"
-    finder = await started(routes.find("any", LONG, unknown))
-    patient = await started(routes.find("mine", LONG, unknown))
+    finder = await started(routes.find("any", LONG))
+    patient = await started(routes.find("mine", LONG))
     routes.discovered()
-    with pytest.raises(MessageRoutingError, match="nobody knows it"):
+    with pytest.raises(MessageRoutingError, match="there is no agent called"):
         await finder
     assert not patient.done()
     routes.add(RemoteRoute("mine", "01" * 8, "worker"))
@@ -64,16 +64,16 @@ async def test_a_name_that_went_is_refused_at_once_until_it_is_back(how: str) ->
     else:
         routes.remove(route, "it has left")
     with pytest.raises(MessageRoutingError, match="it has left"):
-        await routes.find("agent", LONG, unknown)
+        await routes.find("agent", LONG)
     routes.add(RemoteRoute("agent", "02" * 8, "worker"))
-    await routes.find("agent", LONG, unknown)
+    await routes.find("agent", LONG)
 
 
 async def test_a_cancelled_finder_leaves_the_others_waiting() -> None:
     routes, route = table(), RemoteRoute("agent", "01" * 8, "worker")
     routes.expected["agent"] = "worker"
-    first = await started(routes.find("agent", LONG, unknown))
-    second = await started(routes.find("agent", LONG, unknown))
+    first = await started(routes.find("agent", LONG))
+    second = await started(routes.find("agent", LONG))
     first.cancel()
     await turns()
     routes.add(route)
@@ -119,7 +119,7 @@ async def test_the_end_tells_all_who_wait_and_leaves_nothing_behind() -> None:
     routes.expected["other"] = "worker"
     routes.add(route)
     asking = await started(ask(route, asyncio.Future()))
-    finding = await started(routes.find("other", None, unknown))
+    finding = await started(routes.find("other", None))
     routes.end("this node has stopped")
     for task in (asking, finding):
         with pytest.raises(MessageRoutingError, match="this node has stopped"):
@@ -132,10 +132,10 @@ async def test_names_that_have_gone_are_not_remembered_without_end() -> None:
     for number in range(10_001):
         routes.add(RemoteRoute(f"agent{number}", "01" * 8, "worker"))
         routes.retire(there(routes, f"agent{number}"), "gone")
-    with pytest.raises(MessageRoutingError, match="nobody knows it"):
-        await routes.find("agent0", LONG, unknown)
+    with pytest.raises(MessageRoutingError, match="there is no agent called"):
+        await routes.find("agent0", LONG)
     with pytest.raises(MessageRoutingError, match="gone"):
-        await routes.find("agent10000", LONG, unknown)
+        await routes.find("agent10000", LONG)
 
 
 # --- what a durable transport keeps ---------------------------------------------------------------
@@ -177,7 +177,7 @@ async def test_messages_are_not_kept_for_an_agent_that_is_done_until_it_is_there
     for name in ("agent", "other"):
         assert not routes.keeps(name)
         with pytest.raises(MessageRoutingError, match="it is done"):
-            await routes.find(name, LONG, unknown)
+            await routes.find(name, LONG)
         back = RemoteRoute(name, "02" * 8, "worker", windowed=False)
         routes.add(back)
         routes.done(name, "an old word")

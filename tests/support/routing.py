@@ -9,7 +9,6 @@ from typing import Any
 from civitas._bus.routes import RemoteRoute
 from civitas._bus.routing_table import RoutingTable
 from civitas._bus.windows import WINDOW
-from civitas.errors import MessageRoutingError
 from civitas.registry import LocalRegistry
 
 LONG = 30.0
@@ -45,10 +44,6 @@ def there(routes: RoutingTable, name: str) -> RemoteRoute:
     route = routes.get(name)
     assert route is not None
     return route
-
-
-def unknown() -> MessageRoutingError:
-    return MessageRoutingError("nobody knows it")
 
 
 async def ask(route: RemoteRoute, answer: asyncio.Future[str]) -> str:

@@ -137,9 +137,10 @@ class MessageBus:
                 await self.transport.publish(name, self._head + self._serialize(message))
                 self.sent += 1
                 return
-            deadline = _Deadline(left)
-            route = await self.routes.find(name, left, lambda: self._unknown(name))
-            left = deadline.left or 0.0
+            now = asyncio.get_running_loop().time
+            deadline = now() + left
+            route = await self.routes.find(name, left)
+            left = max(deadline - now(), 0.0)
         body = self._serialize(message)
         number = await route.number(left)
         try:
@@ -196,17 +197,15 @@ class MessageBus:
     async def _ask_far(self, message: Message, timeout: float | None) -> bytes:
         """Send a request to an agent of another node and return the frame that answers it."""
         name = message.recipient
-        deadline = _Deadline(timeout)
-        route = self.routes.get(name)
-        if route is None:
-            route = await self.routes.find(name, timeout, lambda: self._unknown(name))
+        deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
+        route = self.routes.get(name) or await self.routes.find(name, timeout)
         body = self._serialize(message)
         # A bare transport takes requests apart for its own reply scheme, and loses the number.
-        number = 0 if self._is_bare else await route.number(deadline.left)
+        number = 0 if self._is_bare else await route.number(_until(deadline))
         try:
             with route.requesting():
                 frame = self.codec.numbered(number, body)
-                return await self.transport.request(name, frame, deadline.left)  # type: ignore[arg-type]
+                return await self.transport.request(name, frame, _until(deadline))  # type: ignore[arg-type]
         except _NOT_SENT:
             route.give_back(number)
             raise
@@ -334,27 +333,10 @@ class MessageBus:
             return NumberedReceiver(mailbox, self.accounting, self.send_timeout)
         return LocalReceiver(mailbox, self.send_timeout)
 
-    # --- parts ------------------------------------------------------------------------------
 
-    def _unknown(self, name: str) -> MessageRoutingError:
-        similar = self.registry.similar(name)
-        hint = f"; did you mean {similar!r}?" if similar else ""
-        return MessageRoutingError(f"there is no agent called {name!r} (any more){hint}")
-
-
-class _Deadline:
-    """What is left of a timeout that covers several waits."""
-
-    __slots__ = ("_at", "_now")
-
-    def __init__(self, timeout: float | None) -> None:
-        self._now = asyncio.get_running_loop().time
-        self._at = None if timeout is None else self._now() + timeout
-
-    @property
-    def left(self) -> float | None:
-        """Seconds that are left; None for no limit."""
-        return None if self._at is None else max(self._at - self._now(), 0.0)
+def _until(deadline: float | None) -> float | None:
+    """Return the seconds until a time of the event loop; None for no limit."""
+    return None if deadline is None else max(deadline - asyncio.get_running_loop().time(), 0.0)
 
 
 def _reserved(message: Message) -> MessageValidationError:

@@ -7,10 +7,10 @@ nodes here, for credit (`windows` has the arithmetic of it).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol
 
 from civitas._bus.mailbox import Mailbox
 from civitas._bus.wait_queue import WaitQueue
@@ -22,9 +22,6 @@ from civitas.transport.interruption import Interruption
 
 LATE_REPLY_GRACE: Final = 1.0
 """Seconds that replies may take after the news, on another path, that their agent has ended."""
-
-Unknown: TypeAlias = Callable[[], MessageRoutingError]
-"""Makes the error for a name that nobody knows."""
 
 
 class Receiver(Protocol):

@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final, NamedTuple
 
-from civitas._bus.routes import RemoteRoute, Unknown
+from civitas._bus.routes import RemoteRoute
 from civitas.errors import MessageRoutingError
 from civitas.registry import LocalRegistry
 
@@ -33,10 +33,6 @@ class _Gone(NamedTuple):
 
     reason: str
     done: bool
-
-
-class _NotFoundError(Exception):
-    """Nobody has the name that a sender waits for."""
 
 
 class RoutingTable:
@@ -78,13 +74,10 @@ class RoutingTable:
         gone = self._gone.get(name)
         return name in self.expected if gone is None else not gone.done
 
-    async def find(self, name: str, timeout: float | None, unknown: Unknown) -> RemoteRoute:
+    async def find(self, name: str, timeout: float | None) -> RemoteRoute:
         """Return the route to an agent of another node, awaiting it where it may yet appear.
 
-        Args:
-            name: the agent's name.
-            timeout: seconds to wait at most; None for no limit.
-            unknown: makes the error for a name that nobody knows.
+        It waits at most `timeout` seconds; None for no limit.
 
         Raises:
             MessageRoutingError: there is no such agent, or it was not found in time.
@@ -96,7 +89,7 @@ class RoutingTable:
             raise MessageRoutingError(self._gone[name].reason)
         process = self.expected.get(name)
         if process is None and not self.discovering:
-            raise unknown()
+            raise MessageRoutingError(self._unknown(name))
         found: asyncio.Future[RemoteRoute] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(name, []).append(found)
         try:
@@ -107,8 +100,6 @@ class RoutingTable:
                 f"agent {name!r} was not found within {timeout:g} s; "
                 + (f"is its process {process!r} started?" if process else "is it started?")
             ) from None
-        except _NotFoundError:
-            raise unknown() from None
         finally:
             waiting = self._waiting[name]
             waiting.remove(found)
@@ -170,7 +161,7 @@ class RoutingTable:
         self.discovering = False
         for name in self._waiting:
             if name not in self.expected:
-                self._fail_waiting(name, _NotFoundError())
+                self._fail_waiting(name, self._unknown(name))
 
     def end(self, reason: str) -> None:
         """Close all routes to other nodes; a node that starts anew starts clean."""
@@ -180,12 +171,17 @@ class RoutingTable:
         self._gone.clear()
         self.discovering = False
         for name in self._waiting:
-            self._fail_waiting(name, MessageRoutingError(reason))
+            self._fail_waiting(name, reason)
 
-    def _fail_waiting(self, name: str, error: Exception) -> None:
+    def _fail_waiting(self, name: str, reason: str) -> None:
         for found in self._waiting[name]:
             if not found.done():
-                found.set_exception(error)
+                found.set_exception(MessageRoutingError(reason))
+
+    def _unknown(self, name: str) -> str:
+        similar = self.registry.similar(name)
+        hint = f"; did you mean {similar!r}?" if similar else ""
+        return f"there is no agent called {name!r} (any more){hint}"
 
     def _remember(self, name: str, reason: str, *, done: bool) -> None:
         """Keep why a name has gone, for the errors of those who still use it."""
