@@ -36,7 +36,7 @@ class Receiving:
         return self.rejecting
 
     async def give(self, frame: bytes = FRAME) -> asyncio.Task[None]:
-        task = asyncio.ensure_future(self.receiver(frame))
+        task = asyncio.ensure_future(self.receiver.handler(frame))
         await asyncio.sleep(0)
         return task
 

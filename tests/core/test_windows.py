@@ -72,7 +72,7 @@ def test_whatever_is_lost_is_counted_exactly_and_the_window_heals(
             pair.credit(arrives=step == "credit")
         assert 0 <= pair.window.outstanding <= size
         assert len(pair.wire) <= size
-        assert pair.ledger.lost == pair.told <= pair.lost
+        assert pair.told <= pair.lost
     pair.tell_last()
     assert pair.told == pair.lost
     assert pair.window.outstanding == 0
@@ -130,7 +130,6 @@ def test_a_gap_wider_than_the_window_is_of_another_numbering() -> None:
     ledger = ReceiveWindow()
     assert ledger.arrived(WINDOW + 2) == 0
     assert ledger.arrived(WINDOW + 5) == 2
-    assert ledger.lost == 2
 
 
 def test_a_sender_that_begins_anew_gets_credit_for_its_first_frame() -> None:
@@ -146,4 +145,3 @@ def test_a_sender_that_begins_anew_gets_credit_for_its_first_frame() -> None:
 def test_a_frame_that_comes_twice_is_no_loss() -> None:
     ledger = ReceiveWindow()
     assert [ledger.arrived(n) for n in (1, 1, 2, 2, 3)] == [0] * 5
-    assert ledger.lost == 0

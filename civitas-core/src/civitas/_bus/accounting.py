@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from struct import Struct
 from typing import Final
@@ -23,9 +23,8 @@ def number_of(frame: bytes) -> int:
 class ReceiveAccounting:
     """The receiving side of all pairs of (sender node, agent of this node).
 
-    Args:
-        grant: called with (node id, agent, number) to return credit up to that number.
-        on_lost: called with (node id, agent, frames) when frames turn out to be lost.
+    `grant` and `on_lost` are called with (node id, agent, number): to return credit up to that
+    number, and when so many frames turn out to be lost.
     """
 
     def __init__(
@@ -35,7 +34,7 @@ class ReceiveAccounting:
     ) -> None:
         self._grant = grant
         self._on_lost = on_lost
-        self._windows: dict[tuple[bytes, str], ReceiveWindow] = {}
+        self._windows = defaultdict[tuple[bytes, str], ReceiveWindow](ReceiveWindow)
         self._counted: set[bytes] = set()
         self.lost: Counter[str] = Counter()
         """Frames that never came, by agent."""
@@ -43,11 +42,8 @@ class ReceiveAccounting:
     def begin(self, node: bytes, *, fresh: bool) -> None:
         """Count what a node sends from now on: its probe has come, which precedes its numbers.
 
-        What came before was numbered for another node that had the name of this one's agent.
-
-        Args:
-            node: the sender's id.
-            fresh: whether the sender begins its numbers anew.
+        What came before was numbered for another node that had the name of this one's agent. A
+        `fresh` sender begins its numbers anew.
         """
         if fresh:
             self.forget(node)
@@ -58,7 +54,7 @@ class ReceiveAccounting:
         node = frame[_NODE]
         if node not in self._counted:
             return
-        window = self._window(node, agent)
+        window = self._windows[node, agent]
         lost = window.arrived(number)
         if lost:
             self._count(node, agent, lost)
@@ -70,7 +66,7 @@ class ReceiveAccounting:
         node = frame[_NODE]
         if node not in self._counted:
             return
-        window = self._window(node, agent)
+        window = self._windows[node, agent]
         lost = window.ended_at(number_of(frame))
         if lost:
             self._count(node, agent, lost)
@@ -87,13 +83,6 @@ class ReceiveAccounting:
         self._counted.discard(node)
         for pair in [pair for pair in self._windows if pair[0] == node]:
             del self._windows[pair]
-
-    def _window(self, node: bytes, agent: str) -> ReceiveWindow:
-        pair = (node, agent)
-        window = self._windows.get(pair)
-        if window is None:
-            window = self._windows[pair] = ReceiveWindow()
-        return window
 
     def _count(self, node: bytes, agent: str, lost: int) -> None:
         self.lost[agent] += lost

@@ -21,12 +21,7 @@ _SHORTEST_FRAME: Final = 27
 
 
 class LocalReceiver:
-    """Takes frames of this process: the sender waits for room in the mailbox.
-
-    Args:
-        mailbox: takes the frames.
-        send_timeout: seconds that a frame waits for room.
-    """
+    """Takes frames of this process: the sender waits `send_timeout` seconds for room."""
 
     __slots__ = ("_mailbox", "_put_nowait", "_send_timeout", "delivered")
 
@@ -36,13 +31,11 @@ class LocalReceiver:
         self._send_timeout = send_timeout
         self.delivered = 0
 
-    @property
-    def handler(self) -> Handler:
-        """A bound method: calling an object costs three times as much (Python 3.11)."""
-        return self._receive
+    async def handler(self, frame: bytes) -> None:
+        """Put a frame into the mailbox. This is the receiving half of the hot path.
 
-    async def _receive(self, frame: bytes) -> None:
-        """Put a frame into the mailbox. This is the receiving half of the hot path."""
+        It is a bound method: calling an object costs three times as much (Python 3.11).
+        """
         if not self._put_nowait(frame):
             await self._mailbox.put(frame, self._send_timeout)
         self.delivered += 1
@@ -51,10 +44,7 @@ class LocalReceiver:
 class NumberedReceiver:
     """Takes frames that other nodes have numbered, and accounts for them.
 
-    Args:
-        mailbox: takes the frames.
-        accounting: counts those that are numbered.
-        send_timeout: seconds that a frame without a number waits for room.
+    A frame without a number waits `send_timeout` seconds for room.
     """
 
     __slots__ = ("_accounting", "_agent", "_mailbox", "_send_timeout", "delivered")
@@ -75,14 +65,14 @@ class NumberedReceiver:
 
     def take(self, frame: bytes) -> bool:
         """Put a frame into the mailbox without waiting, or return False."""
-        if not _has_header(frame):
-            return self._put(frame)
-        if frame[2] == KIND_SYSTEM:
+        has_header = _has_header(frame)
+        if has_header and frame[2] == KIND_SYSTEM:
             self._accounting.ended_at(frame, self._agent)
             return True
-        if not self._put(frame):
+        if not self._mailbox.put_nowait(frame):
             return False
-        number = number_of(frame)
+        self.delivered += 1
+        number = number_of(frame) if has_header else 0
         if number:
             self._accounting.arrived(frame, number, self._agent)
         return True
@@ -101,24 +91,12 @@ class NumberedReceiver:
         if number:
             self._accounting.arrived(frame, number, self._agent)
 
-    def _put(self, frame: bytes) -> bool:
-        if not self._mailbox.put_nowait(frame):
-            return False
-        self.delivered += 1
-        return True
-
 
 class DurableReceiver:
     """Takes frames of a transport that is at-least-once.
 
-    Awaiting it ends when the agent has processed the frame, and raises when it has not; see
-    `civitas.transport.Handler` for what each error means. Cancelled, it takes the frame out of the
-    mailbox again; nobody waits then for what an agent that has it in hand makes of it.
-
-    Args:
-        mailbox: takes the frames.
-        reject: deals with a frame while the node stops and takes no more: it returns True, or
-            raises, when it has; False when the node takes frames.
+    `reject` deals with a frame while the node stops and takes no more: it returns True, or raises,
+    when it has; False when the node takes frames.
     """
 
     __slots__ = ("_mailbox", "_reject", "delivered")
@@ -130,18 +108,15 @@ class DurableReceiver:
         self._reject = reject
         self.delivered = 0
 
-    @property
-    def handler(self) -> Handler:
-        """The object itself."""
-        return self
+    async def handler(self, frame: bytes) -> None:
+        """Return when the agent has processed the frame, and raise when it has not.
 
-    async def __call__(self, frame: bytes) -> None:
-        """Have the agent process a frame.
+        `civitas.transport.Handler` says what each error means. Cancelled, it takes the frame out
+        of the mailbox again; nobody waits then for what an agent that has it in hand makes of it.
 
         Raises:
             ProcessingError: the agent failed.
-            FrameError: it can never be read.
-            DeserializationError: it can never be read.
+            FrameError, DeserializationError: it can never be read.
             MessageRoutingError: it was not executed.
         """
         if await self._reject(frame, self._mailbox.name):

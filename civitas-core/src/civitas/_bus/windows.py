@@ -20,11 +20,7 @@ GRANT_EVERY: Final = WINDOW // 4
 
 
 class SendWindow:
-    """The sending side of a pair.
-
-    Args:
-        size: frames that may be under way.
-    """
+    """The sending side of a pair, which may have `size` frames under way."""
 
     __slots__ = ("credited", "sent", "size")
 
@@ -66,13 +62,9 @@ class SendWindow:
 
 
 class ReceiveWindow:
-    """The receiving side of a pair.
+    """The receiving side of a pair, whose sender has a window of `window` frames."""
 
-    Args:
-        window: the sender's; a gap wider than that is not of this pair's numbering.
-    """
-
-    __slots__ = ("granted", "lost", "seen", "window")
+    __slots__ = ("granted", "seen", "window")
 
     def __init__(self, window: int = WINDOW) -> None:
         self.window = window
@@ -80,21 +72,19 @@ class ReceiveWindow:
         """Highest number accounted for."""
         self.granted = 0
         """The number up to which the sender has its credit back."""
-        self.lost = 0
-        """Frames that never came."""
 
     def arrived(self, number: int) -> int:
         """Account for a frame that was taken; return how many before it were lost."""
         gap = number - self.seen - 1
         self.seen = number
-        return self._count(gap) if gap else 0
+        return self._lost(gap) if gap else 0
 
     def ended_at(self, last: int) -> int:
         """Account for the last number, as the sender reports it; return how many were lost."""
         gap = last - self.seen
         if gap > 0:
             self.seen = last
-        return self._count(gap)
+        return self._lost(gap)
 
     def grant(self) -> int:
         """Return the number up to which credit is returned now."""
@@ -106,8 +96,6 @@ class ReceiveWindow:
         """Whether it is time to return credit."""
         return self.seen - self.granted >= GRANT_EVERY or self.seen < self.granted
 
-    def _count(self, gap: int) -> int:
-        if not 0 < gap <= self.window:
-            return 0  # nothing missing, or another numbering: of a sender that began anew
-        self.lost += gap
-        return gap
+    def _lost(self, gap: int) -> int:
+        # A gap wider than the window is of another numbering: of a sender that began anew.
+        return gap if 0 < gap <= self.window else 0
