@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 from civitas import envelope
@@ -31,10 +31,7 @@ class FrameCodec:
     All frames of a node have the same header but for number and reply address, so the header is
     made once, and a frame of the node's own is known by it.
 
-    Args:
-        serializer: writes the bodies of frames, and reads those of the same name.
-        accept: serializers whose frames are read besides.
-        origin: the node's identity.
+    `serializer` writes the bodies, and reads those of its name; those of `accept` are read besides.
     """
 
     def __init__(
@@ -92,7 +89,12 @@ class FrameCodec:
             body = frame[self._head_size :]
         else:
             serializer, reply_to, attempt, body = envelope.contents(frame)
-            reader = self._reader(serializer)
+            if serializer not in self._readers:
+                raise DeserializationError(
+                    f"the frame is in {serializer!r}; this node reads "
+                    f"{', '.join(sorted(self._readers))} (see accept_serializers)"
+                )
+            reader = self._readers[serializer]
         message = reader(body)
         if reply_to:
             message.reply_to = reply_to
@@ -101,12 +103,3 @@ class FrameCodec:
             # Its age is judged by this node's clock.
             message.timestamp -= self._clock_offsets.get(frame[4:12], 0.0)
         return message
-
-    def _reader(self, serializer: str) -> Callable[[bytes], Message]:
-        reader = self._readers.get(serializer)
-        if reader is None:
-            raise DeserializationError(
-                f"the frame is in {serializer!r}; this node reads "
-                f"{', '.join(sorted(self._readers))} (see accept_serializers)"
-            )
-        return reader
