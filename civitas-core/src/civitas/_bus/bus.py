@@ -240,13 +240,8 @@ class MessageBus:
     ) -> None:
         """Account for a message that its agent has not executed to its end.
 
-        Args:
-            message: the message.
-            durable: its frame, where the transport keeps it until it is settled.
-            agent: the agent's name.
-            error: the answer to who asked with it.
-            failure: why the transport is to give it again, where nobody got the answer.
-            reason: for the account of dead letters; what is given again is none.
+        Who asked with it gets `error` as the answer. Where nobody gets it, the transport is to
+        give a `durable` frame again, because of `failure`; all others are dead letters.
         """
         answered = await self.answer_error(message, agent, error)
         if durable is None or answered:
@@ -262,12 +257,9 @@ class MessageBus:
         await self.answer_error(request_in(frame, agent), agent, error)
 
     async def reject_while_stopping(self, frame: bytes, agent: str) -> bool:
-        """Settle a durable frame for which a node that stops has no time.
+        """Settle a durable frame if the node stops and has no time for it; return whether it did.
 
         Who asked with it gets the error at once, and that is the end of it.
-
-        Returns:
-            Whether the frame was rejected: False while the node takes frames.
 
         Raises:
             MessageRoutingError: nobody asked, or the answer can't be sent: it is to be given again.

@@ -23,10 +23,6 @@ class Mailbox(Generic[T]):
 
     It outlives the agent object that drains it: a restart keeps it. Senders that find it full
     wait in order; each item enters when room is made, whether or not its sender has woken up yet.
-
-    Args:
-        name: the agent's name, for messages.
-        size: how many items it holds.
     """
 
     __slots__ = (

@@ -25,14 +25,12 @@ LATE_REPLY_GRACE: Final = 1.0
 
 
 class Receiver(Protocol):
-    """Puts frames into one agent's mailbox, and counts them in `delivered`."""
+    """Puts frames into one agent's mailbox; `handler` is that of the agent's address."""
 
     delivered: int
 
     @property
-    def handler(self) -> Handler:
-        """The handler of the agent's address."""
-        ...
+    def handler(self) -> Handler: ...
 
 
 class Route(RoutingEntry):
@@ -47,7 +45,6 @@ class Route(RoutingEntry):
 
     @property
     def has_requests(self) -> bool:
-        """Whether replies are awaited."""
         return bool(self._requests)
 
     def refuse(self, reason: str) -> None:
@@ -83,12 +80,7 @@ class Route(RoutingEntry):
 
 
 class LocalRoute(Route):
-    """The way to an agent of this node.
-
-    Args:
-        mailbox: where its messages wait.
-        receiver: puts frames into the mailbox.
-    """
+    """The way to an agent of this node."""
 
     __slots__ = ("mailbox", "receiver")
 
@@ -101,11 +93,8 @@ class LocalRoute(Route):
 class RemoteRoute(Route):
     """The way to an agent of another node.
 
-    Args:
-        name: the agent's name.
-        node: the id of the node that hosts it, in hex.
-        process: that node's process name, for messages.
-        windowed: whether frames are numbered and wait for credit.
+    `node` is that node's id in hex, `process` its process name, for messages. Where the route is
+    `windowed`, frames are numbered and wait for credit.
     """
 
     __slots__ = ("_paused", "_waiters", "_watchers", "credit_seen", "node", "process", "window")
@@ -129,8 +118,7 @@ class RemoteRoute(Route):
     async def number(self, timeout: float | None) -> int:
         """Return the number of the next frame (0 where none are numbered), once there is credit.
 
-        Args:
-            timeout: seconds to wait for credit; None for no limit.
+        It waits at most `timeout` seconds; None for no limit.
 
         Raises:
             MailboxFullError: there was none in time.

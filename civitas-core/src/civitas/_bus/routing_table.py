@@ -38,9 +38,7 @@ class _Gone(NamedTuple):
 class RoutingTable:
     """The routes of one node, kept as entries of its registry.
 
-    Args:
-        registry: has the entries.
-        durable: whether the transport keeps messages for agents that are away.
+    A `durable` transport keeps messages for agents that are away.
     """
 
     def __init__(self, registry: LocalRegistry, *, durable: bool = False) -> None:
@@ -55,11 +53,9 @@ class RoutingTable:
         self._waiting: dict[str, list[asyncio.Future[RemoteRoute]]] = {}
 
     def remote(self) -> list[RemoteRoute]:
-        """Return the routes to agents of other nodes."""
         return [each for each in self.registry.entries.values() if isinstance(each, RemoteRoute)]
 
     def get(self, name: str) -> RemoteRoute | None:
-        """Return the route to an agent of another node, or None."""
         entry = self.registry.entries.get(name)
         return entry if isinstance(entry, RemoteRoute) else None
 
@@ -132,10 +128,7 @@ class RoutingTable:
     def retire(self, route: RemoteRoute, reason: str, *, done: bool = True) -> None:
         """Send no more by a route; the requests in flight may still be answered.
 
-        Args:
-            route: one of the table.
-            reason: for the errors of those who still send.
-            done: whether the agent has ended for good; else its node stops.
+        An agent that is `done` has ended for good; else its node stops.
         """
         self.registry.deregister(route.name)
         self._remember(route.name, reason, done=done)

@@ -12,12 +12,7 @@ from civitas.messages import TYPE_REPLY, Message, compose, compose_reply
 
 
 class Sender:
-    """Sends in the name of one agent (or of the runtime's caller).
-
-    Args:
-        bus: carries the messages.
-        name: whose name they bear.
-    """
+    """Sends in the name of one agent (or of the runtime's caller)."""
 
     __slots__ = ("_bus", "current", "leaving", "name")
 

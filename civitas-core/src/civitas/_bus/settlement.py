@@ -15,12 +15,10 @@ class DurableFrame(bytes):
 
         processed()      acknowledge it: processed, skipped, expired, or its asker has the error
         failed(error)    give it again, or make it a dead letter: `civitas.transport.Handler`
-
-    Attributes:
-        outcome: None when it is processed, else the error to raise out of the transport's handler.
     """
 
     outcome: asyncio.Future[Exception | None]
+    """None when it is processed, else the error to raise out of the transport's handler."""
 
     def __new__(cls, frame: bytes) -> Self:
         """Make one that waits for its outcome in the running event loop."""

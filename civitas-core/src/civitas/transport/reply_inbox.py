@@ -32,14 +32,12 @@ class _RequestInFlight(Interruption):
         self.handed_over = False
 
     def expire(self, timeout: float) -> None:
-        """End it because its time is up."""
         if self.handed_over:
             self.fail(TimeoutError(f"no answer within {timeout:g} s"))
         else:
             self.fail(MailboxFullError(f"no room for the request within {timeout:g} s"))
 
     def fail(self, error: Exception) -> None:
-        """End it with an error, unless it has ended already."""
         if self.answer.done():
             return
         self.answer.set_exception(error)
