@@ -39,17 +39,12 @@ MakeMembership = Callable[
 
 
 class ControlPlane:
-    """Runs a membership over a transport.
+    """Runs a membership over a transport, and is the handler of its own addresses there.
 
-    Args:
-        transport: carries the messages.
-        origin: the node's identity in their frames.
-        membership: makes the membership, given its `send` and its `report`.
-        on_event: called in the node's event loop with each event.
-        dropped: called in the node's event loop with (reason, frame) for what is no message.
-        shared: whether the transport is the node's own, which others start and stop; then there
-            is no thread.
-        guard: the context for calls of the transport at the start.
+    `membership` makes the membership, given its `send` and its `report`. `on_event` is called with
+    each event, `dropped` with (reason, frame) for what is no message: both in the node's event
+    loop. A `shared` transport is the node's own, which others start and stop; then there is no
+    thread. `guard` is the context for calls of the transport at the start.
     """
 
     def __init__(
@@ -74,8 +69,8 @@ class ControlPlane:
         self._lock = threading.Lock()
         self._early: list[Callable[[], object]] = []
         """What was posted before there was a loop to do it in; the lock keeps it in order."""
-        self._news: asyncio.Event | None = None
-        self._stopping: asyncio.Event | None = None
+        self._news = asyncio.Event()
+        self._stopping = asyncio.Event()
         self._home: asyncio.AbstractEventLoop | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opened: asyncio.Future[None] | None = None
@@ -99,9 +94,10 @@ class ControlPlane:
         if self._shared:
             self._task = self._home.create_task(self._live(), name="civitas control")
         else:
+            # A daemon: a program that ends without stopping its node ends all the same.
             self._thread = threading.Thread(
-                target=self._run, name="civitas control", daemon=True
-            )  # a program that ends without stopping its node ends all the same
+                target=lambda: asyncio.run(self._live()), name="civitas control", daemon=True
+            )
             self._thread.start()
         await self._opened
 
@@ -109,14 +105,14 @@ class ControlPlane:
         """Send what is still to be said, and end. Idempotent, also half-started."""
         if self._ended is None:
             return
-        self._call(self._end)
+        self._call(self._stopping.set)
         await asyncio.shield(self._ended)
         if self._thread is not None:
             self._thread.join()
 
     def post(self, call: Callable[[Membership, float], Any]) -> None:
         """Have the membership do something, in its own thread; may be called in any."""
-        self._call(partial(self._do, call))
+        self._call(lambda: call(self._membership, time.monotonic()))
 
     def link_down(self, _reason: str = "") -> None:
         """Take note that nobody can be heard; see `TransportContext.link_down`."""
@@ -128,12 +124,22 @@ class ControlPlane:
 
     # --- its own loop -------------------------------------------------------------------------
 
-    def _run(self) -> None:
-        asyncio.run(self._live())
+    def take(self, frame: bytes) -> bool:
+        """Take a frame of another node."""
+        try:
+            origin, message = decode(frame)
+        except CivitasError as error:
+            logger.debug("not a control message: %s", error)
+            self._at_home(self._dropped, "malformed system frame", frame)
+        else:
+            self._membership.receive(origin, message, time.monotonic())
+        return True
+
+    async def __call__(self, frame: bytes) -> None:
+        """Do the same as `take`."""
+        self.take(frame)
 
     async def _live(self) -> None:
-        self._news = asyncio.Event()
-        self._stopping = asyncio.Event()
         with self._lock:
             self._loop = asyncio.get_running_loop()
             for call in self._early:
@@ -143,7 +149,7 @@ class ControlPlane:
         try:
             if await self._open():
                 self._at_home(_settle, self._opened, None)
-                await self._serve(self._stopping)
+                await self._serve()
         except Exception as error:  # noqa: BLE001 - whoever starts the node hears of it
             failure = error
         finally:
@@ -155,7 +161,7 @@ class ControlPlane:
     async def _open(self) -> bool:
         """Start and subscribe; return whether it was done before anyone called `stop`."""
         opening = asyncio.ensure_future(self._subscribe())
-        stopping = asyncio.ensure_future(self._stopped())
+        stopping = asyncio.ensure_future(self._stopping.wait())
         try:
             await asyncio.wait((opening, stopping), return_when=asyncio.FIRST_COMPLETED)
             if opening.done():
@@ -167,27 +173,21 @@ class ControlPlane:
             await asyncio.gather(opening, stopping, return_exceptions=True)
 
     async def _subscribe(self) -> None:
-        handler = _ControlHandler(self._membership, self._drop)
         with self._guard():
             if not self._shared:
                 await self._transport.start()
-            await self._transport.subscribe(EVERYONE, handler)
-            await self._transport.subscribe(control_address(self._origin.node.hex()), handler)
+            await self._transport.subscribe(EVERYONE, self)
+            await self._transport.subscribe(control_address(self._origin.node.hex()), self)
             await self._transport.wait_ready()
 
-    async def _stopped(self) -> None:
-        assert self._stopping is not None
-        await self._stopping.wait()
-
-    async def _serve(self, stopping: asyncio.Event) -> None:
-        assert self._news is not None
-        sending = asyncio.ensure_future(self._deliver(self._news))
+    async def _serve(self) -> None:
+        sending = asyncio.ensure_future(self._deliver())
         try:
-            while not stopping.is_set():
+            while not self._stopping.is_set():
                 self._membership.tick(time.monotonic())
                 try:
                     async with asyncio.timeout(TICK):
-                        await stopping.wait()
+                        await self._stopping.wait()
                 except TimeoutError:
                     continue
             self._news.set()
@@ -198,12 +198,11 @@ class ControlPlane:
             sending.cancel()
             await asyncio.wait((sending,))
 
-    async def _deliver(self, news: asyncio.Event) -> None:
+    async def _deliver(self) -> None:
         """Send what is queued, in order, until the queue is empty after `stop` was called."""
-        assert self._stopping is not None
         while not self._stopping.is_set():
-            await news.wait()
-            news.clear()
+            await self._news.wait()
+            self._news.clear()
             await self._flush()
 
     async def _flush(self) -> None:
@@ -224,21 +223,10 @@ class ControlPlane:
 
     def _send(self, address: str, message: ControlMessage) -> None:
         self._queue.append((address, message))
-        if self._news is not None:
-            self._news.set()
-
-    def _drop(self, reason: str, frame: bytes) -> None:
-        self._at_home(self._dropped, reason, frame)
+        self._news.set()
 
     def _report(self, event: Event) -> None:
         self._at_home(self._on_event, event)
-
-    def _do(self, call: Callable[[Membership, float], Any]) -> None:
-        call(self._membership, time.monotonic())
-
-    def _end(self) -> None:
-        assert self._stopping is not None
-        self._stopping.set()
 
     def _call(self, call: Callable[[], object]) -> None:
         """Run something in the control plane's loop, once there is one and unless it has ended."""
@@ -253,27 +241,6 @@ class ControlPlane:
         _call_in(self._home, partial(call, *arguments))
 
 
-class _ControlHandler:
-    """The handler of the control plane's addresses."""
-
-    def __init__(self, membership: Membership, dropped: Callable[[str, bytes], None]) -> None:
-        self._membership = membership
-        self._dropped = dropped
-
-    def take(self, frame: bytes) -> bool:
-        try:
-            origin, message = decode(frame)
-        except CivitasError as error:
-            logger.debug("not a control message: %s", error)
-            self._dropped("malformed system frame", frame)
-            return True
-        self._membership.receive(origin, message, time.monotonic())
-        return True
-
-    async def __call__(self, frame: bytes) -> None:
-        self.take(frame)
-
-
 def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
     try:
         loop.call_soon_threadsafe(call)
@@ -282,11 +249,10 @@ def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> Non
 
 
 def _settle(future: asyncio.Future[None], failure: Exception | None) -> None:
-    if future.done():
-        if failure is not None:  # too late for whoever started it
-            logger.error("the control plane of this node has ended", exc_info=failure)
-        return
-    if failure is not None:
-        future.set_exception(failure)
-    else:
-        future.set_result(None)
+    if not future.done():
+        if failure is None:
+            future.set_result(None)
+        else:
+            future.set_exception(failure)
+    elif failure is not None:  # too late for whoever started it
+        logger.error("the control plane of this node has ended", exc_info=failure)
