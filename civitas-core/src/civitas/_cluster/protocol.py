@@ -46,16 +46,10 @@ def data_address(node: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NodeInfo:
-    """What a node announces of itself.
+    """What a node announces of itself. `node` is its id in hex; `role` primary, worker or client.
 
-    Attributes:
-        node: its id in hex.
-        generation: a later start has a greater one.
-        process: its process name.
-        role: primary, worker or client.
-        agents: the states of its agents.
-        settled: whether it has found the others; until then its names are only claimed.
-        leaving: whether it stops, and takes no new messages.
+    A later start has a greater `generation`. `settled`: it has found the others; until then its
+    names are only claimed. `leaving`: it stops, and takes no new messages.
     """
 
     node: str
@@ -153,14 +147,9 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Crashed:
-    """To the primary: an agent of mine has crashed.
+    """To the primary: an agent of mine has crashed. `incarnation`: how often it had been started.
 
-    Attributes:
-        agent: its name.
-        incarnation: how often it had been started.
-        error_type: class name of its error.
-        error_text: text of its error.
-        redelivered: whether the transport had given the message before on which it crashed.
+    `redelivered`: the transport had given the message before on which it crashed.
     """
 
     agent: str
@@ -203,22 +192,10 @@ class Counters:
     counters: Mapping[str, Any]
 
 
-ControlMessage: TypeAlias = (
-    Hello
-    | Welcome
-    | Admitted
-    | Refused
-    | Fenced
-    | Ping
-    | Pong
-    | Changed
-    | Left
-    | Crashed
-    | Command
-    | Result
-    | Query
-    | Counters
-)
+_Belonging: TypeAlias = Hello | Welcome | Admitted | Refused | Fenced | Changed | Left
+_Watching: TypeAlias = Ping | Pong | Crashed
+_Calling: TypeAlias = Command | Result | Query | Counters
+ControlMessage: TypeAlias = _Belonging | _Watching | _Calling
 
 
 # --- data messages --------------------------------------------------------------------------------
@@ -267,11 +244,7 @@ def encode(message: ControlMessage | DataMessage, origin: Origin) -> bytes:
 
 
 def decode(frame: bytes, kinds: Mapping[str, Any] = CONTROL) -> tuple[Origin, Any]:
-    """Return who sent a message, and the message.
-
-    Args:
-        frame: bytes from the network.
-        kinds: the messages that are taken here, `CONTROL` or `DATA`.
+    """Return who sent a message, and the message: one of `kinds`, `CONTROL` or `DATA`.
 
     Raises:
         FrameError: the bytes are no system frame.
@@ -290,13 +263,8 @@ def decode(frame: bytes, kinds: Mapping[str, Any] = CONTROL) -> tuple[Origin, An
 
 def _read(kind: Any, values: dict[str, Any]) -> Any:
     """Make a message of its fields, each checked against its declared type."""
-    return kind(
-        **{
-            name: read(values[name])
-            for name, read, required in _readers(kind)
-            if required or name in values
-        }
-    )
+    present = [(name, read) for name, read, needed in _readers(kind) if needed or name in values]
+    return kind(**{name: read(values[name]) for name, read in present})
 
 
 @cache
