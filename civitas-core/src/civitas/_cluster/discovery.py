@@ -19,32 +19,16 @@ from __future__ import annotations
 
 from typing import Final
 
-CLAIM_WINDOW: Final = 0.25
-"""Seconds in which others can object to a name, as in the probing of RFC 6762, section 8.1."""
-
-PRIMARY_WINDOW: Final = 1.0
-"""Seconds that a node without the tree looks for the one that has it, before it goes on alone."""
-
-JOIN_TIMEOUT: Final = 3.0
-"""Seconds after which a node goes on though somebody whom the primary knows has not answered."""
-
-DOUBT: Final = 1.0
-"""Seconds after the same in which a node refuses nobody: it may be the one that was superseded."""
-
-LONELY: Final = 5.0
-"""Seconds between two hellos of a node that has no primary above it."""
-
-FIRST_HELLO: Final = 0.05
-"""Seconds between the first two hellos; then half as long again each time, up to:"""
-
-SLOWEST_HELLO: Final = 1.0
-"""Seconds between two hellos of a node that is not settled, at most."""
-
-PAUSE: Final = 1.0
-"""Seconds without a turn of its own after which a node knows that it stood still itself."""
-
-PROMPT: Final = 1.0
-"""Seconds within which an answer says how the other clock goes; one that lay for long does not."""
+# All in seconds:
+CLAIM_WINDOW: Final = 0.25  # others can object to a name, as in RFC 6762, section 8.1 (probing)
+PRIMARY_WINDOW: Final = 1.0  # a node looks for the one that has the tree, before it goes on alone
+JOIN_TIMEOUT: Final = 3.0  # a node goes on then, though one that the primary knows did not answer
+DOUBT: Final = 1.0  # in which a node refuses nobody: it may be the one that was superseded
+LONELY: Final = 5.0  # between two hellos of a node that has no primary above it
+FIRST_HELLO: Final = 0.05  # between the first two hellos; then half as long again each time, up to:
+SLOWEST_HELLO: Final = 1.0  # between two hellos of a node that is not settled, at most
+PAUSE: Final = 1.0  # without a turn of its own: a node knows by it that it stood still itself
+PROMPT: Final = 1.0  # an answer in it says how the other clock goes; one that lay longer does not
 
 
 class Discovery:
@@ -108,11 +92,7 @@ class Discovery:
     def over(self, now: float, *, is_primary: bool, has_primary: bool, waiting: bool) -> bool:
         """Return whether the search has ended.
 
-        Args:
-            now: the time.
-            is_primary: whether this node is the primary.
-            has_primary: whether it has found one.
-            waiting: whether somebody is still to be found, to be proved, or to be judged.
+        `waiting`: somebody is still to be found, to be proved, or to be judged.
         """
         if self._joined_at is None:
             return False
