@@ -43,20 +43,17 @@ class PeerStats:
 
 
 class DataPlane:
-    """Keeps the routing table in step with the nodes that are there.
+    """Keeps the routing table of `bus` in step with the nodes that are there.
 
-    Args:
-        bus: the node's bus; its receive accounting is made here.
-        windowed: whether frames are numbered and wait for credit.
-        on_reached: called with the info of a node whose data route is proved.
+    `windowed` frames are numbered and wait for credit; `on_reached` is called with the info of a
+    node whose data route is proved.
     """
 
     def __init__(
         self, bus: MessageBus, *, windowed: bool, on_reached: Callable[[NodeInfo], None]
     ) -> None:
         self.nodes: dict[str, NodeInfo] = {}
-        record = bus.dead_letters.record
-        self.probes = Probes(bus.transport, bus.origin, self._on_message, record)
+        self.probes = Probes(bus.transport, bus.origin, self._on_message, bus.dead_letters.record)
         self._bus = bus
         self._routes = bus.routes
         self._accounting = bus.accounting = ReceiveAccounting(self._grant, self._log_loss)
@@ -128,17 +125,12 @@ class DataPlane:
 
     def stats(self) -> tuple[PeerStats, ...]:
         """Return what is known of the other nodes; in any thread."""
-        return tuple(
-            PeerStats(
-                info.process,
-                node,
-                info.role,
-                tuple(info.agents),
-                node in self._proved,
-                self._stalled.get(node, 0.0),
-            )
-            for node, info in list(self.nodes.items())
-        )
+        return tuple(self._stats_of(info) for info in list(self.nodes.values()))
+
+    def _stats_of(self, info: NodeInfo) -> PeerStats:
+        reachable, stalled = info.node in self._proved, self._stalled.get(info.node, 0.0)
+        agents = tuple(info.agents)
+        return PeerStats(info.process, info.node, info.role, agents, reachable, stalled)
 
     def name(self, node: str) -> str:
         """Return how logs and errors name a node."""
@@ -177,7 +169,6 @@ class DataPlane:
                     route.credit(message.number)
 
     def _prove(self, node: str) -> None:
-        """Take note that the data route to a node is proved."""
         info = self.nodes.get(node)
         if info is None or node in self._proved:
             return
@@ -191,13 +182,8 @@ class DataPlane:
         self.probes.send(node.hex(), Credit(agent, number))
 
     def _log_loss(self, node: bytes, agent: str, frames: int) -> None:
-        logger.warning(
-            "lost %d message%s from %s to agent %r on the way",
-            frames,
-            "s"[: frames != 1],
-            self.name(node.hex()),
-            agent,
-        )
+        text = "lost %d message%s from %s to agent %r on the way"
+        logger.warning(text, frames, "s"[: frames != 1], self.name(node.hex()), agent)
 
     # --- routes to agents -------------------------------------------------------------------------
 
@@ -211,7 +197,9 @@ class DataPlane:
                 reason = _takes_no_more(route.name, info)
                 routes.retire(route, reason, done=route.name in done or not info.leaving)
                 if route.has_requests and not info.leaving:  # else its goodbye closes it
-                    self._close_later(route, reason)
+                    # What was asked of it fails once its last answers must have come.
+                    close = partial(self._close, route, reason, expected=True)
+                    asyncio.get_running_loop().call_later(LATE_REPLY_GRACE, close)
         for name in done:
             routes.done(name, _takes_no_more(name, info))
         for name in here:
@@ -224,11 +212,6 @@ class DataPlane:
             else:
                 self._close(present, f"agent {name!r} has moved to {info}")
             routes.add(RemoteRoute(name, info.node, info.process, windowed=self._windowed))
-
-    def _close_later(self, route: RemoteRoute, reason: str) -> None:
-        """Fail what was asked of an agent that is done, once its last answers must have come."""
-        loop = asyncio.get_running_loop()
-        loop.call_later(LATE_REPLY_GRACE, partial(self._close, route, reason, expected=True))
 
     def _close(self, route: RemoteRoute, reason: str, *, expected: bool = False) -> None:
         self._routes.remove(route, reason)
