@@ -18,15 +18,7 @@ from civitas._bus.bus import MessageBus
 from civitas._cluster.config import ClusterConfig
 from civitas._cluster.control_plane import ControlPlane
 from civitas._cluster.data_plane import DataPlane, PeerStats
-from civitas._cluster.events import (
-    ClockSeen,
-    Event,
-    Evicted,
-    NodeLost,
-    NodeSeen,
-    Received,
-    Settled,
-)
+from civitas._cluster.events import ClockSeen, Event, Evicted, NodeLost, NodeSeen, Received, Settled
 from civitas._cluster.liveness import LoopBeat, OwnNode
 from civitas._cluster.membership import Membership
 from civitas._cluster.protocol import (
@@ -60,16 +52,12 @@ _CONFIRM_TIMEOUT: Final = 2.0
 
 
 class Cluster:
-    """One node's place in the system.
+    """One node's place in the system; it keeps the routes and the receive accounting of `bus`.
 
-    Args:
-        bus: the node's bus, whose routes and receive accounting this keeps.
-        config: what binds the node's transports to its place.
-        role: primary, worker or client.
-        agents: returns the states of the node's agents; called in any thread.
-        counters: returns the node's counters as JSON-like values; called in any thread.
-        on_event: called with each event that is about agents, or about this node's own eviction.
-        policies: how closely each supervised agent's node is watched, by agent.
+    `role` is primary, worker or client. `agents` returns the states of the node's agents,
+    `counters` its counters as JSON-like values: both are called in any thread. `on_event` is called
+    with each event that is about agents, or about this node's own eviction. `policies` say how
+    closely each supervised agent's node is watched, by agent.
     """
 
     def __init__(
@@ -157,8 +145,8 @@ class Cluster:
     async def command(self, node: str, verb: str, agent: str, timeout: float) -> Outcome:
         """Have a node do something to one of its agents; return what became of it."""
         where = self._data.name(node)
+        call = Command(next(self._numbers), verb, agent)
         try:
-            call = Command(next(self._numbers), verb, agent)
             answer = await self._call(node, call, timeout)
         except TimeoutError:
             return Outcome(0, f"{where} did not {verb} agent {agent!r} within {timeout:g} s")
@@ -181,14 +169,7 @@ class Cluster:
     def report_crash(
         self, agent: str, incarnation: int, error: Exception, *, redelivered: bool = False
     ) -> None:
-        """Report to the primary that an agent of this node has crashed.
-
-        Args:
-            agent: its name.
-            incarnation: how often it had been started.
-            error: what it raised.
-            redelivered: whether the transport had given the message before on which it crashed.
-        """
+        """Report to the primary that an agent of this node has crashed; see `Crashed`."""
         kind, text = type(error).__name__, str(error)[:_TEXT]
         crash = Crashed(agent, incarnation, kind, text, redelivered)
         self._control.post(lambda members, _now: members.report_crash(crash))
@@ -223,18 +204,14 @@ class Cluster:
                     logger.info("no primary was found yet: going on without one")
                 self._settled.set()
             case Evicted():
-                self._evicted_by(event)
+                self._eviction = IdentityError(event.reason)
+                if self._settled.is_set():  # else the join under way fails
+                    self._on_agents_event(event)
+                self._settled.set()
             case Result() | Counters() if event.number in self._answers:
                 answer = self._answers.pop(event.number)
                 if not answer.done():
                     answer.set_result(event)
-
-    def _evicted_by(self, event: Evicted) -> None:
-        """Fail the join under way, or let the node end."""
-        self._eviction = IdentityError(event.reason)
-        if self._settled.is_set():
-            self._on_agents_event(event)
-        self._settled.set()
 
     def _reached(self, info: NodeInfo) -> None:
         """Take note that the data route to a node is proved."""
