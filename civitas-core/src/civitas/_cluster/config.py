@@ -40,23 +40,16 @@ class LinkState:
 
 @dataclass
 class ClusterConfig:
-    """What binds a node's transport to its place among other nodes.
+    """What binds a node's transports to its place among other nodes.
 
-    Attributes:
-        process: the node's process name.
-        capabilities: what the transport claims; None for one made by hand that claims nothing.
-        make_control: makes a second transport for the control plane; None where there is no
-            plugin to make it, or no use for it.
-        fenced: nodes whose frames the transport refuses.
-        link_state: whether the transport is connected.
-        guard: names the plugin in errors of the transport while the node starts.
-        guard_control: the same for the control plane's own transport.
+    Its guards name the plugin in errors of a transport while the node starts: `guard` for the
+    node's own, `guard_control` for that of the control plane.
     """
 
     process: str = PRIMARY
-    capabilities: Capabilities | None = None
-    make_control: MakeControl | None = None
-    fenced: set[bytes] = field(default_factory=set)
+    capabilities: Capabilities | None = None  # None: made by hand, and claims nothing
+    make_control: MakeControl | None = None  # None: no plugin to make it, or no use for it
+    fenced: set[bytes] = field(default_factory=set)  # nodes whose frames the transport refuses
     link_state: LinkState = field(default_factory=LinkState)
     guard: Guard = nullcontext
     guard_control: Guard = nullcontext

@@ -17,14 +17,7 @@ class NodeSeen:
 
 @dataclass(frozen=True, slots=True)
 class NodeLost:
-    """A node has gone.
-
-    Attributes:
-        info: what it announced last.
-        reason: why it counts as gone.
-        died: whether it went without a goodbye.
-        final: whether it can't come back under the same id.
-    """
+    """A node has gone: it `died` without a goodbye; `final`: its id can't come back."""
 
     info: NodeInfo
     reason: str

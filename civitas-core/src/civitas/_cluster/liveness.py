@@ -21,13 +21,7 @@ STALLED: Final = 1.0
 
 
 class Peer:
-    """Another node.
-
-    Args:
-        info: what it announced of itself.
-        policy: how closely it is watched.
-        now: time of the caller's clock, in seconds, as in all methods.
-    """
+    """Another node. `now` is the time of the caller's clock, in seconds, in all methods."""
 
     def __init__(self, info: NodeInfo, policy: HeartbeatPolicy, now: float) -> None:
         self.info = info
@@ -99,10 +93,8 @@ class LoopBeat:
 class OwnNode:
     """What the membership reads of its own node, in any thread and without waiting.
 
-    Attributes:
-        agents: returns the states of its agents.
-        stalled: returns for how many seconds its event loop has been blocked.
-        counters: returns its counters, as JSON-like values.
+    `stalled` returns for how many seconds its event loop has been blocked; the counters are
+    JSON-like values.
     """
 
     agents: Callable[[], AgentStates]

@@ -25,9 +25,7 @@ LIMIT: Final = 10_000
 class BoundedSet:
     """The keys of nodes that are not to be heard any more; beyond `limit` the oldest goes.
 
-    Args:
-        keys: where they are kept; others may look into it.
-        limit: how many are kept.
+    They are kept in `keys`, into which others may look.
     """
 
     def __init__(self, keys: set[bytes], limit: int = LIMIT) -> None:
@@ -39,22 +37,18 @@ class BoundedSet:
         return key in self._keys
 
     def add(self, key: bytes) -> None:
-        """Keep a key."""
-        if key in self._keys:
-            return
-        self._keys.add(key)
-        self._order.append(key)
-        if len(self._order) > self._limit:
-            self._keys.discard(self._order.popleft())
+        if key not in self._keys:
+            self._keys.add(key)
+            self._order.append(key)
+            if len(self._order) > self._limit:
+                self._keys.discard(self._order.popleft())
 
 
 class MemberTable:
     """The other nodes by their state: members, claiming, missing, departed, fenced.
 
-    Args:
-        fenced: gets the keys of nodes whose frames are refused; the data transport looks into it.
-        policies: how closely each supervised agent's node is watched, by agent.
-        report: called with an event when a node comes, changes or goes.
+    The data transport looks into `fenced`, and refuses the frames of these nodes. `report` is
+    called with an event when a node comes, changes or goes.
     """
 
     def __init__(
@@ -107,14 +101,7 @@ class MemberTable:
             self._report(NodeSeen(info))
 
     def remove(self, peer: Peer, reason: str, *, died: bool, may_return: bool = False) -> None:
-        """Take a node out.
-
-        Args:
-            peer: one of the members.
-            reason: why it has gone.
-            died: whether it went without a goodbye.
-            may_return: whether it may come back, unless another one takes its place.
-        """
+        """Take a node out; it `may_return` unless another one takes its place."""
         info = peer.info
         del self.peers[info.node]
         if may_return:

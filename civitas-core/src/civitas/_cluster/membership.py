@@ -46,14 +46,9 @@ _GONE: Final = "its process has gone"
 class Membership:
     """One node's view of the system.
 
-    Args:
-        info: what the node announces of itself.
-        own: reads the node's state.
-        send: called with (address, message) to send one.
-        report: called with each event.
-        fenced: gets the keys of nodes whose frames are refused.
-        policies: how closely the primary watches each supervised agent's node, by agent.
-        clock: returns epoch seconds, to compare clocks.
+    `own` reads the node's state; `fenced` gets the keys of nodes whose frames are refused;
+    `policies` say how closely the primary watches each supervised agent's node, by agent; `clock`
+    returns epoch seconds, to compare clocks.
     """
 
     def __init__(
@@ -160,13 +155,7 @@ class Membership:
         self._settle(now)
 
     def receive(self, origin: Origin, message: ControlMessage, now: float) -> None:
-        """Take in what another node says.
-
-        Args:
-            origin: who says it.
-            message: what it says.
-            now: time of the caller's monotonic clock.
-        """
+        """Take in what another node says. `now` is the time of the caller's monotonic clock."""
         node = origin.node.hex()
         key = origin.node + origin.generation.to_bytes(4, "big")
         if self._discovery.stood_still(now):
@@ -215,10 +204,8 @@ class Membership:
             if self._meet(info, now):
                 if not self._discovery.doubtful:  # else it may have lain here for long
                     self._report(ClockSeen(info.node, hello.clock - self._clock()))
-                self._send(
-                    address,
-                    Welcome(self.info, hello.clock, self._clock(), self.members.known()),
-                )
+                known = self.members.known()
+                self._send(address, Welcome(self.info, hello.clock, self._clock(), known))
         elif self._discovery.doubtful:
             pass  # it says hello itself when the doubt is over
         elif prevails(self.info, info):
@@ -266,15 +253,13 @@ class Membership:
         self._lose(peer, left.reason, died=left.fenced)
 
     def _hear_ping(self, node: str, ping: Ping, now: float) -> None:
-        self._send(
-            control_address(node),
-            Pong(ping.sequence, self._own.agents(), self._own.stalled()),
-        )
+        address = control_address(node)
+        self._send(address, Pong(ping.sequence, self._own.agents(), self._own.stalled()))
         peer = self.peers.get(node)
         if peer is not None:
             peer.heard(now, ping.patience)
         elif self._discovery.joined:  # it knows this node, which had given it up
-            self._send(control_address(node), Hello(self.info, self._clock()))
+            self._send(address, Hello(self.info, self._clock()))
 
     def _hear_peer(self, peer: Peer, message: ControlMessage, now: float) -> None:
         peer.heard(now)
@@ -287,9 +272,8 @@ class Membership:
                 self._report(Received(peer.info, message))
                 for claim in self.members.claims.answered(peer.info.node):
                     if peer.info.settled:
-                        reason = conflict(peer.info, claim.info) or ""
-                        address = control_address(claim.info.node)
-                        self._send(address, Refused(self.info, reason))
+                        refused = Refused(self.info, conflict(peer.info, claim.info) or "")
+                        self._send(control_address(claim.info.node), refused)
             case Crashed():
                 self._report(Received(peer.info, message))
             case Command() if peer.info.role == "primary":
@@ -341,8 +325,7 @@ class Membership:
             elif peer.info.role == "primary" and peer.silent(now):
                 self._lose(peer, "its pings have stopped", died=True, may_return=True)
             elif peer.vanished(now):
-                reason = "silent, and unknown to the primary"
-                self._lose(peer, reason, died=True, may_return=True)
+                self._lose(peer, "silent, and unknown to the primary", died=True, may_return=True)
 
     def _suspect_others(self, welcome: Welcome, now: float) -> None:
         """Probe the nodes that the primary does not know: their end may have gone unheard."""
@@ -365,9 +348,9 @@ class Membership:
 
     def _greet(self, now: float) -> None:
         """Say hello when it is due."""
-        has_primary = self.members.primary is not None
         if self._evicted:
             return
+        has_primary = self.members.primary is not None
         if self._discovery.hello_due(now, settled=self.info.settled, has_primary=has_primary):
             self._send(EVERYONE, Hello(self.info, self._clock()))
 

@@ -36,11 +36,8 @@ _FLUSH_TIMEOUT: Final = 1.0
 class Probes:
     """The sender and the handler of one node's data messages.
 
-    Args:
-        transport: the node's data transport.
-        origin: the node's identity.
-        on_message: called with (node id, message) for each one of another node.
-        dropped: called with (reason, frame) for what is none.
+    `on_message` is called with (node id, message) for each one of another node, `dropped` with
+    (reason, frame) for what is none.
     """
 
     def __init__(
