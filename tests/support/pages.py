@@ -165,4 +165,5 @@ def _fits(expected: str, output: str) -> bool:
         r"(\n.*)?" if line == "..." else r"\n" + re.escape(line).replace(re.escape("..."), ".*")
         for line in expected.rstrip().splitlines()
     )
-    return re.fullmatch(pattern, "\n" + output.rstrip(), re.DOTALL) is not None
+    lines = output.rstrip().splitlines()
+    return re.fullmatch(pattern, "".join(f"\n{line}" for line in lines), re.DOTALL) is not None
