@@ -56,13 +56,14 @@ class Runtime(AgentHost):
     def __init__(
         self,
         supervisor: Supervisor,
-        transport: str | Mapping[str, Any] | Transport | None = None,
+        transport: str | Mapping[str, Any] | Transport = "in_process",
         serializer: str | Serializer | None = None,
         components: ComponentSet | None = None,
         **transport_options: Any,
     ) -> None:
+        named = None if transport == "in_process" else transport  # the default is no choice
         components = components_for(
-            "Runtime", transport, serializer, components, transport_options, process=PRIMARY
+            "Runtime", named, serializer, components, transport_options, process=PRIMARY
         )
         remote = supervisor.remote_children()
         claims = components.config.capabilities
