@@ -109,8 +109,12 @@ class Node(ABC):
             return
         self._begin_stop()
         task = asyncio.current_task()
-        if not any(slot.mailbox.consumer is task for slot in self._slots.values()):
-            await self._ended.wait()
+        if any(slot.mailbox.consumer is task for slot in self._slots.values()):
+            return
+        if self._stopping is None:
+            await self._ended.wait()  # of the start, which cleans up
+        else:
+            await asyncio.shield(self._stopping)  # an error of the stop is the caller's to see
 
     async def __aenter__(self) -> Self:
         await self.start()
