@@ -168,12 +168,13 @@ class MessageBus:
             if route is None or not route.is_local:
                 frame = await self._ask_far(message, timeout)
             else:
-                if isinstance(route, LocalRoute):
-                    self._check_asker(route)
+                here = route if isinstance(route, LocalRoute) else None
+                if here is not None and here.mailbox.consumer is asyncio.current_task():
+                    raise _asked_itself(here.name)
                 request = self._head + self._serialize(message)
-                if self.durable and isinstance(route, LocalRoute):
+                if here is not None and self.durable:
                     # It may wait in the transport, where nobody answers once the agent has ended.
-                    with route.requesting():
+                    with here.requesting():
                         frame = await self.transport.request(route.address, request, timeout)  # type: ignore[arg-type]
                 else:
                     frame = await self.transport.request(route.address, request, timeout)  # type: ignore[arg-type]
@@ -186,13 +187,6 @@ class MessageBus:
         if reply.type == TYPE_ERROR:
             raise error_of(reply)
         return reply
-
-    def _check_asker(self, route: LocalRoute) -> None:
-        if route.mailbox.consumer is asyncio.current_task():
-            raise MessageValidationError(
-                f"agent {route.name!r} asked itself while handling a message: it could never "
-                f"answer; call the method directly, or send"
-            )
 
     async def _ask_far(self, message: Message, timeout: float | None) -> bytes:
         """Send a request to an agent of another node and return the frame that answers it."""
@@ -329,6 +323,13 @@ class MessageBus:
 def _until(deadline: float | None) -> float | None:
     """Return the seconds until a time of the event loop; None for no limit."""
     return None if deadline is None else max(deadline - asyncio.get_running_loop().time(), 0.0)
+
+
+def _asked_itself(name: str) -> MessageValidationError:
+    return MessageValidationError(
+        f"agent {name!r} asked itself while handling a message: it could never answer; call the "
+        f"method directly, or send"
+    )
 
 
 def _reserved(message: Message) -> MessageValidationError:

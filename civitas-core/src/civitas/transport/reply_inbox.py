@@ -27,7 +27,7 @@ class _RequestInFlight(Interruption):
     __slots__ = ("answer", "handed_over")
 
     def __init__(self, answer: asyncio.Future[bytes]) -> None:
-        super().__init__()
+        self.interrupted = False  # what the base does; a call of it would cost each request
         self.answer = answer
         self.handed_over = False
 
