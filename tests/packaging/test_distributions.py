@@ -64,10 +64,10 @@ def rewrite(wheel: Path, without: str, also: dict[str, str]) -> None:
 INFO = "civitas_core-0.1.0.dist-info"
 SPOILT = {
     "no marker": ("civitas/py.typed", {}, "it has no civitas/py.typed"),
-    "no module": ("civitas/bus.py", {}, "it has no civitas/bus.py"),
+    "no module": ("civitas/client.py", {}, "it has no civitas/client.py"),
     "no licence": (f"{INFO}/licenses/LICENSE", {}, "it has no licenses/LICENSE"),
     "a stray module": ("", {"tests/test_bus.py": ""}, "stray tests/test_bus.py"),
-    "a stray file": ("", {"civitas/bus.py.orig": ""}, "stray civitas/bus.py.orig"),
+    "a stray file": ("", {"civitas/client.py.orig": ""}, "stray civitas/client.py.orig"),
     "no command": (f"{INFO}/entry_points.txt", {}, "no entry point civitas = civitas.cli:main"),
     "little to say": (
         f"{INFO}/METADATA",
@@ -93,9 +93,9 @@ def test_a_wheel_that_is_spoilt_is_found_out(
 
 
 def test_a_file_that_is_not_alike_in_two_wheels_is_named(sample: Built, built: Builds) -> None:
-    rewrite(sample.wheel, "", {"civitas/bus.py": "pass", "civitas/more.py": ""})
+    rewrite(sample.wheel, "", {"civitas/client.py": "pass", "civitas/more.py": ""})
     different = differences(sample.wheel, built["civitas-core"].wheel)
-    assert different == ["civitas/bus.py", "civitas/more.py"]
+    assert different == ["civitas/client.py", "civitas/more.py"]
 
 
 def test_what_is_stray_in_an_sdist_is_named(
