@@ -20,7 +20,7 @@ DEAD = FAST.bound + 1.0
 
 
 @given(seed=SEEDS)
-def test_a_node_that_has_said_goodbye_is_not_let_in_again_by_late_signals(seed: int) -> None:
+def test_a_node_that_has_said_goodbye_is_not_let_in_again_by_late_messages(seed: int) -> None:
     system = System(seed, Network(delay=(0.01, 0.5), repeat=0.5))
     nodes = system.primary(), system.add("A", "a"), system.add("B", "b")
     system.joined(*nodes)

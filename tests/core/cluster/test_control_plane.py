@@ -313,7 +313,7 @@ async def test_the_last_words_are_said_in_order_and_the_goodbye_is_the_last() ->
     assert b"Left" in frames[-1]
 
 
-async def test_what_is_no_signal_is_counted_and_the_next_one_is_heard() -> None:
+async def test_what_is_no_message_is_counted_and_the_next_one_is_heard() -> None:
     wire = Wire()
     one = node(wire)
     async with running(one):

@@ -168,7 +168,7 @@ def test_a_refusal_by_a_third_node_counts_only_for_a_newcomer(settled: bool, evi
     assert (Evicted("taken", fenced=False) in one.events) == evicted
 
 
-def test_a_condemned_node_falls_silent() -> None:
+def test_a_evicted_node_falls_silent() -> None:
     one = One()
     one.membership.join(one.now)
     one.hear(PRIMARY, Refused(PRIMARY, "taken"))
@@ -250,7 +250,7 @@ def test_odd_and_forged_words_change_nothing_that_matters(
     assert not [message for message in received if isinstance(message, Command)]
 
 
-def test_a_card_of_another_generation_than_the_frames_is_not_believed() -> None:
+def test_a_node_info_of_another_generation_than_the_frames_is_not_believed() -> None:
     one = One().joined()
     stale = info("44", generation=4)
     one.membership.receive(Origin(bytes.fromhex(stale.node), 5), Hello(stale, EPOCH), one.now)

@@ -102,18 +102,18 @@ def survived(frame: bytes) -> None:
 
 
 @given(SIGNAL)
-def test_a_signal_arrives_as_it_was_sent(message: ControlMessage) -> None:
+def test_a_message_arrives_as_it_was_sent(message: ControlMessage) -> None:
     assert decode(encode(message, ORIGIN)) == (ORIGIN, message)
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_a_signal_or_refused(noise: bytes) -> None:
+def test_any_bytes_are_a_message_or_refused(noise: bytes) -> None:
     survived(noise)
     survived(framed(noise))
 
 
 @given(SIGNAL, st.data())
-def test_a_signal_that_was_cut_short_or_garbled_is_survived(
+def test_a_message_that_was_cut_short_or_garbled_is_survived(
     message: ControlMessage, data: st.DataObject
 ) -> None:
     frame = encode(message, ORIGIN)
@@ -123,14 +123,14 @@ def test_a_signal_that_was_cut_short_or_garbled_is_survived(
 
 
 @given(JSON, JSON)
-def test_any_values_in_a_signals_place_are_survived(name: object, fields: object) -> None:
+def test_any_values_in_a_messages_place_are_survived(name: object, fields: object) -> None:
     survived(signal_of(name, fields))
     survived(signal_of("Hello", fields))
     survived(framed(msgpack.packb(fields)))
 
 
 @pytest.mark.parametrize("name", ["Nothing", "", "hello", 3, None, ["Hello"], {}, "__class__"])
-def test_an_unknown_signal_is_refused(name: object) -> None:
+def test_an_unknown_message_is_refused(name: object) -> None:
     refused(signal_of(name, {}))
 
 
@@ -176,7 +176,7 @@ def test_fields_of_the_wrong_shape_are_refused(name: str, fields: object) -> Non
         {"settled": 1},
     ],
 )
-def test_a_card_that_no_node_could_have_is_refused(change: dict[str, Any]) -> None:
+def test_a_node_info_that_no_node_could_have_is_refused(change: dict[str, Any]) -> None:
     whole = signal_of("Changed", {"info": CARD_FIELDS})
     assert isinstance(decode(whole)[1], Changed)
     refused(signal_of("Changed", {"info": {**CARD_FIELDS, **change}}))
@@ -198,7 +198,7 @@ def test_endless_nesting_is_refused(opening: bytes) -> None:
         lambda body: framed(body + b"\x00"),
     ],
 )
-def test_only_a_system_frame_in_msgpack_carries_a_signal(frame: Callable[[bytes], bytes]) -> None:
+def test_only_a_system_frame_in_msgpack_carries_a_message(frame: Callable[[bytes], bytes]) -> None:
     body = msgpack.packb(["Admitted", {}])
     assert decode(framed(body))[1] == Admitted()
     refused(frame(body))

@@ -23,7 +23,7 @@ class Waiter(Generic[T]):
 class WaitQueue(Generic[T]):
     """A line of waiting tasks. Who has room to give decides how the first one gets it.
 
-    `pop` gives the turn away at once, and the waiter's item with it: nobody who comes meanwhile can
+    `pop` hands the turn over at once, and the waiter's item with it: nobody who comes meanwhile can
     overtake. `wake` lets the first one look for itself; it keeps its place until it has run.
     """
 
