@@ -138,6 +138,7 @@ class Membership:
         """Do what is due; to be called several times a second."""
         if self._discovery.stood_still(now):
             self._begin_again(now)
+        # While nothing can be heard, nobody's silence may be judged, and nothing would be sent.
         if self._link_is_down or not self._discovery.joined or self._evicted:
             return
         self._greet(now)
@@ -158,8 +159,10 @@ class Membership:
         """Take in what another node says. `now` is the time of the caller's monotonic clock."""
         node = origin.node.hex()
         key = origin.node + origin.generation.to_bytes(4, "big")
+        # First of all: what has waited while this process stood still must not be judged by time.
         if self._discovery.stood_still(now):
             self._begin_again(now)
+        # Its own words come back to a node from the address of everyone.
         if node == self.info.node or not self._discovery.joined or self._evicted:
             return
         if key in self.members.fenced:
@@ -168,6 +171,7 @@ class Membership:
             return
         if key in self.members.departed:
             return  # overtaken by its goodbye
+        # A node speaks of itself only: the frame's header and the body must agree on who it is.
         if isinstance(message, Hello | Welcome | Changed | Refused) and message.info.key != key:
             return
         self._hear(origin, message, now)
@@ -182,6 +186,7 @@ class Membership:
             case Welcome():
                 self._hear_welcome(message, now)
             case Changed():
+                # A stranger has to say hello: only a hello is checked for names that are taken.
                 if node in self.peers:
                     self.members.update(self.peers[node], message.info, now)
             case Refused():
@@ -216,11 +221,13 @@ class Membership:
     def _hear_welcome(self, welcome: Welcome, now: float) -> None:
         info = welcome.info
         if conflict(self.info, info) is not None:
-            return
+            return  # its refusal comes, or this node's own: a welcome decides nothing
         if info.role == "primary":
             self._discovery.roster = set(welcome.known)
             self._suspect_others(welcome, now)
         here = self._clock()
+        # The other clock was read about in the middle of the round trip, as NTP has it; an answer
+        # that took long says too little of it.
         if 0 <= here - welcome.echo <= PROMPT:
             self._report(ClockSeen(info.node, welcome.clock - (welcome.echo + here) / 2))
         self._meet(info, now)
@@ -229,6 +236,8 @@ class Membership:
     def _hear_refusal(self, refused: Refused) -> None:
         reason = conflict(self.info, refused.info)
         if reason is not None and prevails(self.info, refused.info):
+            # Both claims are new, and the other node does not know yet that this one prevails. One
+            # that could not hear for a while may itself be the one that was superseded.
             if not self._discovery.doubtful:
                 self._send(control_address(refused.info.node), Refused(self.info, reason))
         elif reason is not None or not self.info.settled:
@@ -239,6 +248,7 @@ class Membership:
         if speaker == left.node:
             self.members.claims.discard(speaker)
             self.members.departed.add(origin.node + origin.generation.to_bytes(4, "big"))
+        # Of another node only the primary says that it has gone: it alone pings all of them.
         primary = self.members.primary
         by_primary = primary is not None and primary.info.node == speaker
         if left.node == self.info.node:
@@ -270,6 +280,8 @@ class Membership:
             case Pong():
                 peer.monitor.answered(message.sequence, now)
                 self._report(Received(peer.info, message))
+                # The holder of a name is alive. It keeps the name if it is settled; otherwise the
+                # two newcomers settle it among themselves.
                 for claim in self.members.claims.answered(peer.info.node):
                     if peer.info.settled:
                         refused = Refused(self.info, conflict(peer.info, claim.info) or "")
