@@ -1,9 +1,20 @@
-"""The error tree: everything that Civitas raises on purpose is a CivitasError."""
+"""The error tree: all that Civitas raises on purpose; and what any exception of others comes to."""
 
 from __future__ import annotations
 
+import dis
+import signal
+import threading
 from enum import Enum
-from typing import NamedTuple
+from functools import partial
+from types import CodeType
+from typing import Final, NamedTuple
+
+TEXT_LIMIT: Final = 4096
+"""Bytes of UTF-8 that the text of an exception has at most where it is logged or sent."""
+
+_KIND_LIMIT: Final = 200
+_RAISE: Final = dis.opmap["RAISE_VARARGS"]
 
 
 class ErrorAction(Enum):
@@ -178,3 +189,98 @@ class NodeLostError(CivitasError):
     """The process of an agent has gone."""
 
     code = "node-lost"
+
+
+class AbortError(CivitasError):
+    """User code raised what is no `Exception`: SystemExit, or the BaseException of a library.
+
+    It is a crash like any other. `__cause__` is what was raised, and `describe` says its type.
+    """
+
+    code = "abort"
+
+
+class ErrorText(NamedTuple):
+    """An exception in words that can be logged, sent and shown; see `describe`."""
+
+    kind: str
+    """Name of its class."""
+    text: str
+    """What it says, in one line; it may be empty."""
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.text}" if self.text else self.kind
+
+
+def describe(error: BaseException) -> ErrorText:
+    """Return class and text of an exception; this never raises, whatever the exception does.
+
+    The text is one line of at most `TEXT_LIMIT` bytes. Escaped in it is what can't be sent
+    (surrogates) and what a terminal would obey (control characters, bidirectional marks).
+    """
+    if isinstance(error, AbortError) and error.__cause__ is not None:
+        error = error.__cause__
+    kind = printable(type.__dict__["__name__"].__get__(type(error)), _KIND_LIMIT)
+    try:
+        return ErrorText(kind, printable(str(error)))
+    except BaseException as failure:
+        if is_interrupt(failure):
+            raise
+        return ErrorText(kind, f"(its text can't be had: __str__ raised {type(failure).__name__})")
+
+
+def printable(text: str, limit: int = TEXT_LIMIT) -> str:
+    """Return text in one line of at most `limit` bytes of UTF-8, with nothing a terminal obeys."""
+    kept = str.__getitem__(text, slice(limit + 1))
+    if not kept.isprintable():
+        kept = "".join(map(_escaped, kept))
+    encoded = kept.encode()
+    if len(encoded) <= limit:
+        return kept
+    return encoded[: limit - len("…".encode())].decode(errors="ignore") + "…"
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable():
+        return character
+    return character.encode("unicode_escape").decode()
+
+
+def crash_of(error: BaseException) -> Exception:
+    """Return the exception of user code as one that is judged, reported and raised like any other.
+
+    Raises:
+        KeyboardInterrupt: `error` is one, and a signal has raised it: it ends the process.
+    """
+    if isinstance(error, Exception):
+        return error
+    if is_interrupt(error):
+        raise error
+    abort = AbortError(str(describe(error)))
+    abort.__cause__ = error
+    return abort
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Return whether an exception is a KeyboardInterrupt that a signal has raised.
+
+    Theory: Python runs the handler of SIGINT between two instructions of the main thread. So the
+    exception comes either out of that handler, whose frame is in the traceback then, or (from
+    `signal.default_int_handler`, which has no frame) out of an instruction that raises nothing. A
+    KeyboardInterrupt that code has raised by itself comes out of a `raise`.
+    """
+    if not isinstance(error, KeyboardInterrupt):
+        return False
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    handler = signal.getsignal(signal.SIGINT)
+    while isinstance(handler, partial):
+        handler = handler.func
+    handling: CodeType | None = getattr(handler, "__code__", None)
+    place, instruction = error.__traceback__, None
+    while place is not None:
+        code = place.tb_frame.f_code
+        if code is handling:
+            return True
+        instruction, place = code.co_code[place.tb_lasti], place.tb_next
+    return instruction != _RAISE
