@@ -114,10 +114,12 @@ async def test_it_carries_asks_replies_and_errors_with_its_own_reply_scheme(sche
 async def test_a_timeout_of_its_own_names_who_was_asked() -> None:
     class Silent(AgentProcess):
         async def handle(self, message: Message) -> None:
-            return None
+            await asyncio.Event().wait()
 
     components = build_component_set(transport=BareTransport(with_reply_to))
-    async with Runtime(Supervisor("root", [Silent("s")]), components=components) as runtime:
+    async with Runtime(
+        Supervisor("root", [Silent("s", shutdown_timeout=0.01)]), components=components
+    ) as runtime:
         with pytest.raises(TimeoutError, match="ask 's'"):
             await runtime.ask("s", {}, timeout=0.01)
 

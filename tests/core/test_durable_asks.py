@@ -119,7 +119,7 @@ async def test_a_question_in_hand_that_is_cut_off_is_answered_and_done_with(
         asking = asyncio.create_task(runtime.ask("a", {}, timeout=SOON))
         await gate.entered.wait()
         await runtime.stop()
-        with pytest.raises(MessageRoutingError, match="stopped before it could answer"):
+        with pytest.raises(AgentError, match="stopped before it could answer"):
             await asking
         assert ledger.kept("a") == []
         assert runtime.stats().dropped == {"cancelled while it was handled": 1}

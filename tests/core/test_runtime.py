@@ -12,7 +12,13 @@ import pytest
 import civitas
 from civitas import AgentProcess, ComponentSet, Message, Runtime, Supervisor
 from civitas.components import build_component_set
-from civitas.errors import ConfigurationError, MessageRoutingError, NotConnectedError, PluginError
+from civitas.errors import (
+    AgentError,
+    ConfigurationError,
+    MessageRoutingError,
+    NotConnectedError,
+    PluginError,
+)
 from civitas.process import ProcessStatus
 from civitas.registry import LocalRegistry
 from civitas.serializer import JsonSerializer, MsgpackSerializer
@@ -292,7 +298,7 @@ async def test_an_agent_that_does_not_finish_in_time_is_cancelled_and_accounted_
         await stuck.entered.wait()
         await runtime.send("stuck", {"n": 2})
         await asyncio.wait_for(runtime.stop(), SOON)
-        with pytest.raises(MessageRoutingError, match="stopped before it could answer"):
+        with pytest.raises(AgentError, match="stopped before it could answer"):
             await asking
     assert dead == ["cancelled while it was handled", "the recipient has stopped"]
     assert stuck.done == []

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from civitas._bus.deferred import Deferred
     from civitas.components import ComponentSet
     from civitas.errors import CivitasError, ErrorAction
     from civitas.messages import Message
@@ -20,6 +21,7 @@ __all__ = [
     "AgentProcess",
     "CivitasError",
     "ComponentSet",
+    "Deferred",
     "ErrorAction",
     "Message",
     "Runtime",
@@ -31,6 +33,7 @@ _HOMES = {
     "AgentProcess": "civitas.process",
     "CivitasError": "civitas.errors",
     "ComponentSet": "civitas.components",
+    "Deferred": "civitas._bus.deferred",
     "ErrorAction": "civitas.errors",
     "Message": "civitas.messages",
     "Runtime": "civitas.runtime",

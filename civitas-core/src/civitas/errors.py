@@ -141,10 +141,21 @@ class AgentError(CivitasError):
     code = "agent"
 
     def __init__(self, agent: str, error_type: str, error_text: str) -> None:
-        super().__init__(f"agent {agent!r} failed to answer: {error_type}: {error_text}")
+        said = f"{error_type}: {error_text}" if error_text else error_type
+        super().__init__(f"agent {agent!r} failed to answer: {said}")
         self.agent = agent
         self.error_type = error_type
         self.error_text = error_text
+
+
+class UnansweredError(AgentError):
+    """The asked agent handled the message, but it neither answered nor deferred its answer."""
+
+    code = "unanswered"
+
+    def __init__(self, agent: str, reason: str) -> None:
+        super().__init__(agent, "UnansweredError", reason)
+        self.args = (f"agent {agent!r} gave no answer: {reason}",)
 
 
 class ProcessingError(CivitasError):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Generator
 from enum import Enum
 from typing import Any, Self
 
+from civitas._bus.deferred import Deferred
 from civitas._bus.mailbox import DEFAULT_SIZE
 from civitas._bus.sender import Sender
 from civitas.errors import ErrorAction, NotConnectedError
@@ -97,7 +98,11 @@ class AgentProcess:
         """Prepare; awaited before the first message. Raising here fails the start."""
 
     async def handle(self, message: Message) -> Message | None:
-        """Handle one message; return `self.reply(...)` to answer an ask."""
+        """Handle one message; return `self.reply(...)` to answer an ask.
+
+        Who asks and gets nothing has an `UnansweredError`; see `defer` for an answer that takes
+        its time.
+        """
         return None
 
     async def on_error(self, error: Exception, message: Message) -> ErrorAction:
@@ -165,6 +170,24 @@ class AgentProcess:
     def reply(self, payload: dict[str, Any]) -> Message:
         """Make the answer to the message being handled, for `handle` to return."""
         return self._connected().reply(payload)
+
+    def defer(self) -> Deferred:
+        """Answer the message being handled later: return None from `handle`, and keep this.
+
+            later = self.defer()
+            self.tasks.add(asyncio.create_task(self.work(message, later)))
+
+        and, in `work`, `await later.reply({...})` or `await later.fail(error)`: once, from any
+        task of this process. An agent may have `mailbox_size` of them open. A stop waits for them
+        within the agent's `shutdown_timeout`. When the agent ends before, or nobody holds the
+        Deferred any more, who asked gets an AgentError at once. A durable transport keeps the
+        message until then.
+
+        Raises:
+            RuntimeError: no message is being handled, or it was deferred before.
+            MailboxFullError: too many are open.
+        """
+        return self._connected().defer()
 
     def stop(self) -> _Done:
         """Say that this agent is done: it ends after the message being handled.

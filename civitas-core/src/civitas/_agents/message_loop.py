@@ -8,34 +8,46 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from civitas._bus.bus import MessageBus
+from civitas._bus.deferred import DeferredAnswers
 from civitas._bus.mailbox import Mailbox
 from civitas._bus.sender import Sender
-from civitas._bus.settlement import DurableFrame
+from civitas._bus.settlement import DurableFrame, GivenUp
 from civitas.errors import (
     CivitasError,
     DeserializationError,
     ErrorAction,
     FrameError,
-    MessageRoutingError,
-    ProcessingError,
+    UnansweredError,
+    crash_of,
+    describe,
+    printable,
 )
 from civitas.messages import Message
 from civitas.process import AgentProcess
 
 logger = logging.getLogger("civitas.agent")
 
+T = TypeVar("T")
+
 _STINT: Final = 0.002
 """Seconds of handling without a pause; then other tasks of the event loop get a turn."""
 
 _LOOK: Final = 8
 """Messages between two looks at the clock."""
+
+_WARNED: Final = 100
+"""Message types of an agent for which a warning is logged at most: they come from others."""
+
+
+_SETTLED: Final = Message(id="")
+"""What stands for the reply to a message that is settled already."""
 
 
 class StopMode(Enum):
@@ -52,23 +64,29 @@ class AgentCounts:
 
     handled: int = 0
     errors: int = 0
+    warned: set[str] = field(default_factory=set)
+    """Types of messages for which `handle` returned what it should not, and that was logged."""
 
 
 class MessageLoop:
-    """Handles the messages of one agent, with one object.
+    """Handles the messages of one agent, with one object, in one task.
 
-    `on_idle` is called when the mailbox is empty while the node stops.
+    `on_idle` is called while the node stops, when the mailbox is empty and no answer is deferred;
+    `leave` when the agent is done.
     """
 
     __slots__ = (
         "_bus",
         "_counts",
         "_durable",
+        "_leave",
         "_mailbox",
         "_on_idle",
         "agent",
+        "answers",
         "sender",
         "stop_mode",
+        "task",
         "working",
     )
 
@@ -79,16 +97,21 @@ class MessageLoop:
         bus: MessageBus,
         counts: AgentCounts,
         on_idle: Callable[[], None],
+        leave: Callable[[], None],
     ) -> None:
         self.agent = agent
-        self.sender = Sender(bus, mailbox.name)
+        self.answers = DeferredAnswers(bus, mailbox.name, mailbox.size, self._idle)
+        self.sender = Sender(bus, mailbox.name, self.answers)
         """What the verbs of the agent act through."""
         self._mailbox = mailbox
         self._bus = bus
         self._counts = counts
         self._on_idle = on_idle
+        self._leave = leave
         self._durable: DurableFrame | None = None  # the last one
         self.stop_mode = StopMode.NEVER
+        self.task: asyncio.Task[None] | None = None
+        """The task that it runs in."""
         self.working = False
         """Whether a message is in hand."""
 
@@ -131,7 +154,7 @@ class MessageLoop:
                 pause_at = now() + _STINT
                 continue
             if type(frame) is DurableFrame:
-                durable = self._durable = frame
+                durable = self._durable = self.answers.durable = frame
             try:
                 message = read(frame)
             except CivitasError as error:
@@ -143,26 +166,48 @@ class MessageLoop:
             sender.current = message
             try:
                 reply = await handle(message)
-            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - judged, whatever it is
-                reply = await self._recover(message, _own_cancellation(error, "handle"))
+            except BaseException as error:  # noqa: BLE001 - judged, whatever it is
+                reply = await self._recover(message, self.crash_in("handle", error))
             counts.handled += 1
-            if reply is not None and message.reply_to is not None:
-                await self._answer(message, reply)
-            sender.current = None
-            if durable is not None:
+            if reply is not None or message.reply_to is not None or sender.deferred is not None:
+                await self._conclude(message, reply)
+            elif durable is not None:
                 durable.processed()
+            sender.current = None
+
+    def crash_in(self, hook: str, error: BaseException) -> Exception:
+        """Return what a hook raised as a crash, whatever it is.
+
+        A hook may have awaited something that somebody else cancelled; that is an error of its own.
+
+        Raises:
+            CancelledError: it is this agent that is being cancelled.
+            GeneratorExit: this task is being destroyed, and can await nothing any more.
+            KeyboardInterrupt: a signal has raised it.
+        """
+        if isinstance(error, Exception):
+            return error
+        if isinstance(error, asyncio.CancelledError):
+            if self.task is not None and self.task.cancelling():
+                raise error
+            return RuntimeError(f"what {hook} awaited was cancelled")
+        if isinstance(error, GeneratorExit) and _running_task() is not self.task:
+            raise error
+        return crash_of(error)
 
     async def abandon(self, crash: Exception | None) -> None:
-        """Account for the message that was in hand when the agent was cancelled.
+        """Account for what is still to be answered when the agent has ended: nobody is left to.
 
-        It crashed with `crash` if the cancellation was not meant to stop it.
+        It is the message in hand, if the agent was cancelled or crashed of an error of ours, and
+        the deferred answers. `crash` is why it ended, None for a stop.
         """
-        message, name = self.sender.current, self.agent.name
+        message, self.sender.current = self.sender.current, None
         if message is not None:
-            error = MessageRoutingError(f"agent {name!r} was stopped before it could answer")
-            failure = error if crash is None else _failure(name, crash)
+            self._withdraw()
+            why = GivenUp.ended(self.agent.name, crash)
             reason = "cancelled while it was handled"
-            await self._bus.give_up(message, self._durable, name, error, failure, reason)
+            await self._bus.give_up(message, self._durable, self.agent.name, why, reason)
+        await self.answers.end(crash)
 
     async def _refuse(self, frame: bytes, error: CivitasError) -> None:
         if isinstance(frame, DurableFrame):
@@ -177,29 +222,36 @@ class MessageLoop:
 
     async def _rest(self) -> None:
         self.working = False
-        if self._bus.closing:
-            self._on_idle()
+        self._idle()
         try:
             await self._mailbox.wait()
         finally:
             self.working = True
 
-    async def _handle_within(self, limit: float | None, message: Message) -> Message | None:
+    def _idle(self) -> None:
+        """Report, while the node stops, that nothing is in hand and no answer is deferred."""
+        if self._bus.closing and not self.working and not self.answers:
+            self._on_idle()
+
+    async def _within(self, limit: float | None, what: str, work: Awaitable[T]) -> T:
         try:
             async with asyncio.timeout(limit) as deadline:
-                return await self.agent.handle(message)
+                return await work
         except TimeoutError as error:
             if deadline.expired():
-                raise TimeoutError(
-                    f"handle took longer than handle_timeout, {limit:g} s"
-                ) from error
+                text = f"{what} took longer than handle_timeout, {limit:g} s"
+                raise TimeoutError(text) from error
             raise
+
+    async def _handle_within(self, limit: float | None, message: Message) -> Message | None:
+        return await self._within(limit, "handle", self.agent.handle(message))
 
     async def _recover(self, message: Message, error: Exception) -> Message | None:
         """Do what `on_error` says; return the reply of a retry, or raise to crash."""
         agent = self.agent
         retries = 0
         while True:
+            self._withdraw()
             self._counts.errors += 1
             action = await self._judge(message, error)
             if action is ErrorAction.RETRY and retries < agent.max_retries:
@@ -207,84 +259,113 @@ class MessageLoop:
                 message.attempt += 1
                 try:
                     return await self._handle_within(agent.handle_timeout, message)
-                except (Exception, asyncio.CancelledError) as again:  # noqa: BLE001 - judged next
-                    error = _own_cancellation(again, "handle")
+                except BaseException as again:  # noqa: BLE001 - judged next
+                    error = self.crash_in("handle", again)
                 continue
             if action is ErrorAction.SKIP:
                 await self._bus.answer_error(message, agent.name, error)
-                logger.warning("agent %r skipped a message: %s", agent.name, _text(error))
-                return None
+                if self._durable is not None:
+                    self._durable.processed()
+                logger.warning("agent %r skipped a message: %s", agent.name, describe(error))
+                return _SETTLED
             await self._fail(message, error)
             if action is ErrorAction.STOP:
-                logger.warning("agent %r stops after an error: %s", agent.name, _text(error))
-                agent.stop()
-                return None
+                logger.warning("agent %r stops after an error: %s", agent.name, describe(error))
+                self._leave()
+                return _SETTLED
             raise error
 
     async def _judge(self, message: Message, error: Exception) -> ErrorAction:
         """Ask the agent what to do; a broken `on_error` is a crash of its own."""
+        limit = self.agent.handle_timeout
         try:
-            action: object = await self.agent.on_error(error, message)
-        except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001 - a crash
-            second = _own_cancellation(raised, "on_error")
+            judging = self.agent.on_error(error, message)
+            action: object = await self._within(limit, "on_error", judging)
+        except BaseException as raised:  # noqa: BLE001 - a crash
+            second = self.crash_in("on_error", raised)
             await self._fail(message, error)
             raise second from error
-        if not isinstance(action, ErrorAction):
+        if type(action) is not ErrorAction:
             await self._fail(message, error)
             raise TypeError(
-                f"on_error of agent {self.agent.name!r} returned {action!r}, not an ErrorAction"
+                f"on_error of agent {self.agent.name!r} returned {_kind(action)}, "
+                f"not an ErrorAction"
             ) from error
         return action
 
     async def _fail(self, message: Message, error: Exception) -> None:
-        """Answer with the error; what nobody asked, a durable transport gets back.
+        """Settle the message in hand with an error."""
+        await self._bus.fail(message, self._durable, self.agent.name, error)
+        self.sender.current = None
 
-        Who has the answer waits no more: the message is not to be executed again for nobody.
-        """
-        answered = await self._bus.answer_error(message, self.agent.name, error)
-        if self._durable is None:
+    def _withdraw(self) -> None:
+        """Take back what the handler has deferred: the message is settled now."""
+        self.answers.withdraw()
+        self.sender.deferred = None
+
+    async def _conclude(self, message: Message, reply: Message | None) -> None:
+        """Answer the message that was handled, and settle it, unless its answer comes later."""
+        if reply is None and self.sender.deferred is not None:
+            self.answers.keep()
+            self.sender.deferred = None
             return
-        if answered:
-            self._durable.processed()
+        self._withdraw()
+        if reply is _SETTLED:
+            return
+        if message.reply_to is None:
+            if type(reply) is not Message and reply is not None:
+                self._warn(message, _no_reply(reply))
+        elif reply is None:
+            await self._report_unanswered(message, message.reply_to)
         else:
-            self._durable.failed(_failure(self.agent.name, error))
+            await self._answer(message, reply)
+        if self._durable is not None:
+            self._durable.processed()
 
     async def _answer(self, request: Message, reply: Message) -> None:
         """Send a reply; one that can't be sent is an error to who asked, and logged here."""
         try:
             if not isinstance(reply, Message):
-                raise TypeError(
-                    f"handle returned a {type(reply).__name__}; it returns self.reply(...) or None"
-                )
+                raise TypeError(_no_reply(reply))
             if not reply.recipient:  # made by hand, without self.reply
                 reply.sender = self.agent.name
                 reply.recipient = str(request.reply_to)
                 reply.correlation_id = request.correlation_id or request.id
             await self._bus.answer(reply)
-        except Exception as error:
+        except BaseException as raised:  # a payload may do anything when it is read
+            error = self.crash_in("the reply", raised)
             logger.exception("agent %r could not answer", self.agent.name)
             await self._fail(request, error)
 
+    async def _report_unanswered(self, message: Message, reply_to: str) -> None:
+        """Answer who asked and got nothing, unless the handler has answered by itself."""
+        name = self.agent.name
+        if not self._bus.answered_by_hand(name, reply_to):
+            why = (
+                f"handle returned nothing to an ask of type {printable(message.type, 100)!r}: it "
+                f"returns self.reply(...), or calls self.defer() to answer later"
+            )
+            self._warn(message, why)
+            await self._bus.answer_error(message, name, UnansweredError(name, why))
 
-def _failure(agent: str, error: Exception) -> ProcessingError:
-    failure = ProcessingError(agent, type(error).__name__, str(error))
-    failure.__cause__ = error
-    return failure
-
-
-def _own_cancellation(error: Exception | asyncio.CancelledError, hook: str) -> Exception:
-    """Return the error of a hook, also when it awaited something that somebody else cancelled.
-
-    Raises:
-        CancelledError: it is this agent that is being cancelled.
-    """
-    if isinstance(error, Exception):
-        return error
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise error
-    return RuntimeError(f"what {hook} awaited was cancelled")
+    def _warn(self, message: Message, why: str) -> None:
+        """Log what is wrong with what `handle` returned, once for each type of messages."""
+        types = self._counts.warned
+        if message.type not in types and len(types) < _WARNED:
+            types.add(message.type)
+            logger.warning("agent %r: %s", self.agent.name, why)
 
 
-def _text(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+def _running_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no event loop runs
+        return None
+
+
+def _no_reply(value: object) -> str:
+    return f"handle returned {_kind(value)}; it returns self.reply(...) or None"
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"a {printable(type(value).__name__, 100)}"

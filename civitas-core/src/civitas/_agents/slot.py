@@ -14,8 +14,14 @@ from typing import Final
 from civitas._agents.message_loop import AgentCounts, MessageLoop, StopMode
 from civitas._bus.bus import MessageBus
 from civitas._bus.mailbox import Mailbox
-from civitas._bus.settlement import DurableFrame
-from civitas.errors import CivitasError, MessageRoutingError, SpawnError
+from civitas._bus.settlement import DurableFrame, GivenUp
+from civitas.errors import (
+    CivitasError,
+    MessageRoutingError,
+    SpawnError,
+    crash_of,
+    describe,
+)
 from civitas.process import AgentProcess, ProcessStatus
 
 logger = logging.getLogger("civitas.agent")
@@ -30,7 +36,7 @@ _LAST_MOMENT: Final = 0.05
 """Seconds after which an event loop that cancelled its tasks would have ended."""
 
 
-class _CancelledFromOutsideError(RuntimeError):
+class CancelledFromOutsideError(RuntimeError):
     """Neither its supervisor nor its handler has ended the agent's task."""
 
 
@@ -86,7 +92,8 @@ class AgentSlot:
     @property
     def idle(self) -> bool:
         """Whether nothing is being handled, and nothing is queued that could be."""
-        working = self._starting or (self._message_loop is not None and self._message_loop.working)
+        loop = self._message_loop
+        working = self._starting or (loop is not None and bool(loop.working or loop.answers))
         return not working and (self.finished or not self.mailbox.pending)
 
     @property
@@ -121,13 +128,15 @@ class AgentSlot:
                 self.agent = self.agent.respawn()
                 self.restarts += 1
             await self._launch()
-        except Exception as error:
+        except BaseException as raised:
+            if isinstance(raised, asyncio.CancelledError):
+                raise
+            error = crash_of(raised)
             self._done = False
             self.status = ProcessStatus.CRASHED
             self.failure = error
-            raise SpawnError(
-                f"agent {self.name!r} could not start: {type(error).__name__}: {error}"
-            ) from error
+            text = f"agent {self.name!r} could not start: {describe(error)}"
+            raise SpawnError(text) from error
 
     async def stop(self, *, drain: bool, since: float | None = None) -> None:
         """End the agent and await that it has.
@@ -157,6 +166,8 @@ class AgentSlot:
             await asyncio.wait((task,), timeout=_CANCEL_GRACE)
             if not task.done():
                 logger.error("agent %r does not let itself be cancelled: left behind", self.name)
+                if self._message_loop is not None:
+                    await self._message_loop.abandon(None)
 
     async def retire(self) -> None:
         """Take the agent off the system.
@@ -202,8 +213,8 @@ class AgentSlot:
             else:
                 durable.failed(gone)  # the next one to get it accounts for it
             return
-        reason = "the recipient has stopped"
-        await self._bus.give_up(message, durable, self.name, gone, gone, reason)
+        why, reason = GivenUp.not_begun(gone), "the recipient has stopped"
+        await self._bus.give_up(message, durable, self.name, why, reason)
 
     # --- one object's life --------------------------------------------------------------------
 
@@ -213,13 +224,13 @@ class AgentSlot:
         self._stop_asked = False
         self.status = ProcessStatus.INITIALIZING
         self._message_loop = message_loop = MessageLoop(
-            self.agent, self.mailbox, self._bus, self.counts, self._on_idle
+            self.agent, self.mailbox, self._bus, self.counts, self._on_idle, self.leave
         )
         self.agent.connect(message_loop.sender, self.leave, lambda: self.status)
         loop = asyncio.get_running_loop()
         started: asyncio.Future[None] = loop.create_future()
         self._task = loop.create_task(self._live(message_loop, started), name=self.name)
-        self.mailbox.consumer = self._task
+        self.mailbox.consumer = message_loop.task = self._task
         try:
             await started
         except asyncio.CancelledError:
@@ -233,17 +244,26 @@ class AgentSlot:
         crash: Exception | None = None
         try:
             await message_loop.run()
-        except asyncio.CancelledError:
-            _absorb_cancellation()
-            if not self._stop_asked:
-                crash = _CancelledFromOutsideError("its task was cancelled by somebody else")
+            await message_loop.answers.all_settled(message_loop.agent.shutdown_timeout)
+        except BaseException as error:  # noqa: BLE001 - a crash, which the supervisor judges
+            crash = self._crash_of(message_loop, error)
+        try:
             await message_loop.abandon(crash)
-        except Exception as error:  # noqa: BLE001 - a crash, which the supervisor judges
-            crash = error
-            if message_loop is self._message_loop:
-                self.redelivered = message_loop.redelivered
         finally:
             await self._end(message_loop, crash)
+
+    def _crash_of(self, message_loop: MessageLoop, error: BaseException) -> Exception | None:
+        """Return the crash that the end of a message loop is, or None for a stop."""
+        try:
+            crash = message_loop.crash_in("its message loop", error)
+        except asyncio.CancelledError:
+            _absorb_cancellation()
+            if self._stop_asked:
+                return None
+            return CancelledFromOutsideError("its task was cancelled by somebody else")
+        if message_loop is self._message_loop:
+            self.redelivered = message_loop.redelivered
+        return crash
 
     async def _begin(self, message_loop: MessageLoop, started: asyncio.Future[None]) -> bool:
         """Await `on_start`, release who waits for it, and return whether it went well."""
@@ -251,13 +271,11 @@ class AgentSlot:
         self._starting = True
         try:
             await message_loop.agent.on_start()
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            cancelled = task is not None and task.cancelling()
-            who = "it" if cancelled else "what on_start awaited"
-            failure = RuntimeError(f"{who} was cancelled while it started")
-        except Exception as error:  # noqa: BLE001 - handed to whoever awaits the start
-            failure = error
+        except BaseException as error:  # noqa: BLE001 - handed to whoever awaits the start
+            try:
+                failure = message_loop.crash_in("on_start", error)
+            except asyncio.CancelledError:
+                failure = RuntimeError("it was cancelled while it started")
         if message_loop is self._message_loop:
             self._starting = False
             if failure is None and self.status is ProcessStatus.INITIALIZING:
@@ -278,7 +296,9 @@ class AgentSlot:
         try:
             async with asyncio.timeout(message_loop.agent.shutdown_timeout):
                 await message_loop.agent.on_stop()
-        except (Exception, asyncio.CancelledError):  # the latter of a task that it awaited, too
+        except BaseException as error:
+            if not isinstance(error, asyncio.CancelledError):  # of this task, or what it awaited
+                message_loop.crash_in("on_stop", error)
             logger.exception("on_stop of agent %r raised", self.name)
         if message_loop is not self._message_loop:
             return  # it was left behind, and another object has its place
@@ -289,7 +309,7 @@ class AgentSlot:
             self.status = ProcessStatus.CRASHED
         elif self._done:
             self.status = ProcessStatus.STOPPED
-        if isinstance(crash, _CancelledFromOutsideError):
+        if isinstance(crash, CancelledFromOutsideError):
             asyncio.get_running_loop().call_later(_LAST_MOMENT, self._report_cancellation)
         elif self._done or not self._stop_asked:
             self._on_exit(self)

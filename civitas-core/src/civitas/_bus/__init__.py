@@ -29,13 +29,14 @@ both ends, `wait_queue` the line in both places.
 
 **Loss** has two kinds. A frame is *lost* when it did not arrive: the receiver counts the gap in
 the numbers (`windows`, `accounting`). It is *dropped* when it could not be taken: whoever drops
-it records it (`dead_letters`).
+it records it (`dead_letters`), and the user's callbacks are called (`callbacks`).
 
 Over a transport that is **at-least-once** nothing is numbered. The receiver wraps the frame into
 a `DurableFrame` and waits until whoever has it in hand has settled it (`settlement`).
 
 A **reply** goes to the address that the request bears; the transport's `ReplyInbox` finds the one
-who asked. An error reply becomes an exception there (`error_replies`).
+who asked. An error reply becomes an exception there (`error_replies`). An
+answer that is given after its handler has returned is open until then (`deferred`).
 
 Invariants
 ----------

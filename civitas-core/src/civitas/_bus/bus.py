@@ -15,7 +15,7 @@ from civitas._bus.mailbox import Mailbox
 from civitas._bus.receivers import DurableReceiver, LocalReceiver, NumberedReceiver
 from civitas._bus.routes import LATE_REPLY_GRACE, LocalRoute, Receiver
 from civitas._bus.routing_table import RoutingTable
-from civitas._bus.settlement import DurableFrame
+from civitas._bus.settlement import DurableFrame, GivenUp, failure_of
 from civitas.envelope import Origin
 from civitas.errors import (
     CivitasError,
@@ -24,6 +24,8 @@ from civitas.errors import (
     MessageTooLargeError,
     MessageValidationError,
     TransportError,
+    crash_of,
+    printable,
 )
 from civitas.messages import REPLY_PREFIX, RESERVED_PREFIX, TYPE_ERROR, Message
 from civitas.registry import LocalRegistry
@@ -35,6 +37,9 @@ DEFAULT_SEND_TIMEOUT: Final = 30.0
 
 _ERROR_REPLY_TIMEOUT: Final = 2.0
 """Seconds that a transport may take for one; agents that end answer with it."""
+
+_SHORT_TEXT: Final = 200
+"""Bytes of an error's text that are sent where its description is too large for the transport."""
 
 _NOT_SENT: Final = (MailboxFullError, MessageRoutingError, MessageTooLargeError, TransportError)
 """Errors of a request that has not arrived, as far as is known: its number may be used again."""
@@ -132,6 +137,9 @@ class MessageBus:
                 raise MessageValidationError(f"a recipient is a name, not a {type(name).__name__}")
             if name.startswith(REPLY_PREFIX) or self.transport.has_reply_address(name):
                 await self.answer(message)
+                by = self._lookup(message.sender)
+                if isinstance(by, LocalRoute):
+                    by.answered = name
                 return
             if self.routes.keeps(name):
                 await self.transport.publish(name, self._head + self._serialize(message))
@@ -210,45 +218,79 @@ class MessageBus:
         """Publish an answer at the reply address that `reply.recipient` names."""
         await self.transport.publish(published_at(reply.recipient), self.codec.reply(reply))
 
-    async def answer_error(self, request: Message, agent: str, error: BaseException) -> bool:
-        """Answer a request with an error; return whether somebody asked and the answer was sent."""
+    async def answer_error(
+        self, request: Message, agent: str, error: BaseException, *, executed: bool = True
+    ) -> bool:
+        """Answer a request with an error; return whether somebody asked and the answer was sent.
+
+        `executed` says whether the agent has begun to execute the request; see `error_replies`.
+        """
         if request.reply_to is None:
             return False
+        reply = error_reply(request, agent, error, executed=executed)
         try:
             async with asyncio.timeout(_ERROR_REPLY_TIMEOUT):
-                await self.answer(error_reply(request, agent, error))
-        except Exception as failure:  # noqa: BLE001 - a transport may raise anything
-            kind = failure.code if isinstance(failure, CivitasError) else type(failure).__name__
-            self.dead_letters.record(f"error reply not delivered: {kind}", request)
+                await self._answer_in_short(reply)
+        except BaseException as failure:  # a transport may raise anything
+            if isinstance(failure, asyncio.CancelledError):
+                raise
+            self.dead_letters.record(
+                f"error reply not delivered: {_code(crash_of(failure))}", request
+            )
             return False
         return True
+
+    async def _answer_in_short(self, reply: Message) -> None:
+        """Send an error reply, shortened where it is too large for the transport."""
+        try:
+            await self.answer(reply)
+        except MessageTooLargeError:
+            reply.payload["error_text"] = printable(reply.payload["error_text"], _SHORT_TEXT)
+            await self.answer(reply)
+
+    async def fail(
+        self, message: Message, durable: DurableFrame | None, agent: str, error: BaseException
+    ) -> None:
+        """Answer with the error of an agent; what nobody asked, a durable transport gets back.
+
+        Who has the answer waits no more: the message is not to be executed again for nobody.
+        """
+        answered = await self.answer_error(message, agent, error)
+        if durable is not None and answered:
+            durable.processed()
+        elif durable is not None:
+            durable.failed(failure_of(agent, error))
 
     async def give_up(
         self,
         message: Message,
         durable: DurableFrame | None,
         agent: str,
-        error: Exception,
-        failure: Exception,
+        why: GivenUp,
         reason: str,
     ) -> None:
-        """Account for a message that its agent has not executed to its end.
+        """Account for a message that its agent does not execute to its end.
 
-        Who asked with it gets `error` as the answer. Where nobody gets it, the transport is to
-        give a `durable` frame again, because of `failure`; all others are dead letters.
+        Where nobody gets the error as an answer, the transport is to give a `durable` frame again;
+        all others are dead letters, counted by `reason`.
         """
-        answered = await self.answer_error(message, agent, error)
+        answered = await self.answer_error(message, agent, why.error, executed=why.executed)
         if durable is None or answered:
             self.dead_letters.record(reason, message)
         if durable is not None and answered:
             durable.processed()
         elif durable is not None:
-            durable.failed(failure)
+            durable.failed(why.failure)
 
     async def refuse(self, frame: bytes, agent: str, error: CivitasError) -> None:
         """Account for a frame that `agent` could not read, and answer who asked with it."""
         self.dead_letters.record(f"unreadable {error.code}", frame, str(error))
         await self.answer_error(request_in(frame, agent), agent, error)
+
+    def answered_by_hand(self, agent: str, reply_to: str) -> bool:
+        """Return whether the last reply that an agent has sent by itself went to this address."""
+        route = self._lookup(agent)
+        return isinstance(route, LocalRoute) and route.answered == reply_to
 
     async def reject_while_stopping(self, frame: bytes, agent: str) -> bool:
         """Settle a durable frame if the node stops and has no time for it; return whether it did.
@@ -263,7 +305,7 @@ class MessageBus:
         error = MessageRoutingError(
             f"agent {agent!r} takes no more messages: its process is stopping"
         )
-        if not await self.answer_error(request_in(frame, agent), agent, error):
+        if not await self.answer_error(request_in(frame, agent), agent, error, executed=False):
             raise error
         self.dead_letters.record("the recipient has stopped", frame)
         return True
@@ -318,6 +360,10 @@ class MessageBus:
         if self.accounting is not None:
             return NumberedReceiver(mailbox, self.accounting, self.send_timeout)
         return LocalReceiver(mailbox, self.send_timeout)
+
+
+def _code(error: Exception) -> str:
+    return error.code if isinstance(error, CivitasError) else type(error).__name__
 
 
 def _until(deadline: float | None) -> float | None:

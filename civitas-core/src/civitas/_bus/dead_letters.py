@@ -4,26 +4,38 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
+from civitas._bus.callbacks import Callbacks
+from civitas.errors import printable
 from civitas.messages import Message
 
 logger = logging.getLogger("civitas.dead_letters")
 
-DeadLetterCallback: TypeAlias = Callable[[Message | bytes, str], None]
+DeadLetterCallback: TypeAlias = Callable[[Message | bytes, str], Awaitable[None] | None]
+
+_SHOWN = 200
+"""Bytes of a name or type that a line of the log shows at most: they come from others."""
 
 
 class DeadLetters:
-    """Counts by reason, logs once per reason, and calls those who subscribed."""
+    """Counts by reason, logs once per reason, and calls those who subscribed.
 
-    def __init__(self) -> None:
+    `callbacks` calls them.
+    """
+
+    def __init__(self, callbacks: Callbacks | None = None) -> None:
         self.counts: Counter[str] = Counter()
-        self._callbacks: list[DeadLetterCallback] = []
+        self.callbacks = callbacks or Callbacks()
+        self._subscribed: list[DeadLetterCallback] = []
 
     def subscribe(self, callback: DeadLetterCallback) -> None:
-        """Call `callback(message or frame, reason)` for every dead letter from now on."""
-        self._callbacks.append(callback)
+        """Call `callback(message or frame, reason)` for every dead letter from now on.
+
+        It may be async; see `callbacks`.
+        """
+        self._subscribed.append(callback)
 
     def record(self, reason: str, item: Message | bytes, detail: str = "") -> None:
         """Account for one message, or one frame that could not be read.
@@ -35,16 +47,16 @@ class DeadLetters:
         """
         self.counts[reason] += 1
         level = logging.WARNING if self.counts[reason] == 1 else logging.DEBUG
-        text = f"{reason}: {detail}" if detail else reason
-        logger.log(level, "dropped %s: %s", _describe(item), text)
-        for callback in self._callbacks:
-            try:
-                callback(item, reason)
-            except Exception:
-                logger.exception("a dead-letter callback raised")
+        if logger.isEnabledFor(level):
+            text = f"{reason}: {printable(detail)}" if detail else reason
+            logger.log(level, "dropped %s: %s", _shown(item), text)
+        self.callbacks.call("on_dead_letter", self._subscribed, item, reason)
 
 
-def _describe(item: Message | bytes) -> str:
-    if isinstance(item, Message):
-        return f"message {item.type!r} from {item.sender!r} to {item.recipient!r}"
-    return f"a frame of {len(item)} bytes"
+def _shown(item: Message | bytes) -> str:
+    if not isinstance(item, Message):
+        return f"a frame of {len(item)} bytes"
+    kind, sender, recipient = (
+        repr(printable(each, _SHOWN)) for each in (item.type, item.sender, item.recipient)
+    )
+    return f"message {kind} from {sender} to {recipient}"

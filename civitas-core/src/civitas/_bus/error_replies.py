@@ -1,31 +1,56 @@
-"""Error replies: how an exception of an asked agent becomes an AgentError of the one who asked."""
+"""Error replies: how an error of an asked agent becomes an error of the one who asked.
+
+The three kinds differ in what the asker may conclude: only a refused request was not executed.
+
+    kind       | what happened                                  | who asked gets
+    -----------+------------------------------------------------+--------------------
+    agent      | the agent raised, or ended, while it executed  | AgentError
+    unanswered | the agent executed it, and gave no answer      | UnansweredError
+    routing    | no agent has begun to execute it               | MessageRoutingError
+
+An agent's error is of the first kind whatever its class: also a MessageRoutingError, which says
+that a send of the agent's own found nobody.
+"""
 
 from __future__ import annotations
 
 from civitas import envelope
-from civitas.errors import AgentError, CivitasError, FrameError, MessageRoutingError
+from civitas.errors import (
+    AgentError,
+    CivitasError,
+    FrameError,
+    MessageRoutingError,
+    UnansweredError,
+    describe,
+    printable,
+)
 from civitas.messages import TYPE_ERROR, Message, compose_reply
 
 
-def error_reply(request: Message, agent: str, error: BaseException) -> Message:
+def error_reply(
+    request: Message, agent: str, error: BaseException, *, executed: bool = True
+) -> Message:
     """Make the reply that says why `agent` did not answer a request."""
-    payload = {
-        "kind": "routing" if isinstance(error, MessageRoutingError) else "agent",
-        "agent": agent,
-        "error_type": type(error).__name__,
-        "error_text": str(error),
-    }
+    said = describe(error)
+    kind = "agent" if executed else "routing"
+    text = said.text
+    if isinstance(error, UnansweredError):
+        kind, text = "unanswered", error.error_text
+    payload = {"kind": kind, "agent": agent, "error_type": said.kind, "error_text": text}
     return compose_reply(agent, request, payload, TYPE_ERROR)
 
 
 def error_of(reply: Message) -> CivitasError:
     """Return the error that such a reply means to the one who asked."""
     payload = reply.payload
-    text = str(payload.get("error_text", ""))
-    if payload.get("kind") == "routing":
+    kind = payload.get("kind")
+    text = printable(str(payload.get("error_text", "")))
+    if kind == "routing":
         return MessageRoutingError(text)
-    agent = str(payload.get("agent", reply.sender))
-    return AgentError(agent, str(payload.get("error_type", "Exception")), text)
+    agent = printable(str(payload.get("agent", reply.sender)))
+    if kind == "unanswered":
+        return UnansweredError(agent, text)
+    return AgentError(agent, printable(str(payload.get("error_type", "Exception"))), text)
 
 
 def request_in(frame: bytes, agent: str) -> Message:

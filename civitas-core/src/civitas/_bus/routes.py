@@ -82,12 +82,14 @@ class Route(RoutingEntry):
 class LocalRoute(Route):
     """The way to an agent of this node."""
 
-    __slots__ = ("mailbox", "receiver")
+    __slots__ = ("answered", "mailbox", "receiver")
 
     def __init__(self, mailbox: Mailbox[bytes], receiver: Receiver) -> None:
         super().__init__(mailbox.name, is_local=True)
         self.mailbox = mailbox
         self.receiver = receiver
+        self.answered = ""
+        """The reply address of the last answer that the agent has sent by itself."""
 
 
 class RemoteRoute(Route):

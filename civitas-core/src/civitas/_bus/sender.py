@@ -7,20 +7,24 @@ from collections.abc import Coroutine
 from typing import Any
 
 from civitas._bus.bus import MessageBus
+from civitas._bus.deferred import Deferred, DeferredAnswers
 from civitas.errors import MessageRoutingError, MessageValidationError
 from civitas.messages import TYPE_REPLY, Message, compose, compose_reply
 
 
 class Sender:
-    """Sends in the name of one agent (or of the runtime's caller)."""
+    """Sends in the name of one agent (or of the runtime's caller, which has no `answers`)."""
 
-    __slots__ = ("_bus", "current", "leaving", "name")
+    __slots__ = ("_bus", "answers", "current", "deferred", "leaving", "name")
 
-    def __init__(self, bus: MessageBus, name: str) -> None:
+    def __init__(self, bus: MessageBus, name: str, answers: DeferredAnswers | None = None) -> None:
         self._bus = bus
+        self.answers = answers
         self.name = name
         self.current: Message | None = None
         """The message being handled: what is sent meanwhile belongs to its trace."""
+        self.deferred: Deferred | None = None
+        """What `defer` has returned for that message; it is not forgotten before `handle` ends."""
         self.leaving = False
         """Set for what `on_stop` sends, which is taken even while the node stops."""
 
@@ -72,6 +76,16 @@ class Sender:
         if request is None:
             raise RuntimeError("reply() answers the message being handled; there is none now")
         return compose_reply(self.name, request, payload, TYPE_REPLY)
+
+    def defer(self) -> Deferred:
+        """Set the message being handled aside, to be answered later."""
+        request = self.current
+        if request is None or self.answers is None:
+            raise RuntimeError("defer() sets the message being handled aside; there is none now")
+        if self.deferred is not None:
+            raise RuntimeError("defer() was called for this message before: use what it returned")
+        self.deferred = self.answers.open(request)
+        return self.deferred
 
     def _refuse_while_closing(self, recipient: str) -> None:
         if not self.leaving:

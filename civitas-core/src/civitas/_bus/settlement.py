@@ -1,11 +1,12 @@
-"""Settlement of a durable message: a frame that its transport keeps until its outcome is known."""
+"""Settlement of a message: what becomes of a durable frame, and of one that was given up."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Self
+from typing import NamedTuple, Self
 
 from civitas.envelope import attempt_of
+from civitas.errors import MessageRoutingError, ProcessingError, describe
 
 
 class DurableFrame(bytes):
@@ -40,3 +41,35 @@ class DurableFrame(bytes):
         """Settle it with an error, by whose class the transport decides what becomes of it."""
         if not self.outcome.done():
             self.outcome.set_result(error)
+
+
+class GivenUp(NamedTuple):
+    """Why an agent does not execute a message to its end."""
+
+    error: BaseException
+    """What who asked gets as the answer."""
+    failure: Exception
+    """What a durable transport gets, where nobody asked."""
+    executed: bool = True
+    """Whether the agent has begun to execute it."""
+
+    @classmethod
+    def not_begun(cls, error: MessageRoutingError) -> Self:
+        """It was never handled, and can be sent to somebody else."""
+        return cls(error, error, executed=False)
+
+    @classmethod
+    def ended(cls, agent: str, crash: Exception | None) -> Self:
+        """Its agent crashed, or (`crash` is None) was stopped, which is no fault of the message."""
+        if crash is not None:
+            return cls(crash, failure_of(agent, crash))
+        why = "it was stopped before it could answer"
+        return cls(asyncio.CancelledError(why), MessageRoutingError(f"agent {agent!r}: {why}"))
+
+
+def failure_of(agent: str, error: BaseException) -> ProcessingError:
+    """Return the error for a durable transport whose message an agent has failed to process."""
+    said = describe(error)
+    failure = ProcessingError(agent, said.kind, said.text)
+    failure.__cause__ = error
+    return failure

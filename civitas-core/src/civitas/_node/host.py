@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TypeAlias
 
@@ -23,7 +23,7 @@ from civitas.process import AgentProcess
 
 logger = logging.getLogger("civitas.node")
 
-CrashCallback: TypeAlias = Callable[[str, Exception], None]
+CrashCallback: TypeAlias = Callable[[str, Exception], Awaitable[None] | None]
 
 
 class AgentHost(Node):
@@ -60,7 +60,11 @@ class AgentHost(Node):
         return snapshot(self._config.process, self._bus, self._slots.values(), peers)
 
     def on_crash(self, callback: CrashCallback) -> None:
-        """Call `callback(name, error)`, in the event loop, whenever an agent crashes."""
+        """Call `callback(name, error)` whenever an agent crashes.
+
+        An async one is awaited, in the order of the crashes, for 30 s at most. It may stop the
+        node. One that raises is logged.
+        """
         self._crash_callbacks.append(callback)
 
     # --- for the kinds of node ----------------------------------------------------------------
@@ -82,11 +86,7 @@ class AgentHost(Node):
         return slot
 
     def _agent_crashed(self, name: str, error: Exception) -> None:
-        for callback in self._crash_callbacks:
-            try:
-                callback(name, error)
-            except Exception:
-                logger.exception("a crash callback raised")
+        self._bus.dead_letters.callbacks.call("on_crash", self._crash_callbacks, name, error)
 
     def _agent_ended(self) -> None:
         """Take note that an agent has ended for good; the node ends with the last."""

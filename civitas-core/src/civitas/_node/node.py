@@ -10,7 +10,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Mapping
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
 from civitas._agents.slot import AgentSlot
 from civitas._bus.dead_letters import DeadLetterCallback
@@ -26,6 +26,9 @@ from civitas.messages import Message
 from civitas.transport.interruption import Interruption
 
 logger = logging.getLogger("civitas.node")
+
+_CALLBACKS_TIMEOUT: Final = 5.0
+"""Seconds that the callbacks have at the end of a node."""
 
 
 class Node(ABC):
@@ -101,15 +104,16 @@ class Node(ABC):
     async def stop(self) -> None:
         """Finish what was taken, stop the agents in reverse order, then the transport.
 
-        Returns when all has ended; called by an agent in one of its hooks, which can't end while
-        it waits, at once. Stopping twice, or before the start, does no harm; during the start, it
+        Returns when all has ended; called by an agent in one of its hooks, or by a callback, which
+        can't end while it waits, at once. Stopping twice, or before the start, does no harm; during the start, it
         ends the start.
         """
         if not self._was_started or self._ended.is_set():
             return
         self._begin_stop()
         task = asyncio.current_task()
-        if any(slot.mailbox.consumer is task for slot in self._slots.values()):
+        callers = {slot.mailbox.consumer for slot in self._slots.values()}
+        if task in callers or task is self._bus.dead_letters.callbacks.task:
             return
         if self._stopping is None:
             await self._ended.wait()  # of the start, which cleans up
@@ -156,7 +160,11 @@ class Node(ABC):
         await self._callers.broadcast(pattern, payload, message_type)
 
     def on_dead_letter(self, callback: DeadLetterCallback) -> None:
-        """Call `callback(message or frame, reason)` for whatever can't be delivered."""
+        """Call `callback(message or frame, reason)` for whatever can't be delivered.
+
+        An async one is awaited, in the order of the calls, for 30 s at most. One that raises is
+        logged.
+        """
         self._bus.dead_letters.subscribe(callback)
 
     # --- for the kinds of node ----------------------------------------------------------------
@@ -239,6 +247,7 @@ class Node(ABC):
             try:
                 await self._abort_start()
                 await self._stop_transport()
+                await self._bus.dead_letters.callbacks.finish(_CALLBACKS_TIMEOUT)
             finally:
                 self._ended.set()
             raise
@@ -247,5 +256,6 @@ class Node(ABC):
         try:
             await self._stop()
             await self._stop_transport()
+            await self._bus.dead_letters.callbacks.finish(_CALLBACKS_TIMEOUT)
         finally:
             self._ended.set()

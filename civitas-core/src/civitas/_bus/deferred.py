@@ -1,0 +1,231 @@
+"""Deferred answers: what an agent owes to those who asked, after its handlers have returned.
+
+Theory. A handler that calls `defer()` has its message set aside: who asked goes on waiting, and a
+durable transport keeps the message, until the `Deferred` is settled. It is settled once:
+
+    event                                          | who asked gets  | a durable transport
+    -----------------------------------------------+-----------------+--------------------------
+    `reply`                                        | the answer      | acknowledges
+    ... and the answer can't be sent               | AgentError      | as for `fail`
+    `fail`                                         | AgentError      | acknowledges, if somebody
+                                                   |                 | asked; else gives it again
+    `handle` returns an answer, or raises          | that            | as for any message
+    nobody holds the Deferred any more             | UnansweredError | as for `fail`
+    the agent crashes, or ends before it was done  | AgentError      | as for `fail`
+
+What is open counts as work: a stop waits for it. An agent has at most `limit` open; those whose
+asker has given up (their time to live is over) make room for new ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from civitas._bus.bus import MessageBus
+from civitas._bus.settlement import DurableFrame, GivenUp
+from civitas.errors import MailboxFullError, UnansweredError
+from civitas.messages import TYPE_REPLY, Message, compose_reply
+
+logger = logging.getLogger("civitas.agent")
+
+
+class Deferred:
+    """The answer to one message, to be given later: what `AgentProcess.defer` returns.
+
+    It may be kept, and passed to other tasks and agents of the same process, in the node's event
+    loop. Whoever has it calls `reply` or `fail`, once.
+    """
+
+    __slots__ = ("__weakref__", "_answers", "_message")
+
+    def __init__(self, answers: DeferredAnswers, message: DeferredMessage) -> None:
+        self._answers = answers
+        self._message = message
+
+    @property
+    def done(self) -> bool:
+        """Whether the message is settled: nothing can be answered any more."""
+        return self._message.settled is not None
+
+    async def reply(self, payload: Mapping[str, Any]) -> None:
+        """Send the answer.
+
+        Args:
+            payload: a dict of JSON-like values.
+
+        Raises:
+            RuntimeError: the message is settled: it was answered, or its agent has ended.
+            SerializationError, MessageTooLargeError: the payload can't be sent; who asked gets
+                that as an AgentError.
+        """
+        await self._answers.reply(self._message, payload)
+
+    async def fail(self, error: BaseException | str) -> None:
+        """Answer with an error: who asked gets an AgentError with its class and text.
+
+        Raises:
+            RuntimeError: the message is settled: it was answered, or its agent has ended.
+        """
+        cause = RuntimeError(error) if isinstance(error, str) else error
+        await self._answers.fail(self._message, cause)
+
+    def __del__(self) -> None:
+        if not self.done:
+            self._answers.forgotten(self._message)
+
+
+class DeferredMessage:
+    """One message that is set aside; `settled` says how it was settled, None while it is open."""
+
+    __slots__ = ("durable", "message", "settled")
+
+    def __init__(self, message: Message, durable: DurableFrame | None) -> None:
+        self.message = message
+        self.durable = durable
+        self.settled: str | None = None
+
+    def settle(self, how: str) -> None:
+        """Take note of how it is settled.
+
+        Raises:
+            RuntimeError: it was settled before.
+        """
+        if self.settled is not None:
+            raise RuntimeError(f"this deferred answer can't be given any more: {self.settled}")
+        self.settled = how
+
+
+class DeferredAnswers:
+    """The open deferred answers of one agent object.
+
+    `limit` is how many may be open; `on_settled` is called when none is any more.
+    """
+
+    def __init__(
+        self, bus: MessageBus, agent: str, limit: int, on_settled: Callable[[], None]
+    ) -> None:
+        self.durable: DurableFrame | None = None
+        """The frame of the message in hand, where the transport is durable."""
+        self._bus = bus
+        self._agent = agent
+        self._limit = limit
+        self._on_settled = on_settled
+        self._loop = asyncio.get_running_loop()
+        self._in_hand: DeferredMessage | None = None
+        self._open: set[DeferredMessage] = set()
+        self._changed: asyncio.Future[None] | None = None
+        self._answering: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def open(self, message: Message) -> Deferred:
+        """Set the message in hand aside.
+
+        Raises:
+            MailboxFullError: too many are open.
+        """
+        if len(self._open) >= self._limit:
+            self._expire()
+        if len(self._open) >= self._limit:
+            raise MailboxFullError(
+                f"agent {self._agent!r} has {len(self._open)} deferred answers open, and may have "
+                f"no more (its mailbox_size)"
+            )
+        deferred = self._in_hand = DeferredMessage(message, self.durable)
+        self._open.add(deferred)
+        return Deferred(self, deferred)
+
+    def keep(self) -> None:
+        """Take note that the handler has returned, and its answer comes later."""
+        self._in_hand = None
+
+    def withdraw(self) -> None:
+        """Take note that the message loop settles the message in hand after all."""
+        deferred, self._in_hand = self._in_hand, None
+        if deferred is not None and deferred.settled is None:
+            deferred.settle("its handler returned an answer, or raised")
+            self._close(deferred)
+
+    async def reply(self, deferred: DeferredMessage, payload: Mapping[str, Any]) -> None:
+        deferred.settle("it was given before")
+        request = deferred.message
+        try:
+            if request.reply_to is not None:
+                reply = compose_reply(self._agent, request, dict(payload), TYPE_REPLY)
+                await self._bus.answer(reply)
+        except BaseException as error:
+            await self._fail(deferred, error)
+            raise
+        if deferred.durable is not None:
+            deferred.durable.processed()
+        self._close(deferred)
+
+    async def fail(self, deferred: DeferredMessage, error: BaseException) -> None:
+        deferred.settle("it was given before")
+        await self._fail(deferred, error)
+
+    async def all_settled(self, timeout: float) -> None:
+        """Return when none is open, or after `timeout` seconds."""
+        deadline = self._loop.time() + timeout
+        while self._open and (left := deadline - self._loop.time()) > 0:
+            self._changed = self._loop.create_future()
+            await asyncio.wait((self._changed,), timeout=left)
+
+    async def end(self, crash: Exception | None) -> None:
+        """Answer all that are open: their agent has crashed, or (`crash` is None) was stopped."""
+        for deferred in list(self._open):
+            if deferred.settled is None:
+                deferred.settle("its agent has ended")
+                why = GivenUp.ended(self._agent, crash)
+                reason = "its agent ended before it answered"
+                message, durable = deferred.message, deferred.durable
+                await self._bus.give_up(message, durable, self._agent, why, reason)
+                self._close(deferred)
+
+    def forgotten(self, deferred: DeferredMessage) -> None:
+        """Take note, in any thread, that nobody can settle one any more."""
+        try:
+            self._loop.call_soon_threadsafe(self._answer_forgotten, deferred)
+        except RuntimeError:
+            logger.debug("an event loop had ended with a deferred answer of %r", self._agent)
+
+    def _answer_forgotten(self, deferred: DeferredMessage) -> None:
+        if deferred.settled is not None:
+            return
+        why = (
+            f"it deferred its answer to a message of type {deferred.message.type!r}, and forgot it"
+        )
+        logger.warning("agent %r: %s", self._agent, why)
+        work = self.fail(deferred, UnansweredError(self._agent, why))
+        task = self._loop.create_task(work, name="civitas deferred answer")
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
+
+    async def _fail(self, deferred: DeferredMessage, error: BaseException) -> None:
+        try:
+            await self._bus.fail(deferred.message, deferred.durable, self._agent, error)
+        finally:
+            self._close(deferred)
+
+    def _expire(self) -> None:
+        """Make room: nobody waits any more for what has outlived its time to live."""
+        now = time.time()
+        for deferred in list(self._open):
+            if deferred.settled is None and deferred.message.expired(now):
+                deferred.settle("who asked has given up")
+                self._bus.dead_letters.record("expired before it was answered", deferred.message)
+                if deferred.durable is not None:
+                    deferred.durable.processed()
+                self._close(deferred)
+
+    def _close(self, deferred: DeferredMessage) -> None:
+        self._open.discard(deferred)
+        if not self._open:
+            if self._changed is not None and not self._changed.done():
+                self._changed.set_result(None)
+            self._on_settled()
