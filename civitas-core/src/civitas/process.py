@@ -1,16 +1,27 @@
-"""AgentProcess: the class that agents derive from. It is no process of the operating system."""
+"""AgentProcess: the class that agents derive from. It is no process of the operating system.
+
+Its methods and attributes are what authors use or override, and nothing else: every other name is
+theirs. What the runtime keeps with an agent object is behind one attribute, the binding, and what
+it does to an agent is done by the functions at the end.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
 from enum import Enum
-from typing import Any, Self
+from functools import cached_property
+from operator import attrgetter
+from typing import Any, Final, NoReturn, Self, TypeAlias, TypeVar
 
 from civitas._bus.deferred import Deferred
 from civitas._bus.mailbox import DEFAULT_SIZE
 from civitas._bus.sender import Sender
 from civitas.errors import ErrorAction, NotConnectedError
 from civitas.messages import Message
+
+A = TypeVar("A", bound="AgentProcess")
+
+_Arguments: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 class ProcessStatus(Enum):
@@ -37,6 +48,43 @@ class _Done:
 
 
 _DONE = _Done()
+
+
+class _Unconnected:
+    """Stands for the sender, and for the way out, of an agent that no runtime has started."""
+
+    __slots__ = ("_agent",)
+
+    def __init__(self, agent: AgentProcess) -> None:
+        self._agent = agent
+
+    def send(self, *_: object) -> NoReturn:
+        name = getattr(self._agent, "name", type(self._agent).__name__)
+        raise NotConnectedError(
+            f"agent {name!r} is not running in a runtime yet; its verbs work inside its hooks"
+        )
+
+    ask = broadcast = reply = defer = leave = send
+
+    @staticmethod
+    def status() -> ProcessStatus:
+        return ProcessStatus.INITIALIZING
+
+
+class _Binding:
+    """What the runtime keeps with one agent object."""
+
+    __slots__ = ("arguments", "leave", "sender", "status")
+
+    def __init__(self, agent: AgentProcess, arguments: _Arguments) -> None:
+        unconnected = _Unconnected(agent)
+        self.arguments = arguments
+        """Those of the constructor."""
+        self.sender: Sender | _Unconnected = unconnected
+        """What the verbs act through."""
+        self.leave: Callable[[], None] = unconnected.leave
+        """What `stop` calls."""
+        self.status: Callable[[], ProcessStatus] = unconnected.status
 
 
 class AgentProcess:
@@ -66,15 +114,13 @@ class AgentProcess:
     """
 
     name: str
-    _sender: Sender | None = None
-    _leave: Callable[[], None] | None = None
-    _status: Callable[[], ProcessStatus] | None = None
-    _arguments: tuple[tuple[Any, ...], dict[str, Any]]
+    _civitas_binding: _Binding
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Keep the constructor's arguments: a restart makes a fresh object from them."""
         self = super().__new__(cls)
-        self._arguments = (args, kwargs)
+        # A subclass may have a `__setattr__` that works only after its `__init__`.
+        object.__setattr__(self, "_civitas_binding", _Binding(self, (args, kwargs)))
         return self
 
     def __init__(
@@ -90,7 +136,15 @@ class AgentProcess:
         self.max_retries = max_retries
         self.shutdown_timeout = shutdown_timeout
         self.handle_timeout = handle_timeout
-        self.state: dict[str, Any] = {}
+
+    @cached_property
+    def state(self) -> Any:
+        """A dict of this object's own, for what it keeps between two messages.
+
+        It does not survive a restart. The runtime does not use it: a subclass may redeclare it as
+        whatever it likes.
+        """
+        return {}
 
     # --- hooks ------------------------------------------------------------------------------
 
@@ -131,8 +185,7 @@ class AgentProcess:
             MailboxFullError: there was no room in time.
             SerializationError: a value can't be sent; the message names its path.
         """
-        sender = self._sender or self._connected()
-        return sender.send(recipient, payload, message_type)
+        return self._civitas_binding.sender.send(recipient, payload, message_type)
 
     def ask(
         self,
@@ -154,8 +207,7 @@ class AgentProcess:
             TimeoutError: no answer in time; MailboxFullError when there was not even room.
             MessageRoutingError: there is no such agent.
         """
-        sender = self._sender or self._connected()
-        return sender.ask(recipient, payload, message_type, timeout)
+        return self._civitas_binding.sender.ask(recipient, payload, message_type, timeout)
 
     async def broadcast(
         self, pattern: str, payload: dict[str, Any], message_type: str = "message"
@@ -165,11 +217,11 @@ class AgentProcess:
         Raises:
             CivitasError: a recipient did not get it; an ExceptionGroup when several did not.
         """
-        await self._connected().broadcast(pattern, payload, message_type)
+        await self._civitas_binding.sender.broadcast(pattern, payload, message_type)
 
     def reply(self, payload: dict[str, Any]) -> Message:
         """Make the answer to the message being handled, for `handle` to return."""
-        return self._connected().reply(payload)
+        return self._civitas_binding.sender.reply(payload)
 
     def defer(self) -> Deferred:
         """Answer the message being handled later: return None from `handle`, and keep this.
@@ -187,63 +239,72 @@ class AgentProcess:
             RuntimeError: no message is being handled, or it was deferred before.
             MailboxFullError: too many are open.
         """
-        return self._connected().defer()
+        return self._civitas_binding.sender.defer()
 
     def stop(self) -> _Done:
         """Say that this agent is done: it ends after the message being handled.
 
         It is not restarted. When all agents have ended, so does the runtime.
         """
-        self._connected()
-        assert self._leave is not None
-        self._leave()
+        self._civitas_binding.leave()
         return _DONE
 
     @property
     def status(self) -> ProcessStatus:
         """Where this agent is in its life."""
-        return self._status() if self._status is not None else ProcessStatus.INITIALIZING
+        return self._civitas_binding.status()
 
-    # --- for the runtime ----------------------------------------------------------------------
 
-    def connect(
-        self, sender: Sender, leave: Callable[[], None], status: Callable[[], ProcessStatus]
-    ) -> None:
-        """Connect the verbs, `stop` and `status`; the slot does so before `on_start`."""
-        self._sender = sender
-        self._leave = leave
-        self._status = status
+# --- for the runtime ------------------------------------------------------------------------------
 
-    def respawn(self) -> AgentProcess:
-        """Return a fresh object from the captured constructor arguments, with these settings."""
-        args, kwargs = self._arguments
-        fresh = type(self)(*args, **kwargs)
-        fresh.configure(
-            self.mailbox_size, self.max_retries, self.shutdown_timeout, self.handle_timeout
-        )
-        return fresh
+_binding: Final[Callable[[AgentProcess], _Binding]] = attrgetter("_civitas_binding")
 
-    def configure(
-        self,
-        mailbox_size: int | None = None,
-        max_retries: int | None = None,
-        shutdown_timeout: float | None = None,
-        handle_timeout: float | None = None,
-    ) -> None:
-        """Override settings from outside the constructor, as a topology does; None keeps one."""
-        if mailbox_size is not None:
-            self.mailbox_size = mailbox_size
-        if max_retries is not None:
-            self.max_retries = max_retries
-        if shutdown_timeout is not None:
-            self.shutdown_timeout = shutdown_timeout
-        if handle_timeout is not None:
-            self.handle_timeout = handle_timeout
 
-    def _connected(self) -> Sender:
-        if self._sender is None:
-            raise NotConnectedError(
-                f"agent {getattr(self, 'name', type(self).__name__)!r} is not running in a "
-                f"runtime yet; its verbs work inside its hooks"
-            )
-        return self._sender
+def connect(
+    agent: AgentProcess,
+    sender: Sender,
+    leave: Callable[[], None],
+    status: Callable[[], ProcessStatus],
+) -> None:
+    """Connect an agent's verbs, its `stop` and its `status`; the slot does so before `on_start`."""
+    binding = _binding(agent)
+    binding.sender = sender
+    binding.leave = leave
+    binding.status = status
+
+
+def respawn(agent: A) -> A:
+    """Return a fresh object from the captured constructor arguments, with the same settings."""
+    args, kwargs = _binding(agent).arguments
+    fresh = type(agent)(*args, **kwargs)
+    configure(
+        fresh,
+        agent.mailbox_size,
+        agent.max_retries,
+        agent.shutdown_timeout,
+        agent.handle_timeout,
+    )
+    return fresh
+
+
+def configure(
+    agent: AgentProcess,
+    mailbox_size: int | None = None,
+    max_retries: int | None = None,
+    shutdown_timeout: float | None = None,
+    handle_timeout: float | None = None,
+) -> None:
+    """Override settings from outside the constructor, as a topology does; None keeps one."""
+    if mailbox_size is not None:
+        agent.mailbox_size = mailbox_size
+    if max_retries is not None:
+        agent.max_retries = max_retries
+    if shutdown_timeout is not None:
+        agent.shutdown_timeout = shutdown_timeout
+    if handle_timeout is not None:
+        agent.handle_timeout = handle_timeout
+
+
+def leave(agent: AgentProcess) -> None:
+    """End an agent after the message in hand, as its own `stop` does, whatever it made of that."""
+    _binding(agent).leave()

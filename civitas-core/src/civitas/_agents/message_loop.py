@@ -30,7 +30,7 @@ from civitas.errors import (
     printable,
 )
 from civitas.messages import Message
-from civitas.process import AgentProcess
+from civitas.process import AgentProcess, leave
 
 logger = logging.getLogger("civitas.agent")
 
@@ -71,15 +71,13 @@ class AgentCounts:
 class MessageLoop:
     """Handles the messages of one agent, with one object, in one task.
 
-    `on_idle` is called while the node stops, when the mailbox is empty and no answer is deferred;
-    `leave` when the agent is done.
+    `on_idle` is called while the node stops, when the mailbox is empty and no answer is deferred.
     """
 
     __slots__ = (
         "_bus",
         "_counts",
         "_durable",
-        "_leave",
         "_mailbox",
         "_on_idle",
         "agent",
@@ -97,7 +95,6 @@ class MessageLoop:
         bus: MessageBus,
         counts: AgentCounts,
         on_idle: Callable[[], None],
-        leave: Callable[[], None],
     ) -> None:
         self.agent = agent
         self.answers = DeferredAnswers(bus, mailbox.name, mailbox.size, self._idle)
@@ -107,7 +104,6 @@ class MessageLoop:
         self._bus = bus
         self._counts = counts
         self._on_idle = on_idle
-        self._leave = leave
         self._durable: DurableFrame | None = None  # the last one
         self.stop_mode = StopMode.NEVER
         self.task: asyncio.Task[None] | None = None
@@ -271,7 +267,7 @@ class MessageLoop:
             await self._fail(message, error)
             if action is ErrorAction.STOP:
                 logger.warning("agent %r stops after an error: %s", agent.name, describe(error))
-                self._leave()
+                leave(agent)
                 return _SETTLED
             raise error
 

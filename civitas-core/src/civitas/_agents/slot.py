@@ -22,7 +22,7 @@ from civitas.errors import (
     crash_of,
     describe,
 )
-from civitas.process import AgentProcess, ProcessStatus
+from civitas.process import AgentProcess, ProcessStatus, connect, respawn
 
 logger = logging.getLogger("civitas.agent")
 
@@ -125,7 +125,7 @@ class AgentSlot:
         """
         try:
             if fresh:
-                self.agent = self.agent.respawn()
+                self.agent = respawn(self.agent)
                 self.restarts += 1
             await self._launch()
         except BaseException as raised:
@@ -224,9 +224,9 @@ class AgentSlot:
         self._stop_asked = False
         self.status = ProcessStatus.INITIALIZING
         self._message_loop = message_loop = MessageLoop(
-            self.agent, self.mailbox, self._bus, self.counts, self._on_idle, self.leave
+            self.agent, self.mailbox, self._bus, self.counts, self._on_idle
         )
-        self.agent.connect(message_loop.sender, self.leave, lambda: self.status)
+        connect(self.agent, message_loop.sender, self.leave, lambda: self.status)
         loop = asyncio.get_running_loop()
         started: asyncio.Future[None] = loop.create_future()
         self._task = loop.create_task(self._live(message_loop, started), name=self.name)

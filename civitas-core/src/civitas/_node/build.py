@@ -14,7 +14,7 @@ from civitas.errors import ConfigurationError, Location, PluginError
 from civitas.messages import PRIMARY
 from civitas.plugins import Capabilities
 from civitas.plugins.loader import capabilities_of
-from civitas.process import AgentProcess
+from civitas.process import AgentProcess, configure
 from civitas.serializer import Serializer
 from civitas.supervisor import Supervisor
 from civitas.topology import ResolvedAgent, ResolvedSupervisor, Topology
@@ -125,8 +125,12 @@ def _agent(resolved: ResolvedAgent) -> AgentProcess:
         raise ConfigurationError(
             f"{made_by} named it {agent.name!r}; pass the name on to AgentProcess"
         )
-    agent.configure(
-        block.mailbox_size, block.max_retries, block.shutdown_timeout, block.handle_timeout
+    configure(
+        agent,
+        block.mailbox_size,
+        block.max_retries,
+        block.shutdown_timeout,
+        block.handle_timeout,
     )
     return agent
 

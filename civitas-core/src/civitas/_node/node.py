@@ -105,8 +105,8 @@ class Node(ABC):
         """Finish what was taken, stop the agents in reverse order, then the transport.
 
         Returns when all has ended; called by an agent in one of its hooks, or by a callback, which
-        can't end while it waits, at once. Stopping twice, or before the start, does no harm; during the start, it
-        ends the start.
+        can't end while it waits, at once. Stopping twice, or before the start, does no harm; during
+        the start, it ends the start.
         """
         if not self._was_started or self._ended.is_set():
             return
