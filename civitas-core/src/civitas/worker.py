@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from civitas._agents.slot import AgentSlot
 from civitas._node.host import AgentHost
 from civitas.components import ComponentSet, components_for
-from civitas.errors import ConfigurationError
+from civitas.errors import ConfigurationError, describe
 from civitas.messages import PRIMARY
 from civitas.process import AgentProcess
 from civitas.serializer import Serializer
@@ -131,9 +131,7 @@ class Worker(AgentHost):
             self._retirements.add(task)
             task.add_done_callback(self._retirements.discard)
             return
-        logger.error(
-            "agent %r crashed: %s: %s", slot.name, type(error).__name__, error, exc_info=error
-        )
+        logger.error("agent %r crashed: %s", slot.name, describe(error), exc_info=error)
         self._agent_crashed(slot.name, error)
         assert self._cluster is not None
         self._cluster.report_crash(slot.name, slot.restarts, error, redelivered=slot.redelivered)

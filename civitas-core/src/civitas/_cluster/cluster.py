@@ -33,12 +33,12 @@ from civitas._cluster.protocol import (
 )
 from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas._supervision.remote import Outcome
-from civitas.errors import IdentityError, MessageRoutingError
+from civitas.errors import IdentityError, MessageRoutingError, describe, printable
 
 logger = logging.getLogger("civitas.node")
 
 _TEXT: Final = 2_000
-"""Characters of an error's text that are reported: they fit in every transport's messages."""
+"""Bytes of an error's text that are reported: they fit in every transport's messages."""
 
 _BEAT: Final = 0.1
 _LOOK_EVERY: Final = 5
@@ -170,8 +170,8 @@ class Cluster:
         self, agent: str, incarnation: int, error: Exception, *, redelivered: bool = False
     ) -> None:
         """Report to the primary that an agent of this node has crashed; see `Crashed`."""
-        kind, text = type(error).__name__, str(error)[:_TEXT]
-        crash = Crashed(agent, incarnation, kind, text, redelivered)
+        said = describe(error)
+        crash = Crashed(agent, incarnation, said.kind, printable(said.text, _TEXT), redelivered)
         self._control.post(lambda members, _now: members.report_crash(crash))
 
     def answer(self, node: str, result: Result) -> None:

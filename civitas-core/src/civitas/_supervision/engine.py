@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from civitas._agents.slot import AgentSlot
 from civitas._supervision.remote import RemoteAgent
 from civitas._supervision.restart import RestartIntensity, RestartPolicy, Strategy
-from civitas.errors import SpawnError
+from civitas.errors import SpawnError, describe
 
 logger = logging.getLogger("civitas.supervisor")
 
@@ -183,8 +183,8 @@ Member: TypeAlias = AgentSlot | RemoteAgent | Engine
 
 
 def _log_crash(children: Sequence[Member], error: Exception, consequence: str) -> None:
-    names, kind = ", ".join(map(_describe, children)), type(error).__name__
-    logger.error("%s crashed: %s: %s; %s", names, kind, error, consequence, exc_info=error)
+    names = ", ".join(map(_describe, children))
+    logger.error("%s crashed: %s; %s", names, describe(error), consequence, exc_info=error)
 
 
 def _describe(child: Member) -> str:
