@@ -205,10 +205,18 @@ class NodeLostError(CivitasError):
 class AbortError(CivitasError):
     """User code raised what is no `Exception`: SystemExit, or the BaseException of a library.
 
-    It is a crash like any other. `__cause__` is what was raised, and `describe` says its type.
+    It is a crash like any other.
+
+    Attributes:
+        raised: what was raised.
     """
 
     code = "abort"
+
+    def __init__(self, raised: BaseException) -> None:
+        super().__init__(str(describe(raised)))
+        self.raised = raised
+        self.__cause__ = raised
 
 
 class ErrorText(NamedTuple):
@@ -229,8 +237,8 @@ def describe(error: BaseException) -> ErrorText:
     The text is one line of at most `TEXT_LIMIT` bytes. Escaped in it is what can't be sent
     (surrogates) and what a terminal would obey (control characters, bidirectional marks).
     """
-    if isinstance(error, AbortError) and error.__cause__ is not None:
-        error = error.__cause__
+    if isinstance(error, AbortError):
+        error = error.raised
     kind = printable(type.__dict__["__name__"].__get__(type(error)), _KIND_LIMIT)
     try:
         return ErrorText(kind, printable(str(error)))
@@ -267,9 +275,7 @@ def crash_of(error: BaseException) -> Exception:
         return error
     if is_interrupt(error):
         raise error
-    abort = AbortError(str(describe(error)))
-    abort.__cause__ = error
-    return abort
+    return AbortError(error)
 
 
 def is_interrupt(error: BaseException) -> bool:

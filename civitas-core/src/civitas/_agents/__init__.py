@@ -6,8 +6,9 @@ Theory of operation
 A **slot** (`slot`) is an agent's place in its node. It has what must outlive a crash: the name,
 the mailbox, the counters. The agent object in it comes and goes: a restart makes a fresh one of
 the captured constructor arguments. Each object has one task, which runs `on_start`, then the
-**message loop** (`message_loop`), then `on_stop`. The slot never decides about a restart: it
-reports the end of a task, once, to its supervisor.
+**message loop** (`message_loop`), then `on_stop`; what these raise is a crash, whatever it is
+(`hooks`). The slot never decides about a restart: it reports the end of a task, once, to its
+supervisor.
 
 States of a slot (`ProcessStatus`), and what moves it:
 
@@ -40,14 +41,17 @@ What becomes of one message, and of the one who asked with it:
 
     outcome                        | who asked gets        | a durable transport
     -------------------------------+-----------------------+---------------------------------
-    `handle` returns               | its reply, if any     | acknowledges
+    `handle` returns a reply       | it                    | acknowledges
+    `handle` returns None          | UnansweredError       | acknowledges
+    ... after it called `defer`    | what is given later   | when that is settled
     SKIP                           | AgentError            | acknowledges
     ESCALATE, STOP, a crash        | AgentError            | acknowledges if somebody asked, else
                                    |                       | gives it again
     the frame can't be read        | the error             | makes it a dead letter
     its time to live is over       | nothing: it timed out | acknowledges
-    the agent is cancelled, or     | MessageRoutingError   | as for a crash
-    ends, with the message in hand |                       |
+    the agent is cancelled, or     | AgentError            | acknowledges if somebody asked, else
+    ends, with the message in hand |                       | gives it again, uncounted
+    ... or in its mailbox          | MessageRoutingError   | as the line above
 
 Invariants
 ----------
@@ -56,7 +60,8 @@ Invariants
   left behind: what it does later changes nothing of the slot.
 - A cancellation that is meant for the agent's task ends it; one of something that a hook awaited
   is an error of that hook.
-- Who asked gets an answer for every message that was taken out of the mailbox.
+- Who asked gets an answer for every message that was taken out of the mailbox: also when the
+  object crashed, was cancelled, or is left behind.
 
 It knows the bus, but neither supervisors nor nodes.
 """

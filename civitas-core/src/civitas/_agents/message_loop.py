@@ -12,8 +12,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
+from civitas._agents.hooks import crash_in
 from civitas._bus.bus import MessageBus
 from civitas._bus.deferred import DeferredAnswers
 from civitas._bus.mailbox import Mailbox
@@ -25,7 +26,6 @@ from civitas.errors import (
     ErrorAction,
     FrameError,
     UnansweredError,
-    crash_of,
     describe,
     printable,
 )
@@ -172,24 +172,8 @@ class MessageLoop:
             sender.current = None
 
     def crash_in(self, hook: str, error: BaseException) -> Exception:
-        """Return what a hook raised as a crash, whatever it is.
-
-        A hook may have awaited something that somebody else cancelled; that is an error of its own.
-
-        Raises:
-            CancelledError: it is this agent that is being cancelled.
-            GeneratorExit: this task is being destroyed, and can await nothing any more.
-            KeyboardInterrupt: a signal has raised it.
-        """
-        if isinstance(error, Exception):
-            return error
-        if isinstance(error, asyncio.CancelledError):
-            if self.task is not None and self.task.cancelling():
-                raise error
-            return RuntimeError(f"what {hook} awaited was cancelled")
-        if isinstance(error, GeneratorExit) and _running_task() is not self.task:
-            raise error
-        return crash_of(error)
+        """Return what a hook raised as a crash, whatever it is; see `hooks.crash_in`."""
+        return error if isinstance(error, Exception) else crash_in(self.task, hook, error)
 
     async def abandon(self, crash: Exception | None) -> None:
         """Account for what is still to be answered when the agent has ended: nobody is left to.
@@ -280,7 +264,7 @@ class MessageLoop:
         except BaseException as raised:  # noqa: BLE001 - a crash
             second = self.crash_in("on_error", raised)
             await self._fail(message, error)
-            raise second from error
+            raise second from second.__cause__ or error
         if type(action) is not ErrorAction:
             await self._fail(message, error)
             raise TypeError(
@@ -350,13 +334,6 @@ class MessageLoop:
         if message.type not in types and len(types) < _WARNED:
             types.add(message.type)
             logger.warning("agent %r: %s", self.agent.name, why)
-
-
-def _running_task() -> asyncio.Task[Any] | None:
-    try:
-        return asyncio.current_task()
-    except RuntimeError:  # no event loop runs
-        return None
 
 
 def _no_reply(value: object) -> str:

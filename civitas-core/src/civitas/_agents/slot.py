@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from civitas._agents.hooks import crash_in
 from civitas._agents.message_loop import AgentCounts, MessageLoop, StopMode
 from civitas._bus.bus import MessageBus
 from civitas._bus.mailbox import Mailbox
@@ -19,7 +20,6 @@ from civitas.errors import (
     CivitasError,
     MessageRoutingError,
     SpawnError,
-    crash_of,
     describe,
 )
 from civitas.process import AgentProcess, ProcessStatus, connect, respawn
@@ -128,10 +128,8 @@ class AgentSlot:
                 self.agent = respawn(self.agent)
                 self.restarts += 1
             await self._launch()
-        except BaseException as raised:
-            if isinstance(raised, asyncio.CancelledError):
-                raise
-            error = crash_of(raised)
+        except BaseException as raised:  # noqa: BLE001 - what the author's code raised
+            error = crash_in(asyncio.current_task(), "the constructor", raised)
             self._done = False
             self.status = ProcessStatus.CRASHED
             self.failure = error
