@@ -259,6 +259,10 @@ class AgentSlot:
             if self._stop_asked:
                 return None
             return CancelledFromOutsideError("its task was cancelled by somebody else")
+        except BaseException:  # the process ends: nobody is to wait for this agent
+            message_loop.working = False
+            self.status = ProcessStatus.CRASHED
+            raise
         if message_loop is self._message_loop:
             self.redelivered = message_loop.redelivered
         return crash
