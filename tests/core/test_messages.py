@@ -77,6 +77,11 @@ def test_a_single_token_is_a_name(name: str) -> None:
     assert name_problem(name) is None
 
 
+@pytest.mark.parametrize("name", ["workers.eu.1", "a.b", "a._b", "1.5", "a." * 99 + "bc"])
+def test_a_name_may_have_dots_inside(name: str) -> None:
+    assert name_problem(name) is None
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
@@ -84,7 +89,12 @@ def test_a_single_token_is_a_name(name: str) -> None:
         ("_x", "reserved"),
         ("a b", "' '"),
         ("a\tb", "'\\t'"),
-        ("a.b", "'.'"),
+        (".", "dot"),
+        (".a", "dot"),
+        ("a.", "dot"),
+        ("a..b", "dot"),
+        ("a~b", "'~'"),
+        ("~a", "'~'"),
         ("a*", "'*'"),
         ("a>", "'>'"),
         ("a/b", "'/'"),
@@ -107,4 +117,5 @@ def test_what_no_transport_could_carry_is_no_name(name: object, reason: str) -> 
 def test_any_text_gets_a_verdict_and_what_passes_can_be_an_address(name: str) -> None:
     if name_problem(name) is None:
         assert 0 < len(name.encode()) <= 200
-        assert not set(name) & set(".*>/\\\0 \t\n")
+        assert not set(name) & set("*>/\\~\0 \t\n")
+        assert all(name.split("."))

@@ -44,8 +44,8 @@ def test_a_name_is_registered_once() -> None:
 
 
 def test_what_can_not_be_an_address_is_refused_with_the_reason() -> None:
-    with pytest.raises(ConfigurationError, match=r"'a\.b'.*can't contain '\.'"):
-        registry("a.b")
+    with pytest.raises(ConfigurationError, match="'a/b'.*can't contain '/'"):
+        registry("a/b")
 
 
 @pytest.mark.parametrize(
@@ -62,6 +62,23 @@ def test_patterns_are_those_of_the_shell_and_mind_the_case(pattern: str, names: 
     made = registry("lead", "worker_1", "worker_2", "Worker_3")
     assert [entry.name for entry in made.lookup_all(pattern)] == names
     assert made.all_names() == ["lead", "worker_1", "worker_2", "Worker_3"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("workers.*", ["workers.eu.1", "workers.us.1"]),
+        ("workers.eu.*", ["workers.eu.1"]),
+        ("*.1", ["workers.eu.1", "workers.us.1"]),
+        ("workers.?u.1", ["workers.eu.1"]),
+        ("workers", ["workers"]),
+    ],
+)
+def test_a_dot_in_a_pattern_is_a_dot_and_a_star_goes_over_it(
+    pattern: str, names: list[str]
+) -> None:
+    made = registry("workers.eu.1", "workers.us.1", "workers", "workers_eu_1")
+    assert [entry.name for entry in made.lookup_all(pattern)] == names
 
 
 def test_a_similar_name_is_found_for_the_message() -> None:

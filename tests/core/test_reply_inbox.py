@@ -144,6 +144,10 @@ async def test_a_request_leaves_nothing_that_waits_for_its_time_to_pass() -> Non
         ("_reply.a.b", "_reply.a.b"),
         ("_reply.a.b.1", "_reply.a.b.1"),
         ("somewhere", "somewhere"),
+        ("a.1", "a.1"),
+        ("workers.eu.1", "workers.eu.1"),
+        ("reply.0123456789abcdef.17", "reply.0123456789abcdef.17"),
+        ("_agency.node.17", "_agency.node.17"),
     ],
 )
 def test_answers_go_to_the_nodes_address_or_to_the_address_as_it_is(

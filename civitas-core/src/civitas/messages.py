@@ -23,7 +23,7 @@ PRIMARY: Final = "supervisor"
 """Name of the process that has the supervision tree."""
 
 MAX_NAME_BYTES: Final = 200
-_FORBIDDEN_IN_NAMES: Final = frozenset(".*>/\\\0")
+_FORBIDDEN_IN_NAMES: Final = frozenset("*>/\\~\0")
 
 _SPAN_BYTES: Final = 8
 _POOL_SPANS: Final = 256
@@ -166,8 +166,9 @@ def compose_reply(sender: str, request: Message, payload: dict[str, Any], type: 
 def name_problem(name: object) -> str | None:
     """Say why `name` can't be the name of an agent; `None` when it can.
 
-    A name is an address on every transport: one token, at most 200 bytes of UTF-8, without
-    white space and without the characters that some transport gives a meaning.
+    A name is an address on every transport: at most 200 bytes of UTF-8, without white space and
+    without characters that many brokers give a meaning. Dots are allowed inside a name, so that
+    names can have parts; a transport whose broker gives them a meaning escapes them.
     """
     if not isinstance(name, str):
         return f"a name is text, not {type(name).__name__}"
@@ -178,6 +179,8 @@ def name_problem(name: object) -> str | None:
     for character in name:
         if character in _FORBIDDEN_IN_NAMES or character.isspace():
             return f"a name can't contain {character!r}"
+    if "" in name.split("."):
+        return "a name can't begin or end with a dot, or have two dots in a row"
     try:
         size = len(name.encode())
     except UnicodeEncodeError:

@@ -62,7 +62,8 @@ class AgentBlock(Block):
 
     name: str = Field(
         description="Name of the agent, unique in the topology: one word of at most 200 bytes, "
-        "without white space and without `. * > / \\`, not beginning with `_`."
+        "without white space and without `* > / \\ ~`, not beginning with `_`. Dots stand inside "
+        "it only: `workers.eu.1`."
     )
     type: str = Field(
         description="The agent's class: `package.module.Class`; `package.module:Outer.Inner` "

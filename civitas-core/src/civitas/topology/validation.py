@@ -150,9 +150,8 @@ def _check_name(
     path = (*found.path, "name")
     reason = name_problem(name)
     if reason is not None:
-        # Suggest the name with everything that is not allowed replaced.
-        allowed = "".join("_" if name_problem("x" + each) else each for each in name).lstrip("_")
-        usable = allowed and name_problem(allowed) is None
+        allowed = _allowed(name)
+        usable = name_problem(allowed) is None
         yield problem_at(root, path, reason, f"{allowed!r} would do" if usable else "")
     if name in names:
         kind, first = names[name]
@@ -160,6 +159,12 @@ def _check_name(
         yield problem_at(root, path, message, "give each agent and supervisor its own name")
     else:
         names[name] = (found.kind, locate(root, path))
+
+
+def _allowed(name: str) -> str:
+    """Return a name with each character that is not allowed replaced, and wrong dots left out."""
+    replaced = "".join("_" if name_problem(f"x{each}x") else each for each in name)
+    return ".".join(part for part in replaced.lstrip("._").split(".") if part)
 
 
 def _check_agent(root: Node, found: Found) -> Iterable[Problem]:

@@ -6,11 +6,14 @@ import asyncio
 import itertools
 import os
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from civitas import envelope
 from civitas.errors import FrameError, MailboxFullError, NotConnectedError
 from civitas.messages import REPLY_PREFIX
 from civitas.transport.interruption import Interruption
+
+_REPLY: Final = REPLY_PREFIX.removesuffix(".")
 
 
 def _ignore(reason: str, frame: bytes) -> None:
@@ -52,8 +55,9 @@ def published_at(reply_to: str) -> str:
     A ReplyInbox makes `_reply.<node>.<n>` for each request and is subscribed to `_reply.<node>`;
     an address of any other form is used as it is.
     """
-    node, _, number = reply_to.rpartition(".")
-    return node if number.isdecimal() and node.count(".") == 1 else reply_to
+    parts = reply_to.split(".")  # an agent's name may have three parts, too
+    is_ours = len(parts) == 3 and parts[0] == _REPLY and parts[2].isdecimal()
+    return f"{_REPLY}.{parts[1]}" if is_ours else reply_to
 
 
 class ReplyInbox:
