@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from civitas.errors import Location
 from civitas.topology.overrides import apply_sets, replace_transport
-from civitas.topology.yaml_nodes import MappingNode, locate, plain
+from civitas.topology.yaml_nodes import MappingNode, dotted, locate, plain
 from civitas.topology.yaml_reader import parse
 
 TEXT = """
@@ -104,6 +107,76 @@ def test_a_child_of_a_child_is_addressed_by_names() -> None:
     assert reader(root)["type"] == "app.Other"
 
 
+DOTTED = """
+supervision:
+  name: root
+  children:
+    - agent: {name: workers, type: app.Worker, config: {eu: {}}}
+    - agent: {name: workers.eu, type: app.Worker, config: {folder.size: 1}}
+    - agent: {name: a=2Eb, type: app.Worker}
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "index"),
+    [
+        (r"supervision.children.workers\.eu.mailbox_size=7", 1),
+        ("supervision.children.workers.mailbox_size=7", 0),
+        (r"supervision.children.a\=2Eb.mailbox_size=7", 2),
+    ],
+)
+def test_a_backslash_takes_the_meaning_from_a_dot_and_an_equals_sign(
+    given: str, index: int
+) -> None:
+    root = tree(DOTTED)
+
+    assert apply_sets(root, [given]) == []
+    children = plain(root)["supervision"]["children"]
+    assert [n for n, child in enumerate(children) if "mailbox_size" in child["agent"]] == [index]
+
+
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [
+        (r"a\.b", "a.b"),
+        (r"a\\.b", ("a\\", "b")),
+        (r"a\\\.b", "a\\.b"),
+        (r"a\b", r"a\b"),
+    ],
+)
+def test_two_backslashes_are_one_and_before_anything_else_one_is_itself(
+    path: str, key: str | tuple[str, str]
+) -> None:
+    root = tree("{}")
+
+    assert apply_sets(root, [f"{path}=5"]) == []
+    assert plain(root) == ({key: 5} if isinstance(key, str) else {key[0]: {key[1]: 5}})
+
+
+def test_the_path_in_a_report_can_be_given_to_set() -> None:
+    root = tree(DOTTED)
+    keys = ("supervision", "children", 1, "agent", "config", "folder.size")
+    other = ("a.b", "a=b", "a\\", "\\.")
+
+    sets = [f"{dotted(keys)}=7", f"{dotted(other)}=8"]
+
+    assert apply_sets(root, sets) == []
+    values = plain(root)
+    assert values["supervision"]["children"][1]["agent"]["config"] == {"folder.size": 7}
+    assert values["a.b"] == {"a=b": {"a\\": {"\\.": 8}}}
+
+
+@given(st.lists(st.text("a.\\=", min_size=1), min_size=1, max_size=4))
+def test_every_path_can_be_written_and_is_read_as_it_was(steps: list[str]) -> None:
+    root = tree("{}")
+
+    assert apply_sets(root, [f"{dotted(tuple(steps))}=5"]) == []
+    value = plain(root)
+    for step in steps:
+        value = value[step]
+    assert value == 5
+
+
 def test_a_whole_child_can_be_replaced_by_name() -> None:
     root = tree()
 
@@ -157,6 +230,8 @@ def test_setting_one_use_of_an_alias_leaves_the_others() -> None:
         ("supervision.children.greter.type=x", "no item 'greter'", "did you mean 'greeter'?"),
         ("supervision.children.zebra=x", "no item 'zebra'", "greeter, readers"),
         ("supervision.children.-1=x", "no item '-1'", ""),
+        (r"supervision.children.greeter\.eu=x", "no item 'greeter.eu'", "did you mean 'greeter'?"),
+        (r"supervision.name\=x", "no value", "--set key.path=VALUE"),
         ("supervision.name.first=x", "has no parts", ""),
         ("supervision.name.first.second=x", "has no parts", ""),
     ],
@@ -166,8 +241,28 @@ def test_what_can_not_be_set_is_a_problem_at_the_option(
 ) -> None:
     (problem,) = apply_sets(tree(), [given])
 
-    assert str(problem.location) == f"--set {given.partition('=')[0]}"
+    assert str(problem.location) == "--set " + re.split(r"(?<!\\)=", given)[0]
     assert message in problem.message
+    assert suggestion in problem.suggestion
+
+
+@pytest.mark.parametrize(
+    ("path", "suggestion"),
+    [
+        ("zebra", r"its items are boss, workers\.eu\.1, a\=2Eb"),
+        ("workers.eu.1.type", r"did you mean 'workers\.eu\.1'?"),
+        (r"workers\.eu\.2", r"did you mean 'workers\.eu\.1'?"),
+    ],
+)
+def test_a_dotted_name_is_suggested_in_the_form_that_a_path_needs(
+    path: str, suggestion: str
+) -> None:
+    names = ("boss", "workers.eu.1", "a=2Eb")
+    children = ", ".join(f"agent: {{name: {each}}}" for each in names)
+    root = tree(f"supervision: {{children: [{children}]}}")
+
+    (problem,) = apply_sets(root, [f"supervision.children.{path}=1"])
+
     assert suggestion in problem.suggestion
 
 

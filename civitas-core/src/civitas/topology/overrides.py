@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Final
 
 from civitas.errors import Location
-from civitas.topology.problems import MistakeError, Problem, TopologyError, did_you_mean
-from civitas.topology.yaml_nodes import Entry, MappingNode, Node, ScalarNode, SequenceNode, text
+from civitas.plugins.errors import closest
+from civitas.topology.problems import MistakeError, Problem, TopologyError
+from civitas.topology.yaml_nodes import (
+    Entry,
+    MappingNode,
+    Node,
+    ScalarNode,
+    SequenceNode,
+    dotted,
+    text,
+)
 from civitas.topology.yaml_reader import parse
+
+_TOKEN: Final = re.compile(r"\\[.=\\]|.", re.DOTALL)
+"""A character of a path; one with a backslash before it is part of a key, as in Helm's `--set`."""
 
 
 def replace_transport(root: MappingNode, name: str) -> str | None:
@@ -33,19 +47,19 @@ def replace_transport(root: MappingNode, name: str) -> str | None:
 def apply_sets(root: MappingNode, sets: Sequence[str]) -> list[Problem]:
     """Apply the values of `--set`, each `key.path=YAML`, in order and in place.
 
-    A child is addressed by its index or its name. Returns a problem for each one that could not be
+    A child is addressed by its index or its name. A dot, an equals sign or a backslash that is part
+    of a key or name has a backslash before it. Returns a problem for each one that could not be
     applied; its location names the option, never the value, which may be a secret.
     """
     return [problem for each in sets for problem in _apply(root, each)]
 
 
 def _apply(root: MappingNode, given: str) -> list[Problem]:
-    path, equals, value = given.partition("=")
-    path = path.strip()
+    path, value = _split(given)
     where = Location(f"--set {path}")
-    steps = path.split(".")
-    if not equals or not all(steps):
-        message = "a part of the path is empty" if equals else "there is no value"
+    steps = _steps(path)
+    if value is None or not all(steps):
+        message = "there is no value" if value is None else "a part of the path is empty"
         return [Problem(where, path, message, "write --set key.path=VALUE")]
     try:
         parsed = parse(value or '""', lambda _: where)
@@ -55,6 +69,22 @@ def _apply(root: MappingNode, given: str) -> list[Problem]:
     except MistakeError as error:
         return [Problem(where, path, str(error), error.suggestion)]
     return parsed.problems
+
+
+def _split(given: str) -> tuple[str, str | None]:
+    """Return the path and the value; None when there is none."""
+    end = next((each.start() for each in _TOKEN.finditer(given) if each[0] == "="), None)
+    return (given.strip(), None) if end is None else (given[:end].strip(), given[end + 1 :])
+
+
+def _steps(path: str) -> list[str]:
+    steps = [""]
+    for token in _TOKEN.findall(path):
+        if token == ".":
+            steps.append("")
+        else:
+            steps[-1] += token[-1]
+    return steps
 
 
 def _assign(root: MappingNode, steps: Sequence[str], value: Entry) -> None:
@@ -91,10 +121,19 @@ def _place(node: Node, step: str) -> tuple[MappingNode | SequenceNode, str]:
                 return child, kind
             names += [] if name is None else [name]
     if not (step.isascii() and step.isdigit()):
-        listed = f"its items are {', '.join(names)}" if names else "give the item's index"
-        raise MistakeError(f"the list has no item {step!r}", did_you_mean(step, names, listed))
+        raise MistakeError(f"the list has no item {step!r}", _suggestion(step, names))
     size = len(node.items)
     if len(step) > 9 or int(step) >= size:
         message = f"the list has {size} items, there is no item {step}"
         raise MistakeError(message, "indices begin at 0")
     return node, step
+
+
+def _suggestion(step: str, names: Sequence[str]) -> str:
+    """Return what may be meant: the name that begins with this part, or a similar one, or all."""
+    longer = (each for each in names if each.startswith(f"{step}."))
+    meant = next(longer, None) or closest(step, names)
+    if meant is not None:
+        return f"did you mean '{dotted((meant,))}'?"
+    written = [dotted((each,)) for each in names]
+    return f"its items are {', '.join(written)}" if names else "give the item's index"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -11,6 +12,7 @@ from civitas.errors import Location
 Path: TypeAlias = tuple[Any, ...]
 """Keys and indices from the top of the topology to a value."""
 MAX_DEPTH: Final = 200
+_READ_BY_SET: Final = re.compile(r"[.=\\]")
 
 
 @dataclass(slots=True)
@@ -128,5 +130,5 @@ def scalars(node: Node, path: Path = ()) -> Iterator[tuple[Path, ScalarNode]]:
 
 
 def dotted(path: Path) -> str:
-    """Return a path in the form that `--set` takes."""
-    return ".".join(map(str, path))
+    """Return a path in the form that `--set` takes, with a backslash before what it reads."""
+    return ".".join(_READ_BY_SET.sub(r"\\\g<0>", str(step)) for step in path)
