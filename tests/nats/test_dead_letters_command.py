@@ -103,6 +103,17 @@ def test_letters_are_chosen_by_agent_by_number_and_by_limit(letters, file):
     assert done.stderr == "1 more: raise --limit\n"
 
 
+def test_letters_of_an_agent_with_dots_in_its_name_are_its_own(letters, file):
+    names = ["workers.eu.1", "workers_eu_1", "workers", "workers=2Eeu=2E1"]
+    letters.add(*(letter_of({"n": n}, name) for n, name in enumerate(names)))
+    assert [each["agent"] for each in letters.list()] == names
+    [row] = letters.list("--agent", names[0])
+    assert (row["number"], row["agent"]) == (1, names[0])
+    assert run("replay", "--topology", file, "--agent", names[0]).returncode == 0
+    assert [at for at, _ in letters.returned()] == ["workers/eu/1"]
+    assert letters.numbers() == [2, 3, 4]
+
+
 def test_no_letters_are_an_empty_list(letters, file):
     letters.add()
     assert letters.list() == []

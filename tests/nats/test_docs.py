@@ -21,6 +21,7 @@ from civitas_nats.subjects import consumer_name
 from support import pages
 from support.certificates import Certificates
 from support.commands import Running
+from support.nats.nodes import Node
 from support.nats.server import NatsServer
 from support.ports import free_port
 from support.waiting import eventually
@@ -41,8 +42,9 @@ def section(heading: str) -> str:
 
 
 def test_the_names_of_consumers_are_written_as_the_page_says():
-    assert [consumer_name(name) for name in ("%", "=", "a-b", "ä")] == ["=25", "=3D", "a-b", "ä"]
-    assert "`%` and `=` are\nwritten `=25` and `=3D`" in PAGE
+    names = (".", "%", "=", "a-b", "ä")
+    assert [consumer_name(name) for name in names] == ["=2E", "=25", "=3D", "a-b", "ä"]
+    assert "`.`, `%` and `=`\nare written `=2E`, `=25` and `=3D`" in PAGE
 
 
 # --- configurations ----------------------------------------------------------------------------
@@ -115,6 +117,23 @@ async def test_the_permissions_that_are_shown_are_enough(tmp_path):
             assert running.wait() == 0, running.err
             running.close()
         assert "Violation" not in server.log
+
+
+async def test_the_permission_that_is_shown_for_one_agent_is_for_no_other(tmp_path):
+    permission = CONFIGURATIONS["one-agent.conf"]
+    users = f"{{user: one, password: x, permissions: {{{permission}}}}}, {{user: all, password: x}}"
+    with NatsServer(tmp_path, config=f"authorization {{users: [{users}]}}") as server:
+        sender, receiver = (Node(server.url, user=user, password="x") for user in ("one", "all"))
+        async with receiver, sender:
+            other, agent = [await receiver.agent(name) for name in ("workers_eu_1", "workers.eu.1")]
+            await receiver.transport.wait_ready()
+            await sender.send("workers_eu_1", "hello")
+            await sender.send("workers.eu.1", "hello")
+            await agent.has_done(1)
+        assert other.done == []
+        assert re.findall(r'Publish Violation .*Subject "civitas\.agent\.(w.*)"', server.log) == [
+            "workers_eu_1"
+        ]
 
 
 @pytest.mark.slow

@@ -10,7 +10,11 @@ from civitas.messages import MAX_NAME_BYTES, name_problem
 from civitas_nats.subjects import Subjects, check_prefix, check_stream, consumer_name, is_agent
 
 NAMES = st.one_of(
-    st.text(max_size=50), st.text(alphabet="%=-23D5ü", min_size=1, max_size=MAX_NAME_BYTES)
+    st.text(max_size=50),
+    st.text(alphabet="%=-23DEü", min_size=1, max_size=MAX_NAME_BYTES),
+    st.lists(st.text(alphabet="=2Eaü_-", min_size=1, max_size=9), min_size=1, max_size=99).map(
+        ".".join
+    ),
 ).filter(lambda name: name_problem(name) is None)
 
 
@@ -22,12 +26,21 @@ def test_an_agent_is_one_token_behind_the_prefix_and_system_addresses_are_more()
     assert subjects.of("_agency.hello") == "civitas.agent._agency.hello"
 
 
+def test_the_dots_of_a_name_are_slashes():
+    subject = "civitas.agent.workers/eu/1"
+    assert Subjects("civitas.agent").of("workers.eu.1") == subject
+    assert Subjects("civitas.agent").agent_of(subject) == "workers.eu.1"
+
+
 @given(NAMES)
-def test_a_subject_is_the_prefix_and_the_address_as_one_token(name):
+def test_a_name_is_one_token_of_a_subject_from_which_it_can_be_read(name):
     subjects = Subjects("a.b")
     subject = subjects.of(name)
-    assert subject == f"a.b.{name}"
     assert subject.count(".") == subjects.all_agents.count(".")
+    assert not set(subject) & set(" *>\t\r\n\0")
+    assert subjects.agent_of(subject) == name
+    if "." not in name:
+        assert subject == f"a.b.{name}"
 
 
 @pytest.mark.parametrize(
@@ -40,13 +53,15 @@ def test_only_agents_are_ever_stored(address, stored):
 
 def test_names_that_look_alike_are_different_consumers():
     names = ["a-b", "a_b", "ab", "A-B", "ü", "u\u0308", "a%b", "a=b", "a=25b", "a%25b", "a==b"]
+    names += ["a.b", "a=2Eb", "a=2eb", "a%2Eb", "a=3D2Eb"]
     assert len({consumer_name(name) for name in names}) == len(names)
     assert consumer_name("a-b") == "a-b"
+    assert consumer_name("workers.eu.1") == "workers=2Eeu=2E1"
     assert consumer_name("forscher-ü") == "forscher-ü"
 
 
 def test_a_name_too_long_for_a_consumer_is_hashed_to_one_that_no_agent_has_by_itself():
-    for name in ("%" * 100, "ü" * 70 + "%" * 60):
+    for name in ("%" * 100, "ü" * 70 + "%" * 60, "a." * 99 + "b"):
         hashed = consumer_name(name)
         assert hashed.startswith("=-")
         assert consumer_name(hashed) != hashed != consumer_name(hashed[2:])
@@ -61,6 +76,11 @@ def test_different_agents_have_different_consumers_which_a_server_takes(one, oth
     for name in names:
         assert len(name.encode()) <= 255
         assert not set(name) & set(" .*>/\\\t\r\n\0%")  # for '%' see consumer_name
+
+
+@given(NAMES.filter(lambda name: "." not in name and len(name.encode()) < 80))
+def test_the_consumer_of_a_name_without_dots_is_the_one_that_it_always_had(name):
+    assert consumer_name(name) == name.replace("=", "=3D").replace("%", "=25")
 
 
 @pytest.mark.parametrize("prefix", ["civitas.agent", "a", "a.b.c", "grüße.$x", "a._b", "x" * 250])

@@ -21,8 +21,9 @@ _RESERVED: Final = ("$", "_")
 class Subjects:
     """Maps addresses to subjects.
 
-    An agent's address is one token, so `<prefix>.*` matches all agents and nothing else: system
-    and reply addresses contain a dot.
+    An agent's name is one token, so `<prefix>.*` matches all agents and nothing else: system and
+    reply addresses are more than one. A dot in a name is written as a slash, which no name can
+    have: so the slash needs no escape, and a name without dots is its own token.
 
     Args:
         prefix: what all subjects begin with, such as `civitas.agent`.
@@ -34,7 +35,13 @@ class Subjects:
 
     def of(self, address: str) -> str:
         """Return the subject of an address."""
+        if "." in address and is_agent(address):
+            address = address.replace(".", "/")
         return self._prefix + address
+
+    def agent_of(self, subject: str) -> str:
+        """Return the agent that a subject is about."""
+        return subject.removeprefix(self._prefix).replace("/", ".")
 
 
 def is_agent(address: str) -> bool:
@@ -43,13 +50,13 @@ def is_agent(address: str) -> bool:
 
 
 def consumer_name(agent: str) -> str:
-    """Return the name of an agent's consumer: the agent's name, with '%' and '=' escaped.
+    """Return the name of an agent's consumer: the agent's name, with '.', '%' and '=' escaped.
 
-    A '%' in it makes a server write wrong subjects for acknowledgements (nats-server 2.9.10), so
-    both are written as in quoted-printable (RFC 2045). Different agents have different consumers;
-    a name that is too long is replaced by a hash.
+    A server refuses a '.', and a '%' makes it write wrong subjects for acknowledgements
+    (nats-server 2.9.10), so they are written as in quoted-printable (RFC 2045). Different agents
+    have different consumers; a name that is too long is replaced by a hash.
     """
-    name = agent.replace("=", "=3D").replace("%", "=25")
+    name = agent.replace("=", "=3D").replace("%", "=25").replace(".", "=2E")
     if len(name.encode()) <= _LONGEST_NAME:
         return name
     return f"=-{blake2b(agent.encode(), digest_size=16).hexdigest()}"

@@ -75,7 +75,7 @@ class DeadLetterStore:
     def __init__(self, options: NATSOptions, logger: logging.Logger) -> None:
         self._options = options
         self._stream = options.dead_letter_stream
-        self._prefix = f"{options.dead_letter_subject}."
+        self._letters = Subjects(options.dead_letter_subject)
         self._subjects = Subjects(options.subject_prefix)
         self._connection = Connection(
             options,
@@ -127,14 +127,14 @@ class DeadLetterStore:
             ConfigurationError: there is no such stream, or no letter with a number.
             CivitasError: JetStream does not answer, or refuses.
         """
-        pattern = self._prefix + (selection.agent or "*")
+        pattern = self._pattern(selection)
         found = await self._api.stream(self._stream, pattern)
         if found is None:
             raise ConfigurationError(
                 f"there is no stream {self._stream} at {mask_logins(self._connection.servers)}: no"
                 " process with jetstream has run there, or its stream_name is another one"
             )
-        wanted = f"{self._prefix}*"
+        wanted = self._letters.all_agents
         if wanted not in (subjects := found.config.subjects or []):
             raise ConfigurationError(
                 f"stream {self._stream} has the subjects {', '.join(subjects)}, not {wanted}:"
@@ -209,7 +209,7 @@ class DeadLetterStore:
 
     async def _in_order(self, snapshot: Snapshot) -> AsyncGenerator[StoredDeadLetter, None]:
         """Read many letters together, and skip numbers that are missing."""
-        pattern = self._prefix + (snapshot.selection.agent or "*")
+        pattern = self._pattern(snapshot.selection)
         step = max(1, min(_READ_TOGETHER, _BYTES_READ_TOGETHER // self._connection.max_payload))
         number = 1
         while number <= snapshot.last:
@@ -225,10 +225,15 @@ class DeadLetterStore:
                 if message is not None:
                     yield self._read(message)
 
+    def _pattern(self, selection: Selection) -> str:
+        """Return what the subjects of the selected letters match, whatever their numbers are."""
+        agent = selection.agent
+        return self._letters.all_agents if agent is None else self._letters.of(agent)
+
     def _read(self, message: RawStreamMsg) -> StoredDeadLetter:
         if message.seq is None or message.subject is None:
             raise TransportError(f"stream {self._stream} answered without a number")
         headers = {str(name): str(value) for name, value in (message.headers or {}).items()}
         stored_at = 0.0 if message.time is None else message.time.timestamp()
-        agent = message.subject.removeprefix(self._prefix)
+        agent = self._letters.agent_of(message.subject)
         return dead_letters.read(message.seq, agent, message.data or b"", headers, stored_at)

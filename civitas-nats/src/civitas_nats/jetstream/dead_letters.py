@@ -12,6 +12,7 @@ from itertools import accumulate
 from typing import Final
 
 from civitas_nats.jetstream.publisher import Publisher
+from civitas_nats.subjects import Subjects
 
 REASON: Final = "Civitas-Reason"
 DELIVERIES: Final = "Civitas-Deliveries"
@@ -89,7 +90,7 @@ def read(
 
     Args:
         number: its number in the stream.
-        agent: the last part of its subject.
+        agent: the agent that its subject names.
         frame: its bytes.
         headers: its headers.
         stored_at: when the stream stored it, in seconds since the epoch.
@@ -111,7 +112,7 @@ class DeadLetterPublisher:
 
     def __init__(self, publisher: Publisher, subject: str, stream: str) -> None:
         self._publisher = publisher
-        self._subject = subject
+        self._subjects = Subjects(subject)
         self._stream = stream
 
     async def add(self, letter: DeadLetter) -> None:
@@ -121,7 +122,7 @@ class DeadLetterPublisher:
             CivitasError: as for `Publisher.publish`.
         """
         await self._publisher.publish(
-            f"{self._subject}.{letter.agent}",
+            self._subjects.of(letter.agent),
             letter.frame,
             headers_of(letter, time.time()),
             f"{self._stream}.{letter.number}.{_hash(letter.frame)}",

@@ -14,6 +14,7 @@ from civitas_nats.errors import StreamMismatchError
 from civitas_nats.jetstream.api import JetStreamAPI
 from civitas_nats.jetstream.padding import UNIT, rounded
 from civitas_nats.options import NATSOptions
+from civitas_nats.subjects import Subjects
 
 DUPLICATE_WINDOW: Final = 120.0
 """Seconds for which a stream remembers the id of a message; `send_timeout` is at most 100."""
@@ -44,7 +45,7 @@ def wanted_stream(options: NATSOptions) -> StreamConfig:
     return StreamConfig(
         name=options.stream_name,
         description="Messages to Civitas agents",
-        subjects=[f"{options.subject_prefix}.*"],
+        subjects=[Subjects(options.subject_prefix).all_agents],
         retention=RetentionPolicy.WORK_QUEUE,
         discard=DiscardPolicy.NEW,
         storage=StorageType.FILE,
@@ -62,7 +63,7 @@ def wanted_dead_letters(options: NATSOptions) -> StreamConfig:
     return StreamConfig(
         name=options.dead_letter_stream,
         description="Messages that Civitas agents could not process",
-        subjects=[f"{options.dead_letter_subject}.*"],
+        subjects=[Subjects(options.dead_letter_subject).all_agents],
         retention=RetentionPolicy.LIMITS,
         discard=DiscardPolicy.NEW,
         storage=StorageType.FILE,
