@@ -87,6 +87,16 @@ class FoldsCase(Loose):
         return published.lower() == subscribed.lower()
 
 
+class TakesDotsForUnderscores(Loose):
+    def means(self, published, subscribed):
+        return published.replace(".", "_") == subscribed.replace(".", "_")
+
+
+class EscapesAllButItsEscape(Loose):
+    def means(self, published, subscribed):
+        return published.replace(".", "=2E") == subscribed.replace(".", "=2E")
+
+
 class LetsASecondOwnerIn(Right):
     async def subscribe(self, address, handler):
         if not address.startswith(RESERVED_PREFIX):

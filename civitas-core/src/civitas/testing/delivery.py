@@ -35,12 +35,23 @@ _BODIES: Final = (
     "Grüße".encode("utf-16"),
 )
 
-_ALIKE: Final = ("worker", "Worker", "work", "workers", "worker-1", "café", "cafe\u0301", "CAFÉ")
+_ALIKE: Final = (
+    *("worker", "Worker", "work", "workers", "café", "cafe\u0301", "CAFÉ"),
+    # A dot, its siblings, and what common escapes make of it.
+    *("worker.1", "worker_1", "worker-1", "worker:1", "worker1", "worker.1.1"),
+    *("worker=2E1", "worker%2E1", "worker%2e1", "worker=3D2E1", "worker%252E1"),
+)
 
 _LEGAL: Final = (
     "a",
     "0",
     "a:b",
+    "a.b",
+    "1.5",
+    "a._b.1",
+    "reply.a.1",
+    "agency.a",
+    f"{'a.' * 99}bc",
     "a$b",
     "a#b+c",
     "%41",
@@ -179,7 +190,8 @@ class DeliveryBehaviours(Behaviours):
         """An address is met by itself only: no prefix, no folding of case, no normalised Unicode.
 
         If this fails: the broker matches by prefix (the separator is missing after the name); or
-        names are lowered or normalised; or a subject is built without escaping.
+        names are lowered or normalised; or a subject is built without escaping, or the escape
+        character itself is not escaped.
         """
         sender, receiver = await network.pair()
         inboxes = await network.listen(receiver, *_ALIKE)
@@ -190,7 +202,7 @@ class DeliveryBehaviours(Behaviours):
         """Whatever may be an agent's name works as an address: 200 bytes, any script, most signs.
 
         If this fails: a name is put into a subject, key or URL without escaping it; or the wire's
-        limit for a topic is below 200 bytes with your prefix.
+        limit for a topic is below 200 bytes with your prefix, or below what escapes make of them.
         """
         sender, receiver = await network.pair()
         inboxes = await network.listen(receiver, *_LEGAL)
