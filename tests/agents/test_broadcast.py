@@ -18,6 +18,33 @@ async def test_it_reaches_every_agent_that_matches_and_no_other(system: Any) -> 
     assert [len(agent.got) for agent in agents] == [2, 2, 1, 2]
 
 
+async def test_names_with_dots_are_asked_and_broadcast_to_and_taken_for_no_others(
+    system: Any,
+) -> None:
+    async def pass_on(agent: Scripted, message: Message) -> Message | None:
+        if "broadcast" in message.payload:
+            await agent.broadcast(message.payload["broadcast"], {"from": agent.name})
+        if "ask" not in message.payload:
+            return await echo(agent, message) if message.reply_to else None
+        return agent.reply((await agent.ask(message.payload["ask"], {})).payload)
+
+    names = ["workers.eu.1", "workers.eu.2", "workers", "workers_eu_1"]
+    agents = [Scripted(name, pass_on) for name in names]
+    async with system(*agents) as s:
+        for name in names:
+            assert (await s.ask(name, {}, timeout=SOON)).payload["from"] == name
+            for other in set(names) - {name}:
+                reply = await s.ask(name, {"ask": other}, timeout=SOON)
+                assert (reply.sender, reply.payload["from"]) == (name, other)
+        await s.broadcast("workers.*", {"from": "outside"})
+        await s.ask("workers", {"broadcast": "*.eu.*"}, timeout=SOON)
+        for name in names:
+            await s.ask(name, {}, timeout=SOON)
+    for agent in agents:
+        heard = [m.payload["from"] for m in agent.got if "from" in m.payload]
+        assert heard == (["outside", "workers"] if agent.name in names[:2] else [])
+
+
 async def test_an_agent_reaches_the_others_and_itself(system: Any) -> None:
     async def spread_word(agent: Scripted, message: Message) -> Message | None:
         if message.payload.get("begin"):
