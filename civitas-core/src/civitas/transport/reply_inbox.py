@@ -56,8 +56,9 @@ def published_at(reply_to: str) -> str:
     an address of any other form is used as it is.
     """
     parts = reply_to.split(".")  # an agent's name may have three parts, too
-    is_ours = len(parts) == 3 and parts[0] == _REPLY and parts[2].isdecimal()
-    return f"{_REPLY}.{parts[1]}" if is_ours else reply_to
+    if len(parts) == 3 and parts[0] == _REPLY and parts[2].isdecimal():
+        return REPLY_PREFIX + parts[1]
+    return reply_to
 
 
 class ReplyInbox:
