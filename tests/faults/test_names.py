@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from support.deployment import Build, agent
@@ -49,6 +51,20 @@ def test_a_second_primary_is_refused_where_the_proxy_is_a_process_of_its_own(bui
         assert second.count("process name 'supervisor' is taken")
         assert system.console("w1").ask("here")["pid"] == primary.pid
         system.stop(worker, primary)
+
+
+def test_agents_and_processes_with_dots_in_their_names_are_found_by_the_commands(
+    build: Build,
+) -> None:
+    system = build(agent("workers"), agent("workers.eu.1", "eu.west"))
+    primary, worker = system.run("supervisor", "eu.west")
+    setting = r"--set=supervision.children.subjects.children.workers\.eu\.1.mailbox_size=7"
+    for name, process in (("workers.eu.1", worker), ("workers", primary)):
+        asked = system.command("ask", name, "--topology=topology.yaml", setting)
+        assert asked.wait() == 0, asked.err
+        assert json.loads("".join(asked.out))["pid"] == process.pid
+    assert "workers.eu.1" in [each["name"] for each in system.stats()["eu.west"]["agents"]]
+    system.stop(worker, primary)
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "ipc"])
