@@ -33,7 +33,7 @@ _HOMES = {
     "AgentProcess": "civitas.process",
     "CivitasError": "civitas.errors",
     "ComponentSet": "civitas.components",
-    "Deferred": "civitas._bus.deferred",
+    "Deferred": "civitas.process",
     "ErrorAction": "civitas.errors",
     "Message": "civitas.messages",
     "Runtime": "civitas.runtime",

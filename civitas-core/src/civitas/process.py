@@ -19,6 +19,8 @@ from civitas._bus.sender import Sender
 from civitas.errors import ErrorAction, NotConnectedError
 from civitas.messages import Message
 
+__all__ = ["AgentProcess", "Deferred", "ProcessStatus"]
+
 A = TypeVar("A", bound="AgentProcess")
 
 _Arguments: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]
