@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -104,15 +105,20 @@ async def test_a_message_that_crashes_its_agent_is_given_again_and_then_no_more(
 
 
 async def test_retries_of_the_agent_are_attempts_of_one_delivery(ledger: Ledger) -> None:
-    agent = Scripted("a", fail, ErrorAction.RETRY, max_retries=2)
-    got = agent.got
-    again = Scripted("a", fail, ErrorAction.RETRY, max_retries=2)
-    agent.respawn = lambda: again  # type: ignore[method-assign]
+    made: list[Scripted] = []
+
+    class Kept(Scripted):
+        def __init__(self, *arguments: Any, **settings: Any) -> None:
+            super().__init__(*arguments, **settings)
+            made.append(self)
+
+    agent = Kept("a", fail, ErrorAction.RETRY, max_retries=2)
     async with running(ledger, agent) as runtime:
         await runtime.send("a", {"n": 1})
         await until(lambda: not ledger.kept("a"))
-    assert len(got) == len(again.got) == 3
-    assert (got[0].attempt, again.got[0].attempt) == (2, 3)  # each object's last, of one message
+    first, again = (each.got for each in made[:2])  # the third got nothing
+    assert len(first) == len(again) == 3
+    assert (first[0].attempt, again[0].attempt) == (2, 3)  # each object's last, of one message
 
 
 async def test_a_message_that_stops_its_agent_is_left_for_the_next_one(ledger: Ledger) -> None:
