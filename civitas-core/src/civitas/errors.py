@@ -59,7 +59,7 @@ class PluginError(CivitasError):
 
 
 class MessageValidationError(CivitasError):
-    """A message can't be sent as it is: a reserved type, or a request that nobody can answer."""
+    """A message can't be sent as it is: a wrong or reserved type, or one that nobody can answer."""
 
     code = "message-invalid"
 

@@ -7,7 +7,7 @@ it does to an agent is done by the functions at the end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from enum import Enum
 from functools import cached_property
 from operator import attrgetter
@@ -171,7 +171,7 @@ class AgentProcess:
     # --- verbs, for use inside the hooks ------------------------------------------------------
 
     def send(
-        self, recipient: str, payload: dict[str, Any], message_type: str = "message"
+        self, recipient: str, payload: Mapping[str, Any], message_type: str = "message"
     ) -> Coroutine[Any, Any, None]:
         """Send a message: `await self.send(...)` returns when it has been accepted.
 
@@ -179,20 +179,21 @@ class AgentProcess:
 
         Args:
             recipient: name of an agent.
-            payload: a dict of JSON-like values.
+            payload: a dict, or another mapping, of JSON-like values.
             message_type: says what it is; types that begin with `_agency.` are reserved.
 
         Raises:
             MessageRoutingError: there is no such agent.
             MailboxFullError: there was no room in time.
             SerializationError: a value can't be sent; the message names its path.
+            MessageValidationError: an argument is of a wrong type, or the message type reserved.
         """
         return self._civitas_binding.sender.send(recipient, payload, message_type)
 
     def ask(
         self,
         recipient: str,
-        payload: dict[str, Any],
+        payload: Mapping[str, Any],
         message_type: str = "message",
         timeout: float | None = 30.0,
     ) -> Coroutine[Any, Any, Message]:
@@ -200,9 +201,10 @@ class AgentProcess:
 
         Args:
             recipient: name of an agent.
-            payload: a dict of JSON-like values.
+            payload: a dict, or another mapping, of JSON-like values.
             message_type: says what it is.
-            timeout: seconds for the wait for room and for the answer together.
+            timeout: seconds for the wait for room and for the answer together; None for no limit.
+                Zero or less is a TimeoutError, and nothing is sent.
 
         Raises:
             AgentError: the asked agent raised.
@@ -212,7 +214,7 @@ class AgentProcess:
         return self._civitas_binding.sender.ask(recipient, payload, message_type, timeout)
 
     async def broadcast(
-        self, pattern: str, payload: dict[str, Any], message_type: str = "message"
+        self, pattern: str, payload: Mapping[str, Any], message_type: str = "message"
     ) -> None:
         """Send to every agent whose name matches a shell pattern, such as `worker_*`.
 
@@ -221,7 +223,7 @@ class AgentProcess:
         """
         await self._civitas_binding.sender.broadcast(pattern, payload, message_type)
 
-    def reply(self, payload: dict[str, Any]) -> Message:
+    def reply(self, payload: Mapping[str, Any]) -> Message:
         """Make the answer to the message being handled, for `handle` to return."""
         return self._civitas_binding.sender.reply(payload)
 

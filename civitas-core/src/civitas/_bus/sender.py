@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Coroutine, Mapping
+from math import inf
+from typing import Any, NoReturn
 
+from civitas._bus.arguments import as_payload, as_timeout, checked
 from civitas._bus.bus import MessageBus
 from civitas._bus.deferred import Deferred, DeferredAnswers
-from civitas.errors import MessageRoutingError, MessageValidationError
+from civitas.errors import MessageRoutingError
 from civitas.messages import TYPE_REPLY, Message, compose, compose_reply
 
 
@@ -29,32 +31,39 @@ class Sender:
         """Set for what `on_stop` sends, which is taken even while the node stops."""
 
     def send(
-        self, recipient: str, payload: dict[str, Any], message_type: str
+        self, recipient: str, payload: Mapping[str, Any], message_type: str
     ) -> Coroutine[Any, Any, None]:
         """Send; awaiting it ends when the recipient's mailbox (or the transport) has taken it."""
-        if not isinstance(payload, dict):
-            raise _no_payload(payload, recipient)
+        if type(payload) is not dict or type(recipient) is not str or type(message_type) is not str:
+            recipient, payload, message_type = checked(recipient, payload, message_type)
         current = self.current
         if current is None and self._bus.closing:
             self._refuse_while_closing(recipient)
         return self._bus.send(compose(self.name, recipient, payload, message_type, current))
 
     def ask(
-        self, recipient: str, payload: dict[str, Any], message_type: str, timeout: float | None
+        self,
+        recipient: str,
+        payload: Mapping[str, Any],
+        message_type: str,
+        timeout: float | None,
     ) -> Coroutine[Any, Any, Message]:
         """Send; awaiting it gives the answer."""
-        if not isinstance(payload, dict):
-            raise _no_payload(payload, recipient)
+        if type(payload) is not dict or type(recipient) is not str or type(message_type) is not str:
+            recipient, payload, message_type = checked(recipient, payload, message_type, timed=True)
         current = self.current
         if current is None and self._bus.closing:
             self._refuse_while_closing(recipient)
-        if timeout is not None and timeout <= 0:
-            timeout = None  # as the published API has it: no limit
+        if timeout is not None and (type(timeout) is not float or not 0.0 < timeout < inf):
+            timeout = as_timeout(timeout)
+            if timeout is not None and timeout <= 0.0:
+                return _no_time(recipient, timeout)
         message = compose(self.name, recipient, payload, message_type, current, timeout)
         return self._bus.ask(message, timeout)
 
-    async def broadcast(self, pattern: str, payload: dict[str, Any], message_type: str) -> None:
+    async def broadcast(self, pattern: str, payload: Mapping[str, Any], message_type: str) -> None:
         """Send to each agent whose name matches; a full one does not hold up the others."""
+        pattern, payload, message_type = checked(pattern, payload, message_type)
         names = [entry.name for entry in self._bus.registry.lookup_all(pattern)]
         sends = [self.send(name, payload, message_type) for name in names if name != self.name]
         results = await asyncio.gather(*sends, return_exceptions=True)
@@ -70,8 +79,10 @@ class Sender:
         if errors:
             raise BaseExceptionGroup(f"broadcast to {pattern!r} failed for some agents", errors)
 
-    def reply(self, payload: dict[str, Any]) -> Message:
+    def reply(self, payload: Mapping[str, Any]) -> Message:
         """Make the answer to the message being handled."""
+        if type(payload) is not dict:
+            payload = as_payload(payload)
         request = self.current
         if request is None:
             raise RuntimeError("reply() answers the message being handled; there is none now")
@@ -94,8 +105,8 @@ class Sender:
             )
 
 
-def _no_payload(payload: object, recipient: str) -> MessageValidationError:
-    return MessageValidationError(
-        f"a payload (here for {recipient!r}) is a dict, not {type(payload).__name__}; "
-        f"put the value under a key"
+async def _no_time(recipient: str, timeout: float) -> NoReturn:
+    raise TimeoutError(
+        f"ask {recipient!r}: not sent, since a timeout of {timeout:g} s leaves no time for an "
+        f"answer; None is no limit"
     )

@@ -135,7 +135,7 @@ class Node(ABC):
     # --- talking to agents --------------------------------------------------------------------
 
     def send(
-        self, recipient: str, payload: dict[str, Any], message_type: str = "message"
+        self, recipient: str, payload: Mapping[str, Any], message_type: str = "message"
     ) -> Coroutine[Any, Any, None]:
         """Send a message to an agent; see `AgentProcess.send`."""
         self._check_started()
@@ -144,7 +144,7 @@ class Node(ABC):
     def ask(
         self,
         recipient: str,
-        payload: dict[str, Any],
+        payload: Mapping[str, Any],
         message_type: str = "message",
         timeout: float | None = 30.0,
     ) -> Coroutine[Any, Any, Message]:
@@ -153,7 +153,7 @@ class Node(ABC):
         return self._callers.ask(recipient, payload, message_type, timeout)
 
     async def broadcast(
-        self, pattern: str, payload: dict[str, Any], message_type: str = "message"
+        self, pattern: str, payload: Mapping[str, Any], message_type: str = "message"
     ) -> None:
         """Send to every agent whose name matches; see `AgentProcess.broadcast`."""
         self._check_started()

@@ -1,0 +1,136 @@
+"""Arguments: what the verbs take besides the ordinary types, and what they refuse, with a hint.
+
+The verbs come here only with an argument that is not exactly a `str`, a `dict` or a positive
+`float`, so none of this is on the hot path.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import Enum
+from math import isinf, isnan
+from numbers import Real
+from typing import Any
+
+from civitas.errors import MessageValidationError, printable
+
+_SHOWN = 60
+"""Bytes of a wrong argument that an error shows."""
+
+
+def checked(
+    recipient: object, payload: object, message_type: object, *, timed: bool = False
+) -> tuple[str, dict[str, Any], str]:
+    """Return recipient (or pattern), payload and type of a message as they are sent.
+
+    `timed` says that the verb has a timeout, which may be what stands in a wrong place.
+
+    Raises:
+        MessageValidationError: one of them can't be sent.
+    """
+    if isinstance(payload, str) and isinstance(message_type, Mapping):
+        raise MessageValidationError(
+            f"the payload is text and the message_type a mapping; did you mean "
+            f"({_quoted(recipient)}, payload, {_quoted(payload)})?"
+        )
+    if not isinstance(message_type, str):
+        raise MessageValidationError(
+            f"a message_type is text, not {_kind(message_type)}{_type_hint(message_type, timed)}"
+        )
+    if not isinstance(recipient, str):
+        raise MessageValidationError(
+            f"a recipient is an agent's name, a text, not {_kind(recipient)}{_name_hint(recipient)}"
+        )
+    what = f"a payload (here for {printable(recipient, _SHOWN)!r})"
+    # Of a subclass of str, such as an Enum, only the text: it may have a hash of its own.
+    return str.__str__(recipient), as_payload(payload, what), str.__str__(message_type)
+
+
+def as_payload(payload: object, what: str = "the payload of a reply") -> dict[str, Any]:
+    """Return a payload as the dict that is sent.
+
+    Raises:
+        MessageValidationError: it is no mapping.
+    """
+    if isinstance(payload, dict):
+        return payload
+    if isinstance(payload, Mapping):
+        return dict(payload)
+    raise MessageValidationError(
+        f"{what} is a dict or another mapping, not {_kind(payload)}{_payload_hint(payload)}"
+    )
+
+
+def as_timeout(timeout: object) -> float | None:
+    """Return a timeout that was given for an ask, in seconds; None for infinity.
+
+    Raises:
+        MessageValidationError: it is no number.
+    """
+    if type(timeout) is int:  # most of those that come here
+        return float(timeout)
+    if not isinstance(timeout, bool) and isinstance(timeout, Real):
+        seconds = float(timeout)
+        if not isnan(seconds):
+            return None if isinf(seconds) and seconds > 0 else seconds
+    hint = ""
+    if isinstance(timeout, timedelta):
+        hint = "; did you mean its total_seconds()?"
+    elif isinstance(timeout, str):
+        hint = f"; did you mean timeout={printable(timeout, _SHOWN)}?"
+    raise MessageValidationError(
+        f"a timeout is a number of seconds, or None for no limit, not {_kind(timeout)}{hint}"
+    )
+
+
+def _type_hint(given: object, timed: bool) -> str:
+    if timed and type(given) in {int, float}:
+        return f"; did you mean timeout={_shown(given)}?"
+    if given is None:
+        return "; leave it out for 'message'"
+    if isinstance(given, bytes | bytearray | Enum):
+        return _text_hint(given)
+    return ""
+
+
+def _name_hint(given: object) -> str:
+    if isinstance(given, bytes | bytearray | Enum):
+        return _text_hint(given)
+    name = getattr(given, "name", None)  # of an agent
+    return f"; did you mean its name, {_shown(name)}?" if isinstance(name, str) else ""
+
+
+def _payload_hint(given: object) -> str:
+    if hasattr(given, "model_dump"):
+        return "; did you mean its model_dump()?"
+    if dataclasses.is_dataclass(given) and hasattr(given, "payload"):
+        return "; did you mean its payload?"
+    if dataclasses.is_dataclass(given) and not isinstance(given, type):
+        return "; did you mean dataclasses.asdict of it?"
+    return '; put the value under a key, such as {"value": ...}'
+
+
+def _text_hint(given: bytes | bytearray | Enum) -> str:
+    text = given.value if isinstance(given, Enum) else given.decode(errors="replace")
+    return f"; did you mean {_shown(text)}?" if isinstance(text, str) else ""
+
+
+def _kind(given: object) -> str:
+    """Say what an argument is: its value where that is short, else its type."""
+    if given is None:
+        return "None"
+    if isinstance(given, type):
+        return f"the class {given.__name__}"
+    if isinstance(given, bool | int | float | bytes | str):
+        return f"{_shown(given)} ({type(given).__name__})"
+    return f"an object of type {type(given).__name__}"
+
+
+def _shown(given: object) -> str:
+    return printable(repr(given), _SHOWN)
+
+
+def _quoted(given: object) -> str:
+    return _shown(given) if isinstance(given, str) else "recipient"
