@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from civitas._bus.mailbox import Mailbox
-from civitas.errors import ConfigurationError, MailboxFullError, MessageRoutingError
+from civitas.errors import MailboxFullError, MessageRoutingError
 
 LONG = 30.0
 
@@ -186,8 +186,3 @@ async def test_the_consumer_wakes_for_an_item_and_when_it_is_told_to() -> None:
         rouse()
         await asyncio.wait_for(consumer, LONG)
         drain(mailbox)
-
-
-async def test_a_mailbox_of_no_size_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="mailbox_size"):
-        Mailbox("agent", 0)

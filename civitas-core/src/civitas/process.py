@@ -264,6 +264,12 @@ class AgentProcess:
 _binding: Final[Callable[[AgentProcess], _Binding]] = attrgetter("_civitas_binding")
 
 
+def is_complete(agent: AgentProcess) -> bool:
+    """Return whether the constructors of AgentProcess have run."""
+    own = ("name", "mailbox_size", "max_retries", "shutdown_timeout", "handle_timeout")
+    return all(hasattr(agent, each) for each in (*own, "_civitas_binding"))
+
+
 def connect(
     agent: AgentProcess,
     sender: Sender,

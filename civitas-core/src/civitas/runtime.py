@@ -12,7 +12,7 @@ from civitas._cluster.events import Event, NodeLost, Received
 from civitas._cluster.protocol import Crashed, Pong
 from civitas._node.counters import AgentStats, NodeStats
 from civitas._node.host import AgentHost
-from civitas._node.tree import build_engine, tree_lines
+from civitas._node.tree import build_engine, check_tree, tree_lines
 from civitas._supervision.engine import Engine, TreeObserver
 from civitas._supervision.remote import RemoteAgent, RemoteChild, RemoteCrash
 from civitas.components import ComponentSet, components_for
@@ -40,8 +40,8 @@ class Runtime(AgentHost):
         **transport_options: options of that transport, prefixed by its name.
 
     Raises:
-        ConfigurationError: an argument or an option is wrong, or the tree has agents of other
-            processes, and the transport stays within one.
+        ConfigurationError: an argument or an option is wrong, a name is given twice in the tree,
+            or the tree has agents of other processes and the transport stays within one.
         PluginError: the transport or the serializer can't be used.
 
     Example:
@@ -61,6 +61,7 @@ class Runtime(AgentHost):
         components: ComponentSet | None = None,
         **transport_options: Any,
     ) -> None:
+        check_tree(supervisor)
         named = None if transport == "in_process" else transport  # the default is no choice
         components = components_for(
             "Runtime", named, serializer, components, transport_options, process=PRIMARY
@@ -145,7 +146,7 @@ class Runtime(AgentHost):
     def _make_remote(self, child: RemoteChild, parent: Engine) -> RemoteAgent:
         assert self._cluster is not None
         agent = RemoteAgent(child, self._cluster.command, parent.child_exited)
-        self._remote.setdefault(child.name, agent)
+        self._remote[child.name] = agent
         self._parents[child.name] = parent
         self._bus.routes.expected[child.name] = child.process or "of a worker"
         self._working_agents += 1

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
+from civitas._agents.settings import checked_seconds, checked_whole
+from civitas._bus.arguments import kind_of
 from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas._supervision.remote import RemoteChild
 from civitas._supervision.restart import BackoffKind, RestartPolicy, Strategy
@@ -13,8 +15,8 @@ from civitas.errors import ConfigurationError
 from civitas.messages import name_problem
 from civitas.process import AgentProcess
 
+Child: TypeAlias = "AgentProcess | Supervisor | RemoteChild"
 E = TypeVar("E", bound=Enum)
-N = TypeVar("N", int, float)
 
 
 class Supervisor:
@@ -37,7 +39,7 @@ class Supervisor:
     def __init__(
         self,
         name: str,
-        children: Iterable[AgentProcess | Supervisor | RemoteChild] = (),
+        children: Iterable[Child] = (),
         strategy: str | Strategy = "ONE_FOR_ONE",
         max_restarts: int = 3,
         restart_window: float = 60.0,
@@ -49,14 +51,15 @@ class Supervisor:
         if problem is not None:
             raise ConfigurationError(f"{name!r} can't be a supervisor's name: {problem}")
         self.name = name
-        self.children = list(children)
+        self.children = _listed(children, name)
+        of = f"of supervisor {name!r}"
         self.policy = RestartPolicy(
-            _choice(Strategy, strategy, f"strategy of supervisor {name!r}"),
-            _at_least(max_restarts, 0, f"max_restarts of supervisor {name!r}"),
-            _above_zero(restart_window, f"restart_window of {name!r}"),
-            _choice(BackoffKind, backoff, f"backoff of supervisor {name!r}"),
-            _at_least(backoff_base, 0, f"backoff_base of supervisor {name!r}"),
-            _at_least(backoff_max, 0, f"backoff_max of supervisor {name!r}"),
+            _choice(Strategy, strategy, f"strategy {of}"),
+            checked_whole(max_restarts, 0, f"max_restarts {of}"),
+            checked_seconds(restart_window, f"restart_window {of}"),
+            _choice(BackoffKind, backoff, f"backoff {of}"),
+            checked_seconds(backoff_base, f"backoff_base {of}", above_zero=False),
+            checked_seconds(backoff_max, f"backoff_max {of}", above_zero=False),
         )
 
     def add_remote_child(
@@ -94,6 +97,16 @@ class Supervisor:
         return found
 
 
+def _listed(children: Iterable[Child], supervisor: str) -> list[Child]:
+    given: object = children
+    if not isinstance(given, Iterable) or isinstance(given, str):
+        raise ConfigurationError(
+            f"children of supervisor {supervisor!r} is a list of agents and supervisors, not "
+            f"{kind_of(given)}"
+        )
+    return list(children)
+
+
 def _choice(kind: type[E], value: str | E, what: str) -> E:
     if isinstance(value, kind):
         return value
@@ -102,15 +115,3 @@ def _choice(kind: type[E], value: str | E, what: str) -> E:
     except ValueError:
         allowed = ", ".join(str(member.value) for member in kind)
         raise ConfigurationError(f"{what} is {value!r}; it is one of {allowed}") from None
-
-
-def _at_least(value: N, least: int, what: str) -> N:
-    if value < least:
-        raise ConfigurationError(f"{what} is at least {least}, not {value}")
-    return value
-
-
-def _above_zero(value: float, what: str) -> float:
-    if value <= 0:
-        raise ConfigurationError(f"{what} is more than 0 s, not {value}")
-    return value

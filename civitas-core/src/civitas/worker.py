@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from civitas._agents.slot import AgentSlot
 from civitas._node.host import AgentHost
+from civitas._node.tree import check_agents
 from civitas.components import ComponentSet, components_for
 from civitas.errors import ConfigurationError, describe
 from civitas.messages import PRIMARY
@@ -37,8 +38,8 @@ class Worker(AgentHost):
         **transport_options: options of that transport, prefixed by its name.
 
     Raises:
-        ConfigurationError: an argument or an option is wrong, or the transport stays within one
-            process.
+        ConfigurationError: an argument or an option is wrong, two agents share a name, or the
+            transport stays within one process.
         PluginError: the transport or the serializer can't be used.
 
     Example:
@@ -61,6 +62,7 @@ class Worker(AgentHost):
     ) -> None:
         if components is None and transport is None:
             raise ConfigurationError("Worker takes a transport that reaches other processes")
+        checked = check_agents(agents)
         name = process or f"worker-{os.urandom(4).hex()}"
         given = components
         components = components_for(
@@ -82,7 +84,7 @@ class Worker(AgentHost):
             )
         super().__init__(components, "_worker", {})
         self._retirements: set[asyncio.Task[None]] = set()
-        for agent in agents:
+        for agent in checked:
             self._make_slot(agent, self._agent_exited)
 
     @classmethod
@@ -109,16 +111,16 @@ class Worker(AgentHost):
         return self._config.process
 
     async def _start_agents(self) -> None:
-        for slot in self._all_slots:
+        for slot in self._slots.values():
             await slot.start()
 
     async def _abort_start(self) -> None:
-        for slot in reversed(self._all_slots):
+        for slot in reversed(self._slots.values()):
             await slot.stop(drain=False)
         await super()._abort_start()
 
     async def _stop_agents(self, since: float) -> None:
-        for slot in reversed(self._all_slots):
+        for slot in reversed(self._slots.values()):
             await slot.stop(drain=self.failure is None, since=since)
         if self._retirements:
             await asyncio.wait(self._retirements)

@@ -13,6 +13,7 @@ from typing import Final
 
 from civitas._agents.hooks import crash_in
 from civitas._agents.message_loop import AgentCounts, MessageLoop, StopMode
+from civitas._agents.settings import check_settings
 from civitas._bus.bus import MessageBus
 from civitas._bus.mailbox import Mailbox
 from civitas._bus.settlement import DurableFrame, GivenUp
@@ -273,6 +274,7 @@ class AgentSlot:
         self._starting = True
         try:
             await message_loop.agent.on_start()
+            check_settings(message_loop.agent)
         except BaseException as error:  # noqa: BLE001 - handed to whoever awaits the start
             try:
                 failure = message_loop.crash_in("on_start", error)

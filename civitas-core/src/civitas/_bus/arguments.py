@@ -37,11 +37,12 @@ def checked(
         )
     if not isinstance(message_type, str):
         raise MessageValidationError(
-            f"a message_type is text, not {_kind(message_type)}{_type_hint(message_type, timed)}"
+            f"a message_type is text, not {kind_of(message_type)}{_type_hint(message_type, timed)}"
         )
     if not isinstance(recipient, str):
         raise MessageValidationError(
-            f"a recipient is an agent's name, a text, not {_kind(recipient)}{_name_hint(recipient)}"
+            f"a recipient is an agent's name, a text, not {kind_of(recipient)}"
+            f"{_name_hint(recipient)}"
         )
     what = f"a payload (here for {printable(recipient, _SHOWN)!r})"
     # Of a subclass of str, such as an Enum, only the text: it may have a hash of its own.
@@ -59,7 +60,7 @@ def as_payload(payload: object, what: str = "the payload of a reply") -> dict[st
     if isinstance(payload, Mapping):
         return dict(payload)
     raise MessageValidationError(
-        f"{what} is a dict or another mapping, not {_kind(payload)}{_payload_hint(payload)}"
+        f"{what} is a dict or another mapping, not {kind_of(payload)}{_payload_hint(payload)}"
     )
 
 
@@ -81,7 +82,7 @@ def as_timeout(timeout: object) -> float | None:
     elif isinstance(timeout, str):
         hint = f"; did you mean timeout={printable(timeout, _SHOWN)}?"
     raise MessageValidationError(
-        f"a timeout is a number of seconds, or None for no limit, not {_kind(timeout)}{hint}"
+        f"a timeout is a number of seconds, or None for no limit, not {kind_of(timeout)}{hint}"
     )
 
 
@@ -117,7 +118,7 @@ def _text_hint(given: bytes | bytearray | Enum) -> str:
     return f"; did you mean {_shown(text)}?" if isinstance(text, str) else ""
 
 
-def _kind(given: object) -> str:
+def kind_of(given: object) -> str:
     """Say what an argument is: its value where that is short, else its type."""
     if given is None:
         return "None"

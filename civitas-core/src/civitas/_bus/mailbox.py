@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final, Generic, TypeVar
 
 from civitas._bus.wait_queue import WaitQueue
-from civitas.errors import ConfigurationError, MailboxFullError, MessageRoutingError
+from civitas.errors import MailboxFullError, MessageRoutingError
 
 T = TypeVar("T")
 
@@ -37,8 +37,6 @@ class Mailbox(Generic[T]):
     )
 
     def __init__(self, name: str, size: int = DEFAULT_SIZE) -> None:
-        if size < 1:
-            raise ConfigurationError(f"mailbox_size of {name!r} is at least 1, not {size}")
         self.name = name
         self.size = size
         self.consumer: asyncio.Task[None] | None = None

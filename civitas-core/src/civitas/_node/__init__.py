@@ -27,6 +27,6 @@ start; the others hear of them. The order of a stop: no new messages (`closing`)
 that it leaves; what was taken is handled (`drain`); no more commands (`commands`); agents stop in
 reverse order; what is left becomes dead letters; goodbye; the transport.
 
-`build` makes the parts of a node from a resolved topology, `tree` the engines from a declared
-tree.
+`build` makes the parts of a node from a resolved topology, `tree` checks a declared tree and makes
+the engines of it.
 """

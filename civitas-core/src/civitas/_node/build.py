@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from civitas._agents.settings import check_settings
 from civitas._supervision.heartbeat import DEFAULT
 from civitas._supervision.remote import RemoteChild
 from civitas.components import ComponentSet, serializer_of, wire
@@ -14,7 +15,7 @@ from civitas.errors import ConfigurationError, Location, PluginError
 from civitas.messages import PRIMARY
 from civitas.plugins import Capabilities
 from civitas.plugins.loader import capabilities_of
-from civitas.process import AgentProcess, configure
+from civitas.process import AgentProcess, configure, is_complete
 from civitas.serializer import Serializer
 from civitas.supervisor import Supervisor
 from civitas.topology import ResolvedAgent, ResolvedSupervisor, Topology
@@ -110,7 +111,8 @@ def _agent(resolved: ResolvedAgent) -> AgentProcess:
     """Make an agent of a topology.
 
     Raises:
-        ConfigurationError: its constructor raised, or left out what AgentProcess does.
+        ConfigurationError: its constructor raised, left out what AgentProcess does, or gave it
+            a wrong setting.
     """
     block = resolved.block
     made_by = f"agent {block.name!r}: the constructor of {block.type}"
@@ -119,7 +121,7 @@ def _agent(resolved: ResolvedAgent) -> AgentProcess:
     except Exception as error:
         text = mask_text(str(error), secret_texts(block.config, ()))
         raise ConfigurationError(f"{made_by} raised {type(error).__name__}: {text}") from error
-    if not hasattr(agent, "name") or not hasattr(agent, "mailbox_size"):
+    if not is_complete(agent):
         raise ConfigurationError(f"{made_by} does not call super().__init__(name)")
     if agent.name != block.name:
         raise ConfigurationError(
@@ -132,6 +134,7 @@ def _agent(resolved: ResolvedAgent) -> AgentProcess:
         block.shutdown_timeout,
         block.handle_timeout,
     )
+    check_settings(agent)
     return agent
 
 

@@ -36,7 +36,6 @@ class AgentHost(Node):
         policies: Mapping[str, HeartbeatPolicy] | None,
     ) -> None:
         super().__init__(components, sender, policies)
-        self._all_slots: list[AgentSlot] = []  # also those whose name is taken
         self._working_agents = 0
         self._crash_callbacks: list[CrashCallback] = []
         self._drain = Drain(self._bus, self._slots, restarts=self.role == "primary")
@@ -78,10 +77,9 @@ class AgentHost(Node):
         """Stop the agents in reverse order, `since` when the stop began (event loop's time)."""
 
     def _make_slot(self, agent: AgentProcess, on_exit: Callable[[AgentSlot], None]) -> AgentSlot:
-        """Make the place of an agent. Its name is checked when it is attached."""
+        """Make the place of an agent."""
         slot = AgentSlot(agent, self._bus, on_exit, partial(self._drain.rested, agent.name))
-        self._all_slots.append(slot)
-        self._slots.setdefault(agent.name, slot)
+        self._slots[agent.name] = slot
         self._working_agents += 1
         return slot
 
@@ -125,13 +123,13 @@ class AgentHost(Node):
 
     async def _start(self) -> None:
         await self._start_transport()
-        for slot in self._all_slots:
+        for slot in self._slots.values():
             with self._config.guard():
                 await slot.attach()
         await self._join()
         await self._start_agents()
         self._announce()
-        if not self._working_agents and (self._all_slots or self.role == "primary"):
+        if not self._working_agents and (self._slots or self.role == "primary"):
             asyncio.get_running_loop().call_soon(self._begin_stop)
 
     async def _abort_start(self) -> None:

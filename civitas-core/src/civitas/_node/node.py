@@ -79,7 +79,7 @@ class Node(ABC):
         """Start the transport, join the others, start the agents; return when they can be reached.
 
         Raises:
-            ConfigurationError: two agents share a name, or the node was started before.
+            ConfigurationError: the node was started before.
             IdentityError: another process has the name, or an agent of one of the names.
             SpawnError: an agent could not start, and the others are stopped again; or `stop` was
                 called meanwhile.

@@ -1,18 +1,75 @@
-"""Tree: from a declared supervision tree to the engines that run it, and to text."""
+"""Tree: what a declared supervision tree is made into, after its checks: engines, and text."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
+from civitas._agents.settings import check_agent
 from civitas._agents.slot import AgentSlot
+from civitas._bus.arguments import kind_of
 from civitas._supervision.engine import Engine, TreeObserver
 from civitas._supervision.remote import RemoteAgent, RemoteChild
+from civitas.errors import ConfigurationError
 from civitas.process import AgentProcess
 from civitas.supervisor import Supervisor
 
 MakeSlot: TypeAlias = Callable[[AgentProcess, Engine], AgentSlot]
 MakeRemote: TypeAlias = Callable[[RemoteChild, Engine], RemoteAgent]
+
+
+def check_tree(root: object) -> None:
+    """Check that every part of a tree is what it should be.
+
+    Raises:
+        ConfigurationError: a child is no agent, or one with a wrong setting, or a name is given
+            twice, to whatever it is.
+    """
+    if not isinstance(root, Supervisor):
+        raise ConfigurationError(
+            f"a Runtime takes the supervisor of its agents, such as "
+            f"Supervisor('root', [...]), not {kind_of(root)}"
+        )
+    _check_supervisor(root, root.name, {})
+
+
+def check_agents(agents: Iterable[AgentProcess]) -> list[AgentProcess]:
+    """Return the agents of a node without a tree, checked as those of a tree are.
+
+    Raises:
+        ConfigurationError: as for `check_tree`.
+    """
+    given: object = agents
+    if not isinstance(given, Iterable) or isinstance(given, str):
+        raise ConfigurationError(f"a Worker takes a list of agents, not {kind_of(given)}")
+    listed, places = list(agents), dict[str, str]()
+    for number, agent in enumerate(listed, 1):
+        place = f"agent number {number} of the worker"
+        check_agent(agent, place)
+        _give(agent.name, place, places)
+    return listed
+
+
+def _check_supervisor(supervisor: Supervisor, path: str, places: dict[str, str]) -> None:
+    _give(supervisor.name, f"supervisor {path}", places)
+    for number, child in enumerate(supervisor.children, 1):
+        if isinstance(child, Supervisor):
+            _check_supervisor(child, f"{path}/{child.name}", places)
+        elif isinstance(child, RemoteChild):
+            _give(child.name, f"remote child {path}/{child.name}", places)
+        else:
+            check_agent(child, f"child number {number} of supervisor {supervisor.name!r}")
+            _give(child.name, f"agent {path}/{child.name}", places)
+
+
+def _give(name: str, place: str, places: dict[str, str]) -> None:
+    """Note who has a name."""
+    if name in places:
+        raise ConfigurationError(
+            f"the name {name!r} is given twice, to {places[name]} and to {place}; give each agent "
+            f"and each supervisor a name of its own"
+        )
+    places[name] = place
 
 
 def build_engine(

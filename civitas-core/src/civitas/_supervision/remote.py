@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
+from civitas._agents.settings import checked_seconds, checked_whole
 from civitas._agents.slot import CRASHED_AGAIN
 from civitas._supervision.heartbeat import DEFAULT, HeartbeatPolicy
 from civitas.errors import ConfigurationError, RemoteCrashError, SpawnError
@@ -40,11 +41,10 @@ class RemoteChild:
         problem = name_problem(self.name)
         if problem is not None:
             raise ConfigurationError(f"{self.name!r} can't be an agent's name: {problem}")
-        for what, value in self.policy._asdict().items():
-            if value <= 0:
-                raise ConfigurationError(
-                    f"heartbeat {what} of remote child {self.name!r} is above 0, not {value}"
-                )
+        of = f"of remote child {self.name!r}"
+        checked_seconds(self.policy.interval, f"heartbeat interval {of}")
+        checked_seconds(self.policy.timeout, f"heartbeat timeout {of}")
+        checked_whole(self.policy.threshold, 1, f"heartbeat threshold {of}")
 
 
 class RemoteCrash(NamedTuple):

@@ -1,0 +1,87 @@
+"""Settings: what the numbers of agents, supervisors and heartbeats may be, checked by hand.
+
+A topology checks its own with a model; what is written in code comes here. Subclasses may assign
+an agent's settings themselves, so these are checked when its node is made, and after `on_start`.
+"""
+
+from __future__ import annotations
+
+from math import isnan
+from numbers import Integral, Real
+
+from civitas._bus.arguments import kind_of
+from civitas.errors import ConfigurationError
+from civitas.messages import name_problem
+from civitas.process import AgentProcess, is_complete
+
+
+def checked_whole(value: int, least: int, what: str) -> int:
+    """Return a whole number of at least `least`; `what` names it in the error.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    given: object = value
+    if isinstance(given, bool) or not isinstance(given, Integral) or value < least:
+        raise ConfigurationError(
+            f"{what} is a whole number of at least {least}, not {kind_of(given)}"
+        )
+    return value
+
+
+def checked_seconds(value: float, what: str, *, above_zero: bool = True, hint: str = "") -> float:
+    """Return a number of seconds, which may be infinite; `what` names it in the error.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    given: object = value
+    good = not isinstance(given, bool) and isinstance(given, Real) and not isnan(value)
+    if not good or value < 0 or (above_zero and value == 0):
+        least = "above 0" if above_zero else "of at least 0"
+        raise ConfigurationError(
+            f"{what} is a number of seconds {least}, not {kind_of(given)}"
+            f"{hint if given is None else ''}"
+        )
+    return value
+
+
+def check_settings(agent: AgentProcess) -> None:
+    """Check what an agent's class made of the arguments of AgentProcess.
+
+    Raises:
+        ConfigurationError: one is wrong, or the class does not call the constructor.
+    """
+    if not is_complete(agent):
+        raise ConfigurationError(
+            f"the constructor of {type(agent).__qualname__} does not call super().__init__(name)"
+        )
+    problem = name_problem(agent.name)
+    if problem is not None:
+        raise ConfigurationError(f"{kind_of(agent.name)} can't be an agent's name: {problem}")
+    of = f"of agent {agent.name!r}"
+    checked_whole(agent.mailbox_size, 1, f"mailbox_size {of}")
+    checked_whole(agent.max_retries, 0, f"max_retries {of}")
+    unlimited = "; math.inf is no limit"
+    checked_seconds(
+        agent.shutdown_timeout, f"shutdown_timeout {of}", above_zero=False, hint=unlimited
+    )
+    if agent.handle_timeout is not None:
+        checked_seconds(agent.handle_timeout, f"handle_timeout {of}")
+
+
+def check_agent(agent: object, place: str) -> None:
+    """Check an agent that a node is to host; `place` says where it was given.
+
+    Raises:
+        ConfigurationError: it is no agent, or one whose settings are wrong.
+    """
+    if isinstance(agent, type) and issubclass(agent, AgentProcess):
+        made = f"{agent.__name__}('a_name')"
+        raise ConfigurationError(f"{place} is {kind_of(agent)}, not an object of it: write {made}")
+    if not isinstance(agent, AgentProcess):
+        raise ConfigurationError(f"{place} is no agent: it is {kind_of(agent)}")
+    try:
+        check_settings(agent)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{place}: {error}") from None
