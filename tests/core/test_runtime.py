@@ -193,13 +193,11 @@ async def test_before_the_start_it_says_what_to_do() -> None:
     assert greeter.status is ProcessStatus.INITIALIZING
 
 
-async def test_the_tree_is_printed_with_classes_and_states(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+async def test_the_tree_as_text_has_classes_and_states() -> None:
     runtime = Runtime(Supervisor("root", [Greeter("a"), Supervisor("in", [Greeter("b")])]))
     async with runtime:
-        runtime.print_tree()
-    assert capsys.readouterr().out.splitlines() == [
+        text = runtime.print_tree()
+    assert text.splitlines() == [
         "root (ONE_FOR_ONE)",
         "  a [Greeter] RUNNING",
         "  in (ONE_FOR_ONE)",

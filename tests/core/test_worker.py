@@ -212,7 +212,7 @@ async def test_an_agent_that_is_not_done_comes_back_with_its_worker(
     root.add_remote_child("w1", heartbeat_interval=0.05)
     async with Runtime(root, **bus.options()) as runtime:
         async with Worker(mortals(log, 1), process="w", **bus.options()) as worker:
-            await until(lambda: "w1 [in a worker] RUNNING" in runtime.tree())
+            await until(lambda: "w1 [in a worker] RUNNING" in runtime.print_tree())
             detach = worker.components.bus.detach
 
             async def linger(name: str) -> None:
@@ -221,7 +221,7 @@ async def test_an_agent_that_is_not_done_comes_back_with_its_worker(
                 await until(lambda: len(heard) >= 2)
 
             worker.components.bus.detach = linger  # type: ignore[method-assign]
-        assert "STOPPED" not in runtime.tree()
+        assert "STOPPED" not in runtime.print_tree()
         async with Worker(mortals(log, 1), process="w", **bus.options()):
             await runtime.send("w1", {"do": "crash"})
             await log.until("start w1", 3)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -130,13 +129,9 @@ class Runtime(AgentHost):
         """
         return await self._wait_ended()
 
-    def tree(self) -> str:
+    def print_tree(self) -> str:
         """Return the supervision tree as text, an agent or a supervisor a line."""
         return "\n".join(tree_lines(self._engine))
-
-    def print_tree(self) -> None:
-        """Print the supervision tree to stdout."""
-        sys.stdout.write(self.tree() + "\n")
 
     # --- the tree -----------------------------------------------------------------------------
 
