@@ -162,9 +162,8 @@ async def test_a_constructor_that_raises_names_the_agent() -> None:
 # --- life -----------------------------------------------------------------------------------------
 
 
-async def test_stopping_twice_or_before_the_start_does_no_harm() -> None:
+async def test_stopping_twice_does_no_harm() -> None:
     runtime = Runtime(root())
-    await runtime.stop()
     await runtime.start()
     await asyncio.gather(runtime.stop(), runtime.stop())
     await runtime.stop()
@@ -177,10 +176,30 @@ async def test_a_runtime_is_started_once() -> None:
             await runtime.start()
 
 
-async def test_a_runtime_without_agents_ends_by_itself() -> None:
-    runtime = Runtime(Supervisor("root"))
-    await runtime.start()
+async def test_one_that_is_stopped_before_its_start_has_ended_and_is_not_started_any_more() -> None:
+    runtime = Runtime(root())
+    waiting = asyncio.create_task(runtime.wait())
+    await runtime.stop()
+    await runtime.stop()
+    assert await asyncio.wait_for(waiting, SOON) == 0
     assert await asyncio.wait_for(runtime.wait(), SOON) == 0
+    with pytest.raises(ConfigurationError, match="runtime was stopped before; make a new one"):
+        await runtime.start()
+    with pytest.raises(NotConnectedError, match="not started"):
+        await runtime.send("greeter", {})
+
+
+@pytest.mark.parametrize("below", [(), (Supervisor("in"), Supervisor("out"))])
+async def test_a_runtime_without_agents_runs_until_it_is_stopped(
+    below: tuple[Supervisor, ...],
+) -> None:
+    runtime = Runtime(Supervisor("root", below))
+    async with runtime:
+        ending = asyncio.create_task(runtime.wait())
+        done, _ = await asyncio.wait({ending}, timeout=0.05)
+        assert not done
+        assert not runtime.components.bus.closing
+    assert await asyncio.wait_for(ending, SOON) == 0
 
 
 async def test_before_the_start_it_says_what_to_do() -> None:

@@ -74,14 +74,27 @@ def test_its_name_is_the_one_given_or_a_unique_one(bus: LocalBus) -> None:
 # --- starting and stopping ------------------------------------------------------------------------
 
 
-async def test_stopping_twice_or_before_the_start_does_no_harm(bus: LocalBus) -> None:
+async def test_stopping_twice_does_no_harm(bus: LocalBus) -> None:
     worker = Worker([Scripted("a")], **bus.options())
-    await worker.stop()
     async with primary(bus, Scripted("b")):
         await worker.start()
         await asyncio.gather(worker.stop(), worker.stop())
         await worker.stop()
         assert await worker.wait_until_stopped() == 0
+
+
+async def test_one_that_is_stopped_before_its_start_has_ended(bus: LocalBus) -> None:
+    worker = Worker([Scripted("a")], **bus.options())
+    await worker.stop()
+    assert await asyncio.wait_for(worker.wait_until_stopped(), SOON) == 0
+    with pytest.raises(ConfigurationError, match="worker was stopped before; make a new one"):
+        await worker.start()
+
+
+async def test_a_worker_joins_a_primary_whose_tree_has_no_agents(bus: LocalBus) -> None:
+    async with primary(bus) as runtime, Worker([Scripted("a", echo)], **bus.options()):
+        answer = await runtime.ask("a", {}, timeout=SOON)
+        assert answer.payload["from"] == "a"
 
 
 async def test_a_worker_is_started_once(bus: LocalBus) -> None:

@@ -124,8 +124,8 @@ class Runtime(AgentHost):
     async def wait(self) -> int:
         """Return when the runtime has ended: 0 for success, 1 when `failure` says why not.
 
-        It ends when `stop` is called, when every agent has stopped by itself, and when the root
-        supervisor gives up.
+        It ends when `stop` is called, also before the start, when every agent has stopped by
+        itself, and when the root supervisor gives up. A tree without agents runs until `stop`.
         """
         return await self._wait_ended()
 
@@ -144,7 +144,7 @@ class Runtime(AgentHost):
         self._remote[child.name] = agent
         self._parents[child.name] = parent
         self._bus.routes.expected[child.name] = child.process or "of a worker"
-        self._working_agents += 1
+        self._agent_count += 1
         return agent
 
     async def _start_agents(self) -> None:

@@ -100,8 +100,8 @@ class Worker(AgentHost):
     async def wait_until_stopped(self) -> int:
         """Return when the worker has ended: 0 for success, 1 when `failure` says why not.
 
-        It ends when `stop` is called, when every agent has stopped by itself, and when it was
-        superseded by another process of its name.
+        It ends when `stop` is called, also before the start, when every agent has stopped by
+        itself, and when it was superseded by another process of its name.
         """
         return await self._wait_ended()
 

@@ -13,10 +13,11 @@ not started.
     state       | event                                       | becomes
     ------------+---------------------------------------------+---------
     constructed | `start`                                     | starting
+                | `stop`                                      | ended
     starting    | all agents have started                     | running
                 | an error, or `stop`, or it is evicted       | ended, and `start` raises
     running     | `stop`                                      | stopping
-                | its last agent is done                      | stopping
+                | its last agent is done, if it had any       | stopping
                 | its root gives up, or it is evicted         | stopping, with a failure
     stopping    | all is stopped                              | ended
     ended       | nothing: a node lives once                  |

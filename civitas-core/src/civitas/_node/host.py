@@ -36,7 +36,9 @@ class AgentHost(Node):
         policies: Mapping[str, HeartbeatPolicy] | None,
     ) -> None:
         super().__init__(components, sender, policies)
-        self._working_agents = 0
+        self._agent_count = 0
+        """Agents that the node waits for before it ends by itself, those elsewhere included."""
+        self._ended_count = 0
         self._crash_callbacks: list[CrashCallback] = []
         self._drain = Drain(self._bus, self._slots, restarts=self.role == "primary")
         self._commands = Commands(self._slots, self._answer)
@@ -80,7 +82,7 @@ class AgentHost(Node):
         """Make the place of an agent."""
         slot = AgentSlot(agent, self._bus, on_exit, partial(self._drain.rested, agent.name))
         self._slots[agent.name] = slot
-        self._working_agents += 1
+        self._agent_count += 1
         return slot
 
     def _agent_crashed(self, name: str, error: Exception) -> None:
@@ -89,9 +91,14 @@ class AgentHost(Node):
     def _agent_ended(self) -> None:
         """Take note that an agent has ended for good; the node ends with the last."""
         self._announce()
-        self._working_agents -= 1
-        if not self._working_agents and self._starting is None:
+        self._ended_count += 1
+        if self._all_ended and self._starting is None:
             self._begin_stop()
+
+    @property
+    def _all_ended(self) -> bool:
+        """Whether the node had agents, and all have ended: one that has none is not done."""
+        return 0 < self._agent_count == self._ended_count
 
     def _fail(self, error: Exception) -> None:
         """End with failure, and at once: nobody is left to do the work."""
@@ -129,7 +136,7 @@ class AgentHost(Node):
         await self._join()
         await self._start_agents()
         self._announce()
-        if not self._working_agents and (self._slots or self.role == "primary"):
+        if self._all_ended:
             asyncio.get_running_loop().call_soon(self._begin_stop)
 
     async def _abort_start(self) -> None:

@@ -79,15 +79,16 @@ class Node(ABC):
         """Start the transport, join the others, start the agents; return when they can be reached.
 
         Raises:
-            ConfigurationError: the node was started before.
+            ConfigurationError: the node was started, or stopped, before.
             IdentityError: another process has the name, or an agent of one of the names.
             SpawnError: an agent could not start, and the others are stopped again; or `stop` was
                 called meanwhile.
             TransportError: the transport could not start.
         """
         what = type(self).__name__.lower()
-        if self._was_started:
-            raise ConfigurationError(f"this {what} was started before; make a new one")
+        if self._was_started or self._ended.is_set():
+            happened = "started" if self._was_started else "stopped"
+            raise ConfigurationError(f"this {what} was {happened} before; make a new one")
         self._was_started = True
         try:
             with Interruption() as self._starting:
@@ -105,10 +106,12 @@ class Node(ABC):
         """Finish what was taken, stop the agents in reverse order, then the transport.
 
         Returns when all has ended; called by an agent in one of its hooks, or by a callback, which
-        can't end while it waits, at once. Stopping twice, or before the start, does no harm; during
-        the start, it ends the start.
+        can't end while it waits, at once. Stopping twice does no harm; during the start, it ends
+        the start; before it, the node has ended and can't be started any more.
         """
-        if not self._was_started or self._ended.is_set():
+        if not self._was_started:
+            self._ended.set()
+        if self._ended.is_set():
             return
         self._begin_stop()
         task = asyncio.current_task()

@@ -54,8 +54,8 @@ class Engine:
 
     @property
     def finished(self) -> bool:
-        """Whether all agents below have ended for good."""
-        return all(member.finished for member in self.members)
+        """Whether there are agents below, and all have ended for good."""
+        return bool(self.members) and all(member.finished for member in self.members)
 
     # --- start and stop -----------------------------------------------------------------------
 
