@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dis
 import signal
 import threading
@@ -219,6 +220,20 @@ class AbortError(CivitasError):
         self.__cause__ = raised
 
 
+class TaskFailedError(CivitasError):
+    """Something that a node has going on has ended unexpectedly, and the node ends with it.
+
+    Attributes:
+        task: what it was, such as "civitas probes".
+    """
+
+    code = "task-failed"
+
+    def __init__(self, task: str, error: BaseException) -> None:
+        super().__init__(f"{task!r} has ended unexpectedly: {describe(error)}")
+        self.task = task
+
+
 class ErrorText(NamedTuple):
     """An exception in words that can be logged, sent and shown; see `describe`."""
 
@@ -276,6 +291,22 @@ def crash_of(error: BaseException) -> Exception:
     if is_interrupt(error):
         raise error
     return AbortError(error)
+
+
+def crash_unless_cancelled(error: BaseException) -> Exception:
+    """Return the exception of foreign code that was awaited here, as `crash_of` does.
+
+    Raises:
+        BaseException: `error` itself, where it is meant for this task or its process: somebody has
+            cancelled the task, its coroutine is closed, or a signal has interrupted the process.
+    """
+    if isinstance(error, GeneratorExit):
+        raise error
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise error
+    return crash_of(error)
 
 
 def is_interrupt(error: BaseException) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from logging import Logger, getLogger
 from typing import TYPE_CHECKING, Any
 
+from civitas.errors import describe
 from civitas.messages import PRIMARY
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ def _ignore(*_given: object) -> None:
     """Take the place of the node's own where a transport is used without a node."""
 
 
+def _log_failure(error: BaseException) -> None:
+    """Take the place of the node that would end."""
+    getLogger("civitas.transport").critical("%s", describe(error), exc_info=error)
+
+
 @dataclass(frozen=True, slots=True)
 class TransportContext:
     """What a node gives to the transport that it makes.
@@ -54,6 +60,9 @@ class TransportContext:
             generation. It grows while the node runs; the Dispatcher looks at it.
         control: whether this is the control plane's own instance, which carries only system
             addresses: nothing that it carries is to be kept.
+        failed: call it, in any thread, when something that runs on its own (a task, a callback, a
+            thread) has ended unexpectedly: the node ends with that error. `start_task` and
+            `guard_callback` of `civitas.transport` call it.
     """
 
     process: str = PRIMARY
@@ -65,6 +74,7 @@ class TransportContext:
     link_up: Callable[[], None] = _ignore
     fenced: Set[bytes] = frozenset()
     control: bool = False
+    failed: Callable[[BaseException], None] = _log_failure
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,5 +4,17 @@ from civitas.transport.dispatcher import Dispatcher
 from civitas.transport.in_process import InProcessTransport
 from civitas.transport.protocol import Handler, Transport
 from civitas.transport.reply_inbox import ReplyInbox, published_at
+from civitas.transport.tasks import cancel_task, failure_of, guard_callback, start_task
 
-__all__ = ["Dispatcher", "Handler", "InProcessTransport", "ReplyInbox", "Transport", "published_at"]
+__all__ = [
+    "Dispatcher",
+    "Handler",
+    "InProcessTransport",
+    "ReplyInbox",
+    "Transport",
+    "cancel_task",
+    "failure_of",
+    "guard_callback",
+    "published_at",
+    "start_task",
+]
