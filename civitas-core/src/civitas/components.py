@@ -197,6 +197,7 @@ def wire(
         link_down=config.link_state.down,
         link_up=config.link_state.up,
         fenced=config.fenced,
+        failed=config.failed,
     )
     if config.capabilities is not None and config.capabilities.cross_process:
         config.make_control = partial(_make_control, plugin, options, context, where)

@@ -79,7 +79,9 @@ class Runtime(AgentHost):
         self.supervisor = supervisor
         self._remote: dict[str, RemoteAgent] = {}
         self._parents: dict[str, Engine] = {}  # of agents of other processes
-        observer = TreeObserver(self._agent_crashed, lambda _: self._agent_ended(), self._fail)
+        observer = TreeObserver(
+            self._agent_crashed, lambda _: self._agent_ended(), self._fail, self._config.failed
+        )
         self._engine = build_engine(supervisor, observer, self._make_local, self._make_remote)
 
     @classmethod
@@ -151,7 +153,7 @@ class Runtime(AgentHost):
         await self._engine.start()
 
     async def _stop_agents(self, since: float) -> None:
-        await self._engine.stop(drain=True, since=since)
+        await self._engine.stop(drain=self.failure is None, since=since)
 
     # --- agents of other processes ------------------------------------------------------------
 

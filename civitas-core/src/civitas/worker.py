@@ -16,7 +16,7 @@ from civitas.errors import ConfigurationError, describe
 from civitas.messages import PRIMARY
 from civitas.process import AgentProcess
 from civitas.serializer import Serializer
-from civitas.transport import Transport
+from civitas.transport import Transport, start_task
 
 if TYPE_CHECKING:
     from civitas.topology import Topology
@@ -129,7 +129,7 @@ class Worker(AgentHost):
         """Report a crash; of an agent that is done, take it off the system."""
         error = slot.failure
         if error is None:
-            task = asyncio.get_running_loop().create_task(self._retire(slot), name="civitas retire")
+            task = start_task(self._retire(slot), name="civitas retire", failed=self._config.failed)
             self._retirements.add(task)
             task.add_done_callback(self._retirements.discard)
             return

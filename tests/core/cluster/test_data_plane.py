@@ -46,7 +46,10 @@ class Here:
     def __init__(self) -> None:
         self.bus = MessageBus(InProcessTransport(), LocalRegistry(), MsgpackSerializer())
         self.reached: list[NodeInfo] = []
-        self.plane = DataPlane(self.bus, windowed=True, on_reached=self.reached.append)
+        self.failures: list[BaseException] = []
+        self.plane = DataPlane(
+            self.bus, windowed=True, on_reached=self.reached.append, failed=self.failures.append
+        )
 
     def meet(self, *nodes: NodeInfo) -> Here:
         """Meet nodes, with the routes to them proved."""

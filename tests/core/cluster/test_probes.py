@@ -38,11 +38,13 @@ class End:
         self.node = origin.node.hex()
         self.heard: list[tuple[str, DataMessage]] = []
         self.dropped: list[tuple[str, bytes]] = []
+        self.failures: list[BaseException] = []
         self.probes = Probes(
             transport,
             origin,
             lambda node, message: self.heard.append((node, message)),
             lambda reason, frame: self.dropped.append((reason, frame)),
+            self.failures.append,
         )
 
     def hear(self, name: object, fields: object) -> None:

@@ -156,15 +156,19 @@ class RoutingTable:
             if name not in self.expected:
                 self._fail_waiting(name, self._unknown(name))
 
-    def end(self, reason: str) -> None:
-        """Close all routes to other nodes; a node that starts anew starts clean."""
+    def close(self, reason: str) -> None:
+        """Close all routes to other nodes, and fail who waits for one."""
         for route in (*self.remote(), *self._retired):
             self.remove(route, reason)
+        for name in self._waiting:
+            self._fail_waiting(name, reason)
+
+    def end(self, reason: str) -> None:
+        """Close all, and forget it: a node that starts anew with these parts starts clean."""
+        self.close(reason)
         self._retired.clear()
         self._gone.clear()
         self.discovering = False
-        for name in self._waiting:
-            self._fail_waiting(name, reason)
 
     def _fail_waiting(self, name: str, reason: str) -> None:
         for found in self._waiting[name]:

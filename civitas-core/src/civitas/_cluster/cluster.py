@@ -34,6 +34,7 @@ from civitas._cluster.protocol import (
 from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas._supervision.remote import Outcome
 from civitas.errors import IdentityError, MessageRoutingError, describe, printable
+from civitas.transport.tasks import guard_callback
 
 logger = logging.getLogger("civitas.node")
 
@@ -74,7 +75,9 @@ class Cluster:
         self._agents = agents
         self._on_agents_event = on_event
         windowed = not config.durable  # then the transport acknowledges instead
-        self._data = DataPlane(bus, windowed=windowed, on_reached=self._reached)
+        self._data = DataPlane(
+            bus, windowed=windowed, on_reached=self._reached, failed=config.failed
+        )
         self._numbers = itertools.count(1)
         self._answers: dict[int, asyncio.Future[Result | Counters]] = {}
         self._settled = asyncio.Event()
@@ -82,6 +85,7 @@ class Cluster:
         self._loop_beat = LoopBeat()
         self._beats = 0
         self._beat_timer: asyncio.TimerHandle | None = None
+        self._next_beat = guard_callback(self._beat, name="civitas beat", failed=config.failed)
         bus.routes.discovering = True
         config.link_state.on_up = self._data.link_up
         info = NodeInfo(bus.origin.node.hex(), bus.origin.generation, config.process, role)
@@ -95,6 +99,7 @@ class Cluster:
             lambda send, report: Membership(info, own, send, report, config.fenced, policies),
             self._on_event,
             bus.dead_letters.record,
+            config.failed,
             shared=make_control is None,
             guard=config.guard if make_control is None else config.guard_control,
         )
@@ -170,8 +175,8 @@ class Cluster:
         self, agent: str, incarnation: int, error: Exception, *, redelivered: bool = False
     ) -> None:
         """Report to the primary that an agent of this node has crashed; see `Crashed`."""
-        said = describe(error)
-        crash = Crashed(agent, incarnation, said.kind, printable(said.text, _TEXT), redelivered)
+        kind, text = describe(error)
+        crash = Crashed(agent, incarnation, kind, printable(text, _TEXT), redelivered)
         self._control.post(lambda members, _now: members.report_crash(crash))
 
     def answer(self, node: str, result: Result) -> None:
@@ -232,7 +237,7 @@ class Cluster:
         self._data.probe()
         if self._beats % _LOOK_EVERY == 0:
             self._data.ask_for_credit()
-        self._beat_timer = asyncio.get_running_loop().call_later(_BEAT, self._beat)
+        self._beat_timer = asyncio.get_running_loop().call_later(_BEAT, self._next_beat)
 
     def _with_peers(self, counters: Mapping[str, Any]) -> Mapping[str, Any]:
         peers = [asdict(peer) for peer in self.peers()]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from civitas.errors import crash_of, describe
 from civitas.messages import PRIMARY
 from civitas.plugins import Capabilities
 from civitas.transport import Transport
+
+logger = logging.getLogger("civitas.node")
 
 MakeControl: TypeAlias = Callable[[Callable[[str], None], Callable[[], None]], Transport]
 """Makes the control plane's own transport, given its `link_down` and `link_up`."""
@@ -53,8 +57,16 @@ class ClusterConfig:
     link_state: LinkState = field(default_factory=LinkState)
     guard: Guard = nullcontext
     guard_control: Guard = nullcontext
+    on_failure: Callable[[Exception], None] | None = None
+    """Called, in any thread, when the node can't go on; the node sets it."""
 
     @property
     def durable(self) -> bool:
         """Whether the transport is at-least-once: it gives a frame again until it is processed."""
         return self.capabilities is not None and self.capabilities.at_least_once
+
+    def failed(self, error: BaseException) -> None:
+        """Log, in any thread, that something of the node has ended unexpectedly, and end it."""
+        logger.critical("%s; this node ends", describe(error).text, exc_info=error)
+        if self.on_failure is not None:
+            self.on_failure(crash_of(error))

@@ -21,8 +21,16 @@ from civitas._cluster.events import Event
 from civitas._cluster.membership import Membership
 from civitas._cluster.protocol import EVERYONE, ControlMessage, control_address, decode, encode
 from civitas.envelope import Origin
-from civitas.errors import CivitasError
+from civitas.errors import CivitasError, crash_of, crash_unless_cancelled
 from civitas.transport import Transport
+from civitas.transport.interruption import Interruption
+from civitas.transport.tasks import (
+    Failed,
+    cancel_task,
+    failure_of,
+    guard_callback,
+    start_task,
+)
 
 logger = logging.getLogger("civitas.node")
 
@@ -32,6 +40,11 @@ _QUEUE: Final = 10_000
 
 _FLUSH_TIMEOUT: Final = 1.0
 """Seconds that the last messages of a node that stops may take."""
+
+_THREAD_TIMEOUT: Final = 1.0
+"""Seconds that the thread may take to end when all is done."""
+
+_NAME: Final = "civitas control"
 
 MakeMembership = Callable[
     [Callable[[str, ControlMessage], None], Callable[[Event], None]], Membership
@@ -43,8 +56,9 @@ class ControlPlane:
 
     `membership` makes the membership, given its `send` and its `report`. `on_event` is called with
     each event, `dropped` with (reason, frame) for what is no message: both in the node's event
-    loop. A `shared` transport is the node's own, which others start and stop; then there is no
-    thread. `guard` is the context for calls of the transport at the start.
+    loop. `failed` is called, in any thread, when it has ended unexpectedly. A `shared` transport is
+    the node's own, which others start and stop; then there is no thread. `guard` is the context for
+    calls of the transport at the start.
     """
 
     def __init__(
@@ -54,6 +68,7 @@ class ControlPlane:
         membership: MakeMembership,
         on_event: Callable[[Event], None],
         dropped: Callable[[str, bytes], None],
+        failed: Failed,
         *,
         shared: bool,
         guard: Callable[[], AbstractContextManager[object]] = nullcontext,
@@ -62,6 +77,7 @@ class ControlPlane:
         self._origin = origin
         self._on_event = on_event
         self._dropped = dropped
+        self._failed = failed
         self._shared = shared
         self._guard = guard
         self._membership = membership(self._send, self._report)
@@ -71,10 +87,14 @@ class ControlPlane:
         """What was posted before there was a loop to do it in; the lock keeps it in order."""
         self._news = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._opening: Interruption | None = None
         self._home: asyncio.AbstractEventLoop | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opened: asyncio.Future[None] | None = None
         self._ended: asyncio.Future[None] | None = None
+        """Settled when nothing more is done."""
+        self._over: asyncio.Future[None] | None = None
+        """Settled when the thread is about to end; the same where there is none."""
         self._thread: threading.Thread | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -90,24 +110,27 @@ class ControlPlane:
             raise RuntimeError("a control plane is started once; make another one")
         self._home = asyncio.get_running_loop()
         self._opened = self._home.create_future()
-        self._ended = self._home.create_future()
+        self._ended = self._over = self._home.create_future()
         if self._shared:
-            self._task = self._home.create_task(self._live(), name="civitas control")
+            self._task = start_task(self._live(), name=_NAME, failed=self._failed)
         else:
+            self._over = self._home.create_future()
             # A daemon: a program that ends without stopping its node ends all the same.
-            self._thread = threading.Thread(
-                target=lambda: asyncio.run(self._live()), name="civitas control", daemon=True
-            )
+            self._thread = threading.Thread(target=self._run, name=_NAME, daemon=True)
             self._thread.start()
         await self._opened
 
     async def stop(self) -> None:
         """Send what is still to be said, and end. Idempotent, also half-started."""
-        if self._ended is None:
+        if self._ended is None or self._over is None:
             return
-        self._call(self._stopping.set)
+        self._call(self._stop)
         await asyncio.shield(self._ended)
-        if self._thread is not None:
+        # The end of its event loop awaits what the transport has left to threads of its own.
+        await asyncio.wait((self._over,), timeout=_THREAD_TIMEOUT)
+        if not self._over.done():
+            logger.warning("the control plane's transport keeps a thread at work: left behind")
+        elif self._thread is not None:
             self._thread.join()
 
     def post(self, call: Callable[[Membership, float], Any]) -> None:
@@ -139,6 +162,16 @@ class ControlPlane:
         """Do the same as `take`."""
         self.take(frame)
 
+    def _run(self) -> None:
+        """Live in a thread."""
+        try:
+            asyncio.run(self._live())
+        except BaseException as error:  # noqa: BLE001 - the thread is ours
+            self._at_home(self._settle, crash_of(error))
+        finally:
+            self._at_home(self._settle, None)
+            self._at_home(_set, self._over)
+
     async def _live(self) -> None:
         with self._lock:
             self._loop = asyncio.get_running_loop()
@@ -148,29 +181,31 @@ class ControlPlane:
         failure: Exception | None = None
         try:
             if await self._open():
-                self._at_home(_settle, self._opened, None)
+                self._at_home(_set, self._opened)
                 await self._serve()
-        except Exception as error:  # noqa: BLE001 - whoever starts the node hears of it
-            failure = error
+        except BaseException as error:  # noqa: BLE001 - whoever starts the node hears of it
+            failure = crash_unless_cancelled(error)
         finally:
             if not self._shared:
                 await self._close()
-            self._at_home(_settle, self._opened, failure)
-            self._at_home(_settle, self._ended, None)
+            self._at_home(self._settle, failure)
 
     async def _open(self) -> bool:
         """Start and subscribe; return whether it was done before anyone called `stop`."""
-        opening = asyncio.ensure_future(self._subscribe())
-        stopping = asyncio.ensure_future(self._stopping.wait())
+        if self._stopping.is_set():
+            return False
         try:
-            await asyncio.wait((opening, stopping), return_when=asyncio.FIRST_COMPLETED)
-            if opening.done():
-                opening.result()
-            return opening.done()
+            with Interruption() as self._opening:
+                await self._subscribe()
+                return True
         finally:
-            for task in (opening, stopping):
-                task.cancel()
-            await asyncio.gather(opening, stopping, return_exceptions=True)
+            self._opening = None
+        return False
+
+    def _stop(self) -> None:
+        self._stopping.set()
+        if self._opening is not None:
+            self._opening.interrupt()
 
     async def _subscribe(self) -> None:
         with self._guard():
@@ -181,7 +216,7 @@ class ControlPlane:
             await self._transport.wait_ready()
 
     async def _serve(self) -> None:
-        sending = asyncio.ensure_future(self._deliver())
+        sending = start_task(self._deliver(), name=f"{_NAME} sender", failed=self._failed)
         try:
             while not self._stopping.is_set():
                 self._membership.tick(time.monotonic())
@@ -195,7 +230,7 @@ class ControlPlane:
             if waiting:
                 logger.debug("the last messages of this node could not be sent")
         finally:
-            sending.cancel()
+            cancel_task(sending)
             await asyncio.wait((sending,))
 
     async def _deliver(self) -> None:
@@ -212,13 +247,15 @@ class ControlPlane:
                 await self._transport.publish(address, encode(message, self._origin))
             except CivitasError as error:  # said again where it matters, when the link is back
                 logger.debug("%s not sent: %s", type(message).__name__, error)
-            except Exception:
+            except BaseException as error:
+                crash_unless_cancelled(error)
                 logger.exception("the transport failed to send a %s", type(message).__name__)
 
     async def _close(self) -> None:
         try:
             await self._transport.stop()
-        except Exception:
+        except BaseException as error:
+            crash_unless_cancelled(error)
             logger.exception("the control plane's transport did not stop cleanly")
 
     def _send(self, address: str, message: ControlMessage) -> None:
@@ -230,6 +267,7 @@ class ControlPlane:
 
     def _call(self, call: Callable[[], object]) -> None:
         """Run something in the control plane's loop, once there is one and unless it has ended."""
+        call = guard_callback(call, name=_NAME, failed=self._failed)
         with self._lock:
             if self._loop is None:
                 self._early.append(call)
@@ -238,7 +276,19 @@ class ControlPlane:
 
     def _at_home(self, call: Callable[..., object], *arguments: Any) -> None:
         assert self._home is not None
-        _call_in(self._home, partial(call, *arguments))
+        guarded = guard_callback(call, name=f"{_NAME} events", failed=self._failed)
+        _call_in(self._home, partial(guarded, *arguments))
+
+    def _settle(self, failure: Exception | None) -> None:
+        """Let those go on who wait for the start or for the end; it has ended, perhaps failed."""
+        opened = self._opened
+        assert opened is not None
+        if failure is not None and not opened.done():
+            opened.set_exception(failure)
+        elif failure is not None and not opened.cancelled():  # else nobody waits for this node
+            self._failed(failure_of(_NAME, failure))
+        _set(opened)
+        _set(self._ended)
 
 
 def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
@@ -248,11 +298,6 @@ def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> Non
         logger.debug("an event loop had ended before it could run %r", call)
 
 
-def _settle(future: asyncio.Future[None], failure: Exception | None) -> None:
-    if not future.done():
-        if failure is None:
-            future.set_result(None)
-        else:
-            future.set_exception(failure)
-    elif failure is not None:  # too late for whoever started it
-        logger.error("the control plane of this node has ended", exc_info=failure)
+def _set(future: asyncio.Future[None] | None) -> None:
+    if future is not None and not future.done():
+        future.set_result(None)

@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 from civitas._bus.accounting import ReceiveAccounting
@@ -21,6 +20,7 @@ from civitas._cluster.events import NodeLost
 from civitas._cluster.probes import Probes
 from civitas._cluster.protocol import Credit, DataMessage, NodeInfo, Probe, ProbeAnswer
 from civitas.process import ProcessStatus
+from civitas.transport.tasks import Failed, guard_callback
 
 logger = logging.getLogger("civitas.node")
 
@@ -46,14 +46,22 @@ class DataPlane:
     """Keeps the routing table of `bus` in step with the nodes that are there.
 
     `windowed` frames are numbered and wait for credit; `on_reached` is called with the info of a
-    node whose data route is proved.
+    node whose data route is proved, `failed` when something of this has ended unexpectedly.
     """
 
     def __init__(
-        self, bus: MessageBus, *, windowed: bool, on_reached: Callable[[NodeInfo], None]
+        self,
+        bus: MessageBus,
+        *,
+        windowed: bool,
+        on_reached: Callable[[NodeInfo], None],
+        failed: Failed,
     ) -> None:
         self.nodes: dict[str, NodeInfo] = {}
-        self.probes = Probes(bus.transport, bus.origin, self._on_message, bus.dead_letters.record)
+        self.probes = Probes(
+            bus.transport, bus.origin, self._on_message, bus.dead_letters.record, failed
+        )
+        self._close_later = guard_callback(self._close, name="civitas late replies", failed=failed)
         self._bus = bus
         self._routes = bus.routes
         self._accounting = bus.accounting = ReceiveAccounting(self._grant, self._log_loss)
@@ -198,8 +206,8 @@ class DataPlane:
                 routes.retire(route, reason, done=route.name in done or not info.leaving)
                 if route.has_requests and not info.leaving:  # else its goodbye closes it
                     # What was asked of it fails once its last answers must have come.
-                    close = partial(self._close, route, reason, expected=True)
-                    asyncio.get_running_loop().call_later(LATE_REPLY_GRACE, close)
+                    loop = asyncio.get_running_loop()
+                    loop.call_later(LATE_REPLY_GRACE, self._close_later, route, reason, True)
         for name in done:
             routes.done(name, _takes_no_more(name, info))
         for name in here:
@@ -213,7 +221,7 @@ class DataPlane:
                 self._close(present, f"agent {name!r} has moved to {info}")
             routes.add(RemoteRoute(name, info.node, info.process, windowed=self._windowed))
 
-    def _close(self, route: RemoteRoute, reason: str, *, expected: bool = False) -> None:
+    def _close(self, route: RemoteRoute, reason: str, expected: bool = False) -> None:
         self._routes.remove(route, reason)
         if route.outstanding and not expected:
             messages = f"{route.outstanding} message{'s'[: route.outstanding != 1]}"

@@ -23,8 +23,9 @@ from civitas._cluster.protocol import (
     encode,
 )
 from civitas.envelope import KIND_SYSTEM, Origin
-from civitas.errors import CivitasError
+from civitas.errors import CivitasError, crash_unless_cancelled
 from civitas.transport import Transport
+from civitas.transport.tasks import Failed, cancel_task, start_task
 
 logger = logging.getLogger("civitas.node")
 
@@ -37,7 +38,7 @@ class Probes:
     """The sender and the handler of one node's data messages.
 
     `on_message` is called with (node id, message) for each one of another node, `dropped` with
-    (reason, frame) for what is none.
+    (reason, frame) for what is none, `failed` when the sending has ended unexpectedly.
     """
 
     def __init__(
@@ -46,11 +47,13 @@ class Probes:
         origin: Origin,
         on_message: Callable[[str, DataMessage], None],
         dropped: Callable[[str, bytes], None],
+        failed: Failed,
     ) -> None:
         self._transport = transport
         self._origin = origin
         self._on_message = on_message
         self._dropped = dropped
+        self._failed = failed
         self._queue: deque[tuple[str, bytes]] = deque(maxlen=_QUEUE)
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -62,13 +65,13 @@ class Probes:
         """Subscribe, and send from now on."""
         self._stopping = False
         await self._transport.subscribe(data_address(self._origin.node.hex()), self)
-        self._task = asyncio.get_running_loop().create_task(self._work(), name="civitas probes")
+        self._task = start_task(self._work(), name="civitas probes", failed=self._failed)
 
     async def stop(self) -> None:
         """Send what is queued, and no more."""
         if self._task is not None:
             self._stopping = True  # a client library was seen to keep a cancellation to itself
-            self._task.cancel()
+            cancel_task(self._task)
             await asyncio.wait((self._task,))
             self._task = None
             with suppress(TimeoutError):
@@ -154,5 +157,6 @@ class Probes:
                 await self._transport.publish(address, frame)
             except CivitasError as error:  # what matters of it is sent again
                 logger.debug("not sent to %s: %s", address, error)
-            except Exception:
+            except BaseException as error:
+                crash_unless_cancelled(error)
                 logger.exception("the transport failed to send to %s", address)

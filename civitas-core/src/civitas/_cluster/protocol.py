@@ -22,7 +22,7 @@ import msgpack
 
 from civitas import envelope
 from civitas.envelope import KIND_SYSTEM, Origin
-from civitas.errors import DeserializationError, FrameError
+from civitas.errors import DeserializationError, FrameError, describe
 from civitas.messages import RESERVED_PREFIX, name_problem
 
 EVERYONE: Final = f"{RESERVED_PREFIX}nodes"
@@ -257,7 +257,7 @@ def decode(frame: bytes, kinds: Mapping[str, Any] = CONTROL) -> tuple[Origin, An
         name, values = msgpack.unpackb(opened.body)
         message = _read(kinds[name], values)
     except Exception as error:
-        raise DeserializationError(f"no message: {type(error).__name__}: {error}") from error
+        raise DeserializationError(f"no message: {describe(error)}") from error
     return Origin(opened.node, opened.generation), message
 
 

@@ -8,7 +8,8 @@ from typing import Final
 
 from civitas._agents.slot import AgentSlot
 from civitas._cluster.protocol import Command, Result
-from civitas.errors import SpawnError
+from civitas.errors import SpawnError, describe
+from civitas.transport.tasks import Failed, cancel_task, start_task
 
 _REMEMBERED: Final = 1000
 """Commands that are remembered, so that one that comes twice is carried out once."""
@@ -20,15 +21,18 @@ class Commands:
     Args:
         slots: the node's agents, by name.
         answer: called with (node id, result) when a command is done.
+        failed: called when one has ended unexpectedly; see `civitas.transport.tasks`.
     """
 
     def __init__(
         self,
         slots: Mapping[str, AgentSlot],
         answer: Callable[[str, Result], None],
+        failed: Failed,
     ) -> None:
         self._slots = slots
         self._answer = answer
+        self._failed = failed
         self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._ended = False
 
@@ -37,9 +41,9 @@ class Commands:
         key = (node, command.number)
         if key in self._tasks:
             return
-        running = self._run(node, command)
-        task = asyncio.get_running_loop().create_task(running, name="civitas command")
-        self._tasks[key] = task
+        self._tasks[key] = start_task(
+            self._run(node, command), name="civitas command", failed=self._failed
+        )
         if len(self._tasks) > _REMEMBERED:
             oldest = next(iter(self._tasks))
             if self._tasks[oldest].done():
@@ -50,7 +54,7 @@ class Commands:
         self._ended = True
         tasks = [task for task in self._tasks.values() if not task.done()]
         for task in tasks:
-            task.cancel()
+            cancel_task(task)
         if tasks:
             await asyncio.wait(tasks)
 
@@ -67,6 +71,6 @@ class Commands:
                 try:
                     await slot.start(fresh=True)
                 except SpawnError as failure:
-                    error = str(failure)
+                    error = describe(failure).text
         incarnation = 0 if slot is None else slot.restarts
         self._answer(node, Result(command.number, error, incarnation))

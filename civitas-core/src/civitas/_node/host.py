@@ -41,7 +41,7 @@ class AgentHost(Node):
         self._ended_count = 0
         self._crash_callbacks: list[CrashCallback] = []
         self._drain = Drain(self._bus, self._slots, restarts=self.role == "primary")
-        self._commands = Commands(self._slots, self._answer)
+        self._commands = Commands(self._slots, self._answer, self._config.failed)
 
     # --- looking at it ------------------------------------------------------------------------
 
@@ -102,9 +102,8 @@ class AgentHost(Node):
 
     def _fail(self, error: Exception) -> None:
         """End with failure, and at once: nobody is left to do the work."""
-        self.failure = error
         self._drain.abandon()
-        self._begin_stop()
+        super()._fail(error)
 
     def _announce(self) -> None:
         if self._cluster is not None:

@@ -21,9 +21,15 @@ from civitas._cluster.protocol import AgentStates
 from civitas._node.counters import snapshot
 from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas.components import ComponentSet
-from civitas.errors import ConfigurationError, NotConnectedError, SpawnError
+from civitas.errors import (
+    ConfigurationError,
+    NotConnectedError,
+    SpawnError,
+    crash_unless_cancelled,
+)
 from civitas.messages import Message
 from civitas.transport.interruption import Interruption
+from civitas.transport.tasks import start_task
 
 logger = logging.getLogger("civitas.node")
 
@@ -59,6 +65,7 @@ class Node(ABC):
         self._callers = Sender(components.bus, sender)
         self._was_started = False
         self._starting: Interruption | None = None
+        self._aborting = False
         self._stopping: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
         self._cluster: Cluster | None = None
@@ -90,6 +97,7 @@ class Node(ABC):
             happened = "started" if self._was_started else "stopped"
             raise ConfigurationError(f"this {what} was {happened} before; make a new one")
         self._was_started = True
+        self._report_failures()
         try:
             with Interruption() as self._starting:
                 await self._run_start()
@@ -211,16 +219,24 @@ class Node(ABC):
             if self._cluster is not None:
                 await self._cluster.close()
             await self._bus.transport.stop()
-        except Exception:
+        except BaseException as error:
+            crash_unless_cancelled(error)
             logger.exception("the transport did not stop cleanly")
 
     def _begin_stop(self) -> None:
         """Stop, once, in a task of its own; a start under way is ended instead."""
         if self._starting is not None:
-            self._starting.interrupt()
+            if not self._aborting:
+                self._starting.interrupt()
         elif self._stopping is None:
-            loop = asyncio.get_running_loop()
-            self._stopping = loop.create_task(self._run_stop(), name="civitas stop")
+            self._stopping = start_task(
+                self._run_stop(), name="civitas stop", failed=self._config.failed
+            )
+
+    def _fail(self, error: Exception) -> None:
+        """End with failure, and at once."""
+        self.failure = error
+        self._begin_stop()
 
     async def _wait_ended(self) -> int:
         """Return when the node has ended: 0 for success, 1 when `failure` says why not."""
@@ -247,6 +263,7 @@ class Node(ABC):
         try:
             await self._start()
         except BaseException:
+            self._aborting = True
             try:
                 await self._abort_start()
                 await self._stop_transport()
@@ -257,8 +274,33 @@ class Node(ABC):
 
     async def _run_stop(self) -> None:
         try:
-            await self._stop()
-            await self._stop_transport()
-            await self._bus.dead_letters.callbacks.finish(_CALLBACKS_TIMEOUT)
+            try:
+                await self._stop()
+            finally:
+                await self._stop_transport()
+                await self._bus.dead_letters.callbacks.finish(_CALLBACKS_TIMEOUT)
+        except BaseException as error:
+            self.failure = self.failure or crash_unless_cancelled(error)
+            raise
         finally:
             self._ended.set()
+
+    def _report_failures(self) -> None:
+        """Let whatever this node has going on report, from any thread, that it can't go on."""
+        loop = asyncio.get_running_loop()
+
+        def report(error: Exception) -> None:
+            try:
+                loop.call_soon_threadsafe(self._part_failed, error)
+            except RuntimeError:
+                logger.debug("the event loop had ended before this node could")
+
+        self._config.on_failure = report
+
+    def _part_failed(self, error: Exception) -> None:
+        """End, since a part of this node has; who waits for an answer of another node hears why."""
+        if self._ended.is_set():
+            return
+        self._bus.routes.close(f"this node has failed: {error}")
+        if self.failure is None:
+            self._fail(error)

@@ -16,6 +16,7 @@ from civitas._agents.slot import AgentSlot
 from civitas._supervision.remote import RemoteAgent
 from civitas._supervision.restart import RestartIntensity, RestartPolicy, Strategy
 from civitas.errors import SpawnError, describe
+from civitas.transport.tasks import Failed, cancel_task, start_task
 
 logger = logging.getLogger("civitas.supervisor")
 
@@ -30,6 +31,8 @@ class TreeObserver:
     """That agent has ended for good."""
     failed: Callable[[Exception], None]
     """The root has given up."""
+    task_failed: Failed
+    """A restart, or a retirement, has ended unexpectedly."""
 
 
 class Engine:
@@ -120,7 +123,8 @@ class Engine:
             return
         _log_crash(children, error, f"restarting in {delay:.2g} s ({share})")
         if self.policy.strategy is Strategy.ONE_FOR_ONE:
-            await asyncio.gather(*(self._restart((child,), delay) for child in children))
+            for child in children:
+                self._spawn(self._restart((child,), delay), self._recoveries)
             return
         await self._started.wait()  # nor started twice
         async with self._group_lock:
@@ -140,7 +144,7 @@ class Engine:
             except SpawnError as error:
                 self.children_failed((member,), error)
                 return
-            logger.info("%s restarted", _describe(member))
+            logger.info("%s restarted", _named(member))
 
     async def _give_up(self, children: Sequence[Member], error: Exception) -> None:
         most, window = self.policy.max_restarts, self.policy.restart_window
@@ -160,20 +164,16 @@ class Engine:
         return self.members[min(map(self.members.index, children)) :]
 
     def _spawn(self, work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> None:
-        task = asyncio.get_running_loop().create_task(work, name=f"supervisor {self.name}")
+        name = f"supervisor {self.name}"
+        task = start_task(work, name=name, failed=self._observer.task_failed)
         tasks.add(task)
         task.add_done_callback(tasks.discard)
-        task.add_done_callback(self._log_failure)
-
-    def _log_failure(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and task.exception() is not None:
-            logger.error("supervisor %r failed", self.name, exc_info=task.exception())
 
     async def _settle(self) -> None:
         """Cancel the restarts under way and await the retirements."""
         current = asyncio.current_task()
         for task in self._recoveries - {current}:
-            task.cancel()
+            cancel_task(task)
         others = (self._recoveries | self._retirements) - {current}
         if others:
             await asyncio.wait(others)
@@ -183,9 +183,9 @@ Member: TypeAlias = AgentSlot | RemoteAgent | Engine
 
 
 def _log_crash(children: Sequence[Member], error: Exception, consequence: str) -> None:
-    names = ", ".join(map(_describe, children))
-    logger.error("%s crashed: %s; %s", names, describe(error), consequence, exc_info=error)
+    names, text = ", ".join(map(_named, children)), describe(error)
+    logger.error("%s crashed: %s; %s", names, text, consequence, exc_info=error)
 
 
-def _describe(child: Member) -> str:
+def _named(child: Member) -> str:
     return f"{'supervisor' if isinstance(child, Engine) else 'agent'} {child.name!r}"

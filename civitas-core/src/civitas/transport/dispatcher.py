@@ -13,10 +13,17 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from civitas.envelope import ORIGIN_AT
-from civitas.errors import CivitasError, TransportError
+from civitas.errors import (
+    AbortError,
+    CivitasError,
+    TransportError,
+    crash_of,
+    crash_unless_cancelled,
+)
 from civitas.messages import RESERVED_PREFIX
 from civitas.plugins import TransportContext
 from civitas.transport.protocol import Handler
+from civitas.transport.tasks import cancel_task, start_task
 
 LANE_LIMIT: Final = 16_384
 """Frames that wait for one handler at most; windows keep what nodes send far below it."""
@@ -113,8 +120,8 @@ class _Lane:
             try:
                 if self._take(frame):
                     return
-            except Exception as error:  # noqa: BLE001 - a handler that raises stops nothing
-                self._survive(frame, error)
+            except BaseException as error:  # noqa: BLE001 - a handler that raises stops nothing
+                self._survive(frame, crash_of(error))
                 return
         if len(self._frames) >= self._limit:
             self._context.dropped("too many frames wait for one handler", frame)
@@ -122,7 +129,7 @@ class _Lane:
         self._frames.append(frame)
         if self.task is None:
             name = f"civitas lane {self._address}"
-            self.task = asyncio.get_running_loop().create_task(self._work(), name=name)
+            self.task = start_task(self._work(), name=name, failed=self._context.failed)
 
     def forget(self) -> None:
         for frame in self._frames:
@@ -138,18 +145,17 @@ class _Lane:
                 frame = frames.popleft()
                 try:
                     await self._handler(frame)
-                except asyncio.CancelledError as error:
-                    if task.cancelling():
+                except BaseException as error:
+                    if isinstance(error, asyncio.CancelledError) and task.cancelling():
                         self._context.dropped("its handler was cancelled", frame)
                         raise
-                    self._survive(frame, error)  # not meant for us: a future of the handler's own
-                except Exception as error:  # noqa: BLE001 - a handler that raises stops nothing
-                    self._survive(frame, error)
+                    self._survive(frame, crash_unless_cancelled(error))
         finally:
             self.task = None
 
-    def _survive(self, frame: bytes, error: BaseException) -> None:
-        if isinstance(error, CivitasError):  # the verdict of a mailbox: it has been said already
+    def _survive(self, frame: bytes, error: Exception) -> None:
+        if isinstance(error, CivitasError) and not isinstance(error, AbortError):
+            # The verdict of a mailbox: it has been said already.
             self._context.dropped(f"refused: {error.code}", frame)
             return
         self._context.logger.error("the handler of %r raised", self._address, exc_info=error)
@@ -167,6 +173,6 @@ async def _close(lanes: Collection[_Lane], timeout: float) -> None:
         for lane in lanes:
             lane.forget()  # first: a handler that swallows its cancellation finds nothing more
         for task in tasks:
-            task.cancel()
+            cancel_task(task)
         if tasks:
             await asyncio.wait(tasks)

@@ -5,7 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from civitas.errors import CivitasError, MessageRoutingError, NotConnectedError, TransportError
+from civitas.errors import (
+    CivitasError,
+    MessageRoutingError,
+    NotConnectedError,
+    TransportError,
+    crash_unless_cancelled,
+)
 from civitas.messages import REPLY_PREFIX, RESERVED_PREFIX
 from civitas.plugins import Capabilities, TransportContext
 from civitas.transport.protocol import Handler
@@ -77,8 +83,8 @@ class InProcessTransport:
             await handler(data)
         except CivitasError:
             raise  # the verdict of a mailbox or of the registry: the sender's to know
-        except Exception:  # noqa: BLE001 - a handler that raises never stops the transport
-            self._survive(address, data)
+        except BaseException as error:  # noqa: BLE001 - one that raises never stops the transport
+            self._survive(address, data, crash_unless_cancelled(error))
 
     async def request(self, address: str, data: bytes, timeout: float | None) -> bytes:
         """Send a frame and return the frame that answers it."""
@@ -98,13 +104,13 @@ class InProcessTransport:
             for handler in tuple(self._system.get(address, ())):
                 try:
                     await handler(data)
-                except Exception:  # noqa: BLE001 - nor the handlers after it
-                    self._survive(address, data)
+                except BaseException as error:  # noqa: BLE001 - nor the handlers after it
+                    self._survive(address, data, crash_unless_cancelled(error))
         elif address.startswith(REPLY_PREFIX):
             self._context.dropped("reply without a request", data)
         else:
             raise MessageRoutingError(f"nobody listens at {address!r}")
 
-    def _survive(self, address: str, data: bytes) -> None:
-        self._context.logger.exception("the handler of %r raised", address)
+    def _survive(self, address: str, data: bytes, error: Exception) -> None:
+        self._context.logger.error("the handler of %r raised", address, exc_info=error)
         self._context.dropped("handler raised", data)
