@@ -74,6 +74,7 @@ class Process:
     def __init__(self, options: ZMQOptions, *, primary: bool = False) -> None:
         self.link_events: list[str] = []
         self.drops: list[tuple[str, bytes]] = []
+        self.failures: list[BaseException] = []
         self.transport = ZMQTransport(
             options,
             TransportContext(
@@ -83,6 +84,7 @@ class Process:
                 dropped=lambda reason, frame: self.drops.append((reason, frame)),
                 link_down=lambda _: self.link_events.append("down"),
                 link_up=lambda: self.link_events.append("up"),
+                failed=self.failures.append,
             ),
         )
 

@@ -33,6 +33,8 @@ import nats.errors
 from nats.aio.client import Client, Srv
 from nats.aio.msg import Msg
 
+from civitas.transport import cancel_task
+
 _CANCEL_AGAIN_AFTER: Final = 0.05
 
 
@@ -118,5 +120,5 @@ async def cancel_and_wait(task: asyncio.Task[Any] | None) -> None:
     CPython issue 86296). So the task is cancelled again until it ends.
     """
     while task is not None and not task.done():
-        task.cancel()
+        cancel_task(task)
         await asyncio.wait((task,), timeout=_CANCEL_AGAIN_AFTER)

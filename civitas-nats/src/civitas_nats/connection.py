@@ -38,12 +38,10 @@ import logging
 import os
 import random
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final
 
 import nats.errors
 from nats.aio.client import Client
-from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription as NativeSubscription
 
 from civitas.errors import (
     ConfigurationError,
@@ -51,6 +49,7 @@ from civitas.errors import (
     NotConnectedError,
     TransportError,
 )
+from civitas.transport import start_task
 from civitas_nats.client import abort_socket, cancel_and_wait, socket_of
 from civitas_nats.connector import (
     MAX_PENDING_BYTES,
@@ -62,6 +61,7 @@ from civitas_nats.connector import (
 )
 from civitas_nats.options import NATSOptions
 from civitas_nats.probes import Probes
+from civitas_nats.subscription import OnMessage, Subscription
 from civitas_nats.urls import mask_logins
 
 _LOOK: Final = 0.1
@@ -81,38 +81,6 @@ _SILENT: Final = "the server is silent"
 _PROBE_INTERVAL: Final = 0.5
 """Seconds until a probe that may be lost is sent again."""
 
-OnMessage: TypeAlias = Callable[[Msg], None]
-"""Called with each message of a subscription; it must not block, and not raise."""
-
-
-class Subscription:
-    """A subject that a connection is subscribed to, with each client that it uses.
-
-    Args:
-        subject: a subject, or a pattern.
-        on_message: called with each message.
-        limit: messages that may wait for the event loop; nats-py drops what comes beyond them.
-    """
-
-    __slots__ = ("_limit", "native", "on_message", "subject")
-
-    def __init__(self, subject: str, on_message: OnMessage, limit: int) -> None:
-        self.subject = subject
-        self.on_message = on_message
-        self.native: NativeSubscription | None = None
-        self._limit = limit
-
-    async def subscribe(self, client: Client) -> None:
-        """Subscribe with a client, by a callback: the iterator of nats-py 2.16 is slower by far."""
-        on_message = self.on_message
-
-        async def callback(message: Msg) -> None:
-            on_message(message)
-
-        self.native = await client.subscribe(
-            self.subject, cb=callback, pending_msgs_limit=self._limit, pending_bytes_limit=0
-        )
-
 
 class Connection:
     """A connection to whichever of the servers answers; see the module for its states.
@@ -124,6 +92,7 @@ class Connection:
         down: called with the reason when the connection is lost.
         up: called when it is back, together with all subscriptions.
         dropped: called with a reason for each message that this process was too slow to take.
+        failed: called when something that keeps the connection has ended unexpectedly.
     """
 
     def __init__(
@@ -135,8 +104,10 @@ class Connection:
         down: Callable[[str], None],
         up: Callable[[], None],
         dropped: Callable[[str], None],
+        failed: Callable[[BaseException], None],
     ) -> None:
         self.is_up = False
+        self.failed: Final = failed
         self.inbox: Final = f"_INBOX.{os.urandom(11).hex()}"
         """What the subjects of this connection alone begin with."""
         self.servers: Final = options.servers
@@ -147,7 +118,12 @@ class Connection:
         self._on_up = up
         self._changed = asyncio.Event()
         self._connector = Connector(
-            options, name, problem=self._note, dropped=dropped, reconnected=self._changed.set
+            options,
+            name,
+            problem=self._note,
+            dropped=dropped,
+            reconnected=self._changed.set,
+            failed=failed,
         )
         self._client: Client | None = None
         self._socket: asyncio.WriteTransport | None = None
@@ -176,8 +152,8 @@ class Connection:
         await self.subscribe(self._probes.subject, self._probes.on_message)
         await self.wait_ready()
         self._set_up()
-        loop = asyncio.get_running_loop()
-        self._keeper = loop.create_task(self._keep(), name=f"civitas nats {self._name}")
+        name = f"civitas nats {self._name}"
+        self._keeper = start_task(self._keep(), name=name, failed=self.failed)
 
     async def close(self) -> None:
         """Send what was accepted, within `linger`, and close. Idempotent, also half-open."""
@@ -216,7 +192,9 @@ class Connection:
 
     async def subscribe(self, subject: str, on_message: OnMessage) -> Subscription:
         """Call `on_message` with each message of a subject, until `unsubscribe`."""
-        subscription = Subscription(subject, on_message, self._options.max_pending_messages)
+        subscription = Subscription(
+            subject, on_message, self._options.max_pending_messages, self.failed
+        )
         self._subscriptions.add(subscription)
         client = self._client
         if client is not None and client.is_connected:  # otherwise the keeper subscribes it

@@ -15,7 +15,8 @@ from typing import Any, Final
 import nats.errors
 from nats.aio.client import Client
 
-from civitas.errors import ConfigurationError, NotConnectedError
+from civitas.errors import ConfigurationError, NotConnectedError, describe
+from civitas.transport import guard_callback
 from civitas_nats.client import (
     HardenedClient,
     NotEncryptedError,
@@ -29,6 +30,8 @@ from civitas_nats.login import log_in
 from civitas_nats.options import HEADER_ROOM, NATSOptions
 from civitas_nats.tls import asks_for_encryption, context_for
 from civitas_nats.urls import mask_logins
+
+_NAME: Final = "civitas nats connector"
 
 RETRY_PAUSE: Final = 0.25
 """Seconds between two attempts to connect to one server."""
@@ -60,6 +63,7 @@ class Connector:
         problem: called with each error that prevents a connection, or ends it.
         dropped: called with a reason for each message that this process was too slow to take.
         reconnected: called when a client has connected again by itself.
+        failed: called when one of the others has raised: nats-py 2.16 would keep that to itself.
     """
 
     def __init__(
@@ -70,12 +74,14 @@ class Connector:
         problem: Callable[[str], None],
         dropped: Callable[[str], None],
         reconnected: Callable[[], None],
+        failed: Callable[[BaseException], None],
     ) -> None:
         self._options = options
         self._name = name
         self._problem = problem
         self._dropped = dropped
-        self._reconnected = reconnected
+        self._reconnected = guard_callback(reconnected, name=_NAME, failed=failed)
+        self._failed = failed
         self._last_problem: str | None = None
 
     async def connect(self) -> Client:
@@ -168,7 +174,7 @@ class Connector:
     def _error_callback(
         self, refused: asyncio.Future[Exception]
     ) -> Callable[[Exception], Awaitable[None]]:
-        async def on_error(error: Exception) -> None:
+        def take(error: Exception) -> None:
             if isinstance(error, nats.errors.SlowConsumerError):  # nothing else reports the loss
                 self._dropped("this process reads too slowly")
                 return
@@ -181,6 +187,11 @@ class Connector:
             )
             if fatal and not refused.done():
                 refused.set_result(error)
+
+        guarded = guard_callback(take, name=_NAME, failed=self._failed)
+
+        async def on_error(error: Exception) -> None:
+            guarded(error)
 
         return on_error
 
@@ -216,4 +227,5 @@ def server_of(client: Client) -> str:
 
 def error_text(error: BaseException) -> str:
     """Return the text of an error of nats-py, for messages."""
-    return str(error).removeprefix("nats: ").strip("'") or type(error).__name__
+    kind, text = describe(error)
+    return text.removeprefix("nats: ").strip("'") or kind

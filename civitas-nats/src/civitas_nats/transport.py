@@ -12,10 +12,11 @@ from civitas.errors import MessageTooLargeError, NotConnectedError
 from civitas.messages import RESERVED_PREFIX
 from civitas.plugins import Capabilities, TransportContext
 from civitas.transport import Dispatcher, Handler, InProcessTransport
-from civitas_nats.connection import Connection, Subscription
+from civitas_nats.connection import Connection
 from civitas_nats.jetstream.durable_delivery import DurableDelivery
 from civitas_nats.options import NATSOptions, capabilities_of
 from civitas_nats.subjects import Subjects, is_agent
+from civitas_nats.subscription import Subscription
 
 
 class NATSTransport:
@@ -65,6 +66,7 @@ class NATSTransport:
             down=context.link_down,
             up=context.link_up,
             dropped=lambda reason: context.dropped(reason, b""),
+            failed=context.failed,
         )
         self._connection = connection
         await connection.open()

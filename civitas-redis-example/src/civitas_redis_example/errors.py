@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError
 
-from civitas.errors import NotConnectedError, TransportError
+from civitas.errors import NotConnectedError, TransportError, describe
 
 
 class AccessDeniedError(TransportError):
@@ -22,7 +22,7 @@ def translated(error: BaseException, place: str) -> TransportError:
     """
     if isinstance(error, TransportError):
         return error
-    text = str(error) or "it does not answer"
+    text = describe(error).text or "it does not answer"
     if isinstance(error, AuthenticationError | AuthorizationError):
         return AccessDeniedError(
             f"{place} does not let this process in: {text}; check username and password"

@@ -16,9 +16,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-from civitas.errors import NotConnectedError, TransportError
+from civitas.errors import NotConnectedError, TransportError, crash_unless_cancelled
 from civitas.plugins import TransportContext
-from civitas.transport import Dispatcher
+from civitas.transport import Dispatcher, cancel_task, start_task
 from civitas_redis_example.errors import AccessDeniedError, translated
 from civitas_redis_example.options import RedisOptions
 from civitas_redis_example.session import Session
@@ -63,7 +63,7 @@ class ReconnectingSession:
             AccessDeniedError: the server does not let this process in.
             NotConnectedError: there was none within `connect_timeout`.
         """
-        self._keeper = asyncio.get_running_loop().create_task(self._keep(), name="civitas redis")
+        self._keeper = start_task(self._keep(), name="civitas redis", failed=self._context.failed)
         async with self._in_time():
             await self._settled.wait()
         if not self._is_up.is_set():
@@ -73,7 +73,7 @@ class ReconnectingSession:
         """End the session; what waits for it fails. Idempotent, also half-open."""
         self._closed = True
         if self._keeper is not None:
-            self._keeper.cancel()
+            cancel_task(self._keeper)
             await asyncio.wait((self._keeper,))
         self._is_up.clear()
         self._problem = NotConnectedError("the redis transport has stopped")
@@ -123,8 +123,8 @@ class ReconnectingSession:
         while not self._closed:  # a TaskGroup may keep a cancellation to itself (Python 3.11, 3.12)
             try:
                 await self.current.run(self._proved)
-            except Exception as error:  # noqa: BLE001 - another one is made in any case
-                self._lost(translated(error, self._options.place))
+            except BaseException as error:  # noqa: BLE001 - another one is made in any case
+                self._lost(translated(crash_unless_cancelled(error), self._options.place))
             self.current = self._new_session()
             await asyncio.sleep(_PAUSE * (1 + random.random()))
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final
 
 import zmq
 
+from civitas.transport import failure_of
 from civitas_zmq.keys import decode
 
 DOMAIN: Final = b"civitas"
@@ -34,6 +35,7 @@ class Authenticator(threading.Thread):
         context: the context of the servers.
         allowed: public keys that are let in.
         logger: reports refusals.
+        failed: called when it can't answer any more, and nobody would be let in.
     """
 
     def __init__(
@@ -41,10 +43,12 @@ class Authenticator(threading.Thread):
         context: zmq.Context[zmq.Socket[bytes]],
         allowed: Collection[str],
         logger: logging.Logger,
+        failed: Callable[[BaseException], None],
     ) -> None:
         super().__init__(name="civitas zmq authenticator", daemon=True)
         self._allowed = {decode(key) for key in allowed}
         self._logger = logger
+        self._failed = failed
         self._socket = context.socket(zmq.REP)
         self._socket.set(zmq.LINGER, 0)
         self._socket.bind(_ENDPOINT)
@@ -55,8 +59,8 @@ class Authenticator(threading.Thread):
             with contextlib.suppress(zmq.ContextTerminated):
                 while True:
                     self._socket.send_multipart(self._answer(self._socket.recv_multipart()))
-        except zmq.ZMQError:
-            self._logger.exception("the authenticator failed: nobody is let in any more")
+        except BaseException as error:  # noqa: BLE001 - the thread is ours
+            self._failed(failure_of(self.name, error))
         finally:
             self._socket.close(linger=0)
 

@@ -41,13 +41,14 @@ class Connections:
         self._context = zmq.Context()
         publishing = publisher_socket(self._context, options)
         subscribing = subscriber_socket(self._context, options)
-        self._publisher = Publisher(publishing, options.send_timeout)
+        self._publisher = Publisher(publishing, options.send_timeout, node.failed)
         self._subscriber = Subscriber(
             subscribing,
             subscriptions,
             deliver=deliver,
             other=self._take_other,
             malformed=self._take_malformed,
+            failed=node.failed,
         )
         place = addresses.to_connect(options.pub_addr)
         self._readiness = Readiness(place, node, self._publisher, self._subscriber)
@@ -130,7 +131,8 @@ class Connections:
             connected=self._on_connected,
             lost=self._readiness.lost,
             refused=self._readiness.refused,
-            failed=self._readiness.note,
+            unexplained=self._readiness.note,
+            failed=self._node.failed,
         )
 
     def _on_connected(self) -> None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 import zmq
 
 from civitas.errors import ConfigurationError
+from civitas.plugins import TransportContext
+from civitas.transport import failure_of
 from civitas_zmq import binding
 from civitas_zmq.addresses import is_ipv6, is_on_this_machine
 from civitas_zmq.authenticator import DOMAIN, Authenticator
@@ -25,6 +28,9 @@ from civitas_zmq.options import (
     ZMQOptions,
 )
 from civitas_zmq.sockets import SIZE_MARGIN, UNLIMITED, set_heartbeat
+
+_NAME: Final = "civitas zmq proxy"
+_LOG_FAILURE: Final = TransportContext().failed
 
 SUBSCRIBE_TO_ALL: Final = b"\x01"
 
@@ -106,11 +112,19 @@ class Proxy:
     Args:
         settings: addresses, keys and limits.
         logger: reports refused processes, and addresses that anybody can reach.
+        failed: called, in a thread of the proxy's, when nothing is forwarded any more; logs it
+            when left out.
     """
 
-    def __init__(self, settings: ProxySettings, logger: logging.Logger) -> None:
+    def __init__(
+        self,
+        settings: ProxySettings,
+        logger: logging.Logger,
+        failed: Callable[[BaseException], None] = _LOG_FAILURE,
+    ) -> None:
         self._settings = settings
         self._logger = logger
+        self._failed = failed
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._threads: list[threading.Thread] = []
         self._files: list[binding.SocketFile] = []
@@ -125,7 +139,9 @@ class Proxy:
         sockets: list[zmq.Socket[bytes]] = []
         try:
             if self._settings.server_secret_key is not None:
-                authenticator = Authenticator(context, self._settings.allowed_clients, self._logger)
+                authenticator = Authenticator(
+                    context, self._settings.allowed_clients, self._logger, self._failed
+                )
                 self._threads.append(authenticator)
                 authenticator.start()
             sockets += [self._socket(context, zmq.XSUB), self._socket(context, zmq.XPUB)]
@@ -136,9 +152,7 @@ class Proxy:
             self.stop()
             raise
         self._warn_if_open()
-        forwarding = threading.Thread(
-            target=self._forward, args=sockets, name="civitas zmq proxy", daemon=True
-        )
+        forwarding = threading.Thread(target=self._forward, args=sockets, name=_NAME, daemon=True)
         self._threads.append(forwarding)
         forwarding.start()
 
@@ -172,8 +186,8 @@ class Proxy:
         try:
             with contextlib.suppress(zmq.ContextTerminated):
                 zmq.proxy(front, back)
-        except zmq.ZMQError:
-            self._logger.exception("the proxy failed: nothing is forwarded any more")
+        except BaseException as error:  # noqa: BLE001 - the thread is ours
+            self._failed(failure_of(_NAME, error))
         finally:
             front.close(linger=0)
             back.close(linger=round(self._settings.linger * 1000))

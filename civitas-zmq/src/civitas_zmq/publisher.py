@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final
 
 import zmq
 
 from civitas.errors import NotConnectedError, TransportError
+from civitas.transport import guard_callback
 from civitas_zmq.sockets import NOBLOCK, descriptor_of
 
 _READS_PER_TURN: Final = 1000
@@ -17,6 +19,8 @@ _READS_PER_TURN: Final = 1000
 _SENDS_BETWEEN_READS: Final = 4096
 """Frames sent before subscriptions are read whatever the descriptor says: a sender that never
 yields to the loop gives it no turn."""
+
+_NAME: Final = "civitas zmq publisher"
 
 _TOPIC_FLAGS: Final = int(zmq.SNDMORE) | NOBLOCK
 
@@ -32,9 +36,12 @@ class Publisher:
     Args:
         socket: connected or about to be; the owner closes it.
         timeout: seconds that a sender waits for room.
+        failed: called when the socket can't be used any more.
     """
 
-    def __init__(self, socket: zmq.Socket[bytes], timeout: float) -> None:
+    def __init__(
+        self, socket: zmq.Socket[bytes], timeout: float, failed: Callable[[BaseException], None]
+    ) -> None:
         self._socket = socket
         self._send = socket.send
         self._timeout = timeout
@@ -42,7 +49,9 @@ class Publisher:
         self._queue: OrderedDict[asyncio.Future[None], tuple[bytes, bytes]] = OrderedDict()
         self._until_read = _SENDS_BETWEEN_READS
         self._descriptor = descriptor_of(socket)
-        self._loop.add_reader(self._descriptor, self._on_signal)
+        self._flush_later = guard_callback(self._flush, name=_NAME, failed=failed)
+        self._signalled = guard_callback(self._on_signal, name=_NAME, failed=failed)
+        self._loop.add_reader(self._descriptor, self._signalled)
 
     def offer(self, topic: bytes, frame: bytes) -> bool:
         """Send now and return True; return False where there is no room, or others wait."""
@@ -74,7 +83,7 @@ class Publisher:
         """Try to send an empty frame, ahead of the queue; it may be lost."""
         self._try(topic, b"")
         if self._queue:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self._flush_later)
 
     def fail_waiting(self, reason: str) -> None:
         """Fail all who wait for room."""
@@ -120,4 +129,4 @@ class Publisher:
                 self._socket.recv(NOBLOCK)
             except zmq.Again:
                 return
-        self._loop.call_soon(self._on_signal)
+        self._loop.call_soon(self._signalled)

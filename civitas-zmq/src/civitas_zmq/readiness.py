@@ -47,6 +47,7 @@ from typing import Final, NamedTuple
 
 from civitas.errors import NotConnectedError
 from civitas.plugins import TransportContext
+from civitas.transport import cancel_task, start_task
 from civitas_zmq.publisher import Publisher
 from civitas_zmq.sockets import TOPIC_END
 from civitas_zmq.subscriber import Subscriber
@@ -98,8 +99,7 @@ class Readiness:
         self._proof: _Proof | None = None
         self._has_been_up = asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
-        loop = asyncio.get_running_loop()
-        self._task = loop.create_task(self._run(), name="civitas zmq readiness")
+        self._task = start_task(self._run(), name="civitas zmq readiness", failed=node.failed)
 
     # --- events of the connections -------------------------------------------------------------
 
@@ -167,7 +167,7 @@ class Readiness:
 
     async def close(self) -> None:
         """Prove no more, and fail all who wait."""
-        self._task.cancel()
+        cancel_task(self._task)
         await asyncio.wait((self._task,))
         self.is_up = False
         self._has_been_up.set()  # `wait_up` looks, and raises

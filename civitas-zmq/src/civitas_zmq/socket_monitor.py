@@ -5,14 +5,14 @@ or a message above MAXMSGSIZE it gives up without an event of its own (libzmq 4.
 comes, and neither CONNECT_DELAYED nor CONNECT_RETRIED follows. So a timer runs from DISCONNECTED
 until libzmq connects again; when it ends, this monitor connects anew.
 
-| event of zmq_socket_monitor(3)              | reported as | the timer    |
-|---------------------------------------------|-------------|--------------|
-| CONNECT_DELAYED, CONNECT_RETRIED, CONNECTED | -           | is cancelled |
-| HANDSHAKE_SUCCEEDED                         | `connected` | is cancelled |
-| DISCONNECTED                                | `lost`      | begins anew  |
-| HANDSHAKE_FAILED_AUTH (a key is refused)    | `refused`   | -            |
-| HANDSHAKE_FAILED_PROTOCOL (keys or none)    | `refused`   | -            |
-| HANDSHAKE_FAILED_NO_DETAIL                  | `failed`    | -            |
+| event of zmq_socket_monitor(3)              | reported as   | the timer    |
+|---------------------------------------------|---------------|--------------|
+| CONNECT_DELAYED, CONNECT_RETRIED, CONNECTED | -             | is cancelled |
+| HANDSHAKE_SUCCEEDED                         | `connected`   | is cancelled |
+| DISCONNECTED                                | `lost`        | begins anew  |
+| HANDSHAKE_FAILED_AUTH (a key is refused)    | `refused`     | -            |
+| HANDSHAKE_FAILED_PROTOCOL (keys or none)    | `refused`     | -            |
+| HANDSHAKE_FAILED_NO_DETAIL                  | `unexplained` | -            |
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import Final
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
+from civitas.transport import guard_callback
 from civitas_zmq.sockets import descriptor_of
 
 _CONNECTING: Final = frozenset(
@@ -41,6 +42,8 @@ _WATCHED: Final = (
     | zmq.Event.CONNECTED
 )
 
+_NAME: Final = "civitas zmq monitor"
+
 RECONNECT_AFTER: Final = 1.0
 """Seconds after which a connection that libzmq has given up is made anew."""
 
@@ -54,7 +57,8 @@ class SocketMonitor:
         connected: called when a handshake has succeeded.
         lost: called with the reason when the connection is lost.
         refused: called with the reason when the proxy refuses the connection.
-        failed: called with the likely reason when a handshake has failed without one.
+        unexplained: called with the likely reason when a handshake has failed without one.
+        failed: called when the monitor itself can't go on.
     """
 
     def __init__(
@@ -65,7 +69,8 @@ class SocketMonitor:
         connected: Callable[[], None],
         lost: Callable[[str], None],
         refused: Callable[[str], None],
-        failed: Callable[[str], None],
+        unexplained: Callable[[str], None],
+        failed: Callable[[BaseException], None],
     ) -> None:
         self.is_connected = False
         self._address = address
@@ -73,14 +78,16 @@ class SocketMonitor:
         self._connected = connected
         self._lost = lost
         self._refused = refused
-        self._failed = failed
+        self._unexplained = unexplained
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._events = socket.get_monitor_socket(_WATCHED)
         self._descriptor = descriptor_of(self._events)
-        self._loop.add_reader(self._descriptor, self._read)
+        read = guard_callback(self._read, name=_NAME, failed=failed)
+        self._connect_later = guard_callback(self._connect_anew, name=_NAME, failed=failed)
+        self._loop.add_reader(self._descriptor, read)
         socket.connect(address)
-        self._loop.call_soon(self._read)  # the descriptor signals news once: it may have done so
+        self._loop.call_soon(read)  # the descriptor signals news once: it may have done so
 
     def close(self) -> None:
         """Watch no more."""
@@ -107,7 +114,7 @@ class SocketMonitor:
         elif event == zmq.Event.DISCONNECTED:
             self.is_connected = False
             self._cancel_timer()
-            self._timer = self._loop.call_later(RECONNECT_AFTER, self._connect_anew)
+            self._timer = self._loop.call_later(RECONNECT_AFTER, self._connect_later)
             self._lost(f"the connection to the proxy at {self._address} is lost")
         elif event == zmq.Event.HANDSHAKE_FAILED_AUTH:
             self._refused(
@@ -120,7 +127,7 @@ class SocketMonitor:
                 " them has curve keys and the other has none"
             )
         else:
-            self._failed(
+            self._unexplained(
                 f"what listens at {self._address} hung up: it is no proxy, or its key is not"
                 " curve.server_public_key"
             )

@@ -8,6 +8,7 @@ from typing import Final
 
 import zmq
 
+from civitas.transport import guard_callback
 from civitas_zmq.sockets import NOBLOCK, descriptor_of
 
 _FRAMES_PER_TURN: Final = 64
@@ -30,6 +31,7 @@ class Subscriber:
         deliver: called with (address, frame); never raises.
         other: called with (topic, frame) for a topic that is not in `addresses`.
         malformed: called with the parts of anything else.
+        failed: called when the socket can't be read any more.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Subscriber:
         deliver: Callable[[str, bytes], None],
         other: Callable[[bytes, bytes], None],
         malformed: Callable[[list[bytes]], None],
+        failed: Callable[[BaseException], None],
     ) -> None:
         self._socket = socket
         self._addresses = addresses
@@ -49,7 +52,10 @@ class Subscriber:
         self._loop = asyncio.get_running_loop()
         self._scheduled: asyncio.Handle | None = None
         self._descriptor = descriptor_of(socket)
-        self._loop.add_reader(self._descriptor, self._read)
+        self._guarded_read = guard_callback(
+            self._read, name="civitas zmq subscriber", failed=failed
+        )
+        self._loop.add_reader(self._descriptor, self._guarded_read)
         for topic in addresses:
             self._socket.subscribe(topic)
         self._read_soon()
@@ -83,7 +89,7 @@ class Subscriber:
     def _read_soon(self) -> None:
         """Read in the next turn of the loop, whatever the descriptor says."""
         if self._scheduled is None:
-            self._scheduled = self._loop.call_soon(self._read)
+            self._scheduled = self._loop.call_soon(self._guarded_read)
 
     def _read(self) -> None:
         if self._scheduled is not None:

@@ -53,7 +53,11 @@ class ZMQTransport:
             return
         own_pair(self._options)  # raises before anything is opened
         if self._options.start_proxy and self._context.is_primary and self._proxy is None:
-            proxy = Proxy(ProxySettings.from_options(self._options), self._context.logger)
+            proxy = Proxy(
+                ProxySettings.from_options(self._options),
+                self._context.logger,
+                self._context.failed,
+            )
             proxy.start()
             self._proxy = proxy
         await self._local.start()

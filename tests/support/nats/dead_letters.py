@@ -14,6 +14,7 @@ from nats.js import JetStreamContext
 from civitas import envelope
 from civitas.envelope import Origin
 from civitas.messages import compose
+from civitas.plugins import TransportContext
 from civitas.serializer import MsgpackSerializer, Serializer, name_of
 from civitas_nats.connection import Connection
 from civitas_nats.jetstream.api import JetStreamAPI
@@ -53,7 +54,15 @@ def add_dead_letters(options: NATSOptions, *letters: DeadLetter) -> None:
 
 
 async def _add(options: NATSOptions, letters: tuple[DeadLetter, ...]) -> None:
-    connection = Connection(options, "tests", _logger, down=print, up=lambda: None, dropped=print)
+    connection = Connection(
+        options,
+        "tests",
+        _logger,
+        down=print,
+        up=lambda: None,
+        dropped=print,
+        failed=TransportContext().failed,
+    )
     await connection.open()
     publisher = Publisher(
         connection,

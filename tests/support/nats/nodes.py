@@ -134,6 +134,7 @@ class Node:
         transport: the transport; started within `async with`.
         told: what it reported about its link, "down" and "up".
         drops: what it counted as dropped: reasons and frames.
+        failures: what ended unexpectedly in it.
         when_up: called when it reports that its link is up.
 
     Args:
@@ -147,6 +148,7 @@ class Node:
         self.options = NATSOptions(**{**QUICK, "servers": servers, **options})
         self.told: list[str] = []
         self.drops: list[tuple[str, bytes]] = []
+        self.failures: list[BaseException] = []
         self.when_up: Callable[[], None] = lambda: None
         self.transport = NATSTransport(
             self.options,
@@ -158,6 +160,7 @@ class Node:
                 link_down=lambda _: self.told.append("down"),
                 link_up=self._link_is_up,
                 control=control,
+                failed=self.failures.append,
             ),
         )
 

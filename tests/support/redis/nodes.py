@@ -30,6 +30,7 @@ class Node:
         transport: the transport; started within `async with`.
         told: what it reported about its link, "down" and "up".
         drops: what it counted as dropped: reasons and frames.
+        failures: what ended unexpectedly in it.
 
     Args:
         url: the server.
@@ -42,6 +43,7 @@ class Node:
         self.given: Final = options
         self.told: list[str] = []
         self.drops: list[tuple[str, bytes]] = []
+        self.failures: list[BaseException] = []
         self.transport = RedisTransport(
             RedisOptions(**{**QUICK, "url": url, **options}),
             TransportContext(
@@ -51,6 +53,7 @@ class Node:
                 dropped=lambda reason, frame: self.drops.append((reason, frame)),
                 link_down=lambda _: self.told.append("down"),
                 link_up=lambda: self.told.append("up"),
+                failed=self.failures.append,
             ),
         )
 

@@ -11,8 +11,15 @@ import asyncio
 from typing import Final
 
 from civitas import envelope
-from civitas.errors import CivitasError, DeserializationError, FrameError, ProcessingError
-from civitas.transport import Handler
+from civitas.errors import (
+    CivitasError,
+    DeserializationError,
+    FrameError,
+    ProcessingError,
+    crash_unless_cancelled,
+    describe,
+)
+from civitas.transport import Handler, start_task
 from civitas_nats.client import cancel_and_wait
 from civitas_nats.jetstream.acknowledgements import ACK, TERM
 from civitas_nats.jetstream.consumer_context import ConsumerContext
@@ -45,6 +52,7 @@ class Consumer:
         self._options = shared.options
         self._logger = shared.context.logger
         self._dropped = shared.context.dropped
+        self._failed = shared.context.failed
         self._dead_letters = shared.dead_letters
         self._lease = Lease(agent, subject, shared)
         self._reader = PullReader(agent, self._lease, shared, self._stop_handling)
@@ -59,8 +67,8 @@ class Consumer:
         """
         self._prior_state = await self._lease.take_over()
         await self._reader.open()
-        loop = asyncio.get_running_loop()
-        self._worker = loop.create_task(self._work(), name=f"civitas nats agent {self._agent}")
+        name = f"civitas nats agent {self._agent}"
+        self._worker = start_task(self._work(), name=name, failed=self._failed)
 
     async def close(self) -> None:
         """Stop, and give back what is held: the next reader gets it at once, in order."""
@@ -95,8 +103,9 @@ class Consumer:
                 return TERM
             except ProcessingError as error:
                 reason = f"{error.error_type}: {error.error_text}"
-            except Exception as error:  # noqa: BLE001 - the agent did not execute it
-                self._logger.debug("%r did not begin a message: %s", self._agent, error)
+            except BaseException as error:  # noqa: BLE001 - the agent did not execute it
+                text = describe(crash_unless_cancelled(error))
+                self._logger.debug("%r did not begin a message: %s", self._agent, text)
                 await asyncio.sleep(max(self._options.retry_delay, _MIN_RETRY_DELAY))
                 continue
             else:

@@ -14,6 +14,7 @@ from uuid import uuid4
 from nats.js.api import RawStreamMsg
 
 from civitas.errors import ConfigurationError, TransportError
+from civitas.plugins import TransportContext
 from civitas_nats.connection import Connection
 from civitas_nats.jetstream import dead_letters
 from civitas_nats.jetstream.api import JetStreamAPI
@@ -84,6 +85,7 @@ class DeadLetterStore:
             down=lambda reason: logger.warning("%s", reason),
             up=lambda: None,
             dropped=lambda reason: logger.error("%s", reason),
+            failed=TransportContext(logger=logger).failed,  # a command has no node to end
         )
         self._api = JetStreamAPI(self._connection, options.send_timeout)
         self._publisher = Publisher(

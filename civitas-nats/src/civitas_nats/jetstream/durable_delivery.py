@@ -10,7 +10,7 @@ import asyncio
 
 from civitas.errors import CivitasError, NotConnectedError, TransportError
 from civitas.plugins import TransportContext
-from civitas.transport import Handler
+from civitas.transport import Handler, start_task
 from civitas_nats.client import cancel_and_wait
 from civitas_nats.connection import Connection
 from civitas_nats.jetstream.api import JetStreamAPI
@@ -43,6 +43,7 @@ class DurableDelivery:
             down=lambda _reason: None,  # the connection logs it, and what is to be stored waits
             up=self._connection_restored,
             dropped=lambda reason: context.dropped(reason, b""),
+            failed=context.failed,
         )
         api = JetStreamAPI(self._connection, options.send_timeout)
         self._streams = Streams(api, options, context.logger)
@@ -156,8 +157,8 @@ class DurableDelivery:
     def _ensure_streams_soon(self) -> None:
         """Create the stream again, if that is allowed: a message has found none."""
         if self._started and (self._ensuring is None or self._ensuring.done()):
-            self._ensuring = asyncio.get_running_loop().create_task(
-                self._ensure_streams(), name="civitas nats stream"
+            self._ensuring = start_task(
+                self._ensure_streams(), name="civitas nats stream", failed=self._connection.failed
             )
 
     async def _ensure_streams(self) -> None:

@@ -31,10 +31,13 @@ from civitas.errors import (
     NotConnectedError,
     OutcomeUnknownError,
     TransportError,
+    crash_unless_cancelled,
 )
+from civitas.transport import start_task
 from civitas_nats.client import cancel_and_wait
-from civitas_nats.connection import Connection, Subscription
+from civitas_nats.connection import Connection
 from civitas_nats.jetstream.padding import padded
+from civitas_nats.subscription import Subscription
 
 _SWEEP_INTERVAL: Final = 0.25
 """Seconds between two checks of what is not acknowledged."""
@@ -109,8 +112,9 @@ class Publisher:
     async def start(self) -> None:
         """Subscribe to acknowledgements, and begin to repeat what is not acknowledged."""
         self._subscription = await self._connection.subscribe(f"{self._reply}*", self._on_answer)
-        sweep = self._sweep()
-        self._sweeper = asyncio.get_running_loop().create_task(sweep, name="civitas nats acks")
+        self._sweeper = start_task(
+            self._sweep(), name="civitas nats acks", failed=self._connection.failed
+        )
 
     async def stop(self, patience: float) -> None:
         """Wait for acknowledgements, at most `patience` seconds; the other outcomes are unknown."""
@@ -240,9 +244,10 @@ class Publisher:
             if self._connection.is_up and self._connection.has_room:  # do not hold up the others
                 message.refusal = None
                 await self._send(reply, message, now)
-        except Exception as error:  # noqa: BLE001 - raised by its `publish`
+        except BaseException as error:  # noqa: BLE001 - raised by its `publish`
+            crash = crash_unless_cancelled(error)
             if not message.outcome.done():
-                message.outcome.set_exception(error)
+                message.outcome.set_exception(crash)
 
     def _fail(self, message: _Unacknowledged, why: str) -> None:
         if message.outcome.done():

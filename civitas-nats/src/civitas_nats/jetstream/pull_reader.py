@@ -34,8 +34,8 @@ from typing import Final
 from nats.aio.msg import Msg
 
 from civitas.errors import CivitasError, TransportError
+from civitas.transport import start_task
 from civitas_nats.client import cancel_and_wait
-from civitas_nats.connection import Subscription
 from civitas_nats.jetstream.acknowledgements import Acknowledger
 from civitas_nats.jetstream.consumer_context import ConsumerContext
 from civitas_nats.jetstream.lease import Lease, LeaseState
@@ -48,6 +48,7 @@ from civitas_nats.jetstream.window import (
     position_of,
 )
 from civitas_nats.subjects import consumer_name
+from civitas_nats.subscription import Subscription
 
 _MAX_SILENCE: Final = 2 * HEARTBEAT + 1.0
 """Seconds without a word of the server after which the reader is doubtful."""
@@ -122,8 +123,8 @@ class PullReader:
         """Begin to pull."""
         self._stream_created = self._streams.created
         await self._open_inbox()
-        loop = asyncio.get_running_loop()
-        self._keeper = loop.create_task(self._keep(), name=f"civitas nats reader {self._agent}")
+        name = f"civitas nats reader {self._agent}"
+        self._keeper = start_task(self._keep(), name=name, failed=self._connection.failed)
 
     async def close(self) -> None:
         """Stop pulling, and give back what is held: the next reader gets it at once, in order."""

@@ -1,0 +1,79 @@
+"""What the transport has going on never ends in silence: its node hears of it."""
+
+from __future__ import annotations
+
+import pytest
+import zmq
+
+from civitas.transport import Dispatcher
+from civitas_zmq.authenticator import Authenticator
+from civitas_zmq.keys import make_pair
+from civitas_zmq.publisher import Publisher
+from civitas_zmq.readiness import Readiness
+from civitas_zmq.socket_monitor import SocketMonitor
+from support.failing import DEFECTS, PanicError, cancel, raising
+from support.zmq import Process, frame_of, options_for, started, until, with_keys
+
+
+async def failure_of(process: Process) -> str:
+    await until(lambda: process.failures)
+    return str(process.failures[0])
+
+
+@pytest.mark.parametrize("kind", DEFECTS)
+async def test_the_reader_of_frames(monkeypatch, kind):
+    monkeypatch.setattr(Dispatcher, "deliver", raising(kind("a defect")))
+    process = Process(options_for(), primary=True)
+    await process.listen("_agency.news")
+    async with started(process) as [transport]:
+        await transport.publish("_agency.news", frame_of())
+        assert f"subscriber' has ended unexpectedly: {kind.__name__}" in await failure_of(process)
+
+
+async def test_the_reader_of_subscriptions(monkeypatch):
+    process = Process(options_for(), primary=True)
+    async with started(process):
+        monkeypatch.setattr(Publisher, "_read", raising(PanicError("a defect")))
+        await process.listen("_agency.news")
+        assert "'civitas zmq publisher' has ended" in await failure_of(process)
+        monkeypatch.undo()
+
+
+async def test_the_readiness():
+    process = Process(options_for(), primary=True)
+    async with started(process):
+        cancel("civitas zmq readiness")
+        assert "'civitas zmq readiness' has ended" in await failure_of(process)
+
+
+async def test_the_monitor_of_a_connection(monkeypatch):
+    process = Process(options_for(), primary=True)
+    monkeypatch.setattr(SocketMonitor, "_take", raising(SystemExit("a defect")))
+    await process.transport.start()
+    assert "'civitas zmq monitor' has ended" in await failure_of(process)
+    await process.transport.stop()
+
+
+async def test_the_thread_that_forwards(monkeypatch):
+    monkeypatch.setattr(zmq, "proxy", raising(RuntimeError("a defect")))
+    process = Process(options_for(), primary=True)
+    await process.transport.start()
+    text = await failure_of(process)
+    assert text == "'civitas zmq proxy' has ended unexpectedly: RuntimeError: a defect"
+    await process.transport.stop()
+
+
+async def test_the_thread_that_lets_in(monkeypatch):
+    monkeypatch.setattr(Authenticator, "_answer", raising(PanicError("a defect")))
+    process = Process(with_keys(options_for(), make_pair(), make_pair()), primary=True)
+    await process.transport.start()
+    assert "'civitas zmq authenticator' has ended" in await failure_of(process)
+    await process.transport.stop()
+
+
+async def test_a_proof_that_fails(monkeypatch):
+    monkeypatch.setattr(Readiness, "_prove", raising(SystemExit("a defect")))
+    process = Process(options_for(), primary=True)
+    await process.transport.start()
+    assert "SystemExit: a defect" in await failure_of(process)
+    await process.transport.stop()
