@@ -152,3 +152,64 @@ def test_no_file_names_a_package_index_or_a_path_of_some_machine() -> None:
         and hosts.search(path.read_text(encoding="utf-8", errors="ignore"))
     ]
     assert named == []
+
+
+STARTED_OTHERWISE = {
+    "civitas/transport/tasks.py": "it is how all others are started",
+    "civitas/_agents/slot.py": "an agent's task: its end is a crash, which a supervisor judges",
+    "civitas/cli/process_group/group.py": "a TaskGroup, which raises what its tasks raise",
+    "civitas/testing/network.py": "a test awaits it",
+    "civitas/testing/tcp_link.py": "a test's, which ends with its link",
+    "civitas_nats/connector.py": "awaited where it is started",
+    "civitas_nats/jetstream/dead_letter_batch.py": "awaited where it is started",
+    "civitas_nats/jetstream/durable_delivery.py": "awaited where they are started",
+    "civitas_redis_example/session.py": "a TaskGroup, which raises what its tasks raise",
+}
+"""Files that start tasks by other means than `start_task`, and why that hides no error."""
+
+UNGUARDED = {
+    "civitas/_agents/slot.py _report_cancellation": "it reports to the supervisor, in a task",
+    "civitas/_bus/bus.py close": "it fails requests, and calls nobody",
+    "civitas/_bus/wait_queue.py _expire": "it settles a future",
+    "civitas/_node/host.py _begin_stop": "it starts a task",
+    "civitas/_node/node.py _part_failed": "it ends the node",
+    "civitas/transport/reply_inbox.py expire": "it settles a future",
+    "civitas/transport/tasks.py report": "it reports",
+    "civitas/cli/process_group/child.py _read": "the command's own loop, which has no node",
+    "civitas/cli/process_group/group.py _poll": "the command's own loop, which has no node",
+    "civitas/cli/up.py stop": "the command's own loop, which has no node",
+    "civitas_nats/connector.py abort_socket": "it closes a socket",
+}
+"""Callbacks of event loops that `guard_callback` has not made, and why that hides no error."""
+
+GUARDED = re.compile(r"_later$|^guarded$")
+"""The names by which what `guard_callback` returned is known."""
+
+
+def calls_in_packages(*names: str) -> Iterator[tuple[str, ast.Call]]:
+    for source in sorted(REPOSITORY.glob("civitas-*/src")):
+        for path in sorted(source.rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text())):
+                called = node.func if isinstance(node, ast.Call) else None
+                name = getattr(called, "attr", getattr(called, "id", ""))
+                if isinstance(node, ast.Call) and name in names:
+                    yield path.relative_to(source).as_posix(), node
+
+
+def test_tasks_are_started_in_one_way() -> None:
+    found = {place for place, _ in calls_in_packages("create_task", "ensure_future", "Task")}
+    assert found == set(STARTED_OTHERWISE)
+
+
+def test_a_callback_of_an_event_loop_is_guarded() -> None:
+    positions = {"call_later": 1, "call_at": 1, "call_soon": 0, "call_soon_threadsafe": 0}
+    positions |= {"add_reader": 1, "add_writer": 1, "add_signal_handler": 1}
+    found = set()
+    for place, call in calls_in_packages(*positions):
+        function = call.func
+        assert isinstance(function, ast.Attribute)
+        callback = call.args[positions[function.attr]]
+        name = getattr(callback, "attr", getattr(callback, "id", ""))
+        if not GUARDED.search(name):
+            found.add(f"{place} {name}")
+    assert found == set(UNGUARDED)

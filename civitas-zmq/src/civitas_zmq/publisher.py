@@ -50,8 +50,8 @@ class Publisher:
         self._until_read = _SENDS_BETWEEN_READS
         self._descriptor = descriptor_of(socket)
         self._flush_later = guard_callback(self._flush, name=_NAME, failed=failed)
-        self._signalled = guard_callback(self._on_signal, name=_NAME, failed=failed)
-        self._loop.add_reader(self._descriptor, self._signalled)
+        self._signal_later = guard_callback(self._on_signal, name=_NAME, failed=failed)
+        self._loop.add_reader(self._descriptor, self._signal_later)
 
     def offer(self, topic: bytes, frame: bytes) -> bool:
         """Send now and return True; return False where there is no room, or others wait."""
@@ -129,4 +129,4 @@ class Publisher:
                 self._socket.recv(NOBLOCK)
             except zmq.Again:
                 return
-        self._loop.call_soon(self._signalled)
+        self._loop.call_soon(self._signal_later)

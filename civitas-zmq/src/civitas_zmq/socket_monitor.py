@@ -83,11 +83,11 @@ class SocketMonitor:
         self._timer: asyncio.TimerHandle | None = None
         self._events = socket.get_monitor_socket(_WATCHED)
         self._descriptor = descriptor_of(self._events)
-        read = guard_callback(self._read, name=_NAME, failed=failed)
+        read_later = guard_callback(self._read, name=_NAME, failed=failed)
         self._connect_later = guard_callback(self._connect_anew, name=_NAME, failed=failed)
-        self._loop.add_reader(self._descriptor, read)
+        self._loop.add_reader(self._descriptor, read_later)
         socket.connect(address)
-        self._loop.call_soon(read)  # the descriptor signals news once: it may have done so
+        self._loop.call_soon(read_later)  # the descriptor signals news once: it may have done so
 
     def close(self) -> None:
         """Watch no more."""

@@ -52,10 +52,8 @@ class Subscriber:
         self._loop = asyncio.get_running_loop()
         self._scheduled: asyncio.Handle | None = None
         self._descriptor = descriptor_of(socket)
-        self._guarded_read = guard_callback(
-            self._read, name="civitas zmq subscriber", failed=failed
-        )
-        self._loop.add_reader(self._descriptor, self._guarded_read)
+        self._read_later = guard_callback(self._read, name="civitas zmq subscriber", failed=failed)
+        self._loop.add_reader(self._descriptor, self._read_later)
         for topic in addresses:
             self._socket.subscribe(topic)
         self._read_soon()
@@ -89,7 +87,7 @@ class Subscriber:
     def _read_soon(self) -> None:
         """Read in the next turn of the loop, whatever the descriptor says."""
         if self._scheduled is None:
-            self._scheduled = self._loop.call_soon(self._guarded_read)
+            self._scheduled = self._loop.call_soon(self._read_later)
 
     def _read(self) -> None:
         if self._scheduled is not None:

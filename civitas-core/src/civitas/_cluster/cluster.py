@@ -85,7 +85,7 @@ class Cluster:
         self._loop_beat = LoopBeat()
         self._beats = 0
         self._beat_timer: asyncio.TimerHandle | None = None
-        self._next_beat = guard_callback(self._beat, name="civitas beat", failed=config.failed)
+        self._beat_later = guard_callback(self._beat, name="civitas beat", failed=config.failed)
         bus.routes.discovering = True
         config.link_state.on_up = self._data.link_up
         info = NodeInfo(bus.origin.node.hex(), bus.origin.generation, config.process, role)
@@ -237,7 +237,7 @@ class Cluster:
         self._data.probe()
         if self._beats % _LOOK_EVERY == 0:
             self._data.ask_for_credit()
-        self._beat_timer = asyncio.get_running_loop().call_later(_BEAT, self._next_beat)
+        self._beat_timer = asyncio.get_running_loop().call_later(_BEAT, self._beat_later)
 
     def _with_peers(self, counters: Mapping[str, Any]) -> Mapping[str, Any]:
         peers = [asdict(peer) for peer in self.peers()]

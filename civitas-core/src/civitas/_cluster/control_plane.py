@@ -175,8 +175,8 @@ class ControlPlane:
     async def _live(self) -> None:
         with self._lock:
             self._loop = asyncio.get_running_loop()
-            for call in self._early:
-                self._loop.call_soon(call)
+            for guarded in self._early:
+                self._loop.call_soon(guarded)
             self._early.clear()
         failure: Exception | None = None
         try:
@@ -267,12 +267,12 @@ class ControlPlane:
 
     def _call(self, call: Callable[[], object]) -> None:
         """Run something in the control plane's loop, once there is one and unless it has ended."""
-        call = guard_callback(call, name=_NAME, failed=self._failed)
+        guarded = guard_callback(call, name=_NAME, failed=self._failed)
         with self._lock:
             if self._loop is None:
-                self._early.append(call)
+                self._early.append(guarded)
             else:
-                _call_in(self._loop, call)
+                _call_in(self._loop, guarded)
 
     def _at_home(self, call: Callable[..., object], *arguments: Any) -> None:
         assert self._home is not None
@@ -291,11 +291,11 @@ class ControlPlane:
         _set(self._ended)
 
 
-def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
+def _call_in(loop: asyncio.AbstractEventLoop, guarded: Callable[[], object]) -> None:
     try:
-        loop.call_soon_threadsafe(call)
+        loop.call_soon_threadsafe(guarded)
     except RuntimeError:
-        logger.debug("an event loop had ended before it could run %r", call)
+        logger.debug("an event loop had ended before it could run %r", guarded)
 
 
 def _set(future: asyncio.Future[None] | None) -> None:
