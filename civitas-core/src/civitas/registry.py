@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from fnmatch import fnmatchcase
 
 from civitas.errors import ConfigurationError
 from civitas.messages import name_problem
+from civitas.plugins.similar import closest
 
 
 class RoutingEntry:
@@ -92,5 +92,4 @@ class LocalRegistry:
 
     def similar(self, name: str) -> str | None:
         """Return the registered name that is most like `name`, for an error message."""
-        close = difflib.get_close_matches(name, self.entries, n=1)
-        return close[0] if close else None
+        return closest(name, self.entries)

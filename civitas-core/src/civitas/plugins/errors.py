@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from civitas.errors import Location, PluginError
 from civitas.plugins.catalog import Candidate, PluginKind
 from civitas.plugins.compatibility import Incompatibility
+from civitas.plugins.similar import closest
 
 
 class UnusablePluginError(PluginError):
@@ -187,10 +187,3 @@ class PluginConflictError(UnusablePluginError):
 def _origins(candidates: Iterable[Candidate]) -> str:
     *most, last = (each.origin for each in candidates)
     return f"{', '.join(most)} and {last}" if most else last
-
-
-def closest(name: str, choices: Iterable[str]) -> str | None:
-    """Return the choice that a mistyped name was probably meant to be."""
-    by_folded = {each.casefold(): each for each in choices}
-    matches = get_close_matches(name.casefold(), by_folded, n=1)
-    return by_folded[matches[0]] if matches else None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any, Final, NamedTuple
 
 from civitas.errors import ConfigurationError, Location, PluginError
-from civitas.plugins.errors import closest
+from civitas.plugins.similar import closest
 from civitas.topology.yaml_nodes import Node, Path, dotted, locate
 
 _TEXTS: Final[Mapping[str, str]] = {
@@ -128,7 +128,7 @@ def raise_problems(problems: Sequence[Problem]) -> None:
     raise error from next(iter(causes), None)
 
 
-def did_you_mean(wrong: str, known: Iterable[str], otherwise: str = "") -> str:
+def did_you_mean(wrong: str, known: Collection[str], otherwise: str = "") -> str:
     """Return a suggestion: the known name that is closest to the wrong one, or `otherwise`."""
     meant = closest(wrong, known)
     return f"did you mean {meant!r}?" if meant is not None else otherwise
