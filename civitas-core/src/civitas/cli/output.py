@@ -12,6 +12,8 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
+from civitas.errors import printable
+
 
 def prepare_streams() -> None:
     """Let stdout and stderr take everything: a character that can't be shown is escaped.
@@ -31,8 +33,12 @@ def write(text: str) -> None:
 
 
 def write_error(text: str) -> None:
-    """Print a line to stderr."""
-    sys.stderr.write(text + "\n")
+    """Print lines to stderr.
+
+    What a terminal would obey is escaped: errors and log lines have texts of others.
+    """
+    lines = (printable(line, sys.maxsize) for line in text.split("\n"))
+    sys.stderr.write("\n".join(lines) + "\n")
 
 
 def write_notes(notes: Iterable[str]) -> None:
