@@ -20,6 +20,7 @@ from support.dispatching import (
     lane_tasks,
     until_idle,
 )
+from support.failing import PanicError
 
 # --- order, and who is held up -------------------------------------------------------------------
 
@@ -108,6 +109,8 @@ async def test_no_task_exists_while_nothing_waits() -> None:
     [
         (MailboxFullError("full"), "refused: mailbox-full"),
         (ValueError("no good"), "handler raised"),
+        (SystemExit("no good"), "handler raised"),
+        (PanicError("no good"), "handler raised"),
         (asyncio.CancelledError(), "handler raised"),
     ],
 )
@@ -136,6 +139,8 @@ async def test_a_handler_that_raises_while_awaited_gets_its_next_frames(
     [
         (MailboxFullError("full"), "refused: mailbox-full"),
         (ValueError("no good"), "handler raised"),
+        (SystemExit("no good"), "handler raised"),
+        (PanicError("no good"), "handler raised"),
     ],
 )
 async def test_a_handler_that_raises_in_take_gets_its_next_frames(

@@ -21,8 +21,11 @@ print(json.dumps([names, same]))
     assert (scratch.root / "asked").read_text() == "asked\n"
 
 
+INTERRUPTED = "import signal\nsignal.raise_signal(signal.SIGINT)\n"
+
+
 def test_an_interrupt_by_the_user_goes_through(scratch):
-    scratch.lay("pigeon", {"plugin": "raise KeyboardInterrupt\n"}, transports="pigeon.plugin")
+    scratch.lay("pigeon", {"plugin": INTERRUPTED}, transports="pigeon.plugin")
     program = """
 from civitas.plugins.loader import load_transport
 try:

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+from civitas.errors import describe
 from civitas.plugins.catalog import Candidate
 
 FILE: Final = "conformance.json"
@@ -70,7 +71,7 @@ def proof_of(candidate: Candidate) -> Proof | None:
     try:
         return _judged(json.loads(file.read_text(encoding="utf-8")), candidate)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return Proof(problem=f"{FILE} can't be read: {type(error).__name__}: {error}")
+        return Proof(problem=f"{FILE} can't be read: {describe(error)}")
 
 
 def _folders(module: str) -> list[Path]:

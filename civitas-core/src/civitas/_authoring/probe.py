@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
 from civitas._authoring.conformance import UNPROVED_BY_NATURE, proof_of
-from civitas.errors import CivitasError
+from civitas.errors import CivitasError, crash_of, describe
 from civitas.plugins import loader
 from civitas.plugins.catalog import Candidate, PluginKind
 from civitas.plugins.errors import BrokenPluginError, UnusablePluginError
@@ -157,8 +157,9 @@ def _try(kind: PluginKind, name: str, protocol: type, report: Report) -> list[st
         if isinstance(loaded.spec.capabilities, Capabilities):
             advice += _advice_on_claims(loaded, loaded.spec.capabilities)
         return [*advice, "not made: some options have no default, so its methods are unchecked"]
-    except Exception as error:
-        cause = f"its options can't be made from their defaults: {type(error).__name__}: {error}"
+    except BaseException as error:
+        text = describe(crash_of(error))
+        cause = f"its options can't be made from their defaults: {text}"
         raise BrokenPluginError(loaded.candidate, cause) from error
     return [*advice, *_make(loaded, options, protocol, report)]
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from civitas import envelope
 from civitas.envelope import KIND_REPLY, Origin
-from civitas.errors import CivitasError, DeserializationError
+from civitas.errors import CivitasError, DeserializationError, crash_of, describe
 from civitas.messages import Message
 from civitas.serializer import Serializer, name_of
 from civitas.serializer.guards import checked, guarded
@@ -69,10 +69,9 @@ class FrameCodec:
             return self._read_foreign(frame)
         except CivitasError:
             raise
-        except Exception as error:
-            raise DeserializationError(
-                f"a serializer failed to read: {type(error).__name__}: {error}"
-            ) from error
+        except BaseException as error:
+            crash = describe(crash_of(error))
+            raise DeserializationError(f"a serializer failed to read: {crash}") from error
 
     def clock_seen(self, node: str, offset: float) -> None:
         """Take note that a node's clock is ahead by `offset` seconds."""

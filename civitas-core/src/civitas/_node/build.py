@@ -11,7 +11,7 @@ from civitas._agents.settings import check_settings
 from civitas._supervision.heartbeat import DEFAULT
 from civitas._supervision.remote import RemoteChild
 from civitas.components import ComponentSet, serializer_of, wire
-from civitas.errors import ConfigurationError, Location, PluginError
+from civitas.errors import ConfigurationError, Location, PluginError, crash_of, describe
 from civitas.messages import PRIMARY
 from civitas.plugins import Capabilities
 from civitas.plugins.loader import capabilities_of
@@ -118,9 +118,9 @@ def _agent(resolved: ResolvedAgent) -> AgentProcess:
     made_by = f"agent {block.name!r}: the constructor of {block.type}"
     try:
         agent: AgentProcess = resolved.build()
-    except Exception as error:
-        text = mask_text(str(error), secret_texts(block.config, ()))
-        raise ConfigurationError(f"{made_by} raised {type(error).__name__}: {text}") from error
+    except BaseException as error:
+        text = mask_text(str(describe(crash_of(error))), secret_texts(block.config, ()))
+        raise ConfigurationError(f"{made_by} raised {text}") from error
     if not is_complete(agent):
         raise ConfigurationError(f"{made_by} does not call super().__init__(name)")
     if agent.name != block.name:

@@ -18,7 +18,7 @@ from civitas._node.drain import Drain
 from civitas._node.node import Node
 from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas.components import ComponentSet
-from civitas.errors import IdentityError
+from civitas.errors import IdentityError, printable
 from civitas.process import AgentProcess
 
 logger = logging.getLogger("civitas.node")
@@ -118,11 +118,10 @@ class AgentHost(Node):
                 self._fail(IdentityError(event.reason))
             case Received(message=Crashed() as crash):
                 logger.error(
-                    "agent %r of another process crashed, and nobody supervises it: %s: %s; "
+                    "agent %r of another process crashed, and nobody supervises it: %s; "
                     "add_remote_child would",
                     crash.agent,
-                    crash.error_type,
-                    crash.error_text,
+                    printable(f"{crash.error_type}: {crash.error_text}"),
                 )
 
     # --- life ---------------------------------------------------------------------------------

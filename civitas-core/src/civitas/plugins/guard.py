@@ -16,7 +16,14 @@ from typing import Final
 
 import pluggy
 
-from civitas.errors import CivitasError, Location, TransportError
+from civitas.errors import (
+    CivitasError,
+    Location,
+    TransportError,
+    crash_unless_cancelled,
+    describe,
+    is_interrupt,
+)
 from civitas.plugins.catalog import Candidate
 from civitas.plugins.errors import BrokenPluginError
 from civitas.plugins.validation import SpecProblem
@@ -45,13 +52,13 @@ def guard_call(
     streams = {name: getattr(sys, name, None) for name in ("stdout", "stderr")}
     try:
         yield
-    except KeyboardInterrupt:
-        raise
     except SpecProblem as problem:
         raise BrokenPluginError(candidate, str(problem), where) from problem.__cause__
     except passes:
         raise
     except BaseException as error:
+        if is_interrupt(error):
+            raise
         raise BrokenPluginError(candidate, doing + _cause_of(error, candidate), where) from error
     finally:
         for name, stream in streams.items():
@@ -70,16 +77,15 @@ def guard_start(candidate: Candidate, instance: str) -> Iterator[None]:
         yield
     except CivitasError:
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        crash_unless_cancelled(error)
         problem = f"{candidate.title} failed to start: {_cause_of(error, candidate)}"
         raise TransportError(f"{problem}; this was {instance}") from error
 
 
 def _cause_of(error: BaseException, candidate: Candidate) -> str:
     """Say in a line what a plugin's code raised, and in which line of which of its files."""
-    name = type(error).__name__
-    text = _text(error)
-    raised = f"{name}: {text}" if text else name
+    raised = str(describe(error))
     if isinstance(error, ModuleNotFoundError) and error.name:
         own = candidate.module
         if own == error.name or own.startswith(error.name + "."):
@@ -88,14 +94,6 @@ def _cause_of(error: BaseException, candidate: Candidate) -> str:
         raised = f"it needs the module {error.name!r}, which is missing ({raised})"
     place = _place(error, candidate)
     return f"{raised}, at {place}" if place else raised
-
-
-def _text(error: BaseException) -> str:
-    """Return what an exception says, in a line; it may be unable to."""
-    try:
-        return " ".join(str(error).split())
-    except Exception as failure:  # noqa: BLE001 - the plugin's own class of exceptions
-        return f"what it says can't be told, for {type(failure).__name__}"
 
 
 def _place(error: BaseException, candidate: Candidate) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeAlias
 
 from civitas import envelope
-from civitas.errors import DeserializationError, SerializationError
+from civitas.errors import DeserializationError, SerializationError, crash_of, describe
 from civitas.messages import Message
 from civitas.serializer.protocol import Serializer, name_of
 
@@ -19,7 +19,7 @@ SCHEMA: Final = 1
 FIELDS: Final = tuple(Message.__slots__)
 """The fields in the order in which an array has them."""
 
-_LARGEST: Final = 1 << 63
+LARGEST: Final = 1 << 63
 """Whole numbers beyond this one are no times and no counts; arithmetic with them could fail."""
 
 TYPES: Final[dict[str, tuple[type, ...]]] = {
@@ -59,7 +59,7 @@ def message_from_fields(fields: dict[str, Any]) -> Message:
         value = fields[field]
         if not isinstance(value, types) or isinstance(value, bool):
             raise DeserializationError(f"{field!r} of the message is a {type(value).__name__}")
-        if type(value) is int and not -_LARGEST <= value <= _LARGEST:
+        if type(value) is int and not -LARGEST <= value <= LARGEST:
             raise DeserializationError(f"{field!r} of the message is a number of too many digits")
     return Message(**fields)
 
@@ -71,12 +71,12 @@ def message_from_frame(serializer: Serializer, data: bytes, cause: Exception) ->
         DeserializationError: it is no frame, or its body is no message.
     """
     if not envelope.is_frame(data):
-        problem = f"not a message in {name_of(serializer)}: {text_of(cause)}"
+        problem = f"not a message in {name_of(serializer)}: {describe(cause)}"
         raise DeserializationError(problem) from cause
     try:
         opened = envelope.open(data)
     except Exception as error:
-        raise DeserializationError(f"neither a message nor a frame: {error}") from error
+        raise DeserializationError(f"neither a message nor a frame: {describe(error)}") from error
     message = serializer.deserialize(opened.body)
     message.reply_to = opened.reply_to or message.reply_to
     return message
@@ -96,14 +96,18 @@ def unserializable(
         check_value: raises for a scalar that has no form in the format.
         check_key: raises for a key that has none.
     """
-    for field in FIELDS:
-        for path, reason in _refused(getattr(message, field), field, check_value, check_key, 0):
-            return SerializationError(
-                f"{path} can't be sent: {reason}. A payload holds JSON-like values: dict, list, "
-                f"str, int, float, bool and None (serializer: {format})",
-                path,
-            )
-    return SerializationError(f"the message can't be sent as {format}: {text_of(error)}", "payload")
+    try:
+        for field in FIELDS:
+            for path, reason in _refused(getattr(message, field), field, check_value, check_key, 0):
+                return SerializationError(
+                    f"{path} can't be sent: {reason}. A payload holds JSON-like values: dict, list,"
+                    f" str, int, float, bool and None (serializer: {format})",
+                    path,
+                )
+    except BaseException as failure:  # noqa: BLE001 - a value whose own code raises
+        error = crash_of(failure)
+    problem = f"the message can't be sent as {format}: {describe(error)}"
+    return SerializationError(problem, "payload")
 
 
 def _refused(
@@ -129,11 +133,6 @@ def _refused(
 def _problem(value: Any, check: Check) -> str | None:
     try:
         check(value)
-    except Exception as error:  # noqa: BLE001 - whatever the format raises is the reason
-        return f"{type(value).__name__} has no form there ({text_of(error)})"
+    except BaseException as error:  # noqa: BLE001 - whatever the format raises is the reason
+        return f"{type(value).__name__} has no form there ({describe(crash_of(error))})"
     return None
-
-
-def text_of(error: BaseException) -> str:
-    """Return type and text of an error in one line."""
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import msgpack
 
-from civitas.errors import DeserializationError
+from civitas.errors import DeserializationError, crash_of
 from civitas.messages import Message
 from civitas.serializer import fields
-from civitas.serializer.fields import FIELDS, SCHEMA
+from civitas.serializer.fields import FIELDS, LARGEST, SCHEMA
 
 _DEEPEST: Final = 500
 """Levels of nesting that are written as JSON; msgpack's own limit is 511."""
@@ -44,9 +44,9 @@ class MsgpackSerializer:
                     m.priority, m.ttl,
                 )
             )  # fmt: skip
-        except Exception as error:
+        except BaseException as error:
             raise fields.unserializable(
-                message, self.name, error, msgpack.packb, msgpack.packb
+                message, self.name, crash_of(error), msgpack.packb, msgpack.packb
             ) from error
         if len(packed) > _LARGE_BODY:
             self._pack = msgpack.Packer().pack  # the old one would keep a buffer of that size
@@ -106,7 +106,7 @@ def _message_from_array(values: Any) -> Message:
         and (correlation_id is None or type(correlation_id) is str)
         and (reply_to is None or type(reply_to) is str)
         and (parent_span_id is None or type(parent_span_id) is str)
-        and (ttl is None or type(ttl) is float)
+        and (ttl is None or type(ttl) is float or (type(ttl) is int and ttl <= LARGEST))
     ):
         return Message(
             id, kind, sender, recipient, correlation_id, reply_to, payload,
@@ -138,9 +138,9 @@ class JsonSerializer:
         try:
             _refuse_other_keys(message.payload, 0)
             return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
-        except Exception as error:
+        except BaseException as error:
             raise fields.unserializable(
-                message, self.name, error, _check_value, _check_key
+                message, self.name, crash_of(error), _check_value, _check_key
             ) from error
 
     def deserialize(self, data: bytes) -> Message:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from civitas.errors import CivitasError, DeserializationError, SerializationError
+from civitas.errors import (
+    CivitasError,
+    DeserializationError,
+    SerializationError,
+    crash_of,
+    describe,
+)
 from civitas.messages import Message
 from civitas.serializer.formats import JsonSerializer, MsgpackSerializer
 from civitas.serializer.protocol import Serializer, name_of
@@ -22,8 +28,8 @@ def guarded(serializer: Serializer) -> Callable[[Message], bytes]:
             body: object = serializer.serialize(message)
         except CivitasError:
             raise
-        except Exception as error:
-            problem = f"{who} failed: {type(error).__name__}: {error}"
+        except BaseException as error:
+            problem = f"{who} failed: {describe(crash_of(error))}"
             raise SerializationError(problem, "payload") from error
         if isinstance(body, bytes):
             return body

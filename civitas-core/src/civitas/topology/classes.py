@@ -11,6 +11,7 @@ from inspect import Parameter
 from types import ModuleType
 from typing import Any, Final
 
+from civitas.errors import describe, is_interrupt
 from civitas.topology.problems import MistakeError, Problem, did_you_mean, problem_at
 from civitas.topology.validation import blocks
 from civitas.topology.yaml_nodes import MappingNode, Path, plain, text
@@ -109,7 +110,9 @@ def _argument_problems(
 def _import(name: str, attribute: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except (Exception, SystemExit) as error:  # a module of the user's may raise anything
+    except BaseException as error:  # a module of the user's may raise anything
+        if is_interrupt(error):
+            raise
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing is not None and f"{name}.".startswith(f"{missing}."):
             raise _no_module(name, attribute, missing) from error
@@ -129,7 +132,7 @@ def _no_module(name: str, attribute: str, missing: str) -> MistakeError:
 
 
 def _failed_import(name: str, error: BaseException) -> MistakeError:
-    line = traceback.format_exception_only(error)[-1].strip()
+    line = str(describe(error))
     machinery = (__file__, importlib.__file__)
     places = [
         f", at {each.filename}:{each.lineno}"

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from civitas.errors import Location, PluginError
+from civitas.errors import Location, PluginError, crash_of, describe
 from civitas.plugins import TransportSpec
 from civitas.plugins.loader import load_serializer, load_transport
 from civitas.plugins.options import is_secret
@@ -107,8 +107,9 @@ def check_options(root: Node, spec: TransportSpec) -> tuple[BaseModel | None, li
         secrets = option_secrets(values, spec.options)
         errors = error.errors(include_url=False)
         return None, _merged([_option_problem(root, spec, each, secrets) for each in errors])
-    except Exception as error:  # noqa: BLE001 - a validator of the plugin's may raise anything
-        message = f"checking the options of {spec.name!r} failed with {type(error).__name__}"
+    except BaseException as error:  # noqa: BLE001 - a validator of the plugin's may raise anything
+        kind = describe(crash_of(error)).kind
+        message = f"checking the options of {spec.name!r} failed with {kind}"
         suggestion = "the plugin should raise ValueError; tell its author"
         return None, [problem_at(root, _TRANSPORT, message, suggestion)]
 

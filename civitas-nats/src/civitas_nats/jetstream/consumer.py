@@ -99,7 +99,7 @@ class Consumer:
             try:
                 await self._handler(_stamped(held))
             except (FrameError, DeserializationError) as error:
-                await self._give_up(held, f"unreadable: {error}")
+                await self._give_up(held, f"unreadable: {describe(error).text}")
                 return TERM
             except ProcessingError as error:
                 reason = f"{error.error_type}: {error.error_text}"
