@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import logging
 import signal
 import threading
 from collections.abc import Callable
 
 import pytest
 
-from civitas.errors import TEXT_LIMIT, AbortError, crash_of, describe, is_interrupt
+from civitas.errors import TEXT_LIMIT, AbortError, crash_of, describe, is_interrupt, logger_of
 
 
 class NoTextError(Exception):
@@ -159,3 +161,44 @@ def test_the_second_interrupt_of_asyncio_run_is_one() -> None:
     finally:
         signal.signal(signal.SIGINT, before)
     assert found == [True]
+
+
+def logged(error: BaseException) -> str:
+    """Log an exception, and return what a handler has written of it."""
+    stream = io.BytesIO()
+    handler = logging.StreamHandler(io.TextIOWrapper(stream, "utf-8", write_through=True))
+    logger = logger_of("civitas.test_descriptions")
+    logger.addHandler(handler)
+    try:
+        logger.error("it raised", exc_info=error)
+    finally:
+        logger.removeHandler(handler)
+    return stream.getvalue().decode()
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("a\ud800b\x1b[2J\u202e"), r"ValueError: a\ud800b\x1b[2J\u202e"),
+        (NoTextError(), "NoTextError: <exception str() failed>"),
+        (ValueError("x" * 1_000_000), "ValueError: " + "x" * 4000),
+    ],
+)
+def test_a_logged_exception_can_be_written_anywhere(error: BaseException, line: str) -> None:
+    written = logged(error)
+    assert written.startswith("it raised\n")
+    assert any(each.endswith(line) or line in each for each in written.split("\n"))
+    assert len(written) < 10_000
+
+
+def test_a_traceback_of_very_many_lines_is_cut_in_the_middle() -> None:
+    written = logged(ValueError("first\n" + "between\n" * 9_999 + "last"))
+    lines = written.rstrip().split("\n")
+    assert (lines[1], lines[-1]) == ("ValueError: first", "last")
+    assert len(lines) < 500
+
+
+def test_a_logger_has_the_filter_once() -> None:
+    first, second = logger_of("civitas.test_descriptions"), logger_of("civitas.test_descriptions")
+    assert first is second
+    assert len(first.filters) == 1

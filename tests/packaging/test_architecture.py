@@ -156,7 +156,6 @@ def test_no_file_names_a_package_index_or_a_path_of_some_machine() -> None:
 
 STARTED_OTHERWISE = {
     "civitas/transport/tasks.py": "it is how all others are started",
-    "civitas/_agents/slot.py": "an agent's task: its end is a crash, which a supervisor judges",
     "civitas/cli/process_group/group.py": "a TaskGroup, which raises what its tasks raise",
     "civitas/testing/network.py": "a test awaits it",
     "civitas/testing/tcp_link.py": "a test's, which ends with its link",

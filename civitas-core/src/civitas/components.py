@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,7 @@ from civitas._bus.codec import new_origin
 from civitas._bus.dead_letters import DeadLetters
 from civitas._cluster.config import ClusterConfig
 from civitas.envelope import Origin
-from civitas.errors import ConfigurationError, Location
+from civitas.errors import ConfigurationError, Location, logger_of
 from civitas.messages import PRIMARY
 from civitas.plugins import TransportContext
 from civitas.plugins.guard import guard_start
@@ -73,6 +72,7 @@ class ComponentSet:
             dead_letters=self.dead_letters,
             send_timeout=self.send_timeout,
             durable=self.config.durable,
+            failed=self.config.failed,
         )
 
 
@@ -181,18 +181,18 @@ def wire(
         PluginError: the plugin's factory fails, or makes something that is no transport.
     """
     origin = new_origin()
-    dead_letters = DeadLetters()
     config = ClusterConfig(
         process,
         capabilities_of(plugin, options, where),
         guard=partial(guard_start, plugin.candidate, _DATA_INSTANCE),
         guard_control=partial(guard_start, plugin.candidate, _CONTROL_INSTANCE),
     )
+    dead_letters = DeadLetters(config.failed)
     context = TransportContext(
         process=process,
         is_primary=is_primary,
         node=origin.node.hex(),
-        logger=logging.getLogger(f"civitas.transport.{plugin.spec.name}"),
+        logger=logger_of(f"civitas.transport.{plugin.spec.name}"),
         dropped=dead_letters.record,
         link_down=config.link_state.down,
         link_up=config.link_state.up,
@@ -227,7 +227,7 @@ def _make_control(
         is_primary=False,
         control=True,
         node=os.urandom(8).hex(),
-        logger=logging.getLogger(f"civitas.control.{plugin.spec.name}"),
+        logger=logger_of(f"civitas.control.{plugin.spec.name}"),
         dropped=lambda *_: None,  # the data transport's drops are those that count
         link_down=link_down,
         link_up=link_up,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import dis
+import logging
 import signal
 import threading
+import traceback
 from enum import Enum
 from functools import partial
 from types import CodeType
@@ -15,6 +17,7 @@ TEXT_LIMIT: Final = 4096
 """Bytes of UTF-8 that the text of an exception has at most where it is logged or sent."""
 
 _KIND_LIMIT: Final = 200
+_TRACEBACK_LINES: Final = 400
 _RAISE: Final = dis.opmap["RAISE_VARARGS"]
 
 
@@ -278,6 +281,33 @@ def _escaped(character: str) -> str:
     if character.isprintable():
         return character
     return character.encode("unicode_escape").decode()
+
+
+def logger_of(name: str) -> logging.Logger:
+    """Return a logger whose tracebacks can be written anywhere, whatever the exceptions say.
+
+    A text that can't be encoded would cost the whole entry, one with control characters the
+    terminal. They are escaped as by `describe`; what else a handler makes of `exc_info` is its own.
+    """
+    logger = logging.getLogger(name)
+    logger.addFilter(_format_traceback)
+    return logger
+
+
+def _format_traceback(record: logging.LogRecord) -> bool:
+    """Format the traceback of a record, as a `logging.Formatter` would do later; keep it all."""
+    error = record.exc_info[1] if record.exc_info else None
+    if error is not None and not record.exc_text:
+        try:
+            text = "".join(traceback.format_exception(error)).rstrip()
+        except Exception as failure:  # noqa: BLE001 - of the exception's own class
+            text = f"{describe(error)} (without a traceback: {describe(failure)})"
+        lines = [printable(line) for line in text.split("\n")]
+        if len(lines) > _TRACEBACK_LINES:
+            half = _TRACEBACK_LINES // 2
+            lines[half:-half] = [f"... {len(lines) - 2 * half} lines ..."]
+        record.exc_text = "\n".join(lines)
+    return True
 
 
 def crash_of(error: BaseException) -> Exception:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
@@ -12,7 +11,7 @@ from civitas._agents.slot import AgentSlot
 from civitas._node.host import AgentHost
 from civitas._node.tree import check_agents
 from civitas.components import ComponentSet, components_for
-from civitas.errors import ConfigurationError, describe
+from civitas.errors import ConfigurationError, describe, logger_of
 from civitas.messages import PRIMARY
 from civitas.process import AgentProcess
 from civitas.serializer import Serializer
@@ -21,7 +20,7 @@ from civitas.transport import Transport, start_task
 if TYPE_CHECKING:
     from civitas.topology import Topology
 
-logger = logging.getLogger("civitas.worker")
+logger = logger_of("civitas.worker")
 
 
 class Worker(AgentHost):

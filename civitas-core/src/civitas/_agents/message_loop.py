@@ -6,7 +6,6 @@ Stop modes, and what becomes of a message: see the tables of `civitas._agents`.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -27,12 +26,13 @@ from civitas.errors import (
     FrameError,
     UnansweredError,
     describe,
+    logger_of,
     printable,
 )
 from civitas.messages import Message
 from civitas.process import AgentProcess, leave
 
-logger = logging.getLogger("civitas.agent")
+logger = logger_of("civitas.agent")
 
 T = TypeVar("T")
 

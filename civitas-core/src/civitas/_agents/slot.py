@@ -7,7 +7,6 @@ has ended by itself. The table of its states: `civitas._agents`.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import Final
 
@@ -22,10 +21,12 @@ from civitas.errors import (
     MessageRoutingError,
     SpawnError,
     describe,
+    logger_of,
 )
 from civitas.process import AgentProcess, ProcessStatus, connect, respawn
+from civitas.transport.tasks import cancel_task, start_task
 
-logger = logging.getLogger("civitas.agent")
+logger = logger_of("civitas.agent")
 
 CRASHED_AGAIN: Final = "CRASHED_AGAIN"
 """The state of an agent that crashed on a message which its transport had given before."""
@@ -161,7 +162,7 @@ class AgentSlot:
             logger.warning(late, self.name, self.agent.shutdown_timeout)
             if self._message_loop is not None:
                 self._message_loop.stop_mode = StopMode.NOW  # also for a handler that survives it
-            task.cancel()
+            cancel_task(task)
             await asyncio.wait((task,), timeout=_CANCEL_GRACE)
             if not task.done():
                 logger.error("agent %r does not let itself be cancelled: left behind", self.name)
@@ -228,13 +229,14 @@ class AgentSlot:
         connect(self.agent, message_loop.sender, self.leave, lambda: self.status)
         loop = asyncio.get_running_loop()
         started: asyncio.Future[None] = loop.create_future()
-        self._task = loop.create_task(self._live(message_loop, started), name=self.name)
+        life = self._live(message_loop, started)
+        self._task = start_task(life, name=self.name, failed=self._bus.failed)
         self.mailbox.consumer = message_loop.task = self._task
         try:
             await started
         except asyncio.CancelledError:
             self._stop_asked = True
-            self._task.cancel()
+            cancel_task(self._task)
             raise
 
     async def _live(self, message_loop: MessageLoop, started: asyncio.Future[None]) -> None:

@@ -28,9 +28,11 @@ from civitas.errors import (
     printable,
 )
 from civitas.messages import REPLY_PREFIX, RESERVED_PREFIX, TYPE_ERROR, Message
+from civitas.plugins.specs import log_failure
 from civitas.registry import LocalRegistry
 from civitas.serializer import Serializer
 from civitas.transport import Transport, published_at
+from civitas.transport.tasks import Failed
 
 DEFAULT_SEND_TIMEOUT: Final = 30.0
 """Seconds that a send waits for room in a full mailbox."""
@@ -58,6 +60,7 @@ class MessageBus:
         send_timeout: seconds that a send waits for room in a full mailbox.
         durable: whether the transport is at-least-once: it keeps messages for agents that are away
             and gives each again until it is processed.
+        failed: called when something of the bus that runs on its own has ended unexpectedly.
     """
 
     def __init__(
@@ -71,12 +74,14 @@ class MessageBus:
         dead_letters: DeadLetters | None = None,
         send_timeout: float = DEFAULT_SEND_TIMEOUT,
         durable: bool = False,
+        failed: Failed = log_failure,
     ) -> None:
         self.origin = origin or new_origin()
         self.codec = FrameCodec(serializer, accept, self.origin)
         self.registry = registry
         self.routes = RoutingTable(registry, durable=durable)
-        self.dead_letters = dead_letters if dead_letters is not None else DeadLetters()
+        self.dead_letters = dead_letters if dead_letters is not None else DeadLetters(failed)
+        self.failed = failed
         self.send_timeout = send_timeout
         self._is_bare = getattr(transport, "capabilities", None) is None
         if self._is_bare:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, NamedTuple
 
-from civitas.errors import crash_of
+from civitas.errors import crash_of, logger_of
+from civitas.transport.tasks import Failed, cancel_task, start_task
 
-logger = logging.getLogger("civitas.node")
+logger = logger_of("civitas.node")
 
 TIMEOUT: Final = 30.0
 """Seconds that an async callback may take."""
@@ -33,9 +33,13 @@ class _AsyncCall(NamedTuple):
 
 
 class Callbacks:
-    """The calls of one node's callbacks."""
+    """The calls of one node's callbacks.
 
-    def __init__(self) -> None:
+    `failed` is called when they can't be made any more.
+    """
+
+    def __init__(self, failed: Failed) -> None:
+        self._failed = failed
         self._waiting: deque[_AsyncCall] = deque()
         self._task: asyncio.Task[None] | None = None
         self._dropped = 0
@@ -73,7 +77,7 @@ class Callbacks:
             left = len(self._waiting) + 1
             logger.warning("%d calls of async callbacks were not done in time", left)
             self._drop_waiting()
-            task.cancel()
+            cancel_task(task)
             await asyncio.wait((task,), timeout=timeout)
 
     def _await(self, call: _AsyncCall) -> None:
@@ -85,15 +89,7 @@ class Callbacks:
             return
         self._waiting.append(call)
         if self._task is None:
-            work = self._work()
-            try:
-                loop = asyncio.get_running_loop()
-            except RuntimeError:
-                work.close()
-                self._drop_waiting()
-                logger.error("an async callback of %s can't run: no event loop does", call.what)  # noqa: TRY400
-                return
-            self._task = loop.create_task(work, name="civitas callbacks")
+            self._task = start_task(self._work(), name="civitas callbacks", failed=self._failed)
 
     async def _work(self) -> None:
         try:

@@ -8,10 +8,12 @@ from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from civitas._bus.callbacks import Callbacks
-from civitas.errors import printable
+from civitas.errors import logger_of, printable
 from civitas.messages import Message
+from civitas.plugins.specs import log_failure
+from civitas.transport.tasks import Failed
 
-logger = logging.getLogger("civitas.dead_letters")
+logger = logger_of("civitas.dead_letters")
 
 DeadLetterCallback: TypeAlias = Callable[[Message | bytes, str], Awaitable[None] | None]
 
@@ -22,12 +24,13 @@ _SHOWN = 200
 class DeadLetters:
     """Counts by reason, logs once per reason, and calls those who subscribed.
 
-    `callbacks` calls them.
+    `failed` is called when they can't be called any more.
     """
 
-    def __init__(self, callbacks: Callbacks | None = None) -> None:
+    def __init__(self, failed: Failed = log_failure) -> None:
         self.counts: Counter[str] = Counter()
-        self.callbacks = callbacks or Callbacks()
+        self.callbacks = Callbacks(failed)
+        """The calls of these callbacks, and of all others of the node: they keep their order."""
         self._subscribed: list[DeadLetterCallback] = []
 
     def subscribe(self, callback: DeadLetterCallback) -> None:

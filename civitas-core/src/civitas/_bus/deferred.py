@@ -20,17 +20,17 @@ asker has given up (their time to live is over) make room for new ones.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from civitas._bus.bus import MessageBus
 from civitas._bus.settlement import DurableFrame, GivenUp
-from civitas.errors import MailboxFullError, UnansweredError
+from civitas.errors import MailboxFullError, UnansweredError, logger_of
 from civitas.messages import TYPE_REPLY, Message, compose_reply
+from civitas.transport.tasks import guard_callback, start_task
 
-logger = logging.getLogger("civitas.agent")
+logger = logger_of("civitas.agent")
 
 
 class Deferred:
@@ -115,6 +115,9 @@ class DeferredAnswers:
         self._limit = limit
         self._on_settled = on_settled
         self._loop = asyncio.get_running_loop()
+        self._answer_forgotten_later = guard_callback(
+            self._answer_forgotten, name="civitas deferred answer", failed=bus.failed
+        )
         self._in_hand: DeferredMessage | None = None
         self._open: set[DeferredMessage] = set()
         self._changed: asyncio.Future[None] | None = None
@@ -190,7 +193,7 @@ class DeferredAnswers:
     def forgotten(self, deferred: DeferredMessage) -> None:
         """Take note, in any thread, that nobody can settle one any more."""
         try:
-            self._loop.call_soon_threadsafe(self._answer_forgotten, deferred)
+            self._loop.call_soon_threadsafe(self._answer_forgotten_later, deferred)
         except RuntimeError:
             logger.debug("an event loop had ended with a deferred answer of %r", self._agent)
 
@@ -202,7 +205,7 @@ class DeferredAnswers:
         )
         logger.warning("agent %r: %s", self._agent, why)
         work = self.fail(deferred, UnansweredError(self._agent, why))
-        task = self._loop.create_task(work, name="civitas deferred answer")
+        task = start_task(work, name="civitas deferred answer", failed=self._bus.failed)
         self._answering.add(task)
         task.add_done_callback(self._answering.discard)
 

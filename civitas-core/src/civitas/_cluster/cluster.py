@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
@@ -33,10 +32,10 @@ from civitas._cluster.protocol import (
 )
 from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas._supervision.remote import Outcome
-from civitas.errors import IdentityError, MessageRoutingError, describe, printable
+from civitas.errors import IdentityError, MessageRoutingError, describe, logger_of, printable
 from civitas.transport.tasks import guard_callback
 
-logger = logging.getLogger("civitas.node")
+logger = logger_of("civitas.node")
 
 _TEXT: Final = 2_000
 """Bytes of an error's text that are reported: they fit in every transport's messages."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from civitas.errors import crash_of, describe
+from civitas.errors import crash_of, describe, logger_of
 from civitas.messages import PRIMARY
 from civitas.plugins import Capabilities
 from civitas.transport import Transport
 
-logger = logging.getLogger("civitas.node")
+logger = logger_of("civitas.node")
 
 MakeControl: TypeAlias = Callable[[Callable[[str], None], Callable[[], None]], Transport]
 """Makes the control plane's own transport, given its `link_down` and `link_up`."""

@@ -8,7 +8,6 @@ its whole life, `post` is the only way into it, and events are the only way out.
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import time
 from collections import deque
@@ -21,7 +20,7 @@ from civitas._cluster.events import Event
 from civitas._cluster.membership import Membership
 from civitas._cluster.protocol import EVERYONE, ControlMessage, control_address, decode, encode
 from civitas.envelope import Origin
-from civitas.errors import CivitasError, crash_of, crash_unless_cancelled
+from civitas.errors import CivitasError, crash_of, crash_unless_cancelled, logger_of
 from civitas.transport import Transport
 from civitas.transport.interruption import Interruption
 from civitas.transport.tasks import (
@@ -32,7 +31,7 @@ from civitas.transport.tasks import (
     start_task,
 )
 
-logger = logging.getLogger("civitas.node")
+logger = logger_of("civitas.node")
 
 TICK: Final = 0.05
 _QUEUE: Final = 10_000

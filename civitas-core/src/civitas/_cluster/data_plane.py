@@ -19,10 +19,11 @@ from civitas._bus.routes import LATE_REPLY_GRACE, RemoteRoute
 from civitas._cluster.events import NodeLost
 from civitas._cluster.probes import Probes
 from civitas._cluster.protocol import Credit, DataMessage, NodeInfo, Probe, ProbeAnswer
+from civitas.errors import logger_of
 from civitas.process import ProcessStatus
 from civitas.transport.tasks import Failed, guard_callback
 
-logger = logging.getLogger("civitas.node")
+logger = logger_of("civitas.node")
 
 _DONE: Final = ProcessStatus.STOPPED.value
 

@@ -6,7 +6,6 @@ They travel the way that agents' messages travel, since it is that way which the
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -23,11 +22,11 @@ from civitas._cluster.protocol import (
     encode,
 )
 from civitas.envelope import KIND_SYSTEM, Origin
-from civitas.errors import CivitasError, crash_unless_cancelled
+from civitas.errors import CivitasError, crash_unless_cancelled, logger_of
 from civitas.transport import Transport
 from civitas.transport.tasks import Failed, cancel_task, start_task
 
-logger = logging.getLogger("civitas.node")
+logger = logger_of("civitas.node")
 
 _QUEUE: Final = 10_000
 _FLUSH_TIMEOUT: Final = 1.0

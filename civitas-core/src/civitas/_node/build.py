@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +10,7 @@ from civitas._agents.settings import check_settings
 from civitas._supervision.heartbeat import DEFAULT
 from civitas._supervision.remote import RemoteChild
 from civitas.components import ComponentSet, serializer_of, wire
-from civitas.errors import ConfigurationError, Location, PluginError, crash_of, describe
+from civitas.errors import ConfigurationError, Location, PluginError, crash_of, describe, logger_of
 from civitas.messages import PRIMARY
 from civitas.plugins import Capabilities
 from civitas.plugins.loader import capabilities_of
@@ -24,7 +23,7 @@ from civitas.topology.model import AgentBlock
 from civitas.topology.plugins import option_secrets
 from civitas.topology.problems import Problem, raise_problems
 
-logger = logging.getLogger("civitas.runtime")
+logger = logger_of("civitas.runtime")
 
 
 def supervisor_of(topology: Topology) -> Supervisor:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterable, Mapping
 
 from civitas._agents.slot import AgentSlot
 from civitas._bus.bus import MessageBus
+from civitas.errors import logger_of
 from civitas.process import ProcessStatus
 
-logger = logging.getLogger("civitas.node")
+logger = logger_of("civitas.node")
 
 
 class Drain:

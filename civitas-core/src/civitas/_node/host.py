@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -18,10 +17,10 @@ from civitas._node.drain import Drain
 from civitas._node.node import Node
 from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas.components import ComponentSet
-from civitas.errors import IdentityError, printable
+from civitas.errors import IdentityError, logger_of, printable
 from civitas.process import AgentProcess
 
-logger = logging.getLogger("civitas.node")
+logger = logger_of("civitas.node")
 
 CrashCallback: TypeAlias = Callable[[str, Exception], Awaitable[None] | None]
 

@@ -6,7 +6,6 @@ Theory and table of states: `civitas._node`.
 from __future__ import annotations
 
 import asyncio
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Mapping
 from types import TracebackType
@@ -26,12 +25,13 @@ from civitas.errors import (
     NotConnectedError,
     SpawnError,
     crash_unless_cancelled,
+    logger_of,
 )
 from civitas.messages import Message
 from civitas.transport.interruption import Interruption
 from civitas.transport.tasks import start_task
 
-logger = logging.getLogger("civitas.node")
+logger = logger_of("civitas.node")
 
 _CALLBACKS_TIMEOUT: Final = 5.0
 """Seconds that the callbacks have at the end of a node."""

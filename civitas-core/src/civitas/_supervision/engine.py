@@ -7,7 +7,6 @@ of this process and of others alike. Theory and table of states: `civitas._super
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -15,10 +14,10 @@ from typing import Any, TypeAlias
 from civitas._agents.slot import AgentSlot
 from civitas._supervision.remote import RemoteAgent
 from civitas._supervision.restart import RestartIntensity, RestartPolicy, Strategy
-from civitas.errors import SpawnError, describe
+from civitas.errors import SpawnError, describe, logger_of
 from civitas.transport.tasks import Failed, cancel_task, start_task
 
-logger = logging.getLogger("civitas.supervisor")
+logger = logger_of("civitas.supervisor")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ Theory and table of states: `civitas._supervision`.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
@@ -14,11 +13,11 @@ from typing import Final, NamedTuple, TypeAlias
 from civitas._agents.settings import checked_seconds, checked_whole
 from civitas._agents.slot import CRASHED_AGAIN
 from civitas._supervision.heartbeat import DEFAULT, HeartbeatPolicy
-from civitas.errors import ConfigurationError, RemoteCrashError, SpawnError
+from civitas.errors import ConfigurationError, RemoteCrashError, SpawnError, logger_of
 from civitas.messages import name_problem
 from civitas.process import ProcessStatus
 
-logger = logging.getLogger("civitas.supervisor")
+logger = logger_of("civitas.supervisor")
 
 _COMMAND_TIMEOUT: Final = 60.0
 """Seconds that a worker may take to restart or stop an agent."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Set
 from dataclasses import dataclass, field
-from logging import Logger, getLogger
+from logging import Logger
 from typing import TYPE_CHECKING, Any
 
-from civitas.errors import describe
+from civitas.errors import describe, logger_of
 from civitas.messages import PRIMARY
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ def _ignore(*_given: object) -> None:
     """Take the place of the node's own where a transport is used without a node."""
 
 
-def _log_failure(error: BaseException) -> None:
+def log_failure(error: BaseException) -> None:
     """Take the place of the node that would end."""
-    getLogger("civitas.transport").critical("%s", describe(error), exc_info=error)
+    logger_of("civitas.transport").critical("%s", describe(error), exc_info=error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +68,13 @@ class TransportContext:
     process: str = PRIMARY
     is_primary: bool = True
     node: str = "0" * 16
-    logger: Logger = field(default_factory=lambda: getLogger("civitas.transport"))
+    logger: Logger = field(default_factory=lambda: logger_of("civitas.transport"))
     dropped: Callable[[str, bytes], None] = _ignore
     link_down: Callable[[str], None] = _ignore
     link_up: Callable[[], None] = _ignore
     fenced: Set[bytes] = frozenset()
     control: bool = False
-    failed: Callable[[BaseException], None] = _log_failure
+    failed: Callable[[BaseException], None] = log_failure
 
 
 @dataclass(frozen=True, slots=True)

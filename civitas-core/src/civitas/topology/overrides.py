@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from civitas.errors import Location
-from civitas.plugins.errors import closest
+from civitas.plugins.similar import closest
 from civitas.topology.problems import MistakeError, Problem, TopologyError
 from civitas.topology.yaml_nodes import (
     Entry,

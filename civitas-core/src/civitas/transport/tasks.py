@@ -16,13 +16,12 @@ is given `failed`, which ends the node. A transport has it as `TransportContext.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 from weakref import WeakSet
 
-from civitas.errors import TaskFailedError, crash_of
+from civitas.errors import TaskFailedError, crash_of, logger_of
 
 T = TypeVar("T")
 
@@ -34,7 +33,7 @@ _LAST_MOMENT: Final = 0.05
 
 _cancelled: Final[WeakSet[asyncio.Task[Any]]] = WeakSet()
 
-logger = logging.getLogger("civitas.node")
+logger = logger_of("civitas.node")
 
 
 def start_task(work: Coroutine[Any, Any, T], *, name: str, failed: Failed) -> asyncio.Task[T]:
