@@ -195,9 +195,9 @@ async def test_a_question_that_comes_too_late_for_a_stopping_node_is_answered_at
         await first_gate.entered.wait()
         stopping = asyncio.create_task(runtime.stop())
         await until(lambda: bus.closing)
-        assert not bus.rejecting
+        assert not bus.answers.rejecting
         first_gate.opened.set()
-        await until(lambda: bus.rejecting)
+        await until(lambda: bus.answers.rejecting)
         late_gate.opened.set()
         await asyncio.wait_for(stopping, SOON)
         assert runtime.stats().dropped == {"the recipient has stopped": 1}

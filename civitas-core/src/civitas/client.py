@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from civitas._cluster.cluster import Cluster
+from civitas._cluster.config import random_name
 from civitas._cluster.events import Event
 from civitas._node.node import Node
 from civitas.components import ComponentSet, components_for
 from civitas.errors import CivitasError, ConfigurationError, NotConnectedError
+from civitas.messages import PRIMARY
 from civitas.serializer import Serializer
 from civitas.transport import Transport
 
@@ -48,7 +48,6 @@ class Client(Node):
     """
 
     role = "client"
-    _cluster: Cluster
 
     def __init__(
         self,
@@ -58,16 +57,20 @@ class Client(Node):
         connect_timeout: float = CONNECT_TIMEOUT,
         **transport_options: Any,
     ) -> None:
+        name = random_name("client")
         components = components_for(
-            "Client", transport, serializer, components, transport_options, process=client_name()
+            "Client", transport, serializer, components, transport_options, process=name
         )
-        claims = components.config.capabilities
+        config = components.config
+        if config.process in {name, PRIMARY}:  # the latter of a set that was given no name
+            config.process, config.role = name, "client"
+        claims = config.capabilities
         if claims is not None and not claims.cross_process:
             raise ConfigurationError(
                 "a running system is reached over a transport between processes, and this one "
                 "stays within its own: its agents can be asked only from inside"
             )
-        super().__init__(components, components.config.process, {})
+        super().__init__(components, config.process, {})
         self._connect_timeout = connect_timeout
         self._grace = min(connect_timeout, REASON_GRACE)
 
@@ -76,8 +79,9 @@ class Client(Node):
         """Make a client for the system of a topology that was loaded and checked."""
         from civitas._node.build import components_of, elsewhere
 
-        name = client_name()
+        name = random_name("client")
         components = components_of(topology, name)
+        components.config.role = "client"
         client = cls(components=components, connect_timeout=connect_timeout)
         components.bus.routes.expected.update(elsewhere(topology, name))
         return client
@@ -98,12 +102,13 @@ class Client(Node):
             TimeoutError: it was not in time.
             MessageRoutingError: the agent has left.
         """
+        self._check_loop()
         async with asyncio.timeout(timeout):
             await self._bus.routes.delivered(agent)
 
     def nodes(self) -> dict[str, str]:
         """Return the process names of the nodes of the system, by node id."""
-        peers = self._cluster.peers()
+        peers = self._cluster.peers() if self._cluster is not None else ()
         return {peer.node: peer.process for peer in peers if peer.role != "client"}
 
     async def stats(self, timeout: float = 5.0) -> list[dict[str, Any]]:
@@ -111,10 +116,13 @@ class Client(Node):
 
         A node that does not answer in time has an `error` instead of counters.
         """
+        self._check_loop()
+        cluster = self._cluster
+        assert cluster is not None
 
         async def counters(node: str, process: str) -> dict[str, Any]:
             try:
-                return dict(await self._cluster.counters_of(node, timeout))
+                return dict(await cluster.counters_of(node, timeout))
             except (CivitasError, TimeoutError) as error:
                 return {"process": process, "node": node, "error": str(error) or "no answer"}
 
@@ -124,6 +132,7 @@ class Client(Node):
     # --- life ---------------------------------------------------------------------------------
 
     async def _start(self) -> None:
+        self._callers.name = self._config.process  # a forked child chooses another one
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._connect_timeout
         await self._connect()
@@ -169,8 +178,3 @@ class Client(Node):
             f"{connected}no running system was found within {self._connect_timeout:g} s; is it "
             f"started, with the same transport options?"
         )
-
-
-def client_name() -> str:
-    """Return a process name for a client, which nobody else has."""
-    return f"client-{os.urandom(4).hex()}"

@@ -40,15 +40,20 @@ _CONTROL_INSTANCE: Final = (
 class ComponentSet:
     """What a node runs on. `bus` is made from the rest.
 
+    One node at a time uses a set. The identity of a node is made when it starts, by `identify`:
+    what is here before is only a proposal, which serves the first node if that starts in the
+    process where the set was made.
+
     Attributes:
         transport: carries the frames.
         registry: knows the addresses.
         serializer: writes the bodies of frames.
         accept: serializers whose frames are read besides.
         send_timeout: seconds that a send waits for room in a full mailbox.
-        origin: the node's identity.
+        origin: the node's identity, or what was proposed for it.
         dead_letters: where undeliverable messages are accounted for.
         config: what binds the transport to the node's place among other nodes.
+        make_transport: makes a transport for an identity; None where an instance was given.
         bus: sends and receives by name.
     """
 
@@ -60,6 +65,7 @@ class ComponentSet:
     origin: Origin = field(default_factory=new_origin)
     dead_letters: DeadLetters = field(default_factory=DeadLetters)
     config: ClusterConfig = field(default_factory=ClusterConfig)
+    make_transport: Callable[[Origin], Transport] | None = None
     bus: MessageBus = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,6 +80,50 @@ class ComponentSet:
             durable=self.config.durable,
             failed=self.config.failed,
         )
+        self._was_used = False
+        self._made_in = os.getpid()
+
+    def identify(self, owner: str) -> None:
+        """Give a node that starts in the running event loop its identity; `owner` is what it is.
+
+        A second node gets a new node id, and so does one in a forked child: frames, answers and
+        names of two nodes must not be taken for each other's. Then the transport is made anew,
+        and a process name that was chosen at random. What users have configured is kept.
+
+        Raises:
+            ConfigurationError: another node uses this set; or the transport is an instance that
+                was made before a fork.
+            PluginError: the transport can't be made.
+        """
+        affinity = self.bus.affinity
+        if affinity.bound:
+            affinity.check()
+            raise ConfigurationError(
+                "another node runs with these components; make a set for each, as their messages "
+                "would be taken for each other's"
+            )
+        if self._made_in == os.getpid() and not self._was_used:
+            self.origin = new_origin(self.origin.node)
+            self.bus.identify(self.origin)
+        else:
+            self._renew()
+        self._was_used = True
+        affinity.bind(owner)
+
+    def _renew(self) -> None:
+        forked = self._made_in != os.getpid()
+        origin = new_origin()
+        self.config.rename()
+        if self.make_transport is not None:
+            self.transport = self.make_transport(origin)
+        elif forked and not self.config.stays_here:
+            raise ConfigurationError(
+                "the transport was made by hand, before this process was forked, and what it "
+                "holds may be the parent's as well; make it in each process, or give its plugin's "
+                "name, by which it is made anew"
+            )
+        self.origin = origin
+        self.bus.identify(origin, self.transport)
 
 
 def build_component_set(
@@ -180,7 +230,6 @@ def wire(
     Raises:
         PluginError: the plugin's factory fails, or makes something that is no transport.
     """
-    origin = new_origin()
     config = ClusterConfig(
         process,
         capabilities_of(plugin, options, where),
@@ -188,21 +237,27 @@ def wire(
         guard_control=partial(guard_start, plugin.candidate, _CONTROL_INSTANCE),
     )
     dead_letters = DeadLetters(config.failed)
-    context = TransportContext(
-        process=process,
-        is_primary=is_primary,
-        node=origin.node.hex(),
-        logger=logger_of(f"civitas.transport.{plugin.spec.name}"),
-        dropped=dead_letters.record,
-        link_down=config.link_state.down,
-        link_up=config.link_state.up,
-        fenced=config.fenced,
-        failed=config.failed,
-    )
-    if config.capabilities is not None and config.capabilities.cross_process:
-        config.make_control = partial(_make_control, plugin, options, context, where)
+
+    def make(origin: Origin) -> Transport:
+        context = TransportContext(
+            process=config.process,
+            is_primary=is_primary,
+            node=origin.node.hex(),
+            logger=logger_of(f"civitas.transport.{plugin.spec.name}"),
+            dropped=dead_letters.record,
+            link_down=config.link_state.down,
+            link_up=config.link_state.up,
+            fenced=config.fenced,
+            failed=config.failed,
+        )
+        if config.capabilities is not None and config.capabilities.cross_process:
+            config.make_control = partial(_make_control, plugin, options, context, where)
+        made: Transport = make_transport(plugin, options, context, Transport, where=where)
+        return made
+
+    origin = new_origin()
     return ComponentSet(
-        make_transport(plugin, options, context, Transport, where=where),
+        make(origin),  # at once: a broken plugin is known before anything starts
         LocalRegistry(),
         serializer_of(serializer),
         accept=[serializer_of(each) for each in accept_serializers],
@@ -210,6 +265,7 @@ def wire(
         origin=origin,
         dead_letters=dead_letters,
         config=config,
+        make_transport=make,
     )
 
 

@@ -56,11 +56,11 @@ class IdSource:
         """Return id and span id for a message made at `now` (epoch seconds)."""
         if not self._since <= now < self._until:
             self._turn_to(now)
-        pool = self._pool
-        if not pool:
+        try:
+            span = self._pool.pop()
+        except IndexError:
             self.refill()
-            pool = self._pool
-        span = pool.pop()
+            span = self._pool.pop()
         return f"{self._head}{span[:4]}-{span[4:]}", span
 
     def trace_of(self, span: str) -> str:

@@ -66,7 +66,7 @@ class _Unconnected:
             f"agent {name!r} is not running in a runtime yet; its verbs work inside its hooks"
         )
 
-    ask = broadcast = reply = defer = leave = send
+    ask = broadcast = reply = defer = check_loop = leave = send
 
     @staticmethod
     def status() -> ProcessStatus:
@@ -250,6 +250,7 @@ class AgentProcess:
 
         It is not restarted. When all agents have ended, so does the runtime.
         """
+        self._civitas_binding.sender.check_loop()
         self._civitas_binding.leave()
         return _DONE
 

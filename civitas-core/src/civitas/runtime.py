@@ -13,7 +13,7 @@ from civitas._node.counters import AgentStats, NodeStats
 from civitas._node.host import AgentHost
 from civitas._node.tree import build_engine, check_tree, tree_lines
 from civitas._supervision.engine import Engine, TreeObserver
-from civitas._supervision.remote import RemoteAgent, RemoteChild, RemoteCrash
+from civitas._supervision.remote import Outcome, RemoteAgent, RemoteChild, RemoteCrash
 from civitas.components import ComponentSet, components_for
 from civitas.errors import ConfigurationError, NodeLostError, RemoteCrashError
 from civitas.messages import PRIMARY
@@ -141,13 +141,16 @@ class Runtime(AgentHost):
         return self._make_slot(agent, parent.child_exited)
 
     def _make_remote(self, child: RemoteChild, parent: Engine) -> RemoteAgent:
-        assert self._cluster is not None
-        agent = RemoteAgent(child, self._cluster.command, parent.child_exited)
+        agent = RemoteAgent(child, self._command, parent.child_exited)
         self._remote[child.name] = agent
         self._parents[child.name] = parent
         self._bus.routes.expected[child.name] = child.process or "of a worker"
         self._agent_count += 1
         return agent
+
+    async def _command(self, node: str, verb: str, agent: str, timeout: float) -> Outcome:
+        assert self._cluster is not None
+        return await self._cluster.command(node, verb, agent, timeout)
 
     async def _start_agents(self) -> None:
         await self._engine.start()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from civitas._agents.slot import AgentSlot
+from civitas._cluster.config import random_name
 from civitas._node.host import AgentHost
 from civitas._node.tree import check_agents
 from civitas.components import ComponentSet, components_for
@@ -62,15 +62,16 @@ class Worker(AgentHost):
         if components is None and transport is None:
             raise ConfigurationError("Worker takes a transport that reaches other processes")
         checked = check_agents(agents)
-        name = process or f"worker-{os.urandom(4).hex()}"
+        name = process or random_name("worker")
         given = components
         components = components_for(
             "Worker", transport, serializer, components, transport_options, process=name
         )
+        config = components.config
         # A set that was given no name has that of the primary.
-        if given and (process is not None or given.config.process == PRIMARY):
-            given.config.process = name
-        claims = components.config.capabilities
+        if given is None or process is not None or config.process == PRIMARY:
+            config.process, config.role = name, "" if process else "worker"
+        claims = config.capabilities
         if claims is None:
             logger.warning(
                 "this transport does not say whether it reaches other processes; it is taken "

@@ -81,7 +81,7 @@ class MessageLoop:
         "_mailbox",
         "_on_idle",
         "agent",
-        "answers",
+        "deferred",
         "sender",
         "stop_mode",
         "task",
@@ -97,8 +97,8 @@ class MessageLoop:
         on_idle: Callable[[], None],
     ) -> None:
         self.agent = agent
-        self.answers = DeferredAnswers(bus, mailbox.name, mailbox.size, self._idle)
-        self.sender = Sender(bus, mailbox.name, self.answers)
+        self.deferred = DeferredAnswers(bus, mailbox.name, mailbox.size, self._idle)
+        self.sender = Sender(bus, mailbox.name, self.deferred)
         """What the verbs of the agent act through."""
         self._mailbox = mailbox
         self._bus = bus
@@ -150,7 +150,7 @@ class MessageLoop:
                 pause_at = now() + _STINT
                 continue
             if type(frame) is DurableFrame:
-                durable = self._durable = self.answers.durable = frame
+                durable = self._durable = self.deferred.durable = frame
             try:
                 message = read(frame)
             except CivitasError as error:
@@ -186,14 +186,14 @@ class MessageLoop:
             self._withdraw()
             why = GivenUp.ended(self.agent.name, crash)
             reason = "cancelled while it was handled"
-            await self._bus.give_up(message, self._durable, self.agent.name, why, reason)
-        await self.answers.end(crash)
+            await self._bus.answers.give_up(message, self._durable, self.agent.name, why, reason)
+        await self.deferred.end(crash)
 
     async def _refuse(self, frame: bytes, error: CivitasError) -> None:
         if isinstance(frame, DurableFrame):
             known = isinstance(error, FrameError | DeserializationError)
             frame.failed(error if known else DeserializationError(str(error)))
-        await self._bus.refuse(frame, self.agent.name, error)
+        await self._bus.answers.refuse(frame, self.agent.name, error)
 
     def _expire(self, message: Message) -> None:
         self._bus.dead_letters.record("expired before it was handled", message)
@@ -210,7 +210,7 @@ class MessageLoop:
 
     def _idle(self) -> None:
         """Report, while the node stops, that nothing is in hand and no answer is deferred."""
-        if self._bus.closing and not self.working and not self.answers:
+        if self._bus.closing and not self.working and not self.deferred:
             self._on_idle()
 
     async def _within(self, limit: float | None, what: str, work: Awaitable[T]) -> T:
@@ -243,7 +243,7 @@ class MessageLoop:
                     error = self.crash_in("handle", again)
                 continue
             if action is ErrorAction.SKIP:
-                await self._bus.answer_error(message, agent.name, error)
+                await self._bus.answers.report_error(message, agent.name, error)
                 if self._durable is not None:
                     self._durable.processed()
                 logger.warning("agent %r skipped a message: %s", agent.name, describe(error))
@@ -275,18 +275,18 @@ class MessageLoop:
 
     async def _fail(self, message: Message, error: Exception) -> None:
         """Settle the message in hand with an error."""
-        await self._bus.fail(message, self._durable, self.agent.name, error)
+        await self._bus.answers.fail(message, self._durable, self.agent.name, error)
         self.sender.current = None
 
     def _withdraw(self) -> None:
         """Take back what the handler has deferred: the message is settled now."""
-        self.answers.withdraw()
+        self.deferred.withdraw()
         self.sender.deferred = None
 
     async def _conclude(self, message: Message, reply: Message | None) -> None:
         """Answer the message that was handled, and settle it, unless its answer comes later."""
         if reply is None and self.sender.deferred is not None:
-            self.answers.keep()
+            self.deferred.keep()
             self.sender.deferred = None
             return
         self._withdraw()
@@ -311,7 +311,7 @@ class MessageLoop:
                 reply.sender = self.agent.name
                 reply.recipient = str(request.reply_to)
                 reply.correlation_id = request.correlation_id or request.id
-            await self._bus.answer(reply)
+            await self._bus.answers.answer(reply)
         except BaseException as raised:  # a payload may do anything when it is read
             error = self.crash_in("the reply", raised)
             logger.exception("agent %r could not answer", self.agent.name)
@@ -320,13 +320,13 @@ class MessageLoop:
     async def _report_unanswered(self, message: Message, reply_to: str) -> None:
         """Answer who asked and got nothing, unless the handler has answered by itself."""
         name = self.agent.name
-        if not self._bus.answered_by_hand(name, reply_to):
+        if not self._bus.answers.answered_by_hand(name, reply_to):
             why = (
                 f"handle returned nothing to an ask of type {printable(message.type, 100)!r}: it "
                 f"returns self.reply(...), or calls self.defer() to answer later"
             )
             self._warn(message, why)
-            await self._bus.answer_error(message, name, UnansweredError(name, why))
+            await self._bus.answers.report_error(message, name, UnansweredError(name, why))
 
     def _warn(self, message: Message, why: str) -> None:
         """Log what is wrong with what `handle` returned, once for each type of messages."""

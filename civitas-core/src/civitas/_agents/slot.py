@@ -95,7 +95,7 @@ class AgentSlot:
     def idle(self) -> bool:
         """Whether nothing is being handled, and nothing is queued that could be."""
         loop = self._message_loop
-        working = self._starting or (loop is not None and bool(loop.working or loop.answers))
+        working = self._starting or (loop is not None and bool(loop.working or loop.deferred))
         return not working and (self.finished or not self.mailbox.pending)
 
     @property
@@ -214,7 +214,7 @@ class AgentSlot:
                 durable.failed(gone)  # the next one to get it accounts for it
             return
         why, reason = GivenUp.not_begun(gone), "the recipient has stopped"
-        await self._bus.give_up(message, durable, self.name, why, reason)
+        await self._bus.answers.give_up(message, durable, self.name, why, reason)
 
     # --- one object's life --------------------------------------------------------------------
 
@@ -245,7 +245,7 @@ class AgentSlot:
         crash: Exception | None = None
         try:
             await message_loop.run()
-            await message_loop.answers.all_settled(message_loop.agent.shutdown_timeout)
+            await message_loop.deferred.all_settled(message_loop.agent.shutdown_timeout)
         except BaseException as error:  # noqa: BLE001 - a crash, which the supervisor judges
             crash = self._crash_of(message_loop, error)
         try:

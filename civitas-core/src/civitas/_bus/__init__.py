@@ -36,8 +36,12 @@ Over a transport that is **at-least-once** nothing is numbered. The receiver wra
 a `DurableFrame` and waits until whoever has it in hand has settled it (`settlement`).
 
 A **reply** goes to the address that the request bears; the transport's `ReplyInbox` finds the one
-who asked. An error reply becomes an exception there (`error_replies`). An
-answer that is given after its handler has returned is open until then (`deferred`).
+who asked. `answers` sends replies; one that says why there is no answer becomes an exception
+for who asked (`error_replies`). An answer that is given after its handler has returned is open
+until then (`deferred`).
+
+A bus is used in one event loop of one process (`affinity`): all of the above is written for a
+single thread, and what waits is woken by its own loop.
 
 Invariants
 ----------

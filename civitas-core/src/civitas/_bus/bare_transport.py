@@ -20,13 +20,16 @@ class BareTransport:
 
     Args:
         transport: the class with the seven methods.
-        head: the header of this node's frames. A body that comes without one gets it, so that
-            whoever reads it needs to know of none of this.
+        head: returns the header of this node's frames. A body that comes without one gets it, so
+            that whoever reads it needs to know of none of this.
         send_timeout: returns the seconds that a publish may take.
     """
 
     def __init__(
-        self, transport: Transport, head: bytes, send_timeout: Callable[[], float]
+        self,
+        transport: Transport,
+        head: Callable[[], bytes],
+        send_timeout: Callable[[], float],
     ) -> None:
         self._transport = transport
         self._head = head
@@ -70,4 +73,4 @@ class BareTransport:
             return self._framed(await self._transport.request(address, data, timeout))
 
     def _framed(self, data: bytes) -> bytes:
-        return data if envelope.is_frame(data) else self._head + data
+        return data if envelope.is_frame(data) else self._head() + data

@@ -4,44 +4,41 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from functools import partial
+from threading import get_ident
 from typing import Final
 
 from civitas._bus.accounting import ReceiveAccounting
+from civitas._bus.affinity import LoopAffinity
+from civitas._bus.answers import Answers
 from civitas._bus.bare_transport import BareTransport
 from civitas._bus.codec import FrameCodec, new_origin
 from civitas._bus.dead_letters import DeadLetters
-from civitas._bus.error_replies import error_of, error_reply, request_in
+from civitas._bus.error_replies import error_of
 from civitas._bus.mailbox import Mailbox
 from civitas._bus.receivers import DurableReceiver, LocalReceiver, NumberedReceiver
 from civitas._bus.routes import LATE_REPLY_GRACE, LocalRoute, Receiver
 from civitas._bus.routing_table import RoutingTable
-from civitas._bus.settlement import DurableFrame, GivenUp, failure_of
 from civitas.envelope import Origin
 from civitas.errors import (
-    CivitasError,
     MailboxFullError,
     MessageRoutingError,
     MessageTooLargeError,
     MessageValidationError,
     TransportError,
-    crash_of,
-    printable,
 )
 from civitas.messages import REPLY_PREFIX, RESERVED_PREFIX, TYPE_ERROR, Message
 from civitas.plugins.specs import log_failure
 from civitas.registry import LocalRegistry
 from civitas.serializer import Serializer
-from civitas.transport import Transport, published_at
+from civitas.transport import Transport
 from civitas.transport.tasks import Failed
 
 DEFAULT_SEND_TIMEOUT: Final = 30.0
 """Seconds that a send waits for room in a full mailbox."""
 
-_ERROR_REPLY_TIMEOUT: Final = 2.0
-"""Seconds that a transport may take for one; agents that end answer with it."""
-
-_SHORT_TEXT: Final = 200
-"""Bytes of an error's text that are sent where its description is too large for the transport."""
+_AFTER_RESERVED: Final = "_b"
+"""Greater than all reserved types: a comparison costs less than a look at how a type begins."""
 
 _NOT_SENT: Final = (MailboxFullError, MessageRoutingError, MessageTooLargeError, TransportError)
 """Errors of a request that has not arrived, as far as is known: its number may be used again."""
@@ -76,32 +73,43 @@ class MessageBus:
         durable: bool = False,
         failed: Failed = log_failure,
     ) -> None:
-        self.origin = origin or new_origin()
-        self.codec = FrameCodec(serializer, accept, self.origin)
+        self.affinity = LoopAffinity()
+        """Where it may be used: in the event loop of the node that was started with it."""
         self.registry = registry
         self.routes = RoutingTable(registry, durable=durable)
         self.dead_letters = dead_letters if dead_letters is not None else DeadLetters(failed)
         self.failed = failed
+        self.answers = Answers(self.dead_letters, registry)
         self.send_timeout = send_timeout
-        self._is_bare = getattr(transport, "capabilities", None) is None
-        if self._is_bare:
-            transport = BareTransport(transport, self.codec.head, lambda: self.send_timeout)
-        self.transport: Transport = transport
         self.closing = False
         """Set while the node stops: only what a handler sends is still taken."""
         self.durable = durable
-        self.rejecting = False
-        """Set when the node stops and has no time for what a durable transport still has."""
         self.accounting: ReceiveAccounting | None = None
         """Counts what comes from other nodes; None while there are none."""
         self.sent = 0
         self._delivered = 0  # to agents that are detached
         self._pending_subscriptions: list[LocalRoute] = []
-        # Of the hot path:
         self._lookup = registry.entries.get
+        self._make_codec = partial(FrameCodec, serializer, tuple(accept))
+        self._is_bare = getattr(transport, "capabilities", None) is None
+        self.identify(origin or new_origin(), transport)
+
+    def identify(self, origin: Origin, transport: Transport | None = None) -> None:
+        """Seal frames as another node from now on, and use this transport, made for that node.
+
+        Without a transport the present one goes on. What was configured is kept.
+        """
+        self.origin = origin
+        self.codec = self._make_codec(origin)
+        # Of the hot path:
         self._head = self.codec.head
         self._serialize = self.codec.serialize
         self.read = self.codec.read
+        if transport is not None and self._is_bare:
+            transport = BareTransport(transport, lambda: self.codec.head, lambda: self.send_timeout)
+        if transport is not None:
+            self.transport: Transport = transport
+        self.answers.identify(self.codec, self.transport)
 
     @property
     def delivered(self) -> int:
@@ -123,8 +131,11 @@ class MessageBus:
             MessageValidationError: the message's type is reserved.
             SerializationError: a value of the payload can't be sent.
             TransportError: the transport could not take it.
+            ConfigurationError: this is not the event loop of the node.
         """
-        if message.type[:1] == "_" and message.type.startswith(RESERVED_PREFIX):
+        if get_ident() != self.affinity.thread:
+            self.affinity.check()
+        if message.type < _AFTER_RESERVED and message.type.startswith(RESERVED_PREFIX):
             raise _reserved(message)
         route = self._lookup(message.recipient)
         if route is None or not route.is_local:
@@ -141,7 +152,7 @@ class MessageBus:
             if not isinstance(name, str):
                 raise MessageValidationError(f"a recipient is a name, not a {type(name).__name__}")
             if name.startswith(REPLY_PREFIX) or self.transport.has_reply_address(name):
-                await self.answer(message)
+                await self.answers.answer(message)
                 by = self._lookup(message.sender)
                 if isinstance(by, LocalRoute):
                     by.answered = name
@@ -174,6 +185,8 @@ class MessageBus:
             MailboxFullError: there was no room for the question within `timeout` seconds.
             CivitasError: as for `send`.
         """
+        if get_ident() != self.affinity.thread:
+            self.affinity.check()
         if message.type.startswith(RESERVED_PREFIX):
             raise _reserved(message)
         route = self._lookup(message.recipient)
@@ -216,104 +229,6 @@ class MessageBus:
         except _NOT_SENT:
             route.give_back(number)
             raise
-
-    # --- answering --------------------------------------------------------------------------
-
-    async def answer(self, reply: Message) -> None:
-        """Publish an answer at the reply address that `reply.recipient` names."""
-        await self.transport.publish(published_at(reply.recipient), self.codec.reply(reply))
-
-    async def answer_error(
-        self, request: Message, agent: str, error: BaseException, *, executed: bool = True
-    ) -> bool:
-        """Answer a request with an error; return whether somebody asked and the answer was sent.
-
-        `executed` says whether the agent has begun to execute the request; see `error_replies`.
-        """
-        if request.reply_to is None:
-            return False
-        reply = error_reply(request, agent, error, executed=executed)
-        try:
-            async with asyncio.timeout(_ERROR_REPLY_TIMEOUT):
-                await self._answer_in_short(reply)
-        except BaseException as failure:  # a transport may raise anything
-            if isinstance(failure, asyncio.CancelledError):
-                raise
-            self.dead_letters.record(
-                f"error reply not delivered: {_code(crash_of(failure))}", request
-            )
-            return False
-        return True
-
-    async def _answer_in_short(self, reply: Message) -> None:
-        """Send an error reply, shortened where it is too large for the transport."""
-        try:
-            await self.answer(reply)
-        except MessageTooLargeError:
-            reply.payload["error_text"] = printable(reply.payload["error_text"], _SHORT_TEXT)
-            await self.answer(reply)
-
-    async def fail(
-        self, message: Message, durable: DurableFrame | None, agent: str, error: BaseException
-    ) -> None:
-        """Answer with the error of an agent; what nobody asked, a durable transport gets back.
-
-        Who has the answer waits no more: the message is not to be executed again for nobody.
-        """
-        answered = await self.answer_error(message, agent, error)
-        if durable is not None and answered:
-            durable.processed()
-        elif durable is not None:
-            durable.failed(failure_of(agent, error))
-
-    async def give_up(
-        self,
-        message: Message,
-        durable: DurableFrame | None,
-        agent: str,
-        why: GivenUp,
-        reason: str,
-    ) -> None:
-        """Account for a message that its agent does not execute to its end.
-
-        Where nobody gets the error as an answer, the transport is to give a `durable` frame again;
-        all others are dead letters, counted by `reason`.
-        """
-        answered = await self.answer_error(message, agent, why.error, executed=why.executed)
-        if durable is None or answered:
-            self.dead_letters.record(reason, message)
-        if durable is not None and answered:
-            durable.processed()
-        elif durable is not None:
-            durable.failed(why.failure)
-
-    async def refuse(self, frame: bytes, agent: str, error: CivitasError) -> None:
-        """Account for a frame that `agent` could not read, and answer who asked with it."""
-        self.dead_letters.record(f"unreadable {error.code}", frame, str(error))
-        await self.answer_error(request_in(frame, agent), agent, error)
-
-    def answered_by_hand(self, agent: str, reply_to: str) -> bool:
-        """Return whether the last reply that an agent has sent by itself went to this address."""
-        route = self._lookup(agent)
-        return isinstance(route, LocalRoute) and route.answered == reply_to
-
-    async def reject_while_stopping(self, frame: bytes, agent: str) -> bool:
-        """Settle a durable frame if the node stops and has no time for it; return whether it did.
-
-        Who asked with it gets the error at once, and that is the end of it.
-
-        Raises:
-            MessageRoutingError: nobody asked, or the answer can't be sent: it is to be given again.
-        """
-        if not self.rejecting:
-            return False
-        error = MessageRoutingError(
-            f"agent {agent!r} takes no more messages: its process is stopping"
-        )
-        if not await self.answer_error(request_in(frame, agent), agent, error, executed=False):
-            raise error
-        self.dead_letters.record("the recipient has stopped", frame)
-        return True
 
     # --- receiving --------------------------------------------------------------------------
 
@@ -361,14 +276,10 @@ class MessageBus:
 
     def _receiver(self, mailbox: Mailbox[bytes]) -> Receiver:
         if self.durable:
-            return DurableReceiver(mailbox, self.reject_while_stopping)
+            return DurableReceiver(mailbox, self.answers.reject_while_stopping)
         if self.accounting is not None:
             return NumberedReceiver(mailbox, self.accounting, self.send_timeout)
         return LocalReceiver(mailbox, self.send_timeout)
-
-
-def _code(error: Exception) -> str:
-    return error.code if isinstance(error, CivitasError) else type(error).__name__
 
 
 def _until(deadline: float | None) -> float | None:

@@ -20,9 +20,12 @@ _CLOCKS_AGREE: Final = 0.05
 """Seconds; clocks of one machine differ by less than can be measured."""
 
 
-def new_origin() -> Origin:
-    """Return the identity of a node that starts now: a random id and a later generation."""
-    return Origin(os.urandom(8), int(time.time()) & 0xFFFF_FFFF)
+def new_origin(node: bytes | None = None) -> Origin:
+    """Return the identity of a node that starts now: its id, or a random one, and a generation.
+
+    Later starts have greater generations.
+    """
+    return Origin(node or os.urandom(8), int(time.time()) & 0xFFFF_FFFF)
 
 
 class FrameCodec:

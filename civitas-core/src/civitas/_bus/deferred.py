@@ -160,7 +160,7 @@ class DeferredAnswers:
         try:
             if request.reply_to is not None:
                 reply = compose_reply(self._agent, request, dict(payload), TYPE_REPLY)
-                await self._bus.answer(reply)
+                await self._bus.answers.answer(reply)
         except BaseException as error:
             await self._fail(deferred, error)
             raise
@@ -187,7 +187,7 @@ class DeferredAnswers:
                 why = GivenUp.ended(self._agent, crash)
                 reason = "its agent ended before it answered"
                 message, durable = deferred.message, deferred.durable
-                await self._bus.give_up(message, durable, self._agent, why, reason)
+                await self._bus.answers.give_up(message, durable, self._agent, why, reason)
                 self._close(deferred)
 
     def forgotten(self, deferred: DeferredMessage) -> None:
@@ -211,7 +211,7 @@ class DeferredAnswers:
 
     async def _fail(self, deferred: DeferredMessage, error: BaseException) -> None:
         try:
-            await self._bus.fail(deferred.message, deferred.durable, self._agent, error)
+            await self._bus.answers.fail(deferred.message, deferred.durable, self._agent, error)
         finally:
             self._close(deferred)
 

@@ -15,13 +15,15 @@ from civitas.messages import TYPE_REPLY, Message, compose, compose_reply
 
 
 class Sender:
-    """Sends in the name of one agent (or of the runtime's caller, which has no `answers`)."""
+    """Sends in the name of one agent (or of the runtime's caller, which answers nobody)."""
 
-    __slots__ = ("_bus", "answers", "current", "deferred", "leaving", "name")
+    __slots__ = ("_bus", "_deferred_answers", "current", "deferred", "leaving", "name")
 
-    def __init__(self, bus: MessageBus, name: str, answers: DeferredAnswers | None = None) -> None:
+    def __init__(
+        self, bus: MessageBus, name: str, deferred_answers: DeferredAnswers | None = None
+    ) -> None:
         self._bus = bus
-        self.answers = answers
+        self._deferred_answers = deferred_answers
         self.name = name
         self.current: Message | None = None
         """The message being handled: what is sent meanwhile belongs to its trace."""
@@ -64,6 +66,7 @@ class Sender:
     async def broadcast(self, pattern: str, payload: Mapping[str, Any], message_type: str) -> None:
         """Send to each agent whose name matches; a full one does not hold up the others."""
         pattern, payload, message_type = checked(pattern, payload, message_type)
+        self._bus.affinity.check()  # once, instead of by each send
         names = [entry.name for entry in self._bus.registry.lookup_all(pattern)]
         sends = [self.send(name, payload, message_type) for name in names if name != self.name]
         results = await asyncio.gather(*sends, return_exceptions=True)
@@ -91,12 +94,16 @@ class Sender:
     def defer(self) -> Deferred:
         """Set the message being handled aside, to be answered later."""
         request = self.current
-        if request is None or self.answers is None:
+        if request is None or self._deferred_answers is None:
             raise RuntimeError("defer() sets the message being handled aside; there is none now")
         if self.deferred is not None:
             raise RuntimeError("defer() was called for this message before: use what it returned")
-        self.deferred = self.answers.open(request)
+        self.deferred = self._deferred_answers.open(request)
         return self.deferred
+
+    def check_loop(self) -> None:
+        """Raise a ConfigurationError unless this is the event loop of the node."""
+        self._bus.affinity.check()
 
     def _refuse_while_closing(self, recipient: str) -> None:
         if not self.leaving:

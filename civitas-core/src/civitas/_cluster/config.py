@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -19,6 +20,11 @@ MakeControl: TypeAlias = Callable[[Callable[[str], None], Callable[[], None]], T
 
 Guard: TypeAlias = Callable[[], AbstractContextManager[object]]
 """Makes the context for calls of a transport at the start: their errors name the plugin."""
+
+
+def random_name(role: str) -> str:
+    """Return a process name that nobody else has."""
+    return f"{role}-{os.urandom(4).hex()}"
 
 
 class LinkState:
@@ -45,8 +51,9 @@ class LinkState:
 class ClusterConfig:
     """What binds a node's transports to its place among other nodes.
 
-    Its guards name the plugin in errors of a transport while the node starts: `guard` for the
-    node's own, `guard_control` for that of the control plane.
+    A process name that was chosen at random begins with `role`, which is empty where a name was
+    given. The guards name the plugin in errors of a transport while the node starts: `guard` for
+    the node's own, `guard_control` for that of the control plane.
     """
 
     process: str = PRIMARY
@@ -54,10 +61,21 @@ class ClusterConfig:
     make_control: MakeControl | None = None  # None: no plugin to make it, or no use for it
     fenced: set[bytes] = field(default_factory=set)  # nodes whose frames the transport refuses
     link_state: LinkState = field(default_factory=LinkState)
+    role: str = ""
     guard: Guard = nullcontext
     guard_control: Guard = nullcontext
     on_failure: Callable[[Exception], None] | None = None
     """Called, in any thread, when the node can't go on; the node sets it."""
+
+    def rename(self) -> None:
+        """Choose another process name, unless it was given."""
+        if self.role:
+            self.process = random_name(self.role)
+
+    @property
+    def stays_here(self) -> bool:
+        """Whether the transport says that it stays within its process."""
+        return self.capabilities is not None and not self.capabilities.cross_process
 
     @property
     def durable(self) -> bool:

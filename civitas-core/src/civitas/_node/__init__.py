@@ -7,13 +7,17 @@ Theory of operation
 talking to agents. `host` is the base of the two that have agents: slots, `counters`, commands.
 What is left is their own: the tree of a runtime, the reports of a worker, the search of a client.
 
-A node is complete when it is constructed: its agents have slots, and its cluster is there, though
-not started.
+A node that is constructed has slots for its agents. Its **identity** is made by `start`: node id,
+generation, the event loop and the process that it belongs to, and the cluster, which has them all
+(`ComponentSet.identify`). So a node that was constructed before a fork is another node in each
+child that starts it, with a transport of its own; and one that was started before is refused
+there, for what it holds is the parent's.
 
     state       | event                                       | becomes
     ------------+---------------------------------------------+---------
     constructed | `start`                                     | starting
                 | `stop`                                      | ended
+                | `start`, and it can't have an identity      | ended, and `start` raises
     starting    | all agents have started                     | running
                 | an error, or `stop`, or it is evicted       | ended, and `start` raises
     running     | `stop`                                      | stopping

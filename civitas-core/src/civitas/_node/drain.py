@@ -74,7 +74,7 @@ class Drain:
     def _await_rest_of(self, names: set[str]) -> None:
         """Take what a durable transport has for as long as one of these may need it."""
         self._unrested = names
-        self._bus.rejecting = not names
+        self._bus.answers.rejecting = not names
 
     def _busy(self, slots: Iterable[AgentSlot], elapsed: float) -> list[AgentSlot]:
         """Return the agents that have work left, and time for it."""

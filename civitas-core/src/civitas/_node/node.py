@@ -9,7 +9,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Mapping
 from types import TracebackType
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self, TypeVar
 
 from civitas._agents.slot import AgentSlot
 from civitas._bus.dead_letters import DeadLetterCallback
@@ -36,9 +36,11 @@ logger = logger_of("civitas.node")
 _CALLBACKS_TIMEOUT: Final = 5.0
 """Seconds that the callbacks have at the end of a node."""
 
+T = TypeVar("T")
+
 
 class Node(ABC):
-    """Base of the three kinds of node. It is complete when it is constructed.
+    """Base of the three kinds of node; `start` gives it its identity.
 
     Args:
         components: what it runs on.
@@ -68,17 +70,8 @@ class Node(ABC):
         self._aborting = False
         self._stopping: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
+        self._policies = policies
         self._cluster: Cluster | None = None
-        if policies is not None:
-            self._cluster = Cluster(
-                self._bus,
-                self._config,
-                self.role,
-                self._agent_states,
-                self._counters,
-                self._on_event,
-                policies,
-            )
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -86,7 +79,8 @@ class Node(ABC):
         """Start the transport, join the others, start the agents; return when they can be reached.
 
         Raises:
-            ConfigurationError: the node was started, or stopped, before.
+            ConfigurationError: the node was started, or stopped, before, or another one runs with
+                its components; or its transport can't be used after a fork.
             IdentityError: another process has the name, or an agent of one of the names.
             SpawnError: an agent could not start, and the others are stopped again; or `stop` was
                 called meanwhile.
@@ -94,6 +88,7 @@ class Node(ABC):
         """
         what = type(self).__name__.lower()
         if self._was_started or self._ended.is_set():
+            self._check_loop()
             happened = "started" if self._was_started else "stopped"
             raise ConfigurationError(f"this {what} was {happened} before; make a new one")
         self._was_started = True
@@ -116,11 +111,15 @@ class Node(ABC):
         Returns when all has ended; called by an agent in one of its hooks, or by a callback, which
         can't end while it waits, at once. Stopping twice does no harm; during the start, it ends
         the start; before it, the node has ended and can't be started any more.
+
+        Raises:
+            ConfigurationError: this is not the event loop in which the node was started.
         """
         if not self._was_started:
             self._ended.set()
         if self._ended.is_set():
             return
+        self._check_loop()
         self._begin_stop()
         task = asyncio.current_task()
         callers = {slot.mailbox.consumer for slot in self._slots.values()}
@@ -141,7 +140,11 @@ class Node(ABC):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.stop()
+        try:
+            await self.stop()
+        except ConfigurationError:
+            if exc is None:  # else a forked child leaves, and that says why
+                raise
 
     # --- talking to agents --------------------------------------------------------------------
 
@@ -149,8 +152,8 @@ class Node(ABC):
         self, recipient: str, payload: Mapping[str, Any], message_type: str = "message"
     ) -> Coroutine[Any, Any, None]:
         """Send a message to an agent; see `AgentProcess.send`."""
-        self._check_started()
-        return self._callers.send(recipient, payload, message_type)
+        sending = self._callers.send(recipient, payload, message_type)
+        return sending if self._bus.affinity.is_running() else self._in_loop(sending)
 
     def ask(
         self,
@@ -160,8 +163,8 @@ class Node(ABC):
         timeout: float | None = 30.0,
     ) -> Coroutine[Any, Any, Message]:
         """Send a message to an agent; awaiting it gives the answer; see `AgentProcess.ask`."""
-        self._check_started()
-        return self._callers.ask(recipient, payload, message_type, timeout)
+        asking = self._callers.ask(recipient, payload, message_type, timeout)
+        return asking if self._bus.affinity.is_running() else self._in_loop(asking)
 
     async def broadcast(
         self, pattern: str, payload: Mapping[str, Any], message_type: str = "message"
@@ -198,7 +201,9 @@ class Node(ABC):
 
     async def _start_transport(self) -> None:
         """Start the transport, and listen to other nodes."""
-        self._bus.closing = self._bus.rejecting = False  # of an earlier node with the same parts
+        self._bus.closing = self._bus.answers.rejecting = (
+            False  # of an earlier node with the same parts
+        )
         with self._config.guard():
             await self._bus.transport.start()
             if self._cluster is not None:
@@ -240,6 +245,8 @@ class Node(ABC):
 
     async def _wait_ended(self) -> int:
         """Return when the node has ended: 0 for success, 1 when `failure` says why not."""
+        if not self._ended.is_set():
+            self._bus.affinity.check()
         await self._ended.wait()
         return 1 if self.failure is not None else 0
 
@@ -247,6 +254,32 @@ class Node(ABC):
         if not self._was_started:
             what = type(self).__name__.lower()
             raise NotConnectedError(f"the {what} is not started: use `async with`, or `start`")
+
+    def _in_loop(self, verb: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+        """Return a verb that is refused if it runs in another event loop.
+
+        The bus looks at the thread only. That is enough while the node's loop is running.
+        """
+        try:
+            self._check_started()
+        except NotConnectedError:
+            verb.close()
+            raise
+        return self._checked(verb)
+
+    async def _checked(self, verb: Coroutine[Any, Any, T]) -> T:
+        try:
+            self._check_loop()
+        except ConfigurationError:
+            verb.close()
+            raise
+        return await verb
+
+    def _check_loop(self) -> None:
+        """Raise unless this runs in the event loop in which the node was started."""
+        self._check_started()
+        if not self._ended.is_set():
+            self._bus.affinity.check()
 
     def _agent_states(self) -> AgentStates:
         """Return status and incarnation of each agent; in any thread."""
@@ -261,6 +294,11 @@ class Node(ABC):
 
     async def _run_start(self) -> None:
         try:
+            self._identify()
+        except BaseException:  # nothing has begun
+            self._ended.set()
+            raise
+        try:
             await self._start()
         except BaseException:
             self._aborting = True
@@ -269,8 +307,31 @@ class Node(ABC):
                 await self._stop_transport()
                 await self._bus.dead_letters.callbacks.finish(_CALLBACKS_TIMEOUT)
             finally:
-                self._ended.set()
+                self._end()
             raise
+
+    def _identify(self) -> None:
+        """Become a node: in this event loop, of this process, with a node id and a generation."""
+        self.components.identify(type(self).__name__.lower())
+        if self._policies is None:
+            return
+        try:
+            self._cluster = Cluster(
+                self._bus,
+                self._config,
+                self.role,
+                self._agent_states,
+                self._counters,
+                self._on_event,
+                self._policies,
+            )
+        except BaseException:
+            self._bus.affinity.release()
+            raise
+
+    def _end(self) -> None:
+        self._bus.affinity.release()
+        self._ended.set()
 
     async def _run_stop(self) -> None:
         try:
@@ -283,7 +344,7 @@ class Node(ABC):
             self.failure = self.failure or crash_unless_cancelled(error)
             raise
         finally:
-            self._ended.set()
+            self._end()
 
     def _report_failures(self) -> None:
         """Let whatever this node has going on report, from any thread, that it can't go on."""
