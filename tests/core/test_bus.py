@@ -99,7 +99,7 @@ async def test_garbage_of_many_kinds_makes_few_counters() -> None:
 async def test_a_transport_that_hangs_on_answers_does_not_hold_up_the_stop(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("civitas._bus.bus._ERROR_REPLY_TIMEOUT", 0.01)
+    monkeypatch.setattr("civitas._bus.answers._ERROR_REPLY_TIMEOUT", 0.01)
     hangs = asyncio.Event()
 
     class Hanging(InProcessTransport):

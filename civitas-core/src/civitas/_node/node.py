@@ -276,9 +276,9 @@ class Node(ABC):
         return await verb
 
     def _check_loop(self) -> None:
-        """Raise unless this runs in the event loop in which the node was started."""
-        self._check_started()
+        """Raise unless the node has ended, or this runs in the event loop in which it was started."""
         if not self._ended.is_set():
+            self._check_started()
             self._bus.affinity.check()
 
     def _agent_states(self) -> AgentStates:
