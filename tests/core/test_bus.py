@@ -61,7 +61,23 @@ async def test_a_serializer_that_fails_to_write_is_an_error_to_the_sender(
                 await verb("a", {})
 
 
-@pytest.mark.parametrize("message", [fail, lambda: "text"])
+def exit_now() -> Any:
+    raise SystemExit("a plugin")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        fail,
+        exit_now,
+        lambda: "text",
+        lambda: Message(ttl="soon"),  # type: ignore[arg-type]
+        lambda: Message(timestamp=None),  # type: ignore[arg-type]
+        lambda: Message(attempt="0"),  # type: ignore[arg-type]
+        lambda: Message(type=b"bytes"),  # type: ignore[arg-type]
+        lambda: Message(payload=[]),  # type: ignore[arg-type]
+    ],
+)
 async def test_a_serializer_that_fails_to_read_is_counted_and_crashes_nobody(
     message: Callable[[], Any],
 ) -> None:

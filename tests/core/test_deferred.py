@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from civitas import ErrorAction, Message
-from civitas.errors import AgentError
+from civitas.errors import AgentError, ConfigurationError
 from support.agents import SOON, Scripted, echo, runtime, until
 from support.ledger import Ledger, running
 
@@ -129,3 +129,19 @@ async def test_a_durable_message_that_a_stop_cuts_off_is_given_again_uncounted()
     async with running(ledger, second):
         await until(lambda: bool(second.got))
     assert second.got[0].attempt == 0
+
+
+async def test_a_deferred_answer_is_given_in_the_event_loop_of_its_node() -> None:
+    agent = Scripted("a", deferring)
+    async with runtime(agent) as r:
+        asking = asyncio.create_task(r.ask("a", {}, timeout=SOON))
+        await until(lambda: bool(agent.state.get("open")))
+        (later,) = agent.state["open"]
+        for elsewhere in (later.reply({}), later.fail("no")):
+            with pytest.raises(ConfigurationError, match="run_coroutine_threadsafe"):
+                await asyncio.to_thread(asyncio.run, elsewhere)
+        loop = asyncio.get_running_loop()
+        await asyncio.to_thread(
+            lambda: asyncio.run_coroutine_threadsafe(later.reply({"here": 1}), loop).result(SOON)
+        )
+        assert (await asking).payload == {"here": 1}

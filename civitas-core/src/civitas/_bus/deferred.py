@@ -59,6 +59,7 @@ class Deferred:
 
         Raises:
             RuntimeError: the message is settled: it was answered, or its agent has ended.
+            ConfigurationError: this is not the node's event loop.
             SerializationError, MessageTooLargeError: the payload can't be sent; who asked gets
                 that as an AgentError.
         """
@@ -155,6 +156,7 @@ class DeferredAnswers:
             self._close(deferred)
 
     async def reply(self, deferred: DeferredMessage, payload: Mapping[str, Any]) -> None:
+        self._bus.affinity.check()
         deferred.settle("it was given before")
         request = deferred.message
         try:
@@ -169,6 +171,7 @@ class DeferredAnswers:
         self._close(deferred)
 
     async def fail(self, deferred: DeferredMessage, error: BaseException) -> None:
+        self._bus.affinity.check()
         deferred.settle("it was given before")
         await self._fail(deferred, error)
 

@@ -276,7 +276,7 @@ class Node(ABC):
         return await verb
 
     def _check_loop(self) -> None:
-        """Raise unless the node has ended, or this runs in the event loop in which it was started."""
+        """Raise unless the node has ended, or this runs in the event loop that it belongs to."""
         if not self._ended.is_set():
             self._check_started()
             self._bus.affinity.check()

@@ -53,15 +53,25 @@ def message_from_fields(fields: dict[str, Any]) -> Message:
     Raises:
         DeserializationError: a field is missing, or of another type.
     """
-    for field, types in TYPES.items():
+    for field in TYPES:
         if field not in fields:
             raise DeserializationError(f"the message lacks {field!r}")
-        value = fields[field]
+    message = Message(**fields)
+    problem = field_problem(message)
+    if problem is not None:
+        raise DeserializationError(f"the message's {problem}")
+    return message
+
+
+def field_problem(message: Message) -> str | None:
+    """Say which field of a message that came is of a wrong type, and what it is; None for none."""
+    for field, types in TYPES.items():
+        value = getattr(message, field)
         if not isinstance(value, types) or isinstance(value, bool):
-            raise DeserializationError(f"{field!r} of the message is a {type(value).__name__}")
+            return f"{field!r} is a {type(value).__name__}"
         if type(value) is int and not -LARGEST <= value <= LARGEST:
-            raise DeserializationError(f"{field!r} of the message is a number of too many digits")
-    return Message(**fields)
+            return f"{field!r} is a number of too many digits"
+    return None
 
 
 def message_from_frame(serializer: Serializer, data: bytes, cause: Exception) -> Message:

@@ -12,6 +12,7 @@ from civitas.errors import (
     describe,
 )
 from civitas.messages import Message
+from civitas.serializer.fields import field_problem
 from civitas.serializer.formats import JsonSerializer, MsgpackSerializer
 from civitas.serializer.protocol import Serializer, name_of
 
@@ -45,9 +46,12 @@ def checked(serializer: Serializer) -> Callable[[bytes], Message]:
 
     def deserialize(body: bytes) -> Message:
         message: object = serializer.deserialize(body)
-        if isinstance(message, Message):
-            return message
-        what = f"serializer {name_of(serializer)!r} made a {type(message).__name__}"
-        raise DeserializationError(f"{what}, not a Message")
+        who = f"serializer {name_of(serializer)!r}"
+        if not isinstance(message, Message):
+            raise DeserializationError(f"{who} made a {type(message).__name__}, not a Message")
+        problem = field_problem(message)
+        if problem is not None:
+            raise DeserializationError(f"{who} made a message whose {problem}")
+        return message
 
     return deserialize
