@@ -20,9 +20,11 @@ there, for what it holds is the parent's.
                 | `start`, and it can't have an identity      | ended, and `start` raises
     starting    | all agents have started                     | running
                 | an error, or `stop`, or it is evicted       | ended, and `start` raises
+                | something that it has going on ends         | ended, and `start` raises
     running     | `stop`                                      | stopping
                 | its last agent is done, if it had any       | stopping
                 | its root gives up, or it is evicted         | stopping, with a failure
+                | something that it has going on ends         | stopping, with a failure
     stopping    | all is stopped                              | ended
     ended       | nothing: a node lives once                  |
 
@@ -31,6 +33,9 @@ joins, so that its names are its own; what a durable transport has kept is taken
 start; the others hear of them. The order of a stop: no new messages (`closing`); the others hear
 that it leaves; what was taken is handled (`drain`); no more commands (`commands`); agents stop in
 reverse order; what is left becomes dead letters; goodbye; the transport.
+
+Tasks, timers and threads are the node's, or a part's of it; `ClusterConfig.failed` is where each
+reports an end that nobody expected, in any thread (`civitas.transport.tasks`).
 
 `build` makes the parts of a node from a resolved topology, `tree` checks a declared tree and makes
 the engines of it.
