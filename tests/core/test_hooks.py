@@ -9,8 +9,8 @@ import pytest
 
 from civitas import AgentProcess, ErrorAction, Message, Runtime, Supervisor
 from civitas.errors import AgentError, SpawnError, describe
-from support.agents import SOON, Scripted, fail, runtime, until
-from support.raising import RAISED, PanicError
+from support.agents import SOON, Scripted, echo, fail, runtime, until
+from support.raising import RAISED
 
 KINDS = pytest.mark.parametrize("kind", RAISED)
 
@@ -181,21 +181,32 @@ class Poisoned(dict[str, Any]):
     """A payload whose items are not to be had."""
 
     def items(self) -> Any:
-        raise PanicError("poisoned")
+        raise SystemExit("poisoned")
 
 
 @pytest.mark.parametrize("serializer", ["msgpack", "json"])
 async def test_a_payload_that_raises_when_it_is_read_is_an_error_of_who_made_it(
     serializer: str,
 ) -> None:
-    async def poison(agent: Scripted, message: Message) -> Message:
-        return agent.reply(Poisoned(n=1) if message.payload["poison"] else {})
+    async def poison(agent: Scripted, message: Message) -> Message | None:
+        match message.payload["verb"]:
+            case "reply":
+                return agent.reply(Poisoned(n=1))
+            case "send":
+                await agent.send("b", Poisoned(n=1))
+            case "ask":
+                await agent.ask("b", Poisoned(n=1))
+            case "broadcast":
+                await agent.broadcast("[bc]", Poisoned(n=1))
+        return agent.reply({})
 
-    root = Supervisor("root", [Scripted("a", poison)], backoff_base=0.0)
+    agents = Scripted("a", poison), Scripted("b", echo), Scripted("c", echo)
+    root = Supervisor("root", agents, backoff_base=0.0, max_restarts=9)
     async with Runtime(root, serializer=serializer) as r:
-        (answer,) = await asyncio.gather(
-            r.ask("a", {"poison": True}, timeout=SOON), return_exceptions=True
-        )
-        assert isinstance(answer, AgentError)
-        assert "PanicError: poisoned" in str(answer)
-        assert (await r.ask("a", {"poison": False}, timeout=SOON)).payload == {}
+        for verb in ("reply", "send", "ask", "broadcast"):
+            with pytest.raises(AgentError) as caught:
+                await r.ask("a", {"verb": verb}, timeout=SOON)
+            expected = "ExceptionGroup" if verb == "broadcast" else "SerializationError"
+            assert caught.value.error_type == expected
+            assert (await r.ask("a", {"verb": "none"}, timeout=SOON)).payload == {}
+        assert r.stats().agents[1].handled == 0

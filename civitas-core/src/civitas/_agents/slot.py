@@ -24,7 +24,7 @@ from civitas.errors import (
     logger_of,
 )
 from civitas.process import AgentProcess, ProcessStatus, connect, respawn
-from civitas.transport.tasks import cancel_task, start_task
+from civitas.transport.tasks import cancel_task, contained, start_task
 
 logger = logger_of("civitas.agent")
 
@@ -201,7 +201,7 @@ class AgentSlot:
 
     async def _leave_behind(self, gone: MessageRoutingError) -> None:
         left = self.mailbox.close(str(gone))
-        await asyncio.gather(*(self._part_with(frame, gone) for frame in left))
+        await asyncio.gather(*(contained(self._part_with(frame, gone)) for frame in left))
 
     async def _part_with(self, frame: bytes, gone: MessageRoutingError) -> None:
         durable = frame if isinstance(frame, DurableFrame) else None

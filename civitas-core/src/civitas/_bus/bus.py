@@ -32,7 +32,7 @@ from civitas.plugins.specs import log_failure
 from civitas.registry import LocalRegistry
 from civitas.serializer import Serializer
 from civitas.transport import Transport
-from civitas.transport.tasks import Failed
+from civitas.transport.tasks import Failed, contained
 
 DEFAULT_SEND_TIMEOUT: Final = 30.0
 """Seconds that a send waits for room in a full mailbox."""
@@ -256,7 +256,8 @@ class MessageBus:
         """
         pending, self._pending_subscriptions = self._pending_subscriptions, []
         subscribe = self.transport.subscribe
-        await asyncio.gather(*(subscribe(each.address, each.receiver.handler) for each in pending))
+        subscribing = [subscribe(each.address, each.receiver.handler) for each in pending]
+        await asyncio.gather(*map(contained, subscribing))
 
     async def detach(self, name: str) -> None:
         """Take an agent off the registry and off the transport."""

@@ -10,8 +10,9 @@ from typing import Any, NoReturn
 from civitas._bus.arguments import as_payload, as_timeout, checked
 from civitas._bus.bus import MessageBus
 from civitas._bus.deferred import Deferred, DeferredAnswers
-from civitas.errors import MessageRoutingError
+from civitas.errors import MessageRoutingError, crash_unless_cancelled
 from civitas.messages import TYPE_REPLY, Message, compose, compose_reply
+from civitas.transport.tasks import contained
 
 
 class Sender:
@@ -69,13 +70,13 @@ class Sender:
         self._bus.affinity.check()  # once, instead of by each send
         names = [entry.name for entry in self._bus.registry.lookup_all(pattern)]
         sends = [self.send(name, payload, message_type) for name in names if name != self.name]
-        results = await asyncio.gather(*sends, return_exceptions=True)
+        results = await asyncio.gather(*map(contained, sends), return_exceptions=True)
         if self.name in names:
             # In this task: in another one, its wait for room would look like that of anybody else.
             try:
                 await self.send(self.name, payload, message_type)
-            except Exception as error:  # noqa: BLE001 - raised below, with those of the others
-                results.append(error)
+            except BaseException as error:  # noqa: BLE001 - raised below, with those of the others
+                results.append(crash_unless_cancelled(error))
         errors = [result for result in results if isinstance(result, BaseException)]
         if len(errors) == 1:
             raise errors[0]

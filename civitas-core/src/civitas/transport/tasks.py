@@ -46,7 +46,7 @@ def start_task(work: Coroutine[Any, Any, T], *, name: str, failed: Failed) -> as
         name: the task's name, for logs and errors.
         failed: called, in the event loop, with the error when it has ended unexpectedly.
     """
-    task = asyncio.get_running_loop().create_task(_converted(work), name=name)
+    task = asyncio.get_running_loop().create_task(contained(work), name=name)
     task.add_done_callback(partial(_ended, work, name, failed))
     return task
 
@@ -82,8 +82,11 @@ def failure_of(name: str, error: BaseException) -> TaskFailedError:
     return failure
 
 
-async def _converted(work: Coroutine[Any, Any, T]) -> T:
-    """Raise in the task what is no Exception as one: SystemExit would end the event loop."""
+async def contained(work: Coroutine[Any, Any, T]) -> T:
+    """Await work of others in a task, as `asyncio.gather` does it; what it raises is an Exception.
+
+    A SystemExit would leave the task, and end the event loop.
+    """
     try:
         return await work
     except (Exception, asyncio.CancelledError, GeneratorExit):
