@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from civitas import Supervisor
-from civitas.errors import AgentError, MessageRoutingError
+from civitas.errors import AgentError, NotConnectedError
 from civitas.process import ProcessStatus
 from support.agents import SOON, Gate, Scripted, until
 from support.lives import Log, Mortal, count, mortals
@@ -155,7 +155,7 @@ async def test_too_many_crashes_end_the_runtime_with_a_failure(system: Any) -> N
         assert await s.ended() == 1
         assert str(s.runtime.failure).endswith("crash")
         assert log.take().count("start w1") == 1 + 2 * s.place.deliveries
-        with pytest.raises(MessageRoutingError):
+        with pytest.raises(NotConnectedError):
             await s.send("w2", {})
 
 

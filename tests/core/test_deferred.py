@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from civitas import ErrorAction, Message
-from civitas.errors import AgentError, ConfigurationError
+from civitas.errors import AgentError, ConfigurationError, MessageValidationError
 from support.agents import SOON, Scripted, echo, runtime, until
 from support.ledger import Ledger, running
 
@@ -29,19 +29,62 @@ async def test_an_agent_has_at_most_so_many_deferred_answers_open_as_its_mailbox
         await asyncio.gather(*asks)
 
 
-async def test_those_whose_asker_has_given_up_make_room() -> None:
-    async with runtime(Scripted("a", deferring, mailbox_size=1, shutdown_timeout=0.01)) as r:
+async def test_those_whose_asker_has_given_up_make_room_and_hold_up_no_stop() -> None:
+    async with runtime(Scripted("a", deferring, mailbox_size=1, shutdown_timeout=SOON)) as r:
+        agent: Any = r.get_agent("a")
         with pytest.raises(TimeoutError):
             await r.ask("a", {}, timeout=0.02)
-        asking = asyncio.create_task(r.ask("a", {}, timeout=SOON))
-        agent: Any = r.get_agent("a")
+        await until(lambda: r.stats().dropped == {"expired before it was answered": 1})
+        (first,) = agent.state["open"]
+        assert first.done
+        await first.reply({})  # nobody could know
+        asking = asyncio.create_task(r.ask("a", {}, timeout=0.05))
         await until(lambda: len(agent.state["open"]) == 2)
-        first, second = agent.state["open"]
-        assert r.stats().dropped == {"expired before it was answered": 1}
-        with pytest.raises(RuntimeError, match="who asked has given up"):
-            await first.reply({})
-        await second.reply({})
-        await asking
+        began = asyncio.get_running_loop().time()
+        await r.stop()
+        assert asyncio.get_running_loop().time() - began < SOON / 2
+        with pytest.raises(TimeoutError):
+            await asking
+
+
+@pytest.mark.parametrize("wrong", [7, None, object(), int])
+async def test_what_is_no_error_and_what_is_no_payload_settle_nothing(wrong: Any) -> None:
+    agent = Scripted("a", deferring)
+    async with runtime(agent) as r:
+        asking = asyncio.create_task(r.ask("a", {}, timeout=SOON))
+        await until(lambda: bool(agent.state.get("open")))
+        (later,) = agent.state["open"]
+        with pytest.raises(TypeError, match="takes an exception, or a text"):
+            await later.fail(wrong)
+        with pytest.raises(MessageValidationError):
+            await later.reply(wrong)
+        assert not later.done
+        await later.fail(KeyError)
+        with pytest.raises(AgentError, match="KeyError"):
+            await asking
+
+
+async def test_what_a_deferred_answer_needs_is_still_sent_while_the_node_stops() -> None:
+    jobs: list[asyncio.Task[None]] = []
+    opened = asyncio.Event()
+
+    async def start(agent: Scripted, message: Message) -> None:
+        later = agent.defer()
+
+        async def job() -> None:
+            await opened.wait()
+            await later.reply((await agent.ask("b", {}, timeout=SOON)).payload)
+
+        jobs.append(asyncio.create_task(job()))
+
+    async with runtime(Scripted("b", echo), Scripted("a", start)) as r:
+        asking = asyncio.create_task(r.ask("a", {}, timeout=SOON))
+        await until(lambda: bool(jobs))
+        stopping = asyncio.create_task(r.stop())
+        await until(lambda: r.components.bus.closing)
+        opened.set()
+        assert (await asking).payload["from"] == "b"
+        await asyncio.wait_for(stopping, SOON)
 
 
 async def defer_twice(agent: Scripted, message: Message) -> None:

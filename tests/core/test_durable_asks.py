@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 from civitas import ErrorAction, Message, Worker, envelope
-from civitas.errors import AgentError, IdentityError, MessageRoutingError, NotConnectedError
+from civitas.errors import (
+    AgentError,
+    IdentityError,
+    MessageRoutingError,
+    NotConnectedError,
+    OutcomeUnknownError,
+)
 from civitas.messages import REPLY_PREFIX
 from support.agents import SOON, Gate, Scripted, echo, fail, until
 from support.ledger import Ledger, LedgerTransport, attempts, running
@@ -70,7 +76,7 @@ async def test_a_question_that_its_agent_leaves_behind_is_answered_with_an_error
         await until(lambda: len(ledger.kept("a")) == 4)
         gate.opened.set()
         for error in await asyncio.gather(*asking, return_exceptions=True):
-            assert isinstance(error, MessageRoutingError)
+            assert isinstance(error, MessageRoutingError | OutcomeUnknownError)
             assert "has stopped" in str(error)
 
 

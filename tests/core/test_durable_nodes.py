@@ -10,7 +10,7 @@ import pytest
 from civitas import Message, Runtime, Supervisor, Worker
 from civitas._cluster.data_plane import PeerStats
 from civitas.components import build_component_set
-from civitas.errors import MessageRoutingError
+from civitas.errors import MessageRoutingError, OutcomeUnknownError
 from support.agents import SOON, Gate, Scripted, echo, fail, until
 from support.ledger import Ledger, LedgerTransport
 
@@ -162,7 +162,7 @@ async def test_asks_in_flight_fail_at_once_when_the_node_has_gone(ledger: Ledger
         await gate.entered.wait()
         await transport.cut()
         for ask in asking:
-            with pytest.raises(MessageRoutingError, match="has gone"):
+            with pytest.raises(OutcomeUnknownError, match="has gone"):
                 await asyncio.wait_for(ask, SOON)
         await dying.stop()
 

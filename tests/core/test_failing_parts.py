@@ -13,7 +13,7 @@ from civitas._agents.slot import AgentSlot
 from civitas._cluster.data_plane import DataPlane
 from civitas.client import Client
 from civitas.components import build_component_set
-from civitas.errors import MessageRoutingError, TaskFailedError, describe
+from civitas.errors import OutcomeUnknownError, TaskFailedError, describe
 from civitas.plugins import Capabilities
 from civitas.transport import InProcessTransport
 from support.agents import SOON, Scripted, echo, fail, until
@@ -208,6 +208,6 @@ async def test_a_client_that_waits_for_an_answer_hears_why_there_is_none(bus: Lo
         await handling.wait()
         client.components.config.failed(ValueError("a defect"))
         async with asyncio.timeout(SOON):
-            with pytest.raises(MessageRoutingError, match="this node has failed: a defect"):
+            with pytest.raises(OutcomeUnknownError, match="this node has failed: a defect"):
                 await asked
     assert isinstance(client.failure, ValueError)

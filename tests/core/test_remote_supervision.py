@@ -15,7 +15,7 @@ from civitas._supervision.remote import (
     RemoteChild,
     RemoteCrash,
 )
-from civitas.errors import MessageRoutingError, RemoteCrashError
+from civitas.errors import MessageRoutingError, OutcomeUnknownError, RemoteCrashError
 from support.agents import SOON, Gate, Scripted, echo, until
 from support.lives import Log, count, mortals
 from support.local_bus.testbed import LocalBus
@@ -55,7 +55,7 @@ async def test_asks_in_flight_fail_at_once_when_the_node_has_gone(
         await gate.entered.wait()
         await relay.cut()
         for asking in asks:
-            with pytest.raises(MessageRoutingError, match="'a' was in process 'w'.*has gone"):
+            with pytest.raises(OutcomeUnknownError, match="'a' was in process 'w'.*has gone"):
                 await asyncio.wait_for(asking, SOON)
         with pytest.raises(MessageRoutingError, match="has gone"):
             await runtime.send("a", {})

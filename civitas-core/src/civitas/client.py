@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from civitas._cluster.config import random_name
 from civitas._cluster.events import Event
+from civitas._node.ending import Ending
 from civitas._node.node import Node
 from civitas.components import ComponentSet, components_for
 from civitas.errors import CivitasError, ConfigurationError, NotConnectedError
@@ -138,10 +139,10 @@ class Client(Node):
         await self._connect()
         await self._find(max(deadline, loop.time() + self._grace))
 
-    async def _abort_start(self) -> None:
+    async def _abort_start(self, ending: Ending) -> None:
         """There is nothing to undo but the transport, which the node stops."""
 
-    async def _stop(self) -> None:
+    async def _stop(self, ending: Ending) -> None:
         """There is nothing to finish."""
 
     def _on_event(self, event: Event) -> None:

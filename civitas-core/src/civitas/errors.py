@@ -11,14 +11,15 @@ import traceback
 from enum import Enum
 from functools import partial
 from types import CodeType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 TEXT_LIMIT: Final = 4096
 """Bytes of UTF-8 that the text of an exception has at most where it is logged or sent."""
 
 _KIND_LIMIT: Final = 200
 _TRACEBACK_LINES: Final = 400
-_RAISE: Final = dis.opmap["RAISE_VARARGS"]
+_RAISES: Final = frozenset(dis.opmap[each] for each in ("RAISE_VARARGS", "SEND"))
+"""Instructions by which code raises, or awaits what has raised."""
 
 
 class ErrorAction(Enum):
@@ -311,11 +312,13 @@ def _format_traceback(record: logging.LogRecord) -> bool:
 
 
 def crash_of(error: BaseException) -> Exception:
-    """Return the exception of user code as one that is judged, reported and raised like any other.
+    """Return the exception of foreign code as one that is judged and reported like any other.
 
     Raises:
         KeyboardInterrupt: `error` is one, and a signal has raised it: it ends the process.
     """
+    if isinstance(error, StopIteration):
+        return AbortError(error)  # neither a future nor a coroutine can raise it
     if isinstance(error, Exception):
         return error
     if is_interrupt(error):
@@ -323,20 +326,40 @@ def crash_of(error: BaseException) -> Exception:
     return AbortError(error)
 
 
-def crash_unless_cancelled(error: BaseException) -> Exception:
-    """Return the exception of foreign code that was awaited here, as `crash_of` does.
+def crash_unless_cancelled(
+    error: BaseException, what: str = "it", task: asyncio.Task[Any] | None = None
+) -> Exception:
+    """Return the exception of foreign code that was awaited, as `crash_of` does.
+
+    Args:
+        error: what was raised.
+        what: the code that has raised it; it may have awaited something that others cancelled.
+        task: the task that has awaited it, where an error may come after its end; else this one.
 
     Raises:
-        BaseException: `error` itself, where it is meant for this task or its process: somebody has
-            cancelled the task, its coroutine is closed, or a signal has interrupted the process.
+        BaseException: `error` itself, where it is meant for the task or its process: somebody has
+            cancelled the task, its coroutine is destroyed, or a signal has raised it.
     """
-    if isinstance(error, GeneratorExit):
+    if isinstance(error, Exception):
+        return crash_of(error)
+    running = _running_task()
+    if isinstance(error, GeneratorExit) and (task is None or running is not task):
         raise error
     if isinstance(error, asyncio.CancelledError):
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
+        awaiting = task or running
+        if awaiting is not None and awaiting.cancelling():
             raise error
+        crash = RuntimeError(f"what {what} awaited was cancelled")
+        crash.__cause__ = error
+        return crash
     return crash_of(error)
+
+
+def _running_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no event loop runs
+        return None
 
 
 def is_interrupt(error: BaseException) -> bool:
@@ -345,7 +368,7 @@ def is_interrupt(error: BaseException) -> bool:
     Theory: Python runs the handler of SIGINT between two instructions of the main thread. So the
     exception comes either out of that handler, whose frame is in the traceback then, or (from
     `signal.default_int_handler`, which has no frame) out of an instruction that raises nothing. A
-    KeyboardInterrupt that code has raised by itself comes out of a `raise`.
+    KeyboardInterrupt that code has raised by itself comes out of a `raise`, or out of an `await`.
     """
     if not isinstance(error, KeyboardInterrupt):
         return False
@@ -361,4 +384,4 @@ def is_interrupt(error: BaseException) -> bool:
         if code is handling:
             return True
         instruction, place = code.co_code[place.tb_lasti], place.tb_next
-    return instruction != _RAISE
+    return instruction not in _RAISES

@@ -10,6 +10,7 @@ from civitas._agents.slot import AgentSlot
 from civitas._cluster.events import Event, NodeLost, Received
 from civitas._cluster.protocol import Crashed, Pong
 from civitas._node.counters import AgentStats, NodeStats
+from civitas._node.ending import Ending
 from civitas._node.host import AgentHost
 from civitas._node.tree import build_engine, check_tree, tree_lines
 from civitas._supervision.engine import Engine, TreeObserver
@@ -154,6 +155,10 @@ class Runtime(AgentHost):
 
     async def _start_agents(self) -> None:
         await self._engine.start()
+
+    async def _abort_start(self, ending: Ending) -> None:
+        await ending.step("the tree", self._engine.stop(drain=False))
+        await super()._abort_start(ending)
 
     async def _stop_agents(self, since: float) -> None:
         await self._engine.stop(drain=self.failure is None, since=since)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from civitas._agents.slot import AgentSlot
 from civitas._cluster.config import random_name
+from civitas._node.ending import Ending
 from civitas._node.host import AgentHost
 from civitas._node.tree import check_agents
 from civitas.components import ComponentSet, components_for
@@ -114,10 +115,10 @@ class Worker(AgentHost):
         for slot in self._slots.values():
             await slot.start()
 
-    async def _abort_start(self) -> None:
+    async def _abort_start(self, ending: Ending) -> None:
         for slot in reversed(self._slots.values()):
-            await slot.stop(drain=False)
-        await super()._abort_start()
+            await ending.step(f"agent {slot.name!r}", slot.stop(drain=False))
+        await super()._abort_start(ending)
 
     async def _stop_agents(self, since: float) -> None:
         for slot in reversed(self._slots.values()):

@@ -9,7 +9,7 @@ import pytest
 
 from civitas._cluster.events import Event
 from civitas._cluster.membership import Membership
-from core.cluster.planes import Wire, node, running, until
+from core.cluster.planes import PlaneNode, Wire, node, running, until
 
 
 @pytest.fixture(params=[False, True], ids=["thread", "shared"])
@@ -105,3 +105,15 @@ async def test_a_stop_does_not_hold_up_the_loop_for_a_thread_that_the_transport_
         assert turns > 10  # it waited, and the loop ran
         turning.cancel()
         finish.set()
+
+
+async def test_a_loop_that_ends_without_a_stop_takes_the_plane_along() -> None:
+    transport = Wire().end()
+
+    async def forget_to_stop() -> None:
+        await PlaneNode(transport, 1, "primary", shared=False).plane.start()
+
+    await asyncio.to_thread(asyncio.run, forget_to_stop())
+    await until(lambda: transport.stops == 1)
+    assert transport.thread is not None
+    await until(lambda: not transport.thread.is_alive())  # type: ignore[union-attr]

@@ -21,7 +21,7 @@ from civitas._cluster.protocol import (
     encode,
 )
 from civitas.envelope import KIND_SYSTEM, Origin
-from civitas.errors import MessageRoutingError
+from civitas.errors import OutcomeUnknownError
 from civitas.registry import LocalRegistry
 from civitas.serializer import MsgpackSerializer
 from civitas.transport import InProcessTransport
@@ -166,6 +166,6 @@ async def test_what_was_asked_of_an_agent_that_is_done_fails_soon_and_not_at_its
     here.plane.node_seen(
         replace(info(THERE, "b"), agents={"a": ("STOPPED", 0), "b": ("RUNNING", 0)})
     )
-    with pytest.raises(MessageRoutingError, match="takes no more messages"):
+    with pytest.raises(OutcomeUnknownError, match="takes no more messages"):
         await asyncio.wait_for(asking, 10)
     assert here.node_of("b") == THERE

@@ -57,7 +57,7 @@ def test_the_loggers_that_the_page_names_exist():
     source = "\n".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
     for name in column(section("command-line.md", "Logging")):
         quote = '"' if "NAME" not in name else ""
-        assert f'getLogger({"f" * (not quote)}"{name.removesuffix("NAME")}{quote}' in source
+        assert f'logger_of({"f" * (not quote)}"{name.removesuffix("NAME")}{quote}' in source
 
 
 # --- agents and supervision --------------------------------------------------------------------

@@ -134,7 +134,7 @@ def test_a_run_imports_the_one_that_is_named(aviary, head, imported):
 def test_a_name_that_nobody_has_imports_none_of_them(aviary):
     done = aviary.run("transport: {type: bird420}\n")
     assert done.returncode == 2
-    assert "did you mean 'bird042'?" in done.stderr
+    assert "did you mean 'bird" in done.stderr
     assert set(aviary.imported()) == set()
 
 

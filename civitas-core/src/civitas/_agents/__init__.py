@@ -7,8 +7,8 @@ A **slot** (`slot`) is an agent's place in its node. It has what must outlive a 
 the mailbox, the counters. The agent object in it comes and goes: a restart makes a fresh one of
 the captured constructor arguments; what these may be stands in `settings`. Each object has one
 task, which runs `on_start`, then the **message loop** (`message_loop`), then `on_stop`; what these
-raise is a crash, whatever it is (`hooks`). The slot never decides about a restart: it reports the
-end of a task, once, to its supervisor.
+raise is a crash, whatever it is (`civitas.errors.crash_unless_cancelled`). The slot never decides
+about a restart: it reports the end of a task, once, to its supervisor.
 
 States of a slot (`ProcessStatus`), and what moves it:
 
@@ -57,7 +57,7 @@ Invariants
 ----------
 
 - At most one object of a slot has the mailbox. An object that does not let itself be cancelled is
-  left behind: what it does later changes nothing of the slot.
+  left behind: what it does later, its `stop` included, changes nothing of the slot.
 - A cancellation that is meant for the agent's task ends it; one of something that a hook awaited
   is an error of that hook.
 - Who asked gets an answer for every message that was taken out of the mailbox: also when the

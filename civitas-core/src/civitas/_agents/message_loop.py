@@ -13,7 +13,7 @@ from enum import Enum
 from functools import partial
 from typing import Final, TypeVar
 
-from civitas._agents.hooks import crash_in
+from civitas._agents.settings import Settings
 from civitas._bus.bus import MessageBus
 from civitas._bus.deferred import DeferredAnswers
 from civitas._bus.mailbox import Mailbox
@@ -25,11 +25,12 @@ from civitas.errors import (
     ErrorAction,
     FrameError,
     UnansweredError,
+    crash_unless_cancelled,
     describe,
     logger_of,
     printable,
 )
-from civitas.messages import Message
+from civitas.messages import Message, compose_reply
 from civitas.process import AgentProcess, leave
 
 logger = logger_of("civitas.agent")
@@ -78,7 +79,9 @@ class MessageLoop:
         "_bus",
         "_counts",
         "_durable",
+        "_limit",
         "_mailbox",
+        "_max_retries",
         "_on_idle",
         "agent",
         "deferred",
@@ -105,6 +108,8 @@ class MessageLoop:
         self._counts = counts
         self._on_idle = on_idle
         self._durable: DurableFrame | None = None  # the last one
+        self._limit: float | None = None
+        self._max_retries = 0
         self.stop_mode = StopMode.NEVER
         self.task: asyncio.Task[None] | None = None
         """The task that it runs in."""
@@ -116,7 +121,7 @@ class MessageLoop:
         """Whether the transport had given the last message before."""
         return self._durable is not None and self._durable.redelivered
 
-    async def run(self) -> None:
+    async def run(self, settings: Settings) -> None:
         """Handle messages until the stop mode ends it. This is the handling half of the hot path.
 
         Raises:
@@ -125,7 +130,8 @@ class MessageLoop:
         """
         get_nowait = self._mailbox.get_nowait
         read = self._bus.read
-        limit = self.agent.handle_timeout
+        self._max_retries = settings.max_retries
+        limit = self._limit = settings.handle_timeout
         handle = self.agent.handle if limit is None else partial(self._handle_within, limit)
         sender = self.sender
         counts = self._counts
@@ -172,8 +178,13 @@ class MessageLoop:
             sender.current = None
 
     def crash_in(self, hook: str, error: BaseException) -> Exception:
-        """Return what a hook raised as a crash, whatever it is; see `hooks.crash_in`."""
-        return error if isinstance(error, Exception) else crash_in(self.task, hook, error)
+        """Return what a hook raised as a crash, whatever it is.
+
+        Raises:
+            BaseException: it is this agent that is being cancelled, or destroyed, or the process
+                that a signal ends.
+        """
+        return crash_unless_cancelled(error, hook, self.task)
 
     async def abandon(self, crash: Exception | None) -> None:
         """Account for what is still to be answered when the agent has ended: nobody is left to.
@@ -234,11 +245,11 @@ class MessageLoop:
             self._withdraw()
             self._counts.errors += 1
             action = await self._judge(message, error)
-            if action is ErrorAction.RETRY and retries < agent.max_retries:
+            if action is ErrorAction.RETRY and retries < self._max_retries:
                 retries += 1
                 message.attempt += 1
                 try:
-                    return await self._handle_within(agent.handle_timeout, message)
+                    return await self._handle_within(self._limit, message)
                 except BaseException as again:  # noqa: BLE001 - judged next
                     error = self.crash_in("handle", again)
                 continue
@@ -257,14 +268,14 @@ class MessageLoop:
 
     async def _judge(self, message: Message, error: Exception) -> ErrorAction:
         """Ask the agent what to do; a broken `on_error` is a crash of its own."""
-        limit = self.agent.handle_timeout
+        limit = self._limit
         try:
             judging = self.agent.on_error(error, message)
             action: object = await self._within(limit, "on_error", judging)
         except BaseException as raised:  # noqa: BLE001 - a crash
             second = self.crash_in("on_error", raised)
             await self._fail(message, error)
-            raise second from second.__cause__ or error
+            raise second from error if second.__cause__ is None else second.__cause__
         if type(action) is not ErrorAction:
             await self._fail(message, error)
             raise TypeError(
@@ -292,7 +303,7 @@ class MessageLoop:
         self._withdraw()
         if reply is _SETTLED:
             return
-        if message.reply_to is None:
+        if message.reply_to is None or not self._bus.answers.expects(message):
             if type(reply) is not Message and reply is not None:
                 self._warn(message, _no_reply(reply))
         elif reply is None:
@@ -307,10 +318,9 @@ class MessageLoop:
         try:
             if not isinstance(reply, Message):
                 raise TypeError(_no_reply(reply))
-            if not reply.recipient:  # made by hand, without self.reply
-                reply.sender = self.agent.name
-                reply.recipient = str(request.reply_to)
-                reply.correlation_id = request.correlation_id or request.id
+            if reply.recipient != request.reply_to:
+                # Made by hand; or of somebody else's, to be passed on; or the request, as an echo.
+                reply = compose_reply(self.agent.name, request, reply.payload, reply.type)
             await self._bus.answers.answer(reply)
         except BaseException as raised:  # a payload may do anything when it is read
             error = self.crash_in("the reply", raised)

@@ -1,13 +1,15 @@
 """Settings: what the numbers of agents, supervisors and heartbeats may be, checked by hand.
 
 A topology checks its own with a model; what is written in code comes here. Subclasses may assign
-an agent's settings themselves, so these are checked when its node is made, and after `on_start`.
+an agent's settings themselves, so these are read and checked when its node is made, and after
+`on_start`; what is assigned later changes nothing before the next start.
 """
 
 from __future__ import annotations
 
 from math import isnan
 from numbers import Integral, Real
+from typing import NamedTuple
 
 from civitas._bus.arguments import kind_of
 from civitas.errors import ConfigurationError
@@ -46,8 +48,16 @@ def checked_seconds(value: float, what: str, *, above_zero: bool = True, hint: s
     return value
 
 
-def check_settings(agent: AgentProcess) -> None:
-    """Check what an agent's class made of the arguments of AgentProcess.
+class Settings(NamedTuple):
+    """The settings of one agent object, as they were when they were checked."""
+
+    max_retries: int
+    shutdown_timeout: float
+    handle_timeout: float | None
+
+
+def settings_of(agent: AgentProcess) -> Settings:
+    """Check and return what an agent's class made of the arguments of AgentProcess.
 
     Raises:
         ConfigurationError: one is wrong, or the class does not call the constructor.
@@ -68,6 +78,7 @@ def check_settings(agent: AgentProcess) -> None:
     )
     if agent.handle_timeout is not None:
         checked_seconds(agent.handle_timeout, f"handle_timeout {of}")
+    return Settings(agent.max_retries, agent.shutdown_timeout, agent.handle_timeout)
 
 
 def check_agent(agent: object, place: str) -> None:
@@ -82,6 +93,6 @@ def check_agent(agent: object, place: str) -> None:
     if not isinstance(agent, AgentProcess):
         raise ConfigurationError(f"{place} is no agent: it is {kind_of(agent)}")
     try:
-        check_settings(agent)
+        settings_of(agent)
     except ConfigurationError as error:
         raise ConfigurationError(f"{place}: {error}") from None

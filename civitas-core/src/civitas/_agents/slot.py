@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
-from civitas._agents.hooks import crash_in
 from civitas._agents.message_loop import AgentCounts, MessageLoop, StopMode
-from civitas._agents.settings import check_settings
+from civitas._agents.settings import settings_of
 from civitas._bus.bus import MessageBus
 from civitas._bus.mailbox import Mailbox
 from civitas._bus.settlement import DurableFrame, GivenUp
@@ -20,6 +20,7 @@ from civitas.errors import (
     CivitasError,
     MessageRoutingError,
     SpawnError,
+    crash_unless_cancelled,
     describe,
     logger_of,
 )
@@ -62,6 +63,7 @@ class AgentSlot:
     ) -> None:
         self.name = agent.name
         self.agent = agent
+        self.settings = settings_of(agent)
         self.mailbox: Mailbox[bytes] = Mailbox(agent.name, agent.mailbox_size)
         self.status = ProcessStatus.INITIALIZING
         self.failure: Exception | None = None
@@ -131,7 +133,7 @@ class AgentSlot:
                 self.restarts += 1
             await self._launch()
         except BaseException as raised:  # noqa: BLE001 - what the author's code raised
-            error = crash_in(asyncio.current_task(), "the constructor", raised)
+            error = crash_unless_cancelled(raised, "the constructor", asyncio.current_task())
             self._done = False
             self.status = ProcessStatus.CRASHED
             self.failure = error
@@ -155,11 +157,11 @@ class AgentSlot:
             self._message_loop.stop_mode = StopMode.WHEN_DRAINED if drain else StopMode.NOW
         self.mailbox.wake()
         now = asyncio.get_running_loop().time()
-        patience = (now if since is None else since) + self.agent.shutdown_timeout - now
+        patience = (now if since is None else since) + self.settings.shutdown_timeout - now
         await asyncio.wait((task,), timeout=max(patience, 0))
         if not task.done():
             late = "agent %r did not end within its shutdown_timeout of %g s: cancelled"
-            logger.warning(late, self.name, self.agent.shutdown_timeout)
+            logger.warning(late, self.name, self.settings.shutdown_timeout)
             if self._message_loop is not None:
                 self._message_loop.stop_mode = StopMode.NOW  # also for a handler that survives it
             cancel_task(task)
@@ -183,21 +185,27 @@ class AgentSlot:
             await asyncio.sleep(0)  # its turn to hear of it
         try:
             await self._bus.detach(self.name)
-        except Exception:
+        except BaseException as error:
+            crash_unless_cancelled(error)
             logger.exception("the transport did not let go of agent %r", self.name)
         await self._leave_behind(gone)
 
-    def leave(self) -> None:
+    def _leave(self, message_loop: MessageLoop) -> None:
         """End after the message in hand; the agent said that it is done."""
+        message_loop.stop_mode = StopMode.NOW
+        if message_loop is not self._message_loop:
+            return  # it was left behind, and another object has its place
         self._done = True
-        if self._message_loop is not None:
-            self._message_loop.stop_mode = StopMode.NOW
         self.mailbox.wake()
         if self.alive or self._retired or self.status is ProcessStatus.STOPPED:
             return
         self.failure = None  # it is down: a task that it left behind has said it
         self.status = ProcessStatus.STOPPED
         self._on_exit(self)
+
+    def _status_of(self, message_loop: MessageLoop) -> ProcessStatus:
+        """Return the status of an agent object; one that was left behind has stopped."""
+        return self.status if message_loop is self._message_loop else ProcessStatus.STOPPED
 
     async def _leave_behind(self, gone: MessageRoutingError) -> None:
         left = self.mailbox.close(str(gone))
@@ -226,7 +234,8 @@ class AgentSlot:
         self._message_loop = message_loop = MessageLoop(
             self.agent, self.mailbox, self._bus, self.counts, self._on_idle
         )
-        connect(self.agent, message_loop.sender, self.leave, lambda: self.status)
+        leave = partial(self._leave, message_loop)
+        connect(self.agent, message_loop.sender, leave, partial(self._status_of, message_loop))
         loop = asyncio.get_running_loop()
         started: asyncio.Future[None] = loop.create_future()
         life = self._live(message_loop, started)
@@ -244,8 +253,8 @@ class AgentSlot:
             return
         crash: Exception | None = None
         try:
-            await message_loop.run()
-            await message_loop.deferred.all_settled(message_loop.agent.shutdown_timeout)
+            await message_loop.run(self.settings)
+            await message_loop.deferred.all_settled(self.settings.shutdown_timeout)
         except BaseException as error:  # noqa: BLE001 - a crash, which the supervisor judges
             crash = self._crash_of(message_loop, error)
         try:
@@ -276,7 +285,9 @@ class AgentSlot:
         self._starting = True
         try:
             await message_loop.agent.on_start()
-            check_settings(message_loop.agent)
+            settings = settings_of(message_loop.agent)
+            if message_loop is self._message_loop:
+                self.settings = settings
         except BaseException as error:  # noqa: BLE001 - handed to whoever awaits the start
             try:
                 failure = message_loop.crash_in("on_start", error)
@@ -300,7 +311,7 @@ class AgentSlot:
         message_loop.sender.current = None
         message_loop.sender.leaving = True
         try:
-            async with asyncio.timeout(message_loop.agent.shutdown_timeout):
+            async with asyncio.timeout(self.settings.shutdown_timeout):
                 await message_loop.agent.on_stop()
         except BaseException as error:
             if not isinstance(error, asyncio.CancelledError):  # of this task, or what it awaited

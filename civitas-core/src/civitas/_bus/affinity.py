@@ -54,7 +54,7 @@ class LoopAffinity:
     @property
     def bound(self) -> bool:
         """Whether a node has been started here and has not ended; also that of a parent process."""
-        return self._loop is not None
+        return self._loop is not None and not self._loop.is_closed()
 
     def bind(self, owner: str) -> None:
         """Belong to the running event loop; `owner` is what errors call the node."""

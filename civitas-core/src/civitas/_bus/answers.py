@@ -17,7 +17,7 @@ from civitas.errors import (
     crash_of,
     printable,
 )
-from civitas.messages import Message
+from civitas.messages import REPLY_PREFIX, Message
 from civitas.registry import LocalRegistry
 from civitas.transport import Transport, published_at
 
@@ -40,10 +40,19 @@ class Answers:
         self._dead_letters = dead_letters
         self._lookup = registry.entries.get
 
-    def identify(self, codec: FrameCodec, transport: Transport) -> None:
-        """Seal and send answers by these from now on."""
+    def identify(self, codec: FrameCodec, transport: Transport, *, bare: bool) -> None:
+        """Seal and send answers by these from now on; a `bare` transport has its own addresses."""
         self._codec = codec
         self._transport = transport
+        self._bare = bare
+
+    def expects(self, request: Message) -> bool:
+        """Return whether somebody asks with a message, at an address that takes replies.
+
+        An agent's name is none: two agents that answer each other would never end.
+        """
+        reply_to = request.reply_to
+        return reply_to is not None and (self._bare or reply_to.startswith(REPLY_PREFIX))
 
     async def answer(self, reply: Message) -> None:
         """Publish an answer at the reply address that `reply.recipient` names."""
@@ -56,7 +65,7 @@ class Answers:
 
         `executed` says whether the agent has begun to execute the request; see `error_replies`.
         """
-        if request.reply_to is None:
+        if not self.expects(request):
             return False
         reply = error_reply(request, agent, error, executed=executed)
         try:

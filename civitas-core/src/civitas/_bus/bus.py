@@ -109,7 +109,7 @@ class MessageBus:
             transport = BareTransport(transport, lambda: self.codec.head, lambda: self.send_timeout)
         if transport is not None:
             self.transport: Transport = transport
-        self.answers.identify(self.codec, self.transport)
+        self.answers.identify(self.codec, self.transport, bare=self._is_bare)
 
     @property
     def delivered(self) -> int:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, NamedTuple
 
-from civitas.errors import crash_of, logger_of
+from civitas.errors import crash_of, crash_unless_cancelled, logger_of
 from civitas.transport.tasks import Failed, cancel_task, start_task
 
 logger = logger_of("civitas.node")
@@ -103,12 +103,7 @@ class Callbacks:
             async with asyncio.timeout(TIMEOUT):
                 await call.result
         except BaseException as error:
-            task = self._task
-            if isinstance(error, asyncio.CancelledError):
-                if task is not None and task.cancelling():
-                    raise
-            elif not isinstance(error, GeneratorExit):
-                crash_of(error)
+            crash_unless_cancelled(error, task=self._task)
             logger.exception("a callback of %s raised", call.what)
 
     def _drop_waiting(self) -> None:

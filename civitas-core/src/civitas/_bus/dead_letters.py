@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
+from civitas._bus.arguments import kind_of
 from civitas._bus.callbacks import Callbacks
 from civitas.errors import logger_of, printable
 from civitas.messages import Message
@@ -59,7 +60,8 @@ class DeadLetters:
 def _shown(item: Message | bytes) -> str:
     if not isinstance(item, Message):
         return f"a frame of {len(item)} bytes"
-    kind, sender, recipient = (
-        repr(printable(each, _SHOWN)) for each in (item.type, item.sender, item.recipient)
+    parts: tuple[object, ...] = (item.type, item.sender, item.recipient)
+    kind, sender, recipient = (  # of which a handler may have made anything
+        repr(printable(each, _SHOWN)) if isinstance(each, str) else kind_of(each) for each in parts
     )
     return f"message {kind} from {sender} to {recipient}"

@@ -13,8 +13,11 @@ durable transport keeps the message, until the `Deferred` is settled. It is sett
     nobody holds the Deferred any more             | UnansweredError | as for `fail`
     the agent crashes, or ends before it was done  | AgentError      | as for `fail`
 
-What is open counts as work: a stop waits for it. An agent has at most `limit` open; those whose
-asker has given up (their time to live is over) make room for new ones.
+    who asked has given up: its time to live is    | nothing: it     | acknowledges
+    over                                           | timed out       |
+
+What is open counts as work: a stop waits for it. An agent has at most `limit` open. An answer that
+comes after its asker has given up is dropped, and no error: nobody could know.
 """
 
 from __future__ import annotations
@@ -22,15 +25,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
+from civitas._bus.arguments import as_payload, kind_of
 from civitas._bus.bus import MessageBus
 from civitas._bus.settlement import DurableFrame, GivenUp
 from civitas.errors import MailboxFullError, UnansweredError, logger_of
 from civitas.messages import TYPE_REPLY, Message, compose_reply
-from civitas.transport.tasks import guard_callback, start_task
+from civitas.transport.tasks import contained, guard_callback, start_task
 
 logger = logger_of("civitas.agent")
+
+_EXPIRED: Final = "expired before it was answered"
 
 
 class Deferred:
@@ -58,21 +64,32 @@ class Deferred:
             payload: a dict of JSON-like values.
 
         Raises:
+            MessageValidationError: the payload is no mapping.
             RuntimeError: the message is settled: it was answered, or its agent has ended.
             ConfigurationError: this is not the node's event loop.
             SerializationError, MessageTooLargeError: the payload can't be sent; who asked gets
                 that as an AgentError.
         """
-        await self._answers.reply(self._message, payload)
+        await self._answers.reply(self._message, as_payload(payload))
 
     async def fail(self, error: BaseException | str) -> None:
         """Answer with an error: who asked gets an AgentError with its class and text.
 
+        Args:
+            error: an exception, or a text that says what is wrong.
+
         Raises:
+            TypeError: it is neither.
             RuntimeError: the message is settled: it was answered, or its agent has ended.
         """
-        cause = RuntimeError(error) if isinstance(error, str) else error
-        await self._answers.fail(self._message, cause)
+        given: object = error
+        if isinstance(given, type) and issubclass(given, BaseException):
+            given = given()  # as `raise` does
+        if isinstance(given, str):
+            given = RuntimeError(given)
+        if not isinstance(given, BaseException):
+            raise TypeError(f"fail() takes an exception, or a text, not {kind_of(given)}")
+        await self._answers.fail(self._message, given)
 
     def __del__(self) -> None:
         if not self.done:
@@ -82,12 +99,14 @@ class Deferred:
 class DeferredMessage:
     """One message that is set aside; `settled` says how it was settled, None while it is open."""
 
-    __slots__ = ("durable", "message", "settled")
+    __slots__ = ("durable", "message", "settled", "timer")
 
     def __init__(self, message: Message, durable: DurableFrame | None) -> None:
         self.message = message
         self.durable = durable
         self.settled: str | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        """Ends with the asker's patience."""
 
     def settle(self, how: str) -> None:
         """Take note of how it is settled.
@@ -119,6 +138,9 @@ class DeferredAnswers:
         self._answer_forgotten_later = guard_callback(
             self._answer_forgotten, name="civitas deferred answer", failed=bus.failed
         )
+        self._expire_later = guard_callback(
+            self._expire, name="civitas deferred answer", failed=bus.failed
+        )
         self._in_hand: DeferredMessage | None = None
         self._open: set[DeferredMessage] = set()
         self._changed: asyncio.Future[None] | None = None
@@ -134,14 +156,15 @@ class DeferredAnswers:
             MailboxFullError: too many are open.
         """
         if len(self._open) >= self._limit:
-            self._expire()
-        if len(self._open) >= self._limit:
             raise MailboxFullError(
                 f"agent {self._agent!r} has {len(self._open)} deferred answers open, and may have "
                 f"no more (its mailbox_size)"
             )
         deferred = self._in_hand = DeferredMessage(message, self.durable)
         self._open.add(deferred)
+        if message.ttl is not None:
+            left = max(message.timestamp + message.ttl - time.time(), 0.0)
+            deferred.timer = self._loop.call_later(left, self._expire_later, deferred)
         return Deferred(self, deferred)
 
     def keep(self) -> None:
@@ -155,13 +178,13 @@ class DeferredAnswers:
             deferred.settle("its handler returned an answer, or raised")
             self._close(deferred)
 
-    async def reply(self, deferred: DeferredMessage, payload: Mapping[str, Any]) -> None:
-        self._bus.affinity.check()
-        deferred.settle("it was given before")
+    async def reply(self, deferred: DeferredMessage, payload: dict[str, Any]) -> None:
+        if not self._settle(deferred):
+            return
         request = deferred.message
         try:
             if request.reply_to is not None:
-                reply = compose_reply(self._agent, request, dict(payload), TYPE_REPLY)
+                reply = compose_reply(self._agent, request, payload, TYPE_REPLY)
                 await self._bus.answers.answer(reply)
         except BaseException as error:
             await self._fail(deferred, error)
@@ -171,9 +194,8 @@ class DeferredAnswers:
         self._close(deferred)
 
     async def fail(self, deferred: DeferredMessage, error: BaseException) -> None:
-        self._bus.affinity.check()
-        deferred.settle("it was given before")
-        await self._fail(deferred, error)
+        if self._settle(deferred):
+            await self._fail(deferred, error)
 
     async def all_settled(self, timeout: float) -> None:
         """Return when none is open, or after `timeout` seconds."""
@@ -184,14 +206,18 @@ class DeferredAnswers:
 
     async def end(self, crash: Exception | None) -> None:
         """Answer all that are open: their agent has crashed, or (`crash` is None) was stopped."""
-        for deferred in list(self._open):
-            if deferred.settled is None:
-                deferred.settle("its agent has ended")
-                why = GivenUp.ended(self._agent, crash)
-                reason = "its agent ended before it answered"
-                message, durable = deferred.message, deferred.durable
-                await self._bus.answers.give_up(message, durable, self._agent, why, reason)
-                self._close(deferred)
+        left = [deferred for deferred in self._open if deferred.settled is None]
+        for deferred in left:
+            deferred.settle("its agent has ended")
+        await asyncio.gather(*(contained(self._give_up(each, crash)) for each in left))
+
+    async def _give_up(self, deferred: DeferredMessage, crash: Exception | None) -> None:
+        why, reason = GivenUp.ended(self._agent, crash), "its agent ended before it answered"
+        message, durable = deferred.message, deferred.durable
+        try:
+            await self._bus.answers.give_up(message, durable, self._agent, why, reason)
+        finally:
+            self._close(deferred)
 
     def forgotten(self, deferred: DeferredMessage) -> None:
         """Take note, in any thread, that nobody can settle one any more."""
@@ -218,19 +244,32 @@ class DeferredAnswers:
         finally:
             self._close(deferred)
 
-    def _expire(self) -> None:
-        """Make room: nobody waits any more for what has outlived its time to live."""
-        now = time.time()
-        for deferred in list(self._open):
-            if deferred.settled is None and deferred.message.expired(now):
-                deferred.settle("who asked has given up")
-                self._bus.dead_letters.record("expired before it was answered", deferred.message)
-                if deferred.durable is not None:
-                    deferred.durable.processed()
-                self._close(deferred)
+    def _settle(self, deferred: DeferredMessage) -> bool:
+        """Take note that an answer is given; return False if its asker has given up before.
+
+        Raises:
+            RuntimeError: the message is settled in another way.
+            ConfigurationError: this is not the node's event loop.
+        """
+        self._bus.affinity.check()
+        if deferred.settled == _EXPIRED:
+            return False
+        deferred.settle("it was given before")
+        return True
+
+    def _expire(self, deferred: DeferredMessage) -> None:
+        """Let go of a message that has outlived its time to live: nobody waits for an answer."""
+        if deferred.settled is None:
+            deferred.settle(_EXPIRED)
+            self._bus.dead_letters.record(_EXPIRED, deferred.message)
+            if deferred.durable is not None:
+                deferred.durable.processed()
+            self._close(deferred)
 
     def _close(self, deferred: DeferredMessage) -> None:
         self._open.discard(deferred)
+        if deferred.timer is not None:
+            deferred.timer.cancel()
         if not self._open:
             if self._changed is not None and not self._changed.done():
                 self._changed.set_result(None)

@@ -15,7 +15,12 @@ from typing import Final, Protocol
 from civitas._bus.mailbox import Mailbox
 from civitas._bus.wait_queue import WaitQueue
 from civitas._bus.windows import WINDOW, SendWindow
-from civitas.errors import MailboxFullError, MessageRoutingError, NotConnectedError
+from civitas.errors import (
+    MailboxFullError,
+    MessageRoutingError,
+    NotConnectedError,
+    OutcomeUnknownError,
+)
 from civitas.registry import RoutingEntry
 from civitas.transport import Handler
 from civitas.transport.interruption import Interruption
@@ -62,7 +67,8 @@ class Route(RoutingEntry):
         """Within the block a request to this agent is in flight; it fails when the route closes.
 
         Raises:
-            MessageRoutingError: the route is closed, or was meanwhile.
+            MessageRoutingError: the route is closed.
+            OutcomeUnknownError: it was closed meanwhile.
         """
         self._check_open()
         with Interruption() as request:
@@ -72,7 +78,9 @@ class Route(RoutingEntry):
             finally:
                 self._requests.discard(request)
             return
-        raise MessageRoutingError(str(self._closed)) from None
+        raise OutcomeUnknownError(
+            f"{self._closed}; the request was under way, and may have been executed"
+        ) from None
 
     def _check_open(self) -> None:
         if self._closed is not None:

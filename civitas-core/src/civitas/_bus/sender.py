@@ -107,7 +107,7 @@ class Sender:
         self._bus.affinity.check()
 
     def _refuse_while_closing(self, recipient: str) -> None:
-        if not self.leaving:
+        if not self.leaving and not self._deferred_answers:
             raise MessageRoutingError(
                 f"not sent to {recipient!r}: this node is stopping and takes no new messages"
             )

@@ -214,10 +214,15 @@ class ControlPlane:
             await self._transport.subscribe(control_address(self._origin.node.hex()), self)
             await self._transport.wait_ready()
 
+    @property
+    def _home_has_ended(self) -> bool:
+        return self._home is not None and self._home.is_closed()
+
     async def _serve(self) -> None:
         sending = start_task(self._deliver(), name=f"{_NAME} sender", failed=self._failed)
         try:
-            while not self._stopping.is_set():
+            # A loop that has ended without a stop of the node leaves nobody to speak for.
+            while not (self._stopping.is_set() or self._home_has_ended):
                 self._membership.tick(time.monotonic())
                 try:
                     async with asyncio.timeout(TICK):

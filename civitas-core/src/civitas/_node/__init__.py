@@ -32,7 +32,8 @@ The order of a start: the transport; the cluster listens; agents get their addre
 joins, so that its names are its own; what a durable transport has kept is taken; the agents
 start; the others hear of them. The order of a stop: no new messages (`closing`); the others hear
 that it leaves; what was taken is handled (`drain`); no more commands (`commands`); agents stop in
-reverse order; what is left becomes dead letters; goodbye; the transport.
+reverse order; what is left becomes dead letters; goodbye; the transport. A step that fails leaves
+out no other (`ending`).
 
 Tasks, timers and threads are the node's, or a part's of it; `ClusterConfig.failed` is where each
 reports an end that nobody expected, in any thread (`civitas.transport.tasks`).

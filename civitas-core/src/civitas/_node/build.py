@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from civitas._agents.settings import check_settings
+from civitas._agents.settings import settings_of
 from civitas._supervision.heartbeat import DEFAULT
 from civitas._supervision.remote import RemoteChild
 from civitas.components import ComponentSet, serializer_of, wire
@@ -133,7 +133,7 @@ def _agent(resolved: ResolvedAgent) -> AgentProcess:
         block.shutdown_timeout,
         block.handle_timeout,
     )
-    check_settings(agent)
+    settings_of(agent)
     return agent
 
 

@@ -45,18 +45,20 @@ class Drain:
         busy = self._busy(self._slots.values(), 0)
         self._await_rest_of({slot.name for slot in busy})
         if busy:
-            patience = max(slot.agent.shutdown_timeout for slot in busy)
+            patience = max(slot.settings.shutdown_timeout for slot in busy)
             logger.info("stopping: %d still at work, within %g s", len(busy), patience)
         while busy:
             self._went_idle.clear()
-            patience = began + min(slot.agent.shutdown_timeout for slot in busy) - loop.time()
+            patience = began + min(slot.settings.shutdown_timeout for slot in busy) - loop.time()
             try:
                 async with asyncio.timeout(max(patience, 0.001)):
                     await self._went_idle.wait()
             except TimeoutError:
                 logger.debug("an agent's shutdown_timeout has passed while it was busy")
             elapsed = loop.time() - began
-            in_time = {s.name for s in self._slots.values() if s.agent.shutdown_timeout > elapsed}
+            in_time = {
+                s.name for s in self._slots.values() if s.settings.shutdown_timeout > elapsed
+            }
             self._await_rest_of(self._unrested & in_time)
             # Who was idle may have been given work by one that is idle now.
             busy = self._busy(busy, elapsed) or self._busy(self._slots.values(), elapsed)
@@ -84,6 +86,6 @@ class Drain:
             slot
             for slot in slots
             if not slot.idle
-            and slot.agent.shutdown_timeout > elapsed
+            and slot.settings.shutdown_timeout > elapsed
             and (self._restarts or slot.status is not ProcessStatus.CRASHED)
         ]

@@ -14,6 +14,7 @@ from civitas._cluster.protocol import Command, Crashed, Result
 from civitas._node.commands import Commands
 from civitas._node.counters import NodeStats, snapshot
 from civitas._node.drain import Drain
+from civitas._node.ending import Ending
 from civitas._node.node import Node
 from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas.components import ComponentSet
@@ -136,23 +137,23 @@ class AgentHost(Node):
         if self._all_ended:
             asyncio.get_running_loop().call_soon(self._begin_stop)
 
-    async def _abort_start(self) -> None:
-        await self._retire_all()
+    async def _abort_start(self, ending: Ending) -> None:
+        await self._retire_all(ending)
 
-    async def _stop(self) -> None:
+    async def _stop(self, ending: Ending) -> None:
         began = asyncio.get_running_loop().time()
         self._bus.closing = True
         self._announce()
-        await self._drain.run()
-        await self._commands.end()
-        await self._stop_agents(began)
-        await self._retire_all()
+        await ending.step("the drain", self._drain.run())
+        await ending.step("a command", self._commands.end())
+        await ending.step("the agents", self._stop_agents(began))
+        await self._retire_all(ending)
 
-    async def _retire_all(self) -> None:
+    async def _retire_all(self, ending: Ending) -> None:
         """Take all agents off the system and account for what they leave behind."""
         for slot in self._slots.values():
             if not slot.finished or slot.mailbox.pending:
-                await slot.retire()
+                await ending.step(f"agent {slot.name!r}", slot.retire())
 
     def _answer(self, node: str, result: Result) -> None:
         assert self._cluster is not None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, ClassVar, Final, Self, TypeVar
 
@@ -18,13 +18,14 @@ from civitas._cluster.cluster import Cluster
 from civitas._cluster.events import Event
 from civitas._cluster.protocol import AgentStates
 from civitas._node.counters import snapshot
+from civitas._node.ending import Ending
 from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas.components import ComponentSet
 from civitas.errors import (
     ConfigurationError,
     NotConnectedError,
     SpawnError,
-    crash_unless_cancelled,
+    describe,
     logger_of,
 )
 from civitas.messages import Message
@@ -32,6 +33,9 @@ from civitas.transport.interruption import Interruption
 from civitas.transport.tasks import start_task
 
 logger = logger_of("civitas.node")
+
+_TRANSPORT_TIMEOUT: Final = 30.0
+"""Seconds that a transport has to stop; it drains what it has accepted within its own time."""
 
 _CALLBACKS_TIMEOUT: Final = 5.0
 """Seconds that the callbacks have at the end of a node."""
@@ -170,7 +174,7 @@ class Node(ABC):
         self, pattern: str, payload: Mapping[str, Any], message_type: str = "message"
     ) -> None:
         """Send to every agent whose name matches; see `AgentProcess.broadcast`."""
-        self._check_started()
+        self._check_running()
         await self._callers.broadcast(pattern, payload, message_type)
 
     def on_dead_letter(self, callback: DeadLetterCallback) -> None:
@@ -188,12 +192,12 @@ class Node(ABC):
         """Do what a start is; what was done by then is undone by `_abort_start` when it raises."""
 
     @abstractmethod
-    async def _abort_start(self) -> None:
-        """Undo a start that has failed."""
+    async def _abort_start(self, ending: Ending) -> None:
+        """Undo a start that has failed, but for the transport."""
 
     @abstractmethod
-    async def _stop(self) -> None:
-        """Do what a stop in order is."""
+    async def _stop(self, ending: Ending) -> None:
+        """Do what a stop in order is, but for the transport."""
 
     @abstractmethod
     def _on_event(self, event: Event) -> None:
@@ -201,9 +205,8 @@ class Node(ABC):
 
     async def _start_transport(self) -> None:
         """Start the transport, and listen to other nodes."""
-        self._bus.closing = self._bus.answers.rejecting = (
-            False  # of an earlier node with the same parts
-        )
+        # An earlier node may have had the same parts.
+        self._bus.closing = self._bus.answers.rejecting = False
         with self._config.guard():
             await self._bus.transport.start()
             if self._cluster is not None:
@@ -217,16 +220,6 @@ class Node(ABC):
             await self._cluster.join()
         with self._config.guard():
             await self._bus.take_over()
-
-    async def _stop_transport(self) -> None:
-        """Stop the transport; an error of its is logged, since nothing else is left to do."""
-        try:
-            if self._cluster is not None:
-                await self._cluster.close()
-            await self._bus.transport.stop()
-        except BaseException as error:
-            crash_unless_cancelled(error)
-            logger.exception("the transport did not stop cleanly")
 
     def _begin_stop(self) -> None:
         """Stop, once, in a task of its own; a start under way is ended instead."""
@@ -255,13 +248,20 @@ class Node(ABC):
             what = type(self).__name__.lower()
             raise NotConnectedError(f"the {what} is not started: use `async with`, or `start`")
 
+    def _check_running(self) -> None:
+        self._check_started()
+        if self._ended.is_set():
+            what = type(self).__name__.lower()
+            why = "" if self.failure is None else f": {describe(self.failure)}"
+            raise NotConnectedError(f"the {what} has ended{why}")
+
     def _in_loop(self, verb: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
         """Return a verb that is refused if it runs in another event loop.
 
         The bus looks at the thread only. That is enough while the node's loop is running.
         """
         try:
-            self._check_started()
+            self._check_running()
         except NotConnectedError:
             verb.close()
             raise
@@ -300,14 +300,13 @@ class Node(ABC):
             raise
         try:
             await self._start()
-        except BaseException:
+        except BaseException as error:
             self._aborting = True
-            try:
-                await self._abort_start()
-                await self._stop_transport()
-                await self._bus.dead_letters.callbacks.finish(_CALLBACKS_TIMEOUT)
-            finally:
-                self._end()
+            if self.failure is None and isinstance(error, Exception):
+                self.failure = error
+            work = self._run_end(self._abort_start)
+            ending = start_task(work, name="civitas end", failed=self._config.failed)
+            await asyncio.shield(ending)  # also when this start is cancelled once more
             raise
 
     def _identify(self) -> None:
@@ -330,21 +329,32 @@ class Node(ABC):
             raise
 
     def _end(self) -> None:
+        self._bus.closing = False  # it is not stopping any more: it has ended
         self._bus.affinity.release()
         self._ended.set()
 
     async def _run_stop(self) -> None:
+        error = await self._run_end(self._stop)
+        if error is not None:
+            if self.failure is None:
+                self.failure = error
+            raise error
+
+    async def _run_end(
+        self, end_agents: Callable[[Ending], Coroutine[Any, Any, None]]
+    ) -> Exception | None:
+        """End the agents, then the transport; return what has failed of the former."""
+        agents, rest = Ending(), Ending()
         try:
-            try:
-                await self._stop()
-            finally:
-                await self._stop_transport()
-                await self._bus.dead_letters.callbacks.finish(_CALLBACKS_TIMEOUT)
-        except BaseException as error:
-            self.failure = self.failure or crash_unless_cancelled(error)
-            raise
+            await agents.step("the node", end_agents(agents))
+            if self._cluster is not None:
+                await rest.step("the cluster", self._cluster.close(), _TRANSPORT_TIMEOUT)
+            await rest.step("the transport", self._bus.transport.stop(), _TRANSPORT_TIMEOUT)
+            callbacks = self._bus.dead_letters.callbacks
+            await rest.step("a callback", callbacks.finish(_CALLBACKS_TIMEOUT))
         finally:
             self._end()
+        return agents.error
 
     def _report_failures(self) -> None:
         """Let whatever this node has going on report, from any thread, that it can't go on."""

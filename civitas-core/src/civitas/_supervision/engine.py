@@ -62,7 +62,9 @@ class Engine:
     # --- start and stop -----------------------------------------------------------------------
 
     async def start(self, *, fresh: bool = False) -> None:
-        """Start the children in order; when one can't, stop the others again.
+        """Start the children in order; in a restart, when one can't, stop the others again.
+
+        A first start that fails is undone by who has begun it: it is a start of the whole tree.
 
         Raises:
             SpawnError: a child could not start.
@@ -75,7 +77,8 @@ class Engine:
                 if not (fresh and member.finished):
                     await member.start(fresh=fresh)
         except BaseException:
-            await self.stop(drain=False)
+            if fresh:
+                await self.stop(drain=False)
             raise
         self._started.set()
 

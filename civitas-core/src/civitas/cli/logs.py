@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
+from copy import copy
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,8 @@ class _LineFormatter(logging.Formatter):
         return ""  # `format` adds where the exception was raised
 
     def format(self, record: logging.LogRecord) -> str:
+        record = copy(record)
+        record.exc_text = None  # a traceback that was formatted before
         line = super().format(record).rstrip()
         frames = traceback.extract_tb(record.exc_info[2]) if record.exc_info else []
         if not frames:

@@ -31,6 +31,9 @@ Failed: TypeAlias = Callable[[BaseException], None]
 _LAST_MOMENT: Final = 0.05
 """Seconds after which an event loop that cancelled its tasks would have ended."""
 
+_EAGER: Final = getattr(asyncio, "eager_task_factory", object())
+"""The factory of Python 3.12 whose tasks run before they are returned."""
+
 _cancelled: Final[WeakSet[asyncio.Task[Any]]] = WeakSet()
 
 logger = logger_of("civitas.node")
@@ -46,7 +49,11 @@ def start_task(work: Coroutine[Any, Any, T], *, name: str, failed: Failed) -> as
         name: the task's name, for logs and errors.
         failed: called, in the event loop, with the error when it has ended unexpectedly.
     """
-    task = asyncio.get_running_loop().create_task(contained(work), name=name)
+    loop = asyncio.get_running_loop()
+    if loop.get_task_factory() is _EAGER:  # what starts a task has to have it before it runs
+        task = asyncio.Task(contained(work), loop=loop, name=name)
+    else:
+        task = loop.create_task(contained(work), name=name)
     task.add_done_callback(partial(_ended, work, name, failed))
     return task
 
