@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Any, Final
 
 from civitas import AgentProcess, Message, Runtime
-from civitas.errors import MessageRoutingError
+from civitas.errors import MessageRoutingError, OutcomeUnknownError
 
 TIMEOUT: Final = 30.0
 PAYLOAD: Final = {"n": 1, "text": "hello"}
@@ -118,7 +118,8 @@ class Bench:
             while True:
                 try:
                     await self._runtime.ask(agent, PAYLOAD)
-                except MessageRoutingError:  # the one before it is gone, and it is not there yet
+                except (MessageRoutingError, OutcomeUnknownError):
+                    # The one before it is gone, and it is not there yet.
                     await asyncio.sleep(0.001)
                 else:
                     return

@@ -23,7 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Column, Table
 
 from civitas import AgentProcess, Message
-from civitas.errors import AgentError, MessageRoutingError
+from civitas.errors import AgentError, MessageRoutingError, OutcomeUnknownError
 
 TEXT_FILES = {".md", ".txt", ".rst", ".text"}
 WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
@@ -135,7 +135,7 @@ class Librarian(AgentProcess):
                 self.crashes_of[counter] += 1
                 self.waiting.appendleft(path)
                 journal.say(f"{counter} crashed {error.error_text}; the file is handed out again")
-            except MessageRoutingError:
+            except (MessageRoutingError, OutcomeUnknownError):  # a file may be counted twice
                 self.waiting.appendleft(path)
                 if not self.away[counter]:
                     self.crashes_of[counter] += 1

@@ -25,7 +25,7 @@ def test_workers_outlive_their_primary_and_work_with_the_next_one(build: Build) 
     eventually((system.folder / "begun").exists)
     os.kill(before["supervisor"], signal.SIGKILL)
     up.wait_for(lambda: runs(up, "supervisor", 2), "the primary to run again")
-    with pytest.raises(AskError, match="MessageRoutingError"):
+    with pytest.raises(AskError, match="OutcomeUnknownError"):
         ask.outcome(AWAY)
 
     answer = eventually(lambda: system.console().ask("far", timeout=5), trying=AskError)
