@@ -58,9 +58,26 @@ PUBLIC = {
 ROOMS = {"_agents", "_authoring", "_bus", "_cluster", "_node", "_supervision"}
 
 
+FOUNDATION = {"_platform"}
+
+
 def test_the_top_level_of_core_is_what_people_import_and_six_rooms() -> None:
     there = {path.relative_to(CORE).parts[0].removesuffix(".py") for path in CORE.rglob("*.py")}
-    assert there == PUBLIC | ROOMS | {"__init__"}
+    assert there == PUBLIC | ROOMS | FOUNDATION | {"__init__"}
+
+
+NOT_SIMULATED = ("_platform.py", "_authoring/", "cli/", "testing/")
+
+
+def test_clocks_and_random_numbers_are_read_in_one_place() -> None:
+    found = [
+        f"{path.relative_to(CORE)}:{number}: {line.strip()}"
+        for path in sorted(CORE.rglob("*.py"))
+        if not path.relative_to(CORE).as_posix().startswith(NOT_SIMULATED)
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if re.match(r"(import|from) (time|random|uuid|secrets)\b", line) or "os.urandom" in line
+    ]
+    assert found == []
 
 
 @pytest.mark.parametrize("room", sorted(ROOMS))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
+from civitas import _platform as platform
 from civitas._bus.bus import DEFAULT_SEND_TIMEOUT, MessageBus
 from civitas._bus.codec import new_origin
 from civitas._bus.dead_letters import DeadLetters
@@ -282,7 +283,7 @@ def _make_control(
         data,
         is_primary=False,
         control=True,
-        node=os.urandom(8).hex(),
+        node=platform.random_bytes(8).hex(),
         logger=logger_of(f"civitas.control.{plugin.spec.name}"),
         dropped=lambda *_: None,  # the data transport's drops are those that count
         link_down=link_down,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass, field
 from typing import Any, Final
+
+from civitas import _platform as platform
 
 RESERVED_PREFIX: Final = "_agency."
 """Message types and addresses that begin with this belong to the runtime."""
@@ -40,12 +41,15 @@ class IdSource:
 
     def __init__(self) -> None:
         self.refill()
-        self._since = self._until = 0.0
-        self._head = self._trace_head = ""
 
     def refill(self) -> None:
-        """Replace the pool; a forked child must not repeat its parent's identifiers."""
-        block = bytearray(os.urandom(_POOL_SPANS * _SPAN_BYTES))
+        """Begin anew; a forked child must not repeat its parent's identifiers."""
+        self._since = self._until = 0.0
+        self._head = self._trace_head = ""
+        self._refill_pool()
+
+    def _refill_pool(self) -> None:
+        block = bytearray(platform.random_bytes(_POOL_SPANS * _SPAN_BYTES))
         for first in range(0, len(block), _SPAN_BYTES):
             block[first] = block[first] & 0x3F | 0x80  # the variant's two bits
         digits = block.hex()
@@ -59,7 +63,7 @@ class IdSource:
         try:
             span = self._pool.pop()
         except IndexError:
-            self.refill()
+            self._refill_pool()
             span = self._pool.pop()
         return f"{self._head}{span[:4]}-{span[4:]}", span
 
@@ -71,7 +75,7 @@ class IdSource:
         """Format the half that holds the time, for the millisecond of `now`."""
         millisecond = int(now * 1000)
         self._since, self._until = millisecond / 1000, (millisecond + 1) / 1000
-        digits = f"{millisecond & 0xFFFF_FFFF_FFFF:012x}7{os.urandom(2).hex()[:3]}"
+        digits = f"{millisecond & 0xFFFF_FFFF_FFFF:012x}7{platform.random_bytes(2).hex()[:3]}"
         self._trace_head = digits
         self._head = f"{digits[:8]}-{digits[8:12]}-{digits[12:]}-"
 
@@ -79,11 +83,16 @@ class IdSource:
 _ids: Final = IdSource()
 _next_ids: Final = _ids.next
 os.register_at_fork(after_in_child=_ids.refill)
+platform.on_change(_ids.refill)
 
 
 def new_id() -> str:
     """Return a UUIDv7 as text, such as `0190d3a4-7c1e-7abc-8def-0123456789ab`."""
-    return _next_ids(time.time())[0]
+    return _next_ids(platform.wall())[0]
+
+
+def _now() -> float:
+    return platform.wall()
 
 
 @dataclass(slots=True)
@@ -114,7 +123,7 @@ class Message:
     correlation_id: str | None = None
     reply_to: str | None = None
     payload: dict[str, Any] = field(default_factory=dict)
-    timestamp: float = field(default_factory=time.time)
+    timestamp: float = field(default_factory=_now)
     trace_id: str = ""
     span_id: str = ""
     parent_span_id: str | None = None
@@ -145,7 +154,7 @@ def compose(
         cause: the message being handled while this one is sent, if any.
         ttl: time to live in seconds.
     """
-    now = time.time()
+    now = platform.wall()
     id, span_id = _next_ids(now)
     if cause is not None and cause.trace_id:
         trace_id, parent = cause.trace_id, cause.span_id

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from civitas._cluster.control_plane import ControlPlane
+from civitas._cluster.control_plane import CONTROL_NAME, ControlPlane, TaskRunner
 from civitas._cluster.events import Event, NodeSeen
 from civitas._cluster.liveness import STALLED, OwnNode
 from civitas._cluster.membership import Membership
@@ -17,6 +17,7 @@ from civitas._cluster.protocol import (
     ControlMessage,
     NodeInfo,
 )
+from civitas._platform import ThreadRunner
 from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas.envelope import Origin
 from civitas.errors import NotConnectedError
@@ -126,7 +127,8 @@ class PlaneNode:
             lambda event: self.told(event),  # noqa: PLW0108 - tests replace it
             lambda reason, _frame: self.dropped.append(reason),
             self.failures.append,
-            shared=shared,
+            owns_transport=not shared,
+            runner=TaskRunner(self.failures.append) if shared else ThreadRunner(CONTROL_NAME),
         )
 
     def agents(self) -> Mapping[str, tuple[str, int]]:

@@ -6,13 +6,13 @@ Stop modes, and what becomes of a message: see the tables of `civitas._agents`.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 from typing import Final, TypeVar
 
+from civitas import _platform as platform
 from civitas._agents.settings import Settings
 from civitas._bus.bus import MessageBus
 from civitas._bus.deferred import DeferredAnswers
@@ -162,7 +162,7 @@ class MessageLoop:
             except CivitasError as error:
                 await self._refuse(frame, error)
                 continue
-            if message.ttl is not None and message.expired(time.time()):
+            if message.ttl is not None and message.expired(platform.wall()):
                 self._expire(message)
                 continue
             sender.current = message

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import struct
-import time
 from collections.abc import Iterable
 from typing import Final
 
+from civitas import _platform as platform
 from civitas import envelope
 from civitas.envelope import KIND_REPLY, Origin
 from civitas.errors import CivitasError, DeserializationError, crash_of, describe
@@ -25,7 +24,7 @@ def new_origin(node: bytes | None = None) -> Origin:
 
     Later starts have greater generations.
     """
-    return Origin(node or os.urandom(8), int(time.time()) & 0xFFFF_FFFF)
+    return Origin(node or platform.random_bytes(8), int(platform.wall()) & 0xFFFF_FFFF)
 
 
 class FrameCodec:

@@ -23,10 +23,10 @@ comes after its asker has given up is dropped, and no error: nobody could know.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from civitas import _platform as platform
 from civitas._bus.arguments import as_payload, kind_of
 from civitas._bus.bus import MessageBus
 from civitas._bus.settlement import DurableFrame, GivenUp
@@ -163,7 +163,7 @@ class DeferredAnswers:
         deferred = self._in_hand = DeferredMessage(message, self.durable)
         self._open.add(deferred)
         if message.ttl is not None:
-            left = max(message.timestamp + message.ttl - time.time(), 0.0)
+            left = max(message.timestamp + message.ttl - platform.wall(), 0.0)
             deferred.timer = self._loop.call_later(left, self._expire_later, deferred)
         return Deferred(self, deferred)
 

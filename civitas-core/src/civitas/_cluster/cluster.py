@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
+from civitas import _platform as platform
 from civitas._bus.bus import MessageBus
 from civitas._cluster.config import ClusterConfig
-from civitas._cluster.control_plane import ControlPlane
+from civitas._cluster.control_plane import CONTROL_NAME, ControlPlane, TaskRunner
 from civitas._cluster.data_plane import DataPlane, PeerStats
 from civitas._cluster.events import ClockSeen, Event, Evicted, NodeLost, NodeSeen, Received, Settled
 from civitas._cluster.liveness import LoopBeat, OwnNode
@@ -99,7 +100,10 @@ class Cluster:
             self._on_event,
             bus.dead_letters.record,
             config.failed,
-            shared=make_control is None,
+            owns_transport=make_control is not None,
+            runner=TaskRunner(config.failed)
+            if make_control is None
+            else platform.make_runner(CONTROL_NAME),
             guard=config.guard if make_control is None else config.guard_control,
         )
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from civitas import _platform as platform
 from civitas.errors import crash_of, describe, logger_of
 from civitas.messages import PRIMARY
 from civitas.plugins import Capabilities
@@ -24,7 +24,7 @@ Guard: TypeAlias = Callable[[], AbstractContextManager[object]]
 
 def random_name(role: str) -> str:
     """Return a process name that nobody else has."""
-    return f"{role}-{os.urandom(4).hex()}"
+    return f"{role}-{platform.random_bytes(4).hex()}"
 
 
 class LinkState:

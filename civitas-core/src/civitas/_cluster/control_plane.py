@@ -1,7 +1,8 @@
 """ControlPlane: the membership with a transport and a clock of its own, and its thread.
 
-With a transport of its own it lives in a thread with an event loop of its own, so that a handler
-that blocks the node's loop does not make the node look dead. `start` makes the thread, `_live` is
+Two questions have answers of their own here. Who owns the transport: a plane with one of its own
+starts and stops it. Where it runs: a runner gives it an event loop, by default one in a thread of
+its own, so that a handler that blocks the node's loop does not make the node look dead. `_live` is
 its whole life, `post` is the only way into it, and events are the only way out.
 """
 
@@ -9,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, Final
 
+from civitas import _platform as platform
 from civitas._cluster.events import Event
 from civitas._cluster.membership import Membership
 from civitas._cluster.protocol import EVERYONE, ControlMessage, control_address, decode, encode
@@ -40,14 +41,36 @@ _QUEUE: Final = 10_000
 _FLUSH_TIMEOUT: Final = 1.0
 """Seconds that the last messages of a node that stops may take."""
 
-_THREAD_TIMEOUT: Final = 1.0
-"""Seconds that the thread may take to end when all is done."""
+_LOOP_TIMEOUT: Final = 1.0
+"""Seconds that the event loop may take to end when all is done."""
 
-_NAME: Final = "civitas control"
+CONTROL_NAME: Final = "civitas control"
+"""What its thread and its tasks are called."""
 
 MakeMembership = Callable[
     [Callable[[str, ControlMessage], None], Callable[[Event], None]], Membership
 ]
+
+
+class TaskRunner:
+    """Runs a control plane as a task of the node's own event loop."""
+
+    def __init__(self, failed: Failed) -> None:
+        self._failed = failed
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, main: platform.Main, ended: platform.Ended) -> None:
+        """Make the task."""
+        self._task = start_task(self._run(main, ended), name=CONTROL_NAME, failed=self._failed)
+
+    def join(self) -> None:
+        """Return at once: its end is that of a task."""
+
+    async def _run(self, main: platform.Main, ended: platform.Ended) -> None:
+        try:
+            await main()
+        finally:
+            ended(None)
 
 
 class ControlPlane:
@@ -55,9 +78,9 @@ class ControlPlane:
 
     `membership` makes the membership, given its `send` and its `report`. `on_event` is called with
     each event, `dropped` with (reason, frame) for what is no message: both in the node's event
-    loop. `failed` is called, in any thread, when it has ended unexpectedly. A `shared` transport is
-    the node's own, which others start and stop; then there is no thread. `guard` is the context for
-    calls of the transport at the start.
+    loop. `failed` is called, in any thread, when it has ended unexpectedly. With `owns_transport`
+    it starts and stops the transport; otherwise that is the node's own. `runner` gives it the event
+    loop in which it lives. `guard` is the context for calls of the transport at the start.
     """
 
     def __init__(
@@ -69,7 +92,8 @@ class ControlPlane:
         dropped: Callable[[str, bytes], None],
         failed: Failed,
         *,
-        shared: bool,
+        owns_transport: bool,
+        runner: platform.LoopRunner,
         guard: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self._transport = transport
@@ -77,7 +101,8 @@ class ControlPlane:
         self._on_event = on_event
         self._dropped = dropped
         self._failed = failed
-        self._shared = shared
+        self._owns_transport = owns_transport
+        self._runner = runner
         self._guard = guard
         self._membership = membership(self._send, self._report)
         self._queue: deque[tuple[str, ControlMessage]] = deque(maxlen=_QUEUE)
@@ -93,9 +118,7 @@ class ControlPlane:
         self._ended: asyncio.Future[None] | None = None
         """Settled when nothing more is done."""
         self._over: asyncio.Future[None] | None = None
-        """Settled when the thread is about to end; the same where there is none."""
-        self._thread: threading.Thread | None = None
-        self._task: asyncio.Task[None] | None = None
+        """Settled when its event loop is about to end."""
 
     # --- for the node's own event loop --------------------------------------------------------
 
@@ -109,14 +132,9 @@ class ControlPlane:
             raise RuntimeError("a control plane is started once; make another one")
         self._home = asyncio.get_running_loop()
         self._opened = self._home.create_future()
-        self._ended = self._over = self._home.create_future()
-        if self._shared:
-            self._task = start_task(self._live(), name=_NAME, failed=self._failed)
-        else:
-            self._over = self._home.create_future()
-            # A daemon: a program that ends without stopping its node ends all the same.
-            self._thread = threading.Thread(target=self._run, name=_NAME, daemon=True)
-            self._thread.start()
+        self._ended = self._home.create_future()
+        self._over = self._home.create_future()
+        self._runner.start(self._live, self._loop_ended)
         await self._opened
 
     async def stop(self) -> None:
@@ -126,15 +144,15 @@ class ControlPlane:
         self._call(self._stop)
         await asyncio.shield(self._ended)
         # The end of its event loop awaits what the transport has left to threads of its own.
-        await asyncio.wait((self._over,), timeout=_THREAD_TIMEOUT)
-        if not self._over.done():
+        await asyncio.wait((self._over,), timeout=_LOOP_TIMEOUT)
+        if self._over.done():
+            self._runner.join()
+        else:
             logger.warning("the control plane's transport keeps a thread at work: left behind")
-        elif self._thread is not None:
-            self._thread.join()
 
     def post(self, call: Callable[[Membership, float], Any]) -> None:
         """Have the membership do something, in its own thread; may be called in any."""
-        self._call(lambda: call(self._membership, time.monotonic()))
+        self._call(lambda: call(self._membership, platform.monotonic()))
 
     def link_down(self, _reason: str = "") -> None:
         """Take note that nobody can be heard; see `TransportContext.link_down`."""
@@ -154,22 +172,16 @@ class ControlPlane:
             logger.debug("not a control message: %s", error)
             self._at_home(self._dropped, "malformed system frame", frame)
         else:
-            self._membership.receive(origin, message, time.monotonic())
+            self._membership.receive(origin, message, platform.monotonic())
         return True
 
     async def __call__(self, frame: bytes) -> None:
         """Do the same as `take`."""
         self.take(frame)
 
-    def _run(self) -> None:
-        """Live in a thread."""
-        try:
-            asyncio.run(self._live())
-        except BaseException as error:  # noqa: BLE001 - the thread is ours
-            self._at_home(self._settle, crash_of(error))
-        finally:
-            self._at_home(self._settle, None)
-            self._at_home(_set, self._over)
+    def _loop_ended(self, failure: BaseException | None) -> None:
+        self._at_home(self._settle, None if failure is None else crash_of(failure))
+        self._at_home(_set, self._over)
 
     async def _live(self) -> None:
         with self._lock:
@@ -185,7 +197,7 @@ class ControlPlane:
         except BaseException as error:  # noqa: BLE001 - whoever starts the node hears of it
             failure = crash_unless_cancelled(error)
         finally:
-            if not self._shared:
+            if self._owns_transport:
                 await self._close()
             self._at_home(self._settle, failure)
 
@@ -208,7 +220,7 @@ class ControlPlane:
 
     async def _subscribe(self) -> None:
         with self._guard():
-            if not self._shared:
+            if self._owns_transport:
                 await self._transport.start()
             await self._transport.subscribe(EVERYONE, self)
             await self._transport.subscribe(control_address(self._origin.node.hex()), self)
@@ -219,11 +231,11 @@ class ControlPlane:
         return self._home is not None and self._home.is_closed()
 
     async def _serve(self) -> None:
-        sending = start_task(self._deliver(), name=f"{_NAME} sender", failed=self._failed)
+        sending = start_task(self._deliver(), name=f"{CONTROL_NAME} sender", failed=self._failed)
         try:
             # A loop that has ended without a stop of the node leaves nobody to speak for.
             while not (self._stopping.is_set() or self._home_has_ended):
-                self._membership.tick(time.monotonic())
+                self._membership.tick(platform.monotonic())
                 try:
                     async with asyncio.timeout(TICK):
                         await self._stopping.wait()
@@ -271,7 +283,7 @@ class ControlPlane:
 
     def _call(self, call: Callable[[], object]) -> None:
         """Run something in the control plane's loop, once there is one and unless it has ended."""
-        guarded = guard_callback(call, name=_NAME, failed=self._failed)
+        guarded = guard_callback(call, name=CONTROL_NAME, failed=self._failed)
         with self._lock:
             if self._loop is None:
                 self._early.append(guarded)
@@ -280,7 +292,7 @@ class ControlPlane:
 
     def _at_home(self, call: Callable[..., object], *arguments: Any) -> None:
         assert self._home is not None
-        guarded = guard_callback(call, name=f"{_NAME} events", failed=self._failed)
+        guarded = guard_callback(call, name=f"{CONTROL_NAME} events", failed=self._failed)
         _call_in(self._home, partial(guarded, *arguments))
 
     def _settle(self, failure: Exception | None) -> None:
@@ -290,7 +302,7 @@ class ControlPlane:
         if failure is not None and not opened.done():
             opened.set_exception(failure)
         elif failure is not None and not opened.cancelled():  # else nobody waits for this node
-            self._failed(failure_of(_NAME, failure))
+            self._failed(failure_of(CONTROL_NAME, failure))
         _set(opened)
         _set(self._ended)
 

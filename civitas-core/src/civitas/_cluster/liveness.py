@@ -8,11 +8,11 @@ while this node itself could not hear: its connection was lost, or its process s
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from civitas import _platform as platform
 from civitas._cluster.protocol import AgentStates, NodeInfo, control_address
 from civitas._supervision.heartbeat import HeartbeatPolicy, Monitor
 
@@ -77,15 +77,15 @@ class LoopBeat:
     """Whether the node's event loop runs: the loop beats, the control plane's thread looks."""
 
     def __init__(self) -> None:
-        self._beaten_at = time.monotonic()
+        self._beaten_at = platform.monotonic()
 
     def beat(self) -> None:
         """Show that the loop has a turn."""
-        self._beaten_at = time.monotonic()
+        self._beaten_at = platform.monotonic()
 
     def stalled(self) -> float:
         """Return for how many seconds the loop has been blocked; 0 when it is not."""
-        silent = time.monotonic() - self._beaten_at
+        silent = platform.monotonic() - self._beaten_at
         return silent if silent > STALLED else 0.0
 
 

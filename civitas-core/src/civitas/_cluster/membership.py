@@ -6,11 +6,11 @@ means, and when to speak; who is in and under which names is kept by `member_tab
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from civitas import _platform as platform
 from civitas._cluster.claims import PROBE_TIMEOUT, conflict, prevails
 from civitas._cluster.discovery import PROMPT, Discovery
 from civitas._cluster.events import ClockSeen, Event, Evicted, Received, Settled
@@ -59,7 +59,7 @@ class Membership:
         report: Callable[[Event], None],
         fenced: set[bytes],
         policies: Mapping[str, HeartbeatPolicy],
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self.info = info
         self.members = MemberTable(fenced, policies, report)
@@ -67,7 +67,7 @@ class Membership:
         self._own = own
         self._send = send
         self._report = report
-        self._clock = clock
+        self._clock = clock or platform.wall
         self._discovery = Discovery()
         self._pending = PendingRequests()
         self._link_is_down = False

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
+
+from civitas import _platform as platform
 
 
 class Strategy(Enum):
@@ -81,9 +82,13 @@ class RestartIntensity:
     deliveries ends it. `jitter` returns random numbers from 0 to 1, for the backoff.
     """
 
-    def __init__(self, policy: RestartPolicy, jitter: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self,
+        policy: RestartPolicy,
+        jitter: Callable[[], float] | None = None,
+    ) -> None:
         self._policy = policy
-        self._jitter = jitter
+        self._jitter = jitter or platform.random_fraction
         self._crashes = CrashWindow(policy.restart_window)
         self._child_crashes: dict[str, CrashWindow] = {}
 

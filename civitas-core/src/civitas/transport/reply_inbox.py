@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from civitas import _platform as platform
 from civitas import envelope
 from civitas.errors import FrameError, MailboxFullError, NotConnectedError
 from civitas.messages import REPLY_PREFIX
@@ -75,7 +75,7 @@ class ReplyInbox:
     def __init__(
         self, node: str | None = None, dropped: Callable[[str, bytes], None] = _ignore
     ) -> None:
-        self.address = f"{REPLY_PREFIX}{node or os.urandom(8).hex()}"
+        self.address = f"{REPLY_PREFIX}{node or platform.random_bytes(8).hex()}"
         self._prefix = self.address + "."
         self._numbers = itertools.count(1)
         self._pending: dict[str, _RequestInFlight] = {}
