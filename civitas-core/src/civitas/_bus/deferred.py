@@ -142,7 +142,7 @@ class DeferredAnswers:
             self._expire, name="civitas deferred answer", failed=bus.failed
         )
         self._in_hand: DeferredMessage | None = None
-        self._open: set[DeferredMessage] = set()
+        self._open: dict[DeferredMessage, None] = {}  # in order, unlike a set
         self._changed: asyncio.Future[None] | None = None
         self._answering: set[asyncio.Task[None]] = set()
 
@@ -161,7 +161,7 @@ class DeferredAnswers:
                 f"no more (its mailbox_size)"
             )
         deferred = self._in_hand = DeferredMessage(message, self.durable)
-        self._open.add(deferred)
+        self._open[deferred] = None
         if message.ttl is not None:
             left = max(message.timestamp + message.ttl - platform.wall(), 0.0)
             deferred.timer = self._loop.call_later(left, self._expire_later, deferred)
@@ -267,7 +267,7 @@ class DeferredAnswers:
             self._close(deferred)
 
     def _close(self, deferred: DeferredMessage) -> None:
-        self._open.discard(deferred)
+        self._open.pop(deferred, None)
         if deferred.timer is not None:
             deferred.timer.cancel()
         if not self._open:

@@ -46,7 +46,7 @@ class Route(RoutingEntry):
     def __init__(self, name: str, *, is_local: bool) -> None:
         super().__init__(name, name, is_local)
         self._closed: str | None = None
-        self._requests: set[Interruption] = set()
+        self._requests: dict[Interruption, None] = {}  # in order, unlike a set
 
     @property
     def has_requests(self) -> bool:
@@ -72,11 +72,11 @@ class Route(RoutingEntry):
         """
         self._check_open()
         with Interruption() as request:
-            self._requests.add(request)
+            self._requests[request] = None
             try:
                 yield
             finally:
-                self._requests.discard(request)
+                self._requests.pop(request, None)
             return
         raise OutcomeUnknownError(
             f"{self._closed}; the request was under way, and may have been executed"

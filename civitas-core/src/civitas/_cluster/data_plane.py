@@ -199,7 +199,9 @@ class DataPlane:
     def _update_routes(self, info: NodeInfo) -> None:
         """Open routes to the agents that a node announces, and retire those to all others of it."""
         routes = self._routes
-        done = {name for name, (state, _) in info.agents.items() if state == _DONE}
+        done = dict.fromkeys(  # in order, unlike a set
+            name for name, (state, _) in info.agents.items() if state == _DONE
+        )
         here = [] if info.leaving else [name for name in info.agents if name not in done]
         for route in routes.remote():
             if route.node == info.node and route.name not in here:

@@ -57,7 +57,7 @@ class Probes:
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
-        self._unconfirmed: set[str] = set()
+        self._unconfirmed: dict[str, None] = {}  # in order, unlike a set
         self._confirmed = asyncio.Event()
 
     async def start(self) -> None:
@@ -95,7 +95,7 @@ class Probes:
         Answers come behind it on the same way. What a node says on another way, such as its
         goodbye, may overtake it.
         """
-        self._unconfirmed = set(nodes)
+        self._unconfirmed = dict.fromkeys(nodes)
         try:
             async with asyncio.timeout(timeout):
                 for node in tuple(self._unconfirmed):
@@ -108,7 +108,7 @@ class Probes:
 
     def confirmed(self, node: str) -> None:
         """Take note that a node has answered, or that it has gone."""
-        self._unconfirmed.discard(node)
+        self._unconfirmed.pop(node, None)
         self._confirmed.set()
 
     def take(self, frame: bytes) -> bool:
