@@ -132,6 +132,12 @@ _BUILTINS: Final[Mapping[PluginKind, Mapping[str, str]]] = {
     PluginKind.SERIALIZER: dict.fromkeys(("json", "msgpack"), "civitas.plugins.builtin"),
 }
 
+_FOR_TESTS: Final[Mapping[PluginKind, Mapping[str, str]]] = {
+    PluginKind.TRANSPORT: {"simulation": "civitas.testing.simulation.plugin"},
+    PluginKind.SERIALIZER: {},
+}
+"""Built-ins that a topology may name, and that are offered to nobody."""
+
 
 def normalise(distribution: str) -> str:
     """Return the name under which a distribution is compared (PEP 503)."""
@@ -139,16 +145,18 @@ def normalise(distribution: str) -> str:
 
 
 def builtins(kind: PluginKind) -> list[Candidate]:
-    """Return the built-in plugins of a kind, by name. No metadata is read."""
-    return [
-        Candidate(kind, name, value, CORE_DISTRIBUTION, "", kind.group, builtin=True)
-        for name, value in _BUILTINS[kind].items()
-    ]
+    """Return the built-in plugins of a kind that are offered, by name. No metadata is read."""
+    return [_builtin(kind, name, value) for name, value in _BUILTINS[kind].items()]
 
 
 def builtin(kind: PluginKind, name: str) -> Candidate | None:
     """Return the built-in plugin of that name, if there is one. No metadata is read."""
-    return next((found for found in builtins(kind) if found.name == name), None)
+    value = _BUILTINS[kind].get(name) or _FOR_TESTS[kind].get(name)
+    return None if value is None else _builtin(kind, name, value)
+
+
+def _builtin(kind: PluginKind, name: str, value: str) -> Candidate:
+    return Candidate(kind, name, value, CORE_DISTRIBUTION, "", kind.group, builtin=True)
 
 
 @cache

@@ -1,0 +1,214 @@
+"""DurableTransport: at least once, by a server that keeps what is for agents."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from civitas.errors import (
+    DeserializationError,
+    FrameError,
+    NotConnectedError,
+    OutcomeUnknownError,
+    ProcessingError,
+    TransportError,
+    crash_unless_cancelled,
+)
+from civitas.messages import REPLY_PREFIX, RESERVED_PREFIX
+from civitas.plugins import Capabilities, TransportContext
+from civitas.testing.simulation.network import Network
+from civitas.testing.simulation.process import SimulatedProcess
+from civitas.testing.simulation.stream_server import Settled, StreamServer
+from civitas.testing.simulation.transport import SimulatedTransport
+from civitas.transport import Handler, cancel_task, start_task
+
+_NOT_KEPT: Final = (RESERVED_PREFIX, REPLY_PREFIX)
+
+_PUBLISH_TIMEOUT: Final = 15.0
+"""Seconds that a publish waits for the server's confirmation, over all its attempts."""
+
+_ATTEMPT: Final = 2.0
+"""Seconds after which a publish is repeated that was not confirmed."""
+
+_RENEWAL: Final = 1.0
+"""Seconds between two reports of a consumer to the server."""
+
+
+class DurableTransport(SimulatedTransport):
+    """Keeps each frame for an agent until the agent has processed it."""
+
+    def __init__(
+        self,
+        network: Network,
+        server: StreamServer,
+        process: SimulatedProcess,
+        context: TransportContext,
+        number: int,
+    ) -> None:
+        super().__init__(network, process, context, number)
+        self.capabilities = Capabilities(cross_process=True, cross_machine=True, at_least_once=True)
+        self._server = server
+        self._readers: dict[str, _Reader] = {}
+
+    async def stop(self) -> None:
+        """Give back what is not processed, and leave the network."""
+        for address in tuple(self._readers):
+            await self.unsubscribe(address)
+        await super().stop()
+
+    async def subscribe(self, address: str, handler: Handler) -> None:
+        """Read the stream of an agent."""
+        if address.startswith(_NOT_KEPT):
+            await super().subscribe(address, handler)
+            return
+        if address in self._readers:
+            raise TransportError(f"address {address!r} has an owner already")
+        reader = self._readers[address] = _Reader(self, self._server, address, handler)
+        reader.start()
+
+    async def unsubscribe(self, address: str) -> None:
+        """Read the stream of an agent no more."""
+        reader = self._readers.pop(address, None)
+        if reader is not None:
+            await reader.close()
+        elif address.startswith(_NOT_KEPT):
+            await super().unsubscribe(address)
+
+    async def publish(self, address: str, data: bytes) -> None:
+        """Return when the server has confirmed that it keeps the frame."""
+        if address.startswith(_NOT_KEPT):
+            await super().publish(address, data)
+            return
+        self.check_started()
+        confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        number, left = next(self._server.numbers), False
+        try:
+            async with asyncio.timeout(_PUBLISH_TIMEOUT):
+                while not confirmed.done():
+                    left = self._store(address, number, data, confirmed) or left
+                    await asyncio.wait((confirmed,), timeout=_ATTEMPT)
+        except TimeoutError:
+            if left:
+                raise OutcomeUnknownError("the server has not confirmed the message") from None
+            raise NotConnectedError("the link is down") from None
+
+    def to_server(self, call: Callable[[], object]) -> bool:
+        """Have something done at the server; return whether it set out."""
+        return self.network.carry(self.process, None, (self.name, "server"), call)
+
+    def _store(
+        self, address: str, number: int, data: bytes, confirmed: asyncio.Future[None]
+    ) -> bool:
+        confirm_later = self.guard(partial(_settle, confirmed))
+
+        def store() -> None:
+            self._server.store(address, number, data)
+            self.network.carry(None, self.process, ("server", self.name), answer)
+
+        def answer() -> None:
+            if self.started and self.loop is not None:
+                self.loop.call_soon_threadsafe(confirm_later)
+
+        return self.to_server(store)
+
+
+class _Reader:
+    """The consumer of one agent's stream: one frame after the other."""
+
+    def __init__(
+        self, transport: DurableTransport, server: StreamServer, address: str, handler: Handler
+    ) -> None:
+        self.name = transport.name
+        self.process = transport.process
+        self._transport = transport
+        self._server = server
+        self._address = address
+        self._handler = handler
+        self._loop = asyncio.get_running_loop()
+        self._open = True
+        self._handling: asyncio.Task[None] | None = None
+        self._number: int | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._renew_later = transport.guard(self._renew)
+        self._take_later = transport.guard(self._take)
+
+    @property
+    def reads(self) -> bool:
+        """Whether it takes frames."""
+        return self._open and self._transport.started
+
+    def start(self) -> None:
+        """Begin."""
+        self._renew()
+
+    async def close(self) -> None:
+        """Take no more; a handler that is still awaited is cancelled, and its frame given back."""
+        self._open = False
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._handling is not None:
+            cancel_task(self._handling)
+            await asyncio.wait((self._handling,))
+        self._transport.to_server(partial(self._server.disown, self._address, self))
+
+    # --- for the server -----------------------------------------------------------------------
+
+    def offer(self, number: int, frame: bytes) -> None:
+        """Take a frame that the server gives."""
+        if self.reads:
+            self._loop.call_soon_threadsafe(self._take_later, number, frame)
+
+    def buried(self, frame: bytes, reason: str) -> None:
+        """Report that a frame has become a dead letter."""
+        if self._transport.started:
+            dropped_later = self._transport.guard(self._transport.context.dropped)
+            self._loop.call_soon_threadsafe(dropped_later, f"dead letter: {reason}", frame)
+
+    # --- parts --------------------------------------------------------------------------------
+
+    def _renew(self) -> None:
+        """Show the server that this one reads, and that it is at work on a frame."""
+        if not self._open:
+            return
+        address = self._address
+        self._transport.to_server(partial(self._server.own, address, self))
+        if self._number is not None:
+            self._transport.to_server(partial(self._server.prolong, address, self._number, self))
+        self._timer = self._loop.call_later(_RENEWAL, self._renew_later)
+
+    def _take(self, number: int, frame: bytes) -> None:
+        if self._open and self._handling is None:
+            self._number = number
+            self._handling = start_task(
+                self._handle(number, frame),
+                name=f"{self.name} {self._address}",
+                failed=self._transport.context.failed,
+            )
+
+    async def _handle(self, number: int, frame: bytes) -> None:
+        outcome = Settled.GIVEN_BACK
+        try:
+            outcome = await self._outcome_of(frame)
+        finally:
+            self._handling = self._number = None
+            settle = partial(self._server.settle, self._address, number, outcome, self)
+            self._transport.to_server(settle)
+
+    async def _outcome_of(self, frame: bytes) -> Settled:
+        try:
+            await self._handler(frame)
+        except ProcessingError:
+            return Settled.FAILED
+        except (FrameError, DeserializationError):
+            return Settled.UNREADABLE
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the frame is not processed
+            crash_unless_cancelled(error)
+            return Settled.GIVEN_BACK
+        return Settled.DONE
+
+
+def _settle(confirmed: asyncio.Future[None]) -> None:
+    if not confirmed.done():
+        confirmed.set_result(None)

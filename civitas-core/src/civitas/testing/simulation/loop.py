@@ -1,0 +1,255 @@
+"""SimulatedLoop: the event loop of one thread of one simulated process; the world steps it.
+
+It has no selector and never waits. Callbacks that are ready and timers are all that it knows, and
+both are public classes of asyncio, so product code can't tell it from any other loop. Tasks and
+futures are numbered, and their hash is the number: sets of them have the same order in every run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import Any, Final, NoReturn, Protocol, TypeVar, TypeVarTuple, Unpack
+
+from civitas.testing.simulation.errors import SimulationError
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+_EXECUTOR_DELAY: Final = 0.01
+"""Seconds that a call in an executor takes at most."""
+
+
+class _Host(Protocol):
+    """What a loop needs of the process that it runs in."""
+
+    @property
+    def alive(self) -> bool: ...
+    def local_time(self, busy_until: float) -> float: ...
+    def global_time(self, local: float) -> float: ...
+    def number(self) -> int: ...
+    def between(self, least: float, most: float) -> float: ...
+    def unhandled(self, loop: SimulatedLoop, context: dict[str, Any]) -> None: ...
+
+
+class NumberedFuture(asyncio.Future[T]):
+    """A future whose hash is the same in every run."""
+
+    def __init__(self, number: int, loop: asyncio.AbstractEventLoop) -> None:
+        self._number = number
+        super().__init__(loop=loop)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+class NumberedTask(asyncio.Task[T]):
+    """A task whose hash is the same in every run."""
+
+    def __init__(self, number: int, coro: Coroutine[Any, Any, T], **settings: Any) -> None:
+        self._number = number
+        super().__init__(coro, **settings)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+class SimulatedLoop(asyncio.AbstractEventLoop):
+    """An event loop on virtual time. `label` names process and thread."""
+
+    def __init__(self, host: _Host, label: str) -> None:
+        self.label = label
+        self.busy_until = 0.0
+        """The world's time until which its thread is at work, and takes no turn."""
+        self.tasks: list[NumberedTask[Any]] = []
+        """All tasks that have not ended, and some that have."""
+        self._host = host
+        self._ready: deque[asyncio.Handle] = deque()
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._order = itertools.count()
+        self._closed = False
+
+    # --- for the world ------------------------------------------------------------------------
+
+    def due(self) -> float | None:
+        """Return the world's time at which it takes its next turn, None for never."""
+        if self._ready:
+            return self.busy_until
+        timers = self._timers
+        while timers and timers[0][2].cancelled():
+            heapq.heappop(timers)
+        if not timers:
+            return None
+        return max(self._host.global_time(timers[0][0]), self.busy_until)
+
+    def step(self) -> int:
+        """Take one turn: run what is ready now; return how many callbacks ran."""
+        ready, timers, now = self._ready, self._timers, self.time() + 1e-9
+        while timers and timers[0][0] <= now:
+            handle = heapq.heappop(timers)[2]
+            if not handle.cancelled():
+                ready.append(handle)
+        ran = 0
+        for _ in range(len(ready)):
+            if not ready:  # a callback has killed this process
+                break
+            each = ready.popleft()
+            if not each.cancelled():
+                ran += 1
+                _run(each)
+        return ran
+
+    def drop(self) -> tuple[object, ...]:
+        """End at once, without a turn for anyone; return what must live until the world ends.
+
+        Destroyed earlier, coroutines would run their `finally` blocks.
+        """
+        self._closed = True
+        left = (list(self._ready), list(self._timers), self.tasks)
+        self._ready.clear()
+        self._timers.clear()
+        return left
+
+    def pending(self) -> list[NumberedTask[Any]]:
+        """Return the tasks that have not ended, in the order in which they were started."""
+        self.tasks = [task for task in self.tasks if not task.done()]
+        return self.tasks
+
+    # --- for what runs in it ------------------------------------------------------------------
+
+    def time(self) -> float:
+        return self._host.local_time(self.busy_until)
+
+    def call_soon(
+        self,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.Handle:
+        handle = asyncio.Handle(callback, args, self, context)
+        if not self._closed:
+            self._ready.append(handle)
+        return handle
+
+    def call_soon_threadsafe(
+        self,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.Handle:
+        if self._closed:
+            raise RuntimeError("Event loop is closed")
+        return self.call_soon(callback, *args, context=context)
+
+    def call_later(
+        self,
+        delay: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self.time() + delay, callback, *args, context=context)
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        if not self._closed:
+            heapq.heappush(self._timers, (when, next(self._order), handle))
+        return handle
+
+    def create_future(self) -> asyncio.Future[Any]:
+        return NumberedFuture(self._host.number(), self)
+
+    def create_task(  # type: ignore[override] # generators, and what later versions of Python add
+        self, coro: Coroutine[Any, Any, T], **settings: Any
+    ) -> asyncio.Task[T]:
+        task = NumberedTask(self._host.number(), coro, loop=self, **settings)
+        self.tasks.append(task)
+        if len(self.tasks) > 1000:
+            self.pending()
+        return task
+
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., T], *args: Any
+    ) -> asyncio.Future[T]:
+        """Call the function in this loop after a while: there are no threads."""
+        future: asyncio.Future[T] = self.create_future()
+
+        def work() -> None:
+            if future.cancelled():
+                return
+            try:
+                future.set_result(func(*args))
+            except BaseException as error:  # noqa: BLE001 - it belongs to who awaits it
+                future.set_exception(error)
+
+        self.call_later(self._host.between(0.0, _EXECUTOR_DELAY), work)
+        return future
+
+    def is_running(self) -> bool:
+        return not self._closed
+
+    def is_closed(self) -> bool:
+        return self._closed
+
+    def get_debug(self) -> bool:
+        return False
+
+    def set_debug(self, enabled: bool) -> None:
+        """Do nothing: debugging measures real time."""
+
+    def get_task_factory(self) -> None:
+        return None
+
+    def set_task_factory(self, factory: object) -> None:
+        if factory is not None:
+            raise SimulationError("a simulated event loop numbers its tasks, and makes them itself")
+
+    def get_exception_handler(self) -> None:
+        return None
+
+    def set_exception_handler(self, handler: object) -> None:
+        """Do nothing: the world hears of whatever nobody has handled."""
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        if not self._closed:
+            self._host.unhandled(self, context)
+
+    default_exception_handler = call_exception_handler
+
+    async def shutdown_asyncgens(self) -> None:
+        """Do nothing: generators end with their process."""
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Do nothing: there are no threads."""
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """Take part in asyncio's protocol of timers; a cancelled one is dropped when it is due."""
+
+
+def _run(handle: asyncio.Handle) -> None:
+    handle._run()  # noqa: SLF001 - the one way to run a callback of asyncio, as all loops do
+
+
+def _refusing(name: str) -> Callable[..., NoReturn]:
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise SimulationError(
+            f"loop.{name}: sockets, pipes, signals and processes wait in real time, and can't be "
+            f"simulated; put them behind an object that a test can replace"
+        )
+
+    return refuse
+
+
+for _name in dir(asyncio.AbstractEventLoop):
+    if not _name.startswith("_") and _name not in vars(SimulatedLoop):
+        setattr(SimulatedLoop, _name, _refusing(_name))

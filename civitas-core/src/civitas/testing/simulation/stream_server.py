@@ -1,0 +1,194 @@
+"""StreamServer: what a broker keeps for agents until it is acknowledged, with its dead letters.
+
+It outlives every process, and its own outages: what it has confirmed is on its disk. All methods
+run at the server, so whoever calls them comes over the network and may have been late or lost.
+
+    a frame of a stream | event                                       | becomes
+    --------------------+---------------------------------------------+--------------------------
+    kept                | it is the first, due, and there is an owner | given
+    given               | acknowledged                                | gone
+                        | failed, and it was not the last time        | kept, due after a delay
+                        | failed for the last time, or unreadable     | a dead letter
+                        | given back, without a failure               | kept, due after a delay
+                        | nothing is heard for `ack_wait` seconds     | kept, due at once
+
+Only the first frame of a stream is given, so a later one never overtakes it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import partial
+from typing import NamedTuple, Protocol
+
+from civitas import envelope
+from civitas.testing.simulation.network import Network
+from civitas.testing.simulation.process import SimulatedProcess
+
+
+class Settled(Enum):
+    """What a consumer says of a frame that it was given."""
+
+    DONE = "done"
+    FAILED = "failed"
+    """Executed, and failed: it counts as a delivery."""
+    UNREADABLE = "unreadable"
+    GIVEN_BACK = "given back"
+    """Not executed to its end."""
+
+
+class DurabilitySettings(NamedTuple):
+    """How the server gives frames. Times are in seconds.
+
+    Attributes:
+        ack_wait: silence after which a frame is given again.
+        deliveries: failures after which a frame is a dead letter.
+        retry_delay: before a frame is given again that failed, or was given back.
+    """
+
+    ack_wait: float = 4.0
+    deliveries: int = 3
+    retry_delay: float = 0.2
+
+
+class _StreamConsumer(Protocol):
+    """Whoever reads a stream; `offer` and `buried` are called over the network."""
+
+    name: str
+    process: SimulatedProcess
+
+    @property
+    def reads(self) -> bool: ...
+    def offer(self, number: int, frame: bytes) -> None: ...
+    def buried(self, frame: bytes, reason: str) -> None: ...
+
+
+@dataclass
+class _Entry:
+    number: int
+    frame: bytes
+    failures: int = 0
+    due: float = 0.0
+    holder: _StreamConsumer | None = None
+    held_until: float = 0.0
+
+
+@dataclass
+class _Stream:
+    entries: list[_Entry] = field(default_factory=list)
+    owner: _StreamConsumer | None = None
+
+
+class StreamServer:
+    """The streams of all agents; `dead_letters` has (address, frame)."""
+
+    def __init__(self, network: Network, settings: DurabilitySettings) -> None:
+        self.settings = settings
+        self.dead_letters: list[tuple[str, bytes]] = []
+        self.numbers = itertools.count(1)
+        """Each publish takes one, so that one which is repeated is kept once."""
+        self._network = network
+        self._streams: dict[str, _Stream] = {}
+        self._seen: set[int] = set()
+
+    def waiting(self) -> list[tuple[str, bytes]]:
+        """Return the frames that are kept, each with its address."""
+        streams = self._streams.items()
+        return [(address, each.frame) for address, stream in streams for each in stream.entries]
+
+    def store(self, address: str, number: int, frame: bytes) -> None:
+        """Keep a frame, once."""
+        if number not in self._seen:
+            self._seen.add(number)
+            self._stream(address).entries.append(_Entry(number, frame))
+            self._feed_after(0.0, address)
+
+    def own(self, address: str, consumer: _StreamConsumer) -> None:
+        """Give a stream to a consumer, unless another one has it and reads it."""
+        stream, old = self._stream(address), self._stream(address).owner
+        held = old is not None and old is not consumer and old.process.alive and old.reads
+        if held and old is not None and self._network.passes(old.process, None):
+            return
+        stream.owner = consumer
+        self._feed(address)
+
+    def disown(self, address: str, consumer: _StreamConsumer) -> None:
+        """Take a stream from a consumer, and give back what it holds."""
+        stream = self._stream(address)
+        if stream.owner is consumer:
+            stream.owner = None
+        for entry in stream.entries:
+            if entry.holder is consumer:
+                entry.holder = None
+
+    def settle(self, address: str, number: int, outcome: Settled, by: _StreamConsumer) -> None:
+        """Take note of what became of a frame."""
+        entry = self._entry(address, number)
+        if entry is None:
+            return
+        now, settings = self._network.timeline.monotonic(), self.settings
+        entry.failures += outcome is Settled.FAILED
+        if outcome is Settled.DONE:
+            self._remove(address, entry)
+        elif outcome is Settled.UNREADABLE:
+            self._bury(address, entry, by, "it can't be read")
+        elif entry.failures >= settings.deliveries:
+            self._bury(address, entry, by, f"failed {entry.failures} times")
+        else:
+            entry.due = now + settings.retry_delay
+            if entry.holder is by:
+                entry.holder = None
+        self._feed_after(0.0, address)
+
+    def prolong(self, address: str, number: int, by: _StreamConsumer) -> None:
+        """Take note that a frame is still being handled."""
+        entry = self._entry(address, number)
+        if entry is not None and entry.holder is by:
+            entry.held_until = self._network.timeline.monotonic() + self.settings.ack_wait
+
+    # --- parts --------------------------------------------------------------------------------
+
+    def _stream(self, address: str) -> _Stream:
+        return self._streams.setdefault(address, _Stream())
+
+    def _entry(self, address: str, number: int) -> _Entry | None:
+        return next((e for e in self._stream(address).entries if e.number == number), None)
+
+    def _remove(self, address: str, entry: _Entry) -> None:
+        self._stream(address).entries.remove(entry)
+
+    def _bury(self, address: str, entry: _Entry, by: _StreamConsumer, reason: str) -> None:
+        self._remove(address, entry)
+        self.dead_letters.append((address, entry.frame))
+        self._tell(by, partial(by.buried, entry.frame, reason))
+
+    def _feed_after(self, delay: float, address: str) -> None:
+        self._network.timeline.after(delay, partial(self._feed, address))
+
+    def _feed(self, address: str) -> None:
+        """Give the first frame of a stream to its owner, if it is due and nobody has it."""
+        stream, now = self._stream(address), self._network.timeline.monotonic()
+        if not stream.entries:
+            return
+        entry = stream.entries[0]
+        if entry.holder is not None and now < entry.held_until:
+            self._feed_after(entry.held_until - now + 1e-3, address)
+            return
+        if now < entry.due:
+            self._feed_after(entry.due - now + 1e-6, address)
+            return
+        owner = stream.owner
+        if owner is None or not owner.process.alive or not owner.reads:
+            return
+        entry.holder, entry.held_until = owner, now + self.settings.ack_wait
+        frame = entry.frame
+        if entry.failures:
+            frame = envelope.with_attempt(frame, entry.failures)
+        self._tell(owner, partial(owner.offer, entry.number, frame))
+        self._feed_after(self.settings.ack_wait + 1e-3, address)
+
+    def _tell(self, consumer: _StreamConsumer, call: Callable[[], object]) -> None:
+        self._network.carry(None, consumer.process, ("server", consumer.name), call)

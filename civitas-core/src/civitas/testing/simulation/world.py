@@ -1,0 +1,247 @@
+"""World: processes on one virtual clock, in one thread, from one seed.
+
+A loop is picked from those that can run, by the seed, and takes one turn; when none can, the clock
+jumps to the next time at which something is due. So a run takes no real time but that of its work,
+and the same seed gives the same run: `digest` is over every turn and every fact that was noted.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import heapq
+import itertools
+import logging
+import random
+import sys
+from asyncio import _set_running_loop
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
+
+from civitas import _platform as platform
+from civitas.testing.simulation.errors import StuckError
+from civitas.testing.simulation.loop import SimulatedLoop
+from civitas.testing.simulation.process import SimulatedProcess, SimulatedThread
+
+T = TypeVar("T")
+
+START: Final = 1000.0
+"""What the monotonic clocks show at the beginning, in seconds."""
+
+EPOCH: Final = 1_800_000_000.0
+"""What the wall clocks show at the beginning."""
+
+_CALLBACK_COST: Final = 10e-6
+"""Seconds of processor time that a callback takes."""
+
+current: World | None = None
+"""The world that runs now; there is one at most in a process."""
+
+
+class World:
+    """One run. `report` is called with a text when an error was handled by nobody."""
+
+    def __init__(self, seed: int, report: Callable[[str], None] | None = None) -> None:
+        self.seed = seed
+        self.now = START
+        self.loop: SimulatedLoop | None = None
+        """The loop that takes a turn now."""
+        self.running: SimulatedProcess | None = None
+        """The process whose loop that is."""
+        self.turns = 0
+        self.processes: list[SimulatedProcess] = []
+        self.parts: dict[type, Any] = {}
+        """What else is there once, by its class, such as the network."""
+        self._report = report
+        self._schedule = self.random("schedule")
+        self._bytes = self.random("bytes")
+        self._numbers = itertools.count(1)
+        self._digest = hashlib.blake2b(digest_size=8)
+        self._loops: dict[SimulatedLoop, SimulatedProcess] = {}
+        self._events: list[tuple[float, int, Callable[[], object]]] = []
+        self._event_numbers = itertools.count()
+        self._graves: list[object] = []
+        self._closed = False
+        self.driver = self.process("test")
+
+    # --- what is in it ------------------------------------------------------------------------
+
+    def process(self, label: str) -> SimulatedProcess:
+        """Start another process."""
+        process = SimulatedProcess(self, label)
+        self.processes.append(process)
+        return process
+
+    def random(self, purpose: str) -> random.Random:
+        """Return random numbers from the seed, apart from those for other purposes."""
+        return random.Random(f"{purpose} {self.seed}")
+
+    @property
+    def digest(self) -> str:
+        """What the run was, up to now, in 16 hex digits."""
+        return self._digest.hexdigest()
+
+    def note(self, fact: str) -> None:
+        """Let a fact be part of the digest."""
+        self._digest.update(f"{self.now:.9f} {fact}".encode())
+
+    # --- time ---------------------------------------------------------------------------------
+
+    def monotonic(self) -> float:
+        """Return what the monotonic clock of the running process shows."""
+        return self.now if self.loop is None else self.loop.time()
+
+    def wall(self) -> float:
+        """Return what the wall clock of the running process shows."""
+        process = self.running
+        return EPOCH - START + self.monotonic() + (process.wall_offset if process else 0.0)
+
+    def sleep(self, seconds: float) -> None:
+        """Let the running thread stand still, as `time.sleep` does."""
+        if self.loop is not None:
+            self.loop.busy_until = max(self.now, self.loop.busy_until) + max(seconds, 0.0)
+
+    def after(self, delay: float, call: Callable[[], object]) -> None:
+        """Call something in so many seconds, outside of all processes."""
+        busy_until = self.loop.busy_until if self.loop is not None else 0.0
+        when = max(self.now, busy_until) + delay
+        heapq.heappush(self._events, (when, next(self._event_numbers), call))
+
+    # --- the run ------------------------------------------------------------------------------
+
+    def run(self, main: Coroutine[Any, Any, T], limit: float = 3600.0) -> T:
+        """Run until a coroutine of the driver has ended; return its result.
+
+        Raises:
+            StuckError: it can't end any more, or has not within `limit` seconds of virtual time.
+        """
+        task, end = self.driver.spawn(main, "test"), self.now + limit
+        while not task.done():
+            events, now = self._events, self.now
+            while events and events[0][0] <= now:
+                heapq.heappop(events)[2]()
+            ready, soonest = self._ready(events[0][0] if events else None)
+            if ready:
+                pick = 0 if len(ready) == 1 else int(self._schedule.random() * len(ready))
+                self._step(ready[pick])
+            elif soonest is None:
+                raise StuckError("nothing will ever happen again: what the test awaits can't come")
+            elif soonest > end:
+                raise StuckError(f"the test has not ended within {limit:g} s of virtual time")
+            else:
+                self.now = soonest
+        return task.result()
+
+    def _ready(self, soonest: float | None) -> tuple[list[SimulatedLoop], float | None]:
+        """Return the loops that can run now, and when the next thing is due if none can."""
+        ready, now = [], self.now
+        for loop, process in self._loops.items():
+            if not process.runs:
+                continue
+            when = loop.due()
+            if when is None:
+                continue
+            if when <= now:
+                ready.append(loop)
+            elif soonest is None or when < soonest:
+                soonest = when
+        return ready, soonest
+
+    def _step(self, loop: SimulatedLoop) -> None:
+        process = self._loops[loop]
+        self.loop, self.running = loop, process
+        _set_running_loop(loop)
+        try:
+            ran = loop.step()
+        finally:
+            _set_running_loop(None)
+            self.loop = self.running = None
+        self.turns += 1
+        self._digest.update(b"%b %.9f %d" % (loop.label.encode(), self.now, ran))
+        cost = ran * _CALLBACK_COST * process.slowness
+        loop.busy_until = max(loop.busy_until, self.now + cost)
+
+    # --- for processes ------------------------------------------------------------------------
+
+    def random_bytes(self, count: int) -> bytes:
+        """Return bytes from the seed, for identities."""
+        return self._bytes.randbytes(count)
+
+    def runner(self, name: str) -> SimulatedThread:
+        """Return another thread of the running process, which is to run an event loop."""
+        process = self.running
+        assert process is not None
+        return SimulatedThread(process, name)
+
+    def number(self) -> int:
+        """Return the next number for a task or a future."""
+        return next(self._numbers)
+
+    def between(self, least: float, most: float) -> float:
+        """Return a number from the seed."""
+        return self._schedule.uniform(least, most)
+
+    def added(self, process: SimulatedProcess, loop: SimulatedLoop) -> None:
+        """Let a loop of a process take turns."""
+        self._loops[loop] = process
+
+    def removed(self, loop: SimulatedLoop) -> None:
+        """Let a loop take no more turns; what it leaves is kept until the end."""
+        self._graves.append(loop.drop())
+        self._loops.pop(loop, None)
+
+    def unhandled(self, loop: SimulatedLoop, context: dict[str, Any]) -> None:
+        """Report an error that nobody has handled."""
+        if self._report is not None and not self._closed:
+            error = context.get("exception")
+            self._report(f"{loop.label}: {context['message']}: {error!r}")
+
+    def close(self) -> None:
+        """End all that is left, unseen."""
+        self._closed = True
+        for loop in list(self._loops):
+            self.removed(loop)
+
+    def bury(self) -> None:
+        """Let go of what was left; nothing of it may be seen any more."""
+        self._graves.clear()
+        self._loops.clear()
+        self._events.clear()
+        self.processes.clear()
+        self.parts.clear()
+
+
+@contextmanager
+def installed(world: World) -> Iterator[World]:
+    """Within the block, core runs on the clocks, random numbers and threads of this world."""
+    global current  # noqa: PLW0603 - what a simulated transport belongs to
+    if current is not None:
+        raise RuntimeError("a simulation runs already; one runs at a time in a process")
+    numbers = world.random("fractions")
+    simulated = platform.Platform(
+        world.wall, world.monotonic, world.random_bytes, numbers.random, world.runner
+    )
+    hook, collects = sys.unraisablehook, gc.isenabled()
+    # What is collected when, and which finalizer runs then, depends on more than the seed.
+    gc.disable()
+    current = world
+    try:
+        with platform.replaced(simulated):
+            yield world
+    finally:
+        world.close()
+        current = None
+        # Coroutines are destroyed in the middle: what they say of it is of no use.
+        sys.unraisablehook, disabled = _ignore, logging.root.manager.disable
+        logging.disable(logging.CRITICAL)
+        world.bury()
+        gc.collect()
+        logging.disable(disabled)
+        sys.unraisablehook = hook
+        if collects:
+            gc.enable()
+
+
+def _ignore(_: object) -> None:
+    """Say nothing."""
