@@ -51,6 +51,8 @@ class SimulatedProcess:
         self.slowness = 1.0
         self.wall_offset = 0.0
         self.loops: list[SimulatedLoop] = []
+        self.died_at: float | None = None
+        """The world's time at which it was killed, or has ended."""
         self._world = world
         self._rate = 1.0
         self._anchor = (world.now, world.now)  # the world's time, and this process' at it
@@ -81,6 +83,8 @@ class SimulatedProcess:
 
     def kill(self) -> None:
         """End it as SIGKILL does."""
+        if self.alive:
+            self.died_at = self._world.now
         self.state = ProcessState.DEAD
         for loop in self.loops:
             self._world.removed(loop)

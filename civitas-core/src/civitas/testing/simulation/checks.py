@@ -1,0 +1,320 @@
+"""Checks: the invariants, each a function of what a system has left behind.
+
+Each yields a text for what it finds broken; its name is the rule. `CHECKS` has all of them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+from civitas import envelope
+from civitas.client import Client
+from civitas.serializer import MsgpackSerializer
+from civitas.testing.simulation.history import Handling, Sending
+from civitas.testing.simulation.plugin import server_of
+from civitas.testing.simulation.process import SimulatedProcess
+from civitas.testing.simulation.system import System
+from civitas.testing.simulation.world import START
+
+_LATE: Final = 0.1
+"""Seconds that the end of an ask may take beyond its timeout."""
+
+_LOSES_PROCESSES: Final = {"kill", "kill_primary", "pause", "partition", "link", "server", "slow"}
+"""Faults after which counters may be gone, or nodes declared dead."""
+
+_TWO_MAY_LIVE: Final = {"kill", "kill_primary", "pause", "partition", "link", "server", "slow"}
+"""Faults in which two objects of one name may live for a while, in two processes."""
+
+_NOT_MESSAGES: Final = ("reply", "while it was handled", "system frame")
+"""Reasons of drops that are not of a message which nobody has begun to handle."""
+
+_STOP_BOUND: Final = 16.0
+"""Seconds that a stop takes beyond the longest `shutdown_timeout`: the transport, callbacks."""
+
+
+def order(system: System) -> Iterator[str]:
+    """What one sender has sent one agent is handled in that order.
+
+    "Before" is: its send had returned when the other one was called. On a transport that gives
+    messages again, the first time counts.
+    """
+    sendings = {each.message.id: each for each in system.history.sendings}
+    newest: dict[tuple[SimulatedProcess, str, str], Sending] = {}
+    seen: set[tuple[str, str]] = set()
+    for handling in system.history.handlings:
+        sending = sendings.get(handling.message.id)
+        if sending is None or (handling.agent, handling.message.id) in seen:
+            continue
+        seen.add((handling.agent, handling.message.id))
+        key = sending.process, handling.message.sender, handling.agent
+        before = newest.get(key)
+        if before is not None and sending.ended is not None and sending.ended < before.began:
+            yield f"{handling.agent}: {_named(sending)} was handled after {_named(before)}"
+        if before is None or sending.began > before.began:
+            newest[key] = sending
+
+
+def at_most_once(system: System) -> Iterator[str]:
+    """Where nothing is given again, nothing is handled twice."""
+    if is_durable(system):
+        return
+    times = Counter((each.agent, each.message.id) for each in system.history.handlings)
+    for (agent, message), count in times.items():
+        if count > 1 and not _retried(system, agent, message):
+            yield f"{agent} has handled {message[-8:]} {count} times"
+
+
+def nothing_accepted_is_lost(system: System) -> Iterator[str]:
+    """At least once: what was accepted is handled, or waits, or is a dead letter."""
+    if not is_durable(system):
+        return
+    read, server = MsgpackSerializer().deserialize, server_of(system.world)
+    known = {handling.message.id for handling in system.history.handlings}
+    for _, frame in (*server.waiting(), *server.dead_letters):
+        known.add(read(envelope.open(frame).body).id)
+    finished = system.history.finished
+    for each in system.history.sendings:
+        lost = each.accepted and each.message.id not in known
+        if lost and each.message.recipient not in finished:
+            yield f"{_named(each)}, accepted at {each.ended_at:.3f}, is nowhere"
+
+
+def asks_end_in_time(system: System) -> Iterator[str]:
+    """Every ask ends within its timeout, also in a node that stops."""
+    for each in system.history.sendings:
+        if not each.is_ask or each.timeout is None or not each.process.alive:
+            continue
+        ended = each.ended_at if each.ended is not None else system.history.now
+        late = (
+            ended
+            - each.began_at
+            - each.timeout
+            - _stalled(system, each.process, each.began_at, ended)
+        )
+        if late > _LATE:
+            how = each.outcome or "not ended"
+            yield f"{_named(each)}: {ended - each.began_at:.3f} s of {each.timeout:g} s ({how})"
+
+
+def answers_come_from_handling(system: System) -> Iterator[str]:
+    """What was answered was handled."""
+    begun = system.history.begun()
+    for each in system.history.sendings:
+        if each.outcome == "answered" and each.message.id not in begun:
+            yield f"{_named(each)} was answered, and never handled"
+
+
+def one_object_at_once(system: System) -> Iterator[str]:
+    """No two live objects of one name handle at once."""
+    may_be_apart = bool(kinds(system) & _TWO_MAY_LIVE)
+    at_work: defaultdict[str, list[Handling]] = defaultdict(list)
+    for handling in system.history.handlings:
+        going = at_work[handling.agent]
+        going[:] = [each for each in going if _overlap(each, handling)]
+        for other in going:
+            if other.object == handling.object:
+                continue
+            if other.process is handling.process or not may_be_apart:
+                yield (
+                    f"{handling.agent}: {other.process.label}#{other.object} and "
+                    f"{handling.process.label}#{handling.object} at {handling.began_at:.3f}"
+                )
+        going.append(handling)
+
+
+def one_object_lives(system: System) -> Iterator[str]:
+    """In one process, an object of an agent begins only when the one before it has ended."""
+    last: dict[tuple[SimulatedProcess, str], float | None] = {}
+    for each in system.history.objects:
+        key = each.process, each.agent
+        if key in last and each.outcome:
+            ended = last[key]
+            if ended is None or ended > each.began_at + 1e-9:
+                yield f"{each.agent}#{each.number} began before the object before it had ended"
+        last[key] = each.ended_at if each.outcome == "done" else each.began_at
+
+
+def done_stays_done(system: System) -> Iterator[str]:
+    """An agent that has said it is done is started no more by its supervisor or its process."""
+    finished = system.history.finished
+    for each in system.history.objects:
+        done_at = finished.get(each.agent)
+        if done_at is not None and each.began_at > done_at + 1.0:
+            yield f"{each.agent}#{each.number} began in {each.process.label}, done at {done_at:.3f}"
+
+
+def no_message_goes_without_a_word(system: System) -> Iterator[str]:
+    """At most once: what was accepted is begun, or counted as lost or dropped by some node."""
+    if is_durable(system) or kinds(system) & _LOSES_PROCESSES:
+        return
+    begun = system.history.begun()
+    missing = [e for e in system.history.sendings if e.accepted and e.message.id not in begun]
+    account = _account(system)
+    if len(missing) > account.lost + account.dropped + account.waiting:
+        names = ", ".join(_named(each) for each in missing[:5])
+        yield f"{len(missing)} accepted and never handled ({account}): {names}"
+
+
+def the_counters_are_exact(system: System) -> Iterator[str]:
+    """At most once: sent = handled + refused + lost + dropped, over all nodes."""
+    if is_durable(system) or kinds(system) & (_LOSES_PROCESSES | {"stop"}):
+        return
+    account = _account(system)
+    rest = account.sent - account.handled - account.lost - account.dropped - account.waiting
+    if rest:
+        yield f"sent is {rest} off: {account}"
+
+
+def the_end_has_a_reason(system: System) -> Iterator[str]:
+    """The runtime ends when all agents are done, or the root gives up; and then it does."""
+    ended, history = system.deployment.ended, system.history
+    all_done = not system.running_agents()
+    if ended is None:
+        if all_done and not system.stopped_by_test:
+            yield "all agents are done, and the runtime goes on"
+        return
+    if ended.code == 0:
+        if not all_done:
+            yield f"the runtime ended with 0 while {system.running_agents()} were not done"
+        return
+    most, window = _intensity(system)
+    causes = [each.at for each in history.causes if each.what != "handle again"]
+    causes += [each.at for each in history.deaths]
+    worst = max((sum(t - window < c <= t for c in causes) for t in causes), default=0)
+    if worst <= most:
+        failure = None if ended.node is None else ended.node.failure
+        yield f"the root gave up after {worst} failures in {window:g} s of {most}: {failure!r}"
+
+
+def intensity_is_kept(system: System) -> Iterator[str]:
+    """A flat tree without ends of processes gives up exactly beyond its intensity."""
+    root = system.topology.supervision
+    loses = kinds(system) & (_LOSES_PROCESSES | {"stop", "done", "start_failure"})
+    if loses or len(list(root.supervisors())) > 1 or system.deployment.ended is not None:
+        return
+    most, window = _intensity(system)
+    causes = [each.at for each in system.history.causes if each.what == "handle"]
+    close = any(abs(b - a - window) < 0.5 for a in causes for b in causes)
+    worst = max((sum(t - window < c <= t for c in causes) for t in causes), default=0)
+    if worst > most and not close:
+        yield f"{worst} failures in {window:g} s of {most}, and the root has not given up"
+
+
+def stops_end(system: System) -> Iterator[str]:
+    """A stop in order ends within its bound."""
+    blocks = [each.block for each in system.topology.supervision.agents()]
+    longest = max((block.shutdown_timeout or 30.0 for block in blocks), default=30.0)
+    for each in system.deployment.incarnations:
+        if each.stop_began is None or not each.told_to_stop:
+            continue
+        ended = system.history.now if each.stop_ended is None else each.stop_ended
+        if each.stop_ended is None and each.killed:
+            continue
+        took = ended - each.stop_began
+        if took > longest + _STOP_BOUND + _stalled(system, each.process, each.stop_began, ended):
+            yield f"{each.process.label} took {took:.1f} s to stop"
+
+
+def nothing_is_left(system: System) -> Iterator[str]:
+    """A node that has stopped leaves no task."""
+    for each in system.deployment.incarnations:
+        if each.left:
+            yield f"{each.process.label}: {', '.join(each.left[:5])}"
+
+
+Check = Callable[[System], Iterator[str]]
+
+CHECKS: Final[tuple[Check, ...]] = (
+    order,
+    at_most_once,
+    nothing_accepted_is_lost,
+    asks_end_in_time,
+    answers_come_from_handling,
+    one_object_at_once,
+    one_object_lives,
+    done_stays_done,
+    no_message_goes_without_a_word,
+    the_counters_are_exact,
+    the_end_has_a_reason,
+    intensity_is_kept,
+    stops_end,
+    nothing_is_left,
+)
+
+
+def check(system: System) -> None:
+    """Let the system complain of every invariant that is broken."""
+    for rule in CHECKS:
+        for text in rule(system):
+            system.complain(rule.__name__.replace("_", " "), text)
+
+
+# --- parts ------------------------------------------------------------------------------------
+
+
+def is_durable(system: System) -> bool:
+    """Return whether the system's transport is at-least-once."""
+    return bool(getattr(system.topology.transport.options, "at_least_once", False))
+
+
+def kinds(system: System) -> set[str]:
+    """Return the kinds of faults that there were."""
+    return {fault.kind for plan in system.plans for fault in plan}
+
+
+def _named(sending: Sending) -> str:
+    message = sending.message
+    return f"{message.sender}->{message.recipient} {message.id[-8:]} at {sending.began_at:.3f}"
+
+
+def _overlap(one: Handling, other: Handling) -> bool:
+    """Return whether one was not over when the other began, and its process lived."""
+    died_at = one.process.died_at
+    lived = died_at is None or died_at - START > other.began_at
+    return lived and (one.ended is None or one.ended > other.began)
+
+
+def _retried(system: System, agent: str, message: str) -> bool:
+    mine = [h for h in system.history.handlings if h.agent == agent and h.message.id == message]
+    return len({h.object for h in mine}) == 1 and any(h.attempt for h in mine)
+
+
+class _Account(NamedTuple):
+    sent: int
+    handled: int
+    lost: int
+    dropped: int
+    waiting: int
+
+
+def _account(system: System) -> _Account:
+    """Return what all nodes have counted, of messages."""
+    sent = lost = dropped = waiting = 0
+    for each in system.deployment.incarnations:
+        if each.node is None:
+            continue
+        bus = each.node.components.bus
+        sent += bus.sent
+        counts = bus.dead_letters.counts.items()
+        dropped += sum(n for reason, n in counts if not any(w in reason for w in _NOT_MESSAGES))
+        lost += sum(bus.accounting.lost.values()) if bus.accounting is not None else 0
+        if not isinstance(each.node, Client) and each.started:
+            waiting += sum(agent.mailbox_depth for agent in each.node.stats().agents)
+    handled = len({h.message.id for h in system.history.handlings}) + system.history.probes_handled
+    return _Account(sent, handled, lost, dropped, waiting)
+
+
+def _intensity(system: System) -> tuple[int, float]:
+    root = system.topology.supervision.block
+    return root.max_restarts, root.restart_window
+
+
+def _stalled(system: System, process: SimulatedProcess, began: float, ended: float) -> float:
+    """Return for how long a process may have stood still between two times."""
+    return sum(
+        until - since
+        for who, since, until in system.weather.stalls
+        if who is process and since < ended and until > began
+    )

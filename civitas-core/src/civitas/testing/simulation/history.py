@@ -1,0 +1,223 @@
+"""History: what was sent, accepted, handled and answered, by whom and when, and what went wrong.
+
+It sees agents from outside: the sends and asks of every node, and what each object of an agent
+does. `facts` has all of it in order, for people; the rest is for checks. Facts are numbered, so
+that "before" means before, also within one instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from civitas.messages import Message
+from civitas.testing.simulation.process import SimulatedProcess
+from civitas.testing.simulation.world import START, World
+
+ACCEPTED = "accepted"
+ANSWERED = "answered"
+DONE = "done"
+
+
+class Fact(NamedTuple):
+    """Something that has happened. `at` is in seconds since the beginning."""
+
+    at: float
+    process: str
+    what: str
+    details: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        words = " ".join(map(str, self.details))
+        return f"{self.at:10.4f}  {self.process:14} {self.what:12} {words}"
+
+
+@dataclass(eq=False, slots=True)
+class Sending:
+    """A send or an ask. `began` and `ended` are numbers of facts; None while it has not ended.
+
+    Attributes:
+        outcome: `accepted`, `answered`, or the class of the error.
+        timeout: of an ask, in seconds; None for a send, and where there is no limit.
+    """
+
+    message: Message
+    process: SimulatedProcess
+    is_ask: bool
+    timeout: float | None
+    began: int
+    began_at: float
+    ended: int | None = None
+    ended_at: float = 0.0
+    outcome: str = ""
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it has been promised that the message is taken."""
+        return self.outcome in {ACCEPTED, ANSWERED}
+
+
+@dataclass(eq=False, slots=True)
+class Handling:
+    """A message in the hand of one object of an agent; `outcome` is `done` or an error's class."""
+
+    agent: str
+    message: Message
+    process: SimulatedProcess
+    object: int
+    attempt: int
+    began: int
+    began_at: float
+    ended: int | None = None
+    ended_at: float = 0.0
+    outcome: str = ""
+
+
+@dataclass(eq=False, slots=True)
+class AgentObject:
+    """One object of an agent: from its `on_start` to the end of its `on_stop`."""
+
+    agent: str
+    process: SimulatedProcess
+    number: int
+    began_at: float
+    outcome: str = ""
+    """What became of its `on_start`."""
+    ended_at: float | None = None
+    said_done: bool = False
+
+
+class Cause(NamedTuple):
+    """A reason for a supervisor to restart something."""
+
+    at: float
+    agent: str
+    what: str
+
+
+@dataclass
+class History:
+    """Everything that a run has seen."""
+
+    world: World
+    facts: list[Fact] = field(default_factory=list)
+    sendings: list[Sending] = field(default_factory=list)
+    handlings: list[Handling] = field(default_factory=list)
+    objects: list[AgentObject] = field(default_factory=list)
+    causes: list[Cause] = field(default_factory=list)
+    """Crashes of agents, those that were meant included; not the ends of processes."""
+    deaths: list[Cause] = field(default_factory=list)
+    """Ends of processes that were not in order."""
+    probes_handled: int = 0
+    """The simulation's own asks that agents have handled."""
+    finished: dict[str, float] = field(default_factory=dict)
+    """Agents that have said that they are done, and when."""
+
+    # --- what users ask of it -----------------------------------------------------------------
+
+    def accepted(self, agent: str | None = None) -> frozenset[str]:
+        """Return the ids of messages to an agent (None: to any) that were accepted."""
+        return self._ids(each.message for each in self.sendings if each.accepted)(agent)
+
+    def handled(self, agent: str | None = None) -> frozenset[str]:
+        """Return the ids of messages that an agent has handled to the end, without an error."""
+        done = (each.message for each in self.handlings if each.outcome == DONE)
+        return self._ids(done)(agent)
+
+    def begun(self, agent: str | None = None) -> frozenset[str]:
+        """Return the ids of messages that an agent has begun to handle."""
+        return self._ids(each.message for each in self.handlings)(agent)
+
+    def answered(self, agent: str | None = None) -> frozenset[str]:
+        """Return the ids of asks that an agent has answered, as who asked has heard."""
+        answered = (each.message for each in self.sendings if each.outcome == ANSWERED)
+        return self._ids(answered)(agent)
+
+    def count(self, agent: str) -> int:
+        """Return how many times an agent has begun to handle a message."""
+        return sum(each.agent == agent for each in self.handlings)
+
+    @staticmethod
+    def _ids(messages: Iterator[Message]) -> Callable[[str | None], frozenset[str]]:
+        def of(agent: str | None) -> frozenset[str]:
+            return frozenset(m.id for m in messages if agent is None or m.recipient == agent)
+
+        return of
+
+    # --- what is noted ------------------------------------------------------------------------
+
+    def note(self, what: str, *details: Any, process: SimulatedProcess | None = None) -> int:
+        """Add a fact; return its number."""
+        where = process or self.world.running
+        label = "" if where is None else where.label
+        fact = Fact(round(self.world.monotonic() - START, 6), label, what, details)
+        self.facts.append(fact)
+        self.world.note(str(fact))
+        return len(self.facts) - 1
+
+    @property
+    def now(self) -> float:
+        """Seconds since the beginning."""
+        return self.world.now - START
+
+    def sending(self, message: Message, timeout: float | None, *, is_ask: bool) -> Sending:
+        """Note that a message is about to be sent."""
+        process = self._process()
+        number = self.note("ask" if is_ask else "send", _named(message))
+        sending = Sending(message, process, is_ask, timeout, number, self._at())
+        self.sendings.append(sending)
+        return sending
+
+    def sent(self, sending: Sending, outcome: str) -> None:
+        """Note what became of it."""
+        sending.outcome, sending.ended_at = outcome, self._at()
+        sending.ended = self.note(outcome, _named(sending.message))
+
+    def handling(self, agent: str, message: Message, number: int) -> Handling:
+        """Note that an object has begun with a message."""
+        fact = self.note("handle", f"{agent}#{number}", _named(message), message.attempt)
+        process, attempt = self._process(), message.attempt
+        handling = Handling(agent, message, process, number, attempt, fact, self._at())
+        self.handlings.append(handling)
+        return handling
+
+    def handled_to(self, handling: Handling, outcome: str) -> None:
+        """Note how it has ended with it."""
+        handling.outcome, handling.ended_at = outcome, self._at()
+        handling.ended = self.note(outcome, f"{handling.agent}#{handling.object}")
+
+    def starting(self, agent: str) -> AgentObject:
+        """Note that an object begins its `on_start`."""
+        made = AgentObject(agent, self._process(), len(self.objects) + 1, self._at())
+        self.objects.append(made)
+        self.note("on_start", f"{agent}#{made.number}")
+        return made
+
+    def crashed(self, agent: str, what: str) -> None:
+        """Note that an agent gives its supervisor a reason."""
+        self.causes.append(Cause(self._at(), agent, what))
+
+    def said_done(self, agent: str) -> None:
+        """Note that an agent says that it is done."""
+        self.finished.setdefault(agent, self._at())
+        self.note("says done", agent)
+
+    def _at(self) -> float:
+        return self.world.monotonic() - START
+
+    def _process(self) -> SimulatedProcess:
+        return self.world.running or self.world.driver
+
+
+def _named(message: Message) -> str:
+    return f"{message.sender}->{message.recipient} {message.id[-8:]}"
+
+
+def history_of(world: World) -> History:
+    """Return the history of a world."""
+    history = world.parts.get(History)
+    if history is None:
+        history = world.parts[History] = History(world)
+    assert isinstance(history, History)
+    return history

@@ -1,0 +1,175 @@
+"""Run: one seed of one scenario from the beginning to its end, and what it has shown."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from traceback import format_exception_only
+from typing import Any, Final, TypeAlias
+
+from civitas.process import AgentProcess
+from civitas.testing.simulation.checks import check
+from civitas.testing.simulation.faults import Fault, Faults
+from civitas.testing.simulation.history import Fact
+from civitas.testing.simulation.system import System
+from civitas.testing.simulation.world import World, installed
+from civitas.topology import Topology, load_topology, load_topology_mapping
+
+Plans: TypeAlias = Sequence[Sequence[Fault]]
+"""The faults of each storm of a run."""
+
+Declared: TypeAlias = (
+    "str | Path | Mapping[str, Any] | Callable[[random.Random], Mapping[str, Any]]"
+)
+"""A topology's file, or the mapping that it would be, or what makes one from the seed."""
+
+_LIMIT: Final = 3600.0
+"""Seconds of virtual time that a run may take."""
+
+
+@dataclass
+class Scenario:
+    """What every seed runs.
+
+    Attributes:
+        test: what is done to the system; `check` follows it.
+        topology: the system.
+        faults: what may go wrong in its storms.
+        agent_classes: classes that the topology names as types.
+        transport: options of the simulated transport, which replaces the topology's own.
+    """
+
+    test: Callable[[System], Awaitable[object]]
+    topology: Declared
+    faults: Faults = field(default_factory=Faults)
+    agent_classes: Mapping[str, type[AgentProcess]] = field(default_factory=dict)
+    transport: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Outcome:
+    """What one run has shown.
+
+    Attributes:
+        seed: which one it was.
+        broken: the rules that were broken, each with what was seen of it.
+        error: what the test has raised.
+        plans: the faults of each storm.
+        facts: the history.
+        digest: 16 hex digits that are the same for the same run.
+        seconds: how much virtual time has passed.
+    """
+
+    seed: int
+    broken: list[tuple[str, str]]
+    error: BaseException | None
+    plans: list[tuple[Fault, ...]]
+    facts: list[Fact]
+    digest: str
+    seconds: float
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything was wrong."""
+        return self.error is not None or bool(self.broken)
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """The names of what was broken, each once."""
+        error = () if self.error is None else (type(self.error).__name__,)
+        return tuple(dict.fromkeys((*error, *(rule for rule, _ in self.broken))))
+
+    def summary(self) -> str:
+        """Return what was wrong, a line for each."""
+        lines = [f"{rule}: {text}" for rule, text in self.broken]
+        if self.error is not None:
+            lines.insert(0, "".join(format_exception_only(self.error)).strip())
+        return "\n".join(lines)
+
+
+def run(scenario: Scenario, seed: int, plans: Plans | None = None) -> Outcome:
+    """Run one seed; with `plans`, these faults instead of those that the seed would have."""
+    world = World(seed)
+    system: System | None = None
+    error: BaseException | None = None
+
+    async def live() -> None:
+        nonlocal system
+        topology = _load(scenario, world.random("topology"))
+        system = System(world, topology, scenario.faults, plans)
+        await system.start()
+        await scenario.test(system)
+        if not system.stopped_by_test:
+            await asyncio.sleep(3.0)  # what is under way comes to its end
+            await system.stop()
+        check(system)
+
+    with installed(world), _errors_logged(lambda text: _complain(system, text)):
+        try:
+            world.run(live(), _LIMIT)
+        except BaseException as raised:  # a test may raise anything
+            if isinstance(raised, KeyboardInterrupt):
+                raise
+            error = raised
+            if system is not None:
+                check(system)
+        digest, seconds = world.digest, world.now
+    if system is None:
+        assert error is not None
+        raise error
+    facts = system.history.facts
+    return Outcome(seed, system.complaints, error, system.plans, facts, digest, seconds)
+
+
+def _load(scenario: Scenario, numbers: random.Random) -> Topology:
+    declared = scenario.topology
+    settings: dict[str, Any] = {
+        "agent_base": AgentProcess,
+        "agent_classes": scenario.agent_classes,
+    }
+    options = {"type": "simulation", **scenario.transport}
+    if isinstance(declared, str | Path):
+        path = Path(declared)
+        given = [f"transport.{key}={value}" for key, value in options.items() if key != "type"]
+        return load_topology(
+            path, transport="simulation", sets=given, app_dir=path.parent, **settings
+        )
+    mapping = dict(declared(numbers) if callable(declared) else declared)
+    mapping["transport"] = options
+    return load_topology_mapping(mapping, **settings)
+
+
+def _complain(system: System | None, text: str) -> None:
+    if system is not None:
+        system.complain("nothing ends unexpectedly", text)
+
+
+@contextmanager
+def _errors_logged(report: Callable[[str], None]) -> Iterator[None]:
+    """Within the block, keep the log of core to itself, but for what says that a part has failed."""
+    logger, handler = logging.getLogger("civitas"), _Failures(report)
+    level, propagate, handlers = logger.level, logger.propagate, logger.handlers
+    logger.handlers, logger.propagate = [handler], False
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.handlers, logger.propagate = handlers, propagate
+        logger.setLevel(level)
+
+
+class _Failures(logging.Handler):
+    """Reports what was logged as critical: something has ended unexpectedly."""
+
+    def __init__(self, report: Callable[[str], None]) -> None:
+        super().__init__(logging.CRITICAL)
+        self._report = report
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Report it."""
+        self._report(record.getMessage())

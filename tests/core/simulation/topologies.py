@@ -1,0 +1,81 @@
+"""Topologies of our own simulations: strategies, nested supervisors, two or three workers."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from civitas import AgentProcess, Message
+from civitas.errors import CivitasError
+
+STRATEGIES = ("ONE_FOR_ONE", "ONE_FOR_ALL", "REST_FOR_ONE")
+FAST = {
+    "heartbeat_interval": 0.5,
+    "heartbeat_timeout": 0.3,
+    "missed_heartbeats_threshold": 3,
+}
+NEXT = {"l": "a", "a": "c", "c": "m"}
+"""To whom an agent passes on some of its messages."""
+
+
+class Worker(AgentProcess):
+    """Answers, and passes every third message on."""
+
+    async def handle(self, message: Message) -> Message | None:
+        following = NEXT.get(self.name)
+        if following is not None and message.payload.get("n", 0) % 3 == 0:
+            try:
+                await self.send(following, {"n": message.payload["n"], "by": self.name})
+            except CivitasError:
+                self.state["refused"] = self.state.get("refused", 0) + 1
+        return self.reply({"by": self.name})
+
+
+CLASSES = {"worker": Worker}
+
+
+def agent(name: str, process: str | None = None) -> dict[str, Any]:
+    block: dict[str, Any] = {"name": name, "type": "worker", "shutdown_timeout": 5.0, **FAST}
+    if process is not None:
+        block["process"] = process
+    return {"agent": block}
+
+
+def policy(numbers: random.Random) -> dict[str, Any]:
+    return {
+        "max_restarts": numbers.choice((3, 20, 1000)),
+        "restart_window": numbers.choice((5.0, 60.0)),
+        "backoff": numbers.choice(("CONSTANT", "EXPONENTIAL")),
+        "backoff_base": numbers.choice((0.0, 0.05, 0.3)),
+        "backoff_max": 2.0,
+    }
+
+
+def hosts(numbers: random.Random) -> dict[str, str]:
+    """Return which worker process has which agent."""
+    found = {"a": "w1", "b": "w1", "c": "w2", "d": "w3", "e": "w3"}
+    if numbers.random() < 0.4:
+        del found["d"], found["e"]
+    return found
+
+
+def flat(numbers: random.Random) -> dict[str, Any]:
+    """One supervisor over all agents."""
+    remote = [agent(name, process) for name, process in hosts(numbers).items()]
+    strategy = numbers.choice(STRATEGIES)
+    children = [agent("l"), *remote, agent("m")]
+    root = {"name": "root", "strategy": strategy, **policy(numbers), "children": children}
+    return {"supervision": root}
+
+
+def nested(numbers: random.Random) -> dict[str, Any]:
+    """Two supervisors below the root, the agents of each worker divided between them."""
+    settings = policy(numbers)
+    groups: list[dict[str, Any]] = [
+        {"name": name, "strategy": numbers.choice(STRATEGIES), **settings, "children": [agent(own)]}
+        for name, own in (("one", "l"), ("two", "m"))
+    ]
+    for index, (name, process) in enumerate(hosts(numbers).items()):
+        groups[index % 2]["children"].append(agent(name, process))
+    children = [{"supervisor": group} for group in groups]
+    return {"supervision": {"name": "root", **policy(numbers), "children": children}}
