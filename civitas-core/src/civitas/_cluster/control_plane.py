@@ -109,6 +109,7 @@ class ControlPlane:
         self._lock = threading.Lock()
         self._early: list[Callable[[], object]] = []
         """What was posted before there was a loop to do it in; the lock keeps it in order."""
+        self._tick_later = guard_callback(self._tick, name=f"{CONTROL_NAME} tick", failed=failed)
         self._news = asyncio.Event()
         self._stopping = asyncio.Event()
         self._opening: Interruption | None = None
@@ -233,14 +234,8 @@ class ControlPlane:
     async def _serve(self) -> None:
         sending = start_task(self._deliver(), name=f"{CONTROL_NAME} sender", failed=self._failed)
         try:
-            # A loop that has ended without a stop of the node leaves nobody to speak for.
-            while not (self._stopping.is_set() or self._home_has_ended):
-                self._membership.tick(platform.monotonic())
-                try:
-                    async with asyncio.timeout(TICK):
-                        await self._stopping.wait()
-                except TimeoutError:
-                    continue
+            self._tick()
+            await self._stopping.wait()
             self._news.set()
             _, waiting = await asyncio.wait((sending,), timeout=_FLUSH_TIMEOUT)
             if waiting:
@@ -248,6 +243,13 @@ class ControlPlane:
         finally:
             cancel_task(sending)
             await asyncio.wait((sending,))
+
+    def _tick(self) -> None:
+        if self._home_has_ended:  # without a stop of the node: it leaves nobody to speak for
+            self._stopping.set()
+        if not self._stopping.is_set():
+            self._membership.tick(platform.monotonic())
+            asyncio.get_running_loop().call_later(TICK, self._tick_later)
 
     async def _deliver(self) -> None:
         """Send what is queued, in order, until the queue is empty after `stop` was called."""

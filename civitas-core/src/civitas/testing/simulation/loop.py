@@ -13,6 +13,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
+from math import inf
 from typing import Any, Final, NoReturn, Protocol, TypeVar, TypeVarTuple, Unpack
 
 from civitas.testing.simulation.errors import SimulationError
@@ -33,6 +34,7 @@ class _Host(Protocol):
     def global_time(self, local: float) -> float: ...
     def number(self) -> int: ...
     def between(self, least: float, most: float) -> float: ...
+    def wake(self, loop: SimulatedLoop) -> None: ...
     def unhandled(self, loop: SimulatedLoop, context: dict[str, Any]) -> None: ...
 
 
@@ -65,6 +67,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self.label = label
         self.busy_until = 0.0
         """The world's time until which its thread is at work, and takes no turn."""
+        self.wakes_at = inf
+        """The world's time at which the world looks at it next; for the world alone."""
         self.tasks: list[NumberedTask[Any]] = []
         """All tasks that have not ended, and some that have."""
         self._host = host
@@ -133,6 +137,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         handle = asyncio.Handle(callback, args, self, context)
         if not self._closed:
             self._ready.append(handle)
+            if len(self._ready) == 1:
+                self._host.wake(self)
         return handle
 
     def call_soon_threadsafe(
@@ -164,6 +170,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         handle = asyncio.TimerHandle(when, callback, args, self, context)
         if not self._closed:
             heapq.heappush(self._timers, (when, next(self._order), handle))
+            if self._timers[0][2] is handle and not self._ready:
+                self._host.wake(self)
         return handle
 
     def create_future(self) -> asyncio.Future[Any]:

@@ -32,6 +32,7 @@ class _Surroundings(Protocol):
     def between(self, least: float, most: float) -> float: ...
     def added(self, process: SimulatedProcess, loop: SimulatedLoop) -> None: ...
     def removed(self, loop: SimulatedLoop) -> None: ...
+    def wake(self, loop: SimulatedLoop) -> None: ...
     def unhandled(self, loop: SimulatedLoop, context: dict[str, Any]) -> None: ...
 
 
@@ -98,6 +99,7 @@ class SimulatedProcess:
         """Let it go on."""
         if self.alive:
             self.state = ProcessState.RUNNING
+            self._wake_all()
 
     def block(self, seconds: float) -> None:
         """Let its main thread do nothing else for a while."""
@@ -107,6 +109,11 @@ class SimulatedProcess:
         """Let its clocks run at `rate` times the true speed from now on."""
         self._anchor = (self._world.now, self.local_time(0.0))
         self._rate = rate
+        self._wake_all()
+
+    def _wake_all(self) -> None:
+        for loop in self.loops:
+            self._world.wake(loop)
 
     # --- for its loops ------------------------------------------------------------------------
 
@@ -127,6 +134,10 @@ class SimulatedProcess:
     def between(self, least: float, most: float) -> float:
         """Return a number from the seed."""
         return self._world.between(least, most)
+
+    def wake(self, loop: SimulatedLoop) -> None:
+        """Have the world look when a loop takes its next turn."""
+        self._world.wake(loop)
 
     def unhandled(self, loop: SimulatedLoop, context: dict[str, Any]) -> None:
         """Report an error that nobody has handled."""

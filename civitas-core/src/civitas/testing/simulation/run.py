@@ -151,7 +151,7 @@ def _complain(system: System | None, text: str) -> None:
 
 @contextmanager
 def _errors_logged(report: Callable[[str], None]) -> Iterator[None]:
-    """Within the block, keep the log of core to itself, but for what says that a part has failed."""
+    """Within the block, show no log of core, but report what says that a part has failed."""
     logger, handler = logging.getLogger("civitas"), _Failures(report)
     level, propagate, handlers = logger.level, logger.propagate, logger.handlers
     logger.handlers, logger.propagate = [handler], False

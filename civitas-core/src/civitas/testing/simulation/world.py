@@ -17,6 +17,8 @@ import sys
 from asyncio import _set_running_loop
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from functools import partial
+from math import inf
 from typing import Any, Final, TypeVar
 
 from civitas import _platform as platform
@@ -59,6 +61,7 @@ class World:
         self._numbers = itertools.count(1)
         self._digest = hashlib.blake2b(digest_size=8)
         self._loops: dict[SimulatedLoop, SimulatedProcess] = {}
+        self._ready: list[SimulatedLoop] = []
         self._events: list[tuple[float, int, Callable[[], object]]] = []
         self._event_numbers = itertools.count()
         self._graves: list[object] = []
@@ -105,8 +108,7 @@ class World:
     def after(self, delay: float, call: Callable[[], object]) -> None:
         """Call something in so many seconds, outside of all processes."""
         busy_until = self.loop.busy_until if self.loop is not None else 0.0
-        when = max(self.now, busy_until) + delay
-        heapq.heappush(self._events, (when, next(self._event_numbers), call))
+        self._at(max(self.now, busy_until) + delay, call)
 
     # --- the run ------------------------------------------------------------------------------
 
@@ -117,36 +119,53 @@ class World:
             StuckError: it can't end any more, or has not within `limit` seconds of virtual time.
         """
         task, end = self.driver.spawn(main, "test"), self.now + limit
+        events = self._events
         while not task.done():
-            events, now = self._events, self.now
-            while events and events[0][0] <= now:
+            while events and events[0][0] <= self.now:
                 heapq.heappop(events)[2]()
-            ready, soonest = self._ready(events[0][0] if events else None)
-            if ready:
-                pick = 0 if len(ready) == 1 else int(self._schedule.random() * len(ready))
-                self._step(ready[pick])
-            elif soonest is None:
+            loop = self._next()
+            if loop is not None:
+                self._step(loop)
+            elif not events:
                 raise StuckError("nothing will ever happen again: what the test awaits can't come")
-            elif soonest > end:
+            elif events[0][0] > end:
                 raise StuckError(f"the test has not ended within {limit:g} s of virtual time")
             else:
-                self.now = soonest
+                self.now = events[0][0]
         return task.result()
 
-    def _ready(self, soonest: float | None) -> tuple[list[SimulatedLoop], float | None]:
-        """Return the loops that can run now, and when the next thing is due if none can."""
-        ready, now = [], self.now
-        for loop, process in self._loops.items():
-            if not process.runs:
-                continue
-            when = loop.due()
-            if when is None:
-                continue
-            if when <= now:
-                ready.append(loop)
-            elif soonest is None or when < soonest:
-                soonest = when
-        return ready, soonest
+    def _next(self) -> SimulatedLoop | None:
+        """Return the loop that takes the next turn, if one can now."""
+        ready = self._ready
+        while ready:
+            last = len(ready) - 1
+            pick = 0 if not last else int(self._schedule.random() * (last + 1))
+            ready[pick], ready[last] = ready[last], ready[pick]
+            loop = ready.pop()
+            process, due = self._loops.get(loop), loop.due()
+            if process is not None and process.runs and due is not None:
+                if due <= self.now:
+                    return loop
+                self.wake(loop)
+        return None
+
+    def wake(self, loop: SimulatedLoop) -> None:
+        """Look when a loop takes its next turn: something has changed for it."""
+        due = loop.due() if loop is not self.loop else None
+        if due is None or loop in self._ready:
+            return
+        if due <= self.now:
+            self._ready.append(loop)
+        elif due < loop.wakes_at:
+            loop.wakes_at = due
+            self._at(due, partial(self._wakes, loop))
+
+    def _wakes(self, loop: SimulatedLoop) -> None:
+        loop.wakes_at = inf
+        self.wake(loop)
+
+    def _at(self, when: float, call: Callable[[], object]) -> None:
+        heapq.heappush(self._events, (when, next(self._event_numbers), call))
 
     def _step(self, loop: SimulatedLoop) -> None:
         process = self._loops[loop]
@@ -161,6 +180,7 @@ class World:
         self._digest.update(b"%b %.9f %d" % (loop.label.encode(), self.now, ran))
         cost = ran * _CALLBACK_COST * process.slowness
         loop.busy_until = max(loop.busy_until, self.now + cost)
+        self.wake(loop)
 
     # --- for processes ------------------------------------------------------------------------
 
