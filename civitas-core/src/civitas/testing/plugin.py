@@ -1,4 +1,4 @@
-"""The pytest plugin of the conformance kit.
+"""The pytest plugin of the conformance kit and of the simulation.
 
 Every pytest run in an environment with civitas-core loads this file. So it imports nothing of the
 kit, and does nothing in a run whose tests don't use it.
@@ -20,6 +20,13 @@ _OPTION: Final = "--conformance-report"
 _ABOUT: Final = "civitas_conformance"
 """The attribute of a test's report that says which standard test it was."""
 
+_SEED: Final = "--civitas-seed"
+_SEEDS: Final = "civitas_seeds"
+"""What a simulated test has as an attribute (how many seeds) and as an argument (which ones)."""
+
+_SEEDS_IN_A_TEST: Final = 50
+"""More seeds than that become several tests, which can run beside each other."""
+
 pytest.register_assert_rewrite(
     "civitas.testing.delivery",
     "civitas.testing.durability",
@@ -33,10 +40,29 @@ pytest.register_assert_rewrite(
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that names the file for the report."""
-    parser.getgroup("civitas").addoption(
+    """Add the options: the file for the report, and the seed to run again."""
+    group = parser.getgroup("civitas")
+    group.addoption(
         _OPTION, metavar="FILE", help="write how the tests of the conformance kit ended, as JSON"
     )
+    group.addoption(
+        _SEED, metavar="N", type=int, help="run this seed of each simulated test, and no other"
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give a simulated test its seeds."""
+    count = getattr(metafunc.function, _SEEDS, None)
+    if count is None or _SEEDS not in metafunc.fixturenames:
+        return
+    seed = metafunc.config.getoption(_SEED)
+    if seed is not None:
+        metafunc.parametrize(_SEEDS, [(range(seed, seed + 1), True)], ids=[f"seed {seed}"])
+        return
+    starts = range(0, count, _SEEDS_IN_A_TEST)
+    given = [range(first, min(first + _SEEDS_IN_A_TEST, count)) for first in starts]
+    names = [f"seeds {each.start}-{each.stop - 1}" for each in given]
+    metafunc.parametrize(_SEEDS, [(each, False) for each in given], ids=names)
 
 
 def pytest_configure(config: pytest.Config) -> None:

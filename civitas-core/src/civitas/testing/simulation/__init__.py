@@ -1,5 +1,14 @@
 """The simulation: whole systems on virtual time and a simulated network, from a seed.
 
+    from civitas.testing import simulation as sim
+
+    @sim.test(topology="topology.yaml", seeds=200, faults=sim.Faults(kill=True, pause=True))
+    async def test_no_order_is_lost(system: sim.System):
+        async with system.load("desk", rate=20):
+            await system.storm(seconds=30)
+        await system.calm(within=60)
+        assert system.history.handled("press") >= system.history.accepted("press")
+
 Theory of operation
 -------------------
 
@@ -18,4 +27,41 @@ function of its seed.
     stream_server     a broker that keeps messages
     durable_transport at least once, by that broker
     plugin            both as `type: simulation`
+    faults            what is to go wrong, as data
+    storm             carries it out
+    history           what has happened
+    recording         agents and buses that leave a history
+    deployment        the processes of a topology
+    load              messages that are sent meanwhile
+    system            all of it, as a test sees it
+    checks            the invariants
+    run               one seed
+    shrink            the fewest faults that fail in the same way
+    report            the text of a failure
+    declare           `test`, which makes a pytest test of it
+
+Invariants
+----------
+
+- Nothing is read from the machine but the code: no clock, no random number, no socket, no thread.
+- No order depends on hashes or addresses: tasks and futures are numbered.
+- A process that is killed has no turn any more; its coroutines are kept until the end of the run,
+  lest their `finally` blocks run.
+- What one purpose draws from the seed does not change what another one does.
 """
+
+from civitas.testing.simulation.declare import test
+from civitas.testing.simulation.errors import SimulationError
+from civitas.testing.simulation.faults import Fault, Faults
+from civitas.testing.simulation.history import History
+from civitas.testing.simulation.system import EVERY_NODE, System
+
+__all__ = [
+    "EVERY_NODE",
+    "Fault",
+    "Faults",
+    "History",
+    "SimulationError",
+    "System",
+    "test",
+]

@@ -96,7 +96,7 @@ class Cause(NamedTuple):
     what: str
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class History:
     """Everything that a run has seen."""
 

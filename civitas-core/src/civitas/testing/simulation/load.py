@@ -43,8 +43,10 @@ class Load:
         """Send from one node, until the load ends or the node does."""
         node = incarnation.node
         assert node is not None
-        while self.going and incarnation.code is None and not incarnation.told_to_stop:
+        while True:
             await asyncio.sleep(self.numbers.uniform(0.0, 2.0 / self.rate))
+            if not self.going or incarnation.code is not None or incarnation.told_to_stop:
+                return
             self.sent += 1
             agent = self.numbers.choice(self.agents)
             timeout = None

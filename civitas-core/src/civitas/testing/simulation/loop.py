@@ -21,6 +21,8 @@ from civitas.testing.simulation.errors import SimulationError
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
+_CLOSINGS: Final = 10
+
 _EXECUTOR_DELAY: Final = 0.01
 """Seconds that a call in an executor takes at most."""
 
@@ -117,6 +119,17 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self._ready.clear()
         self._timers.clear()
         return left
+
+    def destroy(self) -> None:
+        """Close the coroutines that were left; some want to be told more than once."""
+        for task in self.pending():
+            coroutine = task.get_coro()
+            for _ in range(_CLOSINGS):
+                try:
+                    coroutine.close()
+                    break
+                except BaseException:  # noqa: BLE001 - nobody is left to hear of it
+                    continue
 
     def pending(self) -> list[NumberedTask[Any]]:
         """Return the tasks that have not ended, in the order in which they were started."""

@@ -8,10 +8,12 @@ import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from traceback import format_exception_only
+from traceback import format_exception
 from typing import Any, Final, TypeAlias
 
+from civitas.errors import describe
 from civitas.process import AgentProcess
 from civitas.testing.simulation.checks import check
 from civitas.testing.simulation.faults import Fault, Faults
@@ -27,6 +29,12 @@ Declared: TypeAlias = (
     "str | Path | Mapping[str, Any] | Callable[[random.Random], Mapping[str, Any]]"
 )
 """A topology's file, or the mapping that it would be, or what makes one from the seed."""
+
+RAISED: Final = "the test"
+"""The rule that a test itself breaks when it raises."""
+
+_AFTER: Final = 3.0
+"""Seconds in which what is under way comes to its end before the system is stopped."""
 
 _LIMIT: Final = 3600.0
 """Seconds of virtual time that a run may take."""
@@ -58,7 +66,8 @@ class Outcome:
     Attributes:
         seed: which one it was.
         broken: the rules that were broken, each with what was seen of it.
-        error: what the test has raised.
+        error: what the test has raised; empty if nothing.
+        traceback: where it has.
         plans: the faults of each storm.
         facts: the history.
         digest: 16 hex digits that are the same for the same run.
@@ -67,7 +76,8 @@ class Outcome:
 
     seed: int
     broken: list[tuple[str, str]]
-    error: BaseException | None
+    error: str
+    traceback: str
     plans: list[tuple[Fault, ...]]
     facts: list[Fact]
     digest: str
@@ -76,54 +86,65 @@ class Outcome:
     @property
     def failed(self) -> bool:
         """Whether anything was wrong."""
-        return self.error is not None or bool(self.broken)
+        return bool(self.error or self.broken)
 
     @property
     def rules(self) -> tuple[str, ...]:
         """The names of what was broken, each once."""
-        error = () if self.error is None else (type(self.error).__name__,)
+        error = (RAISED,) if self.error else ()
         return tuple(dict.fromkeys((*error, *(rule for rule, _ in self.broken))))
 
     def summary(self) -> str:
         """Return what was wrong, a line for each."""
         lines = [f"{rule}: {text}" for rule, text in self.broken]
-        if self.error is not None:
-            lines.insert(0, "".join(format_exception_only(self.error)).strip())
-        return "\n".join(lines)
+        return "\n".join([self.error, *lines]).strip()
 
 
 def run(scenario: Scenario, seed: int, plans: Plans | None = None) -> Outcome:
     """Run one seed; with `plans`, these faults instead of those that the seed would have."""
     world = World(seed)
-    system: System | None = None
-    error: BaseException | None = None
+    with installed(world):
+        return _Run(scenario, world, plans).outcome()
 
-    async def live() -> None:
-        nonlocal system
+
+class _Run:
+    """One run; nothing of it is kept that holds on to its world."""
+
+    def __init__(self, scenario: Scenario, world: World, plans: Plans | None) -> None:
         topology = _load(scenario, world.random("topology"))
-        system = System(world, topology, scenario.faults, plans)
-        await system.start()
-        await scenario.test(system)
-        if not system.stopped_by_test:
-            await asyncio.sleep(3.0)  # what is under way comes to its end
-            await system.stop()
-        check(system)
+        self._test = scenario.test
+        self._world = world
+        self._system = System(world, topology, scenario.faults, plans)
 
-    with installed(world), _errors_logged(lambda text: _complain(system, text)):
-        try:
-            world.run(live(), _LIMIT)
-        except BaseException as raised:  # a test may raise anything
-            if isinstance(raised, KeyboardInterrupt):
+    def outcome(self) -> Outcome:
+        """Run, and return what was seen."""
+        world, system, error, traceback = self._world, self._system, "", ""
+        with _failures_reported(partial(system.complain, "nothing ends unexpectedly")):
+            try:
+                world.run(self._live(), _LIMIT)
+            except KeyboardInterrupt:
                 raise
-            error = raised
-            if system is not None:
-                check(system)
-        digest, seconds = world.digest, world.now
-    if system is None:
-        assert error is not None
-        raise error
-    facts = system.history.facts
-    return Outcome(seed, system.complaints, error, system.plans, facts, digest, seconds)
+            except BaseException as raised:  # noqa: BLE001 - a test may raise anything
+                error, traceback = str(describe(raised)), "".join(format_exception(raised))
+        check(system)
+        return Outcome(
+            seed=world.seed,
+            broken=system.complaints,
+            error=error,
+            traceback=traceback,
+            plans=system.plans,
+            facts=system.history.facts,
+            digest=world.digest,
+            seconds=system.history.now,
+        )
+
+    async def _live(self) -> None:
+        system = self._system
+        await system.start()
+        await self._test(system)
+        if not system.stopped_by_test:
+            await asyncio.sleep(_AFTER)
+            await system.stop()
 
 
 def _load(scenario: Scenario, numbers: random.Random) -> Topology:
@@ -144,13 +165,8 @@ def _load(scenario: Scenario, numbers: random.Random) -> Topology:
     return load_topology_mapping(mapping, **settings)
 
 
-def _complain(system: System | None, text: str) -> None:
-    if system is not None:
-        system.complain("nothing ends unexpectedly", text)
-
-
 @contextmanager
-def _errors_logged(report: Callable[[str], None]) -> Iterator[None]:
+def _failures_reported(report: Callable[[str], None]) -> Iterator[None]:
     """Within the block, show no log of core, but report what says that a part has failed."""
     logger, handler = logging.getLogger("civitas"), _Failures(report)
     level, propagate, handlers = logger.level, logger.propagate, logger.handlers

@@ -142,7 +142,7 @@ class System:
             if current is None or (not current.process.alive and current.code != 0):
                 self.deployment.start(name)
         until = self.world.now + within
-        waiting = await self._unanswered()
+        waiting = await self._unanswered()  # behind what was sent before
         while waiting and self.world.now < until and self.deployment.ended is None:
             await asyncio.sleep(0.5)
             waiting = await self._unanswered()

@@ -14,6 +14,7 @@ import itertools
 import logging
 import random
 import sys
+import warnings
 from asyncio import _set_running_loop
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -64,7 +65,7 @@ class World:
         self._ready: list[SimulatedLoop] = []
         self._events: list[tuple[float, int, Callable[[], object]]] = []
         self._event_numbers = itertools.count()
-        self._graves: list[object] = []
+        self._graves: list[tuple[SimulatedLoop, object]] = []
         self._closed = False
         self.driver = self.process("test")
 
@@ -208,7 +209,7 @@ class World:
 
     def removed(self, loop: SimulatedLoop) -> None:
         """Let a loop take no more turns; what it leaves is kept until the end."""
-        self._graves.append(loop.drop())
+        self._graves.append((loop, loop.drop()))
         self._loops.pop(loop, None)
 
     def unhandled(self, loop: SimulatedLoop, context: dict[str, Any]) -> None:
@@ -224,7 +225,9 @@ class World:
             self.removed(loop)
 
     def bury(self) -> None:
-        """Let go of what was left; nothing of it may be seen any more."""
+        """End what was left; nothing of it may be seen any more."""
+        for loop, _ in self._graves:
+            loop.destroy()
         self._graves.clear()
         self._loops.clear()
         self._events.clear()
@@ -245,6 +248,7 @@ def installed(world: World) -> Iterator[World]:
     hook, collects = sys.unraisablehook, gc.isenabled()
     # What is collected when, and which finalizer runs then, depends on more than the seed.
     gc.disable()
+    gc.freeze()  # the collection at the end looks at nothing that was there before
     current = world
     try:
         with platform.replaced(simulated):
@@ -255,8 +259,11 @@ def installed(world: World) -> Iterator[World]:
         # Coroutines are destroyed in the middle: what they say of it is of no use.
         sys.unraisablehook, disabled = _ignore, logging.root.manager.disable
         logging.disable(logging.CRITICAL)
-        world.bury()
-        gc.collect()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            world.bury()
+            gc.collect()
+        gc.unfreeze()
         logging.disable(disabled)
         sys.unraisablehook = hook
         if collects:
