@@ -15,11 +15,13 @@ async def weather(system: System) -> None:
     await system.calm(within=40.0)
 
 
-EVERYTHING = Faults.every()
+EVERYTHING = Faults.every(without=("clock", "drift"))
+CLOCKS = Faults(clock=True, drift=True, crash=True, kill=True)
 
 SCENARIOS = {
     "flat": Scenario(weather, flat, EVERYTHING, CLASSES),
     "nested": Scenario(weather, nested, EVERYTHING, CLASSES),
+    "clocks": Scenario(weather, flat, CLOCKS, CLASSES),
     "flat, durable": Scenario(weather, flat, EVERYTHING, CLASSES, {"at_least_once": True}),
     "nested, durable": Scenario(weather, nested, EVERYTHING, CLASSES, {"at_least_once": True}),
 }

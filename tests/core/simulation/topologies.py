@@ -14,6 +14,9 @@ FAST = {
     "heartbeat_timeout": 0.3,
     "missed_heartbeats_threshold": 3,
 }
+SEND_TIMEOUT = 1.0
+"""Seconds: an agent that sends to one that has gone is to be asked again before a test is over."""
+
 NEXT = {"l": "a", "a": "c", "c": "m"}
 """To whom an agent passes on some of its messages."""
 
@@ -65,7 +68,7 @@ def flat(numbers: random.Random) -> dict[str, Any]:
     strategy = numbers.choice(STRATEGIES)
     children = [agent("l"), *remote, agent("m")]
     root = {"name": "root", "strategy": strategy, **policy(numbers), "children": children}
-    return {"supervision": root}
+    return {"send_timeout": SEND_TIMEOUT, "supervision": root}
 
 
 def nested(numbers: random.Random) -> dict[str, Any]:
@@ -78,4 +81,5 @@ def nested(numbers: random.Random) -> dict[str, Any]:
     for index, (name, process) in enumerate(hosts(numbers).items()):
         groups[index % 2]["children"].append(agent(name, process))
     children = [{"supervisor": group} for group in groups]
-    return {"supervision": {"name": "root", **policy(numbers), "children": children}}
+    root = {"name": "root", **policy(numbers), "children": children}
+    return {"send_timeout": SEND_TIMEOUT, "supervision": root}

@@ -22,6 +22,7 @@ function of its seed.
     loop              the event loop of one thread of a process
     process           a process: its loops, its clock, and whether it runs
     world             the clock, the order of turns, the digest
+    guards            the same for authors' code, and refusals of what can't be simulated
     network           who hears whom, when, and what is lost
     transport         at most once, on that network
     stream_server     a broker that keeps messages

@@ -147,7 +147,7 @@ def done_stays_done(system: System) -> Iterator[str]:
 
 def no_message_goes_without_a_word(system: System) -> Iterator[str]:
     """At most once: what was accepted is begun, or counted as lost or dropped by some node."""
-    if is_durable(system) or kinds(system) & _LOSES_PROCESSES:
+    if is_durable(system) or not _is_whole(system):
         return
     begun = system.history.begun()
     missing = [e for e in system.history.sendings if e.accepted and e.message.id not in begun]
@@ -159,7 +159,7 @@ def no_message_goes_without_a_word(system: System) -> Iterator[str]:
 
 def the_counters_are_exact(system: System) -> Iterator[str]:
     """At most once: sent = handled + refused + lost + dropped, over all nodes."""
-    if is_durable(system) or kinds(system) & (_LOSES_PROCESSES | {"stop"}):
+    if is_durable(system) or not _is_whole(system) or "stop" in kinds(system):
         return
     account = _account(system)
     rest = account.sent - account.handled - account.lost - account.dropped - account.waiting
@@ -267,6 +267,11 @@ def kinds(system: System) -> set[str]:
 def _named(sending: Sending) -> str:
     message = sending.message
     return f"{message.sender}->{message.recipient} {message.id[-8:]} at {sending.began_at:.3f}"
+
+
+def _is_whole(system: System) -> bool:
+    """Return whether no process has taken its counters with it, or was declared dead."""
+    return not system.history.deaths and not kinds(system) & _LOSES_PROCESSES
 
 
 def _overlap(one: Handling, other: Handling) -> bool:

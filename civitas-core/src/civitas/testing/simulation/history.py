@@ -148,7 +148,9 @@ class History:
     # --- what is noted ------------------------------------------------------------------------
 
     def note(self, what: str, *details: Any, process: SimulatedProcess | None = None) -> int:
-        """Add a fact; return its number."""
+        """Add a fact; return its number. After the end there are none."""
+        if self.world.closed:
+            return len(self.facts)
         where = process or self.world.running
         label = "" if where is None else where.label
         fact = Fact(round(self.world.monotonic() - START, 6), label, what, details)

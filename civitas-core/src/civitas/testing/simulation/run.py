@@ -17,6 +17,7 @@ from civitas.errors import describe
 from civitas.process import AgentProcess
 from civitas.testing.simulation.checks import check
 from civitas.testing.simulation.faults import Fault, Faults
+from civitas.testing.simulation.guards import guarded
 from civitas.testing.simulation.history import Fact
 from civitas.testing.simulation.system import System
 from civitas.testing.simulation.world import World, installed
@@ -103,7 +104,7 @@ class Outcome:
 def run(scenario: Scenario, seed: int, plans: Plans | None = None) -> Outcome:
     """Run one seed; with `plans`, these faults instead of those that the seed would have."""
     world = World(seed)
-    with installed(world):
+    with installed(world), guarded(world):
         return _Run(scenario, world, plans).outcome()
 
 

@@ -66,7 +66,7 @@ class World:
         self._events: list[tuple[float, int, Callable[[], object]]] = []
         self._event_numbers = itertools.count()
         self._graves: list[tuple[SimulatedLoop, object]] = []
-        self._closed = False
+        self.closed = False
         self.driver = self.process("test")
 
     # --- what is in it ------------------------------------------------------------------------
@@ -214,13 +214,13 @@ class World:
 
     def unhandled(self, loop: SimulatedLoop, context: dict[str, Any]) -> None:
         """Report an error that nobody has handled."""
-        if self._report is not None and not self._closed:
+        if self._report is not None and not self.closed:
             error = context.get("exception")
             self._report(f"{loop.label}: {context['message']}: {error!r}")
 
     def close(self) -> None:
         """End all that is left, unseen."""
-        self._closed = True
+        self.closed = True
         for loop in list(self._loops):
             self.removed(loop)
 
