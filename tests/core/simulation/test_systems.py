@@ -133,7 +133,7 @@ class Curious(AgentProcess):
 
     async def handle(self, message: Message) -> Message | None:
         Curious.seen.append((time.time(), random.random(), uuid.uuid4().hex))
-        time.sleep(2.0)
+        time.sleep(2.0)  # noqa: ASYNC251 - what it comes to here is the point
         return self.reply({})
 
 
@@ -163,7 +163,7 @@ def test_clocks_and_random_numbers_of_authors_come_from_the_seed() -> None:
 
 class Threading(AgentProcess):
     async def handle(self, message: Message) -> Message | None:
-        subprocess.run(["true"], check=False)
+        subprocess.run(["true"], check=False)  # noqa: ASYNC221 - that it is refused is the point
         return self.reply({})
 
 

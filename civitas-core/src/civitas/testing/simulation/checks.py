@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from civitas import envelope
 from civitas.client import Client
+from civitas.messages import PRIMARY
 from civitas.serializer import MsgpackSerializer
 from civitas.testing.simulation.history import Handling, Sending
 from civitas.testing.simulation.plugin import server_of
@@ -137,11 +138,14 @@ def one_object_lives(system: System) -> Iterator[str]:
 
 
 def done_stays_done(system: System) -> Iterator[str]:
-    """An agent that has said it is done is started no more by its supervisor or its process."""
+    """An agent that has said it is done is started no more, while its primary lives to know it."""
     finished = system.history.finished
+    ends = [death.at for death in system.history.deaths if death.agent == PRIMARY]
     for each in system.history.objects:
         done_at = finished.get(each.agent)
-        if done_at is not None and each.began_at > done_at + 1.0:
+        if done_at is None or any(done_at - 1.0 < end < each.began_at for end in ends):
+            continue
+        if each.began_at > done_at + 1.0:
             yield f"{each.agent}#{each.number} began in {each.process.label}, done at {done_at:.3f}"
 
 

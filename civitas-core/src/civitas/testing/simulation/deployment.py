@@ -18,7 +18,7 @@ from civitas.messages import PRIMARY
 from civitas.process import AgentProcess
 from civitas.runtime import Runtime
 from civitas.supervisor import Supervisor
-from civitas.testing.simulation.history import Cause, History
+from civitas.testing.simulation.history import History
 from civitas.testing.simulation.process import SimulatedProcess
 from civitas.testing.simulation.recording import record, record_bus
 from civitas.testing.simulation.world import World
@@ -127,7 +127,7 @@ class Deployment:
         if process is None:
             return False
         self._history.note("killed", name, process=process)
-        self._history.deaths.append(Cause(self._history.now, name, "killed"))
+        self._history.died(name, "killed")
         self.current[name].killed = True
         process.kill()
         return True
@@ -190,7 +190,7 @@ class Deployment:
         """Let a process end, and do what follows."""
         name, code = incarnation.name, incarnation.code
         if code:
-            self._history.deaths.append(Cause(self._history.now, name, "failed"))
+            self._history.died(name, "failed")
         incarnation.left = [
             task.get_name()
             for loop in incarnation.process.loops

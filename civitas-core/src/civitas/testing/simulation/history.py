@@ -200,6 +200,10 @@ class History:
         """Note that an agent gives its supervisor a reason."""
         self.causes.append(Cause(self._at(), agent, what))
 
+    def died(self, process: str, how: str) -> None:
+        """Note that a process has ended, and not in order."""
+        self.deaths.append(Cause(self._at(), process, how))
+
     def said_done(self, agent: str) -> None:
         """Note that an agent says that it is done."""
         self.finished.setdefault(agent, self._at())

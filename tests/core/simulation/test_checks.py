@@ -1,0 +1,239 @@
+"""Checks: each rule finds what breaks it, in a history that is written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from civitas import AgentProcess, Message
+from civitas.testing.simulation import checks
+from civitas.testing.simulation.faults import Fault, Faults
+from civitas.testing.simulation.history import ACCEPTED, ANSWERED, DONE, Handling, History, Sending
+from civitas.testing.simulation.process import SimulatedProcess
+from civitas.testing.simulation.system import System
+from civitas.testing.simulation.world import World, installed
+from civitas.topology import load_topology_mapping
+
+CHILDREN = [
+    {"agent": {"name": "a", "type": "it"}},
+    {"agent": {"name": "b", "type": "it", "process": "w"}},
+]
+
+
+class Written:
+    """A system whose history is written by a test."""
+
+    def __init__(self, world: World, at_least_once: bool) -> None:
+        topology = load_topology_mapping(
+            {
+                "transport": {"type": "simulation", "at_least_once": at_least_once},
+                "supervision": {"name": "root", "max_restarts": 2, "children": CHILDREN},
+            },
+            agent_base=AgentProcess,
+            agent_classes={"it": AgentProcess},
+        )
+        self.world = world
+        self.system = System(world, topology, Faults())
+        self.process = world.process("p")
+        self.other = world.process("q")
+
+    @property
+    def history(self) -> History:
+        return self.system.history
+
+    def wait(self, seconds: float) -> None:
+        self.world.now += seconds
+
+    def begin(self, *, asks: float | None = None) -> Sending:
+        message = Message(sender="s", recipient="a")
+        return self.history.sending(message, asks, is_ask=asks is not None)
+
+    def send(self) -> Message:
+        sending = self.begin()
+        self.history.sent(sending, ACCEPTED)
+        return sending.message
+
+    def begin_handling(
+        self, message: Message, number: int = 1, process: SimulatedProcess | None = None
+    ) -> Handling:
+        handling = self.history.handling("a", message, number)
+        handling.process = process or self.process
+        return handling
+
+    def handle(self, message: Message, number: int = 1) -> None:
+        self.history.handled_to(self.begin_handling(message, number), DONE)
+
+    def faults(self, *kinds: str) -> None:
+        self.system.plans.append(tuple(Fault(0.0, kind, "w") for kind in kinds))
+
+
+@pytest.fixture(params=[False, True], ids=["at most once", "at least once"])
+def durable(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+@pytest.fixture
+def written(durable: bool) -> Iterator[Written]:
+    world = World(1)
+    with installed(world):
+        yield Written(world, durable)
+
+
+def found(rule: Callable[[System], Iterator[str]], written: Written) -> list[str]:
+    return list(rule(written.system))
+
+
+def test_nothing_is_found_in_what_is_well(written: Written) -> None:
+    for _ in range(3):
+        written.handle(written.send())
+    asked = written.begin(asks=1.0)
+    written.handle(asked.message)
+    written.history.sent(asked, ANSWERED)
+    rules = set(checks.CHECKS) - {checks.the_counters_are_exact}  # there are no nodes that count
+    assert [text for rule in rules for text in found(rule, written)] == []
+
+
+def test_what_was_sent_later_may_not_be_handled_first(written: Written) -> None:
+    first, second = written.send(), written.send()
+    written.handle(second)
+    written.handle(first)
+    assert len(found(checks.order, written)) == 1
+
+
+def test_what_was_sent_at_once_may_be_handled_in_any_order(written: Written) -> None:
+    first, second = written.begin(), written.begin()
+    for each in (first, second):
+        written.history.sent(each, ACCEPTED)
+    written.handle(second.message)
+    written.handle(first.message)
+    assert found(checks.order, written) == []
+
+
+def test_what_is_given_again_keeps_its_first_place(written: Written, durable: bool) -> None:
+    first, second = written.send(), written.send()
+    for message in (first, second, first):
+        written.handle(message)
+    assert found(checks.order, written) == []
+    assert len(found(checks.at_most_once, written)) == (0 if durable else 1)
+
+
+def test_what_was_accepted_may_not_vanish(written: Written, durable: bool) -> None:
+    written.send()
+    lost = found(checks.nothing_accepted_is_lost, written)
+    silent = found(checks.no_message_goes_without_a_word, written)
+    assert (len(lost), len(silent)) == ((1, 0) if durable else (0, 1))
+
+
+def test_where_counters_went_with_their_process_nothing_is_said_of_them(written: Written) -> None:
+    written.send()
+    written.faults("kill")
+    assert found(checks.no_message_goes_without_a_word, written) == []
+
+
+def test_an_ask_ends_within_its_time(written: Written) -> None:
+    late, never = written.begin(asks=1.0), written.begin(asks=1.0)
+    written.wait(1.05)
+    in_time = written.begin(asks=1.0)
+    written.wait(1.0)
+    for each in (late, in_time):
+        written.history.sent(each, "TimeoutError")
+    texts = found(checks.asks_end_in_time, written)
+    assert [each.message.id[-8:] in text for each, text in zip((late, never), texts, strict=True)]
+
+
+def test_an_answer_comes_from_who_has_handled_it(written: Written) -> None:
+    asked = written.begin(asks=1.0)
+    written.history.sent(asked, ANSWERED)
+    assert len(found(checks.answers_come_from_handling, written)) == 1
+
+
+@pytest.mark.parametrize("fault", ["crash", "pause"])
+def test_two_objects_may_handle_at_once_only_where_two_nodes_may_live(
+    written: Written, fault: str
+) -> None:
+    written.faults(fault)
+    written.begin_handling(written.send(), 1)
+    written.begin_handling(written.send(), 2, written.other)
+    assert len(found(checks.one_object_at_once, written)) == (fault == "crash")
+
+
+def test_two_objects_of_one_process_never_handle_at_once(written: Written) -> None:
+    written.faults("pause")
+    written.begin_handling(written.send(), 1)
+    written.begin_handling(written.send(), 2)
+    assert len(found(checks.one_object_at_once, written)) == 1
+
+
+def test_what_a_killed_process_had_in_hand_is_over(written: Written) -> None:
+    written.begin_handling(written.send(), 1)
+    written.process.kill()
+    written.wait(1.0)
+    written.begin_handling(written.send(), 2, written.other)
+    assert found(checks.one_object_at_once, written) == []
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_an_object_begins_when_the_one_before_it_has_ended(written: Written, ended: bool) -> None:
+    first = written.history.starting("a")
+    first.outcome = DONE
+    written.wait(1.0)
+    first.ended_at = written.history.now if ended else None
+    written.wait(1.0)
+    written.history.starting("a").outcome = DONE
+    assert len(found(checks.one_object_lives, written)) == (not ended)
+
+
+@pytest.mark.parametrize("primary_died", [False, True])
+def test_a_done_agent_is_not_started_while_somebody_knows(
+    written: Written, primary_died: bool
+) -> None:
+    written.history.starting("a")
+    written.history.said_done("a")
+    written.wait(2.0)
+    if primary_died:
+        written.history.died("supervisor", "killed")
+    written.wait(2.0)
+    written.history.starting("a")
+    assert len(found(checks.done_stays_done, written)) == (not primary_died)
+
+
+def test_a_runtime_goes_on_only_while_agents_do(written: Written) -> None:
+    for name in ("a", "b"):
+        written.history.said_done(name)
+    assert len(found(checks.the_end_has_a_reason, written)) == 1
+
+
+class Ended:
+    """The primary, as it ended."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+        self.node: Any = None
+
+
+def test_a_runtime_that_ends_well_had_nothing_left_to_do(written: Written) -> None:
+    vars(written.system.deployment)["ended"] = Ended(0)
+    assert "not done" in found(checks.the_end_has_a_reason, written)[0]
+
+
+@pytest.mark.parametrize(("crashes", "broken"), [(2, 1), (3, 0)])
+def test_a_root_gives_up_beyond_its_intensity_only(
+    written: Written, crashes: int, broken: int
+) -> None:
+    vars(written.system.deployment)["ended"] = Ended(1)
+    for _ in range(crashes):
+        written.wait(1.0)
+        written.history.crashed("a", "handle")
+    assert len(found(checks.the_end_has_a_reason, written)) == broken
+
+
+@pytest.mark.parametrize(("crashes", "broken"), [(2, 0), (3, 1)])
+def test_a_root_gives_up_when_its_intensity_is_exceeded(
+    written: Written, crashes: int, broken: int
+) -> None:
+    for _ in range(crashes):
+        written.wait(1.0)
+        written.history.crashed("a", "handle")
+    assert len(found(checks.intensity_is_kept, written)) == broken
