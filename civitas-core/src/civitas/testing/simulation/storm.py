@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from civitas.testing.simulation.deployment import Deployment
 from civitas.testing.simulation.faults import Fault
 from civitas.testing.simulation.history import History
-from civitas.testing.simulation.network import Network
+from civitas.testing.simulation.network import Conditions, Network
 from civitas.testing.simulation.process import SimulatedProcess
 from civitas.testing.simulation.recording import Injections
 from civitas.testing.simulation.world import World
@@ -19,6 +20,7 @@ _DRIFT: Final = 1.02
 _LOSS: Final = 0.1
 _REPETITION: Final = 0.3
 _SPIKES: Final = 0.1
+_USUAL: Final = Conditions()
 
 
 class Storm:
@@ -36,6 +38,7 @@ class Storm:
         history: History,
     ) -> None:
         self.stalls: list[tuple[SimulatedProcess, float, float]] = []
+        self._going: Counter[str] = Counter()
         self._world = world
         self._network = network
         self._deployment = deployment
@@ -149,13 +152,17 @@ class Storm:
         self._network.server_up()
 
     async def _weather(self, fault: Fault) -> None:
-        now = self._network.conditions
-        before = now.loss, now.repetition, now.spike
-        now.loss = _LOSS if fault.kind == "loss" else now.loss
-        now.repetition = _REPETITION if fault.kind == "repetition" else now.repetition
-        now.spike = _SPIKES if fault.kind == "spikes" else now.spike
+        self._going[fault.kind] += 1
+        self._change_weather()
         await asyncio.sleep(fault.seconds)
-        now.loss, now.repetition, now.spike = before
+        self._going[fault.kind] -= 1
+        self._change_weather()
+
+    def _change_weather(self) -> None:
+        now, going = self._network.conditions, self._going
+        now.loss = _LOSS if going["loss"] else 0.0
+        now.repetition = _REPETITION if going["repetition"] else 0.0
+        now.spike = _SPIKES if going["spikes"] else _USUAL.spike
 
     # --- parts --------------------------------------------------------------------------------
 
