@@ -51,6 +51,7 @@ def test(
                 faults or Faults(),
                 agent_classes or {},
                 transport or {},
+                body.__qualname__,
             )
             _play(scenario, chosen, whole=replayed)
 

@@ -122,6 +122,8 @@ class Faults:
         if not kinds or not self.most:
             return ()
         drawn = numbers.sample(kinds, min(len(kinds), numbers.choice((1, 2, 2, 3, 4, len(kinds)))))
+        if self.crash and "crash" not in drawn and numbers.random() < 0.5:
+            drawn.append("crash")  # what most other faults are about
         at, plan = 0.0, list[Fault]()
         for _ in range(numbers.randint(1, self.most)):
             plan += _MAKERS.get(kind := numbers.choice(drawn), _of_process)(numbers, cast, kind, at)

@@ -51,6 +51,7 @@ class Scenario:
         faults: what may go wrong in its storms.
         agent_classes: classes that the topology names as types.
         transport: options of the simulated transport, which replaces the topology's own.
+        name: makes the seeds of this scenario other ones than those of others.
     """
 
     test: Callable[[System], Awaitable[object]]
@@ -58,6 +59,7 @@ class Scenario:
     faults: Faults = field(default_factory=Faults)
     agent_classes: Mapping[str, type[AgentProcess]] = field(default_factory=dict)
     transport: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
 
 
 @dataclass
@@ -103,7 +105,7 @@ class Outcome:
 
 def run(scenario: Scenario, seed: int, plans: Plans | None = None) -> Outcome:
     """Run one seed; with `plans`, these faults instead of those that the seed would have."""
-    world = World(seed)
+    world = World(seed, scenario=scenario.name)
     with installed(world), guarded(world):
         return _Run(scenario, world, plans).outcome()
 

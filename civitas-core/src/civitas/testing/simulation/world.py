@@ -43,10 +43,16 @@ current: World | None = None
 
 
 class World:
-    """One run. `report` is called with a text when an error was handled by nobody."""
+    """One run. `report` is called with a text when an error was handled by nobody.
 
-    def __init__(self, seed: int, report: Callable[[str], None] | None = None) -> None:
+    The same seed gives different numbers to scenarios of different names.
+    """
+
+    def __init__(
+        self, seed: int, report: Callable[[str], None] | None = None, *, scenario: str = ""
+    ) -> None:
         self.seed = seed
+        self._scenario = scenario
         self.now = START
         self.loop: SimulatedLoop | None = None
         """The loop that takes a turn now."""
@@ -79,7 +85,7 @@ class World:
 
     def random(self, purpose: str) -> random.Random:
         """Return random numbers from the seed, apart from those for other purposes."""
-        return random.Random(f"{purpose} {self.seed}")
+        return random.Random(f"{purpose} {self.seed} {self._scenario}")
 
     @property
     def digest(self) -> str:
