@@ -19,6 +19,9 @@ from civitas.testing.simulation.process import SimulatedProcess
 from civitas.testing.simulation.system import System
 from civitas.testing.simulation.world import START
 
+_COUNTED: Final = {"handle", "on_start"}
+"""Crashes that count towards a restart intensity."""
+
 _LATE: Final = 0.1
 """Seconds that the end of an ask may take beyond its timeout."""
 
@@ -85,16 +88,13 @@ def nothing_accepted_is_lost(system: System) -> Iterator[str]:
 def asks_end_in_time(system: System) -> Iterator[str]:
     """Every ask ends within its timeout, also in a node that stops."""
     for each in system.history.sendings:
-        if not each.is_ask or each.timeout is None or not each.process.alive:
+        if not each.is_ask or each.timeout is None:
             continue
-        ended = each.ended_at if each.ended is not None else system.history.now
-        late = (
-            ended
-            - each.began_at
-            - each.timeout
-            - _stalled(system, each.process, each.began_at, ended)
-        )
-        if late > _LATE:
+        died_at = each.process.died_at
+        last = system.history.now if died_at is None else died_at - START
+        ended = last if each.ended is None else each.ended_at
+        stalled = _stalled(system, each.process, each.began_at, ended)
+        if ended - each.began_at - each.timeout - stalled > _LATE:
             how = each.outcome or "not ended"
             yield f"{_named(each)}: {ended - each.began_at:.3f} s of {each.timeout:g} s ({how})"
 
@@ -184,7 +184,7 @@ def the_end_has_a_reason(system: System) -> Iterator[str]:
             yield f"the runtime ended with 0 while {system.running_agents()} were not done"
         return
     most, window = _intensity(system)
-    causes = [each.at for each in history.causes if each.what != "handle again"]
+    causes = [each.at for each in history.causes if each.what in _COUNTED]
     causes += [each.at for each in history.deaths]
     worst = max((sum(t - window < c <= t for c in causes) for t in causes), default=0)
     if worst <= most:

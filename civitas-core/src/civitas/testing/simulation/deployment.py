@@ -33,6 +33,9 @@ CLIENT: Final = "client"
 _PROGRAM: Final = {"node", "load", "call"}
 """Tasks of a process that are not its node's."""
 
+_AGAIN: Final = 0.5
+"""Seconds until a process that has failed is started again."""
+
 _LOOK: Final = 0.25
 """Seconds between two looks at whether a process still lives."""
 
@@ -203,7 +206,7 @@ class Deployment:
         elif name == PRIMARY:
             self.ended = incarnation
         elif code:
-            self._world.after(0.5, lambda: self.start(name))
+            self._world.at(self._world.now + _AGAIN, lambda: self.start(name))
 
     def _make(self, name: str) -> Runtime | Worker | Client:
         if name == PRIMARY:

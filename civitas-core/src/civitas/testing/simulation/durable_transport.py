@@ -48,7 +48,12 @@ class DurableTransport(SimulatedTransport):
         number: int,
     ) -> None:
         super().__init__(network, process, context, number)
-        self.capabilities = Capabilities(cross_process=True, cross_machine=True, at_least_once=True)
+        self.capabilities = Capabilities(
+            cross_process=True,
+            cross_machine=True,
+            at_least_once=True,
+            survives_broker_restart=True,
+        )
         self._server = server
         self._readers: dict[str, _Reader] = {}
 

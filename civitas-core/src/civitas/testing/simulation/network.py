@@ -18,8 +18,8 @@ from civitas.testing.simulation.process import SimulatedProcess
 class _Timeline(Protocol):
     """What a network needs of its world."""
 
-    def monotonic(self) -> float: ...
-    def after(self, delay: float, call: Callable[[], object]) -> None: ...
+    def global_now(self) -> float: ...
+    def at(self, when: float, call: Callable[[], object]) -> None: ...
     def random(self, purpose: str) -> random.Random: ...
     def note(self, fact: str) -> None: ...
 
@@ -162,7 +162,7 @@ class Network:
         if loss and self._random.random() < loss:
             self.lost += 1
             return True
-        now = self.timeline.monotonic()
+        now = self.timeline.global_now()
         when = max(now + self.latency(), self._last_arrival.get(lane, 0.0))
         self._last_arrival[lane] = when
 
@@ -172,7 +172,7 @@ class Network:
             else:
                 self.lost += 1
 
-        self.timeline.after(when - now, at_the_end)
+        self.timeline.at(when, at_the_end)
         return True
 
     def publish(self, sender: _Endpoint, address: str, frame: bytes) -> None:

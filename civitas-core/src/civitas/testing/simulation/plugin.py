@@ -75,6 +75,9 @@ def civitas_transports() -> Iterable[TransportSpec]:
         factory=make_transport,
         options=SimulationOptions,
         capabilities=lambda options: Capabilities(
-            cross_process=True, cross_machine=True, at_least_once=options.at_least_once
+            cross_process=True,
+            cross_machine=True,
+            at_least_once=options.at_least_once,
+            survives_broker_restart=True,
         ),
     )

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from civitas._bus.bus import MessageBus
 from civitas.messages import REPLY_PREFIX, Message
-from civitas.process import AgentProcess
+from civitas.process import AgentProcess, ProcessStatus
 from civitas.testing.simulation import world as worlds
 from civitas.testing.simulation.history import (
     ACCEPTED,
@@ -126,7 +126,10 @@ class _Recorded(AgentProcess):
     async def on_error(self, error: Exception, message: Message) -> Any:
         action = await super().on_error(error, message)
         if getattr(action, "name", "") not in {"RETRY", "SKIP", "STOP"}:
-            _history().crashed(self.name, "handle again" if message.attempt else "handle")
+            # What crashes while it is stopped anyway is none of its supervisor's business.
+            stopping = self.status is ProcessStatus.STOPPING
+            what = "again" if message.attempt else "while stopping" if stopping else "handle"
+            _history().crashed(self.name, what)
         return action
 
     async def on_stop(self) -> None:

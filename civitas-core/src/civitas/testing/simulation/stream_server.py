@@ -129,7 +129,7 @@ class StreamServer:
         entry = self._entry(address, number)
         if entry is None:
             return
-        now, settings = self._network.timeline.monotonic(), self.settings
+        now, settings = self._network.timeline.global_now(), self.settings
         entry.failures += outcome is Settled.FAILED
         if outcome is Settled.DONE:
             self._remove(address, entry)
@@ -147,7 +147,7 @@ class StreamServer:
         """Take note that a frame is still being handled."""
         entry = self._entry(address, number)
         if entry is not None and entry.holder is by:
-            entry.held_until = self._network.timeline.monotonic() + self.settings.ack_wait
+            entry.held_until = self._network.timeline.global_now() + self.settings.ack_wait
 
     # --- parts --------------------------------------------------------------------------------
 
@@ -166,11 +166,12 @@ class StreamServer:
         self._tell(by, partial(by.buried, entry.frame, reason))
 
     def _feed_after(self, delay: float, address: str) -> None:
-        self._network.timeline.after(delay, partial(self._feed, address))
+        timeline = self._network.timeline
+        timeline.at(timeline.global_now() + delay, partial(self._feed, address))
 
     def _feed(self, address: str) -> None:
         """Give the first frame of a stream to its owner, if it is due and nobody has it."""
-        stream, now = self._stream(address), self._network.timeline.monotonic()
+        stream, now = self._stream(address), self._network.timeline.global_now()
         if not stream.entries:
             return
         entry = stream.entries[0]

@@ -29,7 +29,9 @@ class SimulatedTransport:
     def __init__(
         self, network: Network, process: SimulatedProcess, context: TransportContext, number: int
     ) -> None:
-        self.capabilities = Capabilities(cross_process=True, cross_machine=True)
+        self.capabilities = Capabilities(
+            cross_process=True, cross_machine=True, survives_broker_restart=True
+        )
         self.network = network
         self.process = process
         self.control = context.control

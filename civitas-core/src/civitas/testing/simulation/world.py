@@ -112,10 +112,13 @@ class World:
         if self.loop is not None:
             self.loop.busy_until = max(self.now, self.loop.busy_until) + max(seconds, 0.0)
 
-    def after(self, delay: float, call: Callable[[], object]) -> None:
-        """Call something in so many seconds, outside of all processes."""
-        busy_until = self.loop.busy_until if self.loop is not None else 0.0
-        self._at(max(self.now, busy_until) + delay, call)
+    def at(self, when: float, call: Callable[[], object]) -> None:
+        """Call something at a time of the world, outside of all processes."""
+        heapq.heappush(self._events, (when, next(self._event_numbers), call))
+
+    def global_now(self) -> float:
+        """Return the world's time, as far as the running thread has worked."""
+        return self.now if self.loop is None else max(self.now, self.loop.busy_until)
 
     # --- the run ------------------------------------------------------------------------------
 
@@ -165,14 +168,11 @@ class World:
             self._ready.append(loop)
         elif due < loop.wakes_at:
             loop.wakes_at = due
-            self._at(due, partial(self._wakes, loop))
+            self.at(due, partial(self._wakes, loop))
 
     def _wakes(self, loop: SimulatedLoop) -> None:
         loop.wakes_at = inf
         self.wake(loop)
-
-    def _at(self, when: float, call: Callable[[], object]) -> None:
-        heapq.heappush(self._events, (when, next(self._event_numbers), call))
 
     def _step(self, loop: SimulatedLoop) -> None:
         process = self._loops[loop]
