@@ -24,7 +24,7 @@ def test_the_same_numbers_give_the_same_plan() -> None:
 @pytest.mark.parametrize("kind", Faults.every().kinds)
 def test_each_kind_of_fault_comes_alone_when_it_is_the_only_one(kind: str) -> None:
     made = [fault for seed in range(20) for fault in plan(seed, Faults(**{kind: True}))]
-    own = {"crash", "late_crash"} if kind in {"crash", "group"} else {kind}
+    own = {"crash", "late_crash"} if kind in {"crash", "group"} else {kind, f"{kind}_at_start"}
     extra = {"crash"} if kind == "start_failure" else set()
     assert made
     assert {fault.kind for fault in made} <= own | extra

@@ -75,7 +75,7 @@ class Faults:
         slow_stop: so does its `on_stop`.
         slow_handle: so does its `handle`.
         start_failure: an agent's `on_start` raises when it is restarted.
-        done: an agent says that it is done.
+        done: an agent says that it is done, in its `handle` or in its next `on_start`.
         loss: frames are lost for a while.
         repetition: control messages arrive twice for a while.
         spikes: frames take long for a while.
@@ -164,6 +164,12 @@ def _crash(numbers: random.Random, cast: Cast, _kind: str, at: float) -> list[Fa
     return [Fault(at, numbers.choice(("crash", "late_crash")), numbers.choice(cast.agents))]
 
 
+def _done(numbers: random.Random, cast: Cast, _kind: str, at: float) -> list[Fault]:
+    return [
+        Fault(at, numbers.choice(("done", "done", "done_at_start")), numbers.choice(cast.agents))
+    ]
+
+
 def _group(numbers: random.Random, cast: Cast, _kind: str, at: float) -> list[Fault]:
     count, spread = numbers.randint(2, 5), numbers.choice((0.0, 0.0, 0.3))
     return [
@@ -196,9 +202,10 @@ _MAKERS: Final[dict[str, Maker]] = {
     "stop": _of_worker,
     "kill_primary": _of_primary,
     "partition": _partition,
+    "done": _done,
     "clock": _clock,
     "start_failure": _start_failure,
-    **dict.fromkeys(("slow_start", "slow_stop", "slow_handle", "done", "block"), _of_agent),
+    **dict.fromkeys(("slow_start", "slow_stop", "slow_handle", "block"), _of_agent),
     **dict.fromkeys(("server", "loss", "repetition", "spikes"), _of_all),
 }
 

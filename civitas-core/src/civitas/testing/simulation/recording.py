@@ -104,6 +104,8 @@ class _Recorded(AgentProcess):
                 history.crashed(self.name, "on_start")
             history.note(made.outcome, f"{self.name}#{made.number}", "on_start")
             raise
+        if injections.take("done_at_start", self.name) is not None:
+            self.stop()
         made.outcome = DONE
         history.note("started", f"{self.name}#{made.number}")
 
