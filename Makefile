@@ -5,6 +5,7 @@ BIN    := $(VENV)/bin
 FOLDER ?= docs
 PYTEST ?= $(BIN)/pytest
 JOBS   ?= 2
+SEEDS  ?= 20000
 
 LOCAL  := $(wildcard civitas-*/pyproject.toml)
 
@@ -59,8 +60,9 @@ conformance: programs $(VENV)/dev.stamp ## run the conformance kit, and write th
 bench: programs $(VENV)/dev.stamp ## measure against the floors
 	$(BIN)/python -m benchmarks
 
-soak: programs $(VENV)/dev.stamp ## property tests with many more examples, and what takes minutes
+soak: programs $(VENV)/dev.stamp ## property tests and simulations with many more examples, and what takes minutes
 	HYPOTHESIS_PROFILE=soak $(PYTEST) -n $(JOBS) --timeout 3600 -m "not slow" tests/core
+	CIVITAS_SEEDS=$(SEEDS) $(PYTEST) -n $(JOBS) --timeout 3600 tests/core/simulation/test_seeds.py
 	$(PYTEST) --timeout 3600 -m soak
 
 release-check: programs $(VENV)/dev.stamp ## may this be released? (RELEASE="civitas-zmq ..."; all by default)

@@ -15,7 +15,7 @@ import pytest
 from civitas.plugins import Capabilities, TransportContext
 from civitas.testing import TransportConformance
 from civitas.testing.simulation.durable_transport import DurableTransport
-from civitas.testing.simulation.network import Conditions, Network
+from civitas.testing.simulation.network import Conditions, SimulatedNetwork
 from civitas.testing.simulation.stream_server import DurabilitySettings, StreamServer
 from civitas.testing.simulation.transport import SimulatedTransport
 
@@ -60,7 +60,7 @@ class RealProcess:
 class Server:
     """The server in the middle, for the kit's tests of outages."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: SimulatedNetwork) -> None:
         self._network = network
 
     def kill(self) -> None:
@@ -79,7 +79,7 @@ class ConformanceOfSimulation(TransportConformance):
 
     @pytest.fixture
     def network(self):
-        return Network(RealTime(), QUICK)
+        return SimulatedNetwork(RealTime(), QUICK)
 
     @pytest.fixture
     def broker(self, network):

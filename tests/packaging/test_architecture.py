@@ -176,6 +176,8 @@ STARTED_OTHERWISE = {
     "civitas/cli/process_group/group.py": "a TaskGroup, which raises what its tasks raise",
     "civitas/testing/network.py": "a test awaits it",
     "civitas/testing/tcp_link.py": "a test's, which ends with its link",
+    "civitas/testing/simulation/process.py": "the world reports what nobody has handled",
+    "civitas/testing/simulation/storm.py": "awaited where they are started",
     "civitas_nats/connector.py": "awaited where it is started",
     "civitas_nats/jetstream/dead_letter_batch.py": "awaited where it is started",
     "civitas_nats/jetstream/durable_delivery.py": "awaited where they are started",
@@ -194,6 +196,9 @@ UNGUARDED = {
     "civitas/cli/process_group/child.py _read": "the command's own loop, which has no node",
     "civitas/cli/process_group/group.py _poll": "the command's own loop, which has no node",
     "civitas/cli/up.py stop": "the command's own loop, which has no node",
+    "civitas/testing/simulation/deployment.py set": "it sets an event",
+    "civitas/testing/simulation/loop.py callback": "a method of the loop itself",
+    "civitas/testing/simulation/loop.py work": "it settles a future",
     "civitas_nats/connector.py abort_socket": "it closes a socket",
 }
 """Callbacks of event loops that `guard_callback` has not made, and why that hides no error."""

@@ -1,4 +1,4 @@
-"""Network: what arrives, in which order, and what does not."""
+"""The network: what arrives, in which order, and what does not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from civitas.testing.simulation.network import Conditions, Network
+from civitas.testing.simulation.network import Conditions, SimulatedNetwork
 from civitas.testing.simulation.process import SimulatedProcess
 from civitas.testing.simulation.world import World, installed
 
@@ -16,7 +16,9 @@ from civitas.testing.simulation.world import World, installed
 class Listener:
     """A transport reduced to what a network needs of it."""
 
-    def __init__(self, network: Network, process: SimulatedProcess, *, control: bool) -> None:
+    def __init__(
+        self, network: SimulatedNetwork, process: SimulatedProcess, *, control: bool
+    ) -> None:
         self.name = f"{process.label}{control}"
         self.process = process
         self.control = control
@@ -38,7 +40,7 @@ class Pair:
     """Two processes on a network; `send` publishes a numbered frame from one."""
 
     def __init__(self, world: World, conditions: Conditions, *, control: bool = False) -> None:
-        self.network = Network(world, conditions)
+        self.network = SimulatedNetwork(world, conditions)
         self.one = Listener(self.network, world.process("one"), control=control)
         self.two = Listener(self.network, world.process("two"), control=control)
 

@@ -18,9 +18,9 @@ from civitas.errors import (
 )
 from civitas.messages import REPLY_PREFIX, RESERVED_PREFIX
 from civitas.plugins import Capabilities, TransportContext
-from civitas.testing.simulation.network import Network
+from civitas.testing.simulation.network import SimulatedNetwork
 from civitas.testing.simulation.process import SimulatedProcess
-from civitas.testing.simulation.stream_server import Settled, StreamServer
+from civitas.testing.simulation.stream_server import ConsumerVerdict, StreamServer
 from civitas.testing.simulation.transport import SimulatedTransport
 from civitas.transport import Handler, cancel_task, start_task
 
@@ -41,7 +41,7 @@ class DurableTransport(SimulatedTransport):
 
     def __init__(
         self,
-        network: Network,
+        network: SimulatedNetwork,
         server: StreamServer,
         process: SimulatedProcess,
         context: TransportContext,
@@ -193,7 +193,7 @@ class _Reader:
             )
 
     async def _handle(self, number: int, frame: bytes) -> None:
-        outcome = Settled.GIVEN_BACK
+        outcome = ConsumerVerdict.GIVEN_BACK
         try:
             outcome = await self._outcome_of(frame)
         finally:
@@ -201,17 +201,17 @@ class _Reader:
             settle = partial(self._server.settle, self._address, number, outcome, self)
             self._transport.to_server(settle)
 
-    async def _outcome_of(self, frame: bytes) -> Settled:
+    async def _outcome_of(self, frame: bytes) -> ConsumerVerdict:
         try:
             await self._handler(frame)
         except ProcessingError:
-            return Settled.FAILED
+            return ConsumerVerdict.FAILED
         except (FrameError, DeserializationError):
-            return Settled.UNREADABLE
+            return ConsumerVerdict.UNREADABLE
         except BaseException as error:  # noqa: BLE001 - whatever it is, the frame is not processed
             crash_unless_cancelled(error)
-            return Settled.GIVEN_BACK
-        return Settled.DONE
+            return ConsumerVerdict.GIVEN_BACK
+        return ConsumerVerdict.DONE
 
 
 def _settle(confirmed: asyncio.Future[None]) -> None:

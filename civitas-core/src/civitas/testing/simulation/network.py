@@ -1,4 +1,4 @@
-"""Network: who hears whom, when, and what is lost on the way.
+"""SimulatedNetwork: who hears whom, when, and what is lost on the way.
 
 Everything is carried in lanes. Within a lane nothing overtakes; what a lane is decides what may be
 reordered: all between two transports, or only what is for one address. Where a server stands in
@@ -57,7 +57,7 @@ class Conditions:
     reordering: bool = False
 
 
-class Network:
+class SimulatedNetwork:
     """Carries frames between the transports of a simulated system."""
 
     def __init__(self, timeline: _Timeline, conditions: Conditions | None = None) -> None:

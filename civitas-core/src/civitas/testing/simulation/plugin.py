@@ -10,7 +10,7 @@ from civitas.errors import ConfigurationError
 from civitas.plugins import Capabilities, TransportContext, TransportSpec, hookimpl
 from civitas.testing.simulation import world as worlds
 from civitas.testing.simulation.durable_transport import DurableTransport
-from civitas.testing.simulation.network import Network
+from civitas.testing.simulation.network import SimulatedNetwork
 from civitas.testing.simulation.stream_server import DurabilitySettings, StreamServer
 from civitas.testing.simulation.transport import SimulatedTransport
 from civitas.testing.simulation.world import World
@@ -27,12 +27,12 @@ class SimulationOptions(BaseModel):
     retry_delay: float = Field(0.2, ge=0, description="seconds until one is given again")
 
 
-def network_of(world: World) -> Network:
+def network_of(world: World) -> SimulatedNetwork:
     """Return the network of a world."""
-    network = world.parts.get(Network)
+    network = world.parts.get(SimulatedNetwork)
     if network is None:
-        network = world.parts[Network] = Network(world)
-    assert isinstance(network, Network)
+        network = world.parts[SimulatedNetwork] = SimulatedNetwork(world)
+    assert isinstance(network, SimulatedNetwork)
     return network
 
 

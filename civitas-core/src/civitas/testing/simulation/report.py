@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from civitas.testing.simulation.history import Fact
-from civitas.testing.simulation.run import Outcome
+from civitas.testing.simulation.run import RunOutcome
 
 OPTION: Final = "--civitas-seed"
 
@@ -16,7 +16,7 @@ _OF_MESSAGES: Final = {"send", "ask", "handle", "accepted", "answered", "done"}
 _LINES: Final = 200
 
 
-def report(failed: Outcome, shrunk: Outcome, *, whole: bool) -> str:
+def report(failed: RunOutcome, shrunk: RunOutcome, *, whole: bool) -> str:
     """Return the text for a failure: the seed, what is broken, the faults, the history.
 
     Args:
@@ -38,7 +38,7 @@ def report(failed: Outcome, shrunk: Outcome, *, whole: bool) -> str:
     return "\n".join(parts)
 
 
-def _problem(outcome: Outcome) -> str:
+def _problem(outcome: RunOutcome) -> str:
     return f"{outcome.traceback}{outcome.summary()}"
 
 

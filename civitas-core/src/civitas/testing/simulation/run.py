@@ -63,7 +63,7 @@ class Scenario:
 
 
 @dataclass
-class Outcome:
+class RunOutcome:
     """What one run has shown.
 
     Attributes:
@@ -103,7 +103,7 @@ class Outcome:
         return "\n".join([self.error, *lines]).strip()
 
 
-def run(scenario: Scenario, seed: int, plans: Plans | None = None) -> Outcome:
+def run(scenario: Scenario, seed: int, plans: Plans | None = None) -> RunOutcome:
     """Run one seed; with `plans`, these faults instead of those that the seed would have."""
     world = World(seed, scenario=scenario.name)
     with installed(world), guarded(world):
@@ -119,7 +119,7 @@ class _Run:
         self._world = world
         self._system = System(world, topology, scenario.faults, plans)
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> RunOutcome:
         """Run, and return what was seen."""
         world, system, error, traceback = self._world, self._system, "", ""
         with _failures_reported(partial(system.complain, "nothing ends unexpectedly")):
@@ -130,7 +130,7 @@ class _Run:
             except BaseException as raised:  # noqa: BLE001 - a test may raise anything
                 error, traceback = str(describe(raised)), "".join(format_exception(raised))
         check(system)
-        return Outcome(
+        return RunOutcome(
             seed=world.seed,
             broken=system.complaints,
             error=error,

@@ -6,13 +6,13 @@ import time
 from typing import Final
 
 from civitas.testing.simulation.faults import Fault
-from civitas.testing.simulation.run import Outcome, Scenario, run
+from civitas.testing.simulation.run import RunOutcome, Scenario, run
 
 _SECONDS: Final = 20.0
 """Real time that it may take."""
 
 
-def shrink(scenario: Scenario, failed: Outcome, seconds: float = _SECONDS) -> Outcome:
+def shrink(scenario: Scenario, failed: RunOutcome, seconds: float = _SECONDS) -> RunOutcome:
     """Return the run with the fewest faults that breaks the same rule first.
 
     Halves are left out first, then single faults, until none can be missed or the time is over.
@@ -30,7 +30,9 @@ def shrink(scenario: Scenario, failed: Outcome, seconds: float = _SECONDS) -> Ou
     return best
 
 
-def _without_some(scenario: Scenario, best: Outcome, size: int, deadline: float) -> Outcome | None:
+def _without_some(
+    scenario: Scenario, best: RunOutcome, size: int, deadline: float
+) -> RunOutcome | None:
     """Return a failing run that lacks `size` faults in a row, if there is one."""
     for first in range(0, sum(map(len, best.plans)), size):
         if time.monotonic() > deadline:

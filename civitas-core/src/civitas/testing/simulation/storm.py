@@ -10,7 +10,7 @@ from typing import Final
 from civitas.testing.simulation.deployment import Deployment
 from civitas.testing.simulation.faults import Fault
 from civitas.testing.simulation.history import History
-from civitas.testing.simulation.network import Conditions, Network
+from civitas.testing.simulation.network import Conditions, SimulatedNetwork
 from civitas.testing.simulation.process import SimulatedProcess
 from civitas.testing.simulation.recording import Injections
 from civitas.testing.simulation.world import World
@@ -32,7 +32,7 @@ class Storm:
     def __init__(
         self,
         world: World,
-        network: Network,
+        network: SimulatedNetwork,
         deployment: Deployment,
         injections: Injections,
         history: History,

@@ -25,11 +25,11 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from civitas import envelope
-from civitas.testing.simulation.network import Network
+from civitas.testing.simulation.network import SimulatedNetwork
 from civitas.testing.simulation.process import SimulatedProcess
 
 
-class Settled(Enum):
+class ConsumerVerdict(Enum):
     """What a consumer says of a frame that it was given."""
 
     DONE = "done"
@@ -85,7 +85,7 @@ class _Stream:
 class StreamServer:
     """The streams of all agents; `dead_letters` has (address, frame)."""
 
-    def __init__(self, network: Network, settings: DurabilitySettings) -> None:
+    def __init__(self, network: SimulatedNetwork, settings: DurabilitySettings) -> None:
         self.settings = settings
         self.dead_letters: list[tuple[str, bytes]] = []
         self.numbers = itertools.count(1)
@@ -124,16 +124,18 @@ class StreamServer:
             if entry.holder is consumer:
                 entry.holder = None
 
-    def settle(self, address: str, number: int, outcome: Settled, by: _StreamConsumer) -> None:
+    def settle(
+        self, address: str, number: int, outcome: ConsumerVerdict, by: _StreamConsumer
+    ) -> None:
         """Take note of what became of a frame."""
         entry = self._entry(address, number)
         if entry is None:
             return
         now, settings = self._network.timeline.global_now(), self.settings
-        entry.failures += outcome is Settled.FAILED
-        if outcome is Settled.DONE:
+        entry.failures += outcome is ConsumerVerdict.FAILED
+        if outcome is ConsumerVerdict.DONE:
             self._remove(address, entry)
-        elif outcome is Settled.UNREADABLE:
+        elif outcome is ConsumerVerdict.UNREADABLE:
             self._bury(address, entry, by, "it can't be read")
         elif entry.failures >= settings.deliveries:
             self._bury(address, entry, by, f"failed {entry.failures} times")

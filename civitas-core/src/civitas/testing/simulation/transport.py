@@ -9,7 +9,7 @@ from typing import Final
 from civitas.errors import NotConnectedError
 from civitas.messages import RESERVED_PREFIX
 from civitas.plugins import Capabilities, TransportContext
-from civitas.testing.simulation.network import Network
+from civitas.testing.simulation.network import SimulatedNetwork
 from civitas.testing.simulation.process import SimulatedProcess
 from civitas.transport import Dispatcher, Handler, InProcessTransport, guard_callback
 
@@ -27,7 +27,11 @@ class SimulatedTransport:
     """Carries frames by a simulated network; what is lost there is lost."""
 
     def __init__(
-        self, network: Network, process: SimulatedProcess, context: TransportContext, number: int
+        self,
+        network: SimulatedNetwork,
+        process: SimulatedProcess,
+        context: TransportContext,
+        number: int,
     ) -> None:
         self.capabilities = Capabilities(
             cross_process=True, cross_machine=True, survives_broker_restart=True
