@@ -19,18 +19,10 @@ async def weather(system: System) -> None:
 EVERYTHING = Faults.every(without=("clock", "drift"))
 CLOCKS = Faults(clock=True, drift=True, crash=True, kill=True)
 
-AGENTS = Faults(
-    crash=True,
-    group=True,
-    kill=True,
-    stop=True,
-    slow_start=True,
-    slow_stop=True,
-    slow_handle=True,
-    start_failure=True,
-    done=True,
-    most=12,
+ORDERLY = Faults(
+    crash=True, stop=True, slow_start=True, slow_stop=True, slow_handle=True, start_failure=True
 )
+JOBS = Faults(done=True, kill=True, crash=True, slow_start=True, most=12)
 DURABLE = {"at_least_once": True}
 
 SCENARIOS = {
@@ -40,7 +32,8 @@ SCENARIOS = {
         Scenario(weather, nested, EVERYTHING, CLASSES, name="nested"),
         Scenario(weather, flat, EVERYTHING, CLASSES, DURABLE, name="flat, durable"),
         Scenario(weather, nested, EVERYTHING, CLASSES, DURABLE, name="nested, durable"),
-        Scenario(weather, flat, AGENTS, CLASSES, name="agents"),
+        Scenario(weather, flat, ORDERLY, CLASSES, name="orderly"),
+        Scenario(weather, flat, JOBS, CLASSES, name="jobs"),
         Scenario(weather, flat, CLOCKS, CLASSES, name="clocks"),
     )
 }

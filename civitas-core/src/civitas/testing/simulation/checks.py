@@ -22,6 +22,9 @@ from civitas.testing.simulation.world import START
 _COUNTED: Final = {"handle", "on_start"}
 """Crashes that count towards a restart intensity."""
 
+_NOT_COUNTED: Final = {"stop", "done", "done_at_start", "start_failure", "slow_stop"}
+"""Faults in which an agent may crash while it is stopped, or is done: nobody counts that."""
+
 _LATE: Final = 0.1
 """Seconds that the end of an ask may take beyond its timeout."""
 
@@ -195,7 +198,7 @@ def the_end_has_a_reason(system: System) -> Iterator[str]:
 def intensity_is_kept(system: System) -> Iterator[str]:
     """A flat tree without ends of processes gives up exactly beyond its intensity."""
     root = system.topology.supervision
-    loses = kinds(system) & (_LOSES_PROCESSES | {"stop", "done", "start_failure"})
+    loses = kinds(system) & (_LOSES_PROCESSES | _NOT_COUNTED)
     if loses or len(list(root.supervisors())) > 1 or system.deployment.ended is not None:
         return
     most, window = _intensity(system)

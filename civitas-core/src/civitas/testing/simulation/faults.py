@@ -16,6 +16,9 @@ from civitas.messages import PRIMARY
 
 _LENGTHS: Final = (0.1, 0.5, 1.0, 2.0, 3.0, 6.0)
 _STEPS: Final = (-30.0, -1.0, 1.0, 30.0)
+_COMPANY: Final = 0.3
+"""How often a fault has a crash just before it."""
+
 _PAUSES: Final = (0.0, 0.05, 0.3, 1.0, 3.0)
 """Seconds between two faults."""
 
@@ -126,7 +129,11 @@ class Faults:
             drawn.append("crash")  # what most other faults are about
         at, plan = 0.0, list[Fault]()
         for _ in range(numbers.randint(1, self.most)):
-            plan += _MAKERS.get(kind := numbers.choice(drawn), _of_process)(numbers, cast, kind, at)
+            kind = numbers.choice(drawn)
+            if "crash" in drawn and numbers.random() < _COMPANY:
+                plan += _crash(numbers, cast, kind, at)  # rules meet where two things happen
+                at += numbers.choice(_PAUSES[:3])
+            plan += _MAKERS.get(kind, _of_process)(numbers, cast, kind, at)
             at += numbers.choice(_PAUSES)
             if at > seconds:
                 break

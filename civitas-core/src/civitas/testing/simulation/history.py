@@ -209,6 +209,11 @@ class History:
         self.finished.setdefault(agent, self._at())
         self.note("says done", agent)
 
+    def not_done(self, agent: str) -> None:
+        """Note that an agent has crashed: what it said in the same message does not count."""
+        if self.finished.get(agent, -1.0) >= self._at() - 1e-9:
+            del self.finished[agent]
+
     def _at(self) -> float:
         return self.world.monotonic() - START
 

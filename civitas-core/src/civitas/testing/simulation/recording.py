@@ -128,6 +128,7 @@ class _Recorded(AgentProcess):
     async def on_error(self, error: Exception, message: Message) -> Any:
         action = await super().on_error(error, message)
         if getattr(action, "name", "") not in {"RETRY", "SKIP", "STOP"}:
+            _history().not_done(self.name)
             # What crashes while it is stopped anyway is none of its supervisor's business.
             stopping = self.status is ProcessStatus.STOPPING
             what = "again" if message.attempt else "while stopping" if stopping else "handle"
