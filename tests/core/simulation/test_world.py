@@ -221,3 +221,20 @@ def test_what_waits_in_real_time_is_refused(wait: object) -> None:
 def test_outside_of_a_simulation_its_transport_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="in a simulation only"):
         build_component_set("simulation")
+
+
+def test_what_a_thread_does_after_a_long_computation_comes_after_it_everywhere() -> None:
+    world, seen = World(1), []
+
+    async def compute(other: asyncio.AbstractEventLoop) -> None:
+        world.sleep(3.0)
+        other.call_soon_threadsafe(lambda: seen.append(round(world.now - 1000)))
+
+    async def test() -> None:
+        process = world.process("p")
+        process.spawn(compute(process.add_loop("other")))
+        await asyncio.sleep(5.0)
+
+    with installed(world):
+        world.run(test())
+    assert seen == [3]

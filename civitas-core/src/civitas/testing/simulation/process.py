@@ -28,6 +28,7 @@ class _Surroundings(Protocol):
 
     now: float
 
+    def caller_busy_until(self, loop: SimulatedLoop) -> float | None: ...
     def number(self) -> int: ...
     def between(self, least: float, most: float) -> float: ...
     def added(self, process: SimulatedProcess, loop: SimulatedLoop) -> None: ...
@@ -119,13 +120,21 @@ class SimulatedProcess:
 
     def local_time(self, busy_until: float = 0.0) -> float:
         """Return its monotonic clock, in a thread that is at work until some time of the world."""
+        return self.time_at(max(self._world.now, busy_until))
+
+    def time_at(self, global_time: float) -> float:
+        """Return what its monotonic clock shows at a time of the world."""
         since, local = self._anchor
-        return local + (max(self._world.now, busy_until) - since) * self._rate
+        return local + (global_time - since) * self._rate
 
     def global_time(self, local: float) -> float:
         """Return the world's time at which its monotonic clock shows `local`."""
         since, then = self._anchor
         return since + (local - then) / self._rate
+
+    def caller_busy_until(self, loop: SimulatedLoop) -> float | None:
+        """Return until when the thread is at work that calls into a loop; None if it is not."""
+        return self._world.caller_busy_until(loop)
 
     def number(self) -> int:
         """Return the next number for a task or a future."""

@@ -157,6 +157,7 @@ class _Recorded(AgentProcess):
         blocked = injections.take("block", self.name)
         if blocked is not None:
             _world().sleep(blocked)
+            await asyncio.sleep(0)  # the rest comes after it, also for who looks from outside
         if injections.take("crash", self.name) is not None:
             raise InjectedError("handle fails")
         reply = await super().handle(message)

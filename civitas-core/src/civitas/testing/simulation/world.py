@@ -201,6 +201,13 @@ class World:
         assert process is not None
         return SimulatedThread(process, name)
 
+    def caller_busy_until(self, loop: SimulatedLoop) -> float | None:
+        """Return until when the running thread is at work, if it calls into another one's loop."""
+        caller = self.loop
+        if caller is None or caller is loop or caller.busy_until <= self.now:
+            return None
+        return caller.busy_until
+
     def number(self) -> int:
         """Return the next number for a task or a future."""
         return next(self._numbers)
