@@ -9,7 +9,7 @@ import pytest
 
 from civitas import envelope
 from civitas.envelope import KIND_REPLY, Origin
-from civitas.errors import MailboxFullError, NotConnectedError
+from civitas.errors import MailboxFullError, NotConnectedError, OutcomeUnknownError
 from civitas.transport import ReplyInbox, published_at
 
 ORIGIN = Origin(b"12345678", 1)
@@ -111,6 +111,51 @@ async def test_a_second_answer_is_dropped_and_the_first_one_counts() -> None:
     assert dropped == ["reply without a request"]
 
 
+class Confirming(Far):
+    """The other end of a broker, which answers before it has confirmed."""
+
+    def __init__(self, inbox: ReplyInbox, error: Exception | None = None) -> None:
+        super().__init__()
+        self.inbox = inbox
+        self.error = error
+        self.room.clear()
+
+    async def __call__(self, frame: bytes) -> None:
+        self.inbox.take(answer_to(frame))
+        if self.error is not None:
+            raise self.error
+        await super().__call__(frame)
+
+
+async def test_an_answer_that_comes_before_the_confirmation_ends_the_wait_for_it() -> None:
+    inbox = ReplyInbox("abcd")
+    async with asyncio.timeout(LONG / 2):
+        answer = await inbox.request(REQUEST, LONG, Confirming(inbox))
+    assert answer == answer_to(envelope.with_reply_to(REQUEST, "_reply.abcd.1"))
+    assert len(inbox) == 0
+
+
+async def test_an_answer_counts_more_than_a_confirmation_that_fails_after_it() -> None:
+    inbox = ReplyInbox("abcd")
+    unknown = OutcomeUnknownError("not confirmed")
+    answer = await inbox.request(REQUEST, LONG, Confirming(inbox, unknown))
+    assert answer == answer_to(envelope.with_reply_to(REQUEST, "_reply.abcd.1"))
+
+
+async def test_an_answer_within_the_publish_leaves_no_cancellation_with_the_task() -> None:
+    inbox = ReplyInbox("abcd")
+
+    async def answer_at_once(frame: bytes) -> None:
+        inbox.take(answer_to(frame))
+
+    await inbox.request(REQUEST, LONG, answer_at_once)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
 async def test_a_cancellation_that_meets_the_end_of_the_time_is_still_one() -> None:
     inbox, far = ReplyInbox(), Far()
     far.room.clear()
@@ -130,6 +175,7 @@ async def test_a_request_leaves_nothing_that_waits_for_its_time_to_pass() -> Non
 
     for _ in range(20):
         await inbox.request(REQUEST, LONG, answer_at_once)
+    await asyncio.sleep(0)  # a turn of the loop is not such a time
     gc.collect()
     left = [each for each in gc.get_objects() if type(each).__module__ == inbox.__module__]
     assert [each for each in left if not isinstance(each, ReplyInbox)] == []

@@ -24,15 +24,22 @@ class _RequestInFlight(Interruption):
     """A request in flight.
 
     What ends it early becomes the exception of its answer. While the request is still being
-    published nobody awaits the answer, so that is interrupted as well.
+    published nobody awaits the answer, so that is interrupted as well: also by the answer itself,
+    which says more than the confirmation that a transport may wait for.
     """
 
-    __slots__ = ("answer", "handed_over")
+    __slots__ = ("answer", "ended", "handed_over")
 
     def __init__(self, answer: asyncio.Future[bytes]) -> None:
         self.interrupted = False  # what the base does; a call of it would cost each request
         self.answer = answer
         self.handed_over = False
+        self.ended = False
+
+    def end_publish(self) -> None:
+        """Go on to the answer, which has come, unless that is done already."""
+        if not self.handed_over and not self.ended:
+            self.interrupt()
 
     def expire(self, timeout: float) -> None:
         if self.handed_over:
@@ -111,7 +118,12 @@ class ReplyInbox:
                 await publish(envelope.with_reply_to(frame, address))
                 request.handed_over = True
             return await request.answer
+        except Exception:
+            if not request.answer.done():
+                raise
+            return request.answer.result()  # whatever became of the publish after it
         finally:
+            request.ended = True
             if timer is not None:
                 timer.cancel()
             del self._pending[address]
@@ -134,6 +146,9 @@ class ReplyInbox:
             self._dropped("reply without a request", frame)
             return True
         request.answer.set_result(frame)
+        if not request.handed_over:
+            # Later, since it may be the publish that calls this.
+            request.answer.get_loop().call_soon(request.end_publish)
         return True
 
     def close(self, reason: str = "the transport stopped while the request was in flight") -> None:
