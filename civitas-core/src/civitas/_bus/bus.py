@@ -25,6 +25,7 @@ from civitas.errors import (
     MessageRoutingError,
     MessageTooLargeError,
     MessageValidationError,
+    OutcomeUnknownError,
     TransportError,
 )
 from civitas.messages import REPLY_PREFIX, RESERVED_PREFIX, TYPE_ERROR, Message
@@ -208,6 +209,9 @@ class MessageBus:
             self.sent += not isinstance(error, MailboxFullError)
             text = f"ask {message.recipient!r}: {error}".removesuffix(": ")
             raise type(error)(text) from None
+        except OutcomeUnknownError:  # it may have been handled: then it was sent, else it was lost
+            self.sent += 1
+            raise
         self.sent += 1
         reply = self.read(frame)
         if reply.type == TYPE_ERROR:
