@@ -91,12 +91,46 @@ def test_numbers_given_back_never_widen_the_window(steps: list[str]) -> None:
         assert 0 <= window.outstanding <= 4
 
 
-def test_only_the_last_number_can_be_given_back() -> None:
+def test_a_number_is_used_again_when_it_and_all_after_it_are_given_back() -> None:
     window = SendWindow(4)
     first, second = window.take(), window.take()
     assert not window.give_back(first)
     assert window.give_back(second)
+    assert window.take() == first
+    assert window.take_unused() == []
+
+
+def test_a_number_before_one_that_is_under_way_stays_unused_and_is_reported_once() -> None:
+    window = SendWindow(4)
+    first, second = window.take(), window.take()
+    window.give_back(first)
+    assert window.take_unused() == [first]
+    assert window.take_unused() == []
+    window.give_back(second)
     assert window.take() == second
+
+
+def test_a_number_that_is_known_to_be_unused_is_no_loss() -> None:
+    ledger = ReceiveWindow()
+    assert ledger.unused(2) == 0
+    assert ledger.arrived(1) == 0
+    assert ledger.arrived(4) == 1
+    assert ledger.unused(2) == 0
+
+
+def test_a_number_that_turns_out_to_be_unused_was_one_loss_less() -> None:
+    ledger = ReceiveWindow()
+    assert ledger.arrived(1) == 0
+    assert ledger.arrived(4) == 2
+    assert [ledger.unused(2), ledger.unused(2), ledger.unused(4)] == [1, 0, 0]
+
+
+@pytest.mark.parametrize("number", [-1, 0, WINDOW + 1, 2**64])
+def test_an_unused_number_that_can_be_none_of_the_window_is_not_kept(number: int) -> None:
+    ledger = ReceiveWindow()
+    ledger.unused(number)
+    assert ledger.arrived(2) == 1
+    assert ledger.arrived(WINDOW + 2) == WINDOW - 1 + 0
 
 
 def test_a_number_that_was_credited_is_not_given_back() -> None:

@@ -47,6 +47,7 @@ from civitas.errors import (
     ConfigurationError,
     MessageTooLargeError,
     NotConnectedError,
+    OutcomeUnknownError,
     TransportError,
 )
 from civitas.transport import start_task
@@ -231,14 +232,16 @@ class Connection:
             await self._wait_for_room(client)
         try:
             await client.publish(subject, data, reply, headers)
+            if pending > _YIELD_ABOVE and not reply:  # who awaits an answer pauses anyway
+                await asyncio.sleep(0)  # after the publish: a numbered frame must not be overtaken
+        except asyncio.CancelledError as error:
+            raise error from OutcomeUnknownError("the client may have it")
         except nats.errors.MaxPayloadError:
             raise MessageTooLargeError(
                 f"{len(data)} bytes are more than the server's max_payload ({client.max_payload})"
             ) from None
         except nats.errors.Error as error:
             raise NotConnectedError(f"not sent: {error_text(error)}") from error
-        if pending > _YIELD_ABOVE and not reply:  # a sender that awaits an answer pauses anyway
-            await asyncio.sleep(0)  # after the publish: a numbered frame must not be overtaken
 
     async def wait_ready(self) -> None:
         """Return when the server has taken all subscriptions that were made before.

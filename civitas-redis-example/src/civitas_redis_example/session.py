@@ -105,6 +105,7 @@ class Session:
         Raises:
             NotConnectedError: the session is over, and the frame was not sent.
             OutcomeUnknownError: it was sent, and the session ended before the server's answer.
+            CancelledError: with that as its cause when it was sent.
             TransportError: the server refuses it.
         """
         return await self._put(self._outgoing.append, address, frame)
@@ -128,9 +129,15 @@ class Session:
         if self._ended:
             raise self._not_connected()
         heard_by: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        put(_Sending(self._channel(address), frame, heard_by))
+        sending = _Sending(self._channel(address), frame, heard_by)
+        put(sending)
         self._news.set()
-        return await heard_by
+        try:
+            return await heard_by
+        except asyncio.CancelledError as error:
+            if sending not in self._outgoing:
+                raise error from OutcomeUnknownError("it was sent, and not answered yet")
+            raise
 
     async def _write(self) -> None:
         """Send what waits, in order, and many at a time: each sender waits for its answer."""

@@ -9,7 +9,7 @@ from typing import Final
 
 import zmq
 
-from civitas.errors import NotConnectedError, TransportError
+from civitas.errors import NotConnectedError, OutcomeUnknownError, TransportError
 from civitas.transport import guard_callback
 from civitas_zmq.sockets import NOBLOCK, descriptor_of
 
@@ -76,6 +76,10 @@ class Publisher:
                 f"no room for a frame within {self._timeout:g} s: the proxy takes nothing;"
                 " raise send_hwm or send_timeout if it is only slow"
             ) from None
+        except asyncio.CancelledError as error:
+            if sent.done() and not sent.cancelled():
+                raise error from OutcomeUnknownError("it had just been sent")
+            raise
         finally:
             self._queue.pop(sent, None)
 

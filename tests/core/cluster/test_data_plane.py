@@ -10,14 +10,19 @@ import pytest
 
 from civitas import Message, envelope
 from civitas._bus.bus import MessageBus
+from civitas._bus.mailbox import Mailbox
 from civitas._cluster.data_plane import DataPlane
 from civitas._cluster.events import NodeLost
 from civitas._cluster.protocol import (
+    DATA,
     Credit,
     DataMessage,
     NodeInfo,
     Probe,
     ProbeAnswer,
+    Unused,
+    data_address,
+    decode,
     encode,
 )
 from civitas.envelope import KIND_SYSTEM, Origin
@@ -96,6 +101,41 @@ async def test_late_credit_of_a_node_that_an_agent_has_left_counts_for_nothing()
     assert route.window.outstanding == 5
     here.hear(ELSEWHERE, Credit("a", 5))
     assert route.window.outstanding == 0
+
+
+async def test_a_gap_whose_sender_had_given_up_is_no_loss() -> None:
+    here = Here().meet(info(THERE, "a"))
+    await here.bus.attach(Mailbox("mine"))
+    accounting = here.bus.accounting
+    assert accounting is not None
+    for number in (1, 3, 6):
+        accounting.arrived(frame(THERE, number=number), number, "mine")
+    assert accounting.lost == {"mine": 3}
+    for agent, number in (("mine", 2), ("mine", 5), ("mine", 6), ("nobody", 4)):
+        here.hear(THERE, Unused(agent, number))
+    assert accounting.lost == {"mine": 1}
+
+
+async def test_numbers_that_were_given_back_too_late_are_reported_to_the_agents_node() -> None:
+    here = Here().meet(info(THERE, "a"))
+    route = here.bus.routes.get("a")
+    assert route is not None
+    first, _second = await route.number(1.0), await route.number(1.0)
+    route.give_back(first)
+    said: list[DataMessage] = []
+
+    async def hear(data: bytes) -> None:
+        said.append(decode(data, DATA)[1])
+
+    transport = here.bus.transport
+    await transport.start()
+    await transport.subscribe(data_address(THERE), hear)
+    for _ in range(2):
+        here.plane.ask_for_credit()
+    await here.plane.probes.start()
+    await here.plane.probes.stop()
+    assert [each for each in said if isinstance(each, Unused)] == [Unused("a", first)]
+    await transport.stop()
 
 
 def test_a_node_that_was_only_silent_is_counted_where_it_was() -> None:

@@ -47,7 +47,9 @@ Invariants
 ----------
 
 - A frame has a number only if its route has a window, and numbers are given in the order of
-  sending. A number that was taken and not sent is given back, or counts as lost.
+  sending. The number of a frame that was not sent is given back: the next frame has it, or the
+  receiver hears that no frame does. What may have been sent keeps its number, and counts as sent:
+  so it was handled, or is counted as lost.
 - A frame of this process is in exactly one place: on its way, in a mailbox, with a waiting
   sender, or in the hand of its agent. When an agent ends, each of these is accounted for.
 - A handler of the bus never raises for what it was given, except to settle a durable frame.

@@ -72,6 +72,15 @@ class ReceiveAccounting:
             self._count(node, agent, lost)
         self._grant(node, agent, window.grant())
 
+    def unused(self, node: bytes, agent: str, number: int) -> bool:
+        """Take note that no frame of a node has a number; return whether it was counted as lost."""
+        if node not in self._counted or not self._windows[node, agent].unused(number):
+            return False
+        self.lost[agent] -= 1
+        if not self.lost[agent]:
+            del self.lost[agent]
+        return True
+
     def settle(self) -> None:
         """Return all credit that is owed: this node leaves."""
         for (node, agent), window in self._windows.items():

@@ -22,11 +22,8 @@ from civitas._bus.routing_table import RoutingTable
 from civitas.envelope import Origin
 from civitas.errors import (
     MailboxFullError,
-    MessageRoutingError,
-    MessageTooLargeError,
     MessageValidationError,
     OutcomeUnknownError,
-    TransportError,
 )
 from civitas.messages import REPLY_PREFIX, RESERVED_PREFIX, TYPE_ERROR, Message
 from civitas.plugins.specs import log_failure
@@ -40,9 +37,6 @@ DEFAULT_SEND_TIMEOUT: Final = 30.0
 
 _AFTER_RESERVED: Final = "_b"
 """Greater than all reserved types: a comparison costs less than a look at how a type begins."""
-
-_NOT_SENT: Final = (MailboxFullError, MessageRoutingError, MessageTooLargeError, TransportError)
-"""Errors of a request that has not arrived, as far as is known: its number may be used again."""
 
 
 class MessageBus:
@@ -170,8 +164,11 @@ class MessageBus:
         number = await route.number(left)
         try:
             await self.transport.publish(name, self.codec.numbered(number, body))
-        except BaseException:
-            route.give_back(number)
+        except BaseException as error:
+            if _was_sent(error):
+                self.sent += 1
+            else:
+                route.give_back(number)
             raise
         self.sent += 1
 
@@ -205,13 +202,12 @@ class MessageBus:
                         frame = await self.transport.request(route.address, request, timeout)  # type: ignore[arg-type]
                 else:
                     frame = await self.transport.request(route.address, request, timeout)  # type: ignore[arg-type]
-        except TimeoutError as error:
-            self.sent += not isinstance(error, MailboxFullError)
+        except BaseException as error:
+            self.sent += _was_sent(error)
+            if not isinstance(error, TimeoutError):
+                raise
             text = f"ask {message.recipient!r}: {error}".removesuffix(": ")
             raise type(error)(text) from None
-        except OutcomeUnknownError:  # it may have been handled: then it was sent, else it was lost
-            self.sent += 1
-            raise
         self.sent += 1
         reply = self.read(frame)
         if reply.type == TYPE_ERROR:
@@ -230,8 +226,9 @@ class MessageBus:
             with route.requesting():
                 frame = self.codec.numbered(number, body)
                 return await self.transport.request(name, frame, _until(deadline))  # type: ignore[arg-type]
-        except _NOT_SENT:
-            route.give_back(number)
+        except BaseException as error:
+            if not _was_sent(error):
+                route.give_back(number)
             raise
 
     # --- receiving --------------------------------------------------------------------------
@@ -290,6 +287,16 @@ class MessageBus:
 def _until(deadline: float | None) -> float | None:
     """Return the seconds until a time of the event loop; None for no limit."""
     return None if deadline is None else max(deadline - asyncio.get_running_loop().time(), 0.0)
+
+
+def _was_sent(error: BaseException) -> bool:
+    """Return whether a frame may have arrived though its publish, or request, has failed so.
+
+    It counts as sent, then: it is handled, or else the receiver counts it as lost.
+    """
+    if isinstance(error, OutcomeUnknownError) or isinstance(error.__cause__, OutcomeUnknownError):
+        return True
+    return isinstance(error, TimeoutError) and not isinstance(error, MailboxFullError)
 
 
 def _asked_itself(name: str) -> MessageValidationError:

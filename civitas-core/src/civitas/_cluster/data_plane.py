@@ -15,10 +15,17 @@ from typing import Final
 
 from civitas._bus.accounting import ReceiveAccounting
 from civitas._bus.bus import MessageBus
-from civitas._bus.routes import LATE_REPLY_GRACE, RemoteRoute
+from civitas._bus.routes import LATE_REPLY_GRACE, LocalRoute, RemoteRoute
 from civitas._cluster.events import NodeLost
 from civitas._cluster.probes import Probes
-from civitas._cluster.protocol import Credit, DataMessage, NodeInfo, Probe, ProbeAnswer
+from civitas._cluster.protocol import (
+    Credit,
+    DataMessage,
+    NodeInfo,
+    Probe,
+    ProbeAnswer,
+    Unused,
+)
 from civitas.errors import logger_of
 from civitas.process import ProcessStatus
 from civitas.transport.tasks import Failed, guard_callback
@@ -155,11 +162,16 @@ class DataPlane:
                 self.probes.send(node, Probe(fresh=not self._routes.of(node)))
 
     def ask_for_credit(self) -> None:
-        """Report the last number where credit is owed and has not moved since the last look."""
+        """Report the last number where credit is owed and has not moved since the last look.
+
+        Before it the numbers that no frame has, since they were given back too late.
+        """
         for route in self._routes.remote():
             window = route.window
             if window is None:
                 continue
+            for number in window.take_unused():
+                self.probes.send(route.node, Unused(route.name, number))
             if window.outstanding and route.credit_seen == window.credited:
                 self.probes.send_last_number(route.name, window.sent)
             route.credit_seen = window.credited
@@ -176,6 +188,10 @@ class DataPlane:
                 route = self._routes.get(message.agent)
                 if route is not None and route.node == node:  # else the agent has moved meanwhile
                     route.credit(message.number)
+            case Unused(agent=agent) if isinstance(self._bus.registry.lookup(agent), LocalRoute):
+                if self._accounting.unused(bytes.fromhex(node), agent, message.number):
+                    text = "1 message from %s to agent %r was not lost: its sender had given up"
+                    logger.info(text, self.name(node), agent)
 
     def _prove(self, node: str) -> None:
         info = self.nodes.get(node)

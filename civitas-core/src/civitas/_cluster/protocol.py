@@ -227,7 +227,15 @@ class Credit:
     number: int
 
 
-DataMessage: TypeAlias = Probe | ProbeAnswer | Credit
+@dataclass(frozen=True, slots=True)
+class Unused:
+    """A number of my frames to an agent of yours is that of none: it is not lost."""
+
+    agent: str
+    number: int
+
+
+DataMessage: TypeAlias = Probe | ProbeAnswer | Credit | Unused
 
 
 # --- the codec ------------------------------------------------------------------------------------

@@ -70,11 +70,15 @@ class Transport(Protocol):
         An at-least-once transport returns when the frame is kept safe, also when nobody is
         subscribed; system addresses and replies (`_agency.`, `_reply.`) are never kept.
 
+        Cancelled while it waits, it sends nothing. Where it may have sent the frame by then, the
+        cause of its CancelledError is an OutcomeUnknownError.
+
         Raises:
             MessageRoutingError: it is known that nobody is there.
             MailboxFullError: there was no room in time.
             MessageTooLargeError: the frame is larger than this transport carries.
             NotConnectedError: the transport is not started, or stopped.
+            OutcomeUnknownError: it may or may not have been sent.
         """
         ...
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
+from types import TracebackType
 from typing import Final
 
 from civitas import _platform as platform
 from civitas import envelope
-from civitas.errors import FrameError, MailboxFullError, NotConnectedError
+from civitas.errors import FrameError, MailboxFullError, NotConnectedError, OutcomeUnknownError
 from civitas.messages import REPLY_PREFIX
 from civitas.transport.interruption import Interruption
 
@@ -35,6 +36,20 @@ class _RequestInFlight(Interruption):
         self.answer = answer
         self.handed_over = False
         self.ended = False
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        if not self.interrupted:
+            return False
+        if exc is not None and self.answer.done() and not self.answer.cancelled():
+            error = self.answer.exception()
+            if error is not None:
+                error.__cause__ = exc.__cause__  # whether the request may have been sent
+        return super().__exit__(exc_type, exc, traceback)
 
     def end_publish(self) -> None:
         """Go on to the answer, which has come, unless that is done already."""
@@ -118,6 +133,10 @@ class ReplyInbox:
                 await publish(envelope.with_reply_to(frame, address))
                 request.handed_over = True
             return await request.answer
+        except asyncio.CancelledError as error:
+            if request.handed_over:
+                raise error from OutcomeUnknownError("the request was under way")
+            raise
         except Exception:
             if not request.answer.done():
                 raise
