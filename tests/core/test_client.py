@@ -1,4 +1,4 @@
-"""Client: what is told when there is nobody to talk to."""
+"""Client: what is told when there is nobody to talk to, or nobody who would listen."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 
+from civitas import Runtime, Supervisor
+from civitas._cluster.protocol import Fenced, control_address, encode
 from civitas.client import Client
 from civitas.components import build_component_set
-from civitas.errors import NotConnectedError
+from civitas.errors import NotConnectedError, OutcomeUnknownError
 from civitas.plugins import Capabilities
 from civitas.transport import InProcessTransport
+from support.agents import SOON, Gate, Scripted, until
+from support.local_bus.testbed import LocalBus
 
 LIMIT = 0.05
 
@@ -82,3 +86,22 @@ async def test_who_finds_nobody_is_told_how_far_it_came(
     with pytest.raises(NotConnectedError) as raised:
         await Client(components=components, connect_timeout=LIMIT).start()
     assert told in str(raised.value)
+
+
+async def test_a_client_that_was_taken_for_dead_says_so_and_ends(local_bus: LocalBus) -> None:
+    gate = Gate()
+    root = Supervisor("root", [Scripted("a", gate)])
+    options = local_bus.options()
+    async with Runtime(root, **options) as runtime, Client(**options) as client:
+        asking = asyncio.create_task(client.ask("a", {}, timeout=SOON))
+        await asyncio.wait_for(gate.entered.wait(), SOON)
+        fenced = encode(Fenced("no answer to pings"), runtime.components.origin)
+        node = client.components.origin.node.hex()
+        await runtime.components.transport.publish(control_address(node), fenced)
+        with pytest.raises(OutcomeUnknownError, match="can't stay in the system .no answer to"):
+            await asking
+        await until(lambda: client.failure is not None)
+        await client.stop()
+        with pytest.raises(NotConnectedError, match=r"has ended: .*no answer to pings.*make a new"):
+            await client.ask("a", {}, timeout=SOON)
+        gate.opened.set()

@@ -7,17 +7,25 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from civitas._cluster.config import random_name
-from civitas._cluster.events import Event
+from civitas._cluster.events import Event, Evicted
 from civitas._node.ending import Ending
 from civitas._node.node import Node
 from civitas.components import ComponentSet, components_for
-from civitas.errors import CivitasError, ConfigurationError, NotConnectedError
+from civitas.errors import (
+    CivitasError,
+    ConfigurationError,
+    IdentityError,
+    NotConnectedError,
+    logger_of,
+)
 from civitas.messages import PRIMARY
 from civitas.serializer import Serializer
 from civitas.transport import Transport
 
 if TYPE_CHECKING:
     from civitas.topology import Topology
+
+logger = logger_of("civitas.node")
 
 CONNECT_TIMEOUT: Final = 10.0
 """Seconds in which a running system is found."""
@@ -146,7 +154,15 @@ class Client(Node):
         """There is nothing to finish."""
 
     def _on_event(self, event: Event) -> None:
-        """Nothing that other nodes report is about agents of a client."""
+        """End, and say why, when this client can't stay; all else is about agents, which it lacks.
+
+        A process that stood still for long was taken for dead, and its frames are refused.
+        """
+        if isinstance(event, Evicted):
+            reason = f"this client can't stay in the system ({event.reason}); make a new one"
+            logger.error("%s", reason)
+            self._bus.routes.close(reason)
+            self._fail(IdentityError(reason))
 
     async def _connect(self) -> None:
         """Start the transport, which may give up just when this does: it has the reason."""
