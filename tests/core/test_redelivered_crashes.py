@@ -8,11 +8,8 @@ import pytest
 
 from civitas import Message, Runtime, Supervisor, Worker, envelope
 from civitas._agents.slot import CRASHED_AGAIN
-from civitas._supervision.remote import (
-    RemoteAgent,
-    RemoteChild,
-    RemoteCrash,
-)
+from civitas._supervision.remote import RemoteAgent, RemoteChild, Report
+from civitas._supervision.remote_state import RemoteStatus
 from civitas.components import build_component_set
 from civitas.errors import RemoteCrashError
 from civitas.process import ProcessStatus
@@ -122,16 +119,21 @@ async def test_the_attempts_that_a_frame_tells_of_excuse_no_crash_on_another_tra
 @pytest.mark.parametrize(
     ("state", "redelivered"), [(ProcessStatus.CRASHED.value, False), (CRASHED_AGAIN, True)]
 )
-def test_a_crash_that_is_known_by_a_state_alone_is_told_of_once(
+async def test_a_crash_that_is_known_by_a_state_alone_is_told_of_once(
     state: str, redelivered: bool
 ) -> None:
     exits: list[tuple[str, bool]] = []
     command: Any = None
-    slot = RemoteAgent(
-        RemoteChild("a"), command, lambda slot: exits.append((slot.name, slot.redelivered))
+    agent = RemoteAgent(
+        RemoteChild("a"),
+        command,
+        lambda agent: exits.append((agent.name, agent.redelivered)),
+        failed=exits.append,  # type: ignore[arg-type]
     )
-    slot.heard("01", ProcessStatus.RUNNING.value, 3)
-    slot.heard("01", state, 3)
-    slot.crashed("01", RemoteCrash(3, RemoteCrashError("ValueError: no"), not redelivered))
+    agent.reported("01", Report(ProcessStatus.RUNNING.value, 3))
+    await agent.start()
+    agent.reported("01", Report(state, 3))
+    crash = RemoteCrashError("ValueError: no")
+    agent.reported("01", Report(ProcessStatus.CRASHED.value, 3, crash, not redelivered))
     assert exits == [("a", redelivered)]
-    assert slot.status is ProcessStatus.CRASHED
+    assert agent.status is RemoteStatus.CRASHED

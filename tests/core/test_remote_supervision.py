@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 
 from civitas import Runtime, Supervisor, Worker
-from civitas._supervision.remote import (
-    Outcome,
-    RemoteAgent,
-    RemoteChild,
-    RemoteCrash,
+from civitas._supervision.remote import RemoteAgent, RemoteChild, Report
+from civitas._supervision.remote_state import Demand
+from civitas.errors import (
+    MessageRoutingError,
+    NodeLostError,
+    OutcomeUnknownError,
+    RemoteCrashError,
+    SpawnError,
 )
-from civitas.errors import MessageRoutingError, OutcomeUnknownError, RemoteCrashError
 from support.agents import SOON, Gate, Scripted, echo, until
 from support.lives import Log, count, mortals
 from support.local_bus.testbed import LocalBus
@@ -128,39 +130,128 @@ async def test_a_worker_outlives_its_primary_and_serves_the_next_one(local_bus: 
             assert worker.failure is None
 
 
-async def test_what_a_crash_was_is_not_forgotten_over_the_state_that_is_told_after_it() -> None:
-    exits: list[str] = []
-    restarting, answer = asyncio.Event(), asyncio.Event()
+class Node:
+    """A node that is commanded: it keeps the commands, and answers when the test says."""
 
-    async def command(node: str, verb: str, agent: str, timeout: float) -> Outcome:
-        restarting.set()
-        await answer.wait()
-        return Outcome(1, "")
+    def __init__(self) -> None:
+        self.commands: list[tuple[str, int]] = []
+        self.answers: asyncio.Queue[Report | None] = asyncio.Queue()
+        self.exits: list[str] = []
+        child = RemoteChild("a")
+        self.agent = RemoteAgent(child, self.command, self._exited, self._failed)
 
-    slot = RemoteAgent(RemoteChild("a"), command, lambda slot: exits.append(str(slot.failure)))
-    slot.heard("01", "RUNNING", 0)
-    slot.crashed("01", RemoteCrash(0, RemoteCrashError("first")))
-    starting = asyncio.create_task(slot.start(fresh=True))
-    await restarting.wait()
-    slot.crashed("01", RemoteCrash(1, RemoteCrashError("second")))  # before the answer has come
-    slot.heard("01", "CRASHED", 1)
-    answer.set()
-    await starting
-    assert exits == ["first", "second"]
+    async def command(self, demand: Demand, agent: str) -> Report | None:
+        self.commands.append((demand.verb, demand.incarnation))
+        return await self.answers.get()
+
+    def say(self, status: str, incarnation: int, error: str = "") -> None:
+        """Report how the agent is."""
+        crash = RemoteCrashError(error) if error else None
+        self.agent.reported("01", Report(status, incarnation, crash))
+
+    def _exited(self, agent: RemoteAgent) -> None:
+        self.exits.append(str(agent.failure))
+
+    def _failed(self, error: BaseException) -> None:
+        raise error
 
 
-async def test_who_may_have_started_is_stopped_before_a_group_starts_again() -> None:
-    verbs: list[str] = []
+@pytest.fixture
+async def node() -> Node:
+    node = Node()
+    node.say("RUNNING", 0)
+    await node.agent.start()
+    return node
 
-    async def command(node: str, verb: str, agent: str, timeout: float) -> Outcome:
-        verbs.append(verb)
-        return Outcome(verbs.count("restart"), "")
 
-    slot = RemoteAgent(RemoteChild("a"), command, lambda slot: None)
-    slot.heard("01", "INITIALIZING", 0)
-    await slot.stop(drain=False)
-    slot.heard("01", "RUNNING", 0)  # said before it was stopped
-    assert not slot.alive
-    await slot.start(fresh=True)
-    assert verbs == ["stop", "restart"]
-    assert slot.alive
+async def test_a_crash_during_a_restart_fails_the_restart_whatever_comes_first(node: Node) -> None:
+    node.say("CRASHED", 0, "first")
+    assert node.exits == ["first"]
+    starting = asyncio.create_task(node.agent.start(fresh=True))
+    await until(lambda: node.commands == [("start", 0)])
+    node.say("CRASHED", 1, "second")  # before the result has come
+    with pytest.raises(SpawnError, match="second"):
+        await starting
+    node.answers.put_nowait(Report("CRASHED", 1))
+    assert node.exits == ["first"]
+
+
+async def test_a_restart_whose_result_is_late_has_ended_when_the_agent_is_seen_to_run(
+    node: Node,
+) -> None:
+    node.say("CRASHED", 0, "first")
+    starting = asyncio.create_task(node.agent.start(fresh=True))
+    await until(lambda: bool(node.commands))
+    node.say("RUNNING", 1)
+    await asyncio.wait_for(starting, SOON)
+    node.answers.put_nowait(Report("RUNNING", 1))
+
+
+async def test_what_may_have_started_is_stopped_before_a_group_starts_again() -> None:
+    node = Node()
+    node.say("INITIALIZING", 0)
+    await node.agent.start()
+    stopping = asyncio.create_task(node.agent.stop(drain=False))
+    await until(lambda: node.commands == [("stop", 0)])
+    node.answers.put_nowait(Report("DOWN", 0))
+    await asyncio.wait_for(stopping, SOON)
+    node.say("RUNNING", 0)  # said before it was stopped
+    assert not node.agent.alive
+    starting = asyncio.create_task(node.agent.start(fresh=True))
+    await until(lambda: node.commands[1:] == [("start", 0)])
+    node.answers.put_nowait(Report("RUNNING", 1))
+    await asyncio.wait_for(starting, SOON)
+
+
+async def test_a_restart_of_what_has_ended_for_good_elsewhere_has_nothing_to_wait_for(
+    node: Node,
+) -> None:
+    node.say("CRASHED", 0, "first")
+    node.agent.lost("01", NodeLostError("it has gone"))
+    starting = asyncio.create_task(node.agent.start(fresh=True))
+    await asyncio.sleep(0)
+    node.agent.reported("02", Report("STOPPED", 0))
+    await asyncio.wait_for(starting, SOON)
+    assert node.agent.finished
+
+
+async def test_a_refused_command_is_no_crash_and_the_next_node_starts_the_agent(
+    node: Node,
+) -> None:
+    node.say("CRASHED", 0, "first")
+    starting = asyncio.create_task(node.agent.start(fresh=True))
+    await until(lambda: bool(node.commands))
+    node.answers.put_nowait(Report("", 0, MessageRoutingError("its process is stopping")))
+    node.agent.lost("01", None)
+    node.agent.reported("02", Report("RUNNING", 0))
+    await asyncio.wait_for(starting, SOON)
+    assert node.exits == ["first"]
+    assert len(node.commands) == 1
+
+
+async def test_what_had_crashed_before_it_was_supervised_is_a_crash_then() -> None:
+    node = Node()
+    node.say("CRASHED", 5, "while nobody was there")
+    assert node.exits == []
+    await node.agent.start()
+    assert node.exits == ["while nobody was there"]
+
+
+async def test_the_end_of_a_tree_leaves_the_agents_of_other_processes_alone(node: Node) -> None:
+    await node.agent.stop(drain=False, final=True)
+    assert node.commands == []
+
+
+async def test_a_stop_that_came_before_the_start_is_sent_again() -> None:
+    node = Node()
+    node.say("INITIALIZING", 0)
+    await node.agent.start()
+    stopping = asyncio.create_task(node.agent.stop(drain=False))
+    await until(lambda: node.commands == [("stop", 0)])
+    node.answers.put_nowait(Report("INITIALIZING", 0))
+    node.answers.put_nowait(Report("DOWN", 0))
+    await until(lambda: node.answers.qsize() == 1)
+    assert not stopping.done()
+    node.say("RUNNING", 0)
+    await asyncio.wait_for(stopping, SOON)
+    assert node.commands == [("stop", 0)] * 2

@@ -214,13 +214,13 @@ async def test_an_agent_that_is_not_done_comes_back_with_its_worker(
     bus: LocalBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Though a ping was answered while its node had retired it, and not yet said goodbye."""
-    log, heard, hear = Log(), [], RemoteAgent.heard
+    log, heard, hear = Log(), [], RemoteAgent.reported
 
     def spy(agent: RemoteAgent, *said: Any) -> None:
         heard.append(said)
         hear(agent, *said)
 
-    monkeypatch.setattr(RemoteAgent, "heard", spy)
+    monkeypatch.setattr(RemoteAgent, "reported", spy)
     root = Supervisor("root", [Scripted("b")], backoff_base=0.0)
     root.add_remote_child("w1", heartbeat_interval=0.05)
     async with Runtime(root, **bus.options()) as runtime:

@@ -76,7 +76,7 @@ def test_forged_signals_move_nobody(build: Build) -> None:
                 Refused(info, "forged"),
                 Changed(info),
                 Pong(1, {"far": ("CRASHED", 9)}, 9.0),
-                Command(number, "stop", "far"),
+                Command(number, "stop", "far", 0),
                 Ping(number, 0.0),
             ]
             for signal, node in itertools.product(signals, ids.values()):

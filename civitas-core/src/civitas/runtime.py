@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from civitas._agents.slot import AgentSlot
+from civitas._agents.slot import CRASHED_AGAIN, AgentSlot
 from civitas._cluster.events import Event, NodeLost, Received
-from civitas._cluster.protocol import Crashed, Pong
+from civitas._cluster.protocol import Crashed, NodeInfo, Pong
 from civitas._node.counters import AgentStats, NodeStats
 from civitas._node.ending import Ending
 from civitas._node.host import AgentHost
 from civitas._node.tree import build_engine, check_tree, tree_lines
 from civitas._supervision.engine import Engine, TreeObserver
-from civitas._supervision.remote import Outcome, RemoteAgent, RemoteChild, RemoteCrash
+from civitas._supervision.remote import RemoteAgent, RemoteChild, Report
+from civitas._supervision.remote_state import Demand
 from civitas.components import ComponentSet, components_for
 from civitas.errors import ConfigurationError, NodeLostError, RemoteCrashError
 from civitas.messages import PRIMARY
-from civitas.process import AgentProcess
+from civitas.process import AgentProcess, ProcessStatus
 from civitas.serializer import Serializer
 from civitas.supervisor import Supervisor
 from civitas.transport import Transport
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from civitas.topology import Topology
 
 __all__ = ["AgentStats", "NodeStats", "Runtime"]
+
+CRASHED: Final = ProcessStatus.CRASHED.value
 
 
 class Runtime(AgentHost):
@@ -142,16 +145,22 @@ class Runtime(AgentHost):
         return self._make_slot(agent, parent.child_exited)
 
     def _make_remote(self, child: RemoteChild, parent: Engine) -> RemoteAgent:
-        agent = RemoteAgent(child, self._command, parent.child_exited)
+        agent = RemoteAgent(child, self._command, parent.child_exited, self._config.failed)
         self._remote[child.name] = agent
         self._parents[child.name] = parent
         self._bus.routes.expected[child.name] = child.process or "of a worker"
-        self._agent_count += 1
         return agent
 
-    async def _command(self, node: str, verb: str, agent: str, timeout: float) -> Outcome:
+    async def _command(self, demand: Demand, agent: str) -> Report | None:
         assert self._cluster is not None
-        return await self._cluster.command(node, verb, agent, timeout)
+        return await self._cluster.command(demand, agent)
+
+    @property
+    def _all_ended(self) -> bool:
+        return self._engine.finished
+
+    def _supervise(self, slot: AgentSlot) -> None:
+        """Do nothing: this node has the tree, which names all its agents."""
 
     async def _start_agents(self) -> None:
         await self._engine.start()
@@ -161,35 +170,43 @@ class Runtime(AgentHost):
         await super()._abort_start(ending)
 
     async def _stop_agents(self, since: float) -> None:
-        await self._engine.stop(drain=self.failure is None, since=since)
+        await self._engine.stop(drain=self.failure is None, since=since, final=True)
 
     # --- agents of other processes ------------------------------------------------------------
 
     def _on_event(self, event: Event) -> None:
         match event:
+            case Received(info=info, message=Pong()) if info.leaving:
+                self._node_gone(info, None)
             case Received(info=info, message=Pong() as pong):
                 for name, (status, incarnation) in pong.agents.items():
-                    if name in self._remote:
-                        self._remote[name].heard(info.node, status, incarnation)
-            case NodeLost():
-                self._node_lost(event)
-            case Received(info=info, message=Crashed() as crash) if crash.agent in self._remote:
-                error = RemoteCrashError(f"{crash.error_type}: {crash.error_text}")
-                heard = RemoteCrash(crash.incarnation, error, crash.redelivered)
-                self._remote[crash.agent].crashed(info.node, heard)
+                    self._reported(info, name, Report(status, incarnation))
+            case NodeLost(info=info):
+                error = NodeLostError(f"{info} has gone: {event.reason}")
+                self._node_gone(info, error if event.died else None)
+            case Received(info=info, message=Crashed() as crash):
+                error_text = f"{crash.error_type}: {crash.error_text}"
+                report = Report(
+                    CRASHED, crash.incarnation, RemoteCrashError(error_text), crash.redelivered
+                )
+                self._reported(info, crash.agent, report)
             case _:
                 super()._on_event(event)
 
-    def _node_lost(self, event: NodeLost) -> None:
+    def _reported(self, info: NodeInfo, agent: str, report: Report) -> None:
+        """Take in what a node reports of an agent; one that no tree names is the node's affair."""
+        if agent in self._remote:
+            self._remote[agent].reported(info.node, report)
+        elif report.error is not None or report.status in {CRASHED, CRASHED_AGAIN}:
+            assert self._cluster is not None
+            self._cluster.supervise(info.node, agent, report.incarnation)
+
+    def _node_gone(self, info: NodeInfo, error: NodeLostError | None) -> None:
         """Let each supervisor know, once, of the agents that it has lost with a node."""
-        info = event.info
-        error = NodeLostError(f"{info} has gone: {event.reason}") if event.died else None
         lost: dict[Engine, list[RemoteAgent]] = {}
         for agent in self._remote.values():
-            if agent.node == info.node:
-                agent.lost(error)
-                if not agent.finished:
-                    lost.setdefault(self._parents[agent.name], []).append(agent)
+            if agent.lost(info.node, error):
+                lost.setdefault(self._parents[agent.name], []).append(agent)
         if error is not None:
             for parent, agents in lost.items():
                 parent.children_failed(agents, error)

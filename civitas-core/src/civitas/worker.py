@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from civitas._agents.slot import AgentSlot
 from civitas._cluster.config import random_name
 from civitas._node.ending import Ending
 from civitas._node.host import AgentHost
 from civitas._node.tree import check_agents
+from civitas._supervision.restart import RestartIntensity, RestartPolicy
 from civitas.components import ComponentSet, components_for
-from civitas.errors import ConfigurationError, describe, logger_of
+from civitas.errors import ConfigurationError, SpawnError, describe, logger_of
 from civitas.messages import PRIMARY
-from civitas.process import AgentProcess
+from civitas.process import AgentProcess, ProcessStatus
 from civitas.serializer import Serializer
-from civitas.transport import Transport, start_task
+from civitas.transport import Transport, cancel_task, start_task
 
 if TYPE_CHECKING:
     from civitas.topology import Topology
 
 logger = logger_of("civitas.worker")
+
+_DEFAULTS: Final = RestartPolicy()
+"""How a worker restarts agents that no tree names."""
 
 
 class Worker(AgentHost):
@@ -85,6 +90,9 @@ class Worker(AgentHost):
             )
         super().__init__(components, "_worker", {})
         self._retirements: set[asyncio.Task[None]] = set()
+        self._intensity = RestartIntensity(_DEFAULTS)
+        self._on_their_own: set[str] = set()
+        self._restarts: dict[str, asyncio.Task[None]] = {}
         for agent in checked:
             self._make_slot(agent, self._agent_exited)
 
@@ -113,7 +121,8 @@ class Worker(AgentHost):
 
     async def _start_agents(self) -> None:
         for slot in self._slots.values():
-            await slot.start()
+            if not slot.finished:
+                await slot.start()
 
     async def _abort_start(self, ending: Ending) -> None:
         for slot in reversed(self._slots.values()):
@@ -121,6 +130,8 @@ class Worker(AgentHost):
         await super()._abort_start(ending)
 
     async def _stop_agents(self, since: float) -> None:
+        for task in self._restarts.values():
+            cancel_task(task)
         for slot in reversed(self._slots.values()):
             await slot.stop(drain=self.failure is None, since=since)
         if self._retirements:
@@ -137,7 +148,42 @@ class Worker(AgentHost):
         logger.error("agent %r crashed: %s", slot.name, describe(error), exc_info=error)
         self._agent_crashed(slot.name, error)
         assert self._cluster is not None
-        self._cluster.report_crash(slot.name, slot.restarts, error, redelivered=slot.redelivered)
+        self._cluster.report_crash(slot.name, slot.incarnation, error, redelivered=slot.redelivered)
+
+    @property
+    def _all_ended(self) -> bool:
+        return bool(self._slots) and all(slot.finished for slot in self._slots.values())
+
+    def _supervise(self, slot: AgentSlot) -> None:
+        """Supervise an agent that no tree names, with the default limits of a supervisor."""
+        if slot.name not in self._on_their_own:
+            self._on_their_own.add(slot.name)
+            logger.warning(
+                "agent %r crashed, and no supervision tree names it: this process restarts it, "
+                "with the default limits; add_remote_child, or a topology, would name it",
+                slot.name,
+            )
+        if slot.name not in self._restarts and slot.status is ProcessStatus.CRASHED:
+            name = f"civitas restart {slot.name}"
+            task = start_task(self._restart(slot), name=name, failed=self._config.failed)
+            self._restarts[slot.name] = task
+
+    async def _restart(self, slot: AgentSlot) -> None:
+        """Restart an agent until it starts, or has crashed too often: then this process ends."""
+        try:
+            while slot.status is ProcessStatus.CRASHED and not self._bus.closing:
+                now = asyncio.get_running_loop().time()
+                decision = self._intensity.decide(slot.name, now, counts=not slot.redelivered)
+                if decision.delay is None:
+                    self._fail(slot.failure or SpawnError(f"agent {slot.name!r} crashes too often"))
+                    return
+                await asyncio.sleep(decision.delay)
+                if not self._bus.closing:
+                    with suppress(SpawnError):  # it is CRASHED again then, and logged by the slot
+                        await slot.start(fresh=True)
+        finally:
+            del self._restarts[slot.name]
+            self._announce()
 
     async def _retire(self, slot: AgentSlot) -> None:
         await slot.retire()

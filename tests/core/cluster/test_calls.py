@@ -57,11 +57,11 @@ def test_a_command_is_answered_once_or_fails_with_its_node(
     system.network.loss, system.network.repeat = loss, repeat
     if lost:
         worker.kill()
-    asked = Command(1, "restart", "a")
+    asked = Command(1, "start", "a", 3)
     primary.membership.call(worker.id, asked, primary.time)
     for _ in range(20):
         system.run(1.0)
-        worker.membership.answer(primary.id, Result(1, "", 4))
+        worker.membership.answer(primary.id, Result(1, "", "RUNNING", 4))
     answers = primary.heard(Result)
     assert len(answers) == 1
     # Where pings are lost as well, a node that lives may be taken for dead before it answers.
@@ -97,6 +97,6 @@ def test_a_command_to_a_node_that_has_gone_fails_at_once() -> None:
     system, primary, worker, _ = three()
     worker.membership.leave("it stopped")
     system.run(0.5)
-    primary.membership.call(worker.id, Command(5, "stop", "a"), primary.time)
-    assert primary.heard(Result) == [Result(5, "its process has gone", 0)]
+    primary.membership.call(worker.id, Command(5, "stop", "a", 0), primary.time)
+    assert primary.heard(Result) == [Result(5, "its process has gone")]
     assert primary.heard(NodeLost)[0].reason == "it stopped"

@@ -215,10 +215,10 @@ ODD = [
     Pong(10**6, {}, 0.0),
     Pong(-1, {"far": ("crashed", 9)}, -1.0),
     Admitted(),
-    Result(1, "", 0),
+    Result(1, "", "RUNNING", 0),
     Counters(1, {}),
     Query(1),
-    Command(1, "restart", "near"),
+    Command(1, "start", "near", 0),
     Crashed("near", 1, "E", "t"),
     Left(WORKER.node, 5, "gone", fenced=True),
     Left(PRIMARY.node, 5, "gone", fenced=False),
@@ -323,16 +323,16 @@ def test_what_the_primary_hears_of_an_agent_it_tells() -> None:
 
 def test_only_the_primary_commands() -> None:
     one = One().joined(PRIMARY, WORKER)
-    one.hear(WORKER, Command(1, "stop", "near"))
-    one.hear(PRIMARY, Command(2, "stop", "near"))
-    assert one.events == [Received(PRIMARY, Command(2, "stop", "near"))]
+    one.hear(WORKER, Command(1, "stop", "near", 0))
+    one.hear(PRIMARY, Command(2, "stop", "near", 0))
+    assert one.events == [Received(PRIMARY, Command(2, "stop", "near", 0))]
 
 
 def test_an_answer_counts_once_and_only_from_the_node_that_was_asked() -> None:
     other = info("55", settled=True)
     one = One("primary", process="supervisor").joined(WORKER, other)
-    one.membership.call(WORKER.node, Command(1, "restart", "far"), one.now)
-    one.hear(other, Result(1, "", 1))
+    one.membership.call(WORKER.node, Command(1, "start", "far", 0), one.now)
+    one.hear(other, Result(1, "", "RUNNING", 1))
     assert not one.events
     one.hear(WORKER, Result(1, "", 4))
     one.hear(WORKER, Result(1, "", 4))

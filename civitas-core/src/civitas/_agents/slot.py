@@ -32,6 +32,9 @@ logger = logger_of("civitas.agent")
 CRASHED_AGAIN: Final = "CRASHED_AGAIN"
 """The state of an agent that crashed on a message which its transport had given before."""
 
+DOWN: Final = "DOWN"
+"""The state of an agent that its supervisor has stopped, and may start again."""
+
 _CANCEL_GRACE: Final = 5.0
 """Seconds that a cancelled agent may take to let go."""
 
@@ -70,6 +73,9 @@ class AgentSlot:
         self.redelivered = False
         """Whether it crashed on a message that its transport had given before."""
         self.restarts = 0
+        self.incarnation = 0
+        """How often a fresh object was to be started; the first object is that of the node."""
+        self._left_behind = False
         self.counts = AgentCounts()
         self._bus = bus
         self._on_exit = on_exit
@@ -109,9 +115,19 @@ class AgentSlot:
         status = self.status.value
         if self.status is ProcessStatus.STOPPED and not self._done:
             status = ProcessStatus.STOPPING.value
+        elif self.status is ProcessStatus.STOPPING and (self._left_behind or not self.alive):
+            status = DOWN
         elif self.status is ProcessStatus.CRASHED and self.redelivered:
             status = CRASHED_AGAIN
-        return status, self.restarts
+        return status, self.incarnation
+
+    def may_start_after(self, incarnation: int) -> bool:
+        """Return whether there is nothing later than an incarnation, and that one is over.
+
+        The first incarnation is for the node to start, which may not have come to it yet.
+        """
+        over = self._task is not None and (self._left_behind or not self.alive)
+        return over and not self.finished and self.incarnation <= incarnation
 
     async def attach(self) -> None:
         """Register the name and subscribe its address; messages wait in the mailbox from now on.
@@ -129,6 +145,7 @@ class AgentSlot:
         """
         try:
             if fresh:
+                self.incarnation += 1
                 self.agent = respawn(self.agent)
                 self.restarts += 1
             await self._launch()
@@ -140,13 +157,14 @@ class AgentSlot:
             text = f"agent {self.name!r} could not start: {describe(error)}"
             raise SpawnError(text) from error
 
-    async def stop(self, *, drain: bool, since: float | None = None) -> None:
+    async def stop(self, *, drain: bool, since: float | None = None, final: bool = False) -> None:
         """End the agent and await that it has.
 
         Args:
             drain: handle all that is queued first; otherwise only the message in hand.
             since: when the stop began (event loop's time); the agent's `shutdown_timeout` counts
                 from then. Now, when left out.
+            final: whether the whole tree ends, which makes no difference here.
         """
         task = self._task
         if task is None or task.done():
@@ -168,6 +186,7 @@ class AgentSlot:
             await asyncio.wait((task,), timeout=_CANCEL_GRACE)
             if not task.done():
                 logger.error("agent %r does not let itself be cancelled: left behind", self.name)
+                self._left_behind = True
                 if self._message_loop is not None:
                     await self._message_loop.abandon(None)
 
@@ -189,6 +208,16 @@ class AgentSlot:
             crash_unless_cancelled(error)
             logger.exception("the transport did not let go of agent %r", self.name)
         await self._leave_behind(gone)
+
+    async def finish(self) -> None:
+        """End the agent for good, and await that it has: it was done before, in another node."""
+        if self._message_loop is not None:
+            self._leave(self._message_loop)
+            await self.stop(drain=False)
+        elif not self.finished:  # its node has not come to its start yet
+            self._done = True
+            self.status = ProcessStatus.STOPPED
+            self._on_exit(self)
 
     def _leave(self, message_loop: MessageLoop) -> None:
         """End after the message in hand; the agent said that it is done."""
@@ -228,7 +257,7 @@ class AgentSlot:
 
     async def _launch(self) -> None:
         self.failure = None
-        self.redelivered = False
+        self.redelivered = self._left_behind = False
         self._stop_asked = False
         self.status = ProcessStatus.INITIALIZING
         self._message_loop = message_loop = MessageLoop(

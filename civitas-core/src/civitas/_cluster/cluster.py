@@ -32,8 +32,16 @@ from civitas._cluster.protocol import (
     Result,
 )
 from civitas._supervision.heartbeat import HeartbeatPolicy
-from civitas._supervision.remote import Outcome
-from civitas.errors import IdentityError, MessageRoutingError, describe, logger_of, printable
+from civitas._supervision.remote import Report
+from civitas._supervision.remote_state import Demand
+from civitas.errors import (
+    IdentityError,
+    MessageRoutingError,
+    RemoteCrashError,
+    describe,
+    logger_of,
+    printable,
+)
 from civitas.transport.tasks import guard_callback
 
 logger = logger_of("civitas.node")
@@ -150,17 +158,28 @@ class Cluster:
 
     # --- calls --------------------------------------------------------------------------------
 
-    async def command(self, node: str, verb: str, agent: str, timeout: float) -> Outcome:
-        """Have a node do something to one of its agents; return what became of it."""
-        where = self._data.name(node)
-        call = Command(next(self._numbers), verb, agent)
-        try:
-            answer = await self._call(node, call, timeout)
-        except TimeoutError:
-            return Outcome(0, f"{where} did not {verb} agent {agent!r} within {timeout:g} s")
+    async def command(self, demand: Demand, agent: str) -> Report | None:
+        """Have a node do what is demanded with an agent; return how that is now.
+
+        It takes as long as it takes: an `on_start` may take minutes there as here. It ends, with
+        None, when the node has gone.
+        """
+        number = next(self._numbers)
+        call = Command(number, demand.verb, agent, demand.incarnation)
+        answer = await self._call(demand.node, call, None)
         assert isinstance(answer, Result)
-        error = f"{verb} agent {agent!r} in {where}: {answer.error}" if answer.error else ""
-        return Outcome(answer.incarnation, error)
+        if not answer.status and demand.node not in self._data.nodes:
+            return None
+        where = self._data.name(demand.node)
+        refused = MessageRoutingError(f"{demand.verb} agent {agent!r} in {where}: {answer.error}")
+        crash = RemoteCrashError(answer.error)
+        error = None if not answer.error else crash if answer.status else refused
+        return Report(answer.status, answer.incarnation, error)
+
+    def supervise(self, node: str, agent: str, incarnation: int) -> None:
+        """Have a node supervise an agent of its own, that no tree names."""
+        call = Command(next(self._numbers), "supervise", agent, incarnation)
+        self._control.post(lambda members, now: members.call(node, call, now))
 
     async def counters_of(self, node: str, timeout: float) -> Mapping[str, Any]:
         """Return the counters of another node.
@@ -246,7 +265,9 @@ class Cluster:
         peers = [asdict(peer) for peer in self.peers()]
         return {**counters, "stalled": self._loop_beat.stalled(), "peers": peers}
 
-    async def _call(self, node: str, message: Command | Query, timeout: float) -> Result | Counters:
+    async def _call(
+        self, node: str, message: Command | Query, timeout: float | None
+    ) -> Result | Counters:
         answer: asyncio.Future[Result | Counters] = asyncio.get_running_loop().create_future()
         self._answers[message.number] = answer
         self._control.post(lambda members, now: members.call(node, message, now))

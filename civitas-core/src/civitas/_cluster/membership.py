@@ -91,7 +91,7 @@ class Membership:
         self._discovery.leave()
         self._send(EVERYONE, Left(self.info.node, self.info.generation, reason, fenced=False))
         for number in self._pending.lost():
-            self._report(Result(number, "this node has left", 0))
+            self._report(Result(number, "this node has left"))
 
     def admit(self, node: str, now: float) -> None:
         """Take note that the data route to a node is proved, and say so to that node."""
@@ -104,7 +104,7 @@ class Membership:
     def call(self, node: str, message: Command | Query, now: float) -> None:
         """Send a command or a query, again and again until it is answered or the node is lost."""
         if node not in self.peers:
-            self._report(Result(message.number, _GONE, 0))
+            self._report(Result(message.number, _GONE))
             return
         self._pending.sent(node, message, now)
         self._send(control_address(node), message)
@@ -312,7 +312,7 @@ class Membership:
         self.members.remove(peer, reason, died=died, may_return=may_return)
         self._discovery.roster.discard(node)
         for number in self._pending.lost(node):
-            self._report(Result(number, _GONE, 0))
+            self._report(Result(number, _GONE))
 
     def _declare_dead(self, peer: Peer, reason: str) -> None:
         """Lose a node for good: should it resume, it is refused."""

@@ -161,20 +161,30 @@ class Crashed:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """From the primary: `restart` or `stop` an agent."""
+    """From the primary: `start`, `stop` or `finish` an agent; or `supervise` it yourself.
+
+    `incarnation` is the last one that the primary knows of. It is to be stopped, or followed by a
+    new one; where there is a later one already, nothing is to be done. An agent that is to be
+    finished was done before, in another node. One that no tree names is the node's to supervise.
+    """
 
     number: int
     verb: str
     agent: str
+    incarnation: int
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a command; `error` is empty when it was carried out."""
+    """What became of a command: how the agent is now.
+
+    `status` is empty when the command was not carried out; `error` says why, or why it crashed.
+    """
 
     number: int
     error: str
-    incarnation: int
+    status: str = ""
+    incarnation: int = 0
 
 
 @dataclass(frozen=True, slots=True)

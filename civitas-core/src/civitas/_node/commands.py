@@ -1,4 +1,8 @@
-"""Commands: carries out what the primary wants done to the agents of a node, each command once."""
+"""Commands: carries out what the primary wants done to the agents of a node, each command once.
+
+A command comes again until its result has arrived, so results are kept and sent again. What a
+command is about is an incarnation of an agent: where that is over, it has nothing left to do.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from civitas.errors import SpawnError, describe
 from civitas.transport.tasks import Failed, cancel_task, start_task
 
 _REMEMBERED: Final = 1000
-"""Commands that are remembered, so that one that comes twice is carried out once."""
+"""Commands of one primary whose results are kept; it has one or two for each agent."""
 
 
 class Commands:
@@ -20,7 +24,8 @@ class Commands:
 
     Args:
         slots: the node's agents, by name.
-        answer: called with (node id, result) when a command is done.
+        answer: called with (node id, result) when a command is done, and each time it comes again.
+        supervise: called with the slot of an agent that no tree names.
         failed: called when one has ended unexpectedly; see `civitas.transport.tasks`.
     """
 
@@ -28,49 +33,64 @@ class Commands:
         self,
         slots: Mapping[str, AgentSlot],
         answer: Callable[[str, Result], None],
+        supervise: Callable[[AgentSlot], None],
         failed: Failed,
     ) -> None:
         self._slots = slots
         self._answer = answer
+        self._supervise = supervise
         self._failed = failed
-        self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._running: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._results: dict[tuple[str, int], Result] = {}
         self._ended = False
 
     def receive(self, node: str, command: Command) -> None:
-        """Carry out a command of a node, unless that has been done."""
+        """Carry out a command of a node; one that has been, is answered again."""
         key = (node, command.number)
-        if key in self._tasks:
-            return
-        self._tasks[key] = start_task(
-            self._run(node, command), name="civitas command", failed=self._failed
-        )
-        if len(self._tasks) > _REMEMBERED:
-            oldest = next(iter(self._tasks))
-            if self._tasks[oldest].done():
-                del self._tasks[oldest]
+        if key in self._results:
+            self._answer(node, self._results[key])
+        elif key not in self._running:
+            work = self._run(node, command)
+            self._running[key] = start_task(work, name="civitas command", failed=self._failed)
 
     async def end(self) -> None:
         """Carry out no more: an agent that is started now would be left behind."""
         self._ended = True
-        tasks = [task for task in self._tasks.values() if not task.done()]
+        tasks = list(self._running.values())
         for task in tasks:
             cancel_task(task)
         if tasks:
             await asyncio.wait(tasks)
 
     async def _run(self, node: str, command: Command) -> None:
+        key = (node, command.number)
+        try:
+            result = await self._carry_out(command)
+        finally:
+            del self._running[key]
+        self._results[key] = result
+        if len(self._results) > _REMEMBERED:
+            del self._results[next(iter(self._results))]
+        self._answer(node, result)
+
+    async def _carry_out(self, command: Command) -> Result:
         slot = self._slots.get(command.agent)
-        error = ""
         if self._ended:
-            error = "its process is stopping"
-        elif slot is None or slot.finished or command.verb not in {"restart", "stop"}:
-            error = f"there is no agent to {command.verb} of that name"
-        else:
-            await slot.stop(drain=False)
-            if command.verb == "restart":
+            return Result(command.number, "its process is stopping")
+        if slot is None:
+            return Result(command.number, "there is no agent of that name")
+        error = ""
+        match command.verb:
+            case "start" if slot.may_start_after(command.incarnation):
                 try:
                     await slot.start(fresh=True)
                 except SpawnError as failure:
-                    error = describe(failure).text
-        incarnation = 0 if slot is None else slot.restarts
-        self._answer(node, Result(command.number, error, incarnation))
+                    error = describe(failure.__cause__ or failure).text
+            case "stop" if slot.incarnation <= command.incarnation:
+                await slot.stop(drain=False)
+            case "finish":
+                await slot.finish()
+            case "supervise":
+                self._supervise(slot)
+        status, incarnation = slot.state
+        return Result(command.number, error, status, incarnation)

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from civitas._agents.slot import AgentSlot
 from civitas._cluster.events import Event, Evicted, Received
-from civitas._cluster.protocol import Command, Crashed, Result
+from civitas._cluster.protocol import Command, Result
 from civitas._node.commands import Commands
 from civitas._node.counters import NodeStats, snapshot
 from civitas._node.drain import Drain
@@ -18,7 +18,7 @@ from civitas._node.ending import Ending
 from civitas._node.node import Node
 from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas.components import ComponentSet
-from civitas.errors import IdentityError, logger_of, printable
+from civitas.errors import IdentityError, logger_of
 from civitas.process import AgentProcess
 
 logger = logger_of("civitas.node")
@@ -36,12 +36,10 @@ class AgentHost(Node):
         policies: Mapping[str, HeartbeatPolicy] | None,
     ) -> None:
         super().__init__(components, sender, policies)
-        self._agent_count = 0
         """Agents that the node waits for before it ends by itself, those elsewhere included."""
-        self._ended_count = 0
         self._crash_callbacks: list[CrashCallback] = []
         self._drain = Drain(self._bus, self._slots, restarts=self.role == "primary")
-        self._commands = Commands(self._slots, self._answer, self._config.failed)
+        self._commands = Commands(self._slots, self._answer, self._supervise, self._config.failed)
 
     # --- looking at it ------------------------------------------------------------------------
 
@@ -82,7 +80,6 @@ class AgentHost(Node):
         """Make the place of an agent."""
         slot = AgentSlot(agent, self._bus, on_exit, partial(self._drain.rested, agent.name))
         self._slots[agent.name] = slot
-        self._agent_count += 1
         return slot
 
     def _agent_crashed(self, name: str, error: Exception) -> None:
@@ -91,14 +88,17 @@ class AgentHost(Node):
     def _agent_ended(self) -> None:
         """Take note that an agent has ended for good; the node ends with the last."""
         self._announce()
-        self._ended_count += 1
         if self._all_ended and self._starting is None:
             self._begin_stop()
 
     @property
+    @abstractmethod
     def _all_ended(self) -> bool:
         """Whether the node had agents, and all have ended: one that has none is not done."""
-        return 0 < self._agent_count == self._ended_count
+
+    @abstractmethod
+    def _supervise(self, slot: AgentSlot) -> None:
+        """Supervise an agent of this node that no tree names."""
 
     def _fail(self, error: Exception) -> None:
         """End with failure, and at once: nobody is left to do the work."""
@@ -116,13 +116,6 @@ class AgentHost(Node):
             case Evicted():
                 logger.error("this process can't stay: %s", event.reason)
                 self._fail(IdentityError(event.reason))
-            case Received(message=Crashed() as crash):
-                logger.error(
-                    "agent %r of another process crashed, and nobody supervises it: %s; "
-                    "add_remote_child would",
-                    crash.agent,
-                    printable(f"{crash.error_type}: {crash.error_text}"),
-                )
 
     # --- life ---------------------------------------------------------------------------------
 

@@ -29,27 +29,16 @@ not count, since the transport's limit of deliveries ends it. At the root, givin
 node.
 
 A **remote agent** (`remote`) is a member whose object lives in another node. It never starts one
-itself: the node starts its own agents, and a restart is a command to it. What the node reports of
-the agent comes as states (with answers to pings and announcements) and as crashes; each has the
-*incarnation*, how often the agent had been started, so that an old report changes nothing.
+itself: the node starts its own agents, and what the supervisor wants of one is a command to it.
+What the node reports of an agent is a version, which only ever grows, so nothing that comes twice,
+late or in another order changes anything; that is `remote_state`, a pure table. Each rule of
+supervision holds for it as for a local child: what is done stays done, also in a node that comes
+later; a node that leaves in order crashes nobody; no restart waits for an agent that has ended. A
+command has no time limit: an `on_start` may take minutes there as here.
 
-    state        | event                                                     | becomes
-    -------------+-----------------------------------------------------------+-------------
-    INITIALIZING | its node reports RUNNING                                  | RUNNING
-                 | the strategy stops it                                     | STOPPING
-    RUNNING      | its node reports a crash of this or a later incarnation   | CRASHED
-                 | the strategy stops it                                     | STOPPING
-                 | its node says goodbye                                     | INITIALIZING
-                 | its node dies                                             | CRASHED
-    STOPPING     | the restart was carried out                               | RUNNING
-                 | the restart failed                                        | CRASHED
-    CRASHED      | the restart was carried out                               | RUNNING
-                 | its node was lost, and the next one reports RUNNING       | RUNNING
-    any          | its node reports that the agent is done                   | STOPPED
-
-While it is held (between the stop of a strategy and the restart), reports of the same incarnation
-are stale. A crash that is reported while a restart is under way waits for the outcome, which says
-whether it is of the old incarnation or of the new one.
+The end of a tree leaves the agents of other nodes alone, as the death of its node does. The next
+primary finds them as they are: it starts what was stopped, and decides about what has crashed. An
+agent that no tree names is restarted by its own node, with the default limits.
 
 `heartbeat` judges a node by its answers to pings; who pings is for `civitas._cluster`.
 

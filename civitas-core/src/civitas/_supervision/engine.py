@@ -82,12 +82,15 @@ class Engine:
             raise
         self._started.set()
 
-    async def stop(self, *, drain: bool, since: float | None = None) -> None:
-        """Stop the children in reverse order; see `AgentSlot.stop`."""
+    async def stop(self, *, drain: bool, since: float | None = None, final: bool = False) -> None:
+        """Stop the children in reverse order; see `AgentSlot.stop`.
+
+        A `final` stop is the end of this tree: it leaves the agents of other processes alone.
+        """
         self.alive = False
         await self._settle()
         for member in reversed(self.members):
-            await member.stop(drain=drain, since=since)
+            await member.stop(drain=drain, since=since, final=final)
         await self._settle()  # the retirements of those who said meanwhile that they are done
 
     # --- what happens below -------------------------------------------------------------------
@@ -152,7 +155,7 @@ class Engine:
         most, window = self.policy.max_restarts, self.policy.restart_window
         excess = f"more than {most} restarts within {window:g} s"
         _log_crash(children, error, f"{excess}: supervisor {self.name!r} gives up")
-        await self.stop(drain=False)
+        await self.stop(drain=False, final=self._parent is None)
         if self._parent is not None:
             self._parent.children_failed((self,), error)
         else:

@@ -1,6 +1,7 @@
 """RemoteAgent: the place in the tree of an agent that another process hosts.
 
-Theory and table of states: `civitas._supervision`.
+It waits and sends for `remote_state`, which has the theory and the tables. A supervisor drives it
+as a slot: `start`, `stop`, `alive`, `finished`.
 """
 
 from __future__ import annotations
@@ -8,21 +9,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from civitas._agents.settings import checked_seconds, checked_whole
 from civitas._agents.slot import CRASHED_AGAIN
 from civitas._supervision.heartbeat import DEFAULT, HeartbeatPolicy
+from civitas._supervision.remote_state import (
+    Demand,
+    RemoteState,
+    RemoteStatus,
+    Step,
+    Wanted,
+)
 from civitas.errors import ConfigurationError, RemoteCrashError, SpawnError, logger_of
 from civitas.messages import name_problem
-from civitas.process import ProcessStatus
+from civitas.transport.tasks import Failed, start_task
 
 logger = logger_of("civitas.supervisor")
-
-_COMMAND_TIMEOUT: Final = 60.0
-"""Seconds that a worker may take to restart or stop an agent."""
-
-_NEVER: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,174 +49,193 @@ class RemoteChild:
         checked_whole(self.policy.threshold, 1, f"heartbeat threshold {of}")
 
 
-class RemoteCrash(NamedTuple):
-    """A crash of an agent of another process, with what is known of its error.
+class Report(NamedTuple):
+    """What a node reports of an agent of its own."""
 
-    `redelivered` is whether the transport had given the message before on which it crashed.
-    """
-
+    status: str
+    """As in `AgentSlot.state`; empty where a command was refused."""
     incarnation: int
-    error: Exception
+    error: Exception | None = None
+    """Why it crashed, or the command was refused, where that is said."""
     redelivered: bool = False
+    """Whether it crashed on a message that its transport had given before."""
 
 
-class Outcome(NamedTuple):
-    """What became of a command. `error` says why it was not carried out; else it is empty."""
-
-    incarnation: int
-    error: str
-
-
-SendCommand: TypeAlias = Callable[[str, str, str, float], Awaitable[Outcome]]
-"""Has a node restart or stop an agent: (node id, `restart` or `stop`, agent, timeout in s)."""
+SendCommand: TypeAlias = Callable[[Demand, str], Awaitable[Report | None]]
+"""Has a node do what is demanded with an agent of that name; returns None when it has gone."""
 
 
 class RemoteAgent:
     """One agent of another process under supervision.
 
-    `on_exit` is called with it when it has crashed, or is done.
+    Args:
+        child: what the tree says of it.
+        command: has its node start, stop or finish it.
+        on_exit: called with this object when it has crashed, or is done.
+        failed: called when something here that runs on its own has ended unexpectedly.
     """
 
     def __init__(
-        self, child: RemoteChild, command: SendCommand, on_exit: Callable[[RemoteAgent], None]
+        self,
+        child: RemoteChild,
+        command: SendCommand,
+        on_exit: Callable[[RemoteAgent], None],
+        failed: Failed,
     ) -> None:
         self.child = child
         self.name = child.name
-        self.status = ProcessStatus.INITIALIZING
         self.failure: Exception | None = None
         self.redelivered = False
         """Whether it crashed on a message that its transport had given before."""
         self.restarts = 0
-        self.node: str | None = None
-        """The id of the node that hosts it; None while none does."""
+        self._state = RemoteState()
         self._command = command
         self._on_exit = on_exit
-        self._incarnation = 0
-        self._crashed = _NEVER
-        """The last incarnation that is known to have crashed: each crashes once."""
-        self._held = False
-        self._restarting = False
-        self._crash: RemoteCrash | None = None
-        """A crash heard of before the outcome of the restart: of this incarnation, or the next."""
-        self._awaited = asyncio.Event()
+        self._failed = failed
+        self._supervised = False
+        self._started: asyncio.Future[None] | None = None
+        """What a start under way awaits."""
+        self._sent: set[Demand] = set()
+        """Commands that are not answered, or were refused: the call repeats those by itself."""
+        self._waiting: list[asyncio.Future[None]] = []
 
-    # --- for the supervisor -----------------------------------------------------------------
+    @property
+    def status(self) -> RemoteStatus:
+        return self._state.status
+
+    @property
+    def node(self) -> str | None:
+        """The id of the node that hosts it; None while none does."""
+        return self._state.node
 
     @property
     def alive(self) -> bool:
-        return self.status is ProcessStatus.RUNNING
+        return self._state.status is RemoteStatus.RUNNING
 
     @property
     def finished(self) -> bool:
-        return self.status is ProcessStatus.STOPPED
+        return self._state.done
+
+    # --- for the supervisor -----------------------------------------------------------------
 
     async def start(self, *, fresh: bool = False) -> None:
-        """Leave the first start to its node; with `fresh`, have the node start a new object.
+        """Supervise it; with `fresh`, have its node start a new object, and await that.
 
-        When the node has gone, this waits for the one that comes in its stead, which starts the
-        agent by itself.
+        The first start is its node's own. When the node has gone, this waits for the one that
+        comes in its stead, which starts the agent by itself.
 
         Raises:
             SpawnError: the node could not start it.
         """
-        if not fresh or self.alive:
+        if not fresh:
+            self._supervise()
             return
         self.restarts += 1
-        while not self.alive:
-            if self.node is None:
-                await self._awaited.wait()
-            elif await self._restart(self.node):
-                return
-
-    async def stop(self, *, drain: bool, since: float | None = None) -> None:
-        """Have its node stop it, as a strategy wants; the end of this runtime leaves it alone.
-
-        One that starts is stopped too: it may have started, and its node not have said so yet.
-        """
-        runs = self.status in {ProcessStatus.INITIALIZING, ProcessStatus.RUNNING}
-        if drain or self.node is None or not runs:
-            return
-        self._held = True
-        self.status = ProcessStatus.STOPPING
-        outcome = await self._command(self.node, "stop", self.name, _COMMAND_TIMEOUT)
-        if outcome.error:
-            logger.warning("%s", outcome.error)
-
-    async def _restart(self, node: str) -> bool:
-        """Have the node restart it; return False when the node went meanwhile."""
-        self._restarting = True
-        try:
-            outcome = await self._command(node, "restart", self.name, _COMMAND_TIMEOUT)
-        finally:
-            self._restarting = False
-            crash, self._crash = self._crash, None
-        if self.node != node:
-            return False
-        self._held = False
-        self._incarnation = max(self._incarnation, outcome.incarnation)
-        if self.finished:
-            return True  # it said that it is done before it could be restarted
-        if outcome.error:
-            self._crashed = self._incarnation
-            self.failure = SpawnError(outcome.error)
-            self.status = ProcessStatus.CRASHED
-            raise self.failure
         self.failure = None
-        self.status = ProcessStatus.RUNNING
-        if crash is not None and crash.incarnation == self._incarnation:
-            self.crashed(node, crash)  # as soon as it was started
-        return True
+        if self._started is None:
+            self._started = asyncio.get_running_loop().create_future()
+            self._started.add_done_callback(_look_at)
+        started = self._started
+        self._want(Wanted.RUNNING)
+        await asyncio.shield(started)  # another restart may await it, too
+
+    async def stop(self, *, drain: bool, since: float | None = None, final: bool = False) -> None:
+        """Have its node stop it, as a strategy wants, and await that; a `final` stop leaves it."""
+        if final:
+            return
+        self._want(Wanted.DOWN)
+        up = {RemoteStatus.STARTING, RemoteStatus.RUNNING, RemoteStatus.STOPPING}
+        while self.status in up and not self.finished:
+            await self._change()
 
     async def retire(self) -> None:
         """Do nothing: its own node retires it."""
 
     # --- what is heard of it --------------------------------------------------------------------
 
-    def heard(self, node: str, status: str, incarnation: int) -> None:
-        if node != self.node:
-            self.node = node
-            self._held, self._crashed = False, _NEVER
-        elif incarnation < self._incarnation:
-            return  # said before the last command was carried out
-        stale = self._held and incarnation == self._incarnation
-        self._incarnation = incarnation
-        if status == ProcessStatus.STOPPED.value:
-            if not self.finished:
-                self.status = ProcessStatus.STOPPED
-                self.failure = None
-                self._on_exit(self)
-        elif status in {ProcessStatus.CRASHED.value, CRASHED_AGAIN}:
-            if not stale:
-                error = RemoteCrashError("it had crashed")
-                again = status == CRASHED_AGAIN
-                self.crashed(node, RemoteCrash(incarnation, error, redelivered=again))
-        elif status == ProcessStatus.RUNNING.value and not stale and incarnation > self._crashed:
-            self.status = ProcessStatus.RUNNING
+    def reported(self, node: str, report: Report) -> None:
+        """Take in what a node reports of it."""
+        step = self._state.reported(node, report.status, report.incarnation)
+        if step is Step.CRASHED:
+            self.failure = report.error or RemoteCrashError("it had crashed")
+            self.redelivered = report.redelivered or report.status == CRASHED_AGAIN
+        elif step is Step.DONE:
             self.failure = None
-            self._awaited.set()
+        if step is Step.CRASHED and self._started is not None and not self.redelivered:
+            self._end_start(SpawnError(f"agent {self.name!r} could not start: {self.failure}"))
+            step = Step.NONE  # who starts it hears so
+        elif self.alive or step is not Step.NONE:
+            self._end_start(None)  # it has started, and may have ended since
+        self._notify()
+        if step is Step.DONE or (step is Step.CRASHED and self._supervised):
+            self._on_exit(self)
 
-    def crashed(self, node: str, crash: RemoteCrash) -> None:
-        """Take note that it has crashed; of each incarnation only once."""
-        incarnation = crash.incarnation
-        if node != self.node or incarnation < self._incarnation or incarnation <= self._crashed:
-            return
-        if self._restarting:
-            if self._crash is None or self._crash.incarnation < incarnation:
-                self._crash = crash
-            return
-        self._incarnation = self._crashed = incarnation
-        self.failure = crash.error
-        self.redelivered = crash.redelivered
-        self.status = ProcessStatus.CRASHED
-        self._awaited.set()
-        self._on_exit(self)
+    def lost(self, node: str, error: Exception | None) -> bool:
+        """Take note that a node has gone, with an error when it did not leave in order.
 
-    def lost(self, error: Exception | None) -> None:
-        """Take note that its node has gone: with an error when nobody heard it go."""
-        self.node = None
-        self._held = False
-        self._incarnation, self._crashed = 0, _NEVER
-        self._awaited.clear()
-        if not self.finished:
-            self.failure = error
-            self.status = ProcessStatus.INITIALIZING if error is None else ProcessStatus.CRASHED
+        Return whether that is a crash of the agent, which the caller is to report.
+        """
+        crashed = self._state.lost(node, died=error is not None) is Step.CRASHED
+        if crashed:
+            self.failure, self.redelivered = error, False
+        self._notify()
+        return crashed and self._supervised
+
+    # --- parts ----------------------------------------------------------------------------------
+
+    def _supervise(self) -> None:
+        """Begin to decide about it; it may have crashed before, when nobody was there to."""
+        self._supervised = True
+        if self.status is RemoteStatus.CRASHED:
+            self._on_exit(self)
+        elif self._state.wanted is Wanted.NOTHING:
+            self._want(Wanted.RUNNING)
+
+    def _want(self, wanted: Wanted) -> None:
+        self._state.wanted = wanted
+        if wanted is Wanted.RUNNING and (self.alive or self.finished):
+            self._end_start(None)
+        self._notify()
+
+    def _end_start(self, error: Exception | None) -> None:
+        """Let those go on who await a start."""
+        started, self._started = self._started, None
+        if started is None:
+            return
+        if error is None:
+            started.set_result(None)
+        else:
+            started.set_exception(error)
+
+    def _notify(self) -> None:
+        """Send what is to be sent now, and let those look who wait for a change."""
+        demand = self._state.demand()
+        if demand is not None and demand not in self._sent:
+            self._sent = {each for each in self._sent if each.node == demand.node} | {demand}
+            name = f"civitas {demand.verb} {self.name}"
+            start_task(self._send(demand), name=name, failed=self._failed)
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if not each.done():
+                each.set_result(None)
+
+    async def _send(self, demand: Demand) -> None:
+        report = await self._command(demand, self.name)
+        if report is None:
+            return  # its node has gone
+        if not report.status:
+            logger.warning("%s", report.error)
+            return
+        self.reported(demand.node, report)
+        self._sent.discard(demand)  # it may be wanted again, once there is something new
+
+    async def _change(self) -> None:
+        change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(change)
+        await change
+
+
+def _look_at(started: asyncio.Future[None]) -> None:
+    """Take note of an error that nobody awaits any more."""
+    if not started.cancelled():
+        started.exception()
