@@ -36,8 +36,9 @@ class Shown(NamedTuple):
 SHOWN: Final = {
     1: Shown("jobs", 78, "not running"),
     2: Shown("flat", 2, "done stays done"),
+    3: Shown("orderly", 241, "the end has a reason"),
     4: Shown("flat", 43, "not running"),
-    7: Shown("nested", 113, "no message goes without a word"),
+    7: Shown("orderly", 23, "no message goes without a word"),
     14: Shown("flat", 273, "nothing is left"),
     15: Shown("nested", 120, "not running"),
     16: Shown("nested", 94, "not running"),

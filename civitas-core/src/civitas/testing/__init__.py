@@ -1,4 +1,7 @@
-"""The conformance kit: what every transport and every serializer must pass, as pytest classes.
+"""What tests are made of: the conformance kit, as pytest classes, and the simulation of systems.
+
+`civitas.testing.simulation` runs whole systems on virtual time, under faults from a seed. The kit
+is what every transport and every serializer must pass.
 
 The names below load when they are asked for, because pytest imports this package in every run.
 """
