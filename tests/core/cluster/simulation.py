@@ -82,6 +82,8 @@ class SimulatedNode:
         self.stalled_for = 0.0
         self.skew = skew
         """Seconds by which its monotonic clock is ahead."""
+        self.clock_ahead = 0.0
+        """Seconds by which the clock is ahead that its messages are dated by."""
         self.membership = Membership(
             info,
             OwnNode(self.agents, self.stalled, self.counters),
@@ -89,7 +91,7 @@ class SimulatedNode:
             self._told,
             self.fenced,
             policies,
-            clock=lambda: 1e9 + system.now,
+            clock=lambda: 1e9 + system.now + self.clock_ahead,
         )
         self.states = dict(info.agents)
 

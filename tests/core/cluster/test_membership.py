@@ -298,7 +298,8 @@ def test_a_claim_that_ran_out_while_the_judge_heard_nothing_is_not_decided(by_li
 def test_a_node_answers_a_ping_with_the_states_of_its_agents() -> None:
     one = One().joined(PRIMARY)
     one.hear(PRIMARY, Ping(7, 3.0))
-    assert one.said(Pong, PRIMARY) == [Pong(7, {"near": ("running", 2)}, 1.5)]
+    pong = Pong(7, {"near": ("running", 2)}, 1.5, EPOCH + one.now)
+    assert one.said(Pong, PRIMARY) == [pong]
 
 
 def test_a_primary_that_says_how_patient_to_be_is_missed_after_that() -> None:

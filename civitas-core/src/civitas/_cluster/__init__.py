@@ -12,6 +12,7 @@ own instance of the transport where the transport crosses processes:
       claims        who gets a name that two nodes want
       discovery     this node's own search for the others
       liveness      whether another node lives, whether our own event loop runs
+      clocks        by how much the clocks of other nodes are ahead
       rpc           commands and queries until they are answered
     data plane      in the event loop of the node (`data_plane`): routes, and who can be reached
       probes        the small messages for that

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from civitas import _platform as platform
 from civitas._cluster.claims import PROBE_TIMEOUT, conflict, prevails
-from civitas._cluster.discovery import PROMPT, Discovery
-from civitas._cluster.events import ClockSeen, Event, Evicted, Received, Settled
+from civitas._cluster.clocks import Clocks
+from civitas._cluster.discovery import Discovery
+from civitas._cluster.events import Event, Evicted, Received, Settled
 from civitas._cluster.liveness import OwnNode, Peer
 from civitas._cluster.member_table import MemberTable
 from civitas._cluster.protocol import (
@@ -67,8 +68,8 @@ class Membership:
         self._own = own
         self._send = send
         self._report = report
-        self._clock = clock or platform.wall
         self._discovery = Discovery()
+        self._clocks = Clocks(clock or platform.wall, report)
         self._pending = PendingRequests()
         self._link_is_down = False
         self._evicted = False
@@ -150,7 +151,7 @@ class Membership:
             if holder is not None:
                 self._declare_dead(holder, f"silent, and superseded by node {claim.info.node[:8]}")
             if self._meet(claim.info, now):  # it may have stopped saying hello by now
-                self._send(control_address(claim.info.node), Hello(self.info, self._clock()))
+                self._send(control_address(claim.info.node), Hello(self.info, self._clocks.clock()))
         for node, message in self._pending.due(now):
             self._send(control_address(node), message)
         self._settle(now)
@@ -208,15 +209,15 @@ class Membership:
         if reason is None:
             if self._meet(info, now):
                 if not self._discovery.doubtful:  # else it may have lain here for long
-                    self._report(ClockSeen(info.node, hello.clock - self._clock()))
+                    self._clocks.hear_hello(hello)
                 known = self.members.known()
-                self._send(address, Welcome(self.info, hello.clock, self._clock(), known))
+                self._send(address, Welcome(self.info, hello.clock, self._clocks.clock(), known))
         elif self._discovery.doubtful:
             pass  # it says hello itself when the doubt is over
         elif prevails(self.info, info):
             self._send(address, Refused(self.info, reason))
         elif self.info.settled:  # it is for the other one to refuse, which has to know of this one
-            self._send(address, Hello(self.info, self._clock()))
+            self._send(address, Hello(self.info, self._clocks.clock()))
 
     def _hear_welcome(self, welcome: Welcome, now: float) -> None:
         info = welcome.info
@@ -225,11 +226,7 @@ class Membership:
         if info.role == "primary":
             self._discovery.roster = set(welcome.known)
             self._suspect_others(welcome, now)
-        here = self._clock()
-        # The other clock was read about in the middle of the round trip, as NTP has it; an answer
-        # that took long says too little of it.
-        if 0 <= here - welcome.echo <= PROMPT:
-            self._report(ClockSeen(info.node, welcome.clock - (welcome.echo + here) / 2))
+        self._clocks.hear_welcome(welcome)
         self._meet(info, now)
         self._settle(now)
 
@@ -264,12 +261,15 @@ class Membership:
 
     def _hear_ping(self, node: str, ping: Ping, now: float) -> None:
         address = control_address(node)
-        self._send(address, Pong(ping.sequence, self._own.agents(), self._own.stalled()))
+        agents, stalled = self._own.agents(), self._own.stalled()
+        self._send(address, Pong(ping.sequence, agents, stalled, self._clocks.clock()))
         peer = self.peers.get(node)
         if peer is not None:
             peer.heard(now, ping.patience)
+            if peer.info.role == "primary" and self._clocks.own_moved(ping):
+                self._send(EVERYONE, Hello(self.info, self._clocks.clock()))
         elif self._discovery.joined:  # it knows this node, which had given it up
-            self._send(address, Hello(self.info, self._clock()))
+            self._send(address, Hello(self.info, self._clocks.clock()))
 
     def _hear_peer(self, peer: Peer, message: ControlMessage, now: float) -> None:
         peer.heard(now)
@@ -278,7 +278,10 @@ class Membership:
                 peer.admits = True
                 self._settle(now)
             case Pong():
-                peer.monitor.answered(message.sequence, now)
+                took = peer.monitor.answered(message.sequence, now)
+                moved = self._clocks.hear_pong(peer.info.node, message, took)
+                if moved is not None:
+                    self._send(peer.address, moved)
                 self._report(Received(peer.info, message))
                 # The holder of a name is alive. It keeps the name if it is settled; otherwise the
                 # two newcomers settle it among themselves.
@@ -304,13 +307,14 @@ class Membership:
             return False
         if is_new and info.role == "primary" and self.info.settled:
             # Its welcome says who else is left of those that an earlier primary watched.
-            self._send(control_address(info.node), Hello(self.info, self._clock()))
+            self._send(control_address(info.node), Hello(self.info, self._clocks.clock()))
         return True
 
     def _lose(self, peer: Peer, reason: str, *, died: bool, may_return: bool = False) -> None:
         node = peer.info.node
         self.members.remove(peer, reason, died=died, may_return=may_return)
         self._discovery.roster.discard(node)
+        self._clocks.forget(node)
         for number in self._pending.lost(node):
             self._report(Result(number, _GONE))
 
@@ -333,7 +337,8 @@ class Membership:
                     continue
                 sequence = monitor.ping(now)
                 if sequence is not None:
-                    self._send(peer.address, Ping(sequence, monitor.policy.bound))
+                    offset = self._clocks.offset(peer.info.node)
+                    self._send(peer.address, Ping(sequence, monitor.policy.bound, offset))
             elif peer.info.role == "primary" and peer.silent(now):
                 self._lose(peer, "its pings have stopped", died=True, may_return=True)
             elif peer.vanished(now):
@@ -364,7 +369,7 @@ class Membership:
             return
         has_primary = self.members.primary is not None
         if self._discovery.hello_due(now, settled=self.info.settled, has_primary=has_primary):
-            self._send(EVERYONE, Hello(self.info, self._clock()))
+            self._send(EVERYONE, Hello(self.info, self._clocks.clock()))
 
     def _settle(self, now: float) -> None:
         """End the search when nobody is left to be found, or the time for it is over."""

@@ -113,19 +113,27 @@ class Fenced:
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """Are you there? `patience` is how long this primary stays silent at most, in seconds."""
+    """Are you there? `patience` is how long this primary stays silent at most, in seconds.
+
+    `offset` is by how many seconds your clock is ahead of mine, where that was measured.
+    """
 
     sequence: int
     patience: float
+    offset: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Pong:
-    """I am. `stalled` is for how many seconds the node's event loop has been blocked."""
+    """I am. `stalled` is for how many seconds the node's event loop has been blocked.
+
+    `clock` is the node's, in epoch seconds; None of one that does not say.
+    """
 
     sequence: int
     agents: AgentStates
     stalled: float
+    clock: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +339,7 @@ def _read_agents(value: Any) -> dict[str, tuple[str, int]]:
 _READERS: Final[Mapping[Any, Callable[[Any], Any]]] = {
     bool: _exactly(bool),
     float: _number,
+    float | None: lambda value: None if value is None else _number(value),
     int: _whole,
     str: _text,
     tuple[str, ...]: lambda value: tuple(map(_text, value)),

@@ -55,12 +55,18 @@ class Monitor:
         self._next = now + self.policy.interval
         return self._sequence
 
-    def answered(self, sequence: int, now: float) -> None:
-        """Take note of an answer: it speaks for all pings before it, too."""
-        if 0 < sequence <= self._sequence:
-            self._answered = now
-            for each in [n for n in self._unanswered if n <= sequence]:
-                del self._unanswered[each]
+    def answered(self, sequence: int, now: float) -> float | None:
+        """Take note of an answer: it speaks for all pings before it, too.
+
+        Returns the seconds since its ping; None when that is answered already, or was none.
+        """
+        if not 0 < sequence <= self._sequence:
+            return None
+        self._answered = now
+        sent = self._unanswered.get(sequence)
+        for each in [n for n in self._unanswered if n <= sequence]:
+            del self._unanswered[each]
+        return None if sent is None else now - sent
 
     def misses(self, now: float) -> int:
         """Return how many pings in a row have had no answer in their time."""
