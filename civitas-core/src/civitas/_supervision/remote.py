@@ -121,8 +121,8 @@ class RemoteAgent:
     async def start(self, *, fresh: bool = False) -> None:
         """Supervise it; with `fresh`, have its node start a new object, and await that.
 
-        The first start is its node's own. When the node has gone, this waits for the one that
-        comes in its stead, which starts the agent by itself.
+        The first start is its node's own. While there is none, it is left to the one that comes:
+        a group's restart waits for nobody who may never come.
 
         Raises:
             SpawnError: the node could not start it.
@@ -178,6 +178,8 @@ class RemoteAgent:
         crashed = self._state.lost(node, died=error is not None) is Step.CRASHED
         if crashed:
             self.failure, self.redelivered = error, False
+        if self.status is RemoteStatus.ABSENT:
+            self._end_start(None)  # the next node starts it
         self._notify()
         return crashed and self._supervised
 
@@ -193,7 +195,7 @@ class RemoteAgent:
 
     def _want(self, wanted: Wanted) -> None:
         self._state.wanted = wanted
-        if wanted is Wanted.RUNNING and (self.alive or self.finished):
+        if self.alive or self.finished or self.status is RemoteStatus.ABSENT:
             self._end_start(None)
         self._notify()
 
