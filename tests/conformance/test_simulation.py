@@ -98,6 +98,12 @@ class TestSimulated(ConformanceOfSimulation):
         return make
 
 
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A publish gives up within the kit's patience."""
+    monkeypatch.setattr("civitas.testing.simulation.durable_transport._PUBLISH_TIMEOUT", 2.0)
+
+
 class TestDurable(ConformanceOfSimulation):
     capabilities = Capabilities(
         cross_process=True,

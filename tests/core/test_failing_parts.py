@@ -150,7 +150,7 @@ async def test_a_command(
     runtime = Runtime(root, **bus.options())
     await worker.start()
     await runtime.start()
-    monkeypatch.setattr(AgentSlot, "stop", raising(PanicError("a defect")))
+    monkeypatch.setattr(AgentSlot, "start", raising(PanicError("a defect")))
     await runtime.send("far", {})
     await until(lambda: worker.failure is not None)
     monkeypatch.undo()

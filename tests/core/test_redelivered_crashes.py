@@ -8,7 +8,7 @@ import pytest
 
 from civitas import Message, Runtime, Supervisor, Worker, envelope
 from civitas._agents.slot import CRASHED_AGAIN
-from civitas._supervision.remote import RemoteAgent, RemoteChild, Report
+from civitas._supervision.remote import AgentReport, RemoteAgent, RemoteChild
 from civitas._supervision.remote_state import RemoteStatus
 from civitas.components import build_component_set
 from civitas.errors import RemoteCrashError
@@ -130,10 +130,10 @@ async def test_a_crash_that_is_known_by_a_state_alone_is_told_of_once(
         lambda agent: exits.append((agent.name, agent.redelivered)),
         failed=exits.append,  # type: ignore[arg-type]
     )
-    agent.reported("01", Report(ProcessStatus.RUNNING.value, 3))
+    agent.reported("01", AgentReport(ProcessStatus.RUNNING.value, 3))
     await agent.start()
-    agent.reported("01", Report(state, 3))
+    agent.reported("01", AgentReport(state, 3))
     crash = RemoteCrashError("ValueError: no")
-    agent.reported("01", Report(ProcessStatus.CRASHED.value, 3, crash, not redelivered))
+    agent.reported("01", AgentReport(ProcessStatus.CRASHED.value, 3, crash, not redelivered))
     assert exits == [("a", redelivered)]
     assert agent.status is RemoteStatus.CRASHED

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from civitas import Runtime, Supervisor, Worker
-from civitas._supervision.remote import RemoteAgent, RemoteChild, Report
+from civitas._supervision.remote import AgentReport, RemoteAgent, RemoteChild
 from civitas._supervision.remote_state import Demand
 from civitas.errors import (
     MessageRoutingError,
@@ -135,19 +135,19 @@ class Node:
 
     def __init__(self) -> None:
         self.commands: list[tuple[str, int]] = []
-        self.answers: asyncio.Queue[Report | None] = asyncio.Queue()
+        self.answers: asyncio.Queue[AgentReport | None] = asyncio.Queue()
         self.exits: list[str] = []
         child = RemoteChild("a")
         self.agent = RemoteAgent(child, self.command, self._exited, self._failed)
 
-    async def command(self, demand: Demand, agent: str) -> Report | None:
+    async def command(self, demand: Demand, agent: str) -> AgentReport | None:
         self.commands.append((demand.verb, demand.incarnation))
         return await self.answers.get()
 
     def say(self, status: str, incarnation: int, error: str = "") -> None:
-        """Report how the agent is."""
+        """AgentReport how the agent is."""
         crash = RemoteCrashError(error) if error else None
-        self.agent.reported("01", Report(status, incarnation, crash))
+        self.agent.reported("01", AgentReport(status, incarnation, crash))
 
     def _exited(self, agent: RemoteAgent) -> None:
         self.exits.append(str(agent.failure))
@@ -172,7 +172,7 @@ async def test_a_crash_during_a_restart_fails_the_restart_whatever_comes_first(n
     node.say("CRASHED", 1, "second")  # before the result has come
     with pytest.raises(SpawnError, match="second"):
         await starting
-    node.answers.put_nowait(Report("CRASHED", 1))
+    node.answers.put_nowait(AgentReport("CRASHED", 1))
     assert node.exits == ["first"]
 
 
@@ -184,7 +184,7 @@ async def test_a_restart_whose_result_is_late_has_ended_when_the_agent_is_seen_t
     await until(lambda: bool(node.commands))
     node.say("RUNNING", 1)
     await asyncio.wait_for(starting, SOON)
-    node.answers.put_nowait(Report("RUNNING", 1))
+    node.answers.put_nowait(AgentReport("RUNNING", 1))
 
 
 async def test_what_may_have_started_is_stopped_before_a_group_starts_again() -> None:
@@ -193,13 +193,13 @@ async def test_what_may_have_started_is_stopped_before_a_group_starts_again() ->
     await node.agent.start()
     stopping = asyncio.create_task(node.agent.stop(drain=False))
     await until(lambda: node.commands == [("stop", 0)])
-    node.answers.put_nowait(Report("DOWN", 0))
+    node.answers.put_nowait(AgentReport("DOWN", 0))
     await asyncio.wait_for(stopping, SOON)
     node.say("RUNNING", 0)  # said before it was stopped
     assert not node.agent.alive
     starting = asyncio.create_task(node.agent.start(fresh=True))
     await until(lambda: node.commands[1:] == [("start", 0)])
-    node.answers.put_nowait(Report("RUNNING", 1))
+    node.answers.put_nowait(AgentReport("RUNNING", 1))
     await asyncio.wait_for(starting, SOON)
 
 
@@ -210,7 +210,7 @@ async def test_a_restart_of_what_has_ended_for_good_elsewhere_has_nothing_to_wai
     node.agent.lost("01", NodeLostError("it has gone"))
     starting = asyncio.create_task(node.agent.start(fresh=True))
     await asyncio.sleep(0)
-    node.agent.reported("02", Report("STOPPED", 0))
+    node.agent.reported("02", AgentReport("STOPPED", 0))
     await asyncio.wait_for(starting, SOON)
     assert node.agent.finished
 
@@ -221,9 +221,9 @@ async def test_a_refused_command_is_no_crash_and_the_next_node_starts_the_agent(
     node.say("CRASHED", 0, "first")
     starting = asyncio.create_task(node.agent.start(fresh=True))
     await until(lambda: bool(node.commands))
-    node.answers.put_nowait(Report("", 0, MessageRoutingError("its process is stopping")))
+    node.answers.put_nowait(AgentReport("", 0, MessageRoutingError("its process is stopping")))
     node.agent.lost("01", None)
-    node.agent.reported("02", Report("RUNNING", 0))
+    node.agent.reported("02", AgentReport("RUNNING", 0))
     await asyncio.wait_for(starting, SOON)
     assert node.exits == ["first"]
     assert len(node.commands) == 1
@@ -248,8 +248,8 @@ async def test_a_stop_that_came_before_the_start_is_sent_again() -> None:
     await node.agent.start()
     stopping = asyncio.create_task(node.agent.stop(drain=False))
     await until(lambda: node.commands == [("stop", 0)])
-    node.answers.put_nowait(Report("INITIALIZING", 0))
-    node.answers.put_nowait(Report("DOWN", 0))
+    node.answers.put_nowait(AgentReport("INITIALIZING", 0))
+    node.answers.put_nowait(AgentReport("DOWN", 0))
     await until(lambda: node.answers.qsize() == 1)
     assert not stopping.done()
     node.say("RUNNING", 0)

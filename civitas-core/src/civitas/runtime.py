@@ -14,7 +14,7 @@ from civitas._node.ending import Ending
 from civitas._node.host import AgentHost
 from civitas._node.tree import build_engine, check_tree, tree_lines
 from civitas._supervision.engine import Engine, TreeObserver
-from civitas._supervision.remote import RemoteAgent, RemoteChild, Report
+from civitas._supervision.remote import AgentReport, RemoteAgent, RemoteChild
 from civitas._supervision.remote_state import Demand
 from civitas.components import ComponentSet, components_for
 from civitas.errors import ConfigurationError, NodeLostError, RemoteCrashError
@@ -151,7 +151,7 @@ class Runtime(AgentHost):
         self._bus.routes.expected[child.name] = child.process or "of a worker"
         return agent
 
-    async def _command(self, demand: Demand, agent: str) -> Report | None:
+    async def _command(self, demand: Demand, agent: str) -> AgentReport | None:
         assert self._cluster is not None
         return await self._cluster.command(demand, agent)
 
@@ -180,20 +180,20 @@ class Runtime(AgentHost):
                 self._node_gone(info, None)
             case Received(info=info, message=Pong() as pong):
                 for name, (status, incarnation) in pong.agents.items():
-                    self._reported(info, name, Report(status, incarnation))
+                    self._reported(info, name, AgentReport(status, incarnation))
             case NodeLost(info=info):
                 error = NodeLostError(f"{info} has gone: {event.reason}")
                 self._node_gone(info, error if event.died else None)
             case Received(info=info, message=Crashed() as crash):
                 error_text = f"{crash.error_type}: {crash.error_text}"
-                report = Report(
+                report = AgentReport(
                     CRASHED, crash.incarnation, RemoteCrashError(error_text), crash.redelivered
                 )
                 self._reported(info, crash.agent, report)
             case _:
                 super()._on_event(event)
 
-    def _reported(self, info: NodeInfo, agent: str, report: Report) -> None:
+    def _reported(self, info: NodeInfo, agent: str, report: AgentReport) -> None:
         """Take in what a node reports of an agent; one that no tree names is the node's affair."""
         if agent in self._remote:
             self._remote[agent].reported(info.node, report)

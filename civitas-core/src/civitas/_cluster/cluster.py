@@ -32,7 +32,7 @@ from civitas._cluster.protocol import (
     Result,
 )
 from civitas._supervision.heartbeat import HeartbeatPolicy
-from civitas._supervision.remote import Report
+from civitas._supervision.remote import AgentReport
 from civitas._supervision.remote_state import Demand
 from civitas.errors import (
     IdentityError,
@@ -158,7 +158,7 @@ class Cluster:
 
     # --- calls --------------------------------------------------------------------------------
 
-    async def command(self, demand: Demand, agent: str) -> Report | None:
+    async def command(self, demand: Demand, agent: str) -> AgentReport | None:
         """Have a node do what is demanded with an agent; return how that is now.
 
         It takes as long as it takes: an `on_start` may take minutes there as here. It ends, with
@@ -174,7 +174,7 @@ class Cluster:
         refused = MessageRoutingError(f"{demand.verb} agent {agent!r} in {where}: {answer.error}")
         crash = RemoteCrashError(answer.error)
         error = None if not answer.error else crash if answer.status else refused
-        return Report(answer.status, answer.incarnation, error)
+        return AgentReport(answer.status, answer.incarnation, error)
 
     def supervise(self, node: str, agent: str, incarnation: int) -> None:
         """Have a node supervise an agent of its own, that no tree names."""
@@ -196,7 +196,7 @@ class Cluster:
     def report_crash(
         self, agent: str, incarnation: int, error: Exception, *, redelivered: bool = False
     ) -> None:
-        """Report to the primary that an agent of this node has crashed; see `Crashed`."""
+        """AgentReport to the primary that an agent of this node has crashed; see `Crashed`."""
         kind, text = describe(error)
         crash = Crashed(agent, incarnation, kind, printable(text, _TEXT), redelivered)
         self._control.post(lambda members, _now: members.report_crash(crash))

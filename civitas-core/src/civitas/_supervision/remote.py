@@ -49,7 +49,7 @@ class RemoteChild:
         checked_whole(self.policy.threshold, 1, f"heartbeat threshold {of}")
 
 
-class Report(NamedTuple):
+class AgentReport(NamedTuple):
     """What a node reports of an agent of its own."""
 
     status: str
@@ -61,7 +61,7 @@ class Report(NamedTuple):
     """Whether it crashed on a message that its transport had given before."""
 
 
-SendCommand: TypeAlias = Callable[[Demand, str], Awaitable[Report | None]]
+SendCommand: TypeAlias = Callable[[Demand, str], Awaitable[AgentReport | None]]
 """Has a node do what is demanded with an agent of that name; returns None when it has gone."""
 
 
@@ -153,7 +153,7 @@ class RemoteAgent:
 
     # --- what is heard of it --------------------------------------------------------------------
 
-    def reported(self, node: str, report: Report) -> None:
+    def reported(self, node: str, report: AgentReport) -> None:
         """Take in what a node reports of it."""
         step = self._state.reported(node, report.status, report.incarnation)
         if step is Step.CRASHED:
