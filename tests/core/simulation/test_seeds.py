@@ -15,7 +15,7 @@ from civitas.testing.simulation.shrink import shrink
 from core.simulation.known import KNOWN, SHOWN
 from core.simulation.scenarios import SCENARIOS
 
-SEEDS = int(os.environ.get("CIVITAS_SEEDS", "40"))
+SEEDS = int(os.environ.get("CIVITAS_SEEDS", "20"))
 TOGETHER = 20
 """Seeds of one test."""
 
