@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 TEST = """
 from civitas import AgentProcess
 from civitas.testing import simulation as sim

@@ -15,6 +15,8 @@ from civitas.testing.simulation.shrink import shrink
 from core.simulation.known import KNOWN, SHOWN
 from core.simulation.scenarios import SCENARIOS
 
+pytestmark = pytest.mark.slow
+
 SEEDS = int(os.environ.get("CIVITAS_SEEDS", "20"))
 TOGETHER = 20
 """Seeds of one test."""

@@ -20,6 +20,8 @@ from civitas.testing.simulation.run import Scenario, run
 from civitas.testing.simulation.shrink import shrink
 from core.simulation.scenarios import SCENARIOS
 
+pytestmark = pytest.mark.slow
+
 
 class Desk(AgentProcess):
     async def handle(self, message: Message) -> Message | None:
