@@ -145,7 +145,7 @@ class Node:
         return await self.answers.get()
 
     def say(self, status: str, incarnation: int, error: str = "") -> None:
-        """AgentReport how the agent is."""
+        """Report how the agent is."""
         crash = RemoteCrashError(error) if error else None
         self.agent.reported("01", AgentReport(status, incarnation, crash))
 

@@ -46,7 +46,6 @@ _LOOK: Final = 8
 _WARNED: Final = 100
 """Message types of an agent for which a warning is logged at most: they come from others."""
 
-
 _SETTLED: Final = Message(id="")
 """What stands for the reply to a message that is settled already."""
 

@@ -196,7 +196,7 @@ class Cluster:
     def report_crash(
         self, agent: str, incarnation: int, error: Exception, *, redelivered: bool = False
     ) -> None:
-        """AgentReport to the primary that an agent of this node has crashed; see `Crashed`."""
+        """Report to the primary that an agent of this node has crashed; see `Crashed`."""
         kind, text = describe(error)
         crash = Crashed(agent, incarnation, kind, printable(text, _TEXT), redelivered)
         self._control.post(lambda members, _now: members.report_crash(crash))
