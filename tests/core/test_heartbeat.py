@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from civitas._supervision.heartbeat import DEFAULT, HeartbeatPolicy, Monitor, strictest
+from civitas._supervision.heartbeat import DEFAULT, HeartbeatPolicy, Monitor, OwnPings, strictest
 
 POLICY = HeartbeatPolicy(interval=1.0, timeout=0.5, threshold=3)
 
@@ -88,6 +90,36 @@ def test_what_is_forgiven_is_forgotten_and_nothing_counts_within_the_grace() -> 
     died = watch(monitor, 20.1, 60.0)
     assert died is not None
     assert died >= 25.0
+
+
+def test_silence_counts_from_when_a_later_ping_of_ones_own_has_come_back() -> None:
+    monitor = Monitor(POLICY, 0.0)
+    for now in (1.0, 2.0, 3.0):
+        monitor.ping(now, confirmed=False)
+    assert not monitor.dead(60.0)
+    monitor.confirm(2.0, 61.0)
+    assert [monitor.misses(now) for now in (61.0, 61.5, 61.6, 99.0)] == [0, 0, 2, 2]
+    monitor.confirm(3.0, 70.0)
+    assert [monitor.misses(now) for now in (70.4, 70.6)] == [2, 3]
+    monitor.answered(3, 71.0)
+    assert not monitor.misses(99.0)
+    assert not monitor.waiting
+
+
+def test_pings_without_an_answer_are_not_remembered_without_end() -> None:
+    monitor = Monitor(POLICY, 0.0)
+    for now in range(1, 5000):
+        monitor.ping(float(now), confirmed=False)
+    monitor.confirm(5000.0, 5000.0)
+    assert monitor.misses(6000.0) == 1000
+
+
+def test_a_ping_to_oneself_goes_out_from_time_to_time_and_comes_back_once() -> None:
+    own = OwnPings()
+    assert [own.ping(t / 10) for t in range(10, 15)] == [1, None, 2, None, 3]
+    assert not own.come_back
+    assert [own.returned(2), own.returned(2), own.returned(9)] == [1.2, -inf, -inf]
+    assert own.come_back
 
 
 def test_a_stricter_policy_holds_from_the_next_ping() -> None:

@@ -44,6 +44,8 @@ class Network:
     delay: tuple[float, float] = (0.001, 0.02)
     loss: float = 0.0
     repeat: float = 0.0
+    stands: list[Callable[[], None]] | None = None
+    """What arrives later, while a proxy that all use stands still."""
     parted: set[frozenset[str]] = field(default_factory=set)
     """Pairs of nodes, by label, between which nothing passes."""
 
@@ -52,6 +54,16 @@ class Network:
 
     def heal(self) -> None:
         self.parted.clear()
+
+    def stand_still(self) -> None:
+        """Let all that is sent wait, as when a proxy is stopped."""
+        self.stands = []
+
+    def go_on(self) -> None:
+        """Let all arrive that has waited, and what is sent from now on."""
+        waiting, self.stands = self.stands or [], None
+        for arrive in waiting:
+            arrive()
 
     def calm(self) -> None:
         """Lose and repeat nothing from now on."""
@@ -252,9 +264,10 @@ class System:
         self.run(5.0)
 
     def send(self, sender: SimulatedNode, address: str, frame: bytes) -> None:
-        self.sent += 1
+        self.sent += address != control_address(sender.id)
         for node in self.nodes.values():
-            if node is sender or address not in {EVERYONE, control_address(node.id)}:
+            mine = control_address(node.id)
+            if address not in {mine} | ({EVERYONE} if node is not sender else set()):
                 continue
             if frozenset((sender.label, node.label)) in self.network.parted:
                 continue
@@ -281,7 +294,13 @@ class System:
         way = (sender.label, node.label)
         at = self.now + self._random.uniform(*self.network.delay)
         at = self._latest[way] = max(at, self._latest.get(way, 0.0))
-        heapq.heappush(self._due, (at, next(self._order), lambda: node.take(frame)))
+        heapq.heappush(self._due, (at, next(self._order), lambda: self._arrive(node, frame)))
+
+    def _arrive(self, node: SimulatedNode, frame: bytes) -> None:
+        if self.network.stands is None:
+            node.take(frame)
+        else:
+            self.network.stands.append(lambda: node.take(frame))
 
 
 def alive(system: System) -> set[str]:

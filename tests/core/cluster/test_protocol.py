@@ -62,7 +62,7 @@ SIGNAL: st.SearchStrategy[ControlMessage] = st.one_of(
     st.builds(Changed, CARD),
     st.builds(Left, NODE, GENERATION, TEXT, st.booleans()),
     st.builds(Crashed, TEXT, WHOLE, TEXT, TEXT, st.booleans()),
-    st.builds(Command, WHOLE, TEXT, TEXT),
+    st.builds(Command, WHOLE, TEXT, TEXT, WHOLE),
     st.builds(Result, WHOLE, TEXT, TEXT, WHOLE),
     st.builds(Query, WHOLE),
     st.builds(Counters, WHOLE, st.dictionaries(TEXT, JSON, max_size=3)),

@@ -328,3 +328,27 @@ def test_a_node_is_watched_as_closely_as_the_agents_that_it_tells_of_later() -> 
     worker.kill()
     system.run(DEAD)
     assert deaths(primary) == ["A"]
+
+
+def test_nobody_is_taken_for_dead_while_it_is_the_proxy_that_stands_still() -> None:
+    system, primary, *workers = three()
+    for seconds in (1.0, 10.0):
+        system.network.stand_still()
+        system.run(seconds)
+        system.network.go_on()
+        system.run(10.0)
+        assert deaths(primary) == []
+        assert alive(system) == {"P", "A", "B"}
+        assert all(len(node.knows) == 2 for node in (primary, *workers))
+
+
+def test_who_dies_while_the_proxy_stands_still_is_noticed_when_it_goes_on() -> None:
+    system, primary, worker, _ = three()
+    system.network.stand_still()
+    system.run(5.0)
+    worker.kill()
+    system.run(5.0)
+    system.network.go_on()
+    assert deaths(primary) == []
+    system.run(DEAD)
+    assert deaths(primary) == ["A"]

@@ -64,8 +64,8 @@ Invariants
 
 - A node is in only under names that nobody else has, and an agent's name has at most one route.
 - Nothing is sent to an agent of another node before this node's own probe was answered.
-- Silence counts for nothing while this node could not hear: its connection was lost, or its
-  process stood still.
+- Silence counts for nothing while this node could not hear: its connection was lost, its process
+  stood still, or its pings to itself do not come back.
 - Bytes from the network may be anything: what is no message is dropped and counted, and no
   handler raises.
 

@@ -114,6 +114,11 @@ class MemberTable:
             peer.forgive(now, LINK_GRACE)
         self.claims.prolong(now + LINK_GRACE)
 
+    def confirm(self, sent: float, now: float) -> None:
+        """Take note that what was sent to others by `sent` could be heard and answered since."""
+        for peer in self.peers.values():
+            peer.monitor.confirm(sent, now)
+
     def known(self) -> tuple[str, ...]:
         """Return the ids of the nodes that host agents, or may."""
         return tuple(p.info.node for p in self.peers.values() if p.info.role != "client")

@@ -38,7 +38,7 @@ from civitas._cluster.protocol import (
     control_address,
 )
 from civitas._cluster.rpc import PendingRequests
-from civitas._supervision.heartbeat import HeartbeatPolicy
+from civitas._supervision.heartbeat import HeartbeatPolicy, OwnPings
 from civitas.envelope import Origin
 
 _GONE: Final = "its process has gone"
@@ -70,6 +70,7 @@ class Membership:
         self._report = report
         self._discovery = Discovery()
         self._clocks = Clocks(clock or platform.wall, report)
+        self._own_pings = OwnPings()
         self._pending = PendingRequests()
         self._link_is_down = False
         self._evicted = False
@@ -164,6 +165,8 @@ class Membership:
         if self._discovery.stood_still(now):
             self._begin_again(now)
         # Its own words come back to a node from the address of everyone.
+        if node == self.info.node and isinstance(message, Ping):
+            self.members.confirm(self._own_pings.returned(message.sequence), now)
         if node == self.info.node or not self._discovery.joined or self._evicted:
             return
         if key in self.members.fenced:
@@ -328,6 +331,7 @@ class Membership:
 
     def _watch(self, now: float) -> None:
         """Ping who is due, and judge who is silent."""
+        own, waiting = self._own_pings, False
         for peer in list(self.peers.values()):
             monitor = peer.monitor
             if self.info.role == "primary":
@@ -335,14 +339,19 @@ class Membership:
                     silent = monitor.silent_for(now)
                     self._declare_dead(peer, f"no answer to pings for {silent:.1f} s")
                     continue
-                sequence = monitor.ping(now)
+                sequence = monitor.ping(now, confirmed=not own.come_back)
                 if sequence is not None:
                     offset = self._clocks.offset(peer.info.node)
                     self._send(peer.address, Ping(sequence, monitor.policy.bound, offset))
+                waiting = waiting or monitor.waiting
             elif peer.info.role == "primary" and peer.silent(now):
                 self._lose(peer, "its pings have stopped", died=True, may_return=True)
             elif peer.vanished(now):
                 self._lose(peer, "silent, and unknown to the primary", died=True, may_return=True)
+
+        sequence = own.ping(now) if waiting else None
+        if sequence is not None:
+            self._send(control_address(self.info.node), Ping(sequence, 0.0))
 
     def _suspect_others(self, welcome: Welcome, now: float) -> None:
         """Probe the nodes that the primary does not know: their end may have gone unheard."""
