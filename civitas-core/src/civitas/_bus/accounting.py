@@ -1,4 +1,8 @@
-"""Receive accounting: what came from other nodes is counted, and credit for it is returned."""
+"""Receive accounting: what came from other nodes is counted, and credit for it is returned.
+
+What this node has sent is accounted for where it is received. Only where that can't be, since the
+receiver has gone, it is counted as lost here (`write_off`).
+"""
 
 from __future__ import annotations
 
@@ -37,7 +41,7 @@ class ReceiveAccounting:
         self._windows = defaultdict[tuple[bytes, str], ReceiveWindow](ReceiveWindow)
         self._counted: set[bytes] = set()
         self.lost: Counter[str] = Counter()
-        """Frames that never came, by agent."""
+        """Frames that never came, or of which that is not known, by agent."""
 
     def begin(self, node: bytes, *, fresh: bool) -> None:
         """Count what a node sends from now on: its probe has come, which precedes its numbers.
@@ -63,14 +67,30 @@ class ReceiveAccounting:
 
     def ended_at(self, frame: bytes, agent: str) -> None:
         """Account for the last number that a sender reports, and answer it with credit."""
-        node = frame[_NODE]
+        self.ended(frame[_NODE], agent, number_of(frame))
+
+    def ended(self, node: bytes, agent: str, number: int) -> None:
+        """Account for the last number of a node's frames to an agent, and answer it with credit."""
         if node not in self._counted:
             return
         window = self._windows[node, agent]
-        lost = window.ended_at(number_of(frame))
+        lost = window.ended_at(number)
         if lost:
             self._count(node, agent, lost)
         self._grant(node, agent, window.grant())
+
+    def counts(self, node: bytes) -> bool:
+        """Return whether a node may send: its probe has come."""
+        return node in self._counted
+
+    def seen(self, node: bytes, agent: str) -> int:
+        """Return the highest number of a node's frames to an agent that is accounted for."""
+        window = self._windows.get((node, agent))
+        return 0 if window is None else window.seen
+
+    def write_off(self, agent: str, frames: int) -> None:
+        """Count frames of this node as lost, since the agent's node has gone with them."""
+        self.lost[agent] += frames
 
     def unused(self, node: bytes, agent: str, number: int) -> bool:
         """Take note that no frame of a node has a number; return whether it was counted as lost."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from threading import get_ident
 from typing import Final
@@ -81,6 +81,8 @@ class MessageBus:
         self.durable = durable
         self.accounting: ReceiveAccounting | None = None
         """Counts what comes from other nodes; None while there are none."""
+        self.on_detach: Callable[[str], Awaitable[None]] | None = None
+        """Awaited before what comes for an agent is not taken any more; None: nobody need know."""
         self.sent = 0
         self._delivered = 0  # to agents that are detached
         self._pending_subscriptions: list[LocalRoute] = []
@@ -265,13 +267,17 @@ class MessageBus:
         route = self._lookup(name)
         self.registry.deregister(name)
         if isinstance(route, LocalRoute):
-            self._delivered += route.receiver.delivered
+            before = route.receiver.delivered
+            self._delivered += before
             if route in self._pending_subscriptions:
                 self._pending_subscriptions.remove(route)
             if route.has_requests:
                 reason = f"agent {name!r} has stopped and takes no more messages"
                 loop = asyncio.get_running_loop()
                 loop.call_later(LATE_REPLY_GRACE, route.close, reason)
+            if self.on_detach is not None:
+                await self.on_detach(name)
+                self._delivered += route.receiver.delivered - before
         unsubscribe = getattr(self.transport, "unsubscribe", None)
         if unsubscribe is not None:
             await unsubscribe(name)

@@ -125,6 +125,11 @@ class RemoteRoute(Route):
         """Frames that the other end has not accounted for."""
         return self.window.outstanding if self.window is not None else 0
 
+    @property
+    def awaits(self) -> bool:
+        """Whether replies, or credit, are still to come."""
+        return self.has_requests or self.outstanding > 0
+
     async def number(self, timeout: float | None) -> int:
         """Return the number of the next frame (0 where none are numbered), once there is credit.
 

@@ -48,7 +48,7 @@ class RoutingTable:
         """Whether a name that nobody has announced may still turn up."""
         self.expected: dict[str, str] = {}
         """Agents of other processes that the topology names, with their process names."""
-        self._retired: list[RemoteRoute] = []
+        self._retired: dict[tuple[str, str], RemoteRoute] = {}
         self._gone: dict[str, _Gone] = {}
         self._waiting: dict[str, list[asyncio.Future[RemoteRoute]]] = {}
 
@@ -60,8 +60,22 @@ class RoutingTable:
         return entry if isinstance(entry, RemoteRoute) else None
 
     def of(self, node: str) -> list[RemoteRoute]:
-        """Return all routes to a node, those included by which only replies are awaited."""
-        return [route for route in (*self.remote(), *self._retired) if route.node == node]
+        """Return all routes to a node, those included by which nothing more is sent."""
+        return [route for route in (*self.remote(), *self.retired()) if route.node == node]
+
+    def retired(self) -> list[RemoteRoute]:
+        """Return the routes by which only replies, or credit, are awaited."""
+        over = [key for key, each in self._retired.items() if not each.awaits]
+        for key in over:
+            del self._retired[key]
+        return list(self._retired.values())
+
+    def to(self, node: str, name: str) -> RemoteRoute | None:
+        """Return the route to an agent of a node, also one by which nothing more is sent."""
+        route = self.get(name)
+        if route is not None and route.node == node:
+            return route
+        return self._retired.get((node, name))
 
     def keeps(self, name: str) -> bool:
         """Return whether a message for an agent to which there is no route is kept for it."""
@@ -126,22 +140,23 @@ class RoutingTable:
                 found.set_result(route)
 
     def retire(self, route: RemoteRoute, reason: str, *, done: bool = True) -> None:
-        """Send no more by a route; the requests in flight may still be answered.
+        """Send no more by a route; what was sent may still be answered, and accounted for.
 
         An agent that is `done` has ended for good; else its node stops.
         """
         self.registry.deregister(route.name)
         self._remember(route.name, reason, done=done)
-        self._retired = [each for each in (*self._retired, route) if each.has_requests]
         route.refuse(reason)
+        if route.awaits:
+            self._retired[route.node, route.name] = route
 
     def remove(self, route: RemoteRoute, reason: str) -> None:
         """Close a route and fail the requests in flight on it."""
         if self.registry.entries.get(route.name) is route:
             self.registry.deregister(route.name)
             self._remember(route.name, reason, done=False)
-        elif route in self._retired:
-            self._retired.remove(route)
+        elif self._retired.get((route.node, route.name)) is route:
+            del self._retired[route.node, route.name]
         route.close(reason)
 
     def done(self, name: str, reason: str) -> None:
@@ -158,7 +173,7 @@ class RoutingTable:
 
     def close(self, reason: str) -> None:
         """Close all routes to other nodes, and fail who waits for one."""
-        for route in (*self.remote(), *self._retired):
+        for route in (*self.remote(), *self.retired()):
             self.remove(route, reason)
         for name in self._waiting:
             self._fail_waiting(name, reason)

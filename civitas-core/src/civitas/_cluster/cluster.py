@@ -19,6 +19,7 @@ from civitas._cluster.config import ClusterConfig
 from civitas._cluster.control_plane import CONTROL_NAME, ControlPlane, TaskRunner
 from civitas._cluster.data_plane import DataPlane, PeerStats
 from civitas._cluster.events import ClockSeen, Event, Evicted, NodeLost, NodeSeen, Received, Settled
+from civitas._cluster.leaving import ALL
 from civitas._cluster.liveness import LoopBeat, OwnNode
 from civitas._cluster.membership import Membership
 from civitas._cluster.protocol import (
@@ -95,6 +96,7 @@ class Cluster:
         self._beat_timer: asyncio.TimerHandle | None = None
         self._beat_later = guard_callback(self._beat, name="civitas beat", failed=config.failed)
         bus.routes.discovering = True
+        bus.on_detach = self._leave_with
         config.link_state.on_up = self._data.link_up
         info = NodeInfo(bus.origin.node.hex(), bus.origin.generation, config.process, role)
         own = OwnNode(agents, self._loop_beat.stalled, lambda: self._with_peers(counters()))
@@ -141,6 +143,16 @@ class Cluster:
         """Announce which agents this node has now, and whether it stops."""
         agents = dict(self._agents())
         self._control.post(lambda m, _now: m.announce(agents=agents, leaving=leaving))
+
+    async def leave(self, patience: float) -> None:
+        """Say that this node takes no more, and return when what is on its way here has come.
+
+        Other nodes that do not answer are not waited for; `patience` is how many seconds it may
+        take to account for what those have sent that do.
+        """
+        self.announce(leaving=True)
+        if self._eviction is None:  # else nobody hears it
+            await self._data.leave(ALL, patience)
 
     async def close(self) -> None:
         """Say goodbye, and end. Idempotent, also half-started."""
@@ -246,6 +258,12 @@ class Cluster:
         if info.role != "client":
             logger.info("%s joined: %s", info, _shown(list(info.agents)))
         self._states_heard(info)
+
+    async def _leave_with(self, agent: str) -> None:
+        """Do the same for one agent, which has ended for good."""
+        self.announce()
+        if self._eviction is None:
+            await self._data.leave(agent)
 
     def _states_heard(self, info: NodeInfo) -> None:
         self._on_agents_event(Received(info, Pong(0, info.agents, 0.0)))

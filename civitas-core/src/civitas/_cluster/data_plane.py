@@ -17,10 +17,14 @@ from civitas._bus.accounting import ReceiveAccounting
 from civitas._bus.bus import MessageBus
 from civitas._bus.routes import LATE_REPLY_GRACE, LocalRoute, RemoteRoute
 from civitas._cluster.events import NodeLost
+from civitas._cluster.leaving import ALL, LeaveHandshake
 from civitas._cluster.probes import Probes
 from civitas._cluster.protocol import (
     Credit,
     DataMessage,
+    Ended,
+    LastNumber,
+    Leaving,
     NodeInfo,
     Probe,
     ProbeAnswer,
@@ -69,7 +73,9 @@ class DataPlane:
         self.probes = Probes(
             bus.transport, bus.origin, self._on_message, bus.dead_letters.record, failed
         )
-        self._close_later = guard_callback(self._close, name="civitas late replies", failed=failed)
+        self._close_later = guard_callback(
+            lambda route, reason: route.close(reason), name="civitas late replies", failed=failed
+        )
         self._bus = bus
         self._routes = bus.routes
         self._accounting = bus.accounting = ReceiveAccounting(self._grant, self._log_loss)
@@ -78,6 +84,13 @@ class DataPlane:
         self._proved: set[str] = set()
         self._stalled: dict[str, float] = {}
         self._missing: list[str] = []
+        self._handshake = LeaveHandshake(
+            self.probes.send, lambda node, agent: self._accounting.seen(bytes.fromhex(node), agent)
+        )
+        self._left: set[str] = set()
+        """Agents of this node that take no more; also `ALL`."""
+        self._leavers: dict[str, set[str]] = {}
+        """Agents of other nodes, by node, that take no more; also `ALL`."""
 
     # --- coming and going -----------------------------------------------------------------------
 
@@ -105,10 +118,13 @@ class DataPlane:
             level = logging.ERROR if event.died else logging.INFO
             logger.log(level, "%s has gone: %s", info, event.reason)
         for route in self._routes.of(info.node):
-            why = f"agent {route.name!r} was in {info}, which has gone: {event.reason}"
-            self._close(route, why, expected=not event.died)
+            self._close(
+                route, f"agent {route.name!r} was in {info}, which has gone: {event.reason}"
+            )
+        self._handshake.node_lost(info.node)
         if event.final:
             self._accounting.forget(bytes.fromhex(info.node))
+            self._leavers.pop(info.node, None)
         else:  # should it come back, its numbers go on where they were
             self._missing.append(info.node)
             if len(self._missing) > _MISSING:
@@ -136,6 +152,52 @@ class DataPlane:
     def close(self) -> None:
         """Close all routes: this node stops."""
         self._routes.end("this node has stopped")
+
+    # --- leaving: theory and tables in `leaving` --------------------------------------------------
+
+    async def leave(self, agent: str, patience: float = 0.0) -> None:
+        """Have the others send no more to an agent of this node, or to `ALL`.
+
+        Returns when all that they have sent is accounted for; that of a node which does not answer,
+        or not in time, counts as lost there. `patience`: seconds from now on.
+        """
+        if not self._windowed or self._left & {agent, ALL}:
+            return
+        late = await self._handshake.leave(agent, self._senders, patience)
+        self._left.add(agent)
+        if late:
+            what = "this process" if agent == ALL else f"agent {agent!r}"
+            names = ", ".join(map(self.name, dict.fromkeys(late)))
+            logger.warning("%s leaves before all is here that was sent from %s", what, names)
+
+    def _senders(self) -> list[str]:
+        return [node for node in self.nodes if self._accounting.counts(bytes.fromhex(node))]
+
+    def _let_leave(self, node: str, agent: str) -> None:
+        """Send no more to an agent of a node, or to `ALL`, and tell the last numbers."""
+        self._leavers.setdefault(node, set()).add(agent)
+        route = self._routes.to(node, agent)
+        for each in self._routes.of(node) if agent == ALL else [route] if route else []:
+            if self._routes.get(each.name) is each:
+                why = f"agent {each.name!r} of {self.name(node)} takes no more messages"
+                self._retire(each, why, done=agent != ALL)
+            self._tell_last_number(each)
+        self.probes.send(node, Ended(agent))
+
+    def _tell_last_number(self, route: RemoteRoute) -> None:
+        """Tell it behind the frames, where they are accounted for, and to the node, which waits."""
+        window = route.window
+        if window is not None and window.outstanding:
+            for number in window.take_unused():
+                self.probes.send(route.node, Unused(route.name, number))
+            self.probes.send_last_number(route.name, window.sent)
+            self.probes.send(route.node, LastNumber(route.name, window.sent))
+
+    def _last_number_heard(self, node: str, agent: str, number: int) -> None:
+        if agent in self._left:  # what has not come by now never will
+            self._accounting.ended(bytes.fromhex(node), agent, number)
+        else:
+            self._handshake.last_number(node, agent, number)
 
     # --- looking ----------------------------------------------------------------------------------
 
@@ -175,6 +237,10 @@ class DataPlane:
             if window.outstanding and route.credit_seen == window.credited:
                 self.probes.send_last_number(route.name, window.sent)
             route.credit_seen = window.credited
+        for route in self._routes.retired():
+            if route.window is not None and route.credit_seen == route.window.credited:
+                self._tell_last_number(route)
+            route.credit_seen = 0 if route.window is None else route.window.credited
 
     # --- what other nodes say by the data transport -----------------------------------------------
 
@@ -185,13 +251,19 @@ class DataPlane:
             case ProbeAnswer():
                 self._prove(node)
             case Credit():
-                route = self._routes.get(message.agent)
-                if route is not None and route.node == node:  # else the agent has moved meanwhile
+                route = self._routes.to(node, message.agent)
+                if route is not None:  # else the agent has moved meanwhile
                     route.credit(message.number)
             case Unused(agent=agent) if isinstance(self._bus.registry.lookup(agent), LocalRoute):
                 if self._accounting.unused(bytes.fromhex(node), agent, message.number):
                     text = "1 message from %s to agent %r was not lost: its sender had given up"
                     logger.info(text, self.name(node), agent)
+            case Leaving():
+                self._let_leave(node, message.agent)
+            case LastNumber():
+                self._last_number_heard(node, message.agent, message.number)
+            case Ended():
+                self._handshake.ended(node, message.agent)
 
     def _prove(self, node: str) -> None:
         info = self.nodes.get(node)
@@ -205,6 +277,7 @@ class DataPlane:
 
     def _grant(self, node: bytes, agent: str, number: int) -> None:
         self.probes.send(node.hex(), Credit(agent, number))
+        self._handshake.accounted(node.hex(), agent, number)
 
     def _log_loss(self, node: bytes, agent: str, frames: int) -> None:
         text = "lost %d message%s from %s to agent %r on the way"
@@ -218,15 +291,13 @@ class DataPlane:
         done = dict.fromkeys(  # in order, unlike a set
             name for name, (state, _) in info.agents.items() if state == _DONE
         )
-        here = [] if info.leaving else [name for name in info.agents if name not in done]
+        left = self._leavers.get(info.node, set())  # they may have said so by another way before
+        leaving = info.leaving or ALL in left
+        here = [] if leaving else [n for n in info.agents if n not in done and n not in left]
         for route in routes.remote():
             if route.node == info.node and route.name not in here:
-                reason = _takes_no_more(route.name, info)
-                routes.retire(route, reason, done=route.name in done or not info.leaving)
-                if route.has_requests and not info.leaving:  # else its goodbye closes it
-                    # What was asked of it fails once its last answers must have come.
-                    loop = asyncio.get_running_loop()
-                    loop.call_later(LATE_REPLY_GRACE, self._close_later, route, reason, True)
+                over = route.name in done or not leaving  # else its node's goodbye closes it
+                self._retire(route, _takes_no_more(route.name, info), done=over)
         for name in done:
             routes.done(name, _takes_no_more(name, info))
         for name in here:
@@ -237,14 +308,23 @@ class DataPlane:
             elif present.node == info.node:
                 continue
             else:
-                self._close(present, f"agent {name!r} has moved to {info}")
+                self._retire(present, f"agent {name!r} has moved to {info}", done=True)
             routes.add(RemoteRoute(name, info.node, info.process, windowed=self._windowed))
 
-    def _close(self, route: RemoteRoute, reason: str, expected: bool = False) -> None:
+    def _retire(self, route: RemoteRoute, reason: str, *, done: bool) -> None:
+        """Send no more by a route. What was asked of an agent that is done soon fails."""
+        self._routes.retire(route, reason, done=done)
+        if done and route.has_requests:  # once its last answers must have come
+            loop = asyncio.get_running_loop()
+            loop.call_later(LATE_REPLY_GRACE, self._close_later, route, reason)
+
+    def _close(self, route: RemoteRoute, reason: str) -> None:
+        """Fail what was asked by a route, and count as lost what nobody will account for."""
         self._routes.remove(route, reason)
-        if route.outstanding and not expected:
+        if route.outstanding:
+            self._accounting.write_off(route.name, route.outstanding)
             messages = f"{route.outstanding} message{'s'[: route.outstanding != 1]}"
-            logger.warning("%s; what became of %s is not known", reason, messages)
+            logger.warning("%s; what became of %s is not known: lost", reason, messages)
 
 
 def _takes_no_more(agent: str, info: NodeInfo) -> str:

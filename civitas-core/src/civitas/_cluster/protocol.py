@@ -253,7 +253,29 @@ class Unused:
     number: int
 
 
-DataMessage: TypeAlias = Probe | ProbeAnswer | Credit | Unused
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """An agent of mine takes no more (an empty name: none does): send no more, and say `Ended`."""
+
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class LastNumber:
+    """My last frame to an agent of yours, which takes no more, has this number."""
+
+    agent: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """I send no more to an agent of yours (an empty name: to any); all last numbers are told."""
+
+    agent: str
+
+
+DataMessage: TypeAlias = Probe | ProbeAnswer | Credit | Unused | Leaving | LastNumber | Ended
 
 
 # --- the codec ------------------------------------------------------------------------------------

@@ -38,11 +38,13 @@ class Drain:
         """Agents that were at work when the drain began, and have not rested since."""
         self._abandoned = False
 
-    async def run(self) -> None:
-        """Return when all that was taken is handled, or the time for it is over."""
+    async def run(self, began: float) -> None:
+        """Return when all that was taken is handled, or the time for it is over.
+
+        `began` is when the stop did (event loop's time).
+        """
         loop = asyncio.get_running_loop()
-        began = loop.time()
-        busy = self._busy(self._slots.values(), 0)
+        busy = self._busy(self._slots.values(), loop.time() - began)
         self._await_rest_of({slot.name for slot in busy})
         if busy:
             patience = max(slot.settings.shutdown_timeout for slot in busy)

@@ -131,16 +131,24 @@ class AgentHost(Node):
             asyncio.get_running_loop().call_soon(self._begin_stop)
 
     async def _abort_start(self, ending: Ending) -> None:
+        await self._leave(ending)
         await self._retire_all(ending)
 
     async def _stop(self, ending: Ending) -> None:
         began = asyncio.get_running_loop().time()
         self._bus.closing = True
-        self._announce()
-        await ending.step("the drain", self._drain.run())
+        await self._leave(ending)
+        await ending.step("the drain", self._drain.run(began))
         await ending.step("a command", self._commands.end())
         await ending.step("the agents", self._stop_agents(began))
         await self._retire_all(ending)
+
+    async def _leave(self, ending: Ending) -> None:
+        """Let the others send no more, and take what they have sent."""
+        if self._cluster is not None:
+            patience = max((s.settings.shutdown_timeout for s in self._slots.values()), default=0.0)
+            leaving = self._cluster.leave(0.0 if self.failure is not None else patience)
+            await ending.step("what is on its way here", leaving)
 
     async def _retire_all(self, ending: Ending) -> None:
         """Take all agents off the system and account for what they leave behind."""
