@@ -133,11 +133,21 @@ async def test_settled_returns_when_all_is_accounted_for() -> None:
     await delivered
 
 
-async def test_settled_fails_when_the_route_closes_first() -> None:
+async def test_settled_waits_also_for_an_agent_that_takes_no_more() -> None:
     route = await used_up()
     delivered = await started(route.delivered())
-    route.close("it has left")
-    with pytest.raises(MessageRoutingError, match="it has left"):
+    route.refuse("it takes no more")
+    await turns()
+    assert not delivered.done()
+    route.credit(WINDOW)
+    await delivered
+
+
+async def test_settled_does_not_know_what_became_of_it_when_the_other_end_goes_first() -> None:
+    route = await used_up()
+    delivered = await started(route.delivered())
+    route.lose("it has gone")
+    with pytest.raises(OutcomeUnknownError, match="it has gone; what was sent may have been"):
         await delivered
 
 

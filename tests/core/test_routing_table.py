@@ -194,6 +194,32 @@ async def test_what_is_kept_is_settled() -> None:
         await routes.delivered("stranger")
 
 
+async def test_what_was_sent_is_followed_to_an_agent_that_takes_no_more() -> None:
+    routes, route = table(), RemoteRoute("agent", "01" * 8, "worker")
+    routes.add(route)
+    number = await route.number(LONG)
+    routes.retire(route, "it takes no more")
+    assert routes.to(route.node, "agent") is route
+    delivered = await started(routes.delivered("agent"))
+    route.credit(number)
+    await delivered
+    await routes.delivered("agent")
+    assert routes.retired() == []
+    assert routes.to(route.node, "agent") is None
+
+
+@pytest.mark.parametrize("retired", [False, True])
+async def test_what_became_of_it_is_not_known_when_the_node_has_gone(retired: bool) -> None:
+    routes, route = table(), RemoteRoute("agent", "01" * 8, "worker")
+    routes.add(route)
+    await route.number(LONG)
+    if retired:
+        routes.retire(route, "it takes no more")
+    routes.remove(route, "its process has gone")
+    with pytest.raises(OutcomeUnknownError, match="may have been handled"):
+        await routes.delivered("agent")
+
+
 def test_a_node_that_starts_anew_knows_of_nobody_who_is_away() -> None:
     routes, route = table(durable=True), RemoteRoute("agent", "01" * 8, "worker", windowed=False)
     routes.add(route)

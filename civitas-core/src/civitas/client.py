@@ -109,7 +109,8 @@ class Client(Node):
 
         Raises:
             TimeoutError: it was not in time.
-            MessageRoutingError: the agent has left.
+            OutcomeUnknownError: its node has gone before.
+            MessageRoutingError: there is no such agent.
         """
         self._check_loop()
         async with asyncio.timeout(timeout):

@@ -125,13 +125,13 @@ class Worker(AgentHost):
                 await slot.start()
 
     async def _abort_start(self, ending: Ending) -> None:
+        await self._end_restarts()
         for slot in reversed(self._slots.values()):
             await ending.step(f"agent {slot.name!r}", slot.stop(drain=False))
         await super()._abort_start(ending)
 
     async def _stop_agents(self, since: float) -> None:
-        for task in self._restarts.values():
-            cancel_task(task)
+        await self._end_restarts()
         for slot in reversed(self._slots.values()):
             await slot.stop(drain=self.failure is None, since=since)
         if self._retirements:
@@ -184,6 +184,15 @@ class Worker(AgentHost):
         finally:
             del self._restarts[slot.name]
             self._announce()
+
+    async def _end_restarts(self) -> None:
+        """Restart no agent any more: it would be left behind."""
+        await self._commands.end()
+        restarts = list(self._restarts.values())
+        for task in restarts:
+            cancel_task(task)
+        if restarts:
+            await asyncio.wait(restarts)
 
     async def _retire(self, slot: AgentSlot) -> None:
         await slot.retire()

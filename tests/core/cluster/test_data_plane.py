@@ -48,12 +48,12 @@ def frame(node: str, *, number: int = 0) -> bytes:
 class Here:
     """The data plane of one node, to which the test speaks."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, windowed: bool = True) -> None:
         self.bus = MessageBus(InProcessTransport(), LocalRegistry(), MsgpackSerializer())
         self.reached: list[NodeInfo] = []
         self.failures: list[BaseException] = []
         self.plane = DataPlane(
-            self.bus, windowed=True, on_reached=self.reached.append, failed=self.failures.append
+            self.bus, windowed=windowed, on_reached=self.reached.append, failed=self.failures.append
         )
 
     def meet(self, *nodes: NodeInfo) -> Here:

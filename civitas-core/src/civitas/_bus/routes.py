@@ -107,7 +107,16 @@ class RemoteRoute(Route):
     `windowed`, frames are numbered and wait for credit.
     """
 
-    __slots__ = ("_paused", "_waiters", "_watchers", "credit_seen", "node", "process", "window")
+    __slots__ = (
+        "_lost",
+        "_paused",
+        "_waiters",
+        "_watchers",
+        "credit_seen",
+        "node",
+        "process",
+        "window",
+    )
 
     def __init__(self, name: str, node: str, process: str, *, windowed: bool = True) -> None:
         super().__init__(name, is_local=False)
@@ -119,6 +128,7 @@ class RemoteRoute(Route):
         self._waiters: WaitQueue[None] = WaitQueue()
         self._watchers: list[asyncio.Future[None]] = []
         self._paused = False
+        self._lost = False
 
     @property
     def outstanding(self) -> int:
@@ -175,10 +185,11 @@ class RemoteRoute(Route):
         """Return when all frames are accounted for at the other end.
 
         Raises:
-            MessageRoutingError: the route was closed meanwhile.
+            OutcomeUnknownError: the other end has gone before.
         """
         while self.outstanding:
-            self._check_open()
+            if self._lost:
+                raise OutcomeUnknownError(f"{self._closed}; what was sent may have been handled")
             change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._watchers.append(change)
             await change
@@ -187,6 +198,11 @@ class RemoteRoute(Route):
         """Take no more messages; those that wait for credit are refused, too."""
         super().refuse(reason)
         self._waiters.fail(partial(MessageRoutingError, reason))
+
+    def lose(self, reason: str) -> None:
+        """Close: the other end has gone, so nothing more is accounted for."""
+        self._lost = True
+        self.close(reason)
         self._notify_watchers()
 
     def _notify_watchers(self) -> None:

@@ -21,7 +21,7 @@ import asyncio
 from typing import Final, NamedTuple
 
 from civitas._bus.routes import RemoteRoute
-from civitas.errors import MessageRoutingError
+from civitas.errors import MessageRoutingError, OutcomeUnknownError
 from civitas.registry import LocalRegistry
 
 _REMEMBERED: Final = 10_000
@@ -33,6 +33,8 @@ class _Gone(NamedTuple):
 
     reason: str
     done: bool
+    lost: bool = False
+    """Whether some of what was sent there was not accounted for."""
 
 
 class RoutingTable:
@@ -120,14 +122,18 @@ class RoutingTable:
         """Return when all frames to an agent are accounted for at the other end.
 
         Raises:
-            MessageRoutingError: the route was closed meanwhile.
+            OutcomeUnknownError: the other end has gone before.
+            MessageRoutingError: there is no such agent.
         """
-        route = self.get(name)
+        route = self.get(name) or next((r for r in self.retired() if r.name == name), None)
         if route is not None:
             await route.delivered()
-        elif not self.keeps(name):
-            gone = self._gone.get(name)
-            raise MessageRoutingError(gone.reason if gone else f"there is no route to {name!r}")
+            return
+        gone = self._gone.get(name)
+        if gone is not None and gone.lost:
+            raise OutcomeUnknownError(f"{gone.reason}; what was sent may have been handled")
+        if gone is None and not self.keeps(name):
+            raise MessageRoutingError(f"there is no route to {name!r}")
 
     # --- changes ------------------------------------------------------------------------------
 
@@ -154,10 +160,13 @@ class RoutingTable:
         """Close a route and fail the requests in flight on it."""
         if self.registry.entries.get(route.name) is route:
             self.registry.deregister(route.name)
-            self._remember(route.name, reason, done=False)
+            self._remember(route.name, reason, done=False, lost=route.outstanding > 0)
         elif self._retired.get((route.node, route.name)) is route:
             del self._retired[route.node, route.name]
-        route.close(reason)
+            gone = self._gone.get(route.name)
+            if gone is not None:
+                self._remember(route.name, gone.reason, done=gone.done, lost=route.outstanding > 0)
+        route.lose(reason)
 
     def done(self, name: str, reason: str) -> None:
         """Take note that an agent to which there is no route has ended for good."""
@@ -195,9 +204,9 @@ class RoutingTable:
         hint = f"; did you mean {similar!r}?" if similar else ""
         return f"there is no agent called {name!r} (any more){hint}"
 
-    def _remember(self, name: str, reason: str, *, done: bool) -> None:
+    def _remember(self, name: str, reason: str, *, done: bool, lost: bool = False) -> None:
         """Keep why a name has gone, for the errors of those who still use it."""
         self._gone.pop(name, None)
-        self._gone[name] = _Gone(reason, done)
+        self._gone[name] = _Gone(reason, done, lost)
         if len(self._gone) > _REMEMBERED:
             del self._gone[next(iter(self._gone))]

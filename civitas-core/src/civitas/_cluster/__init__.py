@@ -16,6 +16,7 @@ own instance of the transport where the transport crosses processes:
       rpc           commands and queries until they are answered
     data plane      in the event loop of the node (`data_plane`): routes, and who can be reached
       probes        the small messages for that
+      leaving       how an agent, or all of a node, takes no more, and nothing goes unaccounted
 
     protocol        all that nodes say, typed, with the one codec that makes and checks the bytes
     events          what the control plane reports to the node's event loop
@@ -55,6 +56,7 @@ Another node, as the data plane sees it:
     unknown   | the membership has let it in                 | probed
     probed    | it answers a probe by the data transport     | reachable: its agents have routes
     reachable | the connection was lost, and is back         | probed: its routes pause
+              | it says that it leaves                       | reachable: its routes retire
               | it announces changes                         | reachable: routes open, or retire
     any       | it has left, or died                         | unknown: its routes close
               | it is silent, but may come back              | unknown; its numbers are remembered
@@ -64,6 +66,8 @@ Invariants
 
 - A node is in only under names that nobody else has, and an agent's name has at most one route.
 - Nothing is sent to an agent of another node before this node's own probe was answered.
+- What was sent is accounted for where it came, or counted as lost: there by its number, or here
+  when the other node has gone before.
 - Silence counts for nothing while this node could not hear: its connection was lost, its process
   stood still, or its pings to itself do not come back.
 - Bytes from the network may be anything: what is no message is dropped and counted, and no

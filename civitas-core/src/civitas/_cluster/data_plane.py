@@ -128,7 +128,9 @@ class DataPlane:
         else:  # should it come back, its numbers go on where they were
             self._missing.append(info.node)
             if len(self._missing) > _MISSING:
-                self._accounting.forget(bytes.fromhex(self._missing.pop(0)))
+                forgotten = self._missing.pop(0)
+                self._accounting.forget(bytes.fromhex(forgotten))
+                self._leavers.pop(forgotten, None)
         self._bus.codec.clock_seen(info.node, 0.0)
 
     def stall_heard(self, info: NodeInfo, seconds: float) -> None:
@@ -175,7 +177,9 @@ class DataPlane:
 
     def _let_leave(self, node: str, agent: str) -> None:
         """Send no more to an agent of a node, or to `ALL`, and tell the last numbers."""
-        self._leavers.setdefault(node, set()).add(agent)
+        known = self.nodes.get(node)
+        if known is not None and (agent == ALL or agent in known.agents):
+            self._leavers.setdefault(node, set()).add(agent)
         route = self._routes.to(node, agent)
         for each in self._routes.of(node) if agent == ALL else [route] if route else []:
             if self._routes.get(each.name) is each:

@@ -93,13 +93,15 @@ class LeaveHandshake:
         Args:
             agent: who leaves.
             nodes: returns the nodes that may send, as long as they are there.
-            patience: seconds, from now on, for what was sent to be accounted for.
+            patience: seconds, from now on, for what was sent to be accounted for, if that is more
+                than the others have to answer.
 
         Returns the nodes that did not answer, or whose frames were not all accounted for, in time.
         """
         departure = self._departures[agent] = _Departure()
         now = asyncio.get_running_loop().time
-        answers_by, all_by, say_at = now() + ANSWER_TIMEOUT, now() + patience, -inf
+        answers_by, say_at = now() + ANSWER_TIMEOUT, -inf
+        all_by = max(now() + patience, answers_by)
         try:
             while True:
                 silent = [node for node in nodes() if node not in departure.ended]
@@ -114,10 +116,6 @@ class LeaveHandshake:
                 await departure.change((min(say_at, deadline) if silent else deadline) - now())
         finally:
             del self._departures[agent]
-
-    def is_leaving(self, agent: str) -> bool:
-        """Return whether what a node says of its last number to an agent is awaited."""
-        return agent in self._departures or ALL in self._departures
 
     def last_number(self, node: str, agent: str, number: int) -> None:
         """Take note of the number of the last frame of a node to an agent."""
