@@ -201,6 +201,10 @@ class Runtime(AgentHost):
             assert self._cluster is not None
             self._cluster.supervise(info.node, agent, report.incarnation)
 
+    def _finished_of(self, info: NodeInfo) -> tuple[str, ...]:
+        remote = self._remote
+        return tuple(name for name in info.agents if name in remote and remote[name].finished)
+
     def _node_gone(self, info: NodeInfo, error: NodeLostError | None) -> None:
         """Let each supervisor know, once, of the agents that it has lost with a node."""
         lost: dict[Engine, list[RemoteAgent]] = {}

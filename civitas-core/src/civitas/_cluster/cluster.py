@@ -67,7 +67,8 @@ class Cluster:
     `role` is primary, worker or client. `agents` returns the states of the node's agents,
     `counters` its counters as JSON-like values: both are called in any thread. `on_event` is called
     with each event that is about agents, or about this node's own eviction. `policies` say how
-    closely each supervised agent's node is watched, by agent.
+    closely each supervised agent's node is watched, by agent; `finished` returns which agents of a
+    node are done, though the node need not know.
     """
 
     def __init__(
@@ -79,10 +80,12 @@ class Cluster:
         counters: Callable[[], Mapping[str, Any]],
         on_event: Callable[[Event], None],
         policies: Mapping[str, HeartbeatPolicy],
+        finished: Callable[[NodeInfo], tuple[str, ...]],
     ) -> None:
         self._bus = bus
         self._agents = agents
         self._on_agents_event = on_event
+        self._finished = finished
         windowed = not config.durable  # then the transport acknowledges instead
         self._data = DataPlane(
             bus, windowed=windowed, on_reached=self._reached, failed=config.failed
@@ -254,7 +257,8 @@ class Cluster:
 
     def _reached(self, info: NodeInfo) -> None:
         """Take note that the data route to a node is proved."""
-        self._control.post(lambda members, now: members.admit(info.node, now))
+        done = self._finished(info)
+        self._control.post(lambda members, now: members.admit(info.node, done, now))
         if info.role != "client":
             logger.info("%s joined: %s", info, _shown(list(info.agents)))
         self._states_heard(info)

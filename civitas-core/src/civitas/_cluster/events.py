@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from civitas._cluster.protocol import Command, Counters, Crashed, NodeInfo, Pong, Result
+from civitas._cluster.protocol import Admitted, Command, Counters, Crashed, NodeInfo, Pong, Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Received:
     """A node has said something about agents: its own, or one of this node."""
 
     info: NodeInfo
-    message: Pong | Crashed | Command
+    message: Pong | Crashed | Command | Admitted
 
 
 Event: TypeAlias = (

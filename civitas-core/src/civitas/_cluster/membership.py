@@ -95,12 +95,12 @@ class Membership:
         for number in self._pending.lost():
             self._report(Result(number, "this node has left"))
 
-    def admit(self, node: str, now: float) -> None:
-        """Take note that the data route to a node is proved, and say so to that node."""
+    def admit(self, node: str, done: tuple[str, ...], now: float) -> None:
+        """Take note that the data route to a node is proved, and say so to it; see `Admitted`."""
         peer = self.peers.get(node)
         if peer is not None:
             peer.reached = True
-            self._send(peer.address, Admitted())
+            self._send(peer.address, Admitted(done))
             self._settle(now)
 
     def call(self, node: str, message: Command | Query, now: float) -> None:
@@ -279,6 +279,8 @@ class Membership:
         match message:
             case Admitted():
                 peer.admits = True
+                if peer.info.role == "primary" and message.done:
+                    self._report(Received(peer.info, message))
                 self._settle(now)
             case Pong():
                 took = peer.monitor.answered(message.sequence, now)

@@ -93,7 +93,13 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """My route to you is proved: my agents can reach yours."""
+    """My route to you is proved: my agents can reach yours.
+
+    `done`, of the primary: agents of yours that have said in another node that they are done, so
+    they are not to be started.
+    """
+
+    done: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,12 @@ class Commands:
             work = self._run(node, command)
             self._running[key] = start_task(work, name="civitas command", failed=self._failed)
 
+    def finish(self, agent: str) -> None:
+        """End an agent for good that was done before, in another node: it is not to be started."""
+        slot = self._slots.get(agent)
+        if slot is not None:
+            start_task(slot.finish(), name=f"civitas finish {agent}", failed=self._failed)
+
     async def end(self) -> None:
         """Carry out no more: an agent that is started now would be left behind."""
         self._ended = True

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from civitas._agents.slot import AgentSlot
 from civitas._cluster.events import Event, Evicted, Received
-from civitas._cluster.protocol import Command, Result
+from civitas._cluster.protocol import Admitted, Command, Result
 from civitas._node.commands import Commands
 from civitas._node.counters import NodeStats, snapshot
 from civitas._node.drain import Drain
@@ -113,6 +113,9 @@ class AgentHost(Node):
         match event:
             case Received(info=info, message=Command() as command):
                 self._commands.receive(info.node, command)
+            case Received(message=Admitted(done=done)):
+                for name in done:
+                    self._commands.finish(name)
             case Evicted():
                 logger.error("this process can't stay: %s", event.reason)
                 self._fail(IdentityError(event.reason))

@@ -16,7 +16,7 @@ from civitas._bus.dead_letters import DeadLetterCallback
 from civitas._bus.sender import Sender
 from civitas._cluster.cluster import Cluster
 from civitas._cluster.events import Event
-from civitas._cluster.protocol import AgentStates
+from civitas._cluster.protocol import AgentStates, NodeInfo
 from civitas._node.counters import snapshot
 from civitas._node.ending import Ending
 from civitas._supervision.heartbeat import HeartbeatPolicy
@@ -285,6 +285,10 @@ class Node(ABC):
         """Return status and incarnation of each agent; in any thread."""
         return {slot.name: slot.state for slot in list(self._slots.values())}
 
+    def _finished_of(self, info: NodeInfo) -> tuple[str, ...]:
+        """Return the agents of a node that are done, as their supervisor knows."""
+        return ()
+
     def _counters(self) -> Mapping[str, Any]:
         """Return the counters as JSON-like values; in any thread."""
         stats = snapshot(self._config.process, self._bus, self._slots.values(), ())
@@ -323,6 +327,7 @@ class Node(ABC):
                 self._counters,
                 self._on_event,
                 self._policies,
+                self._finished_of,
             )
         except BaseException:
             self._bus.affinity.release()
