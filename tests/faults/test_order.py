@@ -86,6 +86,34 @@ def refusal(console: Console) -> AskError | None:
     return None
 
 
+def test_a_worker_that_stops_handles_each_message_whose_send_had_returned(build: Build) -> None:
+    system = build(agent("far", "w1"))
+    [primary] = system.run()
+    sent: list[str] = []
+    for last in (20, 40, 60):
+        [worker] = system.run("w1")
+        eventually(lambda: system.console().ask("far", timeout=5), trying=AskError)
+        while sends_next_number(system.console(), sent):
+            if len(sent) == last:
+                worker.signal(signal.SIGTERM)
+        assert worker.wait() == 0
+        assert system.notes("far") == sent
+        assert not worker.count("before all is here"), worker.err
+    assert not primary.count("what became of"), primary.err
+    system.stop(primary)
+
+
+def sends_next_number(console: Console, sent: list[str]) -> bool:
+    number = str(len(sent) + 1)
+    try:
+        console.send("far", {"number": number})
+    except AskError as error:
+        assert error.kind == "MessageRoutingError", error
+        return False
+    sent.append(number)
+    return True
+
+
 def test_a_primary_that_stops_leaves_workers_that_work_with_the_next_one(build: Build) -> None:
     system = build(agent("here"), agent("far", "w1"), agent("near", "w2"))
     primary, *workers = system.run("supervisor", "w1", "w2")
