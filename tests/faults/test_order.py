@@ -108,7 +108,8 @@ def sends_next_number(console: Console, sent: list[str]) -> bool:
     try:
         console.send("far", {"number": number})
     except AskError as error:
-        assert error.kind == "MessageRoutingError", error
+        if error.kind != "MessageRoutingError":
+            raise
         return False
     sent.append(number)
     return True
