@@ -258,10 +258,11 @@ def installed(world: World) -> Iterator[World]:
     simulated = platform.Platform(
         world.wall, world.monotonic, world.random_bytes, numbers.random, world.runner
     )
-    hook, collects = sys.unraisablehook, gc.isenabled()
+    hook, collects, frozen = sys.unraisablehook, gc.isenabled(), gc.get_freeze_count() > 0
     # What is collected when, and which finalizer runs then, depends on more than the seed.
     gc.disable()
-    gc.freeze()  # the collection at the end looks at nothing that was there before
+    if not frozen:
+        gc.freeze()  # the collection at the end looks at nothing that was there before
     current = world
     try:
         with platform.replaced(simulated):
@@ -276,7 +277,8 @@ def installed(world: World) -> Iterator[World]:
             warnings.simplefilter("ignore")
             world.bury()
             gc.collect()
-        gc.unfreeze()
+        if not frozen:
+            gc.unfreeze()
         logging.disable(disabled)
         sys.unraisablehook = hook
         if collects:
