@@ -9,7 +9,14 @@ from typing import Any, ClassVar
 import pytest
 
 from civitas import AgentProcess, ErrorAction, Message, Runtime, Supervisor
-from civitas.errors import AgentError, NotConnectedError, OutcomeUnknownError, SpawnError
+from civitas.errors import (
+    AgentError,
+    CivitasError,
+    MessageRoutingError,
+    NotConnectedError,
+    OutcomeUnknownError,
+    SpawnError,
+)
 from civitas.process import ProcessStatus
 from civitas.transport import InProcessTransport
 from support.agents import SOON, Gate, Scripted, echo, runtime, until
@@ -74,6 +81,27 @@ async def test_a_start_that_is_cancelled_while_it_is_undone_is_undone_all_the_sa
     slow.may_leave.set()
     assert await asyncio.wait_for(r.wait(), SOON) == 1
     assert Stopping.stopped == ["slow", "first"]
+
+
+class Polite(AgentProcess):
+    """Asks another agent at its end, and keeps what it hears."""
+
+    heard: BaseException | None = None
+
+    async def on_stop(self) -> None:
+        try:
+            await self.ask("other", {})
+        except (CivitasError, TimeoutError) as error:
+            self.heard = error
+
+
+async def test_who_asks_a_stopped_agent_at_its_own_end_hears_so_at_once() -> None:
+    polite = Polite("polite", shutdown_timeout=10 * SOON)
+    r = Runtime(Supervisor("root", [polite, Stopping("other")]))  # which stops first
+    await r.start()
+    await asyncio.wait_for(r.stop(), SOON)
+    assert isinstance(polite.heard, MessageRoutingError)
+    assert "has stopped" in str(polite.heard)
 
 
 class Failing(InProcessTransport):

@@ -133,7 +133,7 @@ class Worker(AgentHost):
     async def _stop_agents(self, since: float) -> None:
         await self._end_restarts()
         for slot in reversed(self._slots.values()):
-            await slot.stop(drain=self.failure is None, since=since)
+            await slot.stop(drain=self.failure is None, since=since, final=True)
         if self._retirements:
             await asyncio.wait(self._retirements)
 

@@ -164,8 +164,13 @@ class AgentSlot:
             drain: handle all that is queued first; otherwise only the message in hand.
             since: when the stop began (event loop's time); the agent's `shutdown_timeout` counts
                 from then. Now, when left out.
-            final: whether the whole tree ends, which makes no difference here.
+            final: whether the whole tree ends: what others send it from then on is refused.
         """
+        await self._stop(drain=drain, since=since)
+        if final:
+            await self._leave_behind(self._gone())
+
+    async def _stop(self, *, drain: bool, since: float | None) -> None:
         task = self._task
         if task is None or task.done():
             return
@@ -198,7 +203,7 @@ class AgentSlot:
         self._retired = True
         if self.status is not ProcessStatus.CRASHED:
             self.status = ProcessStatus.STOPPED
-        gone = MessageRoutingError(f"agent {self.name!r} has stopped and takes no more messages")
+        gone = self._gone()
         if self._bus.durable:  # before it lets go: it awaits what becomes of a frame
             await self._leave_behind(gone)
             await asyncio.sleep(0)  # its turn to hear of it
@@ -235,6 +240,9 @@ class AgentSlot:
     def _status_of(self, message_loop: MessageLoop) -> ProcessStatus:
         """Return the status of an agent object; one that was left behind has stopped."""
         return self.status if message_loop is self._message_loop else ProcessStatus.STOPPED
+
+    def _gone(self) -> MessageRoutingError:
+        return MessageRoutingError(f"agent {self.name!r} has stopped and takes no more messages")
 
     async def _leave_behind(self, gone: MessageRoutingError) -> None:
         left = self.mailbox.close(str(gone))
