@@ -91,7 +91,7 @@ async def test_a_handler_that_returns_no_message_is_told_so_and_so_is_who_asked(
         return {"n": 1}
 
     async with system(Scripted("a", plain)) as s:
-        with pytest.raises(AgentError, match=r"returned a dict.*self\.reply"):
+        with pytest.raises(AgentError, match=r"returned an object of type dict.*self\.reply"):
             await s.ask("a", {}, timeout=SOON)
 
 

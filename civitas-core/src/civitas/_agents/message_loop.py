@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 
 from civitas import _platform as platform
 from civitas._agents.settings import Settings
+from civitas._bus.arguments import kind_of
 from civitas._bus.bus import MessageBus
 from civitas._bus.deferred import DeferredAnswers
 from civitas._bus.mailbox import Mailbox
@@ -278,7 +279,7 @@ class MessageLoop:
         if type(action) is not ErrorAction:
             await self._fail(message, error)
             raise TypeError(
-                f"on_error of agent {self.agent.name!r} returned {_kind(action)}, "
+                f"on_error of agent {self.agent.name!r} returned {kind_of(action)}, "
                 f"not an ErrorAction"
             ) from error
         return action
@@ -346,8 +347,4 @@ class MessageLoop:
 
 
 def _no_reply(value: object) -> str:
-    return f"handle returned {_kind(value)}; it returns self.reply(...) or None"
-
-
-def _kind(value: object) -> str:
-    return "None" if value is None else f"a {printable(type(value).__name__, 100)}"
+    return f"handle returned {kind_of(value)}; it returns self.reply(...) or None"

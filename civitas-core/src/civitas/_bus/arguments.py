@@ -126,7 +126,7 @@ def kind_of(given: object) -> str:
         return f"the class {given.__name__}"
     if isinstance(given, bool | int | float | bytes | str):
         return f"{_shown(given)} ({type(given).__name__})"
-    return f"an object of type {type(given).__name__}"
+    return f"an object of type {printable(type(given).__name__, _SHOWN)}"
 
 
 def _shown(given: object) -> str:
