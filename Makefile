@@ -27,8 +27,8 @@ demo: $(VENV)/runtime.stamp ## count the words of a folder in three processes, o
 test: programs $(VENV)/dev.stamp ## the whole test suite, without what `make packaging` runs
 	$(PYTEST) -n $(JOBS)
 
-test-fast: programs $(VENV)/dev.stamp ## the suite without its slow tests
-	$(PYTEST) -n $(JOBS) -m "not slow"
+test-fast: programs $(VENV)/dev.stamp ## the suite without its slow tests, properties with fewer examples
+	HYPOTHESIS_PROFILE=fast $(PYTEST) -n $(JOBS) -m "not slow"
 
 check: lint types docs packaging ## style, types, documentation, packaging
 

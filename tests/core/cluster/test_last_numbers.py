@@ -11,7 +11,7 @@ import pytest
 from civitas import envelope
 from civitas._bus.mailbox import Mailbox
 from civitas._cluster.events import NodeLost
-from civitas._cluster.leaving import ALL
+from civitas._cluster.leaving import ALL, ANSWER_TIMEOUT
 from civitas._cluster.protocol import (
     DATA,
     Credit,
@@ -171,10 +171,11 @@ async def test_an_agent_leaves_when_what_was_on_its_way_has_come() -> None:
         await turns()
         assert not detaching.done()
         await here.bus.transport.publish("mine", frame_of_a_message(1))
-        await asyncio.wait_for(detaching, LONG)
+        await here.bus.transport.publish("mine", frame(THERE, number=1))
+        await asyncio.wait_for(detaching, ANSWER_TIMEOUT / 2)
         assert mailbox.pending == 1
         assert here.bus.delivered == 1
-        assert await said.take() == []
+        assert await said.take() == [Credit("mine", 1)]
 
 
 def frame_of_a_message(number: int) -> bytes:
