@@ -84,7 +84,10 @@ class Runtime(AgentHost):
         self._remote: dict[str, RemoteAgent] = {}
         self._parents: dict[str, Engine] = {}  # of agents of other processes
         observer = TreeObserver(
-            self._agent_crashed, lambda _: self._agent_ended(), self._fail, self._config.failed
+            self._agent_crashed,
+            lambda _: self._agent_ended(),
+            self._fail,
+            self._config.failed,
         )
         self._engine = build_engine(supervisor, observer, self._make_local, self._make_remote)
 

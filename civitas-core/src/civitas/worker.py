@@ -12,6 +12,7 @@ from civitas._cluster.config import random_name
 from civitas._node.ending import Ending
 from civitas._node.host import AgentHost
 from civitas._node.tree import check_agents
+from civitas._supervision.completion import Completion
 from civitas._supervision.restart import RestartIntensity, RestartPolicy
 from civitas.components import ComponentSet, components_for
 from civitas.errors import ConfigurationError, SpawnError, describe, logger_of
@@ -93,8 +94,8 @@ class Worker(AgentHost):
         self._intensity = RestartIntensity(_DEFAULTS)
         self._on_their_own: set[str] = set()
         self._restarts: dict[str, asyncio.Task[None]] = {}
-        for agent in checked:
-            self._make_slot(agent, self._agent_exited)
+        self._completion = Completion()
+        self._ends = [self._make_slot(agent, self._agent_exited) for agent in checked]
 
     @classmethod
     def from_topology(cls, topology: Topology, process: str) -> Self:
@@ -149,10 +150,11 @@ class Worker(AgentHost):
         self._agent_crashed(slot.name, error)
         assert self._cluster is not None
         self._cluster.report_crash(slot.name, slot.incarnation, error, redelivered=slot.redelivered)
+        self._announce(slot.name)  # for a primary that comes later
 
     @property
     def _all_ended(self) -> bool:
-        return bool(self._slots) and all(slot.finished for slot in self._slots.values())
+        return self._completion.reached(self._ends)
 
     def _supervise(self, slot: AgentSlot) -> None:
         """Supervise an agent that no tree names, with the default limits of a supervisor."""
@@ -183,7 +185,7 @@ class Worker(AgentHost):
                         await slot.start(fresh=True)
         finally:
             del self._restarts[slot.name]
-            self._announce()
+            self._announce(slot.name)
 
     async def _end_restarts(self) -> None:
         """Restart no agent any more: it would be left behind."""

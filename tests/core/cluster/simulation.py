@@ -11,18 +11,19 @@ import itertools
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from civitas._cluster.events import Event, Evicted, NodeLost, NodeSeen, Settled
 from civitas._cluster.liveness import OwnNode
 from civitas._cluster.membership import Membership
+from civitas._cluster.pieces import ControlCodec
 from civitas._cluster.protocol import (
     EVERYONE,
+    LARGEST_FRAME,
     ControlMessage,
     NodeInfo,
     control_address,
-    decode,
-    encode,
 )
 from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas.envelope import Origin
@@ -39,11 +40,13 @@ class Network:
         delay: seconds that one takes, at least and at most.
         loss: share of messages that are lost.
         repeat: share of messages that come twice.
+        largest: bytes of a frame at most.
     """
 
     delay: tuple[float, float] = (0.001, 0.02)
     loss: float = 0.0
     repeat: float = 0.0
+    largest: int = LARGEST_FRAME
     stands: list[Callable[[], None]] | None = None
     """What arrives later, while a proxy that all use stands still."""
     parted: set[frozenset[str]] = field(default_factory=set)
@@ -87,7 +90,8 @@ class SimulatedNode:
         self.origin = Origin(bytes.fromhex(info.node), info.generation)
         self.events: list[Event] = []
         self.fenced: set[bytes] = set()
-        self.inbox: list[bytes] = []
+        self.inbox: list[tuple[bytes, bool]] = []
+        self.codec = ControlCodec(self.origin, system.network.largest)
         self.paused = False
         self.linked = True
         self.alive = True
@@ -150,6 +154,19 @@ class SimulatedNode:
     def join(self) -> None:
         self.membership.join(self.time)
 
+    def change(self, **states: str) -> None:
+        """Change the states of agents, and announce it as one change."""
+        changed = {name: (status, 0) for name, status in states.items()}
+        self.states.update(changed)
+        if self.alive:
+            self.membership.announce(changed)
+
+    @property
+    def knows_agents(self) -> dict[str, Mapping[str, tuple[str, int]]]:
+        """The states of the agents of each other node, by the node's label, as it knows them."""
+        peers = self.membership.peers.values()
+        return {self.system.by_id[each.info.node].label: each.agents for each in peers}
+
     @property
     def time(self) -> float:
         return self.system.now + self.skew
@@ -162,8 +179,8 @@ class SimulatedNode:
         """Let it go on: it reads what has come before it looks at its timers."""
         self.paused = False
         inbox, self.inbox = self.inbox, []
-        for frame in inbox:
-            self.take(frame)
+        for frame, to_everyone in inbox:
+            self.take(frame, to_everyone)
 
     def kill(self) -> None:
         self.alive = False
@@ -181,14 +198,16 @@ class SimulatedNode:
         if self.alive and not self.paused:
             self.membership.tick(self.time)
 
-    def take(self, frame: bytes) -> None:
+    def take(self, frame: bytes, to_everyone: bool) -> None:
         if not self.alive or not self.linked:
             return
         if self.paused:
-            self.inbox.append(frame)
+            self.inbox.append((frame, to_everyone))
             return
-        origin, message = decode(frame)
-        self.membership.receive(origin, message, self.time)
+        members = self.membership.peers
+        said = self.codec.read(frame, self.time, members, to_everyone=to_everyone)
+        if said is not None:
+            self.membership.receive(*said, self.time)
 
     def say(self, message: ControlMessage, address: str = EVERYONE) -> None:
         """Send anything in its name."""
@@ -196,7 +215,8 @@ class SimulatedNode:
 
     def _send(self, address: str, message: ControlMessage) -> None:
         if self.alive and self.linked:
-            self.system.send(self, address, encode(message, self.origin))
+            for frame in self.codec.frames(message):
+                self.system.send(self, address, frame)
 
     def _told(self, event: Event) -> None:
         self.events.append(event)
@@ -224,6 +244,7 @@ class System:
         self.nodes: dict[str, SimulatedNode] = {}
         self.by_id: dict[str, SimulatedNode] = {}
         self.sent = 0
+        self.bytes = 0
         self._random = random.Random(seed)
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -264,6 +285,9 @@ class System:
         self.run(5.0)
 
     def send(self, sender: SimulatedNode, address: str, frame: bytes) -> None:
+        assert len(frame) <= self.network.largest
+        to_everyone = address == EVERYONE
+        self.bytes += len(frame)
         self.sent += address != control_address(sender.id)
         for node in self.nodes.values():
             mine = control_address(node.id)
@@ -272,10 +296,11 @@ class System:
             if frozenset((sender.label, node.label)) in self.network.parted:
                 continue
             if self._random.random() >= self.network.loss:
-                self._carry(sender, node, frame)
+                take = partial(node.take, frame, to_everyone)
+                self._carry(sender, node, take)
                 if self._random.random() < self.network.repeat:
                     later = self._random.uniform(0.0, 2.0)
-                    self.after(later, lambda node=node: node.take(frame))  # type: ignore[misc]
+                    self.after(later, take)
 
     def after(self, delay: float, call: Callable[[], None]) -> None:
         heapq.heappush(self._due, (self.now + delay, next(self._order), call))
@@ -290,17 +315,17 @@ class System:
             for node in list(self.nodes.values()):
                 node.tick()
 
-    def _carry(self, sender: SimulatedNode, node: SimulatedNode, frame: bytes) -> None:
+    def _carry(self, sender: SimulatedNode, node: SimulatedNode, take: Callable[[], None]) -> None:
         way = (sender.label, node.label)
         at = self.now + self._random.uniform(*self.network.delay)
         at = self._latest[way] = max(at, self._latest.get(way, 0.0))
-        heapq.heappush(self._due, (at, next(self._order), lambda: self._arrive(node, frame)))
+        heapq.heappush(self._due, (at, next(self._order), lambda: self._arrive(take)))
 
-    def _arrive(self, node: SimulatedNode, frame: bytes) -> None:
+    def _arrive(self, take: Callable[[], None]) -> None:
         if self.network.stands is None:
-            node.take(frame)
+            take()
         else:
-            self.network.stands.append(lambda: node.take(frame))
+            self.network.stands.append(take)
 
 
 def alive(system: System) -> set[str]:

@@ -147,7 +147,8 @@ async def test_the_last_words_are_said_in_order_and_the_goodbye_is_the_last() ->
     async with running(one):
         await until(lambda: wire.said)
         for number in range(50):
-            one.plane.post(lambda members, _now, n=number: members.announce(process=f"other{n}"))  # type: ignore[misc]
+            change = {f"other{number}": ("RUNNING", 0)}
+            one.plane.post(lambda members, _now, change=change: members.announce(change))  # type: ignore[misc]
         one.plane.post(lambda members, _now: members.leave("it stopped"))
     frames = [frame for _, frame in wire.said]
     changes = [frame for frame in frames if b"Changed" in frame]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -112,7 +113,7 @@ async def test_the_last_number_is_told_again_until_all_is_accounted_for() -> Non
     here = Here().meet(info(THERE, "a"))
     async with talking(here) as said:
         await send(here, "a", 2)
-        here.plane.node_seen(info(THERE))  # it has announced that the agent is gone
+        here.plane.node_seen(replace(info(THERE), agents={"a": ("STOPPED", 0)}))
         await said.take()
         for _ in range(2):
             here.plane.ask_for_credit()

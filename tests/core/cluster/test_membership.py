@@ -263,7 +263,7 @@ def test_only_the_primary_declares_others_dead() -> None:
     one.hear(STRANGER, left)
     assert WORKER.node in one.membership.peers
     one.hear(PRIMARY, left)
-    assert one.events == [NodeLost(WORKER, "no answer", died=True)]
+    assert one.events == [NodeLost(WORKER.header, "no answer", died=True)]
     assert one.fenced == {WORKER.key}
 
 
@@ -317,8 +317,8 @@ def test_what_the_primary_hears_of_an_agent_it_tells() -> None:
     one.hear(WORKER, Crashed("far", 3, "ValueError", "no"))
     one.hear(WORKER, Pong(0, {"far": ("crashed", 3)}, 0.5))
     assert one.events == [
-        Received(WORKER, Crashed("far", 3, "ValueError", "no")),
-        Received(WORKER, Pong(0, {"far": ("crashed", 3)}, 0.5)),
+        Received(WORKER.header, Crashed("far", 3, "ValueError", "no")),
+        Received(WORKER.header, Pong(0, {"far": ("crashed", 3)}, 0.5)),
     ]
 
 

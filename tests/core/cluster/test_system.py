@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from civitas._cluster.events import Evicted, Settled
@@ -95,6 +95,14 @@ def test_a_node_that_starts_while_its_link_is_down_claims_its_name_only_when_it_
     names=st.sampled_from([("w", "x", "w", "y"), ("v", "x y", "w", "y z"), ("w", "x", "w", "x")]),
     generations=st.tuples(st.integers(1, 2), st.integers(1, 2)),
     ids=st.permutations(["00" * 8, "ff" * 8]),
+)
+@example(
+    seed=1,
+    starts=(0.625, 1.0625, 1.0, 1.0625),
+    loss=0.2,
+    names=("w", "x", "w", "y"),
+    generations=(1, 1),
+    ids=["00" * 8, "ff" * 8],
 )
 def test_of_two_nodes_that_claim_one_name_exactly_one_stays(
     seed: int,

@@ -8,12 +8,16 @@ own instance of the transport where the transport crosses processes:
 
     control plane   in a thread of its own (`control_plane`): who belongs to the system
       membership    what each message means, and when to speak
+      authority     who may say what: the rule of each message
+      announcements what this node announces of itself: wholes, changes and beacons
       member_table  who is in, and under which names
       claims        who gets a name that two nodes want
       discovery     this node's own search for the others
+      watch         pings to the others, and which of them are silent
       liveness      whether another node lives, whether our own event loop runs
       clocks        by how much the clocks of other nodes are ahead
       rpc           commands and queries until they are answered
+      pieces        messages that are larger than a frame may be
     data plane      in the event loop of the node (`data_plane`): routes, and who can be reached
       probes        the small messages for that
       leaving       how an agent, or all of a node, takes no more, and nothing goes unaccounted
@@ -34,12 +38,16 @@ Another node, as the membership sees it:
     ---------+-----------------------------------------------+--------------------
     unknown  | hello or welcome, and its names are free      | member
              | hello or welcome, and a member has one        | claiming
+             | a change or a beacon                          | unknown; this node says hello to it
     claiming | the holder of the name answers a ping in time | unknown, refused
              | the holder stays silent                       | member
     member   | its goodbye                                   | departed
+             | a change or a beacon after a revision that    | member; it is asked for what was
+             | this node does not know                       | missed
              | no answer to the pings of this primary        | fenced
              | silent, and this is not the primary           | missing
              | the primary says that it is dead              | fenced
+             | silent, and unknown to the primary when asked | missing
     missing  | hello or welcome                              | member
              | another node takes one of its names           | fenced
     departed | anything: its goodbye had overtaken it        | departed
@@ -70,6 +78,8 @@ Invariants
   when the other node has gone before.
 - Silence counts for nothing while this node could not hear: its connection was lost, its process
   stood still, or its pings to itself do not come back.
+- Whatever is lost heals without a new event: each settled node repeats a beacon, with its revision.
+- The work at a change is that of the agents that have changed, at the sender and at the receivers.
 - Bytes from the network may be anything: what is no message is dropped and counted, and no
   handler raises.
 

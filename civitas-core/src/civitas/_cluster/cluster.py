@@ -10,19 +10,30 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 from civitas import _platform as platform
 from civitas._bus.bus import MessageBus
+from civitas._cluster.announcements import check_announceable
 from civitas._cluster.config import ClusterConfig
 from civitas._cluster.control_plane import CONTROL_NAME, ControlPlane, TaskRunner
 from civitas._cluster.data_plane import DataPlane, PeerStats
-from civitas._cluster.events import ClockSeen, Event, Evicted, NodeLost, NodeSeen, Received, Settled
+from civitas._cluster.events import (
+    ClockSeen,
+    Event,
+    Evicted,
+    NodeLost,
+    NodeSeen,
+    NotAnnounced,
+    Received,
+    Settled,
+)
 from civitas._cluster.leaving import ALL
 from civitas._cluster.liveness import LoopBeat, OwnNode
 from civitas._cluster.membership import Membership
 from civitas._cluster.protocol import (
+    LARGEST_FRAME,
     AgentStates,
     Command,
     Counters,
@@ -36,9 +47,11 @@ from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas._supervision.remote import AgentReport
 from civitas._supervision.remote_state import Demand
 from civitas.errors import (
+    CivitasError,
     IdentityError,
     MessageRoutingError,
     RemoteCrashError,
+    TransportError,
     describe,
     logger_of,
     printable,
@@ -86,6 +99,7 @@ class Cluster:
         self._agents = agents
         self._on_agents_event = on_event
         self._finished = finished
+        self._largest = config.capabilities.max_message_bytes if config.capabilities else None
         windowed = not config.durable  # then the transport acknowledges instead
         self._data = DataPlane(
             bus, windowed=windowed, on_reached=self._reached, failed=config.failed
@@ -93,15 +107,21 @@ class Cluster:
         self._numbers = itertools.count(1)
         self._answers: dict[int, asyncio.Future[Result | Counters]] = {}
         self._settled = asyncio.Event()
-        self._eviction: IdentityError | None = None
+        self._failure: CivitasError | None = None
+        """Why this node can't be in the system."""
+        self._changed: dict[str, tuple[str, int]] = {}
+        self._leaving = False
+        self._announcing: asyncio.Handle | None = None
+        self._announce_later = guard_callback(
+            self._announce_now, name="civitas announcement", failed=config.failed
+        )
         self._loop_beat = LoopBeat()
         self._beats = 0
         self._beat_timer: asyncio.TimerHandle | None = None
         self._beat_later = guard_callback(self._beat, name="civitas beat", failed=config.failed)
         bus.routes.discovering = True
-        bus.on_detach = self._leave_with
         config.link_state.on_up = self._data.link_up
-        info = NodeInfo(bus.origin.node.hex(), bus.origin.generation, config.process, role)
+        self._info = NodeInfo(bus.origin.node.hex(), bus.origin.generation, config.process, role)
         own = OwnNode(agents, self._loop_beat.stalled, lambda: self._with_peers(counters()))
         make_control = config.make_control
         self._control = ControlPlane(
@@ -109,7 +129,7 @@ class Cluster:
             if make_control is None
             else make_control(self._control_down, self._control_up),
             bus.origin,
-            lambda send, report: Membership(info, own, send, report, config.fenced, policies),
+            lambda send, report: Membership(self._info, own, send, report, config.fenced, policies),
             self._on_event,
             bus.dead_letters.record,
             config.failed,
@@ -118,6 +138,7 @@ class Cluster:
             if make_control is None
             else platform.make_runner(CONTROL_NAME),
             guard=config.guard if make_control is None else config.guard_control,
+            largest=self._largest or LARGEST_FRAME,
         )
 
     # --- life ---------------------------------------------------------------------------------
@@ -131,21 +152,30 @@ class Cluster:
         """Find the others, and return when each can reach the agents of this node.
 
         Raises:
+            ConfigurationError: the node has too many agents to be announced, or the transport
+                carries too small messages.
             IdentityError: the node's name, or one of an agent, is taken.
-            TransportError: the control plane could not start.
+            TransportError: the control plane could not start, or its transport refuses messages for
+                their size.
         """
-        await self._control.start()
         agents = dict(self._agents())
-        self._control.post(lambda members, _now: members.announce(agents=agents))
+        check_announceable(replace(self._info, agents=agents), self._largest)
+        await self._control.start()
+        self._control.post(lambda members, _now: members.announce(agents))
         self._control.post(lambda members, now: members.join(now))
         await self._settled.wait()
-        if self._eviction is not None:
-            raise self._eviction
+        if self._failure is not None:
+            raise self._failure
 
-    def announce(self, *, leaving: bool = False) -> None:
-        """Announce which agents this node has now, and whether it stops."""
-        agents = dict(self._agents())
-        self._control.post(lambda m, _now: m.announce(agents=agents, leaving=leaving))
+    def announce(self, agents: AgentStates, *, leaving: bool = False) -> None:
+        """Announce agents that have changed, and whether this node stops.
+
+        All that changes in one turn of the event loop is one announcement.
+        """
+        self._changed.update(agents)
+        self._leaving = self._leaving or leaving
+        if self._announcing is None:
+            self._announcing = asyncio.get_running_loop().call_soon(self._announce_later)
 
     async def leave(self, patience: float) -> None:
         """Say that this node takes no more, and return when what is on its way here has come.
@@ -153,18 +183,24 @@ class Cluster:
         Other nodes that do not answer are not waited for; `patience` is how many seconds it may
         take to account for what those have sent that do.
         """
-        self.announce(leaving=True)
-        if self._eviction is None:  # else nobody hears it
+        self.announce({}, leaving=True)
+        if self._failure is None:  # else nobody hears it
             await self._data.leave(ALL, patience)
+
+    async def leave_with(self, agent: str) -> None:
+        """Return when what is on its way to one agent, which has ended for good, has come."""
+        if self._failure is None:
+            await self._data.leave(agent)
 
     async def close(self) -> None:
         """Say goodbye, and end. Idempotent, also half-started."""
         if self._beat_timer is not None:
             self._beat_timer.cancel()
+        self._announce_now()
         if self._bus.accounting is not None:
             self._bus.accounting.settle()
         # The goodbye takes another way: it must not overtake the answers of this node's agents.
-        if self._eviction is None:  # else nobody hears it
+        if self._failure is None:  # else nobody hears it
             await self._data.probes.confirm(self._data.nodes, _CONFIRM_TIMEOUT)
         await self._data.probes.stop()
         self._control.post(lambda members, _now: members.leave("it stopped"))
@@ -217,7 +253,8 @@ class Cluster:
         self._control.post(lambda members, _now: members.report_crash(crash))
 
     def answer(self, node: str, result: Result) -> None:
-        """Answer a command of the primary, a node."""
+        """Answer a command of the primary, a node, which first hears what else has changed."""
+        self._announce_now()
         self._control.post(lambda members, _now: members.answer(node, result))
 
     def peers(self) -> tuple[PeerStats, ...]:
@@ -240,20 +277,29 @@ class Cluster:
                 self._on_agents_event(event)
             case ClockSeen():
                 self._bus.codec.clock_seen(event.node, event.offset)
-            case Settled():
-                self._bus.routes.discovered()
-                if event.alone:
-                    logger.info("no primary was found yet: going on without one")
-                self._settled.set()
-            case Evicted():
-                self._eviction = IdentityError(event.reason)
-                if self._settled.is_set():  # else the join under way fails
-                    self._on_agents_event(event)
-                self._settled.set()
+            case Settled() | Evicted() | NotAnnounced():
+                self._on_own_event(event)
             case Result() | Counters() if event.number in self._answers:
                 answer = self._answers.pop(event.number)
                 if not answer.done():
                     answer.set_result(event)
+
+    def _on_own_event(self, event: Settled | Evicted | NotAnnounced) -> None:
+        joined = self._settled.is_set()  # else the join under way fails
+        match event:
+            case Settled():
+                self._bus.routes.discovered()
+                if event.alone:
+                    logger.info("no primary was found yet: going on without one")
+            case Evicted():
+                self._failure = IdentityError(event.reason)
+                if joined:
+                    self._on_agents_event(event)
+            case NotAnnounced() if joined:
+                logger.error("%s", event.reason)
+            case NotAnnounced():
+                self._failure = TransportError(f"this node can't be announced: {event.reason}")
+        self._settled.set()
 
     def _reached(self, info: NodeInfo) -> None:
         """Take note that the data route to a node is proved."""
@@ -263,14 +309,8 @@ class Cluster:
             logger.info("%s joined: %s", info, _shown(list(info.agents)))
         self._states_heard(info)
 
-    async def _leave_with(self, agent: str) -> None:
-        """Do the same for one agent, which has ended for good."""
-        self.announce()
-        if self._eviction is None:
-            await self._data.leave(agent)
-
     def _states_heard(self, info: NodeInfo) -> None:
-        self._on_agents_event(Received(info, Pong(0, info.agents, 0.0)))
+        self._on_agents_event(Received(info.header, Pong(0, info.agents, 0.0)))
 
     # --- parts --------------------------------------------------------------------------------
 
@@ -282,6 +322,14 @@ class Cluster:
         if self._beats % _LOOK_EVERY == 0:
             self._data.ask_for_credit()
         self._beat_timer = asyncio.get_running_loop().call_later(_BEAT, self._beat_later)
+
+    def _announce_now(self) -> None:
+        if self._announcing is None:
+            return
+        self._announcing.cancel()
+        self._announcing = None
+        agents, self._changed, leaving = self._changed, {}, self._leaving
+        self._control.post(lambda members, _now: members.announce(agents, leaving=leaving))
 
     def _with_peers(self, counters: Mapping[str, Any]) -> Mapping[str, Any]:
         peers = [asdict(peer) for peer in self.peers()]

@@ -17,11 +17,24 @@ from functools import partial
 from typing import Any, Final
 
 from civitas import _platform as platform
-from civitas._cluster.events import Event
+from civitas._cluster.events import Event, NotAnnounced
 from civitas._cluster.membership import Membership
-from civitas._cluster.protocol import EVERYONE, ControlMessage, control_address, decode, encode
+from civitas._cluster.pieces import ControlCodec
+from civitas._cluster.protocol import (
+    EVERYONE,
+    LARGEST_FRAME,
+    ControlMessage,
+    control_address,
+)
 from civitas.envelope import Origin
-from civitas.errors import CivitasError, crash_of, crash_unless_cancelled, logger_of
+from civitas.errors import (
+    CivitasError,
+    MessageTooLargeError,
+    crash_of,
+    crash_unless_cancelled,
+    describe,
+    logger_of,
+)
 from civitas.transport import Transport
 from civitas.transport.interruption import Interruption
 from civitas.transport.tasks import (
@@ -80,7 +93,8 @@ class ControlPlane:
     each event, `dropped` with (reason, frame) for what is no message: both in the node's event
     loop. `failed` is called, in any thread, when it has ended unexpectedly. With `owns_transport`
     it starts and stops the transport; otherwise that is the node's own. `runner` gives it the event
-    loop in which it lives. `guard` is the context for calls of the transport at the start.
+    loop in which it lives. `guard` is the context for calls of the transport at the start. No frame
+    has more than `largest` bytes: what is larger goes in pieces.
     """
 
     def __init__(
@@ -95,6 +109,7 @@ class ControlPlane:
         owns_transport: bool,
         runner: platform.LoopRunner,
         guard: Callable[[], AbstractContextManager[object]] = nullcontext,
+        largest: int = LARGEST_FRAME,
     ) -> None:
         self._transport = transport
         self._origin = origin
@@ -104,6 +119,7 @@ class ControlPlane:
         self._owns_transport = owns_transport
         self._runner = runner
         self._guard = guard
+        self._codec = ControlCodec(origin, largest)
         self._membership = membership(self._send, self._report)
         self._queue: deque[tuple[str, ControlMessage]] = deque(maxlen=_QUEUE)
         self._lock = threading.Lock()
@@ -165,20 +181,17 @@ class ControlPlane:
 
     # --- its own loop -------------------------------------------------------------------------
 
-    def take(self, frame: bytes) -> bool:
-        """Take a frame of another node."""
+    def take(self, frame: bytes, *, to_everyone: bool) -> None:
+        """Take a frame of another node, which came to everyone or to this node only."""
+        now = platform.monotonic()
         try:
-            origin, message = decode(frame)
+            said = self._codec.read(frame, now, self._membership.peers, to_everyone=to_everyone)
         except CivitasError as error:
             logger.debug("not a control message: %s", error)
             self._at_home(self._dropped, "malformed system frame", frame)
         else:
-            self._membership.receive(origin, message, platform.monotonic())
-        return True
-
-    async def __call__(self, frame: bytes) -> None:
-        """Do the same as `take`."""
-        self.take(frame)
+            if said is not None:  # else the rest of it is to come
+                self._membership.receive(*said, now)
 
     def _loop_ended(self, failure: BaseException | None) -> None:
         self._at_home(self._settle, None if failure is None else crash_of(failure))
@@ -223,8 +236,9 @@ class ControlPlane:
         with self._guard():
             if self._owns_transport:
                 await self._transport.start()
-            await self._transport.subscribe(EVERYONE, self)
-            await self._transport.subscribe(control_address(self._origin.node.hex()), self)
+            own = control_address(self._origin.node.hex())
+            await self._transport.subscribe(EVERYONE, _Listener(self, to_everyone=True))
+            await self._transport.subscribe(own, _Listener(self, to_everyone=False))
             await self._transport.wait_ready()
 
     @property
@@ -262,7 +276,11 @@ class ControlPlane:
         while self._queue:
             address, message = self._queue.popleft()
             try:
-                await self._transport.publish(address, encode(message, self._origin))
+                for frame in self._codec.frames(message):
+                    await self._transport.publish(address, frame)
+            except MessageTooLargeError as error:
+                what = f"the transport refuses a {type(message).__name__} of this node"
+                self._report(NotAnnounced(f"{what}: {describe(error).text}"))
             except CivitasError as error:  # said again where it matters, when the link is back
                 logger.debug("%s not sent: %s", type(message).__name__, error)
             except BaseException as error:
@@ -307,6 +325,23 @@ class ControlPlane:
             self._failed(failure_of(CONTROL_NAME, failure))
         _set(opened)
         _set(self._ended)
+
+
+class _Listener:
+    """The handler of one of the addresses of a control plane."""
+
+    def __init__(self, plane: ControlPlane, *, to_everyone: bool) -> None:
+        self._plane = plane
+        self._to_everyone = to_everyone
+
+    def take(self, frame: bytes) -> bool:
+        """Take a frame of another node."""
+        self._plane.take(frame, to_everyone=self._to_everyone)
+        return True
+
+    async def __call__(self, frame: bytes) -> None:
+        """Do the same as `take`."""
+        self.take(frame)
 
 
 def _call_in(loop: asyncio.AbstractEventLoop, guarded: Callable[[], object]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from civitas._bus.accounting import ReceiveAccounting
@@ -70,6 +70,9 @@ class DataPlane:
         failed: Failed,
     ) -> None:
         self.nodes: dict[str, NodeInfo] = {}
+        """What is known of the other nodes, but for their agents."""
+        self._agents: dict[str, dict[str, tuple[str, int]]] = {}
+        """The states of the agents of each, as announced."""
         self.probes = Probes(
             bus.transport, bus.origin, self._on_message, bus.dead_letters.record, failed
         )
@@ -95,9 +98,13 @@ class DataPlane:
     # --- coming and going -----------------------------------------------------------------------
 
     def node_seen(self, info: NodeInfo) -> bool:
-        """Take note of a node, or of what is new of it; return whether it can be reached."""
+        """Take note of a node, or of what is new of it; return whether it can be reached.
+
+        The work is that of the agents in `info`: all of a new node, else those that have changed.
+        """
         before = self.nodes.get(info.node)
-        self.nodes[info.node] = info
+        self.nodes[info.node] = info.header
+        self._agents.setdefault(info.node, {}).update(info.agents)
         if before is None:
             logger.debug("met %s", info)
             if info.node in self._missing:
@@ -105,12 +112,15 @@ class DataPlane:
             self.probes.send(info.node, Probe(fresh=True))
         elif info.node in self._proved:
             self._update_routes(info)
+            if info.leaving and not before.leaving:
+                self._retire_all(info)
             return True
         return False
 
     def node_lost(self, event: NodeLost) -> None:
         """Take note that a node has gone: fail what was asked there, refuse what would be sent."""
         info = self.nodes.pop(event.info.node, event.info)
+        self._agents.pop(info.node, None)
         self._proved.discard(info.node)
         self.probes.confirmed(info.node)
         self._stalled.pop(info.node, None)
@@ -177,8 +187,8 @@ class DataPlane:
 
     def _let_leave(self, node: str, agent: str) -> None:
         """Send no more to an agent of a node, or to `ALL`, and tell the last numbers."""
-        known = self.nodes.get(node)
-        if known is not None and (agent == ALL or agent in known.agents):
+        known = self._agents.get(node)
+        if known is not None and (agent == ALL or agent in known):
             self._leavers.setdefault(node, set()).add(agent)
         route = self._routes.to(node, agent)
         for each in self._routes.of(node) if agent == ALL else [route] if route else []:
@@ -211,7 +221,7 @@ class DataPlane:
 
     def _stats_of(self, info: NodeInfo) -> PeerStats:
         reachable, stalled = info.node in self._proved, self._stalled.get(info.node, 0.0)
-        agents = tuple(info.agents)
+        agents = tuple(self._agents.get(info.node, ()))
         return PeerStats(info.process, info.node, info.role, agents, reachable, stalled)
 
     def name(self, node: str) -> str:
@@ -270,13 +280,15 @@ class DataPlane:
                 self._handshake.ended(node, message.agent)
 
     def _prove(self, node: str) -> None:
-        info = self.nodes.get(node)
-        if info is None or node in self._proved:
+        if node not in self.nodes or node in self._proved:
             return
+        info = replace(self.nodes[node], agents=dict(self._agents[node]))
         self._proved.add(node)
         for route in self._routes.of(node):
             route.resume()
         self._update_routes(info)
+        if info.leaving:
+            self._retire_all(info)
         self._on_reached(info)
 
     def _grant(self, node: bytes, agent: str, number: int) -> None:
@@ -290,30 +302,35 @@ class DataPlane:
     # --- routes to agents -------------------------------------------------------------------------
 
     def _update_routes(self, info: NodeInfo) -> None:
-        """Open routes to the agents that a node announces, and retire those to all others of it."""
+        """Open routes to the agents that a node announces, and retire those to agents at an end."""
         routes = self._routes
-        done = dict.fromkeys(  # in order, unlike a set
-            name for name, (state, _) in info.agents.items() if state == _DONE
-        )
-        left = self._leavers.get(info.node, set())  # they may have said so by another way before
+        left = self._leavers.get(info.node, ())  # they may have said so by another way before
         leaving = info.leaving or ALL in left
-        here = [] if leaving else [n for n in info.agents if n not in done and n not in left]
-        for route in routes.remote():
-            if route.node == info.node and route.name not in here:
-                over = route.name in done or not leaving  # else its node's goodbye closes it
-                self._retire(route, _takes_no_more(route.name, info), done=over)
-        for name in done:
-            routes.done(name, _takes_no_more(name, info))
-        for name in here:
+        for name, (state, _) in info.agents.items():
             present = routes.get(name)
-            if present is None:
+            if state == _DONE:
+                if present is not None and present.node == info.node:
+                    self._retire(present, _takes_no_more(name, info), done=True)
+                routes.done(name, _takes_no_more(name, info))
+            elif leaving or name in left:
+                continue
+            elif present is None:
                 if routes.registry.has(name):
                     continue  # this node has one of that name: the membership settles who keeps it
-            elif present.node == info.node:
-                continue
-            else:
+                self._open(name, info)
+            elif present.node != info.node:
                 self._retire(present, f"agent {name!r} has moved to {info}", done=True)
-            routes.add(RemoteRoute(name, info.node, info.process, windowed=self._windowed))
+                self._open(name, info)
+
+    def _open(self, name: str, info: NodeInfo) -> None:
+        route = RemoteRoute(name, info.node, info.process, windowed=self._windowed)
+        self._routes.add(route)
+
+    def _retire_all(self, info: NodeInfo) -> None:
+        """Retire the routes to a node that leaves."""
+        for route in self._routes.remote():
+            if route.node == info.node:
+                self._retire(route, _takes_no_more(route.name, info), done=False)
 
     def _retire(self, route: RemoteRoute, reason: str, *, done: bool) -> None:
         """Send no more by a route. What was asked of an agent that is done soon fails."""

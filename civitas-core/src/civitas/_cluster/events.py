@@ -1,4 +1,7 @@
-"""Events: what the control plane reports to the node's own event loop."""
+"""Events: what the control plane reports to the node's own event loop.
+
+Where an info is no news of its agents, it has none of them.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from civitas._cluster.protocol import Admitted, Command, Counters, Crashed, Node
 
 @dataclass(frozen=True, slots=True)
 class NodeSeen:
-    """A node is there, or has announced something new of itself."""
+    """A node is there, with all its agents; or it has changed, with the agents that have."""
 
     info: NodeInfo
 
@@ -49,6 +52,13 @@ class Evicted:
 
 
 @dataclass(frozen=True, slots=True)
+class NotAnnounced:
+    """This node can't be announced: its transport takes no message of that size."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Received:
     """A node has said something about agents: its own, or one of this node."""
 
@@ -57,6 +67,14 @@ class Received:
 
 
 Event: TypeAlias = (
-    NodeSeen | NodeLost | ClockSeen | Settled | Evicted | Received | Result | Counters
+    NodeSeen
+    | NodeLost
+    | ClockSeen
+    | Settled
+    | Evicted
+    | NotAnnounced
+    | Received
+    | Result
+    | Counters
 )
 """Result and Counters are the answers to calls of this node, each once."""

@@ -9,12 +9,15 @@ while this node itself could not hear: its connection was lost, or its process s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from civitas import _platform as platform
 from civitas._cluster.protocol import AgentStates, NodeInfo, control_address
 from civitas._supervision.heartbeat import HeartbeatPolicy, Monitor
+
+ASK_EVERY: Final = 0.5
+"""Seconds between two questions for what was missed of a node's announcements, at least."""
 
 STALLED: Final = 1.0
 """Seconds without a turn of the event loop after which it counts as blocked."""
@@ -24,7 +27,9 @@ class Peer:
     """Another node. `now` is the time of the caller's clock, in seconds, in all methods."""
 
     def __init__(self, info: NodeInfo, policy: HeartbeatPolicy, now: float) -> None:
-        self.info = info
+        self.info = info.header
+        self.agents: dict[str, tuple[str, int]] = dict(info.agents)
+        """The states of its agents as it has announced them."""
         self.monitor = Monitor(policy, now)
         self.reached = False
         """Whether this node's data route to it is proved."""
@@ -33,6 +38,24 @@ class Peer:
         self._patience = max(policy.bound, 1.0)
         self._silent_after = now + self._patience
         self._suspected_until: float | None = None
+        self._next_question = now
+
+    @property
+    def whole(self) -> NodeInfo:
+        """All that it has announced. It changes with what is announced later."""
+        return replace(self.info, agents=self.agents)
+
+    def take(self, info: NodeInfo) -> None:
+        """Take in what it announces: all its agents, or those that have changed."""
+        self.agents.update(info.agents)
+        self.info = info.header
+
+    def may_ask(self, now: float) -> bool:
+        """Return whether to ask now for what was missed; the last answer may be on its way."""
+        if now < self._next_question:
+            return False
+        self._next_question = now + ASK_EVERY
+        return True
 
     @property
     def address(self) -> str:

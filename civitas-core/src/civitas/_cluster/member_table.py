@@ -6,7 +6,7 @@ The states of another node, and the events that move it: see `civitas._cluster`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from civitas._cluster.claims import Claims, conflict
@@ -80,7 +80,7 @@ class MemberTable:
             self.update(peer, info, now)
             return True
         for other in self.peers.values():
-            if conflict(other.info, info) is not None and not other.info.leaving:
+            if conflict(other.whole, info) is not None and not other.info.leaving:
                 self.claims.add(info, other.info.node, now)
                 return False
         self.claims.discard(info.node)
@@ -88,24 +88,33 @@ class MemberTable:
         for missing in [each for each in self.missing.values() if conflict(each, info)]:
             del self.missing[missing.node]  # silent, and superseded
             self.fenced.add(missing.key)
-        self.peers[info.node] = Peer(info, self._policy(info), now)
+        self.peers[info.node] = Peer(info, self._policy(info.agents), now)
         self._report(NodeSeen(info))
         return True
 
-    def update(self, peer: Peer, info: NodeInfo, now: float) -> None:
-        """Take note of what a node announces of itself."""
+    def update(self, peer: Peer, info: NodeInfo, now: float, since: int = 0) -> bool:
+        """Take note of what a node announces of itself.
+
+        `info` has what has changed `since` a revision; 0 for all. Return False when that is a later
+        one than this node knows: something between them was missed.
+        """
         peer.heard(now)
-        if info != peer.info:
-            peer.info = info
-            peer.monitor.follow(self._policy(info), now)
+        if since > peer.info.revision:
+            return False
+        if info.revision > peer.info.revision:
+            is_more = not info.agents.keys() <= peer.agents.keys()
+            peer.take(info)
+            if is_more:
+                peer.monitor.follow(self._policy(peer.agents), now)
             self._report(NodeSeen(info))
+        return True
 
     def remove(self, peer: Peer, reason: str, *, died: bool, may_return: bool = False) -> None:
         """Take a node out; it `may_return` unless another one takes its place."""
         info = peer.info
         del self.peers[info.node]
         if may_return:
-            self.missing[info.node] = info
+            self.missing[info.node] = peer.whole
         self._report(NodeLost(info, reason, died, final=not may_return))
 
     def forgive(self, now: float) -> None:
@@ -123,5 +132,5 @@ class MemberTable:
         """Return the ids of the nodes that host agents, or may."""
         return tuple(p.info.node for p in self.peers.values() if p.info.role != "client")
 
-    def _policy(self, info: NodeInfo) -> HeartbeatPolicy:
-        return strictest(self._policies[name] for name in info.agents if name in self._policies)
+    def _policy(self, agents: Iterable[str]) -> HeartbeatPolicy:
+        return strictest(self._policies[name] for name in agents if name in self._policies)

@@ -1,17 +1,19 @@
 """Membership: who belongs to the system, as one node sees it. No I/O and no clock of its own.
 
 Theory and table of states: `civitas._cluster`. Here it is decided what each message of another node
-means, and when to speak; who is in and under which names is kept by `member_table`.
+means, and when to speak. What is believed of whom stands in `authority`, what this node announces
+in `announcements`, who is in and under which names in `member_table`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from civitas import _platform as platform
-from civitas._cluster.claims import PROBE_TIMEOUT, conflict, prevails
+from civitas._cluster import authority
+from civitas._cluster.announcements import Announcements
+from civitas._cluster.claims import conflict, prevails
 from civitas._cluster.clocks import Clocks
 from civitas._cluster.discovery import Discovery
 from civitas._cluster.events import Event, Evicted, Received, Settled
@@ -20,6 +22,7 @@ from civitas._cluster.member_table import MemberTable
 from civitas._cluster.protocol import (
     EVERYONE,
     Admitted,
+    AgentStates,
     Changed,
     Command,
     ControlMessage,
@@ -28,6 +31,7 @@ from civitas._cluster.protocol import (
     Fenced,
     Hello,
     Left,
+    Missed,
     NodeInfo,
     Ping,
     Pong,
@@ -38,10 +42,12 @@ from civitas._cluster.protocol import (
     control_address,
 )
 from civitas._cluster.rpc import PendingRequests
-from civitas._supervision.heartbeat import HeartbeatPolicy, OwnPings
+from civitas._cluster.watch import Watch
+from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas.envelope import Origin
 
 _GONE: Final = "its process has gone"
+_NONE: Final[AgentStates] = {}
 
 
 class Membership:
@@ -62,7 +68,7 @@ class Membership:
         policies: Mapping[str, HeartbeatPolicy],
         clock: Callable[[], float] | None = None,
     ) -> None:
-        self.info = info
+        self.announcements = Announcements(info)
         self.members = MemberTable(fenced, policies, report)
         self.peers = self.members.peers
         self._own = own
@@ -70,10 +76,15 @@ class Membership:
         self._report = report
         self._discovery = Discovery()
         self._clocks = Clocks(clock or platform.wall, report)
-        self._own_pings = OwnPings()
+        self._watch = Watch(info.node, self.members, self._clocks, send)
         self._pending = PendingRequests()
         self._link_is_down = False
         self._evicted = False
+
+    @property
+    def info(self) -> NodeInfo:
+        """What this node has announced of itself, but for its agents."""
+        return self.announcements.info
 
     # --- what the node wants ------------------------------------------------------------------
 
@@ -82,11 +93,13 @@ class Membership:
         self._discovery.join(now)
         self.tick(now)
 
-    def announce(self, **changes: Any) -> None:
-        """Announce to everyone what has changed of the node."""
-        self.info = replace(self.info, **changes)
-        if self._discovery.joined:
-            self._send(EVERYONE, Changed(self.info))
+    def announce(
+        self, agents: AgentStates = _NONE, *, settled: bool = False, leaving: bool = False
+    ) -> None:
+        """Announce to everyone what has changed of the node: those agents, or what it is about."""
+        change = self.announcements.change(agents, settled=settled, leaving=leaving)
+        if change is not None and self._discovery.joined:
+            self._send(EVERYONE, change)
 
     def leave(self, reason: str) -> None:
         """Say goodbye to everyone."""
@@ -144,7 +157,10 @@ class Membership:
         if self._link_is_down or not self._discovery.joined or self._evicted:
             return
         self._greet(now)
-        self._watch(now)
+        beacon = self.announcements.beacon(now) if self.info.settled else None
+        if beacon is not None:
+            self._send(EVERYONE, beacon)
+        self._look_for_silence(now)
         for node in self.members.claims.to_probe(now):
             self._send(control_address(node), Ping(0, 0.0))
         for claim in self.members.claims.unanswered(now):
@@ -152,7 +168,7 @@ class Membership:
             if holder is not None:
                 self._declare_dead(holder, f"silent, and superseded by node {claim.info.node[:8]}")
             if self._meet(claim.info, now):  # it may have stopped saying hello by now
-                self._send(control_address(claim.info.node), Hello(self.info, self._clocks.clock()))
+                self._say_hello(control_address(claim.info.node))
         for node, message in self._pending.due(now):
             self._send(control_address(node), message)
         self._settle(now)
@@ -166,7 +182,7 @@ class Membership:
             self._begin_again(now)
         # Its own words come back to a node from the address of everyone.
         if node == self.info.node and isinstance(message, Ping):
-            self.members.confirm(self._own_pings.returned(message.sequence), now)
+            self._watch.returned(message.sequence, now)
         if node == self.info.node or not self._discovery.joined or self._evicted:
             return
         if key in self.members.fenced:
@@ -175,88 +191,90 @@ class Membership:
             return
         if key in self.members.departed:
             return  # overtaken by its goodbye
-        # A node speaks of itself only: the frame's header and the body must agree on who it is.
-        if isinstance(message, Hello | Welcome | Changed | Refused) and message.info.key != key:
-            return
-        self._hear(origin, message, now)
+        peer = self.peers.get(node)
+        role = None if peer is None else peer.info.role
+        speaker = authority.Speaker(node, key, role, node in self.members.missing)
+        if authority.believed(message, speaker):
+            self._hear(speaker, message, now)
 
     # --- hearing ------------------------------------------------------------------------------
 
-    def _hear(self, origin: Origin, message: ControlMessage, now: float) -> None:
-        node = origin.node.hex()
+    def _hear(self, speaker: authority.Speaker, message: ControlMessage, now: float) -> None:
         match message:
             case Hello():
                 self._hear_hello(message, now)
             case Welcome():
                 self._hear_welcome(message, now)
             case Changed():
-                # A stranger has to say hello: only a hello is checked for names that are taken.
-                if node in self.peers:
-                    self.members.update(self.peers[node], message.info, now)
+                self._hear_change(message, now)
             case Refused():
                 self._hear_refusal(message)
-            case Fenced() if node in self.peers or node in self.members.missing:  # of nobody else
+            case Fenced():
                 self._evict(message.reason, fenced=True)
             case Left():
-                self._hear_left(origin, message)
+                self._hear_left(speaker, message)
             case Ping():
-                self._hear_ping(node, message, now)
+                self._hear_ping(speaker.node, message, now)
             case _:
-                peer = self.peers.get(node)
-                if peer is not None:
-                    self._hear_peer(peer, message, now)
+                self._hear_peer(self.peers[speaker.node], message, now)
 
     def _hear_hello(self, hello: Hello, now: float) -> None:
         info = hello.info
-        address, reason = control_address(info.node), conflict(self.info, info)
+        address, reason = control_address(info.node), conflict(self.announcements.whole, info)
         if reason is None:
             if self._meet(info, now):
                 if not self._discovery.doubtful:  # else it may have lain here for long
                     self._clocks.hear_hello(hello)
                 known = self.members.known()
-                self._send(address, Welcome(self.info, hello.clock, self._clocks.clock(), known))
+                mine, clock = self.announcements.whole, self._clocks.clock()
+                self._send(address, Welcome(mine, hello.clock, clock, known))
         elif self._discovery.doubtful:
             pass  # it says hello itself when the doubt is over
         elif prevails(self.info, info):
-            self._send(address, Refused(self.info, reason))
+            self._send(address, Refused(self.announcements.whole, reason))
         elif self.info.settled:  # it is for the other one to refuse, which has to know of this one
-            self._send(address, Hello(self.info, self._clocks.clock()))
+            self._say_hello(address)
 
     def _hear_welcome(self, welcome: Welcome, now: float) -> None:
         info = welcome.info
-        if conflict(self.info, info) is not None:
+        if conflict(self.announcements.whole, info) is not None:
             return  # its refusal comes, or this node's own: a welcome decides nothing
         if info.role == "primary":
             self._discovery.roster = set(welcome.known)
-            self._suspect_others(welcome, now)
+            self._watch.suspect_others(welcome.known, now)
         self._clocks.hear_welcome(welcome)
         self._meet(info, now)
         self._settle(now)
 
+    def _hear_change(self, changed: Changed, now: float) -> None:
+        info = changed.info
+        peer = self.peers.get(info.node)
+        if peer is None:  # only a hello is checked for names that are taken
+            self._say_hello(control_address(info.node))
+        elif not self.members.update(peer, info, now, changed.since) and peer.may_ask(now):
+            self._send(peer.address, Missed(peer.info.revision))
+
     def _hear_refusal(self, refused: Refused) -> None:
-        reason = conflict(self.info, refused.info)
+        reason = conflict(self.announcements.whole, refused.info)
         if reason is not None and prevails(self.info, refused.info):
             # Both claims are new, and the other node does not know yet that this one prevails. One
             # that could not hear for a while may itself be the one that was superseded.
             if not self._discovery.doubtful:
-                self._send(control_address(refused.info.node), Refused(self.info, reason))
+                answer = Refused(self.announcements.whole, reason)
+                self._send(control_address(refused.info.node), answer)
         elif reason is not None or not self.info.settled:
             self._evict(refused.reason, fenced=False)
 
-    def _hear_left(self, origin: Origin, left: Left) -> None:
-        speaker = origin.node.hex()
-        if speaker == left.node:
-            self.members.claims.discard(speaker)
-            self.members.departed.add(origin.node + origin.generation.to_bytes(4, "big"))
-        # Of another node only the primary says that it has gone: it alone pings all of them.
-        primary = self.members.primary
-        by_primary = primary is not None and primary.info.node == speaker
+    def _hear_left(self, speaker: authority.Speaker, left: Left) -> None:
+        if speaker.node == left.node:
+            self.members.claims.discard(speaker.node)
+            self.members.departed.add(speaker.key)
         if left.node == self.info.node:
-            if by_primary and left.generation == self.info.generation:
+            if left.generation == self.info.generation:
                 self._evict(left.reason, fenced=True)
             return
         peer = self.peers.get(left.node)
-        if peer is None or not (speaker == left.node or by_primary):
+        if peer is None:
             return
         if left.fenced:
             self.members.fenced.add(peer.info.key)
@@ -264,15 +282,16 @@ class Membership:
 
     def _hear_ping(self, node: str, ping: Ping, now: float) -> None:
         address = control_address(node)
-        agents, stalled = self._own.agents(), self._own.stalled()
+        agents = self.announcements.unannounced(self._own.agents())
+        stalled = self._own.stalled()
         self._send(address, Pong(ping.sequence, agents, stalled, self._clocks.clock()))
         peer = self.peers.get(node)
         if peer is not None:
             peer.heard(now, ping.patience)
             if peer.info.role == "primary" and self._clocks.own_moved(ping):
-                self._send(EVERYONE, Hello(self.info, self._clocks.clock()))
-        elif self._discovery.joined:  # it knows this node, which had given it up
-            self._send(address, Hello(self.info, self._clocks.clock()))
+                self._say_hello(EVERYONE)
+        else:  # it knows this node, which had given it up
+            self._say_hello(address)
 
     def _hear_peer(self, peer: Peer, message: ControlMessage, now: float) -> None:
         peer.heard(now)
@@ -292,12 +311,13 @@ class Membership:
                 # two newcomers settle it among themselves.
                 for claim in self.members.claims.answered(peer.info.node):
                     if peer.info.settled:
-                        refused = Refused(self.info, conflict(peer.info, claim.info) or "")
+                        reason = conflict(peer.whole, claim.info) or ""
+                        refused = Refused(self.announcements.whole, reason)
                         self._send(control_address(claim.info.node), refused)
-            case Crashed():
+            case Crashed() | Command():
                 self._report(Received(peer.info, message))
-            case Command() if peer.info.role == "primary":
-                self._report(Received(peer.info, message))
+            case Missed():
+                self._send(peer.address, self.announcements.since(message.since))
             case Result() | Counters() if self._pending.answered(peer.info.node, message.number):
                 self._report(message)
             case Query():
@@ -312,7 +332,7 @@ class Membership:
             return False
         if is_new and info.role == "primary" and self.info.settled:
             # Its welcome says who else is left of those that an earlier primary watched.
-            self._send(control_address(info.node), Hello(self.info, self._clocks.clock()))
+            self._say_hello(control_address(info.node))
         return True
 
     def _lose(self, peer: Peer, reason: str, *, died: bool, may_return: bool = False) -> None:
@@ -331,36 +351,15 @@ class Membership:
         if self.info.role == "primary":
             self._send(EVERYONE, Left(info.node, info.generation, reason, fenced=True))
 
-    def _watch(self, now: float) -> None:
-        """Ping who is due, and judge who is silent."""
-        own, waiting = self._own_pings, False
-        for peer in list(self.peers.values()):
-            monitor = peer.monitor
-            if self.info.role == "primary":
-                if monitor.dead(now):
-                    silent = monitor.silent_for(now)
-                    self._declare_dead(peer, f"no answer to pings for {silent:.1f} s")
-                    continue
-                sequence = monitor.ping(now, confirmed=not own.come_back)
-                if sequence is not None:
-                    offset = self._clocks.offset(peer.info.node)
-                    self._send(peer.address, Ping(sequence, monitor.policy.bound, offset))
-                waiting = waiting or monitor.waiting
-            elif peer.info.role == "primary" and peer.silent(now):
-                self._lose(peer, "its pings have stopped", died=True, may_return=True)
-            elif peer.vanished(now):
-                self._lose(peer, "silent, and unknown to the primary", died=True, may_return=True)
-
-        sequence = own.ping(now) if waiting else None
-        if sequence is not None:
-            self._send(control_address(self.info.node), Ping(sequence, 0.0))
-
-    def _suspect_others(self, welcome: Welcome, now: float) -> None:
-        """Probe the nodes that the primary does not know: their end may have gone unheard."""
-        for peer in self.peers.values():
-            if peer.info.role == "worker" and peer.info.node not in welcome.known:
-                peer.suspect(now + PROBE_TIMEOUT)
-                self._send(peer.address, Ping(0, 0.0))
+    def _look_for_silence(self, now: float) -> None:
+        for peer, reason, dead in self._watch.look(self.info, now):
+            if dead:
+                self._declare_dead(peer, reason)
+            else:
+                self._lose(peer, reason, died=True, may_return=True)
+        primary = self.members.primary
+        if primary is not None and self._watch.in_doubt(now):
+            self._say_hello(primary.address)
 
     def _begin_again(self, now: float) -> None:
         """Hold nobody's silence against it, and ask the others whether this node still belongs."""
@@ -380,7 +379,10 @@ class Membership:
             return
         has_primary = self.members.primary is not None
         if self._discovery.hello_due(now, settled=self.info.settled, has_primary=has_primary):
-            self._send(EVERYONE, Hello(self.info, self._clocks.clock()))
+            self._say_hello(EVERYONE)
+
+    def _say_hello(self, address: str) -> None:
+        self._send(address, Hello(self.announcements.whole, self._clocks.clock()))
 
     def _settle(self, now: float) -> None:
         """End the search when nobody is left to be found, or the time for it is over."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from functools import cache
 from typing import Any, Final, TypeAlias, get_args, get_type_hints
 
@@ -27,6 +27,9 @@ from civitas.messages import RESERVED_PREFIX, name_problem
 
 EVERYONE: Final = f"{RESERVED_PREFIX}nodes"
 """Address at which every node listens."""
+
+LARGEST_FRAME: Final = 1024 * 1024
+"""Bytes of a system frame at most; what is larger travels in pieces."""
 
 _FORMAT: Final = "msgpack"
 
@@ -49,7 +52,8 @@ class NodeInfo:
     """What a node announces of itself. `node` is its id in hex; `role` primary, worker or client.
 
     A later start has a greater `generation`. `settled`: it has found the others; until then its
-    names are only claimed. `leaving`: it stops, and takes no new messages.
+    names are only claimed. `leaving`: it stops, and takes no new messages. `revision` grows by one
+    with each change. A node never loses an agent; `agents` are all, or those that have changed.
     """
 
     node: str
@@ -59,6 +63,12 @@ class NodeInfo:
     agents: AgentStates = field(default_factory=dict)
     settled: bool = False
     leaving: bool = False
+    revision: int = 0
+
+    @property
+    def header(self) -> NodeInfo:
+        """All but the agents."""
+        return replace(self, agents={})
 
     @property
     def key(self) -> bytes:
@@ -133,7 +143,8 @@ class Ping:
 class Pong:
     """I am. `stalled` is for how many seconds the node's event loop has been blocked.
 
-    `clock` is the node's, in epoch seconds; None of one that does not say.
+    `agents` are those whose state it has not announced. `clock` is the node's, in epoch seconds;
+    None of one that does not say.
     """
 
     sequence: int
@@ -144,9 +155,20 @@ class Pong:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """To everyone: what I announced of myself has changed."""
+    """To everyone, or to who has missed it: what has changed of me since a revision of mine.
+
+    A beacon is one in which nothing has changed: it says that I am there, and at which revision.
+    """
 
     info: NodeInfo
+    since: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """I know you as you were at a revision, and have missed something: what has changed since?"""
+
+    since: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,10 +238,20 @@ class Counters:
     counters: Mapping[str, Any]
 
 
-_Belonging: TypeAlias = Hello | Welcome | Admitted | Refused | Fenced | Changed | Left
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of the frame of a message that is larger than a frame may be; see `pieces`."""
+
+    number: int
+    index: int
+    count: int
+    data: bytes
+
+
+_Belonging: TypeAlias = Hello | Welcome | Admitted | Refused | Fenced | Changed | Missed | Left
 _Watching: TypeAlias = Ping | Pong | Crashed
 _Calling: TypeAlias = Command | Result | Query | Counters
-ControlMessage: TypeAlias = _Belonging | _Watching | _Calling
+ControlMessage: TypeAlias = _Belonging | _Watching | _Calling | Piece
 
 
 # --- data messages --------------------------------------------------------------------------------
@@ -297,13 +329,17 @@ def encode(message: ControlMessage | DataMessage, origin: Origin) -> bytes:
     return envelope.seal(body, _FORMAT, origin, kind=KIND_SYSTEM)
 
 
-def decode(frame: bytes, kinds: Mapping[str, Any] = CONTROL) -> tuple[Origin, Any]:
+def decode(
+    frame: bytes, kinds: Mapping[str, Any] = CONTROL, limit: int = LARGEST_FRAME
+) -> tuple[Origin, Any]:
     """Return who sent a message, and the message: one of `kinds`, `CONTROL` or `DATA`.
 
     Raises:
-        FrameError: the bytes are no system frame.
+        FrameError: the bytes are no system frame, or more than `limit`.
         DeserializationError: its body is no such message.
     """
+    if len(frame) > limit:
+        raise FrameError(f"a system frame of {len(frame):,} bytes is more than {limit:,}")
     opened = envelope.open(frame)
     if opened.kind != KIND_SYSTEM or opened.serializer != _FORMAT:
         raise FrameError("only frames of kind 2 in msgpack belong on a system address")
@@ -366,6 +402,7 @@ def _read_agents(value: Any) -> dict[str, tuple[str, int]]:
 
 _READERS: Final[Mapping[Any, Callable[[Any], Any]]] = {
     bool: _exactly(bool),
+    bytes: _exactly(bytes),
     float: _number,
     float | None: lambda value: None if value is None else _number(value),
     int: _whole,

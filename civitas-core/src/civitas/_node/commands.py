@@ -24,7 +24,8 @@ class Commands:
 
     Args:
         slots: the node's agents, by name.
-        answer: called with (node id, result) when a command is done, and each time it comes again.
+        answer: called with (node id, name of the agent, result) when a command is done, and each
+            time it comes again.
         supervise: called with the slot of an agent that no tree names.
         failed: called when one has ended unexpectedly; see `civitas.transport.tasks`.
     """
@@ -32,7 +33,7 @@ class Commands:
     def __init__(
         self,
         slots: Mapping[str, AgentSlot],
-        answer: Callable[[str, Result], None],
+        answer: Callable[[str, str, Result], None],
         supervise: Callable[[AgentSlot], None],
         failed: Failed,
     ) -> None:
@@ -48,7 +49,7 @@ class Commands:
         """Carry out a command of a node; one that has been, is answered again."""
         key = (node, command.number)
         if key in self._results:
-            self._answer(node, self._results[key])
+            self._answer(node, command.agent, self._results[key])
         elif key not in self._running:
             work = self._run(node, command)
             self._running[key] = start_task(work, name="civitas command", failed=self._failed)
@@ -77,7 +78,7 @@ class Commands:
         self._results[key] = result
         if len(self._results) > _REMEMBERED:
             del self._results[next(iter(self._results))]
-        self._answer(node, result)
+        self._answer(node, command.agent, result)
 
     async def _carry_out(self, command: Command) -> Result:
         slot = self._slots.get(command.agent)

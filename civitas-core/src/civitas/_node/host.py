@@ -87,7 +87,6 @@ class AgentHost(Node):
 
     def _agent_ended(self) -> None:
         """Take note that an agent has ended for good; the node ends with the last."""
-        self._announce()
         if self._all_ended and self._starting is None:
             self._begin_stop()
 
@@ -105,9 +104,11 @@ class AgentHost(Node):
         self._drain.abandon()
         super()._fail(error)
 
-    def _announce(self) -> None:
+    def _announce(self, *names: str) -> None:
+        """Announce how agents of this node are now, and whether it stops."""
         if self._cluster is not None:
-            self._cluster.announce(leaving=self._bus.closing)
+            states = {name: self._slots[name].state for name in names if name in self._slots}
+            self._cluster.announce(states, leaving=self._bus.closing)
 
     def _on_event(self, event: Event) -> None:
         match event:
@@ -124,12 +125,14 @@ class AgentHost(Node):
 
     async def _start(self) -> None:
         await self._start_transport()
+        if self._cluster is not None:
+            self._bus.on_detach = self._leave_with
         for slot in self._slots.values():
             with self._config.guard():
                 await slot.attach()
         await self._join()
         await self._start_agents()
-        self._announce()
+        self._announce(*self._slots)
         if self._all_ended:
             asyncio.get_running_loop().call_soon(self._begin_stop)
 
@@ -153,13 +156,19 @@ class AgentHost(Node):
             leaving = self._cluster.leave(0.0 if self.failure is not None else patience)
             await ending.step("what is on its way here", leaving)
 
+    async def _leave_with(self, agent: str) -> None:
+        """Do the same for one agent, which has ended for good."""
+        assert self._cluster is not None
+        self._announce(agent)
+        await self._cluster.leave_with(agent)
+
     async def _retire_all(self, ending: Ending) -> None:
         """Take all agents off the system and account for what they leave behind."""
         for slot in self._slots.values():
             if not slot.finished or slot.mailbox.pending:
                 await ending.step(f"agent {slot.name!r}", slot.retire())
 
-    def _answer(self, node: str, result: Result) -> None:
+    def _answer(self, node: str, agent: str, result: Result) -> None:
         assert self._cluster is not None
-        self._announce()  # first: who gets the answer knows then how the agent is
+        self._announce(agent)  # first: who gets the answer knows then how the agent is
         self._cluster.answer(node, result)

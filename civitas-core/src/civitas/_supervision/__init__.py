@@ -40,7 +40,8 @@ The end of a tree leaves the agents of other nodes alone, as the death of its no
 primary finds them as they are: it starts what was stopped, and decides about what has crashed. An
 agent that no tree names is restarted by its own node, with the default limits.
 
-`heartbeat` judges a node by its answers to pings; who pings is for `civitas._cluster`.
+`completion` says when all members have ended. `heartbeat` judges a node by its answers to pings;
+who pings is for `civitas._cluster`.
 
 It does no I/O of its own: restarts of others go through a function that it is given.
 """

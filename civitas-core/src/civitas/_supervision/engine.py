@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from civitas._agents.slot import AgentSlot
+from civitas._supervision.completion import Completion
 from civitas._supervision.remote import RemoteAgent
 from civitas._supervision.restart import RestartIntensity, RestartPolicy, Strategy
 from civitas.errors import SpawnError, describe, logger_of
@@ -51,13 +52,14 @@ class Engine:
         self._retirements: set[asyncio.Task[None]] = set()
         self._group_lock = asyncio.Lock()
         self._started = asyncio.Event()
+        self._completion = Completion()
         self.alive = False
         """Whether this supervisor is started and has not given up."""
 
     @property
     def finished(self) -> bool:
         """Whether there are agents below, and all have ended for good."""
-        return bool(self.members) and all(member.finished for member in self.members)
+        return self._completion.reached(self.members)
 
     # --- start and stop -----------------------------------------------------------------------
 
