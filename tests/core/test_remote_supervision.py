@@ -229,6 +229,20 @@ async def test_a_refused_command_is_no_crash_and_the_next_node_starts_the_agent(
     assert len(node.commands) == 1
 
 
+async def test_a_refused_command_is_sent_again_while_its_node_stays(node: Node) -> None:
+    node.say("CRASHED", 0, "first")
+    starting = asyncio.create_task(node.agent.start(fresh=True))
+    refused = AgentReport("", 0, MessageRoutingError("not now"))
+    for times in range(1, 4):
+        await until(lambda times=times: node.commands == [("start", 0)] * times)
+        node.answers.put_nowait(refused)
+        await until(node.answers.empty)
+        node.agent.repeat()
+    await until(lambda: len(node.commands) == 4)
+    node.answers.put_nowait(AgentReport("RUNNING", 1))
+    await asyncio.wait_for(starting, SOON)
+
+
 async def test_what_had_crashed_before_it_was_supervised_is_a_crash_then() -> None:
     node = Node()
     node.say("CRASHED", 5, "while nobody was there")

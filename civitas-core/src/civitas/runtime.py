@@ -83,6 +83,8 @@ class Runtime(AgentHost):
         self.supervisor = supervisor
         self._remote: dict[str, RemoteAgent] = {}
         self._parents: dict[str, Engine] = {}  # of agents of other processes
+        self._commanded: dict[str, dict[str, None]] = {}
+        """Agents, by node, whose last command was answered; it may have come to nothing."""
         observer = TreeObserver(
             self._agent_crashed,
             lambda _: self._agent_ended(),
@@ -156,7 +158,10 @@ class Runtime(AgentHost):
 
     async def _command(self, demand: Demand, agent: str) -> AgentReport | None:
         assert self._cluster is not None
-        return await self._cluster.command(demand, agent)
+        report = await self._cluster.command(demand, agent)
+        if report is not None:
+            self._commanded.setdefault(demand.node, {})[agent] = None
+        return report
 
     @property
     def _all_ended(self) -> bool:
@@ -184,6 +189,8 @@ class Runtime(AgentHost):
             case Received(info=info, message=Pong() as pong):
                 for name, (status, incarnation) in pong.agents.items():
                     self._reported(info, name, AgentReport(status, incarnation))
+                for name in self._commanded.pop(info.node, ()):
+                    self._remote[name].repeat()
             case NodeLost(info=info):
                 error = NodeLostError(f"{info} has gone: {event.reason}")
                 self._node_gone(info, error if event.died else None)
@@ -210,6 +217,7 @@ class Runtime(AgentHost):
 
     def _node_gone(self, info: NodeInfo, error: NodeLostError | None) -> None:
         """Let each supervisor know, once, of the agents that it has lost with a node."""
+        self._commanded.pop(info.node, None)
         lost: dict[Engine, list[RemoteAgent]] = {}
         for agent in self._remote.values():
             if agent.lost(info.node, error):

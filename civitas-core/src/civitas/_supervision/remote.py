@@ -96,7 +96,9 @@ class RemoteAgent:
         self._started: asyncio.Future[None] | None = None
         """What a start under way awaits."""
         self._sent: set[Demand] = set()
-        """Commands that are not answered, or were refused: the call repeats those by itself."""
+        """Commands that are not answered: the call repeats those by itself."""
+        self._refusal = ""
+        """Why its node has refused the last command that it did refuse."""
         self._waiting: list[asyncio.Future[None]] = []
 
     @property
@@ -183,6 +185,10 @@ class RemoteAgent:
         self._notify()
         return crashed and self._supervised
 
+    def repeat(self) -> None:
+        """Send again what is still to be reached: it was refused, or came too early."""
+        self._notify()
+
     # --- parts ----------------------------------------------------------------------------------
 
     def _supervise(self) -> None:
@@ -225,11 +231,12 @@ class RemoteAgent:
         report = await self._command(demand, self.name)
         if report is None:
             return  # its node has gone
-        if not report.status:
+        if report.status:
+            self.reported(demand.node, report)
+        elif str(report.error) != self._refusal:
+            self._refusal = str(report.error)
             logger.warning("%s", report.error)
-            return
-        self.reported(demand.node, report)
-        self._sent.discard(demand)  # it may be wanted again, once there is something new
+        self._sent.discard(demand)  # it is sent again with the next news, or sign of life
 
     async def _change(self) -> None:
         change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
