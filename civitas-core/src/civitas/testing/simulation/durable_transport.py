@@ -46,13 +46,15 @@ class DurableTransport(SimulatedTransport):
         process: SimulatedProcess,
         context: TransportContext,
         number: int,
+        max_message_bytes: int | None = None,
     ) -> None:
-        super().__init__(network, process, context, number)
+        super().__init__(network, process, context, number, max_message_bytes)
         self.capabilities = Capabilities(
             cross_process=True,
             cross_machine=True,
             at_least_once=True,
             survives_broker_restart=True,
+            max_message_bytes=max_message_bytes,
         )
         self._server = server
         self._readers: dict[str, _Reader] = {}
@@ -86,6 +88,7 @@ class DurableTransport(SimulatedTransport):
         if address.startswith(_NOT_KEPT):
             await super().publish(address, data)
             return
+        self.check_size(data)
         self.check_started()
         confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         number, left = next(self._server.numbers), False

@@ -25,6 +25,7 @@ class SimulationOptions(BaseModel):
     ack_wait: float = Field(4.0, gt=0, description="seconds of silence until one is given again")
     deliveries: int = Field(3, gt=0, description="failures that make one a dead letter")
     retry_delay: float = Field(0.2, ge=0, description="seconds until one is given again")
+    max_message_bytes: int | None = Field(None, gt=0, description="largest frame that it carries")
 
 
 def network_of(world: World) -> SimulatedNetwork:
@@ -60,10 +61,14 @@ def make_transport(options: SimulationOptions, context: TransportContext) -> Sim
         )
     number = world.number()
     if not options.at_least_once:
-        return SimulatedTransport(network_of(world), process, context, number)
+        return SimulatedTransport(
+            network_of(world), process, context, number, options.max_message_bytes
+        )
     settings = DurabilitySettings(options.ack_wait, options.deliveries, options.retry_delay)
     server = server_of(world, settings)
-    return DurableTransport(network_of(world), server, process, context, number)
+    return DurableTransport(
+        network_of(world), server, process, context, number, options.max_message_bytes
+    )
 
 
 @hookimpl
@@ -78,6 +83,7 @@ def civitas_transports() -> Iterable[TransportSpec]:
             cross_process=True,
             cross_machine=True,
             at_least_once=options.at_least_once,
+            max_message_bytes=options.max_message_bytes,
             survives_broker_restart=True,
         ),
     )

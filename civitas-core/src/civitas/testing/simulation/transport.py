@@ -6,7 +6,7 @@ import asyncio
 from functools import partial
 from typing import Final
 
-from civitas.errors import NotConnectedError
+from civitas.errors import MessageTooLargeError, NotConnectedError
 from civitas.messages import RESERVED_PREFIX
 from civitas.plugins import Capabilities, TransportContext
 from civitas.testing.simulation.network import SimulatedNetwork
@@ -32,10 +32,15 @@ class SimulatedTransport:
         process: SimulatedProcess,
         context: TransportContext,
         number: int,
+        max_message_bytes: int | None = None,
     ) -> None:
         self.capabilities = Capabilities(
-            cross_process=True, cross_machine=True, survives_broker_restart=True
+            cross_process=True,
+            cross_machine=True,
+            survives_broker_restart=True,
+            max_message_bytes=max_message_bytes,
         )
+        self._largest = max_message_bytes
         self.network = network
         self.process = process
         self.control = context.control
@@ -84,6 +89,7 @@ class SimulatedTransport:
         if address in self.local:
             await self.local.publish(address, data)
             return
+        self.check_size(data)
         self.check()
         self.network.publish(self, address, data)
 
@@ -123,6 +129,13 @@ class SimulatedTransport:
             self.loop.call_soon_threadsafe(self._link_up_later)
 
     # --- parts --------------------------------------------------------------------------------
+
+    def check_size(self, data: bytes) -> None:
+        """Raise when a frame is larger than this transport carries."""
+        if self._largest is not None and len(data) > self._largest:
+            raise MessageTooLargeError(
+                f"a frame of {len(data)} bytes is more than max_message_bytes ({self._largest})"
+            )
 
     def check_started(self) -> None:
         """Raise unless it is started."""
