@@ -70,9 +70,15 @@ class Server:
         self._network.server_up()
 
 
+LARGEST = 2 * 1024 * 1024
+
+
 class ConformanceOfSimulation(TransportConformance):
     capabilities = Capabilities(
-        cross_process=True, cross_machine=True, survives_broker_restart=True
+        cross_process=True,
+        cross_machine=True,
+        survives_broker_restart=True,
+        max_message_bytes=LARGEST,
     )
     plugin = "simulation"
     deviations: ClassVar = {"test_another_process_answers": ONE_PROCESS}
@@ -93,7 +99,7 @@ class TestSimulated(ConformanceOfSimulation):
 
         def make(context: TransportContext) -> SimulatedTransport:
             number = next(numbers)
-            return SimulatedTransport(network, RealProcess(f"p{number}"), context, number)
+            return SimulatedTransport(network, RealProcess(f"p{number}"), context, number, LARGEST)
 
         return make
 
@@ -110,6 +116,7 @@ class TestDurable(ConformanceOfSimulation):
         cross_machine=True,
         at_least_once=True,
         survives_broker_restart=True,
+        max_message_bytes=LARGEST,
     )
     variant = "at_least_once: true"
 
@@ -121,6 +128,6 @@ class TestDurable(ConformanceOfSimulation):
         def make(context: TransportContext) -> DurableTransport:
             number = next(numbers)
             process = RealProcess(f"p{number}")
-            return DurableTransport(network, server, process, context, number)
+            return DurableTransport(network, server, process, context, number, LARGEST)
 
         return make

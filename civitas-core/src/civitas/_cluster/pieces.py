@@ -43,13 +43,13 @@ LEAST_FRAME: Final = 1024
 _OVERHEAD: Final = 128
 """Bytes of the frame of a piece that are none of its data."""
 
-_OF_ONE_NODE: Final = 4
+OF_ONE_NODE: Final = 4
 """Unfinished messages of one node at most."""
 
-_OF_ALL: Final = 256
+OF_ALL: Final = 256
 """Unfinished messages at most."""
 
-_BYTES: Final = 4 * LARGEST_MESSAGE
+OF_ALL_BYTES: Final = 4 * LARGEST_MESSAGE
 """Bytes of all unfinished messages at most."""
 
 AGE: Final = 10.0
@@ -177,9 +177,9 @@ class Assembly:
 
     def _make_room(self, origin: Origin) -> None:
         own = [key for key in self._unfinished if key.origin == origin]
-        if len(own) > _OF_ONE_NODE:
+        if len(own) > OF_ONE_NODE:
             self._forget(own[0])
-        while len(self._unfinished) > _OF_ALL or self.size > _BYTES:
+        while len(self._unfinished) > OF_ALL or self.size > OF_ALL_BYTES:
             strangers = (k for k, each in self._unfinished.items() if not each.of_member)
             self._forget(next(strangers, next(iter(self._unfinished))))
 

@@ -86,10 +86,10 @@ class SimulatedTransport:
 
     async def publish(self, address: str, data: bytes) -> None:
         """Hand a frame to the network, or to its owner in this process."""
+        self.check_size(data)
         if address in self.local:
             await self.local.publish(address, data)
             return
-        self.check_size(data)
         self.check()
         self.network.publish(self, address, data)
 
