@@ -22,7 +22,9 @@ from civitas._cluster.protocol import (
     Fenced,
     Hello,
     Left,
+    Missed,
     NodeInfo,
+    Piece,
     Ping,
     Pong,
     Query,
@@ -45,7 +47,8 @@ NODE = st.binary(min_size=8, max_size=8).map(bytes.hex)
 GENERATION = st.integers(0, 2**32 - 1)
 NAME = TEXT.filter(lambda text: name_problem(text) is None)
 AGENTS = st.dictionaries(NAME, st.tuples(TEXT, WHOLE), max_size=4)
-CARD = st.builds(NodeInfo, NODE, GENERATION, TEXT, TEXT, AGENTS, st.booleans(), st.booleans())
+FLAG = st.booleans()
+CARD = st.builds(NodeInfo, NODE, GENERATION, TEXT, TEXT, AGENTS, FLAG, FLAG, WHOLE)
 JSON = st.recursive(
     st.none() | st.booleans() | WHOLE | FINITE | TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
@@ -59,7 +62,9 @@ SIGNAL: st.SearchStrategy[ControlMessage] = st.one_of(
     st.builds(Fenced, TEXT),
     st.builds(Ping, WHOLE, FINITE),
     st.builds(Pong, WHOLE, AGENTS, FINITE),
-    st.builds(Changed, CARD),
+    st.builds(Changed, CARD, WHOLE),
+    st.builds(Missed, WHOLE),
+    st.builds(Piece, WHOLE, WHOLE, WHOLE, st.binary(max_size=20)),
     st.builds(Left, NODE, GENERATION, TEXT, st.booleans()),
     st.builds(Crashed, TEXT, WHOLE, TEXT, TEXT, st.booleans()),
     st.builds(Command, WHOLE, TEXT, TEXT, WHOLE),

@@ -1,0 +1,98 @@
+"""Authority: each message has one rule: about whom, at which address, believed from whom."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from civitas._cluster.authority import RULES, Address, Speaker, believed, taken
+from civitas._cluster.protocol import (
+    Admitted,
+    Changed,
+    Command,
+    ControlMessage,
+    Counters,
+    Crashed,
+    Fenced,
+    Hello,
+    Left,
+    Missed,
+    Ping,
+    Pong,
+    Query,
+    Refused,
+    Result,
+    Welcome,
+)
+from core.cluster.one_node import PRIMARY, WORKER, info
+
+STRANGER = info("77")
+
+
+def speaker(role: str | None = None, *, missing: bool = False) -> Speaker:
+    return Speaker(WORKER.node, WORKER.key, role, missing)
+
+
+ANYONE = speaker()
+MISSING = speaker(missing=True)
+MEMBER = speaker("worker")
+HEAD = Speaker(PRIMARY.node, PRIMARY.key, "primary")
+
+ABOUT_ITSELF = [
+    Hello(WORKER, 0.0),
+    Welcome(WORKER, 0.0, 0.0, ()),
+    Refused(WORKER, "taken"),
+    Changed(WORKER),
+]
+OF_MEMBERS = [
+    Admitted(),
+    Missed(1),
+    Pong(1, {}, 0.0),
+    Crashed("far", 1, "E", "t"),
+    Query(1),
+    Result(1, ""),
+    Counters(1, {}),
+]
+
+
+def test_each_message_has_one_rule() -> None:
+    assert set(RULES) == set(get_args(ControlMessage))
+
+
+@pytest.mark.parametrize("message", ABOUT_ITSELF, ids=lambda each: type(each).__name__)
+def test_a_node_speaks_of_itself_only(message: ControlMessage) -> None:
+    assert believed(message, ANYONE)
+    assert not believed(message, HEAD)
+    assert not believed(message, ANYONE._replace(key=info("44", generation=4).key))
+
+
+@pytest.mark.parametrize("message", OF_MEMBERS, ids=lambda each: type(each).__name__)
+def test_what_members_say_is_believed_of_no_other_node(message: ControlMessage) -> None:
+    assert believed(message, MEMBER)
+    assert not believed(message, ANYONE)
+    assert not believed(message, MISSING)
+
+
+def test_only_the_primary_commands_and_only_it_says_that_another_node_has_gone() -> None:
+    for message in (Command(1, "stop", "near", 0), Left(STRANGER.node, 5, "gone", fenced=True)):
+        assert believed(message, HEAD)
+        assert not believed(message, MEMBER)
+        assert not believed(message, ANYONE)
+    assert believed(Left(WORKER.node, 5, "it stopped", fenced=False), ANYONE)
+
+
+def test_a_node_is_fenced_by_one_that_it_knows_or_knew() -> None:
+    assert [believed(Fenced("no"), each) for each in (MEMBER, MISSING, ANYONE)] == [
+        True,
+        True,
+        False,
+    ]
+
+
+def test_what_concerns_one_node_is_taken_at_its_own_address_only() -> None:
+    to_all = {kind.__name__ for kind, rule in RULES.items() if rule.taken_at is not Address.OWN}
+    assert to_all == {"Hello", "Changed", "Left", "Piece"}
+    assert taken(Ping(1, 0.0), to_everyone=False)
+    assert not taken(Ping(1, 0.0), to_everyone=True)
+    assert not taken(Left(WORKER.node, 5, "gone", fenced=False), to_everyone=False)
