@@ -195,7 +195,10 @@ class SimulatedNode:
         self.membership.link_up(self.time)
 
     def tick(self) -> None:
-        if self.alive and not self.paused:
+        if not self.alive or self.paused:
+            return
+        if not self.system.only_when_due or self.membership.next_due() <= self.time:
+            self.system.ticks += 1
             self.membership.tick(self.time)
 
     def take(self, frame: bytes, to_everyone: bool) -> None:
@@ -238,13 +241,20 @@ class SimulatedNode:
 class System:
     """The nodes, the network between them, and the time."""
 
-    def __init__(self, seed: int = 0, network: Network | None = None) -> None:
+    def __init__(
+        self, seed: int = 0, network: Network | None = None, *, only_when_due: bool = True
+    ) -> None:
         self.now = 1000.0
+        self.only_when_due = only_when_due
+        """Whether a node's tick comes when its membership says so, else twenty times a second."""
+        self.said: list[tuple[float, str, str, bytes]] = []
+        """All messages: when, of whom, to where, and what."""
         self.network = network or Network()
         self.nodes: dict[str, SimulatedNode] = {}
         self.by_id: dict[str, SimulatedNode] = {}
         self.sent = 0
         self.bytes = 0
+        self.ticks = 0
         self._random = random.Random(seed)
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -288,6 +298,7 @@ class System:
         assert len(frame) <= self.network.largest
         to_everyone = address == EVERYONE
         self.bytes += len(frame)
+        self.said.append((round(self.now, 3), sender.label, address, frame))
         self.sent += address != control_address(sender.id)
         for node in self.nodes.values():
             mine = control_address(node.id)

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import inf
 from typing import Final
 
 from civitas._cluster.pieces import LARGEST_MESSAGE, LEAST_FRAME
@@ -90,15 +91,16 @@ class Announcements:
         """Return those whose state is not what was announced."""
         return {name: state for name, state in agents.items() if self._agents.get(name) != state}
 
-    def next_due(self, now: float) -> float:
-        """Return when the next beacon is due."""
-        if self._due is None:
-            self._due = now + self._pause
-        return self._due
+    @property
+    def due(self) -> float:
+        """When `beacon` is to be called next, be it only to see that there was a change."""
+        return -inf if self._due is None else self._due
 
     def beacon(self, now: float) -> Changed | None:
         """Return a beacon when one is due."""
-        if now < self.next_due(now):
+        if self._due is None:
+            self._due = now + self._pause
+        if now < self._due:
             return None
         self._pause = min(2 * self._pause, SLOWEST_BEACON)
         self._due = now + self._pause

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Final, NamedTuple
 
 from civitas._cluster.protocol import NodeInfo
@@ -49,6 +50,11 @@ class Claims:
         for claim in due:
             self._claims[claim.info.node] = claim._replace(next_probe=now + _PROBE_EVERY)
         return {claim.holder for claim in due}
+
+    def next_due(self) -> float:
+        """Return when a holder is to be probed, or has been silent for too long; inf for never."""
+        times = (min(claim.next_probe, claim.deadline) for claim in self._claims.values())
+        return min(times, default=inf)
 
     def discard(self, node: str) -> None:
         """Forget the claim of a node that is in, or has gone."""

@@ -48,6 +48,8 @@ from civitas.transport.tasks import (
 logger = logger_of("civitas.node")
 
 TICK: Final = 0.05
+"""Seconds between two ticks at least: what is due waits so long at most."""
+
 _QUEUE: Final = 10_000
 """Messages that wait to be sent at most; the oldest go first when a connection stays down."""
 
@@ -126,6 +128,8 @@ class ControlPlane:
         self._early: list[Callable[[], object]] = []
         """What was posted before there was a loop to do it in; the lock keeps it in order."""
         self._tick_later = guard_callback(self._tick, name=f"{CONTROL_NAME} tick", failed=failed)
+        self._ticked_at = 0.0
+        self._next_tick: tuple[float, asyncio.TimerHandle] | None = None
         self._news = asyncio.Event()
         self._stopping = asyncio.Event()
         self._opening: Interruption | None = None
@@ -169,7 +173,7 @@ class ControlPlane:
 
     def post(self, call: Callable[[Membership, float], Any]) -> None:
         """Have the membership do something, in its own thread; may be called in any."""
-        self._call(lambda: call(self._membership, platform.monotonic()))
+        self._call(lambda: self._carry_out(call))
 
     def link_down(self, _reason: str = "") -> None:
         """Take note that nobody can be heard; see `TransportContext.link_down`."""
@@ -191,7 +195,7 @@ class ControlPlane:
             self._at_home(self._dropped, "malformed system frame", frame)
         else:
             if said is not None:  # else the rest of it is to come
-                self._membership.receive(*said, now)
+                self._carry_out(lambda membership, now: membership.receive(*said, now))
 
     def _loop_ended(self, failure: BaseException | None) -> None:
         self._at_home(self._settle, None if failure is None else crash_of(failure))
@@ -255,15 +259,39 @@ class ControlPlane:
             if waiting:
                 logger.debug("the last messages of this node could not be sent")
         finally:
+            self._cancel_tick()
             cancel_task(sending)
             await asyncio.wait((sending,))
 
+    def _carry_out(self, call: Callable[[Membership, float], Any]) -> None:
+        """Have the membership do something, and look what is due after it."""
+        now = platform.monotonic()
+        call(self._membership, now)
+        # In a large system something is due all the time: then nobody looks at all of it each time.
+        if self._next_tick is not None and self._next_tick[0] > now + TICK:
+            self._plan_tick(now)
+
     def _tick(self) -> None:
+        self._cancel_tick()
         if self._home_has_ended:  # without a stop of the node: it leaves nobody to speak for
             self._stopping.set()
         if not self._stopping.is_set():
-            self._membership.tick(platform.monotonic())
-            asyncio.get_running_loop().call_later(TICK, self._tick_later)
+            now = self._ticked_at = platform.monotonic()
+            self._membership.tick(now)
+            self._plan_tick(now)
+
+    def _plan_tick(self, now: float) -> None:
+        """Tick when something is due; a tick that is planned for earlier stays."""
+        due = max(self._membership.next_due(), self._ticked_at + TICK)
+        if self._next_tick is None or due < self._next_tick[0]:
+            self._cancel_tick()
+            timer = asyncio.get_running_loop().call_later(max(due - now, 0.0), self._tick_later)
+            self._next_tick = due, timer
+
+    def _cancel_tick(self) -> None:
+        if self._next_tick is not None:
+            self._next_tick[1].cancel()
+            self._next_tick = None
 
     async def _deliver(self) -> None:
         """Send what is queued, in order, until the queue is empty after `stop` was called."""

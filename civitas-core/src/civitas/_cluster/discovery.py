@@ -17,6 +17,7 @@ stood still: it may be the one that was superseded meanwhile, so it refuses nobo
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final
 
 # All in seconds:
@@ -27,6 +28,7 @@ DOUBT: Final = 1.0  # in which a node refuses nobody: it may be the one that was
 LONELY: Final = 5.0  # between two hellos of a node that has no primary above it
 FIRST_HELLO: Final = 0.05  # between the first two hellos; then half as long again each time, up to:
 SLOWEST_HELLO: Final = 1.0  # between two hellos of a node that is not settled, at most
+IDLE: Final = 0.25  # between two turns of a node that has nothing to do
 PAUSE: Final = 1.0  # without a turn of its own: a node knows by it that it stood still itself
 PROMPT: Final = 1.0  # an answer in it says how the other clock goes; one that lay longer does not
 
@@ -66,6 +68,10 @@ class Discovery:
         before, self._last_turn = self._last_turn, now
         return before is not None and now - before > PAUSE
 
+    def turn_due(self) -> float:
+        """Return when a turn is due whatever else is: by its absence a node knows of its pause."""
+        return 0.0 if self._last_turn is None else self._last_turn + IDLE
+
     def begin_again(self, now: float, *, settled: bool) -> None:
         """Ask the others whether the node still belongs; a search takes its whole time again."""
         self._doubtful_until = now + DOUBT
@@ -73,13 +79,11 @@ class Discovery:
         if self.joined and not settled:
             self._joined_at = now
 
-    def hello_due(self, now: float, *, settled: bool, has_primary: bool) -> bool:
+    def hello_due(self, now: float, settled: bool, has_primary: bool) -> bool:
         """Return whether to say hello now: to be let in, to find a primary, to learn of a loss."""
-        if not self.joined or now < self._next_hello:
+        if now < self.hello_at(settled, has_primary):
             return False
         doubtful = self._doubtful_until
-        if settled and has_primary and doubtful is None:
-            return False
         if doubtful is not None and now >= doubtful:
             self._doubtful_until = doubtful = None
         if settled:
@@ -89,13 +93,17 @@ class Discovery:
             self._pause = min(self._pause * 1.5, SLOWEST_HELLO)
         return True
 
-    def over(self, now: float, *, is_primary: bool, has_primary: bool, waiting: bool) -> bool:
-        """Return whether the search has ended.
+    def hello_at(self, settled: bool, has_primary: bool) -> float:
+        """Return when to say hello; inf for never."""
+        silent = settled and has_primary and self._doubtful_until is None
+        return self._next_hello if self.joined and not silent else inf
+
+    def over_at(self, settled: bool, is_primary: bool, has_primary: bool, waiting: bool) -> float:
+        """Return when the search ends; inf when it has not begun, or is over.
 
         `waiting`: somebody is still to be found, to be proved, or to be judged.
         """
-        if self._joined_at is None:
-            return False
-        waited = now - self._joined_at
+        if self._joined_at is None or settled:
+            return inf
         window = 0.0 if has_primary else CLAIM_WINDOW if is_primary else PRIMARY_WINDOW
-        return waited >= window and (not waiting or waited >= JOIN_TIMEOUT)
+        return self._joined_at + (JOIN_TIMEOUT if waiting else window)

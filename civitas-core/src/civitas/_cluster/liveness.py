@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any, Final
 
 from civitas import _platform as platform
@@ -86,7 +87,17 @@ class Peer:
 
     def silent(self, now: float) -> bool:
         """Return whether it has said nothing for longer than it said it would."""
-        return now > self._silent_after
+        return now >= self._silent_after
+
+    @property
+    def silent_at(self) -> float:
+        """When it counts as silent, if nothing is heard of it until then."""
+        return self._silent_after
+
+    def next_due(self) -> float:
+        """Return when it counts as silent or vanished if nothing is heard of it until then."""
+        silent = self._silent_after if self.info.role == "primary" else inf
+        return min(silent, inf if self._suspected_until is None else self._suspected_until)
 
     def forgive(self, now: float, grace: float) -> None:
         """Count silence from now on: what was before was this node's own fault."""

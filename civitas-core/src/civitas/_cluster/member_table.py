@@ -6,7 +6,7 @@ The states of another node, and the events that move it: see `civitas._cluster`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Final
 
 from civitas._cluster.claims import Claims, conflict
@@ -127,6 +127,11 @@ class MemberTable:
         """Take note that what was sent to others by `sent` could be heard and answered since."""
         for peer in self.peers.values():
             peer.monitor.confirm(sent, now)
+
+    def waits_for(self, nodes: Set[str]) -> bool:
+        """Return whether one of these is not in, or anything of those that are is undecided."""
+        unproved = any(not peer.proved for peer in self.peers.values())
+        return unproved or bool(self.claims) or not nodes <= self.peers.keys()
 
     def known(self) -> tuple[str, ...]:
         """Return the ids of the nodes that host agents, or may."""

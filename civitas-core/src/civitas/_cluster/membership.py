@@ -8,6 +8,7 @@ in `announcements`, who is in and under which names in `member_table`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import Final
 
 from civitas import _platform as platform
@@ -150,7 +151,7 @@ class Membership:
         self._greet(now)
 
     def tick(self, now: float) -> None:
-        """Do what is due; to be called several times a second."""
+        """Do what is due; to be called when `next_due` says so."""
         if self._discovery.stood_still(now):
             self._begin_again(now)
         # While nothing can be heard, nobody's silence may be judged, and nothing would be sent.
@@ -172,6 +173,16 @@ class Membership:
         for node, message in self._pending.due(now):
             self._send(control_address(node), message)
         self._settle(now)
+
+    def next_due(self) -> float:
+        """Return when `tick` is due; to be asked again after each call of anything here."""
+        idle = self._discovery.turn_due()
+        if self._link_is_down or not self._discovery.joined or self._evicted:
+            return idle
+        hello = self._discovery.hello_at(self.info.settled, self.members.primary is not None)
+        beacon = self.announcements.due if self.info.settled else inf
+        watch = min(self._watch.next_due(self.info), self.members.claims.next_due())
+        return min(idle, hello, beacon, watch, self._settles_at(), self._pending.next_due())
 
     def receive(self, origin: Origin, message: ControlMessage, now: float) -> None:
         """Take in what another node says. `now` is the time of the caller's monotonic clock."""
@@ -375,10 +386,8 @@ class Membership:
 
     def _greet(self, now: float) -> None:
         """Say hello when it is due."""
-        if self._evicted:
-            return
         has_primary = self.members.primary is not None
-        if self._discovery.hello_due(now, settled=self.info.settled, has_primary=has_primary):
+        if not self._evicted and self._discovery.hello_due(now, self.info.settled, has_primary):
             self._say_hello(EVERYONE)
 
     def _say_hello(self, address: str) -> None:
@@ -386,14 +395,12 @@ class Membership:
 
     def _settle(self, now: float) -> None:
         """End the search when nobody is left to be found, or the time for it is over."""
-        if self.info.settled or self._evicted:
-            return
-        is_primary, has_primary = self.info.role == "primary", self.members.primary is not None
-        missing = self._discovery.roster - self.peers.keys() - {self.info.node}
-        unproved = any(not peer.proved for peer in self.peers.values())
-        waiting = bool(missing or unproved or self.members.claims)
-        if self._discovery.over(
-            now, is_primary=is_primary, has_primary=has_primary, waiting=waiting
-        ):
+        if not self._evicted and now >= self._settles_at():
             self.announce(settled=True)
-            self._report(Settled(alone=not (is_primary or has_primary)))
+            self._report(Settled(self.info.role != "primary" and self.members.primary is None))
+
+    def _settles_at(self) -> float:
+        """Return when the search ends unless somebody is heard before; inf if it has ended."""
+        is_primary, has_primary = self.info.role == "primary", self.members.primary is not None
+        waiting = self.members.waits_for(self._discovery.roster - {self.info.node})
+        return self._discovery.over_at(self.info.settled, is_primary, has_primary, waiting)

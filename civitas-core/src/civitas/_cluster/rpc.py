@@ -7,6 +7,7 @@ with the answer, with the end of the node that was called, or when the caller wi
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final, NamedTuple
 
 from civitas._cluster.protocol import Command, Query
@@ -37,6 +38,10 @@ class PendingRequests:
         for call in again:
             self.sent(call.node, call.message, now)
         return [(call.node, call.message) for call in again]
+
+    def next_due(self) -> float:
+        """Return when a call is to be sent again; inf for never."""
+        return min((call.due for call in self._calls.values()), default=inf)
 
     def answered(self, node: str, number: int) -> bool:
         """Return whether this answer of a node is awaited; from now on it is not."""

@@ -8,6 +8,7 @@ it asks the primary whom that knows: what the primary has said of its end may ha
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from math import inf
 from typing import Final, NamedTuple
 
 from civitas._cluster.claims import PROBE_TIMEOUT
@@ -67,6 +68,18 @@ class Watch:
             elif peer.vanished(now):
                 gone.append(Silence(peer, _VANISHED, dead=False))
         return gone
+
+    def next_due(self, info: NodeInfo) -> float:
+        """Return when someone is to be pinged or judged, or asked about; inf for never."""
+        peers = self._members.peers.values()
+        if info.role == "primary":
+            own = self._own_pings.next_due() if any(p.monitor.waiting for p in peers) else inf
+            return min(own, min((peer.monitor.next_due() for peer in peers), default=inf))
+        doubt = inf
+        if self._members.primary is not None:
+            silent_at = (peer.silent_at for peer in peers if peer.info.role == "worker")
+            doubt = max(min(silent_at, default=inf), self._next_question)
+        return min(doubt, min((peer.next_due() for peer in peers), default=inf))
 
     def in_doubt(self, now: float) -> bool:
         """Return whether to ask the primary now whom it knows: a worker has been silent."""

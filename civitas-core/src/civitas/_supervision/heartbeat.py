@@ -18,6 +18,7 @@ A ping, as it is judged:
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from math import inf
 from typing import Final, NamedTuple
 
@@ -82,6 +83,10 @@ class OwnPings:
         if len(self._sent) > _KEPT:
             del self._sent[next(iter(self._sent))]
         return self._sequence
+
+    def next_due(self) -> float:
+        """Return when the next one may be sent."""
+        return self._next
 
     def returned(self, sequence: int) -> float:
         """Take note of one that has come back; return when it was sent, -inf if that is unknown."""
@@ -158,10 +163,19 @@ class Monitor:
         """Return how many pings in a row have had no answer in their time."""
         if now < self._grace_until:
             return 0
-        return sum(now - since > self.policy.timeout for since in self._confirmed.values())
+        return sum(now >= since + self.policy.timeout for since in self._confirmed.values())
 
     def dead(self, now: float) -> bool:
-        return self.misses(now) >= self.policy.threshold
+        return now >= self.dead_at()
+
+    def dead_at(self) -> float:
+        """Return when it counts as dead unless an answer comes; inf if nobody knows yet."""
+        since = next(islice(self._confirmed.values(), self.policy.threshold - 1, None), inf)
+        return max(since + self.policy.timeout, self._grace_until)
+
+    def next_due(self) -> float:
+        """Return when a ping is due, or the node counts as dead."""
+        return min(self._next, self.dead_at())
 
     def silent_for(self, now: float) -> float:
         """Return the seconds since the last answer."""
