@@ -63,9 +63,14 @@ logger = logger_of("civitas.node")
 _TEXT: Final = 2_000
 """Bytes of an error's text that are reported: they fit in every transport's messages."""
 
-_BEAT: Final = 0.1
-_LOOK_EVERY: Final = 5
-"""Beats between two looks at windows whose credit does not move."""
+_BEAT: Final = 0.25
+"""Seconds between two beats of the event loop."""
+
+_PROBE_AGAIN: Final = 0.1
+"""Seconds between two probes of a route that is not proved."""
+
+_LOOK_AGAIN: Final = 0.5
+"""Seconds between two looks at windows whose credit does not move."""
 
 _SHOWN: Final = 8
 """Agents of a node that a line of the log names at most."""
@@ -116,7 +121,7 @@ class Cluster:
             self._announce_now, name="civitas announcement", failed=config.failed
         )
         self._loop_beat = LoopBeat()
-        self._beats = 0
+        self._look_at = 0.0
         self._beat_timer: asyncio.TimerHandle | None = None
         self._beat_later = guard_callback(self._beat, name="civitas beat", failed=config.failed)
         bus.routes.discovering = True
@@ -196,6 +201,7 @@ class Cluster:
         """Say goodbye, and end. Idempotent, also half-started."""
         if self._beat_timer is not None:
             self._beat_timer.cancel()
+            self._beat_timer = None
         self._announce_now()
         if self._bus.accounting is not None:
             self._bus.accounting.settle()
@@ -266,8 +272,7 @@ class Cluster:
     def _on_event(self, event: Event) -> None:
         match event:
             case NodeSeen():
-                if self._data.node_seen(event.info):
-                    self._states_heard(event.info)
+                self._seen(event.info)
             case NodeLost():
                 self._data.node_lost(event)
                 self._on_agents_event(event)
@@ -301,6 +306,12 @@ class Cluster:
                 self._failure = TransportError(f"this node can't be announced: {event.reason}")
         self._settled.set()
 
+    def _seen(self, info: NodeInfo) -> None:
+        if self._data.node_seen(info):
+            self._states_heard(info)
+        else:
+            self._probe_soon()
+
     def _reached(self, info: NodeInfo) -> None:
         """Take note that the data route to a node is proved."""
         done = self._finished(info)
@@ -316,12 +327,22 @@ class Cluster:
 
     def _beat(self) -> None:
         """Show that the event loop runs, and send again what may have been lost."""
+        loop = asyncio.get_running_loop()
         self._loop_beat.beat()
-        self._beats += 1
-        self._data.probe()
-        if self._beats % _LOOK_EVERY == 0:
+        all_proved = self._data.probe()
+        if loop.time() >= self._look_at:
+            self._look_at = loop.time() + _LOOK_AGAIN
             self._data.ask_for_credit()
-        self._beat_timer = asyncio.get_running_loop().call_later(_BEAT, self._beat_later)
+        pause = _BEAT if all_proved else _PROBE_AGAIN
+        self._beat_timer = loop.call_later(pause, self._beat_later)
+
+    def _probe_soon(self) -> None:
+        """Beat when the first probe of a new node is to be repeated, unless this node stops."""
+        timer, loop = self._beat_timer, asyncio.get_running_loop()
+        due = loop.time() + _PROBE_AGAIN
+        if timer is not None and timer.when() > due:
+            timer.cancel()
+            self._beat_timer = loop.call_at(due, self._beat_later)
 
     def _announce_now(self) -> None:
         if self._announcing is None:

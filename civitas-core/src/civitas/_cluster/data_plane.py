@@ -231,11 +231,12 @@ class DataPlane:
 
     # --- from time to time ------------------------------------------------------------------------
 
-    def probe(self) -> None:
-        """Probe the routes that are not proved."""
-        for node in self.nodes:
-            if node not in self._proved:
-                self.probes.send(node, Probe(fresh=not self._routes.of(node)))
+    def probe(self) -> bool:
+        """Probe the routes that are not proved; return whether all are."""
+        unproved = [node for node in self.nodes if node not in self._proved]
+        for node in unproved:
+            self.probes.send(node, Probe(fresh=not self._routes.of(node)))
+        return not unproved
 
     def ask_for_credit(self) -> None:
         """Report the last number where credit is owed and has not moved since the last look.
