@@ -155,7 +155,6 @@ class History:
         label = "" if where is None else where.label
         fact = Fact(round(self.world.monotonic() - START, 6), label, what, details)
         self.facts.append(fact)
-        self.world.note(str(fact))
         return len(self.facts) - 1
 
     @property

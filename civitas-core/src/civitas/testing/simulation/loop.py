@@ -69,16 +69,21 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def __init__(self, host: _Host, label: str) -> None:
         self.label = label
+        self.mark = label.encode()
+        """What the digest of a run has of it."""
         self.busy_until = 0.0
         """The world's time until which its thread is at work, and takes no turn."""
         self.wakes_at = inf
         """The world's time at which the world looks at it next; for the world alone."""
+        self.is_queued = False
+        """Whether it is among those of which the world picks the next turn; for the world alone."""
         self.tasks: list[NumberedTask[Any]] = []
         """All tasks that have not ended, and some that have."""
         self._host = host
         self._ready: deque[asyncio.Handle] = deque()
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._order = itertools.count()
+        self._at_work = False
         self._closed = False
 
     # --- for the world ------------------------------------------------------------------------
@@ -101,7 +106,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             handle = heapq.heappop(timers)[2]
             if not handle.cancelled():
                 ready.append(handle)
-        ran = 0
+        ran, self._at_work = 0, True
         for _ in range(len(ready)):
             if not ready:  # a callback has killed this process
                 break
@@ -109,6 +114,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             if not each.cancelled():
                 ran += 1
                 _run(each)
+        self._at_work = False
         return ran
 
     def drop(self) -> tuple[object, ...]:
@@ -152,7 +158,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         handle = asyncio.Handle(callback, args, self, context)
         if not self._closed:
             self._ready.append(handle)
-            if len(self._ready) == 1:
+            if not self._at_work and len(self._ready) == 1:
                 self._host.wake(self)
         return handle
 
@@ -188,7 +194,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         handle = asyncio.TimerHandle(when, callback, args, self, context)
         if not self._closed:
             heapq.heappush(self._timers, (when, next(self._order), handle))
-            if self._timers[0][2] is handle and not self._ready:
+            if not self._at_work and not self._ready and self._timers[0][2] is handle:
                 self._host.wake(self)
         return handle
 
@@ -227,11 +233,11 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def is_closed(self) -> bool:
         return self._closed
 
-    def get_debug(self) -> bool:
-        return False
+    get_debug = staticmethod(bool)
+    """No: debugging measures real time. It is asked for each callback, so it is no function."""
 
     def set_debug(self, enabled: bool) -> None:
-        """Do nothing: debugging measures real time."""
+        """Do nothing: see `get_debug`."""
 
     def get_task_factory(self) -> None:
         return None

@@ -120,7 +120,8 @@ class SimulatedProcess:
 
     def local_time(self, busy_until: float = 0.0) -> float:
         """Return its monotonic clock, in a thread that is at work until some time of the world."""
-        return self.time_at(max(self._world.now, busy_until))
+        now, (since, local) = self._world.now, self._anchor
+        return local + ((max(busy_until, now)) - since) * self._rate
 
     def time_at(self, global_time: float) -> float:
         """Return what its monotonic clock shows at a time of the world."""

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from traceback import format_exception
 from typing import Any, Final, TypeAlias
@@ -73,7 +74,7 @@ class RunOutcome:
         traceback: where it has.
         plans: the faults of each storm.
         facts: the history.
-        digest: 16 hex digits that are the same for the same run.
+        turns: the digest of the turns that the world's event loops have taken.
         seconds: how much virtual time has passed.
     """
 
@@ -83,8 +84,14 @@ class RunOutcome:
     traceback: str
     plans: list[tuple[Fault, ...]]
     facts: list[Fact]
-    digest: str
+    turns: str
     seconds: float
+
+    @property
+    def digest(self) -> str:
+        """What the run was, in 16 hex digits: its turns, and its history."""
+        facts = "\n".join(map(str, self.facts))
+        return blake2b(f"{self.turns} {facts}".encode(), digest_size=8).hexdigest()
 
     @property
     def failed(self) -> bool:
@@ -137,7 +144,7 @@ class _Run:
             traceback=traceback,
             plans=system.plans,
             facts=system.history.facts,
-            digest=world.digest,
+            turns=world.digest,
             seconds=system.history.now,
         )
 
