@@ -71,7 +71,10 @@ class MemberTable:
     @property
     def primary(self) -> Peer | None:
         """The node that has the supervision tree, unless it is this one, or unknown."""
-        return next((p for p in self.peers.values() if p.info.role == "primary"), None)
+        for peer in self.peers.values():
+            if peer.info.role == "primary":
+                return peer
+        return None
 
     def meet(self, info: NodeInfo, now: float) -> bool:
         """Let a node in unless somebody has its names; return whether it is in."""

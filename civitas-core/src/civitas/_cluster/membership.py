@@ -401,6 +401,6 @@ class Membership:
 
     def _settles_at(self) -> float:
         """Return when the search ends unless somebody is heard before; inf if it has ended."""
-        is_primary, has_primary = self.info.role == "primary", self.members.primary is not None
-        waiting = self.members.waits_for(self._discovery.roster - {self.info.node})
-        return self._discovery.over_at(self.info.settled, is_primary, has_primary, waiting)
+        settled, is_primary = self.info.settled, self.info.role == "primary"
+        waiting = not settled and self.members.waits_for(self._discovery.roster - {self.info.node})
+        return self._discovery.over_at(settled, is_primary, bool(self.members.primary), waiting)

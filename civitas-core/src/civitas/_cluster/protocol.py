@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cache
 from typing import Any, Final, TypeAlias, get_args, get_type_hints
 
@@ -324,9 +324,18 @@ DATA: Final[Mapping[str, Any]] = {kind.__name__: kind for kind in get_args(DataM
 
 def encode(message: ControlMessage | DataMessage, origin: Origin) -> bytes:
     """Make the frame of a message."""
-    values = [type(message).__name__, asdict(message)]
-    body = msgpack.packb(values, unicode_errors="backslashreplace")
+    values = [type(message).__name__, message]
+    body = msgpack.packb(values, default=_values, unicode_errors="backslashreplace")
     return envelope.seal(body, _FORMAT, origin, kind=KIND_SYSTEM)
+
+
+def _values(message: Any) -> dict[str, Any]:
+    return {name: getattr(message, name) for name in _names(message.__class__)}
+
+
+@cache
+def _names(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(kind))
 
 
 def decode(
@@ -353,8 +362,13 @@ def decode(
 
 def _read(kind: Any, values: dict[str, Any]) -> Any:
     """Make a message of its fields, each checked against its declared type."""
-    present = [(name, read) for name, read, needed in _readers(kind) if needed or name in values]
-    return kind(**{name: read(values[name]) for name, read in present})
+    return kind(
+        **{
+            name: read(values[name])
+            for name, read, needed in _readers(kind)
+            if needed or name in values
+        }
+    )
 
 
 @cache
