@@ -7,6 +7,9 @@ from civitas.testing.simulation.run import Scenario
 from civitas.testing.simulation.system import EVERY_NODE, System
 from core.simulation.topologies import CLASSES, flat, nested
 
+RECOVERY = 3.0
+"""Seconds of load after the last fault: a node that is silent is found dead in 2, for example."""
+
 
 async def weather(system: System) -> None:
     """Talk from everywhere to everyone while things go wrong, then see that all is well."""
@@ -20,7 +23,7 @@ async def busy_weather(system: System) -> None:
 
 async def talk_in_a_storm(system: System, rate: float) -> None:
     async with system.load(rate=rate, senders=EVERY_NODE, asks=0.3, timeouts=(0.3, 1.0, 5.0)):
-        await system.storm(seconds=12.0)
+        await system.storm(seconds=12.0, recovery=RECOVERY)
     await system.calm(within=40.0)
 
 

@@ -16,7 +16,7 @@ from core.simulation.scenarios import SCENARIOS
 
 pytestmark = pytest.mark.slow
 
-SEEDS = int(os.environ.get("CIVITAS_SEEDS", "20"))
+SEEDS = int(os.environ.get("CIVITAS_SEEDS", "200"))
 TOGETHER = 20
 """Seeds of one test."""
 

@@ -35,7 +35,7 @@ Declared: TypeAlias = (
 RAISED: Final = "the test"
 """The rule that a test itself breaks when it raises."""
 
-_AFTER: Final = 3.0
+_AFTER: Final = 1.0
 """Seconds in which what is under way comes to its end before the system is stopped."""
 
 _LIMIT: Final = 3600.0

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from math import inf
 from typing import Any, Final
 
 from civitas.errors import CivitasError
@@ -119,8 +120,11 @@ class System:
         finally:
             load.going = False
 
-    async def storm(self, seconds: float = 30.0) -> None:
-        """Let things go wrong for so long, and return when all of them are over."""
+    async def storm(self, seconds: float = 30.0, recovery: float = inf) -> None:
+        """Let things go wrong for so long, and return when all of them are over.
+
+        It returns `recovery` seconds after the last of them is over, if that is sooner.
+        """
         number = len(self.plans)
         plan = self._faults.plan(self._plan_numbers, self.cast, seconds)
         if self._replayed is not None:
@@ -128,7 +132,7 @@ class System:
         self.plans.append(plan)
         until = self.world.now + seconds
         await self.weather.rage(plan)
-        await asyncio.sleep(max(until - self.world.now, 0.0))
+        await asyncio.sleep(max(min(until - self.world.now, recovery), 0.0))
 
     async def calm(self, within: float = 60.0) -> None:
         """End all faults, and wait until every agent that should run answers every node.
