@@ -6,7 +6,9 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
+from functools import lru_cache
 from itertools import islice
+from types import FunctionType, MethodType
 from typing import Any, Final
 
 from civitas.envelope import MAX_SERIALIZER_BYTES
@@ -168,7 +170,7 @@ def call_problem(
 ) -> str | None:
     """Say why a function's signature does not take arguments of these names, or return `None`."""
     try:
-        signature = inspect.signature(function)
+        signature = _signature(function)
     except (TypeError, ValueError):
         return None  # written in C without a signature: only a call would show
     try:
@@ -178,9 +180,21 @@ def call_problem(
     return None
 
 
-def _method_problems(product: object, name: str, expected: Callable[..., Any]) -> Iterator[str]:
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    if inspect.ismethod(function) and inspect.isfunction(function.__func__):
+        return _method_signature(function.__func__)
+    return inspect.signature(function)
+
+
+@lru_cache(maxsize=256)
+def _method_signature(function: FunctionType) -> inspect.Signature:
+    """Return the signature of a method, without its object; found once for all objects."""
+    return inspect.signature(MethodType(function, object()))
+
+
+def _method_problems(product: object, name: str, expected: FunctionType) -> Iterator[str]:
     actual = getattr(product, name, _MISSING)
-    _self, *parameters = inspect.signature(expected).parameters.values()
+    parameters = _method_signature(expected).parameters.values()
     call = f"{name}({', '.join(each.name for each in parameters)})"
     if actual is _MISSING:
         yield f"has no method {call}"

@@ -181,7 +181,7 @@ def _failures_reported(report: Callable[[str], None]) -> Iterator[None]:
     logger, handler = logging.getLogger("civitas"), _Failures(report)
     level, propagate, handlers = logger.level, logger.propagate, logger.handlers
     logger.handlers, logger.propagate = [handler], False
-    logger.setLevel(logging.ERROR)
+    logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:

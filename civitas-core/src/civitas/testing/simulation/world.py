@@ -62,7 +62,6 @@ class World:
         """The loop that takes a turn now."""
         self.running: SimulatedProcess | None = None
         """The process whose loop that is."""
-        self.turns = 0
         self.processes: list[SimulatedProcess] = []
         self.parts: dict[type, Any] = {}
         """What else is there once, by its class, such as the network."""
@@ -204,7 +203,6 @@ class World:
         finally:
             _set_running_loop(None)
             self.loop = self.running = None
-        self.turns += 1
         self._trace += loop.mark
         self._trace += _TURN(self.now, ran)
         busy_until = self.now + ran * _CALLBACK_COST * process.slowness
