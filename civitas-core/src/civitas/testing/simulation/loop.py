@@ -13,10 +13,11 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
+from functools import partial
 from math import inf
 from typing import Any, Final, NoReturn, Protocol, TypeVar, TypeVarTuple, Unpack
 
-from civitas.testing.simulation.errors import SimulationError
+from civitas.testing.simulation.errors import refuse
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -213,16 +214,25 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def run_in_executor(  # type: ignore[override]
         self, executor: Any, func: Callable[..., T], *args: Any
     ) -> asyncio.Future[T]:
-        """Call the function in this loop after a while: there are no threads."""
+        """Call the function in this loop after a while: there are no threads.
+
+        What it sleeps holds up its result, and not this loop.
+        """
         future: asyncio.Future[T] = self.create_future()
 
         def work() -> None:
             if future.cancelled():
                 return
+            before, settle = self.busy_until, partial(_settle, future)
             try:
-                future.set_result(func(*args))
+                settle = partial(settle, func(*args), None)
             except BaseException as error:  # noqa: BLE001 - it belongs to who awaits it
-                future.set_exception(error)
+                settle = partial(settle, None, error)
+            ended, slept, self.busy_until = self.time(), self.busy_until > before, before
+            if slept:
+                self.call_at(ended, settle)
+            else:
+                settle()
 
         self.call_later(self._host.between(0.0, _EXECUTOR_DELAY), work)
         return future
@@ -244,7 +254,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def set_task_factory(self, factory: object) -> None:
         if factory is not None:
-            raise SimulationError("a simulated event loop numbers its tasks, and makes them itself")
+            refuse("a task factory", "a simulated event loop numbers its tasks")
 
     def get_exception_handler(self) -> None:
         return None
@@ -268,18 +278,27 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         """Take part in asyncio's protocol of timers; a cancelled one is dropped when it is due."""
 
 
+def _settle(future: asyncio.Future[T], result: T, error: BaseException | None) -> None:
+    if future.cancelled():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
+
+
 def _run(handle: asyncio.Handle) -> None:
     handle._run()  # noqa: SLF001 - the one way to run a callback of asyncio, as all loops do
 
 
-def _refusing(name: str) -> Callable[..., NoReturn]:
-    def refuse(*_: object, **__: object) -> NoReturn:
-        raise SimulationError(
-            f"loop.{name}: sockets, pipes, signals and processes wait in real time, and can't be "
-            f"simulated; put them behind an object that a test can replace"
-        )
+_INSTEAD: Final = "put sockets, pipes, signals and processes behind an object of your own"
 
-    return refuse
+
+def _refusing(name: str) -> Callable[..., NoReturn]:
+    def refused(*_: object, **__: object) -> NoReturn:
+        refuse(f"`loop.{name}`, which waits in real time,", _INSTEAD)
+
+    return refused
 
 
 for _name in dir(asyncio.AbstractEventLoop):
