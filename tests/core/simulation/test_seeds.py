@@ -9,9 +9,8 @@ import os
 
 import pytest
 
-from civitas.testing.simulation.report import report
+from civitas.testing.simulation.declare import explain
 from civitas.testing.simulation.run import run
-from civitas.testing.simulation.shrink import shrink
 from core.simulation.scenarios import SCENARIOS
 
 pytestmark = pytest.mark.slow
@@ -19,6 +18,8 @@ pytestmark = pytest.mark.slow
 SEEDS = int(os.environ.get("CIVITAS_SEEDS", "200"))
 TOGETHER = 20
 """Seeds of one test."""
+
+_THIS = "tests/core/simulation/test_seeds.py"
 
 CHUNKS = [range(first, min(first + TOGETHER, SEEDS)) for first in range(0, SEEDS, TOGETHER)]
 
@@ -31,5 +32,6 @@ def test_no_seed_breaks_a_rule(name: str, seeds: range, pytestconfig: pytest.Con
     for seed in seeds if replayed is None else [replayed]:
         outcome = run(SCENARIOS[name], seed)
         if outcome.failed:
-            shrunk = shrink(SCENARIOS[name], outcome)
-            pytest.fail(report(outcome, shrunk, whole=replayed is not None), pytrace=False)
+            whole = replayed is not None
+            text = explain(SCENARIOS[name], outcome, whole=whole, test=f"{_THIS} -k '{name}-'")
+            pytest.fail(text, pytrace=False)

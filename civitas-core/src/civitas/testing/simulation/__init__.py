@@ -23,6 +23,7 @@ function of its seed.
     process           a process: its loops, its clock, and whether it runs
     world             the clock, the order of turns, the digest
     guards            the same for authors' code, and refusals of what can't be simulated
+    dates             what stands in for `datetime` there
     network           who hears whom, when, and what is lost
     transport         at most once, on that network
     stream_server     a broker that keeps messages
@@ -35,7 +36,8 @@ function of its seed.
     deployment        the processes of a topology
     load              messages that are sent meanwhile
     system            all of it, as a test sees it
-    checks            the invariants
+    invariants        what a test asks of its system
+    checks            what is asked of every system
     run               one seed
     shrink            the fewest faults that fail in the same way
     report            the text of a failure
@@ -55,6 +57,7 @@ from civitas.testing.simulation.declare import test
 from civitas.testing.simulation.errors import SimulationError
 from civitas.testing.simulation.faults import Fault, Faults
 from civitas.testing.simulation.history import History
+from civitas.testing.simulation.invariants import Invariant, at_most_once, nothing_lost
 from civitas.testing.simulation.system import EVERY_NODE, System
 
 __all__ = [
@@ -62,7 +65,10 @@ __all__ = [
     "Fault",
     "Faults",
     "History",
+    "Invariant",
     "SimulationError",
     "System",
+    "at_most_once",
+    "nothing_lost",
     "test",
 ]

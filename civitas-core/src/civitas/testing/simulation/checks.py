@@ -5,16 +5,14 @@ Each yields a text for what it finds broken; its name is the rule. `CHECKS` has 
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from civitas import envelope
 from civitas.client import Client
 from civitas.messages import PRIMARY
-from civitas.serializer import MsgpackSerializer
 from civitas.testing.simulation.history import Handling, Sending
-from civitas.testing.simulation.plugin import server_of
+from civitas.testing.simulation.invariants import Invariant, broken, handled_again, kept
 from civitas.testing.simulation.process import SimulatedProcess
 from civitas.testing.simulation.system import System
 from civitas.testing.simulation.world import START
@@ -67,20 +65,15 @@ def at_most_once(system: System) -> Iterator[str]:
     """Where nothing is given again, nothing is handled twice."""
     if is_durable(system):
         return
-    times = Counter((each.agent, each.message.id) for each in system.history.handlings)
-    for (agent, message), count in times.items():
-        if count > 1 and not _retried(system, agent, message):
-            yield f"{agent} has handled {message[-8:]} {count} times"
+    yield from handled_again(system, system.cast.agents)
 
 
 def nothing_accepted_is_lost(system: System) -> Iterator[str]:
     """At least once: what was accepted is handled, or waits, or is a dead letter."""
     if not is_durable(system):
         return
-    read, server = MsgpackSerializer().deserialize, server_of(system.world)
     known = {handling.message.id for handling in system.history.handlings}
-    for _, frame in (*server.waiting(), *server.dead_letters):
-        known.add(read(envelope.open(frame).body).id)
+    known |= {message.id for message in kept(system)}
     finished = system.history.finished
     for each in system.history.sendings:
         lost = each.accepted and each.message.id not in known
@@ -251,11 +244,10 @@ CHECKS: Final[tuple[Check, ...]] = (
 )
 
 
-def check(system: System) -> None:
-    """Let the system complain of every invariant that is broken."""
-    for rule in CHECKS:
-        for text in rule(system):
-            system.complain(rule.__name__.replace("_", " "), text)
+def check(system: System, invariants: Sequence[Invariant] = ()) -> None:
+    """Let the system complain of every rule that is broken, those of its test included."""
+    for rule, text in broken(system, (*CHECKS, *invariants)):
+        system.complain(rule, text)
 
 
 # --- parts ------------------------------------------------------------------------------------
@@ -286,11 +278,6 @@ def _overlap(one: Handling, other: Handling) -> bool:
     died_at = one.process.died_at
     lived = died_at is None or died_at - START > other.began_at
     return lived and (one.ended is None or one.ended > other.began)
-
-
-def _retried(system: System, agent: str, message: str) -> bool:
-    mine = [h for h in system.history.handlings if h.agent == agent and h.message.id == message]
-    return len({h.object for h in mine}) == 1 and any(h.attempt for h in mine)
 
 
 class _Account(NamedTuple):

@@ -38,9 +38,40 @@ class Fault(NamedTuple):
     target: str
     seconds: float = 0.0
 
+    @property
+    def what(self) -> str:
+        """What goes wrong, without when."""
+        return f"{self.kind} {self.target}" + (f" {self.seconds:g} s" if self.seconds else "")
+
     def __str__(self) -> str:
-        length = f" {self.seconds:g} s" if self.seconds else ""
-        return f"{self.at:.2f} s: {self.kind} {self.target}{length}"
+        return f"{self.at:.2f} s: {self.what}"
+
+
+MEANINGS: Final = {
+    "crash": "its next `handle` raises, at its beginning",
+    "late_crash": "its next `handle` raises, at its end",
+    "kill": "killed, and started again after that time",
+    "kill_primary": "killed, and started again after that time",
+    "stop": "stopped in order, and started again after that time",
+    "pause": "stands still for that time",
+    "block": "its next `handle` blocks the event loop for that time",
+    "slow": "200 times slower for that time",
+    "partition": "no frames between these processes and all others",
+    "link": "its connection is down for that time",
+    "server": "the server in the middle is away for that time",
+    "clock": "its wall clock steps by that time",
+    "drift": "its clocks run 2% fast for that time",
+    "slow_start": "its next `on_start` takes that time longer",
+    "slow_stop": "its next `on_stop` takes that time longer",
+    "slow_handle": "its next `handle` takes that time longer",
+    "start_failure": "its next `on_start` raises, when it is restarted",
+    "done": "says in its next `handle` that it is done",
+    "done_at_start": "says in its next `on_start` that it is done",
+    "loss": "a tenth of the frames are lost for that time",
+    "repetition": "control messages arrive twice at times, for that time",
+    "spikes": "a tenth of the frames take long, for that time",
+}
+"""What each kind of fault in a plan does to its target."""
 
 
 class Cast(NamedTuple):
@@ -68,7 +99,7 @@ class Faults:
         stop: a worker is stopped in order, and started again.
         pause: a process stands still, and goes on.
         block: an agent blocks its process' event loop.
-        slow: a process is a hundred times slower.
+        slow: a process is 200 times slower.
         partition: some processes do not hear the others.
         link: a process loses its connection, and gets it back.
         server: the server in the middle goes, and comes back.

@@ -21,16 +21,25 @@ DONE = "done"
 
 
 class Fact(NamedTuple):
-    """Something that has happened. `at` is in seconds since the beginning."""
+    """Something that has happened.
+
+    Attributes:
+        at: when, in seconds since the beginning, by the clock of its process.
+        process: where; a process with the number of its start, such as `worker.2`.
+        what: what it is, in a word or two.
+        details: more of it; an object of an agent is named like `desk#2`, the second one.
+        message: of which message it is, by its id; empty for none.
+    """
 
     at: float
     process: str
     what: str
     details: tuple[Any, ...]
+    message: str = ""
 
     def __str__(self) -> str:
         words = " ".join(map(str, self.details))
-        return f"{self.at:10.4f}  {self.process:14} {self.what:12} {words}"
+        return f"{self.at:9.3f}  {self.process:13} {self.what:11} {words}".rstrip()
 
 
 @dataclass(eq=False, slots=True)
@@ -147,13 +156,20 @@ class History:
 
     # --- what is noted ------------------------------------------------------------------------
 
-    def note(self, what: str, *details: Any, process: SimulatedProcess | None = None) -> int:
+    def note(
+        self,
+        what: str,
+        *details: Any,
+        process: SimulatedProcess | None = None,
+        message: Message | None = None,
+    ) -> int:
         """Add a fact; return its number. After the end there are none."""
         if self.world.closed:
             return len(self.facts)
         where = process or self.world.running
         label = "" if where is None else where.label
-        fact = Fact(round(self.world.monotonic() - START, 6), label, what, details)
+        about = "" if message is None else message.id
+        fact = Fact(round(self.world.monotonic() - START, 6), label, what, details, about)
         self.facts.append(fact)
         return len(self.facts) - 1
 
@@ -165,7 +181,7 @@ class History:
     def sending(self, message: Message, timeout: float | None, *, is_ask: bool) -> Sending:
         """Note that a message is about to be sent."""
         process = self._process()
-        number = self.note("ask" if is_ask else "send", _named(message))
+        number = self.note("ask" if is_ask else "send", _named(message), message=message)
         sending = Sending(message, process, is_ask, timeout, number, self._at())
         self.sendings.append(sending)
         return sending
@@ -173,11 +189,16 @@ class History:
     def sent(self, sending: Sending, outcome: str) -> None:
         """Note what became of it."""
         sending.outcome, sending.ended_at = outcome, self._at()
-        sending.ended = self.note(outcome, _named(sending.message))
+        message = sending.message
+        if sending.accepted:
+            sending.ended = self.note(outcome, _named(message), message=message)
+        else:
+            sending.ended = self.note("failed", _named(message), outcome, message=message)
 
     def handling(self, agent: str, message: Message, number: int) -> Handling:
         """Note that an object has begun with a message."""
-        fact = self.note("handle", f"{agent}#{number}", _named(message), message.attempt)
+        again = (f"attempt {message.attempt + 1}",) if message.attempt else ()
+        fact = self.note("handle", f"{agent}#{number}", _named(message), *again, message=message)
         process, attempt = self._process(), message.attempt
         handling = Handling(agent, message, process, number, attempt, fact, self._at())
         self.handlings.append(handling)
@@ -186,11 +207,16 @@ class History:
     def handled_to(self, handling: Handling, outcome: str) -> None:
         """Note how it has ended with it."""
         handling.outcome, handling.ended_at = outcome, self._at()
-        handling.ended = self.note(outcome, f"{handling.agent}#{handling.object}")
+        what, message = f"{handling.agent}#{handling.object}", handling.message
+        if outcome == DONE:
+            handling.ended = self.note("done", what, _named(message), message=message)
+        else:
+            handling.ended = self.note("raised", what, _named(message), outcome, message=message)
 
     def starting(self, agent: str) -> AgentObject:
         """Note that an object begins its `on_start`."""
-        made = AgentObject(agent, self._process(), len(self.objects) + 1, self._at())
+        number = sum(each.agent == agent for each in self.objects) + 1
+        made = AgentObject(agent, self._process(), number, self._at())
         self.objects.append(made)
         self.note("on_start", f"{agent}#{made.number}")
         return made

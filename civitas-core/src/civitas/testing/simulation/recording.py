@@ -102,7 +102,7 @@ class _Recorded(AgentProcess):
             made.outcome = type(error).__name__
             if isinstance(error, Exception):
                 history.crashed(self.name, "on_start")
-            history.note(made.outcome, f"{self.name}#{made.number}", "on_start")
+            history.note("raised", f"{self.name}#{made.number}", "on_start", made.outcome)
             raise
         if injections.take("done_at_start", self.name) is not None:
             self.stop()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import signal
+import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,14 +17,17 @@ from traceback import format_exception
 from typing import Any, Final, TypeAlias
 
 from civitas.errors import describe
+from civitas.plugins.loader import capabilities_of
 from civitas.process import AgentProcess
 from civitas.testing.simulation.checks import check
+from civitas.testing.simulation.errors import is_of_a_library, refusals
 from civitas.testing.simulation.faults import Fault, Faults
 from civitas.testing.simulation.guards import guarded
 from civitas.testing.simulation.history import Fact
+from civitas.testing.simulation.invariants import Invariant
 from civitas.testing.simulation.system import System
 from civitas.testing.simulation.world import World, installed
-from civitas.topology import Topology, load_topology, load_topology_mapping
+from civitas.topology import Topology, TopologyError, load_topology, load_topology_mapping
 
 Plans: TypeAlias = Sequence[Sequence[Fault]]
 """The faults of each storm of a run."""
@@ -34,6 +39,9 @@ Declared: TypeAlias = (
 
 RAISED: Final = "the test"
 """The rule that a test itself breaks when it raises."""
+
+REFUSED: Final = "can't be simulated"
+"""The rule that code breaks when it asks for what waits in real time."""
 
 _AFTER: Final = 1.0
 """Seconds in which what is under way comes to its end before the system is stopped."""
@@ -52,6 +60,7 @@ class Scenario:
         faults: what may go wrong in its storms.
         agent_classes: classes that the topology names as types.
         transport: options of the simulated transport, which replaces the topology's own.
+        invariants: rules beyond those of `checks`.
         name: makes the seeds of this scenario other ones than those of others.
     """
 
@@ -60,6 +69,7 @@ class Scenario:
     faults: Faults = field(default_factory=Faults)
     agent_classes: Mapping[str, type[AgentProcess]] = field(default_factory=dict)
     transport: Mapping[str, Any] = field(default_factory=dict)
+    invariants: Sequence[Invariant] = ()
     name: str = ""
 
 
@@ -113,7 +123,8 @@ class RunOutcome:
 def run(scenario: Scenario, seed: int, plans: Plans | None = None) -> RunOutcome:
     """Run one seed; with `plans`, these faults instead of those that the seed would have."""
     world = World(seed, scenario=scenario.name)
-    with installed(world), guarded(world):
+    refusals.clear()
+    with installed(world), guarded(world), _interruptible(world):
         return _Run(scenario, world, plans).outcome()
 
 
@@ -123,6 +134,7 @@ class _Run:
     def __init__(self, scenario: Scenario, world: World, plans: Plans | None) -> None:
         topology = _load(scenario, world.random("topology"))
         self._test = scenario.test
+        self._invariants = scenario.invariants
         self._world = world
         self._system = System(world, topology, scenario.faults, plans)
 
@@ -135,8 +147,10 @@ class _Run:
             except KeyboardInterrupt:
                 raise
             except BaseException as raised:  # noqa: BLE001 - a test may raise anything
-                error, traceback = str(describe(raised)), "".join(format_exception(raised))
-        check(system)
+                error, traceback = str(describe(raised)), _traceback(raised)
+        for text in dict.fromkeys(refusals):
+            system.complain(REFUSED, text)
+        check(system, () if error else self._invariants)  # it may have ended in the middle
         return RunOutcome(
             seed=world.seed,
             broken=system.complaints,
@@ -157,22 +171,94 @@ class _Run:
             await system.stop()
 
 
+def _traceback(raised: BaseException) -> str:
+    """Return the traceback of what a test has raised, without the frames that called the test."""
+    frames = raised.__traceback__
+    while frames is not None and is_of_a_library(frames.tb_frame.f_code.co_filename):
+        frames = frames.tb_next
+    return "".join(format_exception(raised.with_traceback(frames)))
+
+
+def same_guarantee(
+    declared: Declared, agent_classes: Mapping[str, type[AgentProcess]]
+) -> dict[str, Any]:
+    """Return the options by which the simulated transport promises what a topology's own does.
+
+    A topology that is made from random numbers has none: its transport is at-most-once.
+
+    Raises:
+        TopologyError: something is wrong with the topology, or its own transport can't be used.
+    """
+    if callable(declared):
+        return {}
+    try:
+        transport = _read(declared, agent_classes).transport
+    except TopologyError as error:
+        error.add_note(_SAY_IT)
+        raise
+    assert transport.plugin is not None
+    claims = capabilities_of(transport.plugin, transport.options, transport.where)
+    return {"at_least_once": claims.at_least_once}
+
+
+_SAY_IT: Final = (
+    "a simulated transport promises what the topology's own does; where that can't be used, say "
+    'what is to be promised: @sim.test(transport={"at_least_once": False}, ...)'
+)
+
+
 def _load(scenario: Scenario, numbers: random.Random) -> Topology:
     declared = scenario.topology
-    settings: dict[str, Any] = {
-        "agent_base": AgentProcess,
-        "agent_classes": scenario.agent_classes,
-    }
-    options = {"type": "simulation", **scenario.transport}
-    if isinstance(declared, str | Path):
-        path = Path(declared)
-        given = [f"transport.{key}={value}" for key, value in options.items() if key != "type"]
-        return load_topology(
-            path, transport="simulation", sets=given, app_dir=path.parent, **settings
-        )
-    mapping = dict(declared(numbers) if callable(declared) else declared)
-    mapping["transport"] = options
-    return load_topology_mapping(mapping, **settings)
+    if callable(declared):
+        declared = declared(numbers)
+    return _read(declared, scenario.agent_classes, {"type": "simulation", **scenario.transport})
+
+
+def _read(
+    declared: str | Path | Mapping[str, Any],
+    agent_classes: Mapping[str, type[AgentProcess]],
+    transport: Mapping[str, Any] | None = None,
+) -> Topology:
+    """Read a topology; with another transport block, if one is given."""
+    if not isinstance(declared, str | Path):
+        mapping = {**declared, "transport": transport} if transport else declared
+        return load_topology_mapping(mapping, agent_base=AgentProcess, agent_classes=agent_classes)
+    options = dict(transport or {})
+    return load_topology(
+        declared,
+        agent_base=AgentProcess,
+        agent_classes=agent_classes,
+        app_dir=Path.cwd(),  # as commands do
+        transport=options.pop("type", None),
+        sets=[f"transport.{key}={value}" for key, value in options.items()],
+    )
+
+
+@contextmanager
+def _interruptible(world: World) -> Iterator[None]:
+    """Within the block, let Ctrl-C end the run between two turns.
+
+    In a turn it would be an exception in the code of some agent, which its supervisor deals with.
+    The second time it is one, for code that never ends its turn.
+    """
+    mine = threading.current_thread() is threading.main_thread()
+    if not mine or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield  # somebody else decides what a signal does
+        return
+
+    def interrupt(_signal: int, _frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        world.at(world.now, _raise_interrupt)
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _raise_interrupt() -> None:
+    raise KeyboardInterrupt
 
 
 @contextmanager

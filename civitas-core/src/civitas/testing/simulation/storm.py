@@ -67,7 +67,7 @@ class Storm:
         under_way = []
         for fault in sorted(plan, key=lambda each: each.at):
             await asyncio.sleep(began + fault.at - self._world.now)
-            self._history.note("fault", fault)
+            self._history.note("FAULT", fault.what)
             under_way.append(loop.create_task(self._do(fault)))
         if under_way:
             await asyncio.gather(*under_way)
@@ -84,7 +84,7 @@ class Storm:
         doer = self._doers.get(fault.kind)
         if doer is not None:
             await doer(fault)
-            self._history.note("over", fault)
+            self._history.note("over", fault.what)
             return
         # What an agent suffers happens at its next occasion.
         self._injections.plan(fault.kind, fault.target, fault.seconds)
