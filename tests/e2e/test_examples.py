@@ -7,12 +7,14 @@ import json
 import random
 import re
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.commands import completed
 from support.nats.server import NatsServer
 from support.waiting import eventually
 
@@ -288,3 +290,26 @@ def test_an_order_is_refused_while_the_press_is_away(shop: Shop) -> None:
     shop.run("--process", "worker").until("running: 1 agent")
     shop.ask(print="again")
     eventually(lambda: shop.prints("again"))
+
+
+UNDER_FAULTS = "examples/test_distributed.py"
+
+
+def test_the_example_under_faults_loses_no_order(repository: Path) -> None:
+    done = completed(sys.executable, "-m", "pytest", "-q", UNDER_FAULTS, cwd=repository)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_example_under_faults_shows_an_order_that_is_lost(
+    repository: Path, tmp_path: Path
+) -> None:
+    text = (repository / UNDER_FAULTS).read_text(encoding="utf-8")
+    test = tmp_path / "test_distributed.py"
+    test.write_text(text.replace('"at_least_once": True', '"at_least_once": False'))
+    (tmp_path / "distributed.yaml").write_bytes(
+        (repository / "examples/distributed.yaml").read_bytes()
+    )
+    done = completed(sys.executable, "-m", "pytest", "-q", str(test), cwd=repository)
+    assert done.returncode == 1
+    assert "pytest --civitas-seed=" in done.stdout
+    assert "AssertionError" in done.stdout

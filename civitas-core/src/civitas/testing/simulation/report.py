@@ -54,7 +54,7 @@ def report_of_two(first: RunOutcome, second: RunOutcome, *, test: str) -> str:
     """Return the text for a seed that did not do the same when it ran again."""
     pairs = zip_longest(first.facts, second.facts)
     same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-    ours, theirs = (each.facts[same : same + 1] or [None] for each in (first, second))
+    ours, theirs = (next(iter(each.facts[same:]), None) for each in (first, second))
     end = _headline(second) if second.failed else "it passed"
     lines = [
         f"{_headline(first)} - and when it ran again, it ran differently",
@@ -67,8 +67,8 @@ def report_of_two(first: RunOutcome, second: RunOutcome, *, test: str) -> str:
         "What happened in both:",
         *(f"  {_shown(fact)}" for fact in first.facts[max(same - 2 * _EACH, 0) : same]),
         "And then, in the first run, and in the second:",
-        f"  {_shown(ours[0])}",
-        f"  {_shown(theirs[0])}",
+        f"  {_shown(ours)}",
+        f"  {_shown(theirs)}",
         "",
         f"Run it again: pytest {OPTION}={first.seed} {test}",
     ]
