@@ -27,8 +27,8 @@ API = {
 }
 """The pages of the API reference, by the module that they are about."""
 
-INTERNAL = {"civitas._authoring.scaffold", "civitas.testing.simulation"}
-"""Packages whose names are for other modules of core; and one that has no page yet."""
+INTERNAL = {"civitas._authoring.scaffold"}
+"""Packages whose names are for other modules of core."""
 
 
 def build(

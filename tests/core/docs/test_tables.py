@@ -19,6 +19,8 @@ from civitas._supervision.restart import BackoffKind, Strategy, backoff_delay
 from civitas.envelope import KIND_REPLY, Origin
 from civitas.process import ProcessStatus
 from civitas.serializer import SCHEMA
+from civitas.testing.simulation.checks import CHECKS
+from civitas.testing.simulation.faults import Faults
 
 REPOSITORY = Path(__file__).parents[3]
 DOCS = REPOSITORY / "docs"
@@ -152,6 +154,18 @@ def test_the_numbers_of_the_windows_are_those_of_the_code():
     way = section("architecture.md", "The way of a message between two processes")
     assert f"After every {GRANT_EVERY} frames" in way
     assert f"A window is {WINDOW} frames" in way
+
+
+# --- testing under faults ----------------------------------------------------------------------
+
+
+def test_the_table_of_faults_has_every_fault():
+    assert column(section("testing-under-faults.md", "Faults")) == Faults.every().kinds
+
+
+def test_the_table_of_rules_has_every_rule():
+    rules = [check.__name__.replace("_", " ") for check in CHECKS]
+    assert column(section("testing-under-faults.md", "What has to hold")) == rules
 
 
 # --- wire format -------------------------------------------------------------------------------

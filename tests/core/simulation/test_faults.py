@@ -7,7 +7,7 @@ import random
 import pytest
 
 from civitas.messages import PRIMARY
-from civitas.testing.simulation.faults import Cast, Fault, Faults
+from civitas.testing.simulation.faults import MEANINGS, Cast, Fault, Faults
 
 CAST = Cast(("w1", "w2"), ("a", "b", "c"))
 
@@ -46,6 +46,11 @@ def test_a_plan_names_only_who_is_there_and_ends_in_time() -> None:
         for fault in plan(seed, Faults.every(most=5)):
             assert set(fault.target.split(",")) <= there
             assert 0.0 <= fault.at <= 31.0
+
+
+def test_every_fault_in_a_plan_has_a_meaning() -> None:
+    made = {fault.kind for seed in range(300) for fault in plan(seed, Faults.every())}
+    assert set(MEANINGS) == made
 
 
 def test_a_plan_can_be_read() -> None:
