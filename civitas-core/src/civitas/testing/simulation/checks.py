@@ -218,7 +218,7 @@ def stops_end(system: System) -> Iterator[str]:
 
 
 def nothing_is_left(system: System) -> Iterator[str]:
-    """A node that has stopped leaves no task."""
+    """A node that has stopped leaves no task, and nothing that is to be called later."""
     for each in system.deployment.incarnations:
         if each.left:
             yield f"{each.process.label}: {', '.join(each.left[:5])}"

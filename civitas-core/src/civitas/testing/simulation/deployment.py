@@ -30,7 +30,7 @@ T = TypeVar("T")
 CLIENT: Final = "client"
 """Name of the process that talks to the system from outside."""
 
-_PROGRAM: Final = {"node", "load", "call"}
+_PROGRAM: Final = {"task 'node'", "task 'load'", "task 'call'"}
 """Tasks of a process that are not its node's."""
 
 _AGAIN: Final = 0.5
@@ -52,7 +52,7 @@ class Incarnation:
         killed: whether it was killed by a fault.
         stop_began: when it was stopped in order, in seconds since the beginning.
         stop_ended: when that has ended.
-        left: tasks that it has left after its end in order.
+        left: tasks and timers that it has left after its end in order.
     """
 
     def __init__(self, name: str, process: SimulatedProcess) -> None:
@@ -194,12 +194,11 @@ class Deployment:
         name, code = incarnation.name, incarnation.code
         if code:
             self._history.died(name, "failed")
-        incarnation.left = [
-            task.get_name()
-            for loop in incarnation.process.loops
-            for task in loop.pending()
-            if task.get_name() not in _PROGRAM
-        ]
+        for loop in incarnation.process.loops:
+            tasks = [f"task {task.get_name()!r}" for task in loop.pending()]
+            incarnation.left += [each for each in tasks if each not in _PROGRAM]
+        # The timers of another thread go with its loop, as at the end of `asyncio.run`.
+        incarnation.left += incarnation.process.main.scheduled()
         incarnation.process.kill()
         if incarnation.told_to_stop or self.closing:
             incarnation.code = code or 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import re
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
@@ -23,6 +24,12 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 _CLOSINGS: Final = 10
+
+_OF_TASKS: Final = ("_set_result_unless_cancelled", "Timeout._on_timeout", "_release_waiter")
+"""Callbacks of `asyncio.sleep`, `timeout` and `wait`."""
+
+_ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+| when=[\d.]+")
+"""What would make a text another one in each run, and when its time is."""
 
 _EXECUTOR_DELAY: Final = 0.01
 """Seconds that a call in an executor takes at most."""
@@ -144,6 +151,12 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         """Return the tasks that have not ended, in the order in which they were started."""
         self.tasks = [task for task in self.tasks if not task.done()]
         return self.tasks
+
+    def scheduled(self) -> list[str]:
+        """Return what is to be called later, in words; not what a task of its own waits for."""
+        there = [repr(timer) for *_, timer in sorted(self._timers) if not timer.cancelled()]
+        ours = [text for text in there if not any(of_task in text for of_task in _OF_TASKS)]
+        return [_ADDRESS.sub("", text) for text in ours]
 
     # --- for what runs in it ------------------------------------------------------------------
 
