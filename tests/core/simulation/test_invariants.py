@@ -184,6 +184,31 @@ def test_where_the_test_has_raised_its_invariants_are_not_looked_at() -> None:
     assert "looked at" not in played(never, test=raises).summary()
 
 
+@pytest.mark.parametrize("ask", [sim.nothing_lost("pres"), sim.at_most_once("pres")])
+def test_a_name_that_no_agent_has_is_an_error_of_an_invariant(ask: sim.Invariant) -> None:
+    assert "no agent 'pres'; did you mean 'press'?" in played(ask).summary()
+
+
+@pytest.mark.parametrize(
+    ("ask", "told"),
+    [
+        (lambda system: system.history.handled("pres"), "no agent 'pres'; did you mean 'press'?"),
+        (lambda system: system.history.count("pres"), "no agent 'pres'"),
+        (lambda system: system.load("dsk").__aenter__(), "no agent 'dsk'; did you mean 'desk'?"),
+        (lambda system: system.load(senders=["wrk"]).__aenter__(), "no process 'wrk'"),
+        (lambda system: system.load(rate=0).__aenter__(), "rate=0"),
+        (lambda system: system.load(asks=30).__aenter__(), "asks=30"),
+    ],
+)
+def test_what_makes_a_test_pass_for_no_reason_is_an_error(ask: Any, told: str) -> None:
+    async def asks(system: sim.System) -> None:
+        result = ask(system)
+        if hasattr(result, "__await__"):
+            await result
+
+    assert told in played(test=asks).error
+
+
 @sim.test(
     topology=TOPOLOGY,
     seeds=3,

@@ -7,11 +7,13 @@ that "before" means before, also within one instant.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from civitas.errors import ConfigurationError
 from civitas.messages import Message
+from civitas.plugins.similar import closest
 from civitas.testing.simulation.process import SimulatedProcess
 from civitas.testing.simulation.world import START, World
 
@@ -123,10 +125,20 @@ class History:
     finished: dict[str, float] = field(default_factory=dict)
     """Agents that have said that they are done, and when."""
 
+    agents: Sequence[str] = ()
+    """The agents of the topology."""
+
     # --- what users ask of it -----------------------------------------------------------------
+    # None of it is of use for an agent that there is not: a test would pass for a wrong name.
 
     def accepted(self, agent: str | None = None) -> frozenset[str]:
-        """Return the ids of messages to an agent (None: to any) that were accepted."""
+        """Return the ids of messages to an agent (None: to any) that were accepted.
+
+        `send` has returned for these, and these were answered. As in all of these methods:
+
+        Raises:
+            ConfigurationError: the topology has no such agent.
+        """
         return self._ids(each.message for each in self.sendings if each.accepted)(agent)
 
     def handled(self, agent: str | None = None) -> frozenset[str]:
@@ -145,11 +157,25 @@ class History:
 
     def count(self, agent: str) -> int:
         """Return how many times an agent has begun to handle a message."""
+        self.expect(agent)
         return sum(each.agent == agent for each in self.handlings)
 
-    @staticmethod
-    def _ids(messages: Iterator[Message]) -> Callable[[str | None], frozenset[str]]:
+    def expect(self, *agents: str) -> None:
+        """See that the topology has these agents.
+
+        Raises:
+            ConfigurationError: it lacks one.
+        """
+        for agent in agents:
+            if agent not in self.agents:
+                similar = closest(agent, self.agents)
+                hint = f"; did you mean {similar!r}?" if similar else ""
+                raise ConfigurationError(f"the topology has no agent {agent!r}{hint}")
+
+    def _ids(self, messages: Iterator[Message]) -> Callable[[str | None], frozenset[str]]:
         def of(agent: str | None) -> frozenset[str]:
+            if agent is not None:
+                self.expect(agent)
             return frozenset(m.id for m in messages if agent is None or m.recipient == agent)
 
         return of

@@ -130,4 +130,5 @@ class _About:
         self._find = find
 
     def __call__(self, system: System) -> Iterator[str]:
+        system.history.expect(*self._agents)
         return self._find(system, self._agents or system.cast.agents)

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from math import inf
 from typing import Any, Final
 
-from civitas.errors import CivitasError
+from civitas.errors import CivitasError, ConfigurationError
 from civitas.messages import PRIMARY
 from civitas.testing.simulation.deployment import CLIENT, Deployment, Incarnation
 from civitas.testing.simulation.faults import Cast, Fault, Faults
@@ -57,6 +57,7 @@ class System:
         self.weather = Storm(world, self.network, self.deployment, injections, self.history)
         agents = tuple(each.block.name for each in topology.supervision.agents())
         self.cast = Cast(topology.processes, agents)
+        self.history.agents = agents
         self.stopped_by_test = False
         self._faults = faults
         self._replayed = replayed
@@ -100,7 +101,19 @@ class System:
             message_type: the type of the messages.
             asks: the share of them that are asks, from 0 to 1.
             timeouts: what the timeouts of asks are drawn from, in seconds.
+
+        Raises:
+            ConfigurationError: the topology has no such agent or process, or a number is of no use.
         """
+        self.history.expect(*agents)
+        strangers = set(senders) - {CLIENT, *EVERY_NODE, *self.cast.processes}
+        if strangers:
+            raise ConfigurationError(f"the topology has no process {min(strangers)!r}")
+        if rate <= 0 or not 0 <= asks <= 1 or not timeouts or min(timeouts) <= 0:
+            raise ConfigurationError(
+                f"a load needs a rate and timeouts above zero, and a share of asks from 0 to 1, "
+                f"not {rate=}, {timeouts=}, {asks=}"
+            )
         load = Load(
             agents or self.cast.agents,
             rate,
