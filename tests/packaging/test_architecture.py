@@ -199,6 +199,7 @@ UNGUARDED = {
     "civitas/cli/up.py stop": "the command's own loop, which has no node",
     "civitas/testing/simulation/deployment.py set": "it sets an event",
     "civitas/testing/simulation/loop.py callback": "a method of the loop itself",
+    "civitas/testing/simulation/loop.py settle": "it settles a future",
     "civitas/testing/simulation/loop.py work": "it settles a future",
     "civitas_nats/connector.py abort_socket": "it closes a socket",
 }
