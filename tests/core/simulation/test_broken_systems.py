@@ -12,6 +12,7 @@ from civitas import AgentProcess, Message
 from civitas.errors import logger_of
 from civitas.testing import simulation as sim
 from civitas.testing.simulation.run import RunOutcome, Scenario, run
+from core.simulation.scenarios import SCENARIOS
 
 pytestmark = pytest.mark.slow
 
@@ -109,3 +110,8 @@ def test_a_part_that_ends_unexpectedly_is_found() -> None:
             logger_of("civitas.node").critical("a part has failed")
 
     assert played(Loud).rules == ("nothing ends unexpectedly",)
+
+
+def test_a_node_that_stops_just_after_an_agent_was_done_leaves_no_timer() -> None:
+    """Its route to that agent was to be closed a moment later."""
+    assert "nothing is left" not in run(SCENARIOS["jobs"], 52).rules

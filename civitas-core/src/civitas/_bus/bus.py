@@ -17,7 +17,7 @@ from civitas._bus.dead_letters import DeadLetters
 from civitas._bus.error_replies import error_of
 from civitas._bus.mailbox import Mailbox
 from civitas._bus.receivers import DurableReceiver, LocalReceiver, NumberedReceiver
-from civitas._bus.routes import LATE_REPLY_GRACE, LocalRoute, Receiver
+from civitas._bus.routes import LocalRoute, Receiver
 from civitas._bus.routing_table import RoutingTable
 from civitas.envelope import Origin
 from civitas.errors import (
@@ -271,10 +271,8 @@ class MessageBus:
             self._delivered += before
             if route in self._pending_subscriptions:
                 self._pending_subscriptions.remove(route)
-            if route.has_requests:
-                reason = f"agent {name!r} has stopped and takes no more messages"
-                loop = asyncio.get_running_loop()
-                loop.call_later(LATE_REPLY_GRACE, route.close, reason)
+            stopped = f"agent {name!r} has stopped and takes no more messages"
+            self.routes.close_later(route, stopped)
             if self.on_detach is not None:
                 await self.on_detach(name)
                 self._delivered += route.receiver.delivered - before

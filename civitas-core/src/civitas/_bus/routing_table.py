@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final, NamedTuple
 
-from civitas._bus.routes import RemoteRoute
+from civitas._bus.routes import LATE_REPLY_GRACE, RemoteRoute, Route
 from civitas.errors import MessageRoutingError, OutcomeUnknownError
 from civitas.registry import LocalRegistry
 
@@ -51,6 +51,7 @@ class RoutingTable:
         self.expected: dict[str, str] = {}
         """Agents of other processes that the topology names, with their process names."""
         self._retired: dict[tuple[str, str], RemoteRoute] = {}
+        self._late: list[asyncio.TimerHandle] = []
         self._gone: dict[str, _Gone] = {}
         self._waiting: dict[str, list[asyncio.Future[RemoteRoute]]] = {}
 
@@ -156,6 +157,13 @@ class RoutingTable:
         if route.awaits:
             self._retired[route.node, route.name] = route
 
+    def close_later(self, route: Route, reason: str) -> None:
+        """Fail what was asked by a route that takes no more, when its last answers must have come."""
+        loop = asyncio.get_running_loop()
+        self._late = [timer for timer in self._late if timer.when() > loop.time()]
+        if route.has_requests:
+            self._late.append(loop.call_later(LATE_REPLY_GRACE, route.close, reason))
+
     def remove(self, route: RemoteRoute, reason: str) -> None:
         """Close a route and fail the requests in flight on it."""
         if self.registry.entries.get(route.name) is route:
@@ -190,6 +198,9 @@ class RoutingTable:
     def end(self, reason: str) -> None:
         """Close all, and forget it: a node that starts anew with these parts starts clean."""
         self.close(reason)
+        for timer in self._late:
+            timer.cancel()
+        self._late.clear()
         self._retired.clear()
         self._gone.clear()
         self.discovering = False

@@ -7,7 +7,6 @@ answered again.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from typing import Final
 
 from civitas._bus.accounting import ReceiveAccounting
 from civitas._bus.bus import MessageBus
-from civitas._bus.routes import LATE_REPLY_GRACE, LocalRoute, RemoteRoute
+from civitas._bus.routes import LocalRoute, RemoteRoute
 from civitas._cluster.events import NodeLost
 from civitas._cluster.leaving import ALL, LeaveHandshake
 from civitas._cluster.probes import Probes
@@ -32,7 +31,7 @@ from civitas._cluster.protocol import (
 )
 from civitas.errors import logger_of
 from civitas.process import ProcessStatus
-from civitas.transport.tasks import Failed, guard_callback
+from civitas.transport.tasks import Failed
 
 logger = logger_of("civitas.node")
 
@@ -75,9 +74,6 @@ class DataPlane:
         """The states of the agents of each, as announced."""
         self.probes = Probes(
             bus.transport, bus.origin, self._on_message, bus.dead_letters.record, failed
-        )
-        self._close_later = guard_callback(
-            lambda route, reason: route.close(reason), name="civitas late replies", failed=failed
         )
         self._bus = bus
         self._routes = bus.routes
@@ -336,9 +332,8 @@ class DataPlane:
     def _retire(self, route: RemoteRoute, reason: str, *, done: bool) -> None:
         """Send no more by a route. What was asked of an agent that is done soon fails."""
         self._routes.retire(route, reason, done=done)
-        if done and route.has_requests:  # once its last answers must have come
-            loop = asyncio.get_running_loop()
-            loop.call_later(LATE_REPLY_GRACE, self._close_later, route, reason)
+        if done:
+            self._routes.close_later(route, reason)
 
     def _close(self, route: RemoteRoute, reason: str) -> None:
         """Fail what was asked by a route, and count as lost what nobody will account for."""
