@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from civitas import Runtime, Supervisor
-from civitas._cluster.protocol import Fenced, control_address, encode
+from civitas._cluster.codec import encode
+from civitas._cluster.protocol import Fenced, control_address
 from civitas.client import Client
 from civitas.components import build_component_set
 from civitas.errors import NotConnectedError, OutcomeUnknownError

@@ -10,6 +10,7 @@ import signal
 import pytest
 
 from civitas import envelope
+from civitas._cluster.codec import encode
 from civitas._cluster.protocol import (
     EVERYONE,
     Changed,
@@ -24,7 +25,6 @@ from civitas._cluster.protocol import (
     Refused,
     control_address,
     data_address,
-    encode,
 )
 from civitas.envelope import KIND_SYSTEM, Origin
 from support.commands import Running

@@ -187,7 +187,7 @@ STARTED_OTHERWISE = {
 
 UNGUARDED = {
     "civitas/_agents/slot.py _report_cancellation": "it reports to the supervisor, in a task",
-    "civitas/_bus/bus.py close": "it fails requests, and calls nobody",
+    "civitas/_bus/routing_table.py close": "it fails requests, and calls nobody",
     "civitas/_bus/wait_queue.py _expire": "it settles a future",
     "civitas/_node/host.py _begin_stop": "it starts a task",
     "civitas/_node/node.py _part_failed": "it ends the node",

@@ -14,17 +14,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from civitas._cluster.codec import LARGEST_FRAME
 from civitas._cluster.events import Event, Evicted, NodeLost, NodeSeen, Settled
 from civitas._cluster.liveness import OwnNode
 from civitas._cluster.membership import Membership
 from civitas._cluster.pieces import ControlCodec
-from civitas._cluster.protocol import (
-    EVERYONE,
-    LARGEST_FRAME,
-    ControlMessage,
-    NodeInfo,
-    control_address,
-)
+from civitas._cluster.protocol import EVERYONE, ControlMessage, NodeInfo, control_address
 from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas.envelope import Origin
 

@@ -102,7 +102,7 @@ def test_two_workers_that_gave_each_other_up_meet_again_without_any_event() -> N
 def test_a_lost_leaving_is_heard_by_the_next_beacon() -> None:
     system, primary, worker, _ = three()
     system.network.part({"A"}, {"P", "B"})
-    worker.membership.announce(leaving=True)
+    worker.membership.announce({}, leaving=True)
     system.run(0.1)
     system.network.heal()
     system.run(2 * FIRST_BEACON + 0.5)

@@ -24,7 +24,7 @@ def test_a_node_that_has_said_goodbye_is_not_let_in_again_by_late_messages(seed:
     system = System(seed, Network(delay=(0.01, 0.5), repeat=0.5))
     nodes = system.primary(), system.add("A", "a"), system.add("B", "b")
     system.joined(*nodes)
-    nodes[1].membership.announce(leaving=True)
+    nodes[1].membership.announce({}, leaving=True)
     nodes[1].membership.leave("it stopped")
     system.run(10.0)
     assert nodes[0].knows == {"B"}

@@ -8,16 +8,10 @@ import time
 
 import pytest
 
+from civitas._cluster.codec import encode
 from civitas._cluster.events import Evicted, NodeSeen, Received
 from civitas._cluster.liveness import STALLED
-from civitas._cluster.protocol import (
-    EVERYONE,
-    Hello,
-    Left,
-    NodeInfo,
-    control_address,
-    encode,
-)
+from civitas._cluster.protocol import EVERYONE, Hello, Left, NodeInfo, control_address
 from civitas.envelope import Origin
 from civitas.errors import TransportError
 from core.cluster.planes import DEADLINE, Wire, node, running, until

@@ -11,10 +11,10 @@ import pytest
 from civitas import Message, envelope
 from civitas._bus.bus import MessageBus
 from civitas._bus.mailbox import Mailbox
+from civitas._cluster.codec import DATA, decode, encode
 from civitas._cluster.data_plane import DataPlane
 from civitas._cluster.events import NodeLost
 from civitas._cluster.protocol import (
-    DATA,
     Credit,
     DataMessage,
     NodeInfo,
@@ -22,8 +22,6 @@ from civitas._cluster.protocol import (
     ProbeAnswer,
     Unused,
     data_address,
-    decode,
-    encode,
 )
 from civitas.envelope import KIND_SYSTEM, Origin
 from civitas.errors import OutcomeUnknownError

@@ -11,18 +11,10 @@ import pytest
 
 from civitas import envelope
 from civitas._bus.mailbox import Mailbox
+from civitas._cluster.codec import DATA, decode
 from civitas._cluster.events import NodeLost
 from civitas._cluster.leaving import ALL, ANSWER_TIMEOUT
-from civitas._cluster.protocol import (
-    DATA,
-    Credit,
-    DataMessage,
-    Ended,
-    LastNumber,
-    Leaving,
-    data_address,
-    decode,
-)
+from civitas._cluster.protocol import Credit, DataMessage, Ended, LastNumber, Leaving, data_address
 from civitas.envelope import KIND_SYSTEM
 from civitas.errors import MessageRoutingError
 from core.cluster.test_data_plane import THERE, Here, frame, info

@@ -346,7 +346,7 @@ def test_a_question_is_asked_again_until_it_is_withdrawn() -> None:
     one.membership.call(other.node, Query(1), one.now)
     one.wait(2.5)
     assert len(one.said(Query, other)) == 3
-    one.membership.withdraw(1)
+    one.membership.calls.withdraw(1)
     one.wait(2.0)
     assert len(one.said(Query, other)) == 3
 

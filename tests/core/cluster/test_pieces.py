@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from civitas._cluster.codec import LARGEST_FRAME, decode, encode
 from civitas._cluster.pieces import (
     AGE,
     LARGEST_MESSAGE,
@@ -19,16 +20,7 @@ from civitas._cluster.pieces import (
     ControlCodec,
     split,
 )
-from civitas._cluster.protocol import (
-    LARGEST_FRAME,
-    Changed,
-    Hello,
-    Piece,
-    Ping,
-    Welcome,
-    decode,
-    encode,
-)
+from civitas._cluster.protocol import Changed, Hello, Piece, Ping, Welcome
 from civitas.envelope import Origin
 from civitas.errors import CivitasError, FrameError
 from core.cluster.one_node import info

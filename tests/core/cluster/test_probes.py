@@ -12,16 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from civitas import envelope
+from civitas._cluster.codec import encode
 from civitas._cluster.probes import Probes
-from civitas._cluster.protocol import (
-    Credit,
-    DataMessage,
-    Ping,
-    Probe,
-    ProbeAnswer,
-    data_address,
-    encode,
-)
+from civitas._cluster.protocol import Credit, DataMessage, Ping, Probe, ProbeAnswer, data_address
 from civitas.envelope import KIND_SYSTEM, Origin
 from civitas.errors import NotConnectedError
 from civitas.transport import InProcessTransport

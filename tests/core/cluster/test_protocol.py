@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from civitas import envelope
+from civitas._cluster.codec import decode, encode
 from civitas._cluster.protocol import (
     Admitted,
     Changed,
     Command,
+    Contested,
     ControlMessage,
     Counters,
     Crashed,
@@ -31,8 +33,6 @@ from civitas._cluster.protocol import (
     Refused,
     Result,
     Welcome,
-    decode,
-    encode,
 )
 from civitas.envelope import KIND_MESSAGE, KIND_SYSTEM, Origin
 from civitas.errors import DeserializationError, FrameError
@@ -57,7 +57,8 @@ JSON = st.recursive(
 SIGNAL: st.SearchStrategy[ControlMessage] = st.one_of(
     st.builds(Hello, CARD, FINITE),
     st.builds(Welcome, CARD, FINITE, FINITE, st.lists(TEXT, max_size=4).map(tuple)),
-    st.just(Admitted()),
+    st.builds(Admitted, st.lists(TEXT, max_size=4).map(tuple)),
+    st.just(Contested()),
     st.builds(Refused, CARD, TEXT),
     st.builds(Fenced, TEXT),
     st.builds(Ping, WHOLE, FINITE),

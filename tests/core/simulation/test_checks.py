@@ -208,6 +208,19 @@ def test_a_done_agent_is_not_started_while_somebody_knows(
     assert len(found(checks.done_stays_done, written)) == (not primary_died)
 
 
+@pytest.mark.parametrize(("passed", "broken"), [(0.01, 0), (1.0, 1)])
+def test_an_agent_that_is_done_as_its_process_is_given_up_may_be_started_again(
+    written: Written, passed: float, broken: int
+) -> None:
+    made = written.history.starting("a")
+    written.history.said_done("a")
+    written.wait(passed)
+    written.history.died(made.process.label.rpartition(".")[0], "failed")
+    written.wait(4.0)
+    written.history.starting("a")
+    assert len(found(checks.done_stays_done, written)) == broken
+
+
 def test_a_runtime_goes_on_only_while_agents_do(written: Written) -> None:
     for name in ("a", "b"):
         written.history.said_done(name)

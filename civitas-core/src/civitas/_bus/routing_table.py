@@ -158,10 +158,10 @@ class RoutingTable:
             self._retired[route.node, route.name] = route
 
     def close_later(self, route: Route, reason: str) -> None:
-        """Fail what was asked by a route that takes no more, when its last answers must have come."""
-        loop = asyncio.get_running_loop()
-        self._late = [timer for timer in self._late if timer.when() > loop.time()]
+        """Fail what was asked by a route that takes no more, once the last answers are here."""
         if route.has_requests:
+            loop = asyncio.get_running_loop()
+            self._late = [timer for timer in self._late if timer.when() > loop.time()]
             self._late.append(loop.call_later(LATE_REPLY_GRACE, route.close, reason))
 
     def remove(self, route: RemoteRoute, reason: str) -> None:

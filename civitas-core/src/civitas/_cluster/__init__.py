@@ -13,7 +13,7 @@ own instance of the transport where the transport crosses processes:
       member_table  who is in, and under which names
       claims        who gets a name that two nodes want
       discovery     this node's own search for the others
-      watch         pings to the others, and which of them are silent
+      failure_detector  pings to the others, and which of them are silent
       liveness      whether another node lives, whether our own event loop runs
       clocks        by how much the clocks of other nodes are ahead
       rpc           commands and queries until they are answered
@@ -22,7 +22,8 @@ own instance of the transport where the transport crosses processes:
       probes        the small messages for that
       leaving       how an agent, or all of a node, takes no more, and nothing goes unaccounted
 
-    protocol        all that nodes say, typed, with the one codec that makes and checks the bytes
+    protocol        all that nodes say, typed
+    codec           its frames: makes them, and checks what comes
     events          what the control plane reports to the node's event loop
     config          what binds the node's transports to all this
 

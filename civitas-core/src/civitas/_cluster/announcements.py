@@ -29,8 +29,9 @@ from dataclasses import replace
 from math import inf
 from typing import Final
 
+from civitas._cluster.codec import encode
 from civitas._cluster.pieces import LARGEST_MESSAGE, LEAST_FRAME
-from civitas._cluster.protocol import AgentStates, Changed, Hello, NodeInfo, encode
+from civitas._cluster.protocol import AgentStates, Changed, Hello, NodeInfo
 from civitas.envelope import Origin
 from civitas.errors import ConfigurationError
 

@@ -13,6 +13,7 @@ else has; a *missing* one was, and is silent.
     Welcome, Refused   | its sender               | own           | anyone
     Changed            | its sender               | everyone, own | anyone; a stranger's says only
                        |                          |               | that it is there
+    Contested          | the receiver             | own           | anyone
     Admitted, Missed   | its sender               | own           | a member
     Left               | its sender               | everyone      | anyone
                        | another node             | everyone      | the primary
@@ -39,6 +40,7 @@ from civitas._cluster.protocol import (
     Admitted,
     Changed,
     Command,
+    Contested,
     ControlMessage,
     Counters,
     Crashed,
@@ -97,6 +99,7 @@ RULES: Final[Mapping[type, Rule]] = {
     Hello: Rule(Address.BOTH, Believed.ANYONE),
     Welcome: Rule(Address.OWN, Believed.ANYONE),
     Refused: Rule(Address.OWN, Believed.ANYONE),
+    Contested: Rule(Address.OWN, Believed.ANYONE),
     Changed: Rule(Address.BOTH, Believed.ANYONE),
     Admitted: Rule(Address.OWN, Believed.MEMBER),
     Missed: Rule(Address.OWN, Believed.MEMBER),

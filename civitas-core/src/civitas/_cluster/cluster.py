@@ -16,6 +16,7 @@ from typing import Any, Final
 from civitas import _platform as platform
 from civitas._bus.bus import MessageBus
 from civitas._cluster.announcements import check_announceable
+from civitas._cluster.codec import LARGEST_FRAME
 from civitas._cluster.config import ClusterConfig
 from civitas._cluster.control_plane import CONTROL_NAME, ControlPlane, TaskRunner
 from civitas._cluster.data_plane import DataPlane, PeerStats
@@ -33,7 +34,6 @@ from civitas._cluster.leaving import ALL
 from civitas._cluster.liveness import LoopBeat, OwnNode
 from civitas._cluster.membership import Membership
 from civitas._cluster.protocol import (
-    LARGEST_FRAME,
     AgentStates,
     Command,
     Counters,
@@ -367,7 +367,7 @@ class Cluster:
                 return await answer
         finally:
             self._answers.pop(message.number, None)
-            self._control.post(lambda members, _now: members.withdraw(message.number))
+            self._control.post(lambda members, _now: members.calls.withdraw(message.number))
 
     def _control_down(self, reason: str) -> None:
         self._control.link_down(reason)

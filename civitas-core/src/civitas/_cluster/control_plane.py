@@ -17,15 +17,11 @@ from functools import partial
 from typing import Any, Final
 
 from civitas import _platform as platform
+from civitas._cluster.codec import LARGEST_FRAME
 from civitas._cluster.events import Event, NotAnnounced
 from civitas._cluster.membership import Membership
 from civitas._cluster.pieces import ControlCodec
-from civitas._cluster.protocol import (
-    EVERYONE,
-    LARGEST_FRAME,
-    ControlMessage,
-    control_address,
-)
+from civitas._cluster.protocol import EVERYONE, ControlMessage, control_address
 from civitas.envelope import Origin
 from civitas.errors import (
     CivitasError,

@@ -38,7 +38,8 @@ class Discovery:
 
     def __init__(self) -> None:
         self.roster: set[str] = set()
-        """The nodes that the primary has said it knows."""
+        """The nodes that are to be found: whom the primary knows, and who finds out whether the
+        holder of a name of this node is alive."""
         self._joined_at: float | None = None
         self._next_hello = 0.0
         self._pause = FIRST_HELLO

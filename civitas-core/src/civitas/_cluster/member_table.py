@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Final
 
+from civitas._cluster.authority import Speaker
 from civitas._cluster.claims import Claims, conflict
 from civitas._cluster.events import Event, NodeLost, NodeSeen
 from civitas._cluster.liveness import Peer
@@ -75,6 +76,17 @@ class MemberTable:
             if peer.info.role == "primary":
                 return peer
         return None
+
+    def speaker(self, node: str, key: bytes) -> Speaker:
+        """Return who the sender of a frame is."""
+        peer = self.peers.get(node)
+        role = None if peer is None else peer.info.role
+        return Speaker(node, key, role, node in self.missing)
+
+    def depart(self, speaker: Speaker) -> None:
+        """Take note that a node has said goodbye."""
+        self.claims.discard(speaker.node)
+        self.departed.add(speaker.key)
 
     def meet(self, info: NodeInfo, now: float) -> bool:
         """Let a node in unless somebody has its names; return whether it is in."""

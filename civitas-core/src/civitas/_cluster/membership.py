@@ -12,12 +12,13 @@ from math import inf
 from typing import Final
 
 from civitas import _platform as platform
-from civitas._cluster import authority
 from civitas._cluster.announcements import Announcements
+from civitas._cluster.authority import Speaker, believed
 from civitas._cluster.claims import conflict, prevails
 from civitas._cluster.clocks import Clocks
 from civitas._cluster.discovery import Discovery
 from civitas._cluster.events import Event, Evicted, Received, Settled
+from civitas._cluster.failure_detector import FailureDetector
 from civitas._cluster.liveness import OwnNode, Peer
 from civitas._cluster.member_table import MemberTable
 from civitas._cluster.protocol import (
@@ -26,6 +27,7 @@ from civitas._cluster.protocol import (
     AgentStates,
     Changed,
     Command,
+    Contested,
     ControlMessage,
     Counters,
     Crashed,
@@ -43,12 +45,10 @@ from civitas._cluster.protocol import (
     control_address,
 )
 from civitas._cluster.rpc import PendingRequests
-from civitas._cluster.watch import Watch
 from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas.envelope import Origin
 
 _GONE: Final = "its process has gone"
-_NONE: Final[AgentStates] = {}
 
 
 class Membership:
@@ -77,8 +77,8 @@ class Membership:
         self._report = report
         self._discovery = Discovery()
         self._clocks = Clocks(clock or platform.wall, report)
-        self._watch = Watch(info.node, self.members, self._clocks, send)
-        self._pending = PendingRequests()
+        self._watch = FailureDetector(info.node, self.members, self._clocks, send)
+        self.calls = PendingRequests(send, report)
         self._link_is_down = False
         self._evicted = False
 
@@ -95,9 +95,9 @@ class Membership:
         self.tick(now)
 
     def announce(
-        self, agents: AgentStates = _NONE, *, settled: bool = False, leaving: bool = False
+        self, agents: AgentStates, *, settled: bool = False, leaving: bool = False
     ) -> None:
-        """Announce to everyone what has changed of the node: those agents, or what it is about."""
+        """Announce to everyone what has changed: these agents, or what the node is about."""
         change = self.announcements.change(agents, settled=settled, leaving=leaving)
         if change is not None and self._discovery.joined:
             self._send(EVERYONE, change)
@@ -106,8 +106,7 @@ class Membership:
         """Say goodbye to everyone."""
         self._discovery.leave()
         self._send(EVERYONE, Left(self.info.node, self.info.generation, reason, fenced=False))
-        for number in self._pending.lost():
-            self._report(Result(number, "this node has left"))
+        self.calls.lost("this node has left")
 
     def admit(self, node: str, done: tuple[str, ...], now: float) -> None:
         """Take note that the data route to a node is proved, and say so to it; see `Admitted`."""
@@ -119,15 +118,10 @@ class Membership:
 
     def call(self, node: str, message: Command | Query, now: float) -> None:
         """Send a command or a query, again and again until it is answered or the node is lost."""
-        if node not in self.peers:
+        if node in self.peers:
+            self.calls.call(node, message, now)
+        else:
             self._report(Result(message.number, _GONE))
-            return
-        self._pending.sent(node, message, now)
-        self._send(control_address(node), message)
-
-    def withdraw(self, number: int) -> None:
-        """Forget a command or a query: nobody waits for its answer any more."""
-        self._pending.withdraw(number)
 
     def answer(self, node: str, result: Result) -> None:
         """Answer a command."""
@@ -170,8 +164,7 @@ class Membership:
                 self._declare_dead(holder, f"silent, and superseded by node {claim.info.node[:8]}")
             if self._meet(claim.info, now):  # it may have stopped saying hello by now
                 self._say_hello(control_address(claim.info.node))
-        for node, message in self._pending.due(now):
-            self._send(control_address(node), message)
+        self.calls.resend(now)
         self._settle(now)
 
     def next_due(self) -> float:
@@ -182,7 +175,7 @@ class Membership:
         hello = self._discovery.hello_at(self.info.settled, self.members.primary is not None)
         beacon = self.announcements.due if self.info.settled else inf
         watch = min(self._watch.next_due(self.info), self.members.claims.next_due())
-        return min(idle, hello, beacon, watch, self._settles_at(), self._pending.next_due())
+        return min(idle, hello, beacon, watch, self._settles_at(), self.calls.next_due())
 
     def receive(self, origin: Origin, message: ControlMessage, now: float) -> None:
         """Take in what another node says. `now` is the time of the caller's monotonic clock."""
@@ -202,15 +195,13 @@ class Membership:
             return
         if key in self.members.departed:
             return  # overtaken by its goodbye
-        peer = self.peers.get(node)
-        role = None if peer is None else peer.info.role
-        speaker = authority.Speaker(node, key, role, node in self.members.missing)
-        if authority.believed(message, speaker):
+        speaker = self.members.speaker(node, key)
+        if believed(message, speaker):
             self._hear(speaker, message, now)
 
     # --- hearing ------------------------------------------------------------------------------
 
-    def _hear(self, speaker: authority.Speaker, message: ControlMessage, now: float) -> None:
+    def _hear(self, speaker: Speaker, message: ControlMessage, now: float) -> None:
         match message:
             case Hello():
                 self._hear_hello(message, now)
@@ -218,6 +209,8 @@ class Membership:
                 self._hear_welcome(message, now)
             case Changed():
                 self._hear_change(message, now)
+            case Contested() if not self.info.settled:
+                self._discovery.roster.add(speaker.node)
             case Refused():
                 self._hear_refusal(message)
             case Fenced():
@@ -239,10 +232,12 @@ class Membership:
                 known = self.members.known()
                 mine, clock = self.announcements.whole, self._clocks.clock()
                 self._send(address, Welcome(mine, hello.clock, clock, known))
+            else:
+                self._send(address, Contested())
         elif self._discovery.doubtful:
             pass  # it says hello itself when the doubt is over
         elif prevails(self.info, info):
-            self._send(address, Refused(self.announcements.whole, reason))
+            self._refuse(info, reason)
         elif self.info.settled:  # it is for the other one to refuse, which has to know of this one
             self._say_hello(address)
 
@@ -271,15 +266,16 @@ class Membership:
             # Both claims are new, and the other node does not know yet that this one prevails. One
             # that could not hear for a while may itself be the one that was superseded.
             if not self._discovery.doubtful:
-                answer = Refused(self.announcements.whole, reason)
-                self._send(control_address(refused.info.node), answer)
+                self._refuse(refused.info, reason)
         elif reason is not None or not self.info.settled:
             self._evict(refused.reason, fenced=False)
 
-    def _hear_left(self, speaker: authority.Speaker, left: Left) -> None:
+    def _refuse(self, other: NodeInfo, reason: str) -> None:
+        self._send(control_address(other.node), Refused(self.announcements.whole, reason))
+
+    def _hear_left(self, speaker: Speaker, left: Left) -> None:
         if speaker.node == left.node:
-            self.members.claims.discard(speaker.node)
-            self.members.departed.add(speaker.key)
+            self.members.depart(speaker)
         if left.node == self.info.node:
             if left.generation == self.info.generation:
                 self._evict(left.reason, fenced=True)
@@ -322,14 +318,12 @@ class Membership:
                 # two newcomers settle it among themselves.
                 for claim in self.members.claims.answered(peer.info.node):
                     if peer.info.settled:
-                        reason = conflict(peer.whole, claim.info) or ""
-                        refused = Refused(self.announcements.whole, reason)
-                        self._send(control_address(claim.info.node), refused)
+                        self._refuse(claim.info, conflict(peer.whole, claim.info) or "")
             case Crashed() | Command():
                 self._report(Received(peer.info, message))
             case Missed():
                 self._send(peer.address, self.announcements.since(message.since))
-            case Result() | Counters() if self._pending.answered(peer.info.node, message.number):
+            case Result() | Counters() if self.calls.answered(peer.info.node, message.number):
                 self._report(message)
             case Query():
                 self._send(peer.address, Counters(message.number, self._own.counters()))
@@ -351,8 +345,7 @@ class Membership:
         self.members.remove(peer, reason, died=died, may_return=may_return)
         self._discovery.roster.discard(node)
         self._clocks.forget(node)
-        for number in self._pending.lost(node):
-            self._report(Result(number, _GONE))
+        self.calls.lost(_GONE, node)
 
     def _declare_dead(self, peer: Peer, reason: str) -> None:
         """Lose a node for good: should it resume, it is refused."""
@@ -396,7 +389,7 @@ class Membership:
     def _settle(self, now: float) -> None:
         """End the search when nobody is left to be found, or the time for it is over."""
         if not self._evicted and now >= self._settles_at():
-            self.announce(settled=True)
+            self.announce({}, settled=True)
             self._report(Settled(self.info.role != "primary" and self.members.primary is None))
 
     def _settles_at(self) -> float:

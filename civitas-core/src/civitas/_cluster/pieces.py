@@ -30,7 +30,8 @@ from collections.abc import Container
 from typing import Final, NamedTuple
 
 from civitas._cluster import authority
-from civitas._cluster.protocol import LARGEST_FRAME, ControlMessage, Piece, decode, encode
+from civitas._cluster.codec import LARGEST_FRAME, decode, encode
+from civitas._cluster.protocol import ControlMessage, Piece
 from civitas.envelope import Origin
 from civitas.errors import FrameError
 

@@ -12,15 +12,8 @@ from contextlib import suppress
 from typing import Final
 
 from civitas import envelope
-from civitas._cluster.protocol import (
-    DATA,
-    DataMessage,
-    Probe,
-    ProbeAnswer,
-    data_address,
-    decode,
-    encode,
-)
+from civitas._cluster.codec import DATA, decode, encode
+from civitas._cluster.protocol import DataMessage, Probe, ProbeAnswer, data_address
 from civitas.envelope import KIND_SYSTEM, Origin
 from civitas.errors import CivitasError, crash_unless_cancelled, logger_of
 from civitas.transport import Transport

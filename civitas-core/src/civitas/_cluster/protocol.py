@@ -1,9 +1,4 @@
-"""Protocol: what nodes say to each other, typed, and the one codec that makes and checks the bytes.
-
-A message travels as a frame of kind 2 whose body is a msgpack array: the message's name and the map
-of its fields. What does not fit the types of its fields raises DeserializationError. An unknown
-field is passed over, and one with a default may be missing, so that nodes of neighbouring versions
-understand each other.
+"""Protocol: what nodes say to each other, typed.
 
 Two groups of messages travel by two transports of a node: control messages by that of the control
 plane, about who belongs to the system; data messages by that of the agents' messages, about the
@@ -12,26 +7,14 @@ routes that these take. A group is taken at its own addresses only.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields, replace
-from functools import cache
-from typing import Any, Final, TypeAlias, get_args, get_type_hints
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeAlias
 
-import msgpack
-
-from civitas import envelope
-from civitas.envelope import KIND_SYSTEM, Origin
-from civitas.errors import DeserializationError, FrameError, describe
-from civitas.messages import RESERVED_PREFIX, name_problem
+from civitas.messages import RESERVED_PREFIX
 
 EVERYONE: Final = f"{RESERVED_PREFIX}nodes"
 """Address at which every node listens."""
-
-LARGEST_FRAME: Final = 1024 * 1024
-"""Bytes of a system frame at most; what is larger travels in pieces."""
-
-_FORMAT: Final = "msgpack"
 
 AgentStates: TypeAlias = Mapping[str, tuple[str, int]]
 """Status and incarnation (how often it was started) of each agent, by name."""
@@ -110,6 +93,11 @@ class Admitted:
     """
 
     done: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Contested:
+    """A node that I know has a name of yours, and may be gone: wait until I know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,10 +236,11 @@ class Piece:
     data: bytes
 
 
-_Belonging: TypeAlias = Hello | Welcome | Admitted | Refused | Fenced | Changed | Missed | Left
+_Meeting: TypeAlias = Hello | Welcome | Admitted | Contested | Refused
+_Belonging: TypeAlias = Fenced | Changed | Missed | Left
 _Watching: TypeAlias = Ping | Pong | Crashed
 _Calling: TypeAlias = Command | Result | Query | Counters
-ControlMessage: TypeAlias = _Belonging | _Watching | _Calling | Piece
+ControlMessage: TypeAlias = _Meeting | _Belonging | _Watching | _Calling | Piece
 
 
 # --- data messages --------------------------------------------------------------------------------
@@ -314,115 +303,3 @@ class Ended:
 
 
 DataMessage: TypeAlias = Probe | ProbeAnswer | Credit | Unused | Leaving | LastNumber | Ended
-
-
-# --- the codec ------------------------------------------------------------------------------------
-
-CONTROL: Final[Mapping[str, Any]] = {kind.__name__: kind for kind in get_args(ControlMessage)}
-DATA: Final[Mapping[str, Any]] = {kind.__name__: kind for kind in get_args(DataMessage)}
-
-
-def encode(message: ControlMessage | DataMessage, origin: Origin) -> bytes:
-    """Make the frame of a message."""
-    values = [type(message).__name__, message]
-    body = msgpack.packb(values, default=_values, unicode_errors="backslashreplace")
-    return envelope.seal(body, _FORMAT, origin, kind=KIND_SYSTEM)
-
-
-def _values(message: Any) -> dict[str, Any]:
-    return {name: getattr(message, name) for name in _names(message.__class__)}
-
-
-@cache
-def _names(kind: type[Any]) -> tuple[str, ...]:
-    return tuple(each.name for each in fields(kind))
-
-
-def decode(
-    frame: bytes, kinds: Mapping[str, Any] = CONTROL, limit: int = LARGEST_FRAME
-) -> tuple[Origin, Any]:
-    """Return who sent a message, and the message: one of `kinds`, `CONTROL` or `DATA`.
-
-    Raises:
-        FrameError: the bytes are no system frame, or more than `limit`.
-        DeserializationError: its body is no such message.
-    """
-    if len(frame) > limit:
-        raise FrameError(f"a system frame of {len(frame):,} bytes is more than {limit:,}")
-    opened = envelope.open(frame)
-    if opened.kind != KIND_SYSTEM or opened.serializer != _FORMAT:
-        raise FrameError("only frames of kind 2 in msgpack belong on a system address")
-    try:
-        name, values = msgpack.unpackb(opened.body)
-        message = _read(kinds[name], values)
-    except Exception as error:
-        raise DeserializationError(f"no message: {describe(error)}") from error
-    return Origin(opened.node, opened.generation), message
-
-
-def _read(kind: Any, values: dict[str, Any]) -> Any:
-    """Make a message of its fields, each checked against its declared type."""
-    return kind(
-        **{
-            name: read(values[name])
-            for name, read, needed in _readers(kind)
-            if needed or name in values
-        }
-    )
-
-
-@cache
-def _readers(kind: Any) -> list[tuple[str, Callable[[Any], Any], bool]]:
-    """Return name, reader of the value, and whether it is required, for each field."""
-    hints = get_type_hints(kind)
-    return [
-        (each.name, _READERS[hints[each.name]], each.default is MISSING) for each in fields(kind)
-    ]
-
-
-def _exactly(kind: type) -> Callable[[Any], Any]:
-    def read(value: Any) -> Any:
-        if type(value) is not kind:
-            raise TypeError(f"{value!r:.80} is not {kind.__name__}")
-        return value
-
-    return read
-
-
-_text: Final = _exactly(str)
-_whole: Final = _exactly(int)
-
-
-def _number(value: Any) -> float:
-    if type(value) not in {int, float} or not math.isfinite(value):
-        raise TypeError(f"{value!r:.80} is no number")
-    return float(value)
-
-
-def _read_info(value: Any) -> NodeInfo:
-    info: NodeInfo = _read(NodeInfo, value)
-    if len(info.node) != 16 or len(info.key) != 12:
-        raise ValueError(f"{info.node!r} is no node id")
-    return info
-
-
-def _read_agents(value: Any) -> dict[str, tuple[str, int]]:
-    for name in value:
-        problem = name_problem(name)
-        if problem is not None:
-            raise ValueError(f"{name!r:.80} can't be an agent's name: {problem}")
-    return {name: (_text(state), _whole(count)) for name, (state, count) in value.items()}
-
-
-_READERS: Final[Mapping[Any, Callable[[Any], Any]]] = {
-    bool: _exactly(bool),
-    bytes: _exactly(bytes),
-    float: _number,
-    float | None: lambda value: None if value is None else _number(value),
-    int: _whole,
-    str: _text,
-    tuple[str, ...]: lambda value: tuple(map(_text, value)),
-    AgentStates: _read_agents,
-    Mapping[str, Any]: _exactly(dict),
-    NodeInfo: _read_info,
-}

@@ -7,10 +7,11 @@ with the answer, with the end of the node that was called, or when the caller wi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 from typing import Final, NamedTuple
 
-from civitas._cluster.protocol import Command, Query
+from civitas._cluster.protocol import Command, Query, Result, control_address
 
 RESEND: Final = 1.0
 """Seconds after which a call is sent again."""
@@ -23,21 +24,29 @@ class _Call(NamedTuple):
 
 
 class PendingRequests:
-    """Calls that were sent, each until it is answered once."""
+    """Calls that were sent, each until it is answered once, or reported as lost.
 
-    def __init__(self) -> None:
+    `send` sends a message to an address; `report` is called with the result of a call that is lost.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[str, Command | Query], None],
+        report: Callable[[Result], None],
+    ) -> None:
+        self._send = send
+        self._report = report
         self._calls: dict[int, _Call] = {}
 
-    def sent(self, node: str, message: Command | Query, now: float) -> None:
-        """Take note that a call was sent to a node."""
+    def call(self, node: str, message: Command | Query, now: float) -> None:
+        """Send a call to a node."""
         self._calls[message.number] = _Call(node, message, now + RESEND)
+        self._send(control_address(node), message)
 
-    def due(self, now: float) -> list[tuple[str, Command | Query]]:
-        """Return what is to be sent again, and to whom."""
-        again = [call for call in self._calls.values() if now >= call.due]
-        for call in again:
-            self.sent(call.node, call.message, now)
-        return [(call.node, call.message) for call in again]
+    def resend(self, now: float) -> None:
+        """Send again what is due."""
+        for each in [each for each in self._calls.values() if now >= each.due]:
+            self.call(each.node, each.message, now)
 
     def next_due(self) -> float:
         """Return when a call is to be sent again; inf for never."""
@@ -55,9 +64,8 @@ class PendingRequests:
         """Forget a call."""
         self._calls.pop(number, None)
 
-    def lost(self, node: str | None = None) -> list[int]:
-        """Forget the calls to a node (None: to any), and return their numbers."""
-        numbers = [number for number, call in self._calls.items() if node in {None, call.node}]
-        for number in numbers:
+    def lost(self, reason: str, node: str | None = None) -> None:
+        """Report the calls to a node (None: to any) as lost."""
+        for number in [n for n, call in self._calls.items() if node in {None, call.node}]:
             del self._calls[number]
-        return numbers
+            self._report(Result(number, reason))

@@ -26,6 +26,9 @@ _NOT_COUNTED: Final = {"stop", "done", "done_at_start", "start_failure", "slow_s
 _LATE: Final = 0.1
 """Seconds that the end of an ask may take beyond its timeout."""
 
+_UNHEARD: Final = 0.05
+"""Seconds before the end of its process in which nobody may hear what an agent says."""
+
 _PARTS_NODES: Final = {"partition", "link"}
 """Faults in which nodes that live may give each other up.
 
@@ -144,8 +147,18 @@ def done_stays_done(system: System) -> Iterator[str]:
         done_at = finished.get(each.agent)
         if done_at is None or any(done_at - 1.0 < end < each.began_at for end in ends):
             continue
-        if each.began_at > done_at + 1.0:
+        if each.began_at > done_at + 1.0 and not _said_in_vain(system, each.agent, done_at):
             yield f"{each.agent}#{each.number} began in {each.process.label}, done at {done_at:.3f}"
+
+
+def _said_in_vain(system: System, agent: str, done_at: float) -> bool:
+    """Return whether an agent has said that it is done just as its process was given up."""
+    said_in = [
+        e.process for e in system.history.objects if e.agent == agent and e.began_at <= done_at
+    ]
+    labels = {process.label.rpartition(".")[0] for process in said_in[-1:]}
+    ends = [death.at for death in system.history.deaths if death.agent in labels]
+    return any(done_at <= end < done_at + _UNHEARD for end in ends)
 
 
 def no_message_goes_without_a_word(system: System) -> Iterator[str]:

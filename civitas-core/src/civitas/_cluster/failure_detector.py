@@ -1,4 +1,4 @@
-"""Watch: pings the other nodes that are due, and says which of them are silent. No I/O.
+"""FailureDetector: pings the other nodes that are due, and says which of them are silent. No I/O.
 
 The primary pings all others and judges by what comes back. Any other node only listens to the
 primary's pings, and probes whom a primary does not know (see `liveness`). When a worker is silent,
@@ -33,7 +33,7 @@ class Silence(NamedTuple):
     dead: bool
 
 
-class Watch:
+class FailureDetector:
     """The pings of one node, to the others and to itself; `send` sends a message to an address."""
 
     def __init__(
