@@ -11,7 +11,8 @@ own instance of the transport where the transport crosses processes:
       authority     who may say what: the rule of each message
       announcements what this node announces of itself: wholes, changes and beacons
       member_table  who is in, and under which names
-      claims        who gets a name that two nodes want
+      naming        what this node says where two want one name
+      claims        who of them gets it
       discovery     this node's own search for the others
       failure_detector  pings to the others, and which of them are silent
       liveness      whether another node lives, whether our own event loop runs

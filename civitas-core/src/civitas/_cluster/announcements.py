@@ -29,6 +29,7 @@ from dataclasses import replace
 from math import inf
 from typing import Final
 
+from civitas._cluster.claims import conflict
 from civitas._cluster.codec import encode
 from civitas._cluster.pieces import LARGEST_MESSAGE, LEAST_FRAME
 from civitas._cluster.protocol import AgentStates, Changed, Hello, NodeInfo
@@ -57,6 +58,10 @@ class Announcements:
     def whole(self) -> NodeInfo:
         """Everything, as it is now."""
         return replace(self.info, agents=dict(self._agents))
+
+    def conflict(self, newcomer: NodeInfo) -> str | None:
+        """Say what another node can't have because of this one; None when both can be."""
+        return conflict(self.info, newcomer, self._agents)
 
     def change(
         self, agents: AgentStates, *, settled: bool = False, leaving: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from math import inf
 from typing import Final, NamedTuple
 
@@ -75,8 +75,13 @@ class Claims:
         return found
 
 
-def conflict(holder: NodeInfo, newcomer: NodeInfo) -> str | None:
-    """Say what a newcomer can't have because of `holder`; None when both can be."""
+def conflict(
+    holder: NodeInfo, newcomer: NodeInfo, agents: Container[str] | None = None
+) -> str | None:
+    """Say what a newcomer can't have because of `holder`; None when both can be.
+
+    `agents` are those of the holder, where its info has none.
+    """
     if holder.node == newcomer.node:
         return None
     if holder.process == newcomer.process:
@@ -84,8 +89,9 @@ def conflict(holder: NodeInfo, newcomer: NodeInfo) -> str | None:
             f"process name {newcomer.process!r} is taken: {holder} is alive, so node "
             f"{newcomer.node[:8]} can't join; end the other one, or give this one another name"
         )
+    taken = holder.agents if agents is None else agents
     for name in newcomer.agents:
-        if name in holder.agents:
+        if name in taken:
             return (
                 f"agent {name!r} is alive in {holder}, so {newcomer} can't have one of that "
                 f"name; names are unique in a system"

@@ -95,7 +95,7 @@ class MemberTable:
             self.update(peer, info, now)
             return True
         for other in self.peers.values():
-            if conflict(other.whole, info) is not None and not other.info.leaving:
+            if not other.info.leaving and conflict(other.info, info, other.agents) is not None:
                 self.claims.add(info, other.info.node, now)
                 return False
         self.claims.discard(info.node)

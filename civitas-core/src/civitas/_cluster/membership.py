@@ -14,13 +14,13 @@ from typing import Final
 from civitas import _platform as platform
 from civitas._cluster.announcements import Announcements
 from civitas._cluster.authority import Speaker, believed
-from civitas._cluster.claims import conflict, prevails
 from civitas._cluster.clocks import Clocks
 from civitas._cluster.discovery import Discovery
 from civitas._cluster.events import Event, Evicted, Received, Settled
 from civitas._cluster.failure_detector import FailureDetector
 from civitas._cluster.liveness import OwnNode, Peer
 from civitas._cluster.member_table import MemberTable
+from civitas._cluster.naming import Naming
 from civitas._cluster.protocol import (
     EVERYONE,
     Admitted,
@@ -77,6 +77,7 @@ class Membership:
         self._report = report
         self._discovery = Discovery()
         self._clocks = Clocks(clock or platform.wall, report)
+        self._naming = Naming(self.announcements, self.members, self._discovery, self._clocks, send)
         self._watch = FailureDetector(info.node, self.members, self._clocks, send)
         self.calls = PendingRequests(send, report)
         self._link_is_down = False
@@ -156,14 +157,13 @@ class Membership:
         if beacon is not None:
             self._send(EVERYONE, beacon)
         self._look_for_silence(now)
-        for node in self.members.claims.to_probe(now):
-            self._send(control_address(node), Ping(0, 0.0))
+        self._naming.probe_holders(now)
         for claim in self.members.claims.unanswered(now):
             holder = self.peers.get(claim.holder)
             if holder is not None:
                 self._declare_dead(holder, f"silent, and superseded by node {claim.info.node[:8]}")
             if self._meet(claim.info, now):  # it may have stopped saying hello by now
-                self._say_hello(control_address(claim.info.node))
+                self._naming.say_hello(control_address(claim.info.node))
         self.calls.resend(now)
         self._settle(now)
 
@@ -212,7 +212,8 @@ class Membership:
             case Contested() if not self.info.settled:
                 self._discovery.roster.add(speaker.node)
             case Refused():
-                self._hear_refusal(message)
+                if self._naming.gives_way(message):
+                    self._evict(message.reason, fenced=False)
             case Fenced():
                 self._evict(message.reason, fenced=True)
             case Left():
@@ -224,26 +225,20 @@ class Membership:
 
     def _hear_hello(self, hello: Hello, now: float) -> None:
         info = hello.info
-        address, reason = control_address(info.node), conflict(self.announcements.whole, info)
-        if reason is None:
-            if self._meet(info, now):
-                if not self._discovery.doubtful:  # else it may have lain here for long
-                    self._clocks.hear_hello(hello)
-                known = self.members.known()
-                mine, clock = self.announcements.whole, self._clocks.clock()
-                self._send(address, Welcome(mine, hello.clock, clock, known))
-            else:
-                self._send(address, Contested())
-        elif self._discovery.doubtful:
-            pass  # it says hello itself when the doubt is over
-        elif prevails(self.info, info):
-            self._refuse(info, reason)
-        elif self.info.settled:  # it is for the other one to refuse, which has to know of this one
-            self._say_hello(address)
+        address, reason = control_address(info.node), self.announcements.conflict(info)
+        if reason is not None:
+            self._naming.contest(info, reason)
+        elif self._meet(info, now):
+            if not self._discovery.doubtful:  # else it may have lain here for long
+                self._clocks.hear_hello(hello)
+            mine, known = self.announcements.whole, self.members.known()
+            self._send(address, Welcome(mine, hello.clock, self._clocks.clock(), known))
+        else:
+            self._send(address, Contested())
 
     def _hear_welcome(self, welcome: Welcome, now: float) -> None:
         info = welcome.info
-        if conflict(self.announcements.whole, info) is not None:
+        if self.announcements.conflict(info) is not None:
             return  # its refusal comes, or this node's own: a welcome decides nothing
         if info.role == "primary":
             self._discovery.roster = set(welcome.known)
@@ -256,22 +251,9 @@ class Membership:
         info = changed.info
         peer = self.peers.get(info.node)
         if peer is None:  # only a hello is checked for names that are taken
-            self._say_hello(control_address(info.node))
+            self._naming.say_hello(control_address(info.node))
         elif not self.members.update(peer, info, now, changed.since) and peer.may_ask(now):
             self._send(peer.address, Missed(peer.info.revision))
-
-    def _hear_refusal(self, refused: Refused) -> None:
-        reason = conflict(self.announcements.whole, refused.info)
-        if reason is not None and prevails(self.info, refused.info):
-            # Both claims are new, and the other node does not know yet that this one prevails. One
-            # that could not hear for a while may itself be the one that was superseded.
-            if not self._discovery.doubtful:
-                self._refuse(refused.info, reason)
-        elif reason is not None or not self.info.settled:
-            self._evict(refused.reason, fenced=False)
-
-    def _refuse(self, other: NodeInfo, reason: str) -> None:
-        self._send(control_address(other.node), Refused(self.announcements.whole, reason))
 
     def _hear_left(self, speaker: Speaker, left: Left) -> None:
         if speaker.node == left.node:
@@ -296,9 +278,9 @@ class Membership:
         if peer is not None:
             peer.heard(now, ping.patience)
             if peer.info.role == "primary" and self._clocks.own_moved(ping):
-                self._say_hello(EVERYONE)
+                self._naming.say_hello(EVERYONE)
         else:  # it knows this node, which had given it up
-            self._say_hello(address)
+            self._naming.say_hello(address)
 
     def _hear_peer(self, peer: Peer, message: ControlMessage, now: float) -> None:
         peer.heard(now)
@@ -314,11 +296,7 @@ class Membership:
                 if moved is not None:
                     self._send(peer.address, moved)
                 self._report(Received(peer.info, message))
-                # The holder of a name is alive. It keeps the name if it is settled; otherwise the
-                # two newcomers settle it among themselves.
-                for claim in self.members.claims.answered(peer.info.node):
-                    if peer.info.settled:
-                        self._refuse(claim.info, conflict(peer.whole, claim.info) or "")
+                self._naming.holder_lives(peer)
             case Crashed() | Command():
                 self._report(Received(peer.info, message))
             case Missed():
@@ -337,7 +315,7 @@ class Membership:
             return False
         if is_new and info.role == "primary" and self.info.settled:
             # Its welcome says who else is left of those that an earlier primary watched.
-            self._say_hello(control_address(info.node))
+            self._naming.say_hello(control_address(info.node))
         return True
 
     def _lose(self, peer: Peer, reason: str, *, died: bool, may_return: bool = False) -> None:
@@ -363,7 +341,7 @@ class Membership:
                 self._lose(peer, reason, died=True, may_return=True)
         primary = self.members.primary
         if primary is not None and self._watch.in_doubt(now):
-            self._say_hello(primary.address)
+            self._naming.say_hello(primary.address)
 
     def _begin_again(self, now: float) -> None:
         """Hold nobody's silence against it, and ask the others whether this node still belongs."""
@@ -381,10 +359,7 @@ class Membership:
         """Say hello when it is due."""
         has_primary = self.members.primary is not None
         if not self._evicted and self._discovery.hello_due(now, self.info.settled, has_primary):
-            self._say_hello(EVERYONE)
-
-    def _say_hello(self, address: str) -> None:
-        self._send(address, Hello(self.announcements.whole, self._clocks.clock()))
+            self._naming.say_hello(EVERYONE)
 
     def _settle(self, now: float) -> None:
         """End the search when nobody is left to be found, or the time for it is over."""
