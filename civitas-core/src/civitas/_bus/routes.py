@@ -115,6 +115,7 @@ class RemoteRoute(Route):
         "credit_seen",
         "node",
         "process",
+        "suspended",
         "window",
     )
 
@@ -129,6 +130,8 @@ class RemoteRoute(Route):
         self._watchers: list[asyncio.Future[None]] = []
         self._paused = False
         self._lost = False
+        self.suspended = False
+        """Whether its node is silent, and may come back to where the numbers are now."""
 
     @property
     def outstanding(self) -> int:
@@ -137,8 +140,8 @@ class RemoteRoute(Route):
 
     @property
     def awaits(self) -> bool:
-        """Whether replies, or credit, are still to come."""
-        return self.has_requests or self.outstanding > 0
+        """Whether replies, or credit, may still come."""
+        return self.has_requests or self.outstanding > 0 or self.suspended
 
     async def number(self, timeout: float | None) -> int:
         """Return the number of the next frame (0 where none are numbered), once there is credit.

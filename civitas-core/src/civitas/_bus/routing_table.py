@@ -6,7 +6,8 @@ are. What is not there any more is remembered with the reason, for the errors of
     state      | has                     | a sender                       | leaves it by
     -----------+-------------------------+--------------------------------+-----------------------
     local      | a LocalRoute            | sends                          | detach -> absent
-    remote     | a RemoteRoute           | sends, or waits for credit     | retire, remove -> gone
+    remote     | a RemoteRoute           | sends, or waits for credit     | retire, suspend, remove
+               |                         |                                | -> gone
     expected   | a name in `expected`    | waits, at most its timeout     | add -> remote
     gone       | a reason                | fails at once, with the reason | add -> remote
     absent     | nothing                 | fails; waits while discovering | add -> remote
@@ -156,6 +157,25 @@ class RoutingTable:
         route.refuse(reason)
         if route.awaits:
             self._retired[route.node, route.name] = route
+
+    def suspend(self, route: RemoteRoute, reason: str) -> None:
+        """Send no more by a route, and fail what was asked: its node is silent, but may come back.
+
+        What was sent is accounted for then; the numbers go on where they are.
+        """
+        self.retire(route, reason, done=False)
+        route.suspended = True
+        self._retired[route.node, route.name] = route
+        route.close(reason)
+
+    def open(self, name: str, node: str, process: str, *, windowed: bool) -> None:
+        """Add the route to an agent of a node; one that was suspended goes on with its numbers."""
+        route = RemoteRoute(name, node, process, windowed=windowed)
+        before = self._retired.get((node, name))
+        if before is not None and before.suspended:
+            del self._retired[node, name]
+            route.window = before.window
+        self.add(route)
 
     def close_later(self, route: Route, reason: str) -> None:
         """Fail what was asked by a route that takes no more, once the last answers are here."""

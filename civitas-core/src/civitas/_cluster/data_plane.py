@@ -105,7 +105,7 @@ class DataPlane:
             logger.debug("met %s", info)
             if info.node in self._missing:
                 self._missing.remove(info.node)
-            self.probes.send(info.node, Probe(fresh=True))
+            self.probes.send(info.node, Probe(fresh=not self._routes.of(info.node)))
         elif info.node in self._proved:
             self._update_routes(info)
             if info.leaving and not before.leaving:
@@ -123,21 +123,26 @@ class DataPlane:
         if info.role != "client":
             level = logging.ERROR if event.died else logging.INFO
             logger.log(level, "%s has gone: %s", info, event.reason)
-        for route in self._routes.of(info.node):
-            self._close(
-                route, f"agent {route.name!r} was in {info}, which has gone: {event.reason}"
-            )
         self._handshake.node_lost(info.node)
+        why = f"{info}, which has gone: {event.reason}"
         if event.final:
-            self._accounting.forget(bytes.fromhex(info.node))
-            self._leavers.pop(info.node, None)
-        else:  # should it come back, its numbers go on where they were
+            self._forget(info.node, why)
+        else:  # should it come back, all numbers go on where they were
+            for route in self._routes.of(info.node):
+                self._routes.suspend(route, f"agent {route.name!r} was in {why}")
             self._missing.append(info.node)
             if len(self._missing) > _MISSING:
-                forgotten = self._missing.pop(0)
-                self._accounting.forget(bytes.fromhex(forgotten))
-                self._leavers.pop(forgotten, None)
+                self._forget(self._missing[0], "a node that has gone")
         self._bus.codec.clock_seen(info.node, 0.0)
+
+    def _forget(self, node: str, why: str) -> None:
+        """Close the routes to a node that will not come back, and forget its numbers."""
+        for route in self._routes.of(node):
+            self._close(route, f"agent {route.name!r} was in {why}")
+        self._accounting.forget(bytes.fromhex(node))
+        self._leavers.pop(node, None)
+        if node in self._missing:
+            self._missing.remove(node)
 
     def stall_heard(self, info: NodeInfo, seconds: float) -> None:
         """Take note of for how long a node is stalled; 0 when it is not."""
@@ -159,6 +164,8 @@ class DataPlane:
 
     def close(self) -> None:
         """Close all routes: this node stops."""
+        for node in tuple(self._missing):
+            self._forget(node, "a node that has gone")
         self._routes.end("this node has stopped")
 
     # --- leaving: theory and tables in `leaving` --------------------------------------------------
@@ -314,14 +321,10 @@ class DataPlane:
             elif present is None:
                 if routes.registry.has(name):
                     continue  # this node has one of that name: the membership settles who keeps it
-                self._open(name, info)
+                routes.open(name, info.node, info.process, windowed=self._windowed)
             elif present.node != info.node:
                 self._retire(present, f"agent {name!r} has moved to {info}", done=True)
-                self._open(name, info)
-
-    def _open(self, name: str, info: NodeInfo) -> None:
-        route = RemoteRoute(name, info.node, info.process, windowed=self._windowed)
-        self._routes.add(route)
+                routes.open(name, info.node, info.process, windowed=self._windowed)
 
     def _retire_all(self, info: NodeInfo) -> None:
         """Retire the routes to a node that leaves."""

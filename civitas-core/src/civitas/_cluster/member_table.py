@@ -101,8 +101,7 @@ class MemberTable:
         self.claims.discard(info.node)
         self.missing.pop(info.node, None)
         for missing in [each for each in self.missing.values() if conflict(each, info)]:
-            del self.missing[missing.node]  # silent, and superseded
-            self.fenced.add(missing.key)
+            self.give_up(missing.node, f"silent, and superseded by node {info.node[:8]}", died=True)
         self.peers[info.node] = Peer(info, self._policy(info.agents), now)
         self._report(NodeSeen(info))
         return True
@@ -131,6 +130,14 @@ class MemberTable:
         if may_return:
             self.missing[info.node] = peer.whole
         self._report(NodeLost(info, reason, died, final=not may_return))
+
+    def give_up(self, node: str, reason: str, *, died: bool) -> None:
+        """Take note that a missing node, if it is one, will not come back."""
+        info = self.missing.pop(node, None)
+        if info is not None:
+            if died:
+                self.fenced.add(info.key)
+            self._report(NodeLost(info.header, reason, died))
 
     def forgive(self, now: float) -> None:
         """Hold nobody's silence against it: what was not heard was this node's own fault."""

@@ -264,6 +264,7 @@ class Membership:
             return
         peer = self.peers.get(left.node)
         if peer is None:
+            self.members.give_up(left.node, left.reason, died=left.fenced)
             return
         if left.fenced:
             self.members.fenced.add(peer.info.key)

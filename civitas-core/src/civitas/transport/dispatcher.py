@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Collection
 from typing import Final
 
-from civitas.envelope import ORIGIN_AT
+from civitas.envelope import KIND_SYSTEM, ORIGIN_AT
 from civitas.errors import (
     AbortError,
     CivitasError,
@@ -27,6 +27,10 @@ from civitas.transport.tasks import cancel_task, start_task
 
 LANE_LIMIT: Final = 16_384
 """Frames that wait for one handler at most; windows keep what nodes send far below it."""
+
+
+_KIND: Final = slice(2, 3)
+_SYSTEM: Final = bytes((KIND_SYSTEM,))
 
 
 class Dispatcher:
@@ -80,7 +84,9 @@ class Dispatcher:
         """Hand a frame to the handlers of its address. Never waits, never raises."""
         lanes = self._lanes.get(address)
         if lanes is None:
-            self._context.dropped("nobody is subscribed", frame)
+            # The last number of who may still send to an agent that has gone is no message.
+            if frame[_KIND] != _SYSTEM or address.startswith(RESERVED_PREFIX):
+                self._context.dropped("nobody is subscribed", frame)
             return
         if self._fenced and frame[ORIGIN_AT] in self._fenced:
             self._context.dropped("from a node that was superseded", frame)
