@@ -29,13 +29,8 @@ _LATE: Final = 0.1
 _UNHEARD: Final = 0.05
 """Seconds before the end of its process in which nobody may hear what an agent says."""
 
-_PARTS_NODES: Final = {"partition", "link"}
-"""Faults in which nodes that live may give each other up.
-
-What was open between them is named in the sender's log, and counted by nobody. No other fault has
-to be left out: a process that stands still, is slow, or has lost its server hears later what was
-sent to it, unless it was declared dead, and then it has ended as a process that was killed has.
-"""
+_LEAVING: Final = 1.0
+"""Seconds before its end in which a primary that leaves decides about nobody any more."""
 
 _NOT_MESSAGES: Final = ("reply", "while it was handled", "system frame")
 """Reasons of drops that are not of a message which nobody has begun to handle."""
@@ -143,6 +138,8 @@ def done_stays_done(system: System) -> Iterator[str]:
     """An agent that has said it is done is started no more, while its primary lives to know it."""
     finished = system.history.finished
     ends = [death.at for death in system.history.deaths if death.agent == PRIMARY]
+    primaries = [each for each in system.deployment.incarnations if each.name == PRIMARY]
+    ends += [each.ended_at - _LEAVING for each in primaries if each.ended_at is not None]
     for each in system.history.objects:
         done_at = finished.get(each.agent)
         if done_at is None or any(done_at - 1.0 < end < each.began_at for end in ends):
@@ -207,7 +204,7 @@ def the_end_has_a_reason(system: System) -> Iterator[str]:
 def intensity_is_kept(system: System) -> Iterator[str]:
     """A flat tree without ends of processes gives up exactly beyond its intensity."""
     root = system.topology.supervision
-    if system.history.deaths or kinds(system) & (_PARTS_NODES | _NOT_COUNTED):
+    if system.history.deaths or kinds(system) & _NOT_COUNTED:
         return
     if len(list(root.supervisors())) > 1 or system.deployment.ended is not None:
         return
@@ -286,8 +283,8 @@ def _named(sending: Sending) -> str:
 
 
 def _is_whole(system: System) -> bool:
-    """Return whether no process has taken its counters with it, and no node gave up another."""
-    return not system.history.deaths and not kinds(system) & _PARTS_NODES
+    """Return whether no process has taken its counters with it."""
+    return not system.history.deaths
 
 
 def _overlap(one: Handling, other: Handling) -> bool:
@@ -331,6 +328,6 @@ def _stalled(system: System, process: SimulatedProcess, began: float, ended: flo
     """Return for how long a process may have stood still between two times."""
     return sum(
         until - since
-        for who, since, until in system.weather.stalls
+        for who, since, until in (*system.weather.stalls, *system.history.stalls)
         if who is process and since < ended and until > began
     )

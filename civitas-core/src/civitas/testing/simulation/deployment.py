@@ -52,6 +52,7 @@ class Incarnation:
         killed: whether it was killed by a fault.
         stop_began: when it was stopped in order, in seconds since the beginning.
         stop_ended: when that has ended.
+        ended_at: when its node has ended by itself.
         left: tasks and timers that it has left after its end in order.
     """
 
@@ -66,6 +67,7 @@ class Incarnation:
         self.left: list[str] = []
         self.stop_began: float | None = None
         self.stop_ended: float | None = None
+        self.ended_at: float | None = None
 
     @property
     def serves(self) -> bool:
@@ -186,6 +188,7 @@ class Deployment:
         if incarnation.told_to_stop:
             return
         text = "" if node.failure is None else repr(node.failure)[:300]
+        incarnation.ended_at = self._history.now
         self._history.note("ended", incarnation.name, incarnation.code, text)
         self._exit(incarnation)
 

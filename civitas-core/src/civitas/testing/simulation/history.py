@@ -120,6 +120,8 @@ class History:
     """Crashes of agents, those that were meant included; not the ends of processes."""
     deaths: list[Cause] = field(default_factory=list)
     """Ends of processes that were not in order."""
+    stalls: list[tuple[SimulatedProcess, float, float]] = field(default_factory=list)
+    """The processes that a handler has made stand still, each with from when, and until when."""
     probes_handled: int = 0
     """The simulation's own asks that agents have handled."""
     finished: dict[str, float] = field(default_factory=dict)
@@ -250,6 +252,10 @@ class History:
     def crashed(self, agent: str, what: str) -> None:
         """Note that an agent gives its supervisor a reason."""
         self.causes.append(Cause(self._at(), agent, what))
+
+    def stalled(self, seconds: float) -> None:
+        """Note that this process stands still for so long."""
+        self.stalls.append((self._process(), self._at(), self._at() + seconds))
 
     def died(self, process: str, how: str) -> None:
         """Note that a process has ended, and not in order."""

@@ -156,6 +156,7 @@ class _Recorded(AgentProcess):
         await _sleep(injections.take("slow_handle", self.name))
         blocked = injections.take("block", self.name)
         if blocked is not None:
+            _history().stalled(blocked)
             _world().sleep(blocked)
             await asyncio.sleep(0)  # the rest comes after it, also for who looks from outside
         if injections.take("crash", self.name) is not None:

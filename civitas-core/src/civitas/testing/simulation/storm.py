@@ -88,7 +88,7 @@ class Storm:
             return
         # What an agent suffers happens at its next occasion.
         self._injections.plan(fault.kind, fault.target, fault.seconds)
-        if fault.kind in {"block", "slow_stop"}:
+        if fault.kind == "slow_stop":
             self._stalled_agent(fault)
 
     # --- processes ----------------------------------------------------------------------------
