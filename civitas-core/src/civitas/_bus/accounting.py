@@ -42,6 +42,8 @@ class ReceiveAccounting:
         self._counted: set[bytes] = set()
         self.lost: Counter[str] = Counter()
         """Frames that never came, or of which that is not known, by agent."""
+        self.unknown = 0
+        """How many of the lost may have come all the same."""
 
     def begin(self, node: bytes, *, fresh: bool) -> None:
         """Count what a node sends from now on: its probe has come, which precedes its numbers.
@@ -91,6 +93,7 @@ class ReceiveAccounting:
     def write_off(self, agent: str, frames: int) -> None:
         """Count frames of this node as lost, since the agent's node has gone with them."""
         self.lost[agent] += frames
+        self.unknown += frames
 
     def unused(self, node: bytes, agent: str, number: int) -> bool:
         """Take note that no frame of a node has a number; return whether it was counted as lost."""
