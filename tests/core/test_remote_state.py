@@ -110,6 +110,19 @@ def test_the_death_of_a_node_is_no_second_crash_of_what_had_crashed() -> None:
     assert state.wanted is Wanted.RUNNING  # the next node starts it
 
 
+@pytest.mark.parametrize("died", [False, True])
+def test_a_node_that_has_gone_may_still_say_that_its_agent_is_done(died: bool) -> None:
+    state = RemoteState()
+    state.reported(A, "RUNNING", 0)
+    state.lost(A, died=died)
+    assert state.reported(A, "CRASHED", 1) is Step.NONE
+    assert state.reported(A, "STOPPED", 0) is Step.DONE
+    assert state.reported(A, "STOPPED", 0) is Step.NONE
+    assert state.status is RemoteStatus.ABSENT
+    state.reported(B, "INITIALIZING", 0)
+    assert state.demand() == Demand(B, "finish", 0)
+
+
 def test_what_is_done_stays_done_also_in_a_node_that_comes_later() -> None:
     state = running()
     assert state.reported(A, "STOPPED", 0) is Step.DONE

@@ -184,11 +184,11 @@ class Runtime(AgentHost):
 
     def _on_event(self, event: Event) -> None:
         match event:
-            case Received(info=info, message=Pong()) if info.leaving:
+            case Received(info=info, message=Pong() as pong) if info.leaving:
                 self._node_gone(info, None)
+                self._states_heard(info, pong)
             case Received(info=info, message=Pong() as pong):
-                for name, (status, incarnation) in pong.agents.items():
-                    self._reported(info, name, AgentReport(status, incarnation))
+                self._states_heard(info, pong)
                 for name in self._commanded.pop(info.node, ()):
                     self._remote[name].repeat()
             case NodeLost(info=info):
@@ -202,6 +202,10 @@ class Runtime(AgentHost):
                 self._reported(info, crash.agent, report)
             case _:
                 super()._on_event(event)
+
+    def _states_heard(self, info: NodeInfo, pong: Pong) -> None:
+        for name, (status, incarnation) in pong.agents.items():
+            self._reported(info, name, AgentReport(status, incarnation))
 
     def _reported(self, info: NodeInfo, agent: str, report: AgentReport) -> None:
         """Take in what a node reports of an agent; one that no tree names is the node's affair."""

@@ -40,6 +40,7 @@ twice or late. What follows from a report, for the supervisor:
     DONE                                    | it is done: once
     its node has died                       | it has crashed, unless it was down or done
     its node leaves in order                | nothing: it is absent until a node comes
+    DONE, of a node that has left, or died  | it is done: once
 """
 
 from __future__ import annotations
@@ -134,15 +135,16 @@ class RemoteState:
     def reported(self, node: str, status: str, incarnation: int) -> Step:
         """Take in what its node reports; a status that is not known says nothing."""
         new = _REPORTED.get(status)
-        if new is None or node == self._left:
+        if node == self._left:  # late, but what is done stays so
+            return self._finish() if new is RemoteStatus.DONE else Step.NONE
+        if new is None:
             return Step.NONE
         version = (incarnation, _RANKS.get(new, Rank.ENDED))
         if node == self.node and version <= self.version:
             return Step.NONE
         self.node, self.incarnation, self.status = node, incarnation, new
         if new is RemoteStatus.DONE and not self.done:
-            self.done = True
-            return Step.DONE
+            return self._finish()
         if new is RemoteStatus.CRASHED and self.wanted is not Wanted.DOWN and not self.done:
             self.wanted = Wanted.NOTHING
             return Step.CRASHED
@@ -160,6 +162,10 @@ class RemoteState:
             return Step.NONE
         self.wanted = Wanted.NOTHING
         return Step.CRASHED
+
+    def _finish(self) -> Step:
+        before, self.done = self.done, True
+        return Step.NONE if before else Step.DONE
 
     def demand(self) -> Demand | None:
         """Return what is to be said to its node now, if anything."""
