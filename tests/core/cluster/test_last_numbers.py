@@ -14,7 +14,16 @@ from civitas._bus.mailbox import Mailbox
 from civitas._cluster.codec import DATA, decode
 from civitas._cluster.events import NodeLost
 from civitas._cluster.leaving import ALL, ANSWER_TIMEOUT
-from civitas._cluster.protocol import Credit, DataMessage, Ended, LastNumber, Leaving, data_address
+from civitas._cluster.protocol import (
+    Credit,
+    DataMessage,
+    Ended,
+    LastNumber,
+    Leaving,
+    Probe,
+    ProbeAnswer,
+    data_address,
+)
 from civitas.envelope import KIND_SYSTEM
 from civitas.errors import MessageRoutingError
 from core.cluster.test_data_plane import THERE, Here, frame, info
@@ -130,6 +139,47 @@ async def test_what_is_open_when_a_node_goes_is_counted_as_lost_here_and_logged(
     assert here.bus.accounting is not None
     assert here.bus.accounting.lost == {"a": 2, "b": 1}
     assert "what became of 2 messages is not known" in caplog.text
+
+
+async def test_to_a_node_that_was_only_silent_all_numbers_go_on() -> None:
+    here = Here().meet(info(THERE, "a", "b"))
+    assert here.bus.accounting is not None
+    async with talking(here) as said:
+        await send(here, "a", 3)
+        await send(here, "b", 2)
+        here.hear(THERE, Credit("b", 2))
+        here.plane.node_lost(NodeLost(info(THERE), "silent", died=True, final=False))
+        assert not here.bus.accounting.lost
+        with pytest.raises(MessageRoutingError, match="silent"):
+            await here.bus.routes.find("a", LONG)
+        said.messages.clear()
+        here.plane.node_seen(info(THERE, "a", "b"))
+        await turns()
+        assert Probe(fresh=False) in said.messages
+        here.hear(THERE, ProbeAnswer())
+        assert [await here.bus.routes.get(name).number(LONG) for name in ("a", "b")] == [4, 3]
+        here.hear(THERE, Credit("a", 4))
+        here.plane.node_lost(NodeLost(info(THERE), "dead", died=True))
+        assert here.bus.accounting.lost == {"b": 1}
+
+
+@pytest.mark.parametrize("how", ["given up", "forgotten", "this node stops"])
+async def test_what_is_open_to_a_silent_node_that_never_comes_back_is_lost(how: str) -> None:
+    here = Here().meet(info(THERE, "a"))
+    await send(here, "a", 3)
+    here.plane.node_lost(NodeLost(info(THERE), "silent", died=True, final=False))
+    if how == "given up":
+        here.plane.node_lost(NodeLost(info(THERE), "superseded", died=True))
+    elif how == "forgotten":
+        for number in range(1, 17):
+            other = info(f"{number:016x}")
+            here.meet(other)
+            here.plane.node_lost(NodeLost(other, "silent", died=True, final=False))
+    else:
+        here.plane.close()
+    assert here.bus.accounting is not None
+    assert here.bus.accounting.lost == {"a": 3}
+    assert here.bus.accounting.unknown == 3
 
 
 async def test_what_comes_too_late_for_an_agent_that_has_left_is_counted_as_lost() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from civitas._cluster.discovery import JOIN_TIMEOUT
-from civitas._cluster.events import Received, Settled
-from civitas._cluster.protocol import Admitted, Contested, Hello, Welcome
+from civitas._cluster.events import NodeLost, Received, Settled
+from civitas._cluster.protocol import Admitted, Contested, Hello, Left, Welcome
 from core.cluster.one_node import EPOCH, PRIMARY, WORKER, One, info
 
 
@@ -44,3 +46,22 @@ def test_what_the_primary_knows_of_agents_that_are_done_comes_before_a_node_has_
     one.forget()
     one.hear(WORKER, Admitted(("near",)))
     assert not one.events
+
+
+@pytest.mark.parametrize("how", ["it takes a name of it", "its goodbye", "the primary's word"])
+def test_a_silent_node_that_will_not_come_back_is_given_up(how: str) -> None:
+    one = One().joined(PRIMARY, WORKER)
+    members, silent = one.membership.members, one.membership.peers[WORKER.node]
+    members.remove(silent, "silent", died=True, may_return=True)
+    one.forget()
+    if how == "its goodbye":
+        one.hear(WORKER, Left(WORKER.node, WORKER.generation, how, fenced=False))
+    elif how == "the primary's word":
+        one.hear(PRIMARY, Left(WORKER.node, WORKER.generation, how, fenced=True))
+    else:
+        newcomer = info("55", "far")
+        one.hear(newcomer, Hello(newcomer, EPOCH + one.now))
+    (lost,) = [event for event in one.events if isinstance(event, NodeLost)]
+    assert (lost.info.node, lost.final) == (WORKER.node, True)
+    assert lost.died == (how != "its goodbye")
+    assert not members.missing
