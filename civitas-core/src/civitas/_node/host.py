@@ -36,7 +36,6 @@ class AgentHost(Node):
         policies: Mapping[str, HeartbeatPolicy] | None,
     ) -> None:
         super().__init__(components, sender, policies)
-        """Agents that the node waits for before it ends by itself, those elsewhere included."""
         self._crash_callbacks: list[CrashCallback] = []
         self._drain = Drain(self._bus, self._slots, restarts=self.role == "primary")
         self._commands = Commands(self._slots, self._answer, self._supervise, self._config.failed)
