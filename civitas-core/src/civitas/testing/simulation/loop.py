@@ -35,19 +35,34 @@ _EXECUTOR_DELAY: Final = 0.01
 """Seconds that a call in an executor takes at most."""
 
 
-class _Host(Protocol):
-    """What a loop needs of the process that it runs in."""
+class _World(Protocol):
+    """What a loop needs of its world."""
 
-    @property
-    def alive(self) -> bool: ...
-    def local_time(self, busy_until: float) -> float: ...
-    def global_time(self, local: float) -> float: ...
-    def time_at(self, global_time: float) -> float: ...
+    now: float
+
     def caller_busy_until(self, loop: SimulatedLoop) -> float | None: ...
     def number(self) -> int: ...
     def between(self, least: float, most: float) -> float: ...
     def wake(self, loop: SimulatedLoop) -> None: ...
     def unhandled(self, loop: SimulatedLoop, context: dict[str, Any]) -> None: ...
+
+
+class ProcessClock:
+    """The monotonic clock of a process: it has shown `shown` at `since`, and runs at `rate`."""
+
+    __slots__ = ("rate", "shown", "since")
+
+    def __init__(self, now: float) -> None:
+        self.since = self.shown = now
+        self.rate = 1.0
+
+    def drift(self, now: float, rate: float) -> None:
+        """Run at `rate` times the true speed from now on."""
+        self.shown, self.since, self.rate = self.at(now), now, rate
+
+    def at(self, world_time: float) -> float:
+        """Return what it shows at a time of the world."""
+        return self.shown + (world_time - self.since) * self.rate
 
 
 class NumberedFuture(asyncio.Future[T]):
@@ -73,9 +88,9 @@ class NumberedTask(asyncio.Task[T]):
 
 
 class SimulatedLoop(asyncio.AbstractEventLoop):
-    """An event loop on virtual time. `label` names process and thread."""
+    """An event loop on virtual time. `clock` is its process' own, `label` names the thread."""
 
-    def __init__(self, host: _Host, label: str) -> None:
+    def __init__(self, world: _World, clock: ProcessClock, label: str) -> None:
         self.label = label
         self.mark = label.encode()
         """What the digest of a run has of it."""
@@ -87,7 +102,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         """Whether it is among those of which the world picks the next turn; for the world alone."""
         self.tasks: list[NumberedTask[Any]] = []
         """All tasks that have not ended, and some that have."""
-        self._host = host
+        self._world = world
+        self._clock = clock
         self._ready: deque[asyncio.Handle] = deque()
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._order = itertools.count()
@@ -96,16 +112,20 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     # --- for the world ------------------------------------------------------------------------
 
-    def due(self) -> float | None:
-        """Return the world's time at which it takes its next turn, None for never."""
+    # These, and `time`, are called for each turn or oftener. A call of `max` is dear there.
+
+    def due(self) -> float:
+        """Return the world's time at which it takes its next turn, inf for never."""
         if self._ready:
             return self.busy_until
         timers = self._timers
         while timers and timers[0][2].cancelled():
             heapq.heappop(timers)
         if not timers:
-            return None
-        return max(self._host.global_time(timers[0][0]), self.busy_until)
+            return inf
+        clock, busy_until = self._clock, self.busy_until
+        due = clock.since + (timers[0][0] - clock.shown) / clock.rate
+        return due if due > busy_until else busy_until  # noqa: FURB136
 
     def step(self) -> int:
         """Take one turn: run what is ready now; return how many callbacks ran."""
@@ -121,7 +141,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             each = ready.popleft()
             if not each.cancelled():
                 ran += 1
-                _run(each)
+                each._run()  # noqa: SLF001 - the one way to run a callback, as all loops do
         self._at_work = False
         return ran
 
@@ -161,7 +181,9 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     # --- for what runs in it ------------------------------------------------------------------
 
     def time(self) -> float:
-        return self._host.local_time(self.busy_until)
+        now, busy_until, clock = self._world.now, self.busy_until, self._clock
+        at = busy_until if busy_until > now else now  # noqa: FURB136
+        return clock.shown + (at - clock.since) * clock.rate
 
     def call_soon(
         self,
@@ -173,7 +195,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         if not self._closed:
             self._ready.append(handle)
             if not self._at_work and len(self._ready) == 1:
-                self._host.wake(self)
+                self._world.wake(self)
         return handle
 
     def call_soon_threadsafe(
@@ -184,9 +206,9 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     ) -> asyncio.Handle:
         if self._closed:
             raise RuntimeError("Event loop is closed")
-        until = self._host.caller_busy_until(self)
+        until = self._world.caller_busy_until(self)
         if until is not None:  # it comes from a thread that will have worked until then
-            return self.call_at(self._host.time_at(until), callback, *args, context=context)
+            return self.call_at(self._clock.at(until), callback, *args, context=context)
         return self.call_soon(callback, *args, context=context)
 
     def call_later(
@@ -209,16 +231,16 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         if not self._closed:
             heapq.heappush(self._timers, (when, next(self._order), handle))
             if not self._at_work and not self._ready and self._timers[0][2] is handle:
-                self._host.wake(self)
+                self._world.wake(self)
         return handle
 
     def create_future(self) -> asyncio.Future[Any]:
-        return NumberedFuture(self._host.number(), self)
+        return NumberedFuture(self._world.number(), self)
 
     def create_task(  # type: ignore[override] # generators, and what later versions of Python add
         self, coro: Coroutine[Any, Any, T], **settings: Any
     ) -> asyncio.Task[T]:
-        task = NumberedTask(self._host.number(), coro, loop=self, **settings)
+        task = NumberedTask(self._world.number(), coro, loop=self, **settings)
         self.tasks.append(task)
         if len(self.tasks) > 1000:
             self.pending()
@@ -247,7 +269,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             else:
                 settle()
 
-        self.call_later(self._host.between(0.0, _EXECUTOR_DELAY), work)
+        self.call_later(self._world.between(0.0, _EXECUTOR_DELAY), work)
         return future
 
     def is_running(self) -> bool:
@@ -277,7 +299,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         if not self._closed:
-            self._host.unhandled(self, context)
+            self._world.unhandled(self, context)
 
     default_exception_handler = call_exception_handler
 
@@ -298,10 +320,6 @@ def _settle(future: asyncio.Future[T], result: T, error: BaseException | None) -
         future.set_result(result)
     else:
         future.set_exception(error)
-
-
-def _run(handle: asyncio.Handle) -> None:
-    handle._run()  # noqa: SLF001 - the one way to run a callback of asyncio, as all loops do
 
 
 _INSTEAD: Final = "put sockets, pipes, signals and processes behind an object of your own"

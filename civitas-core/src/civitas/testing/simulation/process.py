@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, Protocol, TypeVar
 
 from civitas._platform import Ended, Main
-from civitas.testing.simulation.loop import SimulatedLoop
+from civitas.testing.simulation.loop import ProcessClock, SimulatedLoop
 
 T = TypeVar("T")
 
@@ -56,8 +56,7 @@ class SimulatedProcess:
         self.died_at: float | None = None
         """The world's time at which it was killed, or has ended."""
         self._world = world
-        self._rate = 1.0
-        self._anchor = (world.now, world.now)  # the world's time, and this process' at it
+        self._clock = ProcessClock(world.now)
         self.main = self.add_loop("main")
 
     @property
@@ -72,7 +71,8 @@ class SimulatedProcess:
 
     def add_loop(self, name: str) -> SimulatedLoop:
         """Start another thread with an event loop."""
-        loop = SimulatedLoop(self, f"{self.label}/{name}")  # type: ignore[abstract] # it refuses the rest
+        label = f"{self.label}/{name}"
+        loop = SimulatedLoop(self._world, self._clock, label)  # type: ignore[abstract] # it refuses the rest
         self.loops.append(loop)
         self._world.added(self, loop)
         return loop
@@ -108,51 +108,12 @@ class SimulatedProcess:
 
     def drift(self, rate: float) -> None:
         """Let its clocks run at `rate` times the true speed from now on."""
-        self._anchor = (self._world.now, self.local_time(0.0))
-        self._rate = rate
+        self._clock.drift(self._world.now, rate)
         self._wake_all()
 
     def _wake_all(self) -> None:
         for loop in self.loops:
             self._world.wake(loop)
-
-    # --- for its loops ------------------------------------------------------------------------
-
-    def local_time(self, busy_until: float = 0.0) -> float:
-        """Return its monotonic clock, in a thread that is at work until some time of the world."""
-        now, (since, local) = self._world.now, self._anchor
-        return local + ((max(busy_until, now)) - since) * self._rate
-
-    def time_at(self, global_time: float) -> float:
-        """Return what its monotonic clock shows at a time of the world."""
-        since, local = self._anchor
-        return local + (global_time - since) * self._rate
-
-    def global_time(self, local: float) -> float:
-        """Return the world's time at which its monotonic clock shows `local`."""
-        since, then = self._anchor
-        return since + (local - then) / self._rate
-
-    def caller_busy_until(self, loop: SimulatedLoop) -> float | None:
-        """Return until when the thread is at work that calls into a loop; None if it is not."""
-        return self._world.caller_busy_until(loop)
-
-    def number(self) -> int:
-        """Return the next number for a task or a future."""
-        return self._world.number()
-
-    def between(self, least: float, most: float) -> float:
-        """Return a number from the seed."""
-        return self._world.between(least, most)
-
-    def wake(self, loop: SimulatedLoop) -> None:
-        """Have the world look when a loop takes its next turn."""
-        self._world.wake(loop)
-
-    def unhandled(self, loop: SimulatedLoop, context: dict[str, Any]) -> None:
-        """Report an error that nobody has handled."""
-        if self.alive:
-            self._world.unhandled(loop, context)
 
 
 class SimulatedThread:

@@ -7,6 +7,7 @@ and the same seed gives the same run: `digest` is over every turn.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import hashlib
 import heapq
@@ -26,7 +27,7 @@ from typing import Any, Final, TypeVar
 from civitas import _platform as platform
 from civitas.testing.simulation.errors import StuckError
 from civitas.testing.simulation.loop import SimulatedLoop
-from civitas.testing.simulation.process import SimulatedProcess, SimulatedThread
+from civitas.testing.simulation.process import ProcessState, SimulatedProcess, SimulatedThread
 
 T = TypeVar("T")
 
@@ -135,9 +136,7 @@ class World:
                 heapq.heappop(events)[2]()
             loop = self._next()
             if loop is not None:
-                self._step(loop)
-                while not task.done() and self._is_first(loop, end):
-                    self._step(loop)
+                self._take_turns(loop, task, end)
                 self.wake(loop)
             elif not events:
                 raise StuckError("nothing will ever happen again: what the test awaits can't come")
@@ -156,9 +155,9 @@ class World:
                 ready[pick], ready[-1] = ready[-1], ready[pick]
             loop = ready.pop()
             loop.is_queued = False
-            process, due = self._loops.get(loop), loop.due()
-            if process is not None and process.runs and due is not None:
-                if due <= self.now:
+            process = self._loops.get(loop)
+            if process is not None and process.state is ProcessState.RUNNING:
+                if loop.due() <= self.now:
                     return loop
                 self.wake(loop)
         return None
@@ -168,8 +167,6 @@ class World:
         if loop.is_queued or loop is self.loop:
             return
         due = loop.due()
-        if due is None:
-            return
         if due <= self.now:
             loop.is_queued = True
             self._ready.append(loop)
@@ -181,32 +178,29 @@ class World:
         loop.wakes_at = inf
         self.wake(loop)
 
-    def _is_first(self, loop: SimulatedLoop, end: float) -> bool:
-        """Return whether a loop has another turn before anything else happens; go to its time.
+    def _take_turns(self, loop: SimulatedLoop, task: asyncio.Task[Any], end: float) -> None:
+        """Let a loop take a turn, and others while nothing else happens before them.
 
-        Most turns follow one of the same loop so, and need no look at all the others.
+        Every other turn follows one of the same loop so, and needs no look at all the others.
         """
-        due = loop.due()
-        if due is None or due > end or self._ready or not self._loops[loop].runs:
-            return False
-        if self._events and self._events[0][0] <= due:
-            return False
-        self.now = max(self.now, due)
-        return True
-
-    def _step(self, loop: SimulatedLoop) -> None:
-        process = self._loops[loop]
+        process, events, ready, trace = self._loops[loop], self._events, self._ready, self._trace
         self.loop, self.running = loop, process
         _set_running_loop(loop)
         try:
-            ran = loop.step()
+            while True:
+                ran = loop.step()
+                trace += loop.mark + _TURN(self.now, ran)
+                busy_until = self.now + ran * _CALLBACK_COST * process.slowness
+                loop.busy_until = max(loop.busy_until, busy_until)
+                due = loop.due()
+                if ready or due > end or (events and events[0][0] <= due) or task.done():
+                    return
+                if process.state is not ProcessState.RUNNING:
+                    return
+                self.now = max(self.now, due)
         finally:
             _set_running_loop(None)
             self.loop = self.running = None
-        self._trace += loop.mark
-        self._trace += _TURN(self.now, ran)
-        busy_until = self.now + ran * _CALLBACK_COST * process.slowness
-        loop.busy_until = max(loop.busy_until, busy_until)
 
     # --- for processes ------------------------------------------------------------------------
 
