@@ -118,8 +118,8 @@ RULES: Final[Mapping[type, Rule]] = {
 
 def taken(message: ControlMessage, *, to_everyone: bool) -> bool:
     """Return whether a message is taken at the address by which it came."""
-    where = Address.EVERYONE if to_everyone else Address.OWN
-    return RULES[type(message)].taken_at in {where, Address.BOTH}
+    where = RULES[type(message)].taken_at
+    return where is Address.BOTH or to_everyone == (where is Address.EVERYONE)
 
 
 def believed(message: ControlMessage, speaker: Speaker) -> bool:

@@ -53,8 +53,10 @@ class Claims:
 
     def next_due(self) -> float:
         """Return when a holder is to be probed, or has been silent for too long; inf for never."""
+        if not self._claims:
+            return inf
         times = (min(claim.next_probe, claim.deadline) for claim in self._claims.values())
-        return min(times, default=inf)
+        return min(times)
 
     def discard(self, node: str) -> None:
         """Forget the claim of a node that is in, or has gone."""

@@ -72,21 +72,18 @@ def decode(
 def _read(kind: Any, values: dict[str, Any]) -> Any:
     """Make a message of its fields, each checked against its declared type."""
     return kind(
-        **{
-            name: read(values[name])
-            for name, read, needed in _readers(kind)
-            if needed or name in values
-        }
+        *[
+            read(values[name]) if name in values or default is MISSING else default
+            for name, read, default in _readers(kind)
+        ]
     )
 
 
 @cache
-def _readers(kind: Any) -> list[tuple[str, Callable[[Any], Any], bool]]:
-    """Return name, reader of the value, and whether it is required, for each field."""
+def _readers(kind: Any) -> list[tuple[str, Callable[[Any], Any], Any]]:
+    """Return name, reader of the value, and the default, `MISSING` for none, for each field."""
     hints = get_type_hints(kind)
-    return [
-        (each.name, _READERS[hints[each.name]], each.default is MISSING) for each in fields(kind)
-    ]
+    return [(each.name, _READERS[hints[each.name]], each.default) for each in fields(kind)]
 
 
 def _exactly(kind: type) -> Callable[[Any], Any]:

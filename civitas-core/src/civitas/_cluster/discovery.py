@@ -99,12 +99,12 @@ class Discovery:
         silent = settled and has_primary and self._doubtful_until is None
         return self._next_hello if self.joined and not silent else inf
 
-    def over_at(self, settled: bool, is_primary: bool, has_primary: bool, waiting: bool) -> float:
-        """Return when the search ends; inf when it has not begun, or is over.
+    def over_at(self, is_primary: bool, has_primary: bool, waiting: bool) -> float:
+        """Return when the search ends; inf when it has not begun.
 
         `waiting`: somebody is still to be found, to be proved, or to be judged.
         """
-        if self._joined_at is None or settled:
+        if self._joined_at is None:
             return inf
         window = 0.0 if has_primary else CLAIM_WINDOW if is_primary else PRIMARY_WINDOW
         return self._joined_at + (JOIN_TIMEOUT if waiting else window)

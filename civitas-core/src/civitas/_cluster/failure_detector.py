@@ -75,11 +75,14 @@ class FailureDetector:
         if info.role == "primary":
             own = self._own_pings.next_due() if any(p.monitor.waiting for p in peers) else inf
             return min(own, min((peer.monitor.next_due() for peer in peers), default=inf))
-        doubt = inf
-        if self._members.primary is not None:
-            silent_at = (peer.silent_at for peer in peers if peer.info.role == "worker")
-            doubt = max(min(silent_at, default=inf), self._next_question)
-        return min(doubt, min((peer.next_due() for peer in peers), default=inf))
+        due, silent_at = inf, inf
+        for peer in peers:
+            due = min(due, peer.next_due())
+            if peer.info.role == "worker":
+                silent_at = min(silent_at, peer.silent_at)
+        if self._members.primary is None:
+            return due
+        return min(due, max(silent_at, self._next_question))
 
     def in_doubt(self, now: float) -> bool:
         """Return whether to ask the primary now whom it knows: a worker has been silent."""

@@ -172,10 +172,11 @@ class Membership:
         idle = self._discovery.turn_due()
         if self._link_is_down or not self._discovery.joined or self._evicted:
             return idle
-        hello = self._discovery.hello_at(self.info.settled, self.members.primary is not None)
-        beacon = self.announcements.due if self.info.settled else inf
-        watch = min(self._watch.next_due(self.info), self.members.claims.next_due())
-        return min(idle, hello, beacon, watch, self._settles_at(), self.calls.next_due())
+        info = self.info
+        hello = self._discovery.hello_at(info.settled, self.members.primary is not None)
+        said = self.announcements.due if info.settled else self._settles_at()
+        watch, claims = self._watch.next_due(info), self.members.claims.next_due()
+        return min(idle, hello, said, watch, claims, self.calls.next_due())
 
     def receive(self, origin: Origin, message: ControlMessage, now: float) -> None:
         """Take in what another node says. `now` is the time of the caller's monotonic clock."""
@@ -370,6 +371,9 @@ class Membership:
 
     def _settles_at(self) -> float:
         """Return when the search ends unless somebody is heard before; inf if it has ended."""
-        settled, is_primary = self.info.settled, self.info.role == "primary"
-        waiting = not settled and self.members.waits_for(self._discovery.roster - {self.info.node})
-        return self._discovery.over_at(settled, is_primary, bool(self.members.primary), waiting)
+        info = self.info
+        if info.settled:
+            return inf
+        waiting = self.members.waits_for(self._discovery.roster - {info.node})
+        is_primary, has_primary = info.role == "primary", self.members.primary is not None
+        return self._discovery.over_at(is_primary, has_primary, waiting)

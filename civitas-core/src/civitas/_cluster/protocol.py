@@ -51,7 +51,7 @@ class NodeInfo:
     @property
     def header(self) -> NodeInfo:
         """All but the agents."""
-        return replace(self, agents={})
+        return replace(self, agents={}) if self.agents else self
 
     @property
     def key(self) -> bytes:

@@ -50,7 +50,7 @@ class PendingRequests:
 
     def next_due(self) -> float:
         """Return when a call is to be sent again; inf for never."""
-        return min((call.due for call in self._calls.values()), default=inf)
+        return min(call.due for call in self._calls.values()) if self._calls else inf
 
     def answered(self, node: str, number: int) -> bool:
         """Return whether this answer of a node is awaited; from now on it is not."""

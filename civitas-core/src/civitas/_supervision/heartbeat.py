@@ -170,7 +170,9 @@ class Monitor:
 
     def dead_at(self) -> float:
         """Return when it counts as dead unless an answer comes; inf if nobody knows yet."""
-        since = next(islice(self._confirmed.values(), self.policy.threshold - 1, None), inf)
+        if len(self._confirmed) < self.policy.threshold:
+            return inf
+        since = next(islice(self._confirmed.values(), self.policy.threshold - 1, None))
         return max(since + self.policy.timeout, self._grace_until)
 
     def next_due(self) -> float:
