@@ -22,7 +22,7 @@ from civitas._cluster.events import Event, NotAnnounced
 from civitas._cluster.membership import Membership
 from civitas._cluster.pieces import ControlCodec
 from civitas._cluster.protocol import EVERYONE, ControlMessage, control_address
-from civitas.envelope import Origin
+from civitas.envelope import ORIGIN_AT, Origin
 from civitas.errors import (
     CivitasError,
     MessageTooLargeError,
@@ -119,6 +119,7 @@ class ControlPlane:
         self._guard = guard
         self._codec = ControlCodec(origin, largest)
         self._membership = membership(self._send, self._report)
+        self._own_key = self._membership.info.key
         self._queue: deque[tuple[str, ControlMessage]] = deque(maxlen=_QUEUE)
         self._lock = threading.Lock()
         self._early: list[Callable[[], object]] = []
@@ -182,7 +183,9 @@ class ControlPlane:
     # --- its own loop -------------------------------------------------------------------------
 
     def take(self, frame: bytes, *, to_everyone: bool) -> None:
-        """Take a frame of another node, which came to everyone or to this node only."""
+        """Take a frame of a node, which came to everyone or to this node only."""
+        if to_everyone and frame[ORIGIN_AT] == self._own_key:
+            return  # what it says to everyone comes back, and it knows that
         now = platform.monotonic()
         try:
             said = self._codec.read(frame, now, self._membership.peers, to_everyone=to_everyone)
