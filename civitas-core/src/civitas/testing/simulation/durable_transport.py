@@ -90,36 +90,69 @@ class DurableTransport(SimulatedTransport):
             return
         self.check_size(data)
         self.check_started()
-        confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        number, left = next(self._server.numbers), False
+        publish = _Publish(self, self._server, address, data)
+        publish.attempt()
         try:
-            async with asyncio.timeout(_PUBLISH_TIMEOUT):
-                while not confirmed.done():
-                    left = self._store(address, number, data, confirmed) or left
-                    await asyncio.wait((confirmed,), timeout=_ATTEMPT)
-        except TimeoutError:
-            if left:
-                raise OutcomeUnknownError("the server has not confirmed the message") from None
-            raise NotConnectedError("the link is down") from None
+            await publish.confirmed
+        finally:
+            publish.end()
 
     def to_server(self, call: Callable[[], object]) -> bool:
         """Have something done at the server; return whether it set out."""
         return self.network.carry(self.process, None, (self.name, "server"), call)
 
-    def _store(
-        self, address: str, number: int, data: bytes, confirmed: asyncio.Future[None]
-    ) -> bool:
-        confirm_later = self.guard(partial(_settle, confirmed))
 
-        def store() -> None:
-            self._server.store(address, number, data)
-            self.network.carry(None, self.process, ("server", self.name), answer)
+class _Publish:
+    """A frame for the server: it is sent again and again, until it is confirmed or time is up."""
 
-        def answer() -> None:
-            if self.started and self.loop is not None:
-                self.loop.call_soon_threadsafe(confirm_later)
+    def __init__(
+        self, transport: DurableTransport, server: StreamServer, address: str, frame: bytes
+    ) -> None:
+        self._transport = transport
+        self._server = server
+        self._address = address
+        self._frame = frame
+        self._number = next(server.numbers)
+        self._loop = asyncio.get_running_loop()
+        self._until = self._loop.time() + _PUBLISH_TIMEOUT
+        self._left = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._attempt_later = transport.guard(self.attempt)
+        self._confirm_later = transport.guard(self._confirm)
+        self.confirmed: asyncio.Future[None] = self._loop.create_future()
 
-        return self.to_server(store)
+    def attempt(self) -> None:
+        """Send it, and look again after a while."""
+        if self.confirmed.done():
+            return
+        left = self._until - self._loop.time()
+        if left > 0:
+            self._left = self._transport.to_server(self._store) or self._left
+            self._timer = self._loop.call_later(min(_ATTEMPT, left), self._attempt_later)
+        elif self._left:
+            error = OutcomeUnknownError("the server has not confirmed the message")
+            self.confirmed.set_exception(error)
+        else:
+            self.confirmed.set_exception(NotConnectedError("the link is down"))
+
+    def end(self) -> None:
+        """Send it no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _store(self) -> None:
+        """Have the server keep it, and say so."""
+        self._server.store(self._address, self._number, self._frame)
+        lane = "server", self._transport.name
+        self._transport.network.carry(None, self._transport.process, lane, self._answered)
+
+    def _answered(self) -> None:
+        if self._transport.started:
+            self._loop.call_soon_threadsafe(self._confirm_later)
+
+    def _confirm(self) -> None:
+        if not self.confirmed.done():
+            self.confirmed.set_result(None)
 
 
 class _Reader:
@@ -215,8 +248,3 @@ class _Reader:
             crash_unless_cancelled(error)
             return ConsumerVerdict.GIVEN_BACK
         return ConsumerVerdict.DONE
-
-
-def _settle(confirmed: asyncio.Future[None]) -> None:
-    if not confirmed.done():
-        confirmed.set_result(None)
