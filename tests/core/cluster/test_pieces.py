@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from civitas._cluster.codec import LARGEST_FRAME, decode, encode
 from civitas._cluster.pieces import (
     AGE,
+    BEACONS,
     LARGEST_MESSAGE,
     LEAST_FRAME,
     OF_ALL,
@@ -64,6 +66,19 @@ def test_no_frame_is_larger_than_a_system_frame_whatever_the_transport_carries()
     assert len(frames) > 1
     assert all(len(frame) <= LARGEST_FRAME for frame in frames)
     assert Reader().read(*frames) == [Hello(many, 0.0)]
+
+
+def test_a_beacon_that_is_repeated_is_read_as_it_was_and_one_that_differs_as_it_is() -> None:
+    beacons = [Changed(replace(NODE.header, revision=n), n) for n in (1, 1, 2, 1)]
+    assert Reader().read(*(encode(each, ME) for each in beacons)) == beacons
+
+
+def test_beacons_of_more_nodes_than_are_kept_are_read_all_the_same() -> None:
+    nodes = [Origin(number.to_bytes(8), 5) for number in range(BEACONS + 1)]
+    reader = Reader()
+    for _ in range(2):
+        read = reader.read(*(encode(Changed(NODE.header, 1), node) for node in nodes))
+        assert len(read) == len(nodes)
 
 
 def test_a_frame_above_the_limit_is_refused_before_it_is_unpacked() -> None:

@@ -53,11 +53,15 @@ class Announcements:
         """At which revision each agent has changed last, in that order."""
         self._pause = FIRST_BEACON
         self._due: float | None = None
+        self._whole: NodeInfo | None = None
+        """What `whole` has returned since the last change."""
 
     @property
     def whole(self) -> NodeInfo:
         """Everything, as it is now."""
-        return replace(self.info, agents=dict(self._agents))
+        if self._whole is None:
+            self._whole = replace(self.info, agents=dict(self._agents))
+        return self._whole
 
     def conflict(self, newcomer: NodeInfo) -> str | None:
         """Say what another node can't have because of this one; None when both can be."""
@@ -78,6 +82,7 @@ class Announcements:
         before, revision = info.revision, info.revision + 1
         self.info = replace(info, settled=settled, leaving=leaving, revision=revision)
         self._agents.update(new)
+        self._whole = None
         for name in new:
             self._changed.pop(name, None)
             self._changed[name] = revision

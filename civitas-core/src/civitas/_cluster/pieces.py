@@ -31,8 +31,8 @@ from typing import Final, NamedTuple
 
 from civitas._cluster import authority
 from civitas._cluster.codec import LARGEST_FRAME, decode, encode
-from civitas._cluster.protocol import ControlMessage, Piece
-from civitas.envelope import Origin
+from civitas._cluster.protocol import Changed, ControlMessage, Piece
+from civitas.envelope import ORIGIN_AT, Origin
 from civitas.errors import FrameError
 
 LARGEST_MESSAGE: Final = 16 * 1024 * 1024
@@ -56,6 +56,9 @@ OF_ALL_BYTES: Final = 4 * LARGEST_MESSAGE
 AGE: Final = 10.0
 """Seconds that an unfinished message is kept without a new piece."""
 
+BEACONS: Final = 1024
+"""Nodes whose last beacon is kept, at most."""
+
 
 class ControlCodec:
     """Makes the frames of a node's control messages, and reads those of other nodes.
@@ -68,6 +71,8 @@ class ControlCodec:
         self._largest = min(largest, LARGEST_FRAME)
         self._numbers = itertools.count(1)
         self._assembly = Assembly()
+        self._beacons: dict[bytes, tuple[bytes, Origin, Changed]] = {}
+        """The last beacon of each node, as a frame and as read: it is repeated without a change."""
 
     def frames(self, message: ControlMessage) -> list[bytes]:
         """Return the frame of a message, or those of its pieces."""
@@ -89,7 +94,12 @@ class ControlCodec:
             FrameError: the bytes are no system frame, or not one for this address.
             DeserializationError: there is no message in it.
         """
+        known = self._beacons.get(frame[ORIGIN_AT])
+        if known is not None and known[0] == frame:
+            return known[1:]
         origin, message = decode(frame)
+        if isinstance(message, Changed) and not message.info.agents:
+            self._keep_beacon(frame, origin, message)
         if isinstance(message, Piece):
             whole = self._assembly.take(
                 origin,
@@ -106,6 +116,11 @@ class ControlCodec:
         if not authority.taken(message, to_everyone=to_everyone):
             raise FrameError(f"a {type(message).__name__} is not taken at this address")
         return origin, message
+
+    def _keep_beacon(self, frame: bytes, origin: Origin, beacon: Changed) -> None:
+        if len(self._beacons) >= BEACONS:
+            self._beacons.clear()
+        self._beacons[frame[ORIGIN_AT]] = frame, origin, beacon
 
 
 def split(frame: bytes, number: int, largest: int = LARGEST_FRAME) -> list[Piece]:
