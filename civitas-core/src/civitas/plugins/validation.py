@@ -152,17 +152,22 @@ def contract_problems(product: object, protocol: type) -> list[str]:
         return [f"the class {product.__name__} is not an instance: it must be called"]
     if inspect.isawaitable(product):
         return [f"{what} must be awaited before it is a {protocol.__name__}"]
+    return [
+        f"{what} {problem}"
+        for name, expected in _methods_of(protocol)
+        for problem in _method_problems(getattr(product, name, _MISSING), name, expected)
+    ]
+
+
+@lru_cache(maxsize=32)
+def _methods_of(protocol: type) -> list[tuple[str, FunctionType]]:
     methods = {
         name: member
         for base in reversed(protocol.__mro__)
         for name, member in vars(base).items()
         if inspect.isfunction(member) and not name.startswith("_")
     }
-    return [
-        f"{what} {problem}"
-        for name, method in methods.items()
-        for problem in _method_problems(product, name, method)
-    ]
+    return list(methods.items())
 
 
 def call_problem(
@@ -192,8 +197,19 @@ def _method_signature(function: FunctionType) -> inspect.Signature:
     return inspect.signature(MethodType(function, object()))
 
 
-def _method_problems(product: object, name: str, expected: FunctionType) -> Iterator[str]:
-    actual = getattr(product, name, _MISSING)
+def _method_problems(actual: object, name: str, expected: FunctionType) -> list[str]:
+    if inspect.ismethod(actual) and inspect.isfunction(actual.__func__):
+        return _problems_of_function(actual.__func__, name, expected)
+    return list(_differences(actual, name, expected))
+
+
+@lru_cache(maxsize=256)
+def _problems_of_function(function: FunctionType, name: str, expected: FunctionType) -> list[str]:
+    """Say what is wrong with a function as a method, for all objects of its class at once."""
+    return list(_differences(MethodType(function, object()), name, expected))
+
+
+def _differences(actual: Any, name: str, expected: FunctionType) -> Iterator[str]:
     parameters = _method_signature(expected).parameters.values()
     call = f"{name}({', '.join(each.name for each in parameters)})"
     if actual is _MISSING:
