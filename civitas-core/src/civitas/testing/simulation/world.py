@@ -69,7 +69,8 @@ class World:
         self._report = report
         self._schedule = self.random("schedule")
         self._bytes = self.random("bytes")
-        self._numbers = itertools.count(1)
+        self.number: Callable[[], int] = itertools.count(1).__next__
+        """Returns the next number, for a task or a future."""
         self._trace = bytearray()
         """What the digest is made of."""
         self._loops: dict[SimulatedLoop, SimulatedProcess] = {}
@@ -220,10 +221,6 @@ class World:
         if caller is None or caller is loop or caller.busy_until <= self.now:
             return None
         return caller.busy_until
-
-    def number(self) -> int:
-        """Return the next number for a task or a future."""
-        return next(self._numbers)
 
     def between(self, least: float, most: float) -> float:
         """Return a number from the seed."""
