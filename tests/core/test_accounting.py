@@ -164,3 +164,29 @@ async def test_a_frame_that_waits_when_the_agent_leaves_is_refused() -> None:
     with pytest.raises(MessageRoutingError, match="it has left"):
         await waiting
     assert books.receiver.delivered == 1
+
+
+async def test_a_frame_that_a_closed_mailbox_refuses_is_accounted_for() -> None:
+    books = Books(size=1)
+    books.accounting.begin(FAR, fresh=True)
+    assert books.receiver.take(frame(1))
+    waiting = asyncio.create_task(books.receiver(frame(2)))
+    await asyncio.sleep(0)
+    books.mailbox.close("it has stopped")
+    with pytest.raises(MessageRoutingError, match="it has stopped"):
+        await waiting
+    with pytest.raises(MessageRoutingError, match="it has stopped"):
+        books.receiver.take(frame(3))
+    books.receiver.take(last(3))
+    assert books.granted == [(FAR, "agent", 3)]
+    assert not books.accounting.lost
+
+
+def test_all_credit_that_is_owed_is_returned_at_the_end() -> None:
+    books = Books()
+    books.accounting.begin(FAR, fresh=True)
+    for number in (1, 2):
+        books.receiver.take(frame(number))
+    books.accounting.settle()
+    books.accounting.settle()
+    assert books.granted == [(FAR, "agent", 2)]

@@ -83,6 +83,8 @@ class Runtime(AgentHost):
         self.supervisor = supervisor
         self._remote: dict[str, RemoteAgent] = {}
         self._parents: dict[str, Engine] = {}  # of agents of other processes
+        self._leavers: set[str] = set()
+        """The nodes that leave, and have not gone yet."""
         self._commanded: dict[str, dict[str, None]] = {}
         """Agents, by node, whose last command was answered; it may have come to nothing."""
         observer = TreeObserver(
@@ -185,13 +187,14 @@ class Runtime(AgentHost):
     def _on_event(self, event: Event) -> None:
         match event:
             case Received(info=info, message=Pong() as pong) if info.leaving:
-                self._node_gone(info, None)
-                self._states_heard(info, pong)
+                self._node_leaves(info, pong)
             case Received(info=info, message=Pong() as pong):
-                self._states_heard(info, pong)
+                for name, (status, incarnation) in pong.agents.items():
+                    self._reported(info, name, AgentReport(status, incarnation))
                 for name in self._commanded.pop(info.node, ()):
                     self._remote[name].repeat()
             case NodeLost(info=info):
+                self._leavers.discard(info.node)
                 error = NodeLostError(f"{info} has gone: {event.reason}")
                 self._node_gone(info, error if event.died else None)
             case Received(info=info, message=Crashed() as crash):
@@ -203,9 +206,14 @@ class Runtime(AgentHost):
             case _:
                 super()._on_event(event)
 
-    def _states_heard(self, info: NodeInfo, pong: Pong) -> None:
+    def _node_leaves(self, info: NodeInfo, pong: Pong) -> None:
+        """Let its agents be absent from now on; it may still say that some are done."""
+        if info.node not in self._leavers:
+            self._leavers.add(info.node)
+            self._node_gone(info, None)
         for name, (status, incarnation) in pong.agents.items():
-            self._reported(info, name, AgentReport(status, incarnation))
+            if status == ProcessStatus.STOPPED.value and name in self._remote:
+                self._reported(info, name, AgentReport(status, incarnation))
 
     def _reported(self, info: NodeInfo, agent: str, report: AgentReport) -> None:
         """Take in what a node reports of an agent; one that no tree names is the node's affair."""

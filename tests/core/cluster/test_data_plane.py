@@ -185,7 +185,7 @@ def test_a_clock_that_agrees_again_is_not_corrected_any_more() -> None:
 
 def test_the_end_closes_all_routes() -> None:
     here = Here().meet(info(THERE, "a"), info(ELSEWHERE, "b"))
-    here.plane.close()
+    here.plane.close(())
     assert here.bus.routes.remote() == []
     assert here.bus.registry.all_names() == []
 

@@ -13,7 +13,7 @@ from civitas import envelope
 from civitas._bus.mailbox import Mailbox
 from civitas._cluster.codec import DATA, decode
 from civitas._cluster.events import NodeLost
-from civitas._cluster.leaving import ALL, ANSWER_TIMEOUT
+from civitas._cluster.leaving import ALL, TIMEOUT
 from civitas._cluster.protocol import (
     Credit,
     DataMessage,
@@ -176,7 +176,7 @@ async def test_what_is_open_to_a_silent_node_that_never_comes_back_is_lost(how: 
             here.meet(other)
             here.plane.node_lost(NodeLost(other, "silent", died=True, final=False))
     else:
-        here.plane.close()
+        here.plane.close(())
     assert here.bus.accounting is not None
     assert here.bus.accounting.lost == {"a": 3}
     assert here.bus.accounting.unknown == 3
@@ -215,7 +215,7 @@ async def test_an_agent_leaves_when_what_was_on_its_way_has_come() -> None:
         assert not detaching.done()
         await here.bus.transport.publish("mine", frame_of_a_message(1))
         await here.bus.transport.publish("mine", frame(THERE, number=1))
-        await asyncio.wait_for(detaching, ANSWER_TIMEOUT / 2)
+        await asyncio.wait_for(detaching, TIMEOUT / 2)
         assert mailbox.pending == 1
         assert here.bus.delivered == 1
         assert await said.take() == [Credit("mine", 1)]
@@ -229,5 +229,63 @@ def frame_of_a_message(number: int) -> bytes:
 async def test_of_a_durable_transport_nobody_is_asked_for_last_numbers() -> None:
     here = Here(windowed=False).meet(info(THERE))
     async with talking(here) as said:
-        await here.plane.leave(ALL, LONG)
+        await here.plane.leave(ALL)
         assert await said.take() == []
+
+
+async def test_last_numbers_of_strangers_and_for_nobody_hold_up_no_stop() -> None:
+    here = Here().meet(info(THERE))
+    await here.bus.attach(Mailbox("mine"))
+    leaving = await started(here.plane.leave(ALL))
+    here.hear("77" * 8, LastNumber("mine", 4))
+    here.hear(THERE, LastNumber("nobody", 4))
+    here.hear(THERE, Ended(ALL))
+    await asyncio.wait_for(leaving, TIMEOUT / 2)
+
+
+async def test_who_has_been_silent_once_is_not_waited_for_again_until_it_is_heard() -> None:
+    here = Here().meet(info(THERE))
+    async with talking(here) as said:
+        for name in ("first", "second", "third"):
+            await here.bus.attach(Mailbox(name))
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await here.plane.leave("first")
+        assert loop.time() - began >= TIMEOUT
+        await asyncio.wait_for(here.plane.leave("second"), TIMEOUT / 2)
+        await said.take()
+        here.hear(THERE, ProbeAnswer())
+        leaving = await started(here.plane.leave("third"))
+        assert await said.take() == [Leaving("third")]
+        here.hear(THERE, Ended("third"))
+        await asyncio.wait_for(leaving, TIMEOUT / 2)
+
+
+async def test_a_node_that_stops_counts_what_nobody_has_confirmed() -> None:
+    here = Here().meet(info(THERE, "a"), info("55" * 8, "b"))
+    await send(here, "a", 3)
+    await send(here, "b", 2)
+    here.plane.close([THERE])
+    assert here.bus.accounting is not None
+    assert here.bus.accounting.lost == {"b": 2}
+
+
+async def test_a_route_to_a_successor_outlives_the_silence_of_the_node_before_it() -> None:
+    here = Here().meet(info(THERE, "a"))
+    await send(here, "a", 1)
+    here.hear(THERE, Leaving(ALL))
+    here.meet(info("55" * 8, "a"))
+    here.plane.node_lost(NodeLost(info(THERE), "silent", died=True, final=False))
+    assert here.node_of("a") == "55" * 8
+    here.plane.node_lost(NodeLost(info(THERE), "superseded", died=True))
+    assert here.node_of("a") == "55" * 8
+
+
+async def test_who_waits_for_all_to_be_accounted_for_does_so_across_a_silence() -> None:
+    here = Here().meet(info(THERE, "a"))
+    await send(here, "a", 2)
+    delivered = await started(here.bus.routes.delivered("a"))
+    here.plane.node_lost(NodeLost(info(THERE), "silent", died=True, final=False))
+    here.meet(info(THERE, "a"))
+    here.hear(THERE, Credit("a", 2))
+    await asyncio.wait_for(delivered, LONG)

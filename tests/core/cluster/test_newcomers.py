@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from civitas._cluster.discovery import JOIN_TIMEOUT
 from civitas._cluster.events import NodeLost, Received, Settled
-from civitas._cluster.protocol import Admitted, Contested, Hello, Left, Welcome
+from civitas._cluster.protocol import Admitted, Changed, Contested, Hello, Left, Welcome
 from core.cluster.one_node import EPOCH, PRIMARY, WORKER, One, info
 
 
@@ -65,3 +67,16 @@ def test_a_silent_node_that_will_not_come_back_is_given_up(how: str) -> None:
     assert (lost.info.node, lost.final) == (WORKER.node, True)
     assert lost.died == (how != "its goodbye")
     assert not members.missing
+
+
+def test_a_silent_node_whose_successor_is_in_already_is_given_up_at_once() -> None:
+    one = One().joined(PRIMARY, WORKER)
+    leaving = replace(WORKER, leaving=True, revision=WORKER.revision + 1)
+    one.hear(WORKER, Changed(leaving, WORKER.revision))
+    successor = info("55", "far")
+    one.hear(successor, Hello(successor, EPOCH + one.now))
+    members = one.membership.members
+    members.remove(one.membership.peers[WORKER.node], "silent", died=True, may_return=True)
+    assert not members.missing
+    assert WORKER.key in one.fenced
+    assert [event.final for event in one.events if isinstance(event, NodeLost)] == [True]

@@ -168,7 +168,7 @@ class AgentSlot:
         """
         await self._stop(drain=drain, since=since)
         if final:
-            await self._leave_behind(self._gone())
+            await self.close()
 
     async def _stop(self, *, drain: bool, since: float | None) -> None:
         task = self._task
@@ -203,16 +203,13 @@ class AgentSlot:
         self._retired = True
         if self.status is not ProcessStatus.CRASHED:
             self.status = ProcessStatus.STOPPED
-        gone = self._gone()
-        if self._bus.durable:  # before it lets go: it awaits what becomes of a frame
-            await self._leave_behind(gone)
-            await asyncio.sleep(0)  # its turn to hear of it
+        await self.close()  # first: what is on its way then waits for no room
+        await asyncio.sleep(0)  # the turn of a durable transport, which awaits what becomes of it
         try:
             await self._bus.detach(self.name)
         except BaseException as error:
             crash_unless_cancelled(error)
             logger.exception("the transport did not let go of agent %r", self.name)
-        await self._leave_behind(gone)
 
     async def finish(self) -> None:
         """End the agent for good, and await that it has: it was done before, in another node."""
@@ -241,10 +238,10 @@ class AgentSlot:
         """Return the status of an agent object; one that was left behind has stopped."""
         return self.status if message_loop is self._message_loop else ProcessStatus.STOPPED
 
-    def _gone(self) -> MessageRoutingError:
-        return MessageRoutingError(f"agent {self.name!r} has stopped and takes no more messages")
-
-    async def _leave_behind(self, gone: MessageRoutingError) -> None:
+    async def close(self) -> None:
+        """Refuse what comes from now on, and part with what is queued."""
+        text = f"agent {self.name!r} has stopped and takes no more messages"
+        gone = MessageRoutingError(text)
         left = self.mailbox.close(str(gone))
         await asyncio.gather(*(contained(self._part_with(frame, gone)) for frame in left))
 

@@ -15,6 +15,7 @@ from civitas._bus.accounting import ReceiveAccounting, number_of
 from civitas._bus.mailbox import Mailbox
 from civitas._bus.settlement import DurableFrame
 from civitas.envelope import KIND_SYSTEM, MAGIC
+from civitas.errors import MessageRoutingError
 from civitas.transport import Handler
 
 _SHORTEST_FRAME: Final = 27
@@ -69,12 +70,15 @@ class NumberedReceiver:
         if has_header and frame[2] == KIND_SYSTEM:
             self._accounting.ended_at(frame, self._agent)
             return True
-        if not self._mailbox.put_nowait(frame):
-            return False
-        self.delivered += 1
         number = number_of(frame) if has_header else 0
-        if number:
-            self._accounting.arrived(frame, number, self._agent)
+        try:
+            if not self._mailbox.put_nowait(frame):
+                return False
+        except MessageRoutingError:  # it has closed: who gave the frame counts it as dropped
+            self._account(frame, number)
+            raise
+        self.delivered += 1
+        self._account(frame, number)
         return True
 
     async def __call__(self, frame: bytes) -> None:
@@ -86,8 +90,15 @@ class NumberedReceiver:
         if self.take(frame):
             return
         number = number_of(frame) if _has_header(frame) else 0
-        await self._mailbox.put(frame, None if number else self._send_timeout)
+        try:
+            await self._mailbox.put(frame, None if number else self._send_timeout)
+        except MessageRoutingError:
+            self._account(frame, number)
+            raise
         self.delivered += 1
+        self._account(frame, number)
+
+    def _account(self, frame: bytes, number: int) -> None:
         if number:
             self._accounting.arrived(frame, number, self._agent)
 

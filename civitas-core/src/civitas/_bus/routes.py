@@ -202,6 +202,11 @@ class RemoteRoute(Route):
         super().refuse(reason)
         self._waiters.fail(partial(MessageRoutingError, reason))
 
+    def reopen(self) -> None:
+        """Take messages again, with the numbers that follow: its silent node has come back."""
+        self._closed = None
+        self._paused = self.suspended = False
+
     def lose(self, reason: str) -> None:
         """Close: the other end has gone, so nothing more is accounted for."""
         self._lost = True

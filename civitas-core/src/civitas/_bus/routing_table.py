@@ -19,6 +19,8 @@ comes (`keeps`), unless the agent has said that it is done.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from collections.abc import Callable, Container
 from typing import Final, NamedTuple
 
 from civitas._bus.routes import LATE_REPLY_GRACE, RemoteRoute, Route
@@ -52,7 +54,9 @@ class RoutingTable:
         self.expected: dict[str, str] = {}
         """Agents of other processes that the topology names, with their process names."""
         self._retired: dict[tuple[str, str], RemoteRoute] = {}
-        self._late: list[asyncio.TimerHandle] = []
+        self._late: deque[asyncio.TimerHandle] = deque()
+        self.on_lost: Callable[[RemoteRoute, str], None] | None = None
+        """Called with a route, and why, whose frames nobody will account for any more."""
         self._gone: dict[str, _Gone] = {}
         self._waiting: dict[str, list[asyncio.Future[RemoteRoute]]] = {}
 
@@ -152,8 +156,9 @@ class RoutingTable:
 
         An agent that is `done` has ended for good; else its node stops.
         """
-        self.registry.deregister(route.name)
-        self._remember(route.name, reason, done=done)
+        if self.registry.entries.get(route.name) is route:  # else another one has its place
+            self.registry.deregister(route.name)
+            self._remember(route.name, reason, done=done)
         route.refuse(reason)
         if route.awaits:
             self._retired[route.node, route.name] = route
@@ -170,22 +175,26 @@ class RoutingTable:
 
     def open(self, name: str, node: str, process: str, *, windowed: bool) -> None:
         """Add the route to an agent of a node; one that was suspended goes on with its numbers."""
-        route = RemoteRoute(name, node, process, windowed=windowed)
-        before = self._retired.get((node, name))
-        if before is not None and before.suspended:
+        route = self._retired.get((node, name))
+        if route is not None and route.suspended:
             del self._retired[node, name]
-            route.window = before.window
+            route.reopen()
+        else:
+            route = RemoteRoute(name, node, process, windowed=windowed)
         self.add(route)
 
     def close_later(self, route: Route, reason: str) -> None:
         """Fail what was asked by a route that takes no more, once the last answers are here."""
         if route.has_requests:
             loop = asyncio.get_running_loop()
-            self._late = [timer for timer in self._late if timer.when() > loop.time()]
+            while self._late and self._late[0].when() <= loop.time():
+                self._late.popleft()
             self._late.append(loop.call_later(LATE_REPLY_GRACE, route.close, reason))
 
-    def remove(self, route: RemoteRoute, reason: str) -> None:
-        """Close a route and fail the requests in flight on it."""
+    def remove(self, route: RemoteRoute, reason: str, *, lost: bool = True) -> None:
+        """Close a route and fail the requests in flight on it; what is open is `lost`."""
+        if lost and route.outstanding and self.on_lost is not None:
+            self.on_lost(route, reason)
         if self.registry.entries.get(route.name) is route:
             self.registry.deregister(route.name)
             self._remember(route.name, reason, done=False, lost=route.outstanding > 0)
@@ -208,16 +217,19 @@ class RoutingTable:
             if name not in self.expected:
                 self._fail_waiting(name, self._unknown(name))
 
-    def close(self, reason: str) -> None:
-        """Close all routes to other nodes, and fail who waits for one."""
+    def close(self, reason: str, accountable: Container[str] = ()) -> None:
+        """Close all routes to other nodes, and fail who waits for one.
+
+        The `accountable` nodes account for what was sent to them; with all others it is lost.
+        """
         for route in (*self.remote(), *self.retired()):
-            self.remove(route, reason)
+            self.remove(route, reason, lost=route.node not in accountable)
         for name in self._waiting:
             self._fail_waiting(name, reason)
 
-    def end(self, reason: str) -> None:
+    def end(self, reason: str, accountable: Container[str] = ()) -> None:
         """Close all, and forget it: a node that starts anew with these parts starts clean."""
-        self.close(reason)
+        self.close(reason, accountable)
         for timer in self._late:
             timer.cancel()
         self._late.clear()

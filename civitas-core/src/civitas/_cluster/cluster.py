@@ -182,15 +182,14 @@ class Cluster:
         if self._announcing is None:
             self._announcing = asyncio.get_running_loop().call_soon(self._announce_later)
 
-    async def leave(self, patience: float) -> None:
+    async def leave(self) -> None:
         """Say that this node takes no more, and return when what is on its way here has come.
 
-        Other nodes that do not answer are not waited for; `patience` is how many seconds it may
-        take to account for what those have sent that do.
+        Other nodes that do not answer are not waited for.
         """
         self.announce({}, leaving=True)
         if self._failure is None:  # else nobody hears it
-            await self._data.leave(ALL, patience)
+            await self._data.leave(ALL)
 
     async def leave_with(self, agent: str) -> None:
         """Return when what is on its way to one agent, which has ended for good, has come."""
@@ -205,13 +204,14 @@ class Cluster:
         self._announce_now()
         if self._bus.accounting is not None:
             self._bus.accounting.settle()
+        accountable: list[str] = []
         # The goodbye takes another way: it must not overtake the answers of this node's agents.
         if self._failure is None:  # else nobody hears it
-            await self._data.probes.confirm(self._data.nodes, _CONFIRM_TIMEOUT)
+            accountable = await self._data.say_last_numbers(_CONFIRM_TIMEOUT)
         await self._data.probes.stop()
         self._control.post(lambda members, _now: members.leave("it stopped"))
         await self._control.stop()
-        self._data.close()
+        self._data.close(accountable)
 
     # --- calls --------------------------------------------------------------------------------
 

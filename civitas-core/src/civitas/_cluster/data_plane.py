@@ -8,7 +8,7 @@ answered again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -78,6 +78,7 @@ class DataPlane:
         self._bus = bus
         self._routes = bus.routes
         self._accounting = bus.accounting = ReceiveAccounting(self._grant, self._log_loss)
+        self._routes.on_lost = self._write_off
         self._windowed = windowed
         self._on_reached = on_reached
         self._proved: set[str] = set()
@@ -86,6 +87,8 @@ class DataPlane:
         self._handshake = LeaveHandshake(
             self.probes.send, lambda node, agent: self._accounting.seen(bytes.fromhex(node), agent)
         )
+        self._silent: set[str] = set()
+        """Nodes that did not answer when this one, or an agent, left: not waited for again."""
         self._left: set[str] = set()
         """Agents of this node that take no more; also `ALL`."""
         self._leavers: dict[str, set[str]] = {}
@@ -138,7 +141,8 @@ class DataPlane:
     def _forget(self, node: str, why: str) -> None:
         """Close the routes to a node that will not come back, and forget its numbers."""
         for route in self._routes.of(node):
-            self._close(route, f"agent {route.name!r} was in {why}")
+            self._routes.remove(route, f"agent {route.name!r} was in {why}")
+        self._silent.discard(node)
         self._accounting.forget(bytes.fromhex(node))
         self._leavers.pop(node, None)
         if node in self._missing:
@@ -162,31 +166,41 @@ class DataPlane:
             route.pause()
         self.probe()
 
-    def close(self) -> None:
-        """Close all routes: this node stops."""
-        for node in tuple(self._missing):
-            self._forget(node, "a node that has gone")
-        self._routes.end("this node has stopped")
+    async def say_last_numbers(self, timeout: float) -> list[str]:
+        """Tell the others what this node has sent; return who has it within so many seconds."""
+        for route in (*self._routes.remote(), *self._routes.retired()):
+            self._tell_last_number(route)
+        asked = [node for node in self.nodes if node not in self._silent]
+        return await self.probes.confirm(asked, timeout)
+
+    def close(self, accountable: Container[str]) -> None:
+        """Close all routes: this node stops. The `accountable` nodes have its last numbers."""
+        self._routes.end("this node has stopped", accountable)
 
     # --- leaving: theory and tables in `leaving` --------------------------------------------------
 
-    async def leave(self, agent: str, patience: float = 0.0) -> None:
+    async def leave(self, agent: str) -> None:
         """Have the others send no more to an agent of this node, or to `ALL`.
 
-        Returns when all that they have sent is accounted for; that of a node which does not answer,
-        or not in time, counts as lost there. `patience`: seconds from now on.
+        Returns when all that they have sent is accounted for, or waits for room in a mailbox; what
+        a node has sent that does not answer counts as lost there.
         """
         if not self._windowed or self._left & {agent, ALL}:
             return
-        late = await self._handshake.leave(agent, self._senders, patience)
+        silent, late = await self._handshake.leave(agent, self._senders)
         self._left.add(agent)
+        self._silent.update(silent)
+        what = "this process" if agent == ALL else f"agent {agent!r}"
+        if silent:
+            names = ", ".join(map(self.name, silent))
+            logger.warning("%s leaves, and %s did not answer to that", what, names)
         if late:
-            what = "this process" if agent == ALL else f"agent {agent!r}"
-            names = ", ".join(map(self.name, dict.fromkeys(late)))
-            logger.warning("%s leaves before all is here that was sent from %s", what, names)
+            names = ", ".join(map(self.name, late))
+            logger.info("%s leaves, and not all is handled that was sent from %s", what, names)
 
     def _senders(self) -> list[str]:
-        return [node for node in self.nodes if self._accounting.counts(bytes.fromhex(node))]
+        counts = self._accounting.counts
+        return [n for n in self.nodes if counts(bytes.fromhex(n)) and n not in self._silent]
 
     def _let_leave(self, node: str, agent: str) -> None:
         """Send no more to an agent of a node, or to `ALL`, and tell the last numbers."""
@@ -213,8 +227,10 @@ class DataPlane:
     def _last_number_heard(self, node: str, agent: str, number: int) -> None:
         if agent in self._left:  # what has not come by now never will
             self._accounting.ended(bytes.fromhex(node), agent, number)
-        else:
-            self._handshake.last_number(node, agent, number)
+        elif node in self.nodes:
+            is_here = isinstance(self._bus.registry.lookup(agent), LocalRoute)
+            if is_here or self._handshake.is_leaving(agent):
+                self._handshake.last_number(node, agent, number)
 
     # --- looking ----------------------------------------------------------------------------------
 
@@ -263,6 +279,7 @@ class DataPlane:
     # --- what other nodes say by the data transport -----------------------------------------------
 
     def _on_message(self, node: str, message: DataMessage) -> None:
+        self._silent.discard(node)
         match message:
             case Probe():
                 self._accounting.begin(bytes.fromhex(node), fresh=message.fresh)
@@ -338,13 +355,11 @@ class DataPlane:
         if done:
             self._routes.close_later(route, reason)
 
-    def _close(self, route: RemoteRoute, reason: str) -> None:
-        """Fail what was asked by a route, and count as lost what nobody will account for."""
-        self._routes.remove(route, reason)
-        if route.outstanding:
-            self._accounting.write_off(route.name, route.outstanding)
-            messages = f"{route.outstanding} message{'s'[: route.outstanding != 1]}"
-            logger.warning("%s; what became of %s is not known: lost", reason, messages)
+    def _write_off(self, route: RemoteRoute, reason: str) -> None:
+        """Count as lost what nobody will account for."""
+        self._accounting.write_off(route.name, route.outstanding)
+        messages = f"{route.outstanding} message{'s'[: route.outstanding != 1]}"
+        logger.warning("%s; what became of %s is not known: lost", reason, messages)
 
 
 def _takes_no_more(agent: str, info: NodeInfo) -> str:

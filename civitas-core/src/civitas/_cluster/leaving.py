@@ -12,9 +12,9 @@ Another node that may send, as the leaver sees it:
     ---------+---------------------------------------------+----------------------------------------
     asked    | `RESEND` seconds pass                       | asked: it is told again
              | `Ended`                                     | counting
-             | it goes, or `ANSWER_TIMEOUT` seconds pass   | over: it counts as lost what is open
+             | it goes, or `TIMEOUT` seconds pass          | over: it counts as lost what is open
     counting | all up to its last numbers is accounted for | over
-             | it goes, or the leaver's patience ends      | over: it counts as lost what is open
+             | it goes, or `TIMEOUT` seconds pass          | over: what waits for room is not lost
 
 A route, as the sender sees it:
 
@@ -42,8 +42,8 @@ from civitas._cluster.protocol import DataMessage, Leaving
 RESEND: Final = 0.25
 """Seconds after which a node that has not answered is told again."""
 
-ANSWER_TIMEOUT: Final = 2.0
-"""Seconds that the other nodes have to answer."""
+TIMEOUT: Final = 2.0
+"""Seconds that the others have to answer, and what they have sent has to come."""
 
 ALL: Final = ""
 """Stands, where an agent is named, for all agents of a node."""
@@ -86,29 +86,25 @@ class LeaveHandshake:
         self._departures: dict[str, _Departure] = {}
 
     async def leave(
-        self, agent: str, nodes: Callable[[], Iterable[str]], patience: float
-    ) -> list[str]:
+        self, agent: str, nodes: Callable[[], Iterable[str]]
+    ) -> tuple[list[str], list[str]]:
         """Have nodes send no more to an agent, or to `ALL`, and account for what they have sent.
 
         Args:
             agent: who leaves.
             nodes: returns the nodes that may send, as long as they are there.
-            patience: seconds, from now on, for what was sent to be accounted for, if that is more
-                than the others have to answer.
 
-        Returns the nodes that did not answer, or whose frames were not all accounted for, in time.
+        Returns the nodes that did not answer in time, and those of which not all is accounted for.
         """
         departure = self._departures[agent] = _Departure()
         now = asyncio.get_running_loop().time
-        answers_by, say_at = now() + ANSWER_TIMEOUT, -inf
-        all_by = max(now() + patience, answers_by)
+        deadline, say_at = now() + TIMEOUT, -inf
         try:
             while True:
                 silent = [node for node in nodes() if node not in departure.ended]
-                deadline = answers_by if silent else all_by
-                late = [*silent, *dict.fromkeys(node for node, _ in departure.missing)]
-                if not late or now() >= deadline:
-                    return late
+                late = list(dict.fromkeys(node for node, _ in departure.missing))
+                if not (silent or late) or now() >= deadline:
+                    return silent, late
                 if silent and now() >= say_at:
                     for node in silent:
                         self._send(node, Leaving(agent))
@@ -116,6 +112,10 @@ class LeaveHandshake:
                 await departure.change((min(say_at, deadline) if silent else deadline) - now())
         finally:
             del self._departures[agent]
+
+    def is_leaving(self, agent: str) -> bool:
+        """Return whether an agent leaves by itself."""
+        return agent in self._departures
 
     def last_number(self, node: str, agent: str, number: int) -> None:
         """Take note of the number of the last frame of a node to an agent."""

@@ -127,9 +127,14 @@ class MemberTable:
         """Take a node out; it `may_return` unless another one takes its place."""
         info = peer.info
         del self.peers[info.node]
-        if may_return:
-            self.missing[info.node] = peer.whole
-        self._report(NodeLost(info, reason, died, final=not may_return))
+        whole = peer.whole
+        if may_return and not any(
+            conflict(other.info, whole, other.agents) for other in self.peers.values()
+        ):
+            self.missing[info.node] = whole
+        elif may_return:  # it had left its names to another node
+            self.fenced.add(info.key)
+        self._report(NodeLost(info, reason, died, final=info.node not in self.missing))
 
     def give_up(self, node: str, reason: str, *, died: bool) -> None:
         """Take note that a missing node, if it is one, will not come back."""

@@ -21,7 +21,7 @@ from civitas.transport.tasks import Failed, cancel_task, start_task
 
 logger = logger_of("civitas.node")
 
-_QUEUE: Final = 10_000
+_QUEUE: Final = 100_000
 _FLUSH_TIMEOUT: Final = 1.0
 """Seconds that the last frames may take."""
 
@@ -82,22 +82,28 @@ class Probes:
         head = envelope.header("msgpack", self._origin, kind=KIND_SYSTEM, number=number)
         self._put(agent, head)
 
-    async def confirm(self, nodes: Iterable[str], timeout: float) -> None:
-        """Return when nodes have what was sent to them before, or after `timeout` seconds.
+    async def confirm(self, nodes: Iterable[str], timeout: float) -> list[str]:
+        """Ask nodes whether they have what was sent to them before; return those that say so.
 
-        Answers come behind it on the same way. What a node says on another way, such as its
-        goodbye, may overtake it.
+        It takes at most `timeout` seconds. Answers come behind it on the same way. What a node says
+        on another way, such as its goodbye, may overtake it.
         """
-        self._unconfirmed = dict.fromkeys(nodes)
+        asked = list(nodes)
+        self._unconfirmed = dict.fromkeys(asked)
+        unasked: list[str] = []
         try:
             async with asyncio.timeout(timeout):
-                for node in tuple(self._unconfirmed):
-                    await self._ask_for_confirmation(node)
+                await self._flush()
+                for node in asked:
+                    if not await self._ask_for_confirmation(node):
+                        unasked.append(node)
+                        self.confirmed(node)
                 while self._unconfirmed:
                     self._confirmed.clear()
                     await self._confirmed.wait()
         except TimeoutError:
             logger.debug("not confirmed by %s", ", ".join(self._unconfirmed))
+        return [node for node in asked if node not in {*unasked, *self._unconfirmed}]
 
     def confirmed(self, node: str) -> None:
         """Take note that a node has answered, or that it has gone."""
@@ -124,13 +130,14 @@ class Probes:
         """Do the same as `take`."""
         self.take(frame)
 
-    async def _ask_for_confirmation(self, node: str) -> None:
+    async def _ask_for_confirmation(self, node: str) -> bool:
         try:
             probe = encode(Probe(last=True), self._origin)
             await self._transport.publish(data_address(node), probe)
         except CivitasError as error:  # the connection is lost, and what was sent with it
             logger.debug("%s can't be asked for confirmation: %s", node, error)
-            self.confirmed(node)
+            return False
+        return True
 
     def _put(self, address: str, frame: bytes) -> None:
         self._queue.append((address, frame))

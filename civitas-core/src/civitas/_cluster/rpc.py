@@ -8,6 +8,7 @@ with the answer, with the end of the node that was called, or when the caller wi
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import takewhile
 from math import inf
 from typing import Final, NamedTuple
 
@@ -36,21 +37,23 @@ class PendingRequests:
     ) -> None:
         self._send = send
         self._report = report
-        self._calls: dict[int, _Call] = {}
+        self._calls: dict[int, _Call] = {}  # in the order in which they are due
 
     def call(self, node: str, message: Command | Query, now: float) -> None:
         """Send a call to a node."""
+        self._calls.pop(message.number, None)
         self._calls[message.number] = _Call(node, message, now + RESEND)
         self._send(control_address(node), message)
 
     def resend(self, now: float) -> None:
         """Send again what is due."""
-        for each in [each for each in self._calls.values() if now >= each.due]:
+        for each in list(takewhile(lambda call: now >= call.due, self._calls.values())):
             self.call(each.node, each.message, now)
 
     def next_due(self) -> float:
         """Return when a call is to be sent again; inf for never."""
-        return min(call.due for call in self._calls.values()) if self._calls else inf
+        first = next(iter(self._calls.values()), None)
+        return inf if first is None else first.due
 
     def answered(self, node: str, number: int) -> bool:
         """Return whether this answer of a node is awaited; from now on it is not."""

@@ -19,7 +19,7 @@ from civitas._node.node import Node
 from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas.components import ComponentSet
 from civitas.errors import IdentityError, logger_of
-from civitas.process import AgentProcess
+from civitas.process import AgentProcess, ProcessStatus
 
 logger = logger_of("civitas.node")
 
@@ -36,6 +36,7 @@ class AgentHost(Node):
         policies: Mapping[str, HeartbeatPolicy] | None,
     ) -> None:
         super().__init__(components, sender, policies)
+        self._has_left = False
         self._crash_callbacks: list[CrashCallback] = []
         self._drain = Drain(self._bus, self._slots, restarts=self.role == "primary")
         self._commands = Commands(self._slots, self._answer, self._supervise, self._config.failed)
@@ -142,6 +143,9 @@ class AgentHost(Node):
     async def _stop(self, ending: Ending) -> None:
         began = asyncio.get_running_loop().time()
         self._bus.closing = True
+        for slot in self._slots.values():
+            if slot.status is ProcessStatus.CRASHED and self.role == "worker":
+                await slot.close()  # nobody restarts it
         await self._leave(ending)
         await ending.step("the drain", self._drain.run(began))
         await ending.step("a command", self._commands.end())
@@ -150,16 +154,15 @@ class AgentHost(Node):
 
     async def _leave(self, ending: Ending) -> None:
         """Let the others send no more, and take what they have sent."""
+        self._has_left = True
         if self._cluster is not None:
-            patience = max((s.settings.shutdown_timeout for s in self._slots.values()), default=0.0)
-            leaving = self._cluster.leave(0.0 if self.failure is not None else patience)
-            await ending.step("what is on its way here", leaving)
+            await ending.step("what is on its way here", self._cluster.leave())
 
     async def _leave_with(self, agent: str) -> None:
         """Do the same for one agent, which has ended for good."""
-        assert self._cluster is not None
-        self._announce(agent)
-        await self._cluster.leave_with(agent)
+        if self._cluster is not None and not self._has_left:
+            self._announce(agent)
+            await self._cluster.leave_with(agent)
 
     async def _retire_all(self, ending: Ending) -> None:
         """Take all agents off the system and account for what they leave behind."""

@@ -334,6 +334,7 @@ class Node(ABC):
             raise
 
     def _end(self) -> None:
+        self._bus.on_detach = None
         self._bus.closing = False  # it is not stopping any more: it has ended
         self._bus.affinity.release()
         self._ended.set()

@@ -84,8 +84,7 @@ class Dispatcher:
         """Hand a frame to the handlers of its address. Never waits, never raises."""
         lanes = self._lanes.get(address)
         if lanes is None:
-            # The last number of who may still send to an agent that has gone is no message.
-            if frame[_KIND] != _SYSTEM or address.startswith(RESERVED_PREFIX):
+            if _counts(address, frame):
                 self._context.dropped("nobody is subscribed", frame)
             return
         if self._fenced and frame[ORIGIN_AT] in self._fenced:
@@ -139,7 +138,8 @@ class _Lane:
 
     def forget(self) -> None:
         for frame in self._frames:
-            self._context.dropped("its handler was unsubscribed before its turn", frame)
+            if _counts(self._address, frame):
+                self._context.dropped("its handler was unsubscribed before its turn", frame)
         self._frames.clear()
 
     async def _work(self) -> None:
@@ -153,7 +153,8 @@ class _Lane:
                     await self._handler(frame)
                 except BaseException as error:
                     if isinstance(error, asyncio.CancelledError) and task.cancelling():
-                        self._context.dropped("its handler was cancelled", frame)
+                        if _counts(self._address, frame):
+                            self._context.dropped("its handler was cancelled", frame)
                         raise
                     self._survive(frame, crash_unless_cancelled(error))
         finally:
@@ -166,6 +167,14 @@ class _Lane:
             return
         self._context.logger.error("the handler of %r raised", self._address, exc_info=error)
         self._context.dropped("handler raised", frame)
+
+
+def _counts(address: str, frame: bytes) -> bool:
+    """Return whether a frame that nobody takes is to be counted.
+
+    At an agent's address, one of kind system is no message, but the last number of a sender.
+    """
+    return frame[_KIND] != _SYSTEM or address.startswith(RESERVED_PREFIX)
 
 
 async def _close(lanes: Collection[_Lane], timeout: float) -> None:
