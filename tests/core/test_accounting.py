@@ -180,13 +180,3 @@ async def test_a_frame_that_a_closed_mailbox_refuses_is_accounted_for() -> None:
     books.receiver.take(last(3))
     assert books.granted == [(FAR, "agent", 3)]
     assert not books.accounting.lost
-
-
-def test_all_credit_that_is_owed_is_returned_at_the_end() -> None:
-    books = Books()
-    books.accounting.begin(FAR, fresh=True)
-    for number in (1, 2):
-        books.receiver.take(frame(number))
-    books.accounting.settle()
-    books.accounting.settle()
-    assert books.granted == [(FAR, "agent", 2)]
