@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -90,12 +91,7 @@ class DurableTransport(SimulatedTransport):
             return
         self.check_size(data)
         self.check_started()
-        publish = _Publish(self, self._server, address, data)
-        publish.attempt()
-        try:
-            await publish.confirmed
-        finally:
-            publish.end()
+        await _Publish(self, self._server, address, data).confirmed()
 
     def to_server(self, call: Callable[[], object]) -> bool:
         """Have something done at the server; return whether it set out."""
@@ -114,31 +110,22 @@ class _Publish:
         self._frame = frame
         self._number = next(server.numbers)
         self._loop = asyncio.get_running_loop()
-        self._until = self._loop.time() + _PUBLISH_TIMEOUT
-        self._left = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._attempt_later = transport.guard(self.attempt)
         self._confirm_later = transport.guard(self._confirm)
-        self.confirmed: asyncio.Future[None] = self._loop.create_future()
+        self._answer: asyncio.Future[None] = self._loop.create_future()
 
-    def attempt(self) -> None:
-        """Send it, and look again after a while."""
-        if self.confirmed.done():
-            return
-        left = self._until - self._loop.time()
-        if left > 0:
-            self._left = self._transport.to_server(self._store) or self._left
-            self._timer = self._loop.call_later(min(_ATTEMPT, left), self._attempt_later)
-        elif self._left:
-            error = OutcomeUnknownError("the server has not confirmed the message")
-            self.confirmed.set_exception(error)
-        else:
-            self.confirmed.set_exception(NotConnectedError("the link is down"))
-
-    def end(self) -> None:
-        """Send it no more."""
-        if self._timer is not None:
-            self._timer.cancel()
+    async def confirmed(self) -> None:
+        """Return when the server has confirmed it."""
+        left, until = False, self._loop.time() + _PUBLISH_TIMEOUT
+        while (time := until - self._loop.time()) > 0:
+            left = self._transport.to_server(self._store) or left
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(_ATTEMPT, time)):
+                    await self._answer
+                    return
+            self._answer = self._loop.create_future()  # the end of an attempt has cancelled it
+        if left:
+            raise OutcomeUnknownError("the server has not confirmed the message")
+        raise NotConnectedError("the link is down")
 
     def _store(self) -> None:
         """Have the server keep it, and say so."""
@@ -151,8 +138,8 @@ class _Publish:
             self._loop.call_soon_threadsafe(self._confirm_later)
 
     def _confirm(self) -> None:
-        if not self.confirmed.done():
-            self.confirmed.set_result(None)
+        if not self._answer.done():
+            self._answer.set_result(None)
 
 
 class _Reader:
