@@ -8,7 +8,6 @@ in `announcements`, who is in and under which names in `member_table`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import inf
 from typing import Final
 
 from civitas import _platform as platform
@@ -365,15 +364,12 @@ class Membership:
 
     def _settle(self, now: float) -> None:
         """End the search when nobody is left to be found, or the time for it is over."""
-        if not self._evicted and now >= self._settles_at():
+        if not (self._evicted or self.info.settled) and now >= self._settles_at():
             self.announce({}, settled=True)
             self._report(Settled(self.info.role != "primary" and self.members.primary is None))
 
     def _settles_at(self) -> float:
-        """Return when the search ends unless somebody is heard before; inf if it has ended."""
-        info = self.info
-        if info.settled:
-            return inf
-        waiting = self.members.waits_for(self._discovery.roster - {info.node})
-        is_primary, has_primary = info.role == "primary", self.members.primary is not None
+        """Return when the search ends, which has not, unless somebody is heard before."""
+        waiting = self.members.waits_for(self._discovery.roster - {self.info.node})
+        is_primary, has_primary = self.info.role == "primary", self.members.primary is not None
         return self._discovery.over_at(is_primary, has_primary, waiting)
