@@ -64,11 +64,6 @@ class SimulatedProcess:
         """Whether it has not been killed."""
         return self.state is not ProcessState.DEAD
 
-    @property
-    def runs(self) -> bool:
-        """Whether it gets turns now."""
-        return self.state is ProcessState.RUNNING
-
     def add_loop(self, name: str) -> SimulatedLoop:
         """Start another thread with an event loop."""
         label = f"{self.label}/{name}"
