@@ -5,7 +5,7 @@ from __future__ import annotations
 from civitas.testing.simulation.faults import Faults
 from civitas.testing.simulation.run import Scenario
 from civitas.testing.simulation.system import EVERY_NODE, System
-from core.simulation.topologies import CLASSES, flat, nested
+from core.simulation.topologies import CLASSES, flat, narrow, nested
 
 RECOVERY = 3.0
 """Seconds of load after the last fault: a node that is silent is found dead in 2, for example."""
@@ -31,6 +31,9 @@ EVERYTHING = Faults.every(without=("clock", "drift"))
 CLOCKS = Faults(clock=True, drift=True, crash=True, kill=True)
 
 ORDERLY = Faults(crash=True, stop=True, slow_stop=True, most=12)
+SLOW = Faults(
+    slow_handle=True, block=True, crash=True, done=True, stop=True, slow_stop=True, most=12
+)
 JOBS = Faults(done=True, kill=True, crash=True, slow_start=True, most=12)
 DURABLE = {"at_least_once": True}
 
@@ -42,6 +45,7 @@ SCENARIOS = {
         Scenario(weather, flat, EVERYTHING, CLASSES, DURABLE, name="flat, durable"),
         Scenario(weather, nested, EVERYTHING, CLASSES, DURABLE, name="nested, durable"),
         Scenario(busy_weather, flat, ORDERLY, CLASSES, name="orderly"),
+        Scenario(busy_weather, narrow, SLOW, CLASSES, name="narrow"),
         Scenario(weather, flat, JOBS, CLASSES, name="jobs"),
         Scenario(weather, flat, CLOCKS, CLASSES, name="clocks"),
     )

@@ -16,7 +16,7 @@ from core.simulation.scenarios import SCENARIOS
 
 pytestmark = pytest.mark.slow
 
-FEWER = {"orderly": 60, "jobs": 60, "clocks": 60}
+FEWER = {"orderly": 60, "narrow": 60, "jobs": 60, "clocks": 60}
 """Seeds of scenarios with a few kinds of faults, which the others have as well."""
 
 TOGETHER = 20

@@ -71,6 +71,14 @@ def flat(numbers: random.Random) -> dict[str, Any]:
     return {"send_timeout": SEND_TIMEOUT, "supervision": root}
 
 
+def narrow(numbers: random.Random) -> dict[str, Any]:
+    """One supervisor over agents whose mailboxes take less than what may be on its way to them."""
+    topology = flat(numbers)
+    for child in topology["supervision"]["children"]:
+        child["agent"]["mailbox_size"] = numbers.choice((1, 3, 1000))
+    return topology
+
+
 def nested(numbers: random.Random) -> dict[str, Any]:
     """Two supervisors below the root, the agents of each worker divided between them."""
     settings = policy(numbers)
