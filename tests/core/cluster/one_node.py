@@ -70,7 +70,7 @@ class One:
         self.membership.join(self.now)
         for other in others:
             self.hear(other, Hello(other, EPOCH + self.now))
-            self.membership.admit(other.node, (), self.now)
+            self.membership.admit(other.node, self.now)
             self.hear(other, Admitted())
         self.wait(3.5)
         assert self.membership.info.settled

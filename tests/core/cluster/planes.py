@@ -152,7 +152,7 @@ class PlaneNode:
         self.events.append(event)
         if isinstance(event, NodeSeen):
             node = event.info.node
-            self.plane.post(lambda members, now: members.admit(node, (), now))
+            self.plane.post(lambda members, now: members.admit(node, now))
 
 
 def node(

@@ -225,7 +225,7 @@ class SimulatedNode:
 
     def _prove(self, node: str) -> None:
         if self.alive:
-            self.membership.admit(node, (), self.time)
+            self.membership.admit(node, self.time)
 
     def _end(self) -> None:
         if self.alive:

@@ -68,7 +68,7 @@ def test_a_worker_settles_as_soon_as_both_routes_to_the_primary_are_proved() -> 
     one = One()
     one.membership.join(one.now)
     one.hear(PRIMARY, Welcome(PRIMARY, EPOCH + one.now, EPOCH + one.now, ()))
-    one.membership.admit(PRIMARY.node, (), one.now)
+    one.membership.admit(PRIMARY.node, one.now)
     assert one.said(Admitted, PRIMARY)
     assert not one.membership.info.settled
     one.hear(PRIMARY, Admitted())
@@ -79,7 +79,7 @@ def test_a_worker_waits_for_those_whom_the_primary_knows_but_not_for_ever() -> N
     one = One()
     one.membership.join(one.now)
     one.hear(PRIMARY, Welcome(PRIMARY, EPOCH + one.now, EPOCH + one.now, ("55" * 8,)))
-    one.membership.admit(PRIMARY.node, (), one.now)
+    one.membership.admit(PRIMARY.node, one.now)
     one.hear(PRIMARY, Admitted())
     one.wait(2.9)
     assert not one.membership.info.settled

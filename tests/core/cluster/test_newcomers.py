@@ -23,7 +23,7 @@ def test_a_newcomer_waits_as_long_as_it_is_found_out_whether_its_name_is_free() 
     one.wait(JOIN_TIMEOUT - 0.2)
     assert not one.membership.info.settled
     one.hear(PRIMARY, Welcome(PRIMARY, EPOCH + one.now, EPOCH + one.now, ()))
-    one.membership.admit(PRIMARY.node, (), one.now)
+    one.membership.admit(PRIMARY.node, one.now)
     one.hear(PRIMARY, Admitted())
     assert one.membership.info.settled
 
@@ -40,7 +40,7 @@ def test_what_the_primary_knows_of_agents_that_are_done_comes_before_a_node_has_
     one = One()
     one.membership.join(one.now)
     one.hear(PRIMARY, Hello(PRIMARY, EPOCH + one.now))
-    one.membership.admit(PRIMARY.node, (), one.now)
+    one.membership.admit(PRIMARY.node, one.now)
     one.hear(PRIMARY, Admitted(("near",)))
     kinds = [type(event) for event in one.events if isinstance(event, Received | Settled)]
     assert kinds == [Received, Settled]
@@ -80,3 +80,12 @@ def test_a_silent_node_whose_successor_is_in_already_is_given_up_at_once() -> No
     assert not members.missing
     assert WORKER.key in one.fenced
     assert [event.final for event in one.events if isinstance(event, NodeLost)] == [True]
+
+
+def test_a_primary_says_with_its_welcome_which_agents_are_done_though_its_loop_is_blocked() -> None:
+    one = One()
+    one.membership.join(one.now)
+    one.hear(PRIMARY, Welcome(PRIMARY, EPOCH + one.now, EPOCH + one.now, (), ("near",)))
+    one.wait(JOIN_TIMEOUT + 0.2)
+    kinds = [type(event) for event in one.events if isinstance(event, Received | Settled)]
+    assert kinds == [Received, Settled]

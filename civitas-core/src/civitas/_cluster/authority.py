@@ -15,6 +15,7 @@ else has; a *missing* one was, and is silent.
                        |                          |               | that it is there
     Contested          | the receiver             | own           | anyone
     Admitted, Missed   | its sender               | own           | a member
+                       | agents of the receiver   | own           | the primary (also a Welcome)
     Left               | its sender               | everyone      | anyone
                        | another node             | everyone      | the primary
     Fenced             | who receives it          | own           | a member, or a missing one

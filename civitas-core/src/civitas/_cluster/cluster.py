@@ -85,8 +85,8 @@ class Cluster:
     `role` is primary, worker or client. `agents` returns the states of the node's agents,
     `counters` its counters as JSON-like values: both are called in any thread. `on_event` is called
     with each event that is about agents, or about this node's own eviction. `policies` say how
-    closely each supervised agent's node is watched, by agent; `finished` returns which agents of a
-    node are done, though the node need not know.
+    closely each supervised agent's node is watched, by agent; `finished` returns, in any thread,
+    which agents of another node are done, though that one need not know.
     """
 
     def __init__(
@@ -103,7 +103,6 @@ class Cluster:
         self._bus = bus
         self._agents = agents
         self._on_agents_event = on_event
-        self._finished = finished
         self._largest = config.capabilities.max_message_bytes if config.capabilities else None
         windowed = not config.durable  # then the transport acknowledges instead
         self._data = DataPlane(
@@ -127,7 +126,8 @@ class Cluster:
         bus.routes.discovering = True
         config.link_state.on_up = self._data.link_up
         self._info = NodeInfo(bus.origin.node.hex(), bus.origin.generation, config.process, role)
-        own = OwnNode(agents, self._loop_beat.stalled, lambda: self._with_peers(counters()))
+        stalled = self._loop_beat.stalled
+        own = OwnNode(agents, stalled, lambda: self._with_peers(counters()), finished)
         make_control = config.make_control
         self._control = ControlPlane(
             bus.transport
@@ -314,8 +314,7 @@ class Cluster:
 
     def _reached(self, info: NodeInfo) -> None:
         """Take note that the data route to a node is proved."""
-        done = self._finished(info)
-        self._control.post(lambda members, now: members.admit(info.node, done, now))
+        self._control.post(lambda members, now: members.admit(info.node, now))
         if info.role != "client":
             logger.info("%s joined: %s", info, _shown(list(info.agents)))
         self._states_heard(info)

@@ -127,6 +127,7 @@ class LoopBeat:
 class OwnNode:
     """What the membership reads of its own node, in any thread and without waiting.
 
+    `finished` returns which agents of another node are done, though that one need not know.
     `stalled` returns for how many seconds its event loop has been blocked; the counters are
     JSON-like values.
     """
@@ -134,3 +135,4 @@ class OwnNode:
     agents: Callable[[], AgentStates]
     stalled: Callable[[], float]
     counters: Callable[[], Mapping[str, Any]]
+    finished: Callable[[NodeInfo], tuple[str, ...]] = lambda _: ()

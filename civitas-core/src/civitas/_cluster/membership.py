@@ -108,12 +108,12 @@ class Membership:
         self._send(EVERYONE, Left(self.info.node, self.info.generation, reason, fenced=False))
         self.calls.lost("this node has left")
 
-    def admit(self, node: str, done: tuple[str, ...], now: float) -> None:
+    def admit(self, node: str, now: float) -> None:
         """Take note that the data route to a node is proved, and say so to it; see `Admitted`."""
         peer = self.peers.get(node)
         if peer is not None:
             peer.reached = True
-            self._send(peer.address, Admitted(done))
+            self._send(peer.address, Admitted(self._own.finished(peer.whole)))
             self._settle(now)
 
     def call(self, node: str, message: Command | Query, now: float) -> None:
@@ -232,7 +232,8 @@ class Membership:
             if not self._discovery.doubtful:  # else it may have lain here for long
                 self._clocks.hear_hello(hello)
             mine, known = self.announcements.whole, self.members.known()
-            self._send(address, Welcome(mine, hello.clock, self._clocks.clock(), known))
+            done = self._own.finished(info)  # also while this node's event loop is blocked
+            self._send(address, Welcome(mine, hello.clock, self._clocks.clock(), known, done))
         else:
             self._send(address, Contested())
 
@@ -243,9 +244,15 @@ class Membership:
         if info.role == "primary":
             self._discovery.roster = set(welcome.known)
             self._watch.suspect_others(welcome.known, now)
+            self._hear_done(info, welcome.done)
         self._clocks.hear_welcome(welcome)
         self._meet(info, now)
         self._settle(now)
+
+    def _hear_done(self, primary: NodeInfo, agents: tuple[str, ...]) -> None:
+        """Let the node know, before it settles, which of its agents are not to be started."""
+        if agents:
+            self._report(Received(primary.header, Admitted(agents)))
 
     def _hear_change(self, changed: Changed, now: float) -> None:
         info = changed.info
@@ -288,8 +295,8 @@ class Membership:
         match message:
             case Admitted():
                 peer.admits = True
-                if peer.info.role == "primary" and message.done:
-                    self._report(Received(peer.info, message))
+                if peer.info.role == "primary":
+                    self._hear_done(peer.info, message.done)
                 self._settle(now)
             case Pong():
                 took = peer.monitor.answered(message.sequence, now)

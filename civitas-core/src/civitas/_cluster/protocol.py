@@ -76,12 +76,16 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """The answer to a hello: who I am and whom I know. `echo` is the clock of the hello."""
+    """The answer to a hello: who I am and whom I know. `echo` is the clock of the hello.
+
+    `done`, of the primary: see `Admitted`.
+    """
 
     info: NodeInfo
     echo: float
     clock: float
     known: tuple[str, ...]
+    done: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
