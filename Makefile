@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 FOLDER ?= docs
 PYTEST ?= $(BIN)/pytest
-JOBS   ?= 2
+JOBS   ?= 3
 SEEDS  ?= 20000
 
 LOCAL  := $(wildcard civitas-*/pyproject.toml)
