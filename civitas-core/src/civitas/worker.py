@@ -150,7 +150,6 @@ class Worker(AgentHost):
         self._agent_crashed(slot.name, error)
         assert self._cluster is not None
         self._cluster.report_crash(slot.name, slot.incarnation, error, redelivered=slot.redelivered)
-        self._announce(slot.name)  # for a primary that comes later
 
     @property
     def _all_ended(self) -> bool:
