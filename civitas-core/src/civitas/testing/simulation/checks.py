@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
 from typing import Final, NamedTuple
 
 from civitas.client import Client
@@ -212,7 +211,8 @@ def intensity_is_kept(system: System) -> Iterator[str]:
     most, window = _intensity(system)
     causes = [each.at for each in system.history.causes if each.what == "handle"]
     if root.block.strategy != "ONE_FOR_ONE":  # who crashes as its group is being stopped is down
-        causes = [b for a, b in pairwise([-_LATE, *causes]) if b - a >= _LATE]
+        ends = [o.ended_at for o in system.history.objects if o.ended_at is not None]
+        causes = [t for t in causes if not any(t - _LATE < end < t for end in ends)]
     close = any(abs(b - a - window) < 0.5 for a in causes for b in causes)
     worst = max((sum(t - window < c <= t for c in causes) for t in causes), default=0)
     if worst > most and not close:
