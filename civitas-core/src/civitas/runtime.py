@@ -88,10 +88,7 @@ class Runtime(AgentHost):
         self._commanded: dict[str, dict[str, None]] = {}
         """Agents, by node, whose last command was answered; it may have come to nothing."""
         observer = TreeObserver(
-            self._agent_crashed,
-            lambda _: self._agent_ended(),
-            self._fail,
-            self._config.failed,
+            self._agent_crashed, lambda _: self._agent_ended(), self._fail, self._config.failed
         )
         self._engine = build_engine(supervisor, observer, self._make_local, self._make_remote)
 

@@ -40,11 +40,13 @@ class Narrow(InProcessTransport):
     def __init__(self, carries: int, claimed: int | None) -> None:
         super().__init__()
         self.capabilities = Capabilities(cross_process=True, max_message_bytes=claimed)
+        self.sizes: list[int] = []
         self._carries = carries
 
     async def publish(self, address: str, data: bytes) -> None:
         if address.startswith(RESERVED_PREFIX) and len(data) > self._carries:
             raise MessageTooLargeError(f"a frame of {len(data)} bytes is too large")
+        self.sizes.append(len(data))
         await super().publish(address, data)
 
 
@@ -60,6 +62,7 @@ async def test_a_transport_that_refuses_the_hello_of_a_node_fails_its_start() ->
 
 
 async def test_a_transport_that_carries_the_pieces_is_enough() -> None:
-    agents = [Scripted(f"agent{number}") for number in range(100)]
-    async with Worker(agents, transport=Narrow(2_000, 2_000)):
-        pass
+    agents, transport = [Scripted(f"agent{number}") for number in range(100)], Narrow(2_000, 2_000)
+    async with Worker(agents, transport=transport):
+        # A hello has all names; it went in pieces that are as large as the transport carries.
+        assert 1_900 < max(transport.sizes) <= 2_000

@@ -82,7 +82,7 @@ class MessageBus:
         self.accounting: ReceiveAccounting | None = None
         """Counts what comes from other nodes; None while there are none."""
         self.on_detach: Callable[[str], Awaitable[None]] | None = None
-        """Awaited before what comes for an agent is not taken any more; None: nobody need know."""
+        """Awaited before the transport lets go of an agent's address; None: nobody need know."""
         self.sent = 0
         self._delivered = 0  # to agents that are detached
         self._pending_subscriptions: list[LocalRoute] = []
@@ -263,19 +263,17 @@ class MessageBus:
         await asyncio.gather(*map(contained, subscribing))
 
     async def detach(self, name: str) -> None:
-        """Take an agent off the registry and off the transport."""
+        """Take an agent, whose mailbox is closed, off the registry and off the transport."""
         route = self._lookup(name)
         self.registry.deregister(name)
         if isinstance(route, LocalRoute):
-            before = route.receiver.delivered
-            self._delivered += before
+            self._delivered += route.receiver.delivered
             if route in self._pending_subscriptions:
                 self._pending_subscriptions.remove(route)
             stopped = f"agent {name!r} has stopped and takes no more messages"
             self.routes.close_later(route, stopped)
             if self.on_detach is not None:
                 await self.on_detach(name)
-                self._delivered += route.receiver.delivered - before
         unsubscribe = getattr(self.transport, "unsubscribe", None)
         if unsubscribe is not None:
             await unsubscribe(name)
