@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from civitas._cluster.events import (
@@ -13,9 +14,13 @@ from civitas._cluster.membership import Membership
 from civitas._cluster.protocol import (
     EVERYONE,
     Admitted,
+    Challenge,
+    Contested,
     ControlMessage,
     Hello,
     NodeInfo,
+    Refused,
+    Welcome,
     control_address,
 )
 from civitas._supervision.heartbeat import HeartbeatPolicy
@@ -82,8 +87,23 @@ class One:
         self.events.clear()
 
     def hear(self, teller: NodeInfo, message: ControlMessage) -> None:
+        """Let it hear something of a node that can prove itself."""
+        if isinstance(message, Hello | Welcome | Refused | Contested) and not message.proof:
+            message = replace(message, proof=self.proof_for(teller))
+        self.overhear(teller, message)
+
+    def overhear(self, teller: NodeInfo, message: ControlMessage) -> None:
+        """Let it hear something just as it is."""
         origin = Origin(bytes.fromhex(teller.node), teller.generation)
         self.membership.receive(origin, message, self.now)
+
+    def proof_for(self, teller: NodeInfo) -> bytes:
+        """Return what it gives a stranger that says hello, by which that one proves itself."""
+        before, self.sent = self.sent, []
+        self.overhear(teller, Hello(teller.header, EPOCH + self.now, b"nonce"))
+        cookies = [each.cookie for _, each in self.sent if isinstance(each, Challenge)]
+        self.sent = before
+        return cookies[0] if cookies else b""
 
     def wait(self, seconds: float) -> None:
         end = self.now + seconds

@@ -154,7 +154,7 @@ def test_a_settled_node_shows_itself_soon_after_a_change_and_then_ever_more_slow
 def test_a_beacon_of_a_stranger_is_answered_with_a_hello_to_it() -> None:
     one = One().joined(PRIMARY)
     one.hear(WORKER, Changed(WORKER.header, WORKER.revision))
-    assert [hello.info.agents for hello in one.said(Hello, WORKER)] == [{"near": ("running", 0)}]
+    assert [hello.info for hello in one.said(Hello, WORKER)] == [one.membership.info]
     assert WORKER.node not in one.membership.peers
 
 

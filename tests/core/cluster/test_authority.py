@@ -9,8 +9,10 @@ import pytest
 from civitas._cluster.authority import RULES, Address, Speaker, believed, taken
 from civitas._cluster.protocol import (
     Admitted,
+    Challenge,
     Changed,
     Command,
+    Contested,
     ControlMessage,
     Counters,
     Crashed,
@@ -31,20 +33,18 @@ STRANGER = info("77")
 
 
 def speaker(role: str | None = None, *, missing: bool = False) -> Speaker:
-    return Speaker(WORKER.node, WORKER.key, role, missing)
+    agents = {"far"} if role else set()
+    process = WORKER.process if role else None
+    return Speaker(WORKER.node, WORKER.key, role, missing, process=process, agents=agents)
 
 
 ANYONE = speaker()
+PROVED = ANYONE._replace(proved=True)
 MISSING = speaker(missing=True)
 MEMBER = speaker("worker")
-HEAD = Speaker(PRIMARY.node, PRIMARY.key, "primary")
+HEAD = Speaker(PRIMARY.node, PRIMARY.key, "primary", process="supervisor")
 
-ABOUT_ITSELF = [
-    Hello(WORKER, 0.0),
-    Welcome(WORKER, 0.0, 0.0, ()),
-    Refused(WORKER, "taken"),
-    Changed(WORKER),
-]
+BY_PROOF = [Hello(WORKER, 0.0), Welcome(WORKER, 0.0, 0.0, ()), Refused(WORKER, "taken")]
 OF_MEMBERS = [
     Admitted(),
     Missed(1),
@@ -60,11 +60,33 @@ def test_each_message_has_one_rule() -> None:
     assert set(RULES) == set(get_args(ControlMessage))
 
 
-@pytest.mark.parametrize("message", ABOUT_ITSELF, ids=lambda each: type(each).__name__)
-def test_a_node_speaks_of_itself_only(message: ControlMessage) -> None:
-    assert believed(message, ANYONE)
+@pytest.mark.parametrize("message", BY_PROOF, ids=lambda each: type(each).__name__)
+def test_a_stranger_is_believed_by_a_proof_only(message: ControlMessage) -> None:
+    assert believed(message, PROVED)
+    assert not believed(message, ANYONE)
+    assert not believed(message, MISSING)
+
+
+@pytest.mark.parametrize("message", [*BY_PROOF, Changed(WORKER)], ids=lambda m: type(m).__name__)
+def test_a_node_speaks_of_itself_only_and_stays_what_it_is(message: ControlMessage) -> None:
+    assert believed(message, MEMBER)
     assert not believed(message, HEAD)
-    assert not believed(message, ANYONE._replace(key=info("44", generation=4).key))
+    assert not believed(message, MEMBER._replace(key=info("44", generation=4).key))
+    assert not believed(message, MEMBER._replace(role="client"))
+    assert not believed(message, MEMBER._replace(process="another"))
+
+
+@pytest.mark.parametrize("message", [Challenge(b"c", b"p"), Contested(b"p")])
+def test_what_makes_a_node_speak_or_wait_needs_a_proof(message: ControlMessage) -> None:
+    assert believed(message, PROVED)
+    assert not believed(message, ANYONE)
+    assert not believed(message, MISSING)
+
+
+def test_a_node_speaks_only_of_agents_that_it_has_announced() -> None:
+    for message in (Pong(1, {"near": ("crashed", 9)}, 0.0), Crashed("near", 9, "E", "t")):
+        assert not believed(message, MEMBER)
+        assert believed(message, MEMBER._replace(agents={"far", "near"}))
 
 
 @pytest.mark.parametrize("message", OF_MEMBERS, ids=lambda each: type(each).__name__)
@@ -79,7 +101,8 @@ def test_only_the_primary_commands_and_only_it_says_that_another_node_has_gone()
         assert believed(message, HEAD)
         assert not believed(message, MEMBER)
         assert not believed(message, ANYONE)
-    assert believed(Left(WORKER.node, 5, "it stopped", fenced=False), ANYONE)
+    goodbye = Left(WORKER.node, 5, "it stopped", fenced=False)
+    assert [believed(goodbye, each) for each in (MEMBER, MISSING, ANYONE)] == [True, True, False]
 
 
 def test_a_node_is_fenced_by_one_that_it_knows_or_knew() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
-from civitas._cluster.codec import encode
+from civitas._cluster.codec import decode, encode
 from civitas._cluster.events import Evicted, NodeSeen, Received
 from civitas._cluster.liveness import STALLED
 from civitas._cluster.protocol import EVERYONE, Hello, Left, NodeInfo, control_address
@@ -155,9 +156,14 @@ async def test_what_is_no_message_is_counted_and_the_next_one_is_heard() -> None
     one = node(wire)
     async with running(one):
         stranger = Origin(b"\x09" * 8, 1)
-        hello = Hello(NodeInfo(stranger.node.hex(), 1, "late", "worker"), time.time())
+        hello = Hello(NodeInfo(stranger.node.hex(), 1, "late", "worker"), time.time(), b"nonce")
         one.transport.arrive(EVERYONE, b"garbage")
         one.transport.arrive(EVERYONE, encode(hello, stranger))
+        at = control_address(stranger.node.hex())
+        await until(lambda: any(address == at for address, _ in wire.said))
+        (challenge,) = [decode(frame)[1] for address, frame in wire.said if address == at]
+        proved = replace(hello, proof=challenge.cookie)
+        one.transport.arrive(EVERYONE, encode(proved, stranger))
         await until(lambda: one.heard(NodeSeen))
     assert one.dropped == ["malformed system frame"]
 

@@ -189,6 +189,8 @@ def test_a_third_node_probes_the_holder_and_refuses_in_its_name_when_it_answers(
     one.wait(0.5)
     assert len(one.said(Ping, WORKER)) >= 3
     one.hear(WORKER, Pong(0, {}, 0.0))
+    assert not one.said(Refused, late), "an answer to another ping may be an old one"
+    one.hear(WORKER, Pong(one.said(Ping, WORKER)[0].sequence, {}, 0.0))
     assert one.said(Refused, late)
     assert late.node not in one.membership.peers
 
@@ -268,13 +270,26 @@ def test_only_the_primary_declares_others_dead() -> None:
 
 
 def test_a_hello_that_was_overtaken_by_its_goodbye_lets_nobody_in_again() -> None:
-    one = One().joined(PRIMARY, WORKER)
+    one = One().joined(PRIMARY)
+    cookie = one.proof_for(WORKER)
+    one.hear(WORKER, Hello(WORKER, EPOCH))
+    one.membership.link_up(one.now)
+    nonce = one.said(Hello)[-1].nonce
     one.hear(WORKER, Left(WORKER.node, WORKER.generation, "it stopped", fenced=False))
     one.forget()
-    one.hear(WORKER, Hello(WORKER, EPOCH))
-    one.hear(WORKER, Welcome(WORKER, EPOCH, EPOCH, ()))
+    for said in (Hello(WORKER, EPOCH, proof=cookie), Welcome(WORKER, EPOCH, EPOCH, (), (), nonce)):
+        one.overhear(WORKER, said)
     assert set(one.membership.peers) == {PRIMARY.node}
     assert not one.sent
+
+
+def test_a_node_in_whose_name_somebody_has_said_goodbye_proves_itself_again() -> None:
+    one = One().joined(PRIMARY, WORKER)
+    one.overhear(WORKER, Left(WORKER.node, WORKER.generation, "it stopped", fenced=False))
+    one.overhear(WORKER, Changed(WORKER.header, WORKER.revision))
+    assert set(one.membership.peers) == {PRIMARY.node}
+    one.hear(WORKER, Hello(WORKER, EPOCH))
+    assert set(one.membership.peers) == {PRIMARY.node, WORKER.node}
 
 
 @pytest.mark.parametrize("by_link", [False, True], ids=["pause", "link"])
@@ -291,7 +306,7 @@ def test_a_claim_that_ran_out_while_the_judge_heard_nothing_is_not_decided(by_li
     one.wait(1.0)
     assert WORKER.node in one.membership.peers
     assert not one.fenced
-    one.hear(WORKER, Pong(0, {}, 0.0))
+    one.hear(WORKER, Pong(one.said(Ping, WORKER)[-1].sequence, {}, 0.0))
     assert one.said(Refused, late)
 
 
@@ -363,11 +378,12 @@ def test_a_node_that_is_met_is_told_of_once() -> None:
 
 def test_a_claim_is_probed_repeatedly_and_a_prolonged_one_waits() -> None:
     claims = Claims()
-    claims.add(info("55"), WORKER.node, 0.0)
-    claims.add(info("55"), WORKER.node, 1.0)
-    assert claims.to_probe(0.0) == {WORKER.node}
-    assert claims.to_probe(0.1) == set()
-    assert claims.to_probe(0.2) == {WORKER.node}
+    claims.add(info("55"), b"nonce", WORKER.node, 0.0)
+    claims.add(info("55"), b"nonce", WORKER.node, 1.0)
+    (first,) = claims.to_probe(0.0)
+    assert first[0] == WORKER.node
+    assert claims.to_probe(0.1) == []
+    assert claims.to_probe(0.2) == [first]
     claims.prolong(9.0)
     assert not claims.unanswered(2.0)
     assert [claim.holder for claim in claims.unanswered(9.0)] == [WORKER.node]

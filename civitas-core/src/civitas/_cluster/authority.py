@@ -4,41 +4,59 @@ Theory. A frame of the network says who has sent it, and its body says something
 agents. Whether that is believed is decided here, and nowhere else, before anything is done about
 it. Each message has one rule, of three parts: about whom it may speak; at which address it is taken
 (what concerns one node only at that node's own address, so that a broker's permissions can mean
-something); and from whom it is believed. A *member* is a node that was met under names that nobody
-else has; a *missing* one was, and is silent.
+something); and from whom it is believed.
+
+A *member* is a node that has proved that it hears what is said to it (`proofs`), under names that
+nobody else has; a *missing* one was a member, and is silent; any other is a *stranger*. What a
+stranger says without a proof says only that somebody is there: a hello is answered with a
+challenge, anything else that is not in vain with a hello.
 
     message            | about whom               | taken at      | believed from
     -------------------+--------------------------+---------------+------------------------------
-    Hello              | its sender               | everyone, own | anyone
-    Welcome, Refused   | its sender               | own           | anyone
-    Changed            | its sender               | everyone, own | anyone; a stranger's says only
-                       |                          |               | that it is there
-    Contested          | the receiver             | own           | anyone
+    Hello              | its sender               | everyone, own | a member, or with a proof
+    Challenge          | the receiver             | own           | with a proof
+    Welcome            | its sender               | own           | a member, or with a proof
+    Refused            | names of its sender      | own           | the same; but see below
+    Contested          | names of the receiver    | own           | the same
+    Changed            | its sender, and agents   | everyone, own | a member
+                       | that nobody else has     |               |
     Admitted, Missed   | its sender               | own           | a member
                        | agents of the receiver   | own           | the primary (also a Welcome)
-    Left               | its sender               | everyone      | anyone
+    Left               | its sender               | everyone      | a member, or who was, or
+                       |                          |               | claims a name
                        | another node             | everyone      | the primary
-    Fenced             | who receives it          | own           | a member, or a missing one
-    Ping               | its sender               | own           | anyone
-    Pong, Crashed      | its sender, and agents   | own           | a member
-                       | of it                    |               |
+    Fenced             | who receives it          | own           | the primary; but see below
+    Ping               | its sender               | own           | the same
+    Pong, Crashed      | agents that its sender   | own           | a member
+                       | has announced            |               |
     Command            | agents of the receiver   | own           | the primary
     Query              | the receiver             | own           | a member
     Result, Counters   | a call of the receiver   | own           | a member: that which was called
-    Piece              | as the message that it is a part of
+    Piece              | as the message that it is a part of; of a stranger with a proof
+
+Two messages can end a settled node: a refusal by the older holder of one of its names, and
+`Fenced`. A node in touch with the others has no reason to believe either: whoever has its name came
+later, and the primary answers its pings. So they count only where the node may be *cut off*: it has
+no primary above it, a ping of it was missed, or not long ago its link was lost, it stood still, or
+a node fell silent (`naming`). Where control frames carry a MAC, no member is false, and they always
+do.
+
+There is one primary: who comes as a second one is refused, as for a name that is taken.
 
 Two things stand before these rules, since they are about frames: what a fenced node says is
-answered with `Fenced`, and what comes of a node after its goodbye was overtaken by it.
+answered with `Fenced`, and what comes of a node after its goodbye was overtaken by it, but for a
+hello: if that node lives, somebody else has said the goodbye, and it can prove so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
 from civitas._cluster.protocol import (
     Admitted,
+    Challenge,
     Changed,
     Command,
     Contested,
@@ -70,9 +88,11 @@ class Address(Enum):
 class Believed(Enum):
     """From whom a message is believed."""
 
-    ANYONE = auto()
+    BY_PROOF = auto()
+    PROVED = auto()
+    """A member, or by a proof."""
     KNOWN = auto()
-    """A member, or a missing node."""
+    """A member, one that was, or will be when the holder of its name is gone, or by a proof."""
     MEMBER = auto()
     PRIMARY = auto()
 
@@ -92,28 +112,35 @@ class Speaker(NamedTuple):
     """Its id and generation."""
     role: str | None
     """That of a member; None of any other node."""
-    missing: bool = False
-    """Whether it was a member, and is silent."""
+    known: bool = False
+    """Whether it is missing, or claims a name."""
+    process: str | None = None
+    """Its process name, of a member."""
+    proved: bool = False
+    """Whether the message has a proof of this node's."""
+    agents: Container[str] = ()
+    """Those that it has announced, of a member."""
 
 
 RULES: Final[Mapping[type, Rule]] = {
-    Hello: Rule(Address.BOTH, Believed.ANYONE),
-    Welcome: Rule(Address.OWN, Believed.ANYONE),
-    Refused: Rule(Address.OWN, Believed.ANYONE),
-    Contested: Rule(Address.OWN, Believed.ANYONE),
-    Changed: Rule(Address.BOTH, Believed.ANYONE),
+    Hello: Rule(Address.BOTH, Believed.PROVED),
+    Challenge: Rule(Address.OWN, Believed.BY_PROOF),
+    Welcome: Rule(Address.OWN, Believed.PROVED),
+    Refused: Rule(Address.OWN, Believed.PROVED),
+    Contested: Rule(Address.OWN, Believed.PROVED),
+    Changed: Rule(Address.BOTH, Believed.MEMBER),
     Admitted: Rule(Address.OWN, Believed.MEMBER),
     Missed: Rule(Address.OWN, Believed.MEMBER),
-    Left: Rule(Address.EVERYONE, Believed.ANYONE),
+    Left: Rule(Address.EVERYONE, Believed.KNOWN),
     Fenced: Rule(Address.OWN, Believed.KNOWN),
-    Ping: Rule(Address.OWN, Believed.ANYONE),
+    Ping: Rule(Address.OWN, Believed.KNOWN),
     Pong: Rule(Address.OWN, Believed.MEMBER),
     Crashed: Rule(Address.OWN, Believed.MEMBER),
     Command: Rule(Address.OWN, Believed.PRIMARY),
     Query: Rule(Address.OWN, Believed.MEMBER),
     Result: Rule(Address.OWN, Believed.MEMBER),
     Counters: Rule(Address.OWN, Believed.MEMBER),
-    Piece: Rule(Address.BOTH, Believed.ANYONE),
+    Piece: Rule(Address.BOTH, Believed.PROVED),
 }
 
 
@@ -129,20 +156,28 @@ def believed(message: ControlMessage, speaker: Speaker) -> bool:
         return False
     match message:
         case Hello(info=info) | Welcome(info=info) | Refused(info=info) | Changed(info=info):
-            return info.key == speaker.key
+            is_stranger = speaker.role is None
+            unchanged = is_stranger or (info.role, info.process) == (speaker.role, speaker.process)
+            return info.key == speaker.key and unchanged
         case Left():
             # Of another node only the primary says that it has gone: it alone pings all of them.
             return message.node == speaker.node or speaker.role == "primary"
+        case Pong(agents=agents):
+            return all(name in speaker.agents for name in agents)
+        case Crashed(agent=agent):
+            return agent in speaker.agents
         case _:
             return True
 
 
 def _may_speak(needed: Believed, speaker: Speaker) -> bool:
     match needed:
-        case Believed.ANYONE:
-            return True
+        case Believed.BY_PROOF:
+            return speaker.proved
+        case Believed.PROVED:
+            return speaker.proved or speaker.role is not None
         case Believed.KNOWN:
-            return speaker.role is not None or speaker.missing
+            return speaker.proved or speaker.known or speaker.role is not None
         case Believed.MEMBER:
             return speaker.role is not None
         case Believed.PRIMARY:

@@ -30,6 +30,8 @@ FIRST_HELLO: Final = 0.05  # between the first two hellos; then half as long aga
 SLOWEST_HELLO: Final = 1.0  # between two hellos of a node that is not settled, at most
 IDLE: Final = 0.25  # between two turns of a node that has nothing to do
 PAUSE: Final = 1.0  # without a turn of its own: a node knows by it that it stood still itself
+UNCERTAIN: Final = 30.0  # after a doubt, or the loss of a silent node: see `naming`
+YOUNG: Final = 10.0  # after a search, in which another node may have ended its own under this name
 PROMPT: Final = 1.0  # an answer in it says how the other clock goes; one that lay longer does not
 
 
@@ -45,6 +47,8 @@ class Discovery:
         self._pause = FIRST_HELLO
         self._doubtful_until: float | None = None
         self._last_turn: float | None = None
+        self._uncertain_until = -inf
+        self._young_until = -inf
 
     @property
     def joined(self) -> bool:
@@ -59,6 +63,22 @@ class Discovery:
     def join(self, now: float) -> None:
         """Begin the search."""
         self._joined_at = self._next_hello = now
+
+    def settled(self, now: float) -> None:
+        """Take note that the search has ended."""
+        self._young_until = now + YOUNG
+
+    def may_have_missed(self, now: float) -> None:
+        """Take note that this node may not have heard what others have said to everyone."""
+        self._uncertain_until = now + UNCERTAIN
+
+    def uncertain(self, now: float) -> bool:
+        """Return whether it was so not long ago."""
+        return now < self._uncertain_until
+
+    def young(self, now: float) -> bool:
+        """Return whether the search ended not long ago."""
+        return now < self._young_until
 
     def leave(self) -> None:
         """Be silent from now on, so that nobody lets the node in again."""
@@ -76,6 +96,7 @@ class Discovery:
     def begin_again(self, now: float, *, settled: bool) -> None:
         """Ask the others whether the node still belongs; a search takes its whole time again."""
         self._doubtful_until = now + DOUBT
+        self.may_have_missed(now)
         self._next_hello = now
         if self.joined and not settled:
             self._joined_at = now

@@ -52,6 +52,14 @@ class Evicted:
 
 
 @dataclass(frozen=True, slots=True)
+class Objected:
+    """This node has refused another one."""
+
+    info: NodeInfo
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class NotAnnounced:
     """This node can't be announced: its transport takes no message of that size."""
 
@@ -72,6 +80,7 @@ Event: TypeAlias = (
     | ClockSeen
     | Settled
     | Evicted
+    | Objected
     | NotAnnounced
     | Received
     | Result

@@ -20,7 +20,10 @@ LINK_GRACE: Final = 5.0
 """Seconds after a lost link, or a pause of this process, in which silence counts for nothing."""
 
 LIMIT: Final = 10_000
-"""Nodes that are remembered after their end, at most."""
+"""Nodes that are members, that are missing, and that are remembered after their end, at most."""
+
+AGENTS: Final = 1_000_000
+"""Agents of all members together, at most."""
 
 
 class BoundedSet:
@@ -36,6 +39,11 @@ class BoundedSet:
 
     def __contains__(self, key: bytes) -> bool:
         return key in self._keys
+
+    def discard(self, key: bytes) -> None:
+        if key in self._keys:
+            self._keys.discard(key)
+            self._order.remove(key)
 
     def add(self, key: bytes) -> None:
         if key not in self._keys:
@@ -80,23 +88,37 @@ class MemberTable:
     def speaker(self, node: str, key: bytes) -> Speaker:
         """Return who the sender of a frame is."""
         peer = self.peers.get(node)
-        role = None if peer is None else peer.info.role
-        return Speaker(node, key, role, node in self.missing)
+        if peer is not None and peer.info.key == key:
+            info = peer.info
+            return Speaker(node, key, info.role, process=info.process, agents=peer.agents)
+        known = self.missing.get(node) or self.claims.of(node)
+        return Speaker(node, key, None, known is not None and known.key == key)
 
     def depart(self, speaker: Speaker) -> None:
         """Take note that a node has said goodbye."""
         self.claims.discard(speaker.node)
         self.departed.add(speaker.key)
 
-    def meet(self, info: NodeInfo, now: float) -> bool:
-        """Let a node in unless somebody has its names; return whether it is in."""
+    def full(self, info: NodeInfo) -> bool:
+        """Return whether there is no room for a node."""
+        if info.node in self.peers:
+            return False
+        if len(self.peers) >= LIMIT:
+            return True
+        agents = sum(len(peer.agents) for peer in self.peers.values())
+        return agents + len(info.agents) > AGENTS
+
+    def meet(self, info: NodeInfo, now: float, nonce: bytes = b"") -> bool:
+        """Let a node in unless somebody has its names; return whether it is in.
+
+        `nonce` is what an answer to it repeats.
+        """
         peer = self.peers.get(info.node)
         if peer is not None:
-            self.update(peer, info, now)
-            return True
+            return peer.info.key == info.key and self.update(peer, info, now)
         for other in self.peers.values():
             if not other.info.leaving and conflict(other.info, info, other.agents) is not None:
-                self.claims.add(info, other.info.node, now)
+                self.claims.add(info, nonce, other.info.node, now)
                 return False
         self.claims.discard(info.node)
         self.missing.pop(info.node, None)
@@ -117,11 +139,17 @@ class MemberTable:
             return False
         if info.revision > peer.info.revision:
             is_more = not info.agents.keys() <= peer.agents.keys()
+            if is_more and self._has_others_names(info):
+                return True  # nothing of it is believed
             peer.take(info)
             if is_more:
                 peer.monitor.follow(self._policy(peer.agents), now)
             self._report(NodeSeen(info))
         return True
+
+    def _has_others_names(self, info: NodeInfo) -> bool:
+        others = (each for each in self.peers.values() if not each.info.leaving)
+        return any(conflict(each.info, info, each.agents) for each in others)
 
     def remove(self, peer: Peer, reason: str, *, died: bool, may_return: bool = False) -> None:
         """Take a node out; it `may_return` unless another one takes its place."""
@@ -132,6 +160,8 @@ class MemberTable:
             conflict(other.info, whole, other.agents) for other in self.peers.values()
         ):
             self.missing[info.node] = whole
+            if len(self.missing) > LIMIT:
+                self.give_up(next(iter(self.missing)), reason, died=died)
         elif may_return:  # it had left its names to another node
             self.fenced.add(info.key)
         self._report(NodeLost(info, reason, died, final=info.node not in self.missing))

@@ -13,17 +13,20 @@ from typing import Final
 from civitas import _platform as platform
 from civitas._cluster.announcements import Announcements
 from civitas._cluster.authority import Speaker, believed
+from civitas._cluster.claims import Claim
 from civitas._cluster.clocks import Clocks
 from civitas._cluster.discovery import Discovery
 from civitas._cluster.events import Event, Evicted, Received, Settled
 from civitas._cluster.failure_detector import FailureDetector
 from civitas._cluster.liveness import OwnNode, Peer
-from civitas._cluster.member_table import MemberTable
+from civitas._cluster.member_table import LIMIT, MemberTable
 from civitas._cluster.naming import Naming
+from civitas._cluster.proofs import proof_of
 from civitas._cluster.protocol import (
     EVERYONE,
     Admitted,
     AgentStates,
+    Challenge,
     Changed,
     Command,
     Contested,
@@ -55,7 +58,7 @@ class Membership:
 
     `own` reads the node's state; `fenced` gets the keys of nodes whose frames are refused;
     `policies` say how closely the primary watches each supervised agent's node, by agent; `clock`
-    returns epoch seconds, to compare clocks.
+    returns epoch seconds, to compare clocks. `authenticated`: the messages carry a valid MAC.
     """
 
     def __init__(
@@ -67,6 +70,8 @@ class Membership:
         fenced: set[bytes],
         policies: Mapping[str, HeartbeatPolicy],
         clock: Callable[[], float] | None = None,
+        *,
+        authenticated: bool = False,
     ) -> None:
         self.announcements = Announcements(info)
         self.members = MemberTable(fenced, policies, report)
@@ -76,7 +81,15 @@ class Membership:
         self._report = report
         self._discovery = Discovery()
         self._clocks = Clocks(clock or platform.wall, report)
-        self._naming = Naming(self.announcements, self.members, self._discovery, self._clocks, send)
+        self._naming = Naming(
+            self.announcements,
+            self.members,
+            self._discovery,
+            self._clocks,
+            send,
+            report,
+            authenticated=authenticated,
+        )
         self._watch = FailureDetector(info.node, self.members, self._clocks, send)
         self.calls = PendingRequests(send, report)
         self._link_is_down = False
@@ -90,8 +103,9 @@ class Membership:
     # --- what the node wants ------------------------------------------------------------------
 
     def join(self, now: float) -> None:
-        """Begin to say hello."""
+        """Begin to say hello, first to itself: its transport may take less than it announces."""
         self._discovery.join(now)
+        self._naming.prove(self.info.node, Challenge(b"", b""), now)
         self.tick(now)
 
     def announce(
@@ -160,9 +174,10 @@ class Membership:
         for claim in self.members.claims.unanswered(now):
             holder = self.peers.get(claim.holder)
             if holder is not None:
+                self._discovery.may_have_missed(now)
                 self._declare_dead(holder, f"silent, and superseded by node {claim.info.node[:8]}")
-            if self._meet(claim.info, now):  # it may have stopped saying hello by now
-                self._naming.say_hello(control_address(claim.info.node))
+            if self._meet(claim, now):  # it may have stopped saying hello by now
+                self._naming.say_hello(control_address(claim.info.node), now)
         self.calls.resend(now)
         self._settle(now)
 
@@ -191,31 +206,46 @@ class Membership:
             return
         if key in self.members.fenced:
             if not isinstance(message, Fenced | Left):  # else two that fence each other never end
-                self._send(control_address(node), Fenced(f"superseded in {self.info}"))
+                nonce = message.nonce if isinstance(message, Hello | Refused) else b""
+                self._send(control_address(node), Fenced(f"superseded in {self.info}", nonce))
             return
-        if key in self.members.departed:
+        if key in self.members.departed and not isinstance(message, Hello):
             return  # overtaken by its goodbye
         speaker = self.members.speaker(node, key)
+        proof = proof_of(message)
+        if proof:
+            speaker = speaker._replace(proved=self.proves(proof, key, now))
         if believed(message, speaker):
             self._hear(speaker, message, now)
+        elif speaker.role is None:
+            self._hear_stranger(speaker, message, now)
+
+    def proves(self, proof: bytes, key: bytes, now: float) -> bool:
+        """Return whether a proof shows that a node, by its key, hears what is said to it."""
+        departed = key in self.members.departed
+        return self._naming.proofs.hold(proof, key, now, departed=departed)
 
     # --- hearing ------------------------------------------------------------------------------
 
     def _hear(self, speaker: Speaker, message: ControlMessage, now: float) -> None:
         match message:
             case Hello():
-                self._hear_hello(message, now)
+                self._hear_hello(speaker, message, now)
+            case Challenge():
+                self._naming.prove(speaker.node, message, now)
             case Welcome():
                 self._hear_welcome(message, now)
             case Changed():
-                self._hear_change(message, now)
-            case Contested() if not self.info.settled:
-                self._discovery.roster.add(speaker.node)
+                self._hear_change(self.peers[speaker.node], message, now)
+            case Contested():
+                if not self.info.settled and len(self._discovery.roster) < LIMIT:
+                    self._discovery.roster.add(speaker.node)
             case Refused():
-                if self._naming.gives_way(message):
+                if self._naming.gives_way(message, now):
                     self._evict(message.reason, fenced=False)
             case Fenced():
-                self._evict(message.reason, fenced=True)
+                if speaker.role == "primary" or self._naming.cut_off(now):
+                    self._evict(message.reason, fenced=True)
             case Left():
                 self._hear_left(speaker, message)
             case Ping():
@@ -223,43 +253,60 @@ class Membership:
             case _:
                 self._hear_peer(self.peers[speaker.node], message, now)
 
-    def _hear_hello(self, hello: Hello, now: float) -> None:
+    def _hear_stranger(self, stranger: Speaker, message: ControlMessage, now: float) -> None:
+        """Let a node prove itself that says that it is there."""
+        match message:
+            case Hello(info=info) if info.key == stranger.key and not message.proof:
+                self._naming.challenge(stranger.key, message, now)
+            case Changed(info=info) if info.key == stranger.key:
+                self._naming.say_hello(control_address(stranger.node), now)
+            case Ping():  # it knows this node, which had given it up
+                self._naming.say_hello(control_address(stranger.node), now)
+
+    def _hear_hello(self, speaker: Speaker, hello: Hello, now: float) -> None:
         info = hello.info
-        address, reason = control_address(info.node), self.announcements.conflict(info)
-        if reason is not None:
-            self._naming.contest(info, reason)
-        elif self._meet(info, now):
-            if not self._discovery.doubtful:  # else it may have lain here for long
-                self._clocks.hear_hello(hello)
-            mine, known = self.announcements.whole, self.members.known()
-            done = self._own.finished(info)  # also while this node's event loop is blocked
-            self._send(address, Welcome(mine, hello.clock, self._clocks.clock(), known, done))
+        reason = self.announcements.conflict(info)
+        self.members.departed.discard(speaker.key)
+        if speaker.role is not None and not hello.proof:
+            self._hear_change(self.peers[info.node], Changed(info, info.revision), now)
+            self._welcome(hello)
+        elif reason is not None:
+            self._naming.contest(hello, reason, now)
+        elif self.members.full(info):
+            reason = f"this system has {len(self.peers):,} nodes: it takes no more of this size"
+            self._naming.refuse(info, reason, hello.nonce, now)
+        elif self._meet(hello, now):
+            self._welcome(hello)
         else:
-            self._send(address, Contested())
+            self._naming.wait_for_holder(hello)
+
+    def _welcome(self, hello: Hello) -> None:
+        if not self._discovery.doubtful:  # else it may have lain here for long
+            self._clocks.hear_hello(hello)
+        mine, known = self.announcements.whole, self.members.known()
+        done = self._own.finished(hello.info)  # also while this node's event loop is blocked
+        clock = self._clocks.clock()
+        welcome = Welcome(mine, hello.clock, clock, known, done, hello.nonce)
+        self._send(control_address(hello.info.node), welcome)
 
     def _hear_welcome(self, welcome: Welcome, now: float) -> None:
         info = welcome.info
-        if self.announcements.conflict(info) is not None:
-            return  # its refusal comes, or this node's own: a welcome decides nothing
-        if info.role == "primary":
-            self._discovery.roster = set(welcome.known)
-            self._watch.suspect_others(welcome.known, now)
-            self._hear_done(info, welcome.done)
-        self._clocks.hear_welcome(welcome)
-        self._meet(info, now)
-        self._settle(now)
+        # Of two that want one name, a refusal decides.
+        if self.announcements.conflict(info) is None and self._meet(welcome, now):
+            if info.role == "primary":
+                self._discovery.roster = set(welcome.known)
+                self._watch.suspect_others(welcome.known, now)
+                self._hear_done(info, welcome.done)
+            self._clocks.hear_welcome(welcome)
+            self._settle(now)
 
     def _hear_done(self, primary: NodeInfo, agents: tuple[str, ...]) -> None:
         """Let the node know, before it settles, which of its agents are not to be started."""
         if agents:
             self._report(Received(primary.header, Admitted(agents)))
 
-    def _hear_change(self, changed: Changed, now: float) -> None:
-        info = changed.info
-        peer = self.peers.get(info.node)
-        if peer is None:  # only a hello is checked for names that are taken
-            self._naming.say_hello(control_address(info.node))
-        elif not self.members.update(peer, info, now, changed.since) and peer.may_ask(now):
+    def _hear_change(self, peer: Peer, changed: Changed, now: float) -> None:
+        if not self.members.update(peer, changed.info, now, changed.since) and peer.may_ask(now):
             self._send(peer.address, Missed(peer.info.revision))
 
     def _hear_left(self, speaker: Speaker, left: Left) -> None:
@@ -286,9 +333,9 @@ class Membership:
         if peer is not None:
             peer.heard(now, ping.patience)
             if peer.info.role == "primary" and self._clocks.own_moved(ping):
-                self._naming.say_hello(EVERYONE)
+                self._naming.say_hello(EVERYONE, now)
         else:  # it knows this node, which had given it up
-            self._naming.say_hello(address)
+            self._naming.say_hello(address, now)
 
     def _hear_peer(self, peer: Peer, message: ControlMessage, now: float) -> None:
         peer.heard(now)
@@ -304,7 +351,7 @@ class Membership:
                 if moved is not None:
                     self._send(peer.address, moved)
                 self._report(Received(peer.info, message))
-                self._naming.holder_lives(peer)
+                self._naming.holder_lives(peer, message.sequence, now)
             case Crashed() | Command():
                 self._report(Received(peer.info, message))
             case Missed():
@@ -316,14 +363,15 @@ class Membership:
 
     # --- coming and going ---------------------------------------------------------------------
 
-    def _meet(self, info: NodeInfo, now: float) -> bool:
+    def _meet(self, said: Hello | Welcome | Claim, now: float) -> bool:
         """Let a node in unless somebody has its names; return whether it is in."""
+        info = said.info
         is_new = info.node not in self.peers
-        if not self.members.meet(info, now):
+        if not self.members.meet(info, now, b"" if isinstance(said, Welcome) else said.nonce):
             return False
         if is_new and info.role == "primary" and self.info.settled:
             # Its welcome says who else is left of those that an earlier primary watched.
-            self._naming.say_hello(control_address(info.node))
+            self._naming.say_hello(control_address(info.node), now)
         return True
 
     def _lose(self, peer: Peer, reason: str, *, died: bool, may_return: bool = False) -> None:
@@ -343,13 +391,14 @@ class Membership:
 
     def _look_for_silence(self, now: float) -> None:
         for peer, reason, dead in self._watch.look(self.info, now):
+            self._discovery.may_have_missed(now)
             if dead:
                 self._declare_dead(peer, reason)
             else:
                 self._lose(peer, reason, died=True, may_return=True)
         primary = self.members.primary
         if primary is not None and self._watch.in_doubt(now):
-            self._naming.say_hello(primary.address)
+            self._naming.say_hello(primary.address, now)
 
     def _begin_again(self, now: float) -> None:
         """Hold nobody's silence against it, and ask the others whether this node still belongs."""
@@ -367,11 +416,12 @@ class Membership:
         """Say hello when it is due."""
         has_primary = self.members.primary is not None
         if not self._evicted and self._discovery.hello_due(now, self.info.settled, has_primary):
-            self._naming.say_hello(EVERYONE)
+            self._naming.say_hello(EVERYONE, now)
 
     def _settle(self, now: float) -> None:
         """End the search when nobody is left to be found, or the time for it is over."""
         if not (self._evicted or self.info.settled) and now >= self._settles_at():
+            self._discovery.settled(now)
             self.announce({}, settled=True)
             self._report(Settled(self.info.role != "primary" and self.members.primary is None))
 

@@ -2,6 +2,13 @@
 
 A hello claims names. Who has one objects (`claims` says whose claim prevails); a third node probes
 the holder, and refuses the newcomer in its name when it lives.
+
+A settled node gives way to nobody while it is in touch with the others: then who wants its name has
+come later, whatever it says. Two can only have settled under one name while they could not hear
+each other. So a node gives way only where it may have been cut off, or has settled a moment ago,
+when the other may have done the same; and it believes that it was superseded only where it may have
+been cut off. Where control frames carry a MAC it knows that the other is no intruder, and always
+does.
 """
 
 from __future__ import annotations
@@ -12,9 +19,13 @@ from civitas._cluster.announcements import Announcements
 from civitas._cluster.claims import conflict, prevails
 from civitas._cluster.clocks import Clocks
 from civitas._cluster.discovery import Discovery
+from civitas._cluster.events import Event, Objected
 from civitas._cluster.liveness import Peer
 from civitas._cluster.member_table import MemberTable
+from civitas._cluster.proofs import Proofs
 from civitas._cluster.protocol import (
+    Challenge,
+    Contested,
     ControlMessage,
     Hello,
     NodeInfo,
@@ -25,7 +36,11 @@ from civitas._cluster.protocol import (
 
 
 class Naming:
-    """What one node says about names; `send` sends a message to an address."""
+    """What one node says about names; `send` sends a message to an address.
+
+    `authenticated`: whether the control messages that come carry a valid MAC. All times are seconds
+    of the caller's monotonic clock.
+    """
 
     def __init__(
         self,
@@ -34,53 +49,96 @@ class Naming:
         discovery: Discovery,
         clocks: Clocks,
         send: Callable[[str, ControlMessage], None],
+        report: Callable[[Event], None],
+        *,
+        authenticated: bool,
     ) -> None:
+        self.proofs = Proofs()
         self._announcements = announcements
         self._members = members
         self._discovery = discovery
         self._clocks = clocks
         self._send = send
+        self._report = report
+        self._authenticated = authenticated
 
-    def say_hello(self, address: str) -> None:
-        """Claim this node's names."""
-        self._send(address, Hello(self._announcements.whole, self._clocks.clock()))
+    # --- hello --------------------------------------------------------------------------------
 
-    def contest(self, info: NodeInfo, reason: str) -> None:
+    def say_hello(self, address: str, now: float) -> None:
+        """Say that this node is there."""
+        mine, nonce = self._announcements.info, self.proofs.nonce(now)
+        self._send(address, Hello(mine, self._clocks.clock(), nonce))
+
+    def challenge(self, stranger: bytes, hello: Hello, now: float) -> None:
+        """Let a stranger, a node by its key, prove that it hears what is said to it."""
+        departed = stranger in self._members.departed
+        cookie = self.proofs.cookie(stranger, now, departed=departed)
+        self._send(control_address(hello.info.node), Challenge(cookie, hello.nonce))
+
+    def prove(self, node: str, challenge: Challenge, now: float) -> None:
+        """Answer a challenge, and claim this node's names."""
+        mine, nonce = self._announcements.whole, self.proofs.nonce(now)
+        hello = Hello(mine, self._clocks.clock(), nonce, challenge.cookie)
+        self._send(control_address(node), hello)
+
+    # --- claims -------------------------------------------------------------------------------
+
+    def contest(self, hello: Hello, reason: str, now: float) -> None:
         """Answer a node that claims a name of this one; `reason` says which."""
-        mine = self._announcements.info
+        mine, info = self._announcements.info, hello.info
         if self._discovery.doubtful:
             return  # this node says hello itself when the doubt is over
-        if prevails(mine, info):
-            self._refuse(info, reason)
+        if prevails(mine, info) or not self._may_yield(now):
+            self.refuse(info, reason, hello.nonce, now)
         elif mine.settled:  # it is for the other one to refuse, which has to know of this one
-            self.say_hello(control_address(info.node))
+            self.say_hello(control_address(info.node), now)
 
-    def gives_way(self, refused: Refused) -> bool:
+    def wait_for_holder(self, hello: Hello) -> None:
+        """Let a node know that its name is in question."""
+        self._send(control_address(hello.info.node), Contested(hello.nonce))
+
+    def gives_way(self, refused: Refused, now: float) -> bool:
         """Return whether this node has to go, since another one has refused it."""
         mine, reason = self._announcements.info, self._announcements.conflict(refused.info)
         if reason is None:
             return not mine.settled
-        if not prevails(mine, refused.info):
+        if not prevails(mine, refused.info) and self._may_yield(now):
             return True
         # Both claims are new, and the other node does not know yet that this one prevails. One
         # that could not hear for a while may itself be the one that was superseded.
         if not self._discovery.doubtful:
-            self._refuse(refused.info, reason)
+            self.refuse(refused.info, reason, refused.nonce, now)
         return False
+
+    def cut_off(self, now: float) -> bool:
+        """Return whether this node may have been without the others for a while."""
+        mine = self._announcements.info
+        if self._authenticated or not mine.settled or self._discovery.uncertain(now):
+            return True
+        if mine.role != "primary":
+            return self._members.primary is None
+        return any(peer.monitor.misses(now) for peer in self._members.peers.values())
+
+    def _may_yield(self, now: float) -> bool:
+        return self.cut_off(now) or self._discovery.young(now)
 
     def probe_holders(self, now: float) -> None:
         """Ping the holders of names that others claim, where that is due."""
-        for node in self._members.claims.to_probe(now):
-            self._send(control_address(node), Ping(0, 0.0))
+        for node, number in self._members.claims.to_probe(now):
+            self._send(control_address(node), Ping(number, 0.0))
 
-    def holder_lives(self, holder: Peer) -> None:
-        """Take note that a node is alive: it keeps its names if it is settled.
+    def holder_lives(self, holder: Peer, number: int, now: float) -> None:
+        """Take note that a node has answered a probe: it keeps its names if it is settled.
 
         Otherwise the two newcomers settle it among themselves.
         """
-        for claim in self._members.claims.answered(holder.info.node):
+        for claim in self._members.claims.answered(holder.info.node, number):
             if holder.info.settled:
-                self._refuse(claim.info, conflict(holder.info, claim.info, holder.agents) or "")
+                reason = conflict(holder.info, claim.info, holder.agents) or ""
+                self.refuse(claim.info, reason, claim.nonce, now)
 
-    def _refuse(self, info: NodeInfo, reason: str) -> None:
-        self._send(control_address(info.node), Refused(self._announcements.whole, reason))
+    def refuse(self, info: NodeInfo, reason: str, proof: bytes, now: float) -> None:
+        """Tell a node that it can't be in; `proof` is its nonce."""
+        mine, nonce = self._announcements.whole, self.proofs.nonce(now)
+        self._send(control_address(info.node), Refused(mine, reason, nonce, proof))
+        self._report(Objected(info.header, reason))

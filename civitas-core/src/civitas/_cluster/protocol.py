@@ -68,10 +68,23 @@ class NodeInfo:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """To everyone: here I am. `clock` is the sender's, in epoch seconds."""
+    """Here I am; without agents, unless it is the answer to a challenge, and has its `proof`.
+
+    `clock` is the sender's, in epoch seconds; for `nonce` and `proof` see `proofs`, also below.
+    """
 
     info: NodeInfo
     clock: float
+    nonce: bytes = b""
+    proof: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """The answer to a node that I don't know: say hello again, with this cookie as the proof."""
+
+    cookie: bytes
+    proof: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +99,7 @@ class Welcome:
     clock: float
     known: tuple[str, ...]
     done: tuple[str, ...] = ()
+    proof: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +117,8 @@ class Admitted:
 class Contested:
     """A node that I know has a name of yours, and may be gone: wait until I know."""
 
+    proof: bytes = b""
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:
@@ -110,6 +126,8 @@ class Refused:
 
     info: NodeInfo
     reason: str
+    nonce: bytes = b""
+    proof: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +135,7 @@ class Fenced:
     """You were superseded: your frames are refused everywhere."""
 
     reason: str
+    proof: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,15 +251,19 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of the frame of a message that is larger than a frame may be; see `pieces`."""
+    """A part of the frame of a message that is larger than a frame may be; see `pieces`.
+
+    `proof` is that of the message.
+    """
 
     number: int
     index: int
     count: int
     data: bytes
+    proof: bytes = b""
 
 
-_Meeting: TypeAlias = Hello | Welcome | Admitted | Contested | Refused
+_Meeting: TypeAlias = Hello | Challenge | Welcome | Admitted | Contested | Refused
 _Belonging: TypeAlias = Fenced | Changed | Missed | Left
 _Watching: TypeAlias = Ping | Pong | Crashed
 _Calling: TypeAlias = Command | Result | Query | Counters
