@@ -19,6 +19,8 @@ from civitas._cluster.protocol import (
     ControlMessage,
     Hello,
     NodeInfo,
+    Ping,
+    Pong,
     Refused,
     Welcome,
     control_address,
@@ -46,7 +48,14 @@ WORKER = info("44", "far", settled=True)
 class One:
     """A membership whose words are kept, and whose clock stands until it is moved."""
 
-    def __init__(self, role: str = "worker", agents: str = "near", **options: Any) -> None:
+    def __init__(
+        self,
+        role: str = "worker",
+        agents: str = "near",
+        *,
+        authenticated: bool = False,
+        **options: Any,
+    ) -> None:
         self.now = 100.0
         self.sent: list[tuple[str, ControlMessage]] = []
         self.events: list[Event] = []
@@ -59,6 +68,7 @@ class One:
             self.fenced,
             {"far": WATCH},
             clock=lambda: EPOCH + self.now,
+            authenticated=authenticated,
         )
 
     def agents(self) -> Mapping[str, tuple[str, int]]:
@@ -96,6 +106,15 @@ class One:
         """Let it hear something just as it is."""
         origin = Origin(bytes.fromhex(teller.node), teller.generation)
         self.membership.receive(origin, message, self.now)
+
+    def hear_pings(self) -> None:
+        """Let each node answer that was pinged since the last `forget`."""
+        for node, peer in self.membership.peers.items():
+            for ping in self.said(Ping, peer.info):
+                self.hear(
+                    replace(PRIMARY, node=node, generation=peer.info.generation),
+                    Pong(ping.sequence, {}, 0.0),
+                )
 
     def proof_for(self, teller: NodeInfo) -> bytes:
         """Return what it gives a stranger that says hello, by which that one proves itself."""

@@ -38,10 +38,17 @@ class Reader:
     def __init__(self) -> None:
         self.codec = ControlCodec(OTHER)
         self.now = 0.0
+        self.members: set[str] = {NODE.node}
 
     def read(self, *frames: bytes, to_everyone: bool = True) -> list[object]:
-        read = (self.codec.read(each, self.now, (), to_everyone=to_everyone) for each in frames)
+        read = [
+            self.codec.read(each, self.now, self.members, self.proves, to_everyone=to_everyone)
+            for each in frames
+        ]
         return [said[1] for said in read if said is not None]
+
+    def proves(self, proof: bytes, node: bytes, now: float) -> bool:
+        return proof == b"proof"
 
 
 @given(largest=st.integers(LEAST_FRAME, 9_000), seed=st.integers(0, 1_000), twice=st.booleans())
@@ -97,6 +104,15 @@ def test_a_message_without_one_of_its_pieces_never_is_and_the_next_one_comes() -
     codec, reader = ControlCodec(ME, LEAST_FRAME), Reader()
     assert reader.read(*codec.frames(LARGE)[1:]) == []
     assert reader.read(*codec.frames(LARGE)) == [LARGE]
+
+
+def test_the_pieces_of_a_stranger_are_not_kept_unless_it_has_proved_itself() -> None:
+    codec, reader = ControlCodec(ME, LEAST_FRAME), Reader()
+    reader.members = set()
+    with pytest.raises(FrameError, match="has not proved itself"):
+        reader.read(*codec.frames(LARGE))
+    proved = replace(LARGE, proof=b"proof")
+    assert reader.read(*codec.frames(proved)) == [proved]
 
 
 def test_pieces_that_came_by_different_addresses_are_not_put_together() -> None:

@@ -21,7 +21,7 @@ from civitas._cluster.codec import LARGEST_FRAME
 from civitas._cluster.events import Event, NotAnnounced
 from civitas._cluster.membership import Membership
 from civitas._cluster.pieces import ControlCodec
-from civitas._cluster.protocol import EVERYONE, ControlMessage, control_address
+from civitas._cluster.protocol import EVERYONE, Challenge, ControlMessage, Hello, control_address
 from civitas.envelope import ORIGIN_AT, Origin
 from civitas.errors import (
     CivitasError,
@@ -188,7 +188,10 @@ class ControlPlane:
             return  # what it says to everyone comes back, and it knows that
         now = platform.monotonic()
         try:
-            said = self._codec.read(frame, now, self._membership.peers, to_everyone=to_everyone)
+            membership = self._membership
+            said = self._codec.read(
+                frame, now, membership.peers, membership.proves, to_everyone=to_everyone
+            )
         except CivitasError as error:
             logger.debug("not a control message: %s", error)
             self._at_home(self._dropped, "malformed system frame", frame)
@@ -322,6 +325,9 @@ class ControlPlane:
             logger.exception("the control plane's transport did not stop cleanly")
 
     def _send(self, address: str, message: ControlMessage) -> None:
+        is_greeting = isinstance(message, Hello | Challenge) and address != EVERYONE
+        if is_greeting and len(self._queue) > _QUEUE // 2:
+            return  # strangers say hello again, and what is said to members must not go for them
         self._queue.append((address, message))
         self._news.set()
 

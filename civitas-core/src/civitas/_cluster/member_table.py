@@ -40,6 +40,9 @@ class BoundedSet:
     def __contains__(self, key: bytes) -> bool:
         return key in self._keys
 
+    def __len__(self) -> int:
+        return len(self._keys)
+
     def discard(self, key: bytes) -> None:
         if key in self._keys:
             self._keys.discard(key)
@@ -116,6 +119,8 @@ class MemberTable:
         peer = self.peers.get(info.node)
         if peer is not None:
             return peer.info.key == info.key and self.update(peer, info, now)
+        if self.full(info):
+            return False
         for other in self.peers.values():
             if not other.info.leaving and conflict(other.info, info, other.agents) is not None:
                 self.claims.add(info, nonce, other.info.node, now)

@@ -11,15 +11,15 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from civitas import _platform as platform
+from civitas._cluster.admission import Admission
 from civitas._cluster.announcements import Announcements
 from civitas._cluster.authority import Speaker, believed
-from civitas._cluster.claims import Claim
 from civitas._cluster.clocks import Clocks
 from civitas._cluster.discovery import Discovery
 from civitas._cluster.events import Event, Evicted, Received, Settled
 from civitas._cluster.failure_detector import FailureDetector
 from civitas._cluster.liveness import OwnNode, Peer
-from civitas._cluster.member_table import LIMIT, MemberTable
+from civitas._cluster.member_table import MemberTable
 from civitas._cluster.naming import Naming
 from civitas._cluster.proofs import proof_of
 from civitas._cluster.protocol import (
@@ -91,6 +91,17 @@ class Membership:
             authenticated=authenticated,
         )
         self._watch = FailureDetector(info.node, self.members, self._clocks, send)
+        self._admission = Admission(
+            self.announcements,
+            self.members,
+            self._discovery,
+            self._clocks,
+            self._naming,
+            self._watch,
+            own.finished,
+            send,
+            report,
+        )
         self.calls = PendingRequests(send, report)
         self._link_is_down = False
         self._evicted = False
@@ -176,7 +187,7 @@ class Membership:
             if holder is not None:
                 self._discovery.may_have_missed(now)
                 self._declare_dead(holder, f"silent, and superseded by node {claim.info.node[:8]}")
-            if self._meet(claim, now):  # it may have stopped saying hello by now
+            if self._admission.meet(claim, now):  # it may have stopped saying hello by now
                 self._naming.say_hello(control_address(claim.info.node), now)
         self.calls.resend(now)
         self._settle(now)
@@ -218,7 +229,7 @@ class Membership:
         if believed(message, speaker):
             self._hear(speaker, message, now)
         elif speaker.role is None:
-            self._hear_stranger(speaker, message, now)
+            self._admission.hear_stranger(speaker, message, now)
 
     def proves(self, proof: bytes, key: bytes, now: float) -> bool:
         """Return whether a proof shows that a node, by its key, hears what is said to it."""
@@ -230,16 +241,16 @@ class Membership:
     def _hear(self, speaker: Speaker, message: ControlMessage, now: float) -> None:
         match message:
             case Hello():
-                self._hear_hello(speaker, message, now)
+                self._admission.hear_hello(speaker, message, now)
             case Challenge():
                 self._naming.prove(speaker.node, message, now)
             case Welcome():
-                self._hear_welcome(message, now)
+                self._admission.hear_welcome(message, now)
+                self._settle(now)
             case Changed():
-                self._hear_change(self.peers[speaker.node], message, now)
+                self._admission.hear_change(self.peers[speaker.node], message, now)
             case Contested():
-                if not self.info.settled and len(self._discovery.roster) < LIMIT:
-                    self._discovery.roster.add(speaker.node)
+                self._admission.hear_contested(speaker.node)
             case Refused():
                 if self._naming.gives_way(message, now):
                     self._evict(message.reason, fenced=False)
@@ -252,62 +263,6 @@ class Membership:
                 self._hear_ping(speaker.node, message, now)
             case _:
                 self._hear_peer(self.peers[speaker.node], message, now)
-
-    def _hear_stranger(self, stranger: Speaker, message: ControlMessage, now: float) -> None:
-        """Let a node prove itself that says that it is there."""
-        match message:
-            case Hello(info=info) if info.key == stranger.key and not message.proof:
-                self._naming.challenge(stranger.key, message, now)
-            case Changed(info=info) if info.key == stranger.key:
-                self._naming.say_hello(control_address(stranger.node), now)
-            case Ping():  # it knows this node, which had given it up
-                self._naming.say_hello(control_address(stranger.node), now)
-
-    def _hear_hello(self, speaker: Speaker, hello: Hello, now: float) -> None:
-        info = hello.info
-        reason = self.announcements.conflict(info)
-        self.members.departed.discard(speaker.key)
-        if speaker.role is not None and not hello.proof:
-            self._hear_change(self.peers[info.node], Changed(info, info.revision), now)
-            self._welcome(hello)
-        elif reason is not None:
-            self._naming.contest(hello, reason, now)
-        elif self.members.full(info):
-            reason = f"this system has {len(self.peers):,} nodes: it takes no more of this size"
-            self._naming.refuse(info, reason, hello.nonce, now)
-        elif self._meet(hello, now):
-            self._welcome(hello)
-        else:
-            self._naming.wait_for_holder(hello)
-
-    def _welcome(self, hello: Hello) -> None:
-        if not self._discovery.doubtful:  # else it may have lain here for long
-            self._clocks.hear_hello(hello)
-        mine, known = self.announcements.whole, self.members.known()
-        done = self._own.finished(hello.info)  # also while this node's event loop is blocked
-        clock = self._clocks.clock()
-        welcome = Welcome(mine, hello.clock, clock, known, done, hello.nonce)
-        self._send(control_address(hello.info.node), welcome)
-
-    def _hear_welcome(self, welcome: Welcome, now: float) -> None:
-        info = welcome.info
-        # Of two that want one name, a refusal decides.
-        if self.announcements.conflict(info) is None and self._meet(welcome, now):
-            if info.role == "primary":
-                self._discovery.roster = set(welcome.known)
-                self._watch.suspect_others(welcome.known, now)
-                self._hear_done(info, welcome.done)
-            self._clocks.hear_welcome(welcome)
-            self._settle(now)
-
-    def _hear_done(self, primary: NodeInfo, agents: tuple[str, ...]) -> None:
-        """Let the node know, before it settles, which of its agents are not to be started."""
-        if agents:
-            self._report(Received(primary.header, Admitted(agents)))
-
-    def _hear_change(self, peer: Peer, changed: Changed, now: float) -> None:
-        if not self.members.update(peer, changed.info, now, changed.since) and peer.may_ask(now):
-            self._send(peer.address, Missed(peer.info.revision))
 
     def _hear_left(self, speaker: Speaker, left: Left) -> None:
         if speaker.node == left.node:
@@ -343,7 +298,7 @@ class Membership:
             case Admitted():
                 peer.admits = True
                 if peer.info.role == "primary":
-                    self._hear_done(peer.info, message.done)
+                    self._admission.hear_done(peer.info, message.done)
                 self._settle(now)
             case Pong():
                 took = peer.monitor.answered(message.sequence, now)
@@ -362,17 +317,6 @@ class Membership:
                 self._send(peer.address, Counters(message.number, self._own.counters()))
 
     # --- coming and going ---------------------------------------------------------------------
-
-    def _meet(self, said: Hello | Welcome | Claim, now: float) -> bool:
-        """Let a node in unless somebody has its names; return whether it is in."""
-        info = said.info
-        is_new = info.node not in self.peers
-        if not self.members.meet(info, now, b"" if isinstance(said, Welcome) else said.nonce):
-            return False
-        if is_new and info.role == "primary" and self.info.settled:
-            # Its welcome says who else is left of those that an earlier primary watched.
-            self._naming.say_hello(control_address(info.node), now)
-        return True
 
     def _lose(self, peer: Peer, reason: str, *, died: bool, may_return: bool = False) -> None:
         node = peer.info.node

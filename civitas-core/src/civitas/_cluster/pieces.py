@@ -26,11 +26,12 @@ unfinished, and how many and how large all are together.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Container
-from typing import Final, NamedTuple
+from collections.abc import Callable, Container
+from typing import Final, NamedTuple, TypeAlias
 
 from civitas._cluster import authority
 from civitas._cluster.codec import LARGEST_FRAME, decode, encode
+from civitas._cluster.proofs import proof_of
 from civitas._cluster.protocol import Changed, ControlMessage, Piece
 from civitas.envelope import ORIGIN_AT, Origin
 from civitas.errors import FrameError
@@ -59,6 +60,9 @@ AGE: Final = 10.0
 BEACONS: Final = 1024
 """Nodes whose last beacon is kept, at most."""
 
+Proves: TypeAlias = Callable[[bytes, bytes, float], bool]
+"""Given a proof, the key of a node, and the time: whether that node hears what is said to it."""
+
 
 class ControlCodec:
     """Makes the frames of a node's control messages, and reads those of other nodes.
@@ -79,16 +83,22 @@ class ControlCodec:
         frame = encode(message, self._origin)
         if len(frame) <= self._largest:
             return [frame]
-        pieces = split(frame, next(self._numbers), self._largest)
+        pieces = split(frame, next(self._numbers), self._largest, proof_of(message))
         return [encode(piece, self._origin) for piece in pieces]
 
     def read(
-        self, frame: bytes, now: float, members: Container[str], *, to_everyone: bool
+        self,
+        frame: bytes,
+        now: float,
+        members: Container[str],
+        proves: Proves,
+        *,
+        to_everyone: bool,
     ) -> tuple[Origin, ControlMessage] | None:
         """Return who has sent a message, and the message; None while pieces of it are missing.
 
-        `members` are the ids of nodes whose pieces are kept longest; the frame came `to_everyone`,
-        or to this node only.
+        Pieces are kept only of members, by their ids, and of those for whom `proves` returns that
+        the proof in them is one. The frame came `to_everyone`, or to this node only.
 
         Raises:
             FrameError: the bytes are no system frame, or not one for this address.
@@ -101,12 +111,16 @@ class ControlCodec:
         if isinstance(message, Changed) and not message.info.agents:
             self._keep_beacon(frame, origin, message)
         if isinstance(message, Piece):
+            of_member = origin.node.hex() in members
+            key = origin.node + origin.generation.to_bytes(4, "big")
+            if not of_member and not proves(message.proof, key, now):
+                raise FrameError("a piece of a message of a node that has not proved itself")
             whole = self._assembly.take(
                 origin,
                 message,
                 now,
                 to_everyone=to_everyone,
-                of_member=origin.node.hex() in members,
+                of_member=of_member,
             )
             if whole is None:
                 return None
@@ -123,11 +137,13 @@ class ControlCodec:
         self._beacons[frame[ORIGIN_AT]] = frame, origin, beacon
 
 
-def split(frame: bytes, number: int, largest: int = LARGEST_FRAME) -> list[Piece]:
+def split(
+    frame: bytes, number: int, largest: int = LARGEST_FRAME, proof: bytes = b""
+) -> list[Piece]:
     """Cut a frame into pieces whose own frames have at most `largest` bytes."""
     step = largest - _OVERHEAD
     parts = [frame[at : at + step] for at in range(0, len(frame), step)]
-    return [Piece(number, index, len(parts), part) for index, part in enumerate(parts)]
+    return [Piece(number, index, len(parts), part, proof) for index, part in enumerate(parts)]
 
 
 class _Key(NamedTuple):
