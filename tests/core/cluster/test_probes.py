@@ -32,13 +32,18 @@ class End:
         self.heard: list[tuple[str, DataMessage]] = []
         self.dropped: list[tuple[str, bytes]] = []
         self.failures: list[BaseException] = []
+        self.strangers: set[str] = set()
         self.probes = Probes(
             transport,
             origin,
-            lambda node, message: self.heard.append((node, message)),
+            self._hear,
             lambda reason, frame: self.dropped.append((reason, frame)),
             self.failures.append,
         )
+
+    def _hear(self, node: str, message: DataMessage) -> bool:
+        self.heard.append((node, message))
+        return node not in self.strangers
 
     def hear(self, name: object, fields: object) -> None:
         body = msgpack.packb([name, fields])
@@ -71,6 +76,18 @@ async def test_a_probe_is_answered() -> None:
         here.probes.send(there.node, Probe(fresh=True))
         await until(lambda: here.heard)
         assert there.heard == [(here.node, Probe(fresh=True))]
+        assert here.heard == [(there.node, ProbeAnswer())]
+
+
+async def test_the_probe_of_a_node_that_is_not_known_is_not_answered_before_it_is() -> None:
+    async with two() as (here, there):
+        there.strangers.add(here.node)
+        here.probes.send(there.node, Probe(fresh=True))
+        await until(lambda: there.heard)
+        there.strangers.clear()
+        here.probes.send(there.node, Probe())
+        await until(lambda: here.heard)
+        assert there.heard == [(here.node, Probe(fresh=True)), (here.node, Probe())]
         assert here.heard == [(there.node, ProbeAnswer())]
 
 

@@ -9,6 +9,8 @@ own instance of the transport where the transport crosses processes:
     control plane   in a thread of its own (`control_plane`): who belongs to the system
       membership    what each message means, and when to speak
       authority     who may say what: the rule of each message
+      proofs        whether who speaks as a node hears what is said to that node
+      admission     how a node is let in
       announcements what this node announces of itself: wholes, changes and beacons
       member_table  who is in, and under which names
       naming        what this node says where two want one name
@@ -29,18 +31,21 @@ own instance of the transport where the transport crosses processes:
     config          what binds the node's transports to all this
 
 Every node decides for itself, by the same rules, from what it hears; nobody is asked for
-permission. Names (a process name, the names of agents) are claimed by a hello and settled when
-nobody objects. Of two live claims the settled one stays, of two settled ones the older, of two
-new ones the lower node id. A node that was declared dead is fenced by id and generation: its
-frames are refused everywhere, and when it resumes it hears of it and ends.
+permission. A node is heard when it has proved that it hears what is said to it; until then nothing
+is kept for it, and nothing that it says counts. Names (a process name, the names of agents) are
+claimed by a hello and settled when nobody objects. Of two live claims the settled one stays, of two
+settled ones the older, of two new ones the lower node id. A node that was declared dead is fenced
+by id and generation: its frames are refused everywhere, and when it resumes it hears of it and
+ends.
 
 Another node, as the membership sees it:
 
     state    | event                                         | becomes
     ---------+-----------------------------------------------+--------------------
-    unknown  | hello or welcome, and its names are free      | member
-             | hello or welcome, and a member has one        | claiming
-             | a change or a beacon                          | unknown; this node says hello to it
+    unknown  | hello without a proof                         | unknown; it is challenged
+             | a proved hello or welcome, its names are free | member
+             | the same, and a member has one                | claiming
+             | a change, a beacon or a ping                  | unknown; this node says hello to it
     claiming | the holder of the name answers a ping in time | unknown, refused
              | the holder stays silent                       | member
     member   | its goodbye                                   | departed
@@ -50,14 +55,15 @@ Another node, as the membership sees it:
              | silent, and this is not the primary           | missing
              | the primary says that it is dead              | fenced
              | silent, and unknown to the primary when asked | missing
-    missing  | hello or welcome                              | member
+    missing  | a proved hello or welcome                     | member
              | another node takes one of its names           | fenced
-    departed | anything: its goodbye had overtaken it        | departed
+    departed | a hello with a later proof: it lives          | member
+             | anything else: its goodbye had overtaken it   | departed
     fenced   | anything but `Fenced` and `Left`              | fenced; it hears so
 
-This node itself is evicted when a member fences it, when the primary says that it is dead, or
-when it is refused and the other's claim prevails. The states of its own search stand in
-`discovery`.
+This node itself is evicted when the primary says that it is dead, when a node says so while this
+one may be cut off, or when it is refused and the other's claim prevails (`naming`). The states of
+its own search stand in `discovery`.
 
 Another node, as the data plane sees it:
 
@@ -82,6 +88,7 @@ Invariants
   stood still, or its pings to itself do not come back.
 - Whatever is lost heals without a new event: each settled node repeats a beacon, with its revision.
 - The work at a change is that of the agents that have changed, at the sender and at the receivers.
+- What is kept for other nodes has a limit, and nothing is kept for one that is not known.
 - Bytes from the network may be anything: what is no message is dropped and counted, and no
   handler raises.
 

@@ -27,6 +27,7 @@ from civitas._cluster.events import (
     NodeLost,
     NodeSeen,
     NotAnnounced,
+    Objected,
     Received,
     Settled,
 )
@@ -75,6 +76,9 @@ _LOOK_AGAIN: Final = 0.5
 _SHOWN: Final = 8
 """Agents of a node that a line of the log names at most."""
 
+_LOGGED: Final = 100
+"""Process names that were refused, and are logged, at most."""
+
 _CONFIRM_TIMEOUT: Final = 2.0
 """Seconds that a node which stops gives the others to take what it has sent."""
 
@@ -115,6 +119,7 @@ class Cluster:
         """Why this node can't be in the system."""
         self._changed: dict[str, tuple[str, int]] = {}
         self._leaving = False
+        self._refused: set[str] = set()
         self._announcing: asyncio.Handle | None = None
         self._announce_later = guard_callback(
             self._announce_now, name="civitas announcement", failed=config.failed
@@ -284,10 +289,19 @@ class Cluster:
                 self._bus.codec.clock_seen(event.node, event.offset)
             case Settled() | Evicted() | NotAnnounced():
                 self._on_own_event(event)
+            case Objected():
+                self._log_objection(event)
             case Result() | Counters() if event.number in self._answers:
                 answer = self._answers.pop(event.number)
                 if not answer.done():
                     answer.set_result(event)
+
+    def _log_objection(self, objected: Objected) -> None:
+        """Log once for each process name, since a refused node may try again."""
+        name = objected.info.process
+        if name not in self._refused and len(self._refused) < _LOGGED:
+            self._refused.add(name)
+            logger.warning("refused %s: %s", objected.info, objected.reason)
 
     def _on_own_event(self, event: Settled | Evicted | NotAnnounced) -> None:
         joined = self._settled.is_set()  # else the join under way fails

@@ -278,10 +278,15 @@ class DataPlane:
 
     # --- what other nodes say by the data transport -----------------------------------------------
 
-    def _on_message(self, node: str, message: DataMessage) -> None:
+    def _on_message(self, node: str, message: DataMessage) -> bool:
+        """Take in what a node says; return whether the membership knows it.
+
+        Of any other node nothing is kept: its next probe is answered when it is known.
+        """
+        is_known = node in self.nodes or node in self._missing
         self._silent.discard(node)
         match message:
-            case Probe():
+            case Probe() if is_known:
                 self._accounting.begin(bytes.fromhex(node), fresh=message.fresh)
             case ProbeAnswer():
                 self._prove(node)
@@ -299,6 +304,7 @@ class DataPlane:
                 self._last_number_heard(node, message.agent, message.number)
             case Ended():
                 self._handshake.ended(node, message.agent)
+        return is_known
 
     def _prove(self, node: str) -> None:
         if node not in self.nodes or node in self._proved:

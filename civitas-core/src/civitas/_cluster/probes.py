@@ -29,15 +29,16 @@ _FLUSH_TIMEOUT: Final = 1.0
 class Probes:
     """The sender and the handler of one node's data messages.
 
-    `on_message` is called with (node id, message) for each one of another node, `dropped` with
-    (reason, frame) for what is none, `failed` when the sending has ended unexpectedly.
+    `on_message` is called with (node id, message) for each one of another node, and returns whether
+    that node is known; `dropped` with (reason, frame) for what is no message, `failed` when the
+    sending has ended unexpectedly.
     """
 
     def __init__(
         self,
         transport: Transport,
         origin: Origin,
-        on_message: Callable[[str, DataMessage], None],
+        on_message: Callable[[str, DataMessage], bool],
         dropped: Callable[[str, bytes], None],
         failed: Failed,
     ) -> None:
@@ -119,9 +120,10 @@ class Probes:
             self._dropped("malformed system frame", frame)
             return True
         node = origin.node.hex()
-        self._on_message(node, message)
+        is_known = self._on_message(node, message)
         if isinstance(message, Probe):
-            self.send(node, ProbeAnswer(message.last))
+            if is_known or message.last:
+                self.send(node, ProbeAnswer(message.last))
         elif isinstance(message, ProbeAnswer) and message.last:
             self.confirmed(node)
         return True
