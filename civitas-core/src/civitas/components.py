@@ -13,7 +13,9 @@ from civitas._bus.bus import DEFAULT_SEND_TIMEOUT, MessageBus
 from civitas._bus.codec import new_origin
 from civitas._bus.dead_letters import DeadLetters
 from civitas._cluster.config import ClusterConfig
-from civitas.envelope import Origin
+from civitas._cluster.protocol import data_address
+from civitas._signing import SignedFrames, Signing, signing_of
+from civitas.envelope import Origin, unsigned
 from civitas.errors import ConfigurationError, Location, logger_of
 from civitas.messages import PRIMARY
 from civitas.plugins import TransportContext
@@ -133,6 +135,8 @@ def build_component_set(
     *,
     accept_serializers: Iterable[str | Serializer] = (),
     send_timeout: float = DEFAULT_SEND_TIMEOUT,
+    cluster_key: str | Iterable[str] | None = None,
+    signed_frames: SignedFrames = "control",
     process: str = PRIMARY,
     is_primary: bool = True,
     **transport_options: Any,
@@ -145,6 +149,11 @@ def build_component_set(
         serializer: a plugin's name, or an instance; msgpack when left out.
         accept_serializers: serializers whose frames are read besides.
         send_timeout: seconds that a send waits for room in a full mailbox.
+        cluster_key: the secret that all nodes of the system share, of at least 16 characters; a
+            list of two while it is changed: the first signs, both verify. By default that of the
+            environment variable CIVITAS_CLUSTER_KEY, if it is set. Without one nothing is signed.
+        signed_frames: which frames are signed with it: those with which nodes speak to each other
+            (`control`), or messages of agents as well (`all`).
         process: the node's process name.
         is_primary: whether this is the primary process.
         **transport_options: options of the named transport, prefixed by its name.
@@ -153,6 +162,7 @@ def build_component_set(
         ConfigurationError: an option is unknown, wrong, or another transport's.
         PluginError: a plugin can't be used; the message says why and what to do.
     """
+    signing = signing_of(cluster_key, signed_frames)
     if isinstance(transport, str | Mapping):
         loaded, options = _load(transport, transport_options)
         return wire(
@@ -161,6 +171,7 @@ def build_component_set(
             serializer,
             accept_serializers=accept_serializers,
             send_timeout=send_timeout,
+            signing=signing,
             process=process,
             is_primary=is_primary,
         )
@@ -172,13 +183,19 @@ def build_component_set(
     problems = contract_problems(transport, Transport)
     if problems:
         raise ConfigurationError(f"this is no transport: {'; '.join(problems)}")
+    config = ClusterConfig(process, getattr(transport, "capabilities", None))
+    dead_letters = DeadLetters(config.failed)
+    signing.check(config.capabilities)
+    if signing.applies_to(config.capabilities):
+        transport = _signed(transport, signing, config, dead_letters.record)
     return ComponentSet(
         transport,
         LocalRegistry(),
         serializer_of(serializer),
         accept=[serializer_of(each) for each in accept_serializers],
         send_timeout=send_timeout,
-        config=ClusterConfig(process, getattr(transport, "capabilities", None)),
+        dead_letters=dead_letters,
+        config=config,
     )
 
 
@@ -219,6 +236,7 @@ def wire(
     *,
     accept_serializers: Iterable[str | Serializer] = (),
     send_timeout: float = DEFAULT_SEND_TIMEOUT,
+    signing: Signing = Signing(),  # noqa: B008 - it is frozen
     process: str = PRIMARY,
     is_primary: bool = True,
     where: Location | None = None,
@@ -226,14 +244,19 @@ def wire(
     """Wire a node's components around a transport plugin whose options are checked already.
 
     `options` is an instance of the plugin's model, None where it has none; `where` is the place in
-    the topology that names the transport. The others are as for `build_component_set`.
+    the topology that names the transport; `signing` says which frames are signed. The others are as
+    for `build_component_set`.
 
     Raises:
+        ConfigurationError: all frames are to be signed, and there is no key.
         PluginError: the plugin's factory fails, or makes something that is no transport.
     """
+    claims = capabilities_of(plugin, options, where)
+    signing.check(claims)
+    signs = signing.applies_to(claims)
     config = ClusterConfig(
         process,
-        capabilities_of(plugin, options, where),
+        claims,
         guard=partial(guard_start, plugin.candidate, _DATA_INSTANCE),
         guard_control=partial(guard_start, plugin.candidate, _CONTROL_INSTANCE),
     )
@@ -245,16 +268,16 @@ def wire(
             is_primary=is_primary,
             node=origin.node.hex(),
             logger=logger_of(f"civitas.transport.{plugin.spec.name}"),
-            dropped=dead_letters.record,
+            dropped=partial(_record_unsigned, dead_letters) if signs else dead_letters.record,
             link_down=config.link_state.down,
             link_up=config.link_state.up,
             fenced=config.fenced,
             failed=config.failed,
         )
-        if config.capabilities is not None and config.capabilities.cross_process:
-            config.make_control = partial(_make_control, plugin, options, context, where)
+        if claims.cross_process:
+            config.make_control = partial(_make_control, plugin, options, context, where, signing)
         made: Transport = make_transport(plugin, options, context, Transport, where=where)
-        return made
+        return _signed(made, signing, config, dead_letters.record) if signs else made
 
     origin = new_origin()
     return ComponentSet(
@@ -275,8 +298,10 @@ def _make_control(
     options: Any,
     data: TransportContext,
     where: Location | None,
+    signing: Signing,
     link_down: Callable[[str], None],
     link_up: Callable[[], None],
+    dropped: Callable[[str, bytes], None],
 ) -> Transport:
     """Make the control plane's transport: the same plugin, in a context of its own."""
     apart = replace(
@@ -291,7 +316,37 @@ def _make_control(
         fenced=frozenset(),  # the membership itself answers those: they must hear of it
     )
     control: Transport = make_transport(plugin, options, apart, Transport, where=where)
-    return control
+    if signing.key is None:
+        return control
+    from civitas.transport.signed_transport import SignedTransport
+
+    return SignedTransport(control, signing.key, dropped=dropped, logger=apart.logger)
+
+
+def _signed(
+    transport: Transport,
+    signing: Signing,
+    config: ClusterConfig,
+    dropped: Callable[[str, bytes], None],
+) -> Transport:
+    """Return a node's data transport with its frames signed, and note what it claims then."""
+    from civitas.transport.signed_transport import SignedTransport  # which few have a use for
+
+    assert signing.key is not None
+    signed = SignedTransport(
+        transport,
+        signing.key,
+        everything=signing.everything,
+        probes_at=data_address(""),
+        dropped=dropped,
+    )
+    config.capabilities = signed.capabilities
+    config.authenticated = True
+    return signed
+
+
+def _record_unsigned(dead_letters: DeadLetters, reason: str, frame: bytes) -> None:
+    dead_letters.record(reason, unsigned(frame))
 
 
 def _load(

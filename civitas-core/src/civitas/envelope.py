@@ -15,6 +15,14 @@ Layout, integers big-endian:
     27+s   r  reply_to, UTF-8
     27+s+r    body
 
+A signed frame (`civitas._signatures`) has SIGNED in its kind, and a trailer:
+
+    ...    8  counter of its sender
+    ...   16  tag
+
+Nothing else of it is moved, so that a transport may look into it. Whoever verifies it takes the
+trailer off; what reads a body refuses a frame that still has one.
+
 All functions are pure: they take bytes and return bytes or an Envelope. Bytes that are no frame
 raise FrameError, and nothing else.
 """
@@ -25,7 +33,7 @@ import struct
 from struct import Struct
 from typing import Final, NamedTuple
 
-from civitas.errors import FrameError
+from civitas.errors import FrameError, SignedFrameError
 
 MAGIC: Final = 0xC1
 VERSION: Final = 1
@@ -35,6 +43,11 @@ MAX_SERIALIZER_BYTES: Final = 0xFF
 KIND_MESSAGE: Final = 0
 KIND_REPLY: Final = 1
 KIND_SYSTEM: Final = 2
+
+SIGNED: Final = 0x80
+"""Bit of the kind of a frame that has a trailer."""
+
+TRAILER_BYTES: Final = 24
 
 ORIGIN_AT: Final = slice(4, 16)
 """Where a frame has its sender's node id and generation, as in `TransportContext.fenced`."""
@@ -170,6 +183,8 @@ def _borders(frame: bytes) -> tuple[int, int]:
     if size < _SMALLEST:
         raise FrameError(f"{size} bytes are too few for a frame")
     if frame[0] != MAGIC or frame[1] != VERSION or frame[2] > KIND_SYSTEM or not frame[24]:
+        if is_signed(frame):
+            raise SignedFrameError("the frame is signed, and this node has no cluster_key")
         raise FrameError(_header_problem(*frame[:3]))
     reply_at = _SMALLEST + frame[24]
     if size < reply_at:
@@ -224,8 +239,12 @@ def reply_part(reply_to: str) -> bytes:
 
 
 def with_attempt(frame: bytes, attempt: int) -> bytes:
-    """Return the frame with another count of earlier deliveries (saturates at 255)."""
-    _borders(frame)
+    """Return the frame, signed or not, with another count of earlier deliveries (saturates at 255).
+
+    Raises:
+        FrameError: the bytes are not a frame, or the count is negative.
+    """
+    _borders(unsigned(frame))
     if attempt < 0:
         raise FrameError(f"a frame can't have been delivered {attempt} times")
     count = bytes((min(attempt, MAX_ATTEMPT),))
@@ -235,3 +254,15 @@ def with_attempt(frame: bytes, attempt: int) -> bytes:
 def attempt_of(frame: bytes) -> int:
     """Return how often a frame has been delivered before; 0 for bytes that are no frame."""
     return frame[_ATTEMPT_AT] if is_sound(frame) and len(frame) > _ATTEMPT_AT else 0
+
+
+def is_signed(frame: bytes) -> bool:
+    """Return whether the bytes claim to be a signed frame."""
+    return len(frame) > 2 and frame[0] == MAGIC and frame[1] == VERSION and frame[2] >= SIGNED
+
+
+def unsigned(frame: bytes) -> bytes:
+    """Return a frame without its trailer, unverified; one that has none is returned as it is."""
+    if not is_signed(frame):
+        return frame
+    return frame[:2] + bytes((frame[2] & ~SIGNED,)) + frame[3:-TRAILER_BYTES]

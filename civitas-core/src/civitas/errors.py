@@ -110,6 +110,18 @@ class FrameError(CivitasError):
     code = "frame"
 
 
+class SignedFrameError(FrameError):
+    """A frame is signed, and this node has no `cluster_key` to verify it with."""
+
+    code = "frame-signed"
+
+
+class UnauthenticatedFrameError(FrameError):
+    """A frame is not signed with the `cluster_key` of this node, or was changed on its way."""
+
+    code = "frame-unauthenticated"
+
+
 class MessageTooLargeError(CivitasError):
     """A frame is larger than the transport carries."""
 

@@ -137,7 +137,7 @@ class Cluster:
         self._control = ControlPlane(
             bus.transport
             if make_control is None
-            else make_control(self._control_down, self._control_up),
+            else make_control(self._control_down, self._control_up, self._control_dropped),
             bus.origin,
             lambda send, report: Membership(self._info, own, send, report, config.fenced, policies),
             self._on_event,
@@ -387,6 +387,9 @@ class Cluster:
 
     def _control_up(self) -> None:
         self._control.link_up()
+
+    def _control_dropped(self, reason: str, frame: bytes) -> None:
+        self._control.drop(reason, frame)
 
 
 def _shown(agents: Sequence[str]) -> str:

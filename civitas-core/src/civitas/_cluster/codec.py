@@ -19,11 +19,20 @@ import msgpack
 from civitas import envelope
 from civitas._cluster.protocol import AgentStates, ControlMessage, DataMessage, NodeInfo
 from civitas.envelope import KIND_SYSTEM, Origin
-from civitas.errors import DeserializationError, FrameError, describe
+from civitas.errors import (
+    CivitasError,
+    DeserializationError,
+    FrameError,
+    SignedFrameError,
+    describe,
+)
 from civitas.messages import name_problem
 
 LARGEST_FRAME: Final = 1024 * 1024
 """Bytes of a system frame at most; what is larger travels in pieces."""
+
+SIGNED_FRAME: Final = "frames are signed here, and this node has no cluster_key"
+"""Why a node without a key drops the frames of nodes with one."""
 
 _FORMAT: Final = "msgpack"
 
@@ -67,6 +76,11 @@ def decode(
     except Exception as error:
         raise DeserializationError(f"no message: {describe(error)}") from error
     return Origin(opened.node, opened.generation), message
+
+
+def drop_reason(error: CivitasError) -> str:
+    """Return as what a frame is counted that can't be decoded."""
+    return SIGNED_FRAME if isinstance(error, SignedFrameError) else "malformed system frame"
 
 
 def _read(kind: Any, values: dict[str, Any]) -> Any:

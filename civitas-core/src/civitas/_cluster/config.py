@@ -15,8 +15,11 @@ from civitas.transport import Transport
 
 logger = logger_of("civitas.node")
 
-MakeControl: TypeAlias = Callable[[Callable[[str], None], Callable[[], None]], Transport]
-"""Makes the control plane's own transport, given its `link_down` and `link_up`."""
+MakeControl: TypeAlias = Callable[
+    [Callable[[str], None], Callable[[], None], Callable[[str, bytes], None]], Transport
+]
+"""Makes the control plane's own transport, given its `link_down` and `link_up`, and what counts a
+frame that is not believed."""
 
 Guard: TypeAlias = Callable[[], AbstractContextManager[object]]
 """Makes the context for calls of a transport at the start: their errors name the plugin."""
@@ -64,6 +67,8 @@ class ClusterConfig:
     role: str = ""
     guard: Guard = nullcontext
     guard_control: Guard = nullcontext
+    authenticated: bool = False
+    """Whether control frames are signed: what has no valid signature does not come here."""
     on_failure: Callable[[Exception], None] | None = None
     """Called, in any thread, when the node can't go on; the node sets it."""
 

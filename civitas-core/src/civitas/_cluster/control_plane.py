@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, Final
 
 from civitas import _platform as platform
-from civitas._cluster.codec import LARGEST_FRAME
+from civitas._cluster.codec import LARGEST_FRAME, drop_reason
 from civitas._cluster.events import Event, NotAnnounced
 from civitas._cluster.membership import Membership
 from civitas._cluster.pieces import ControlCodec
@@ -194,10 +194,14 @@ class ControlPlane:
             )
         except CivitasError as error:
             logger.debug("not a control message: %s", error)
-            self._at_home(self._dropped, "malformed system frame", frame)
+            self.drop(drop_reason(error), frame)
         else:
             if said is not None:  # else the rest of it is to come
                 self._carry_out(lambda membership, now: membership.receive(*said, now))
+
+    def drop(self, reason: str, frame: bytes) -> None:
+        """Count a frame that is no message, or is not believed; may be called in any thread."""
+        self._at_home(self._dropped, reason, frame)
 
     def _loop_ended(self, failure: BaseException | None) -> None:
         self._at_home(self._settle, None if failure is None else crash_of(failure))

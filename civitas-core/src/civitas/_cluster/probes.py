@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Final
 
 from civitas import envelope
-from civitas._cluster.codec import DATA, decode, encode
+from civitas._cluster.codec import DATA, decode, drop_reason, encode
 from civitas._cluster.protocol import DataMessage, Probe, ProbeAnswer, data_address
 from civitas.envelope import KIND_SYSTEM, Origin
 from civitas.errors import CivitasError, crash_unless_cancelled, logger_of
@@ -117,7 +117,7 @@ class Probes:
             origin, message = decode(frame, DATA)
         except CivitasError as error:
             logger.debug("not a data message: %s", error)
-            self._dropped("malformed system frame", frame)
+            self._dropped(drop_reason(error), frame)
             return True
         node = origin.node.hex()
         is_known = self._on_message(node, message)

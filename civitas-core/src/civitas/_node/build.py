@@ -84,6 +84,7 @@ def components_of(topology: Topology, process: str = PRIMARY) -> ComponentSet:
             serializer,
             accept_serializers=accepted,
             send_timeout=topology.send_timeout,
+            signing=topology.signing,
             process=process,
             is_primary=process == PRIMARY,
             where=transport.where,

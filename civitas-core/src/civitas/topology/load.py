@@ -16,6 +16,7 @@ from civitas.topology.overrides import apply_sets, replace_transport
 from civitas.topology.plugins import load_plugins
 from civitas.topology.problems import Problem, TopologyError, kind_of, raise_problems
 from civitas.topology.resolved import ResolvedAgent, ResolvedSupervisor, Topology
+from civitas.topology.signing import find_signing
 from civitas.topology.validation import check_model, check_rules
 from civitas.topology.variables import expand
 from civitas.topology.yaml_nodes import (
@@ -120,7 +121,8 @@ def _load(
         wrong = {each.path for each in problems if each.path}
         problems.extend(each for each in found if each.path not in wrong)
 
-    add(expand(root, os.environ if variables is None else variables))
+    variables = os.environ if variables is None else variables
+    add(expand(root, variables))
     add(check_rules(root))
     model, of_model = check_model(root)
     add(of_model)
@@ -128,6 +130,8 @@ def _load(
     add(of_classes)
     plugins = load_plugins(root, check=check_plugins)
     add(plugins.problems)
+    signing, of_signing = find_signing(root, model, plugins.transport, variables)
+    add(of_signing)
     raise_problems(problems)
     if model is None or plugins.transport is None or plugins.serializer is None:
         raise TopologyError([Problem(root.where, "", "the topology is malformed")])
@@ -138,6 +142,7 @@ def _load(
         serializer=plugins.serializer,
         accept_serializers=tuple(plugins.accepted),
         send_timeout=model.send_timeout,
+        signing=signing,
         supervision=_resolved(model.supervision, ("supervision",), root, classes),
         notes=notes,
     )

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
+from civitas._signing import SignedFrames
 from civitas.messages import PRIMARY
 
 Strategy = Literal["ONE_FOR_ONE", "ONE_FOR_ALL", "REST_FOR_ONE"]
@@ -160,6 +161,17 @@ class TopologyModel(Block):
     )
     send_timeout: Seconds = Field(
         30.0, description="Seconds that a sender waits for room in a full mailbox."
+    )
+    cluster_key: SecretStr | list[SecretStr] | None = Field(
+        None,
+        description="Secret of at least 16 characters that all processes share, and sign frames "
+        "with. A list of two while it is changed: the first signs, both verify. Left out: that of "
+        "the environment variable `CIVITAS_CLUSTER_KEY`; without one, nothing is signed.",
+    )
+    signed_frames: SignedFrames = Field(
+        "control",
+        description="Which frames are signed where there is a `cluster_key`: those with which "
+        "processes speak to each other (`control`), or messages of agents as well (`all`).",
     )
     supervision: SupervisorBlock = Field(description="The root supervisor.")
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from civitas._signing import Signing
 from civitas.errors import Location
 from civitas.messages import PRIMARY
 from civitas.plugins.loader import LoadedSerializer, LoadedTransport
-from civitas.topology.masking import mask_values
+from civitas.topology.masking import MASK, mask_values
 from civitas.topology.model import AgentBlock, SupervisorBlock, TopologyModel
 
 
@@ -109,6 +110,7 @@ class Topology:
         serializer: what messages are written with.
         accept_serializers: further serializers that are read.
         send_timeout: seconds that a sender waits for room.
+        signing: how frames are signed.
         supervision: the root supervisor.
         notes: what the user should know, such as what `--transport` dropped.
     """
@@ -119,6 +121,7 @@ class Topology:
     serializer: ResolvedSerializer
     accept_serializers: tuple[ResolvedSerializer, ...]
     send_timeout: float
+    signing: Signing
     supervision: ResolvedSupervisor
     notes: tuple[str, ...] = ()
 
@@ -141,6 +144,8 @@ class Topology:
             "serializer": self.serializer.type_name,
             "accept_serializers": [each.type_name for each in self.accept_serializers],
             "send_timeout": self.send_timeout,
+            "cluster_key": None if self.signing.key is None else MASK,
+            "signed_frames": self.model.signed_frames,
             "supervision": _shown(self.supervision),
         }
 

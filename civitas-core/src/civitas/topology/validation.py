@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple, get_args
 
 from pydantic import ValidationError
 
+from civitas._signing import SignedFrames
 from civitas.errors import Location
 from civitas.messages import name_problem
 from civitas.topology.model import (
@@ -48,7 +49,11 @@ _BLOCKS: Final[dict[str, tuple[str, type[Block]]]] = {
     "serializer": ("", SerializerBlock),
 }
 """Whose keys an unknown key stands among, by the key above."""
-_CHOICES: Final = {"strategy": get_args(Strategy), "backoff": get_args(Backoff)}
+_CHOICES: Final = {
+    "strategy": get_args(Strategy),
+    "backoff": get_args(Backoff),
+    "signed_frames": get_args(SignedFrames),
+}
 _KINDS: Final = ("agent", "supervisor")
 _SETTINGS: Final = ("mailbox_size", "max_retries", "handle_timeout", "shutdown_timeout")
 _NEEDS_KIND: Final = "a child has the key `agent` or `supervisor`"
@@ -123,6 +128,9 @@ def _model_problem(root: Node, error: Any) -> Problem:
         explanation = Explanation(explanation.message, "write `transport: {type: NAME}`")
     elif path == ("serializer",):
         explanation = Explanation("must be the name of a serializer, or a mapping with `type`")
+    elif path[:1] == ("cluster_key",):
+        path = ("cluster_key",)
+        explanation = Explanation("must be text, or a list of two texts", "put it in quotes")
     return problem_at(root, path, *explanation)
 
 

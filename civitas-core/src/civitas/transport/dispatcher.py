@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Collection
 from typing import Final
 
-from civitas.envelope import KIND_SYSTEM, ORIGIN_AT
+from civitas.envelope import KIND_SYSTEM, ORIGIN_AT, SIGNED
 from civitas.errors import (
     AbortError,
     CivitasError,
@@ -30,7 +30,7 @@ LANE_LIMIT: Final = 16_384
 
 
 _KIND: Final = slice(2, 3)
-_SYSTEM: Final = bytes((KIND_SYSTEM,))
+_SYSTEM: Final = (bytes((KIND_SYSTEM,)), bytes((KIND_SYSTEM | SIGNED,)))
 
 
 class Dispatcher:
@@ -174,7 +174,7 @@ def _counts(address: str, frame: bytes) -> bool:
 
     At an agent's address, one of kind system is no message, but the last number of a sender.
     """
-    return frame[_KIND] != _SYSTEM or address.startswith(RESERVED_PREFIX)
+    return frame[_KIND] not in _SYSTEM or address.startswith(RESERVED_PREFIX)
 
 
 async def _close(lanes: Collection[_Lane], timeout: float) -> None:
