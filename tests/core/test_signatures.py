@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from civitas import envelope
-from civitas._signatures import ClusterKey, Freshness, ReplayGuard, sender_of
+from civitas._signatures import ClusterKey, Freshness, ReplayGuard, Verdict, sender_of
 from civitas.envelope import ORIGIN_AT, TRAILER_BYTES, Origin
 from civitas.errors import FrameError, SignedFrameError, UnauthenticatedFrameError
 
@@ -160,6 +160,12 @@ def test_whoever_reads_a_body_refuses_a_frame_that_is_still_signed() -> None:
             read(signed)
 
 
+def accepted(
+    guard: ReplayGuard, sender: bytes, address: str, counter: int, rule: Freshness
+) -> bool:
+    return guard.judge(sender, address, counter, rule) is Verdict.NEW
+
+
 class TestReplays:
     A, B = b"node a, 1...", b"node b, 1..."
 
@@ -167,7 +173,7 @@ class TestReplays:
     def test_each_counter_is_accepted_once_and_in_its_order(self, seen: list[int]) -> None:
         guard, last = ReplayGuard(), -1
         for counter in seen:
-            assert guard.accept(self.A, "_agency.nodes", counter, Freshness.ONCE) == (
+            assert accepted(guard, self.A, "_agency.nodes", counter, Freshness.ONCE) == (
                 counter > last
             )
             last = max(last, counter)
@@ -181,53 +187,59 @@ class TestReplays:
     def test_no_frame_of_anyone_at_any_address_is_accepted_twice(self, seen) -> None:
         guard = ReplayGuard(addresses=2)
         for sender in (self.A, self.B):
-            assert guard.accept(sender, "_agency.data.me", 0, Freshness.PROBE)
-        accepted = [
-            each for each in seen if guard.accept(each[0], each[1], each[2], Freshness.AGENT)
-        ]
-        assert len(set(accepted)) == len(accepted)
+            assert accepted(guard, sender, "_agency.data.me", 0, Freshness.PROBE)
+        new = [each for each in seen if accepted(guard, each[0], each[1], each[2], Freshness.AGENT)]
+        assert len(set(new)) == len(new)
 
     def test_addresses_and_senders_have_counters_of_their_own(self) -> None:
         guard = ReplayGuard(floors=False)
         for sender in (self.A, self.B):
             for address in ("x", "y"):
-                assert guard.accept(sender, address, 5, Freshness.AGENT)
-                assert not guard.accept(sender, address, 5, Freshness.AGENT)
+                assert accepted(guard, sender, address, 5, Freshness.AGENT)
+                assert not accepted(guard, sender, address, 5, Freshness.AGENT)
 
     def test_an_agent_takes_frames_of_those_only_who_have_probed_its_node(self) -> None:
         guard = ReplayGuard()
-        assert not guard.accept(self.A, "agent", 5, Freshness.AGENT)
-        assert guard.accept(self.A, "_agency.data.me", 6, Freshness.PROBE)
-        assert not guard.accept(self.A, "agent", 5, Freshness.AGENT)
-        assert guard.accept(self.A, "agent", 7, Freshness.AGENT)
-        assert not guard.accept(self.B, "agent", 9, Freshness.AGENT)
+        assert not accepted(guard, self.A, "agent", 5, Freshness.AGENT)
+        assert accepted(guard, self.A, "_agency.data.me", 6, Freshness.PROBE)
+        assert not accepted(guard, self.A, "agent", 5, Freshness.AGENT)
+        assert accepted(guard, self.A, "agent", 7, Freshness.AGENT)
+        assert not accepted(guard, self.B, "agent", 9, Freshness.AGENT)
+
+    def test_what_is_old_is_told_from_what_was_sent_to_a_former_node(self) -> None:
+        guard = ReplayGuard()
+        assert guard.judge(self.A, "agent", 5, Freshness.AGENT) is Verdict.FORMER
+        guard.judge(self.A, "_agency.data.me", 6, Freshness.PROBE)
+        assert guard.judge(self.A, "agent", 5, Freshness.AGENT) is Verdict.FORMER
+        assert guard.judge(self.A, "agent", 7, Freshness.AGENT) is Verdict.NEW
+        assert guard.judge(self.A, "agent", 7, Freshness.AGENT) is Verdict.REPLAYED
 
     def test_a_later_probe_does_not_raise_the_floor(self) -> None:
         guard = ReplayGuard()
-        assert guard.accept(self.A, "_agency.data.me", 6, Freshness.PROBE)
-        assert guard.accept(self.A, "_agency.data.me", 9, Freshness.PROBE)
-        assert guard.accept(self.A, "agent", 8, Freshness.AGENT)
+        assert accepted(guard, self.A, "_agency.data.me", 6, Freshness.PROBE)
+        assert accepted(guard, self.A, "_agency.data.me", 9, Freshness.PROBE)
+        assert accepted(guard, self.A, "agent", 8, Freshness.AGENT)
 
     def test_what_a_durable_transport_gives_again_is_accepted(self) -> None:
         guard = ReplayGuard()
         for _ in range(3):
-            assert guard.accept(self.A, "agent", 5, Freshness.STORED)
+            assert accepted(guard, self.A, "agent", 5, Freshness.STORED)
 
     def test_of_too_many_senders_the_one_that_was_silent_longest_is_forgotten(self) -> None:
         guard = ReplayGuard(senders=2)
         for sender in (self.A, self.B):
-            guard.accept(sender, "x", 5, Freshness.ONCE)
-        guard.accept(self.A, "x", 6, Freshness.ONCE)
-        guard.accept(b"node c, 1...", "x", 1, Freshness.ONCE)
+            accepted(guard, sender, "x", 5, Freshness.ONCE)
+        accepted(guard, self.A, "x", 6, Freshness.ONCE)
+        accepted(guard, b"node c, 1...", "x", 1, Freshness.ONCE)
         assert len(guard) == 2
-        assert not guard.accept(self.A, "x", 6, Freshness.ONCE)
+        assert not accepted(guard, self.A, "x", 6, Freshness.ONCE)
 
     def test_agents_that_are_forgotten_leave_the_highest_of_their_counters_as_the_floor(
         self,
     ) -> None:
         guard = ReplayGuard(addresses=3)
-        guard.accept(self.A, "_agency.data.me", 0, Freshness.PROBE)
+        accepted(guard, self.A, "_agency.data.me", 0, Freshness.PROBE)
         for counter in range(1, 50):
-            assert guard.accept(self.A, f"agent {counter}", counter, Freshness.AGENT)
+            assert accepted(guard, self.A, f"agent {counter}", counter, Freshness.AGENT)
         for counter in range(1, 50):
-            assert not guard.accept(self.A, f"agent {counter}", counter, Freshness.AGENT)
+            assert not accepted(guard, self.A, f"agent {counter}", counter, Freshness.AGENT)

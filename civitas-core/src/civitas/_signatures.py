@@ -175,6 +175,15 @@ class Freshness(Enum):
     STORED = auto()
 
 
+class Verdict(Enum):
+    """What a frame is, by its counter."""
+
+    NEW = auto()
+    REPLAYED = auto()
+    FORMER = auto()
+    """It was sent to a former node of its agent: now, if that has just gone, or long ago."""
+
+
 class _Sender:
     __slots__ = ("floor", "heard", "of_agents", "once")
 
@@ -206,37 +215,38 @@ class ReplayGuard:
         """Return how many senders are remembered."""
         return len(self._senders)
 
-    def accept(self, sender: bytes, address: str, counter: int, rule: Freshness) -> bool:
-        """Return whether a frame that was verified is a new one, and remember it."""
+    def judge(self, sender: bytes, address: str, counter: int, rule: Freshness) -> Verdict:
+        """Return what a frame is that was verified; a new one is remembered."""
         if rule is Freshness.STORED:
-            return True
+            return Verdict.NEW
         known = self._senders.get(sender) or self._add(sender)
         known.heard = next(self._turn)
         if rule is Freshness.AGENT:
-            return self._accept_agents(known, address, counter)
+            return self._judge_agents(known, address, counter)
         if counter <= known.once.get(address, -1):
-            return False
+            return Verdict.REPLAYED
         known.once[address] = counter
         if rule is Freshness.PROBE and known.floor is None:
             known.floor = counter
-        return True
+        return Verdict.NEW
 
-    def _accept_agents(self, sender: _Sender, address: str, counter: int) -> bool:
+    def _judge_agents(self, sender: _Sender, address: str, counter: int) -> Verdict:
         floor = sender.floor
         if floor is None:
             if self._floors:
-                return False
+                return Verdict.FORMER
             floor = sender.floor = -1
-        last = sender.of_agents.get(address, floor)
-        if counter <= last:
-            return False
+        if counter <= floor:
+            return Verdict.FORMER
+        if counter <= sender.of_agents.get(address, floor):
+            return Verdict.REPLAYED
         sender.of_agents[address] = counter
         if len(sender.of_agents) > self._most_addresses:
             lowest = sorted(sender.of_agents.items(), key=lambda each: each[1])
             for name, forgotten in lowest[: len(lowest) // 2]:
                 del sender.of_agents[name]
                 sender.floor = max(floor, forgotten)
-        return True
+        return Verdict.NEW
 
     def _add(self, sender: bytes) -> _Sender:
         if len(self._senders) >= self._most_senders:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
 from civitas.testing.simulation.faults import Faults
 from civitas.testing.simulation.run import Scenario
 from civitas.testing.simulation.system import EVERY_NODE, System
+from civitas.transport.signed_transport import NOT_AUTHENTICATED, REPLAYED
 from core.simulation.topologies import CLASSES, flat, narrow, nested
 
 RECOVERY = 3.0
@@ -36,6 +41,28 @@ SLOW = Faults(
 )
 JOBS = Faults(done=True, kill=True, crash=True, slow_start=True, most=12)
 DURABLE = {"at_least_once": True}
+ONCE = Faults.every(without=("clock", "drift", "repetition"))
+"""A network that repeats nothing: what comes twice is refused where frames are signed."""
+
+
+def signed(frames: str) -> Callable[[random.Random], dict[str, Any]]:
+    """Return what makes the topology `flat` with a key, which signs these frames."""
+
+    def topology(numbers: random.Random) -> dict[str, Any]:
+        key = {"cluster_key": "the-key-of-a-simulation", "signed_frames": frames}
+        return {**flat(numbers), **key}
+
+    return topology
+
+
+def nothing_is_refused(system: System) -> Iterator[str]:
+    """No frame of a node with the key is taken for another one's, or for an old one."""
+    for each in system.deployment.incarnations:
+        counts = each.node.components.bus.dead_letters.counts if each.node is not None else {}
+        for reason in (NOT_AUTHENTICATED, REPLAYED):
+            if counts.get(reason):
+                yield f"{each.name} has refused {counts[reason]} frames: {reason}"
+
 
 SCENARIOS = {
     each.name: each
@@ -48,5 +75,18 @@ SCENARIOS = {
         Scenario(busy_weather, narrow, SLOW, CLASSES, name="narrow"),
         Scenario(weather, flat, JOBS, CLASSES, name="jobs"),
         Scenario(weather, flat, CLOCKS, CLASSES, name="clocks"),
+        *(
+            Scenario(
+                weather,
+                signed(frames),
+                ONCE,
+                CLASSES,
+                transport,
+                (nothing_is_refused,),
+                name=f"signed {frames}{kept}",
+            )
+            for frames in ("control", "all")
+            for transport, kept in (({}, ""), (DURABLE, ", durable"))
+        ),
     )
 }

@@ -16,7 +16,9 @@ from core.simulation.scenarios import SCENARIOS
 
 pytestmark = pytest.mark.slow
 
-FEWER = {"orderly": 60, "narrow": 60, "jobs": 60, "clocks": 60}
+FEWER = {"orderly": 60, "narrow": 60, "jobs": 60, "clocks": 60} | {
+    f"signed {frames}{kept}": 60 for frames in ("control", "all") for kept in ("", ", durable")
+}
 """Seeds of scenarios with a few kinds of faults, which the others have as well."""
 
 TOGETHER = 20

@@ -5,9 +5,8 @@ its way out, in the order in which frames are published, and verified before any
 what is not signed, or was there before, is dropped, counted, and logged from time to time. What a
 node sends to its own agents is not signed where it does not leave the process.
 
-A reply address must stand in a frame before that is signed, so where agents' frames are signed,
-requests are this transport's own, with a reply address of its own; that of the other transport is
-not used.
+A reply address must stand in a frame before that is signed, so a request at an address whose frames
+are signed is this transport's own, with a reply address of its own.
 
     frames at                | signed_frames: control | signed_frames: all
     -------------------------+------------------------+-------------------
@@ -20,6 +19,7 @@ It knows nothing of nodes: whose frame it is, a frame says.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import partial
@@ -27,7 +27,7 @@ from logging import Logger
 from typing import Any, Final
 
 from civitas import _platform as platform
-from civitas._signatures import AddressKey, ClusterKey, Freshness, ReplayGuard, sender_of
+from civitas._signatures import AddressKey, ClusterKey, Freshness, ReplayGuard, Verdict, sender_of
 from civitas.envelope import ORIGIN_AT, TRAILER_BYTES
 from civitas.errors import (
     CivitasError,
@@ -46,6 +46,9 @@ NOT_AUTHENTICATED: Final = "not authenticated"
 
 REPLAYED: Final = "replayed frame"
 """Why a frame is dropped that was signed with the key, and is not new."""
+
+FORMER_NODE: Final = "sent to a former node of its agent"
+"""Why a frame is dropped that its sender has not sent to this node."""
 
 LOG_PAUSE: Final = 10.0
 """Seconds between two lines of the log about refused frames at least."""
@@ -98,6 +101,8 @@ class SignedTransport:
         self._largest = self.capabilities.max_message_bytes
         self._counters = itertools.count(1)
         self._known: dict[str, AddressKey] = {}
+        self._handlers: Counter[str] = Counter()
+        """How many there are at each system address: each judges for itself what is new."""
         self._guard = ReplayGuard(floors=bool(probes_at))
         self._refusals = _Refusals(logger or logger_of("civitas.transport"), dropped)
         self._local = InProcessTransport(
@@ -107,19 +112,22 @@ class SignedTransport:
                 logger=self._refusals.logger,
             )
         )
-        """Delivers within the process, and has the requests, where all frames are signed."""
+        """Delivers within the process where all frames are signed; it has the signed requests."""
         self._started = False
         self._has_inbox = False
 
     async def start(self) -> None:
         """Start the other transport."""
         await self._carrier.start()
-        if self._everything and not self._started:
-            await self._local.start()
-            if not self._has_inbox:
-                inbox = self._local.inbox
-                await self._carrier.subscribe(inbox.address, self._verifying(inbox.address, inbox))
-                self._has_inbox = True
+        if self._started:
+            return
+        await self._local.start()
+        if not self._has_inbox:
+            inbox = self._local.inbox
+            signed = self._signs(inbox.address)
+            handler = self._verifying(inbox.address, inbox) if signed else inbox
+            await self._carrier.subscribe(inbox.address, handler)
+            self._has_inbox = True
         self._started = True
 
     async def stop(self) -> None:
@@ -140,6 +148,7 @@ class SignedTransport:
     async def unsubscribe(self, address: str) -> None:
         """Give no more frames for `address` to anyone, where the other transport can."""
         await self._local.unsubscribe(address)
+        self._handlers.pop(address, None)
         unsubscribe = getattr(self._carrier, "unsubscribe", None)
         if unsubscribe is not None:
             await unsubscribe(address)
@@ -160,7 +169,7 @@ class SignedTransport:
         Raises:
             TimeoutError: no answer within `timeout` seconds.
         """
-        if not self._everything:
+        if not self._signs(address):
             return await self._carrier.request(address, data, timeout)  # type: ignore[arg-type]
         if not self._started:
             raise NotConnectedError("the transport is not started")
@@ -209,7 +218,11 @@ class SignedTransport:
         return key
 
     def _verifying(self, address: str, handler: Handler) -> Handler:
-        opener = _Opener(self._key_at(address), address, self._rule(address), self._guard)
+        seen_at = address
+        if address.startswith(RESERVED_PREFIX):
+            self._handlers[address] += 1
+            seen_at = f"{address} {self._handlers[address]}"
+        opener = _Opener(self._key_at(address), address, seen_at, self._rule(address), self._guard)
         if self._is_stored(address):
             return _StoredFrames(opener, handler, self._refusals)
         takes = getattr(handler, "take", None)
@@ -225,20 +238,27 @@ class SignedTransport:
         return Freshness.STORED if self._durable else Freshness.AGENT
 
 
-class _ReplayedFrameError(FrameError):
+class _OldFrameError(FrameError):
     """A frame was signed with the key, and is not new."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class _Opener:
     """Takes the trailer off the frames of one address."""
 
-    __slots__ = ("_accept", "_rule", "_verify", "address")
+    __slots__ = ("_judge", "_rule", "_seen_at", "_verify", "address")
 
-    def __init__(self, key: AddressKey, address: str, rule: Freshness, guard: ReplayGuard) -> None:
+    def __init__(
+        self, key: AddressKey, address: str, seen_at: str, rule: Freshness, guard: ReplayGuard
+    ) -> None:
         self.address = address
+        self._seen_at = seen_at
         self._rule = rule
         self._verify = key.verify
-        self._accept = guard.accept
+        self._judge = guard.judge
 
     def open(self, frame: bytes) -> bytes:
         """Return a frame as it was before it was signed.
@@ -248,9 +268,10 @@ class _Opener:
         """
         plain, counter = self._verify(frame)
         sender = plain[ORIGIN_AT] if plain[2] < 3 else sender_of(plain)
-        if not self._accept(sender, self.address, counter, self._rule):
-            raise _ReplayedFrameError("it was sent before, or to a former node of its address")
-        return plain
+        verdict = self._judge(sender, self._seen_at, counter, self._rule)
+        if verdict is Verdict.NEW:
+            return plain
+        raise _OldFrameError(REPLAYED if verdict is Verdict.REPLAYED else FORMER_NODE)
 
 
 class _Frames:
@@ -347,8 +368,10 @@ class _Refusals:
 
     def note(self, address: str, frame: bytes, error: CivitasError) -> None:
         """Count a frame that came to an address and is refused, and log it when it is time."""
-        replayed = isinstance(error, _ReplayedFrameError)
-        self.dropped(REPLAYED if replayed else NOT_AUTHENTICATED, frame)
+        reason = error.reason if isinstance(error, _OldFrameError) else NOT_AUTHENTICATED
+        self.dropped(reason, frame)
+        if reason == FORMER_NODE:
+            return  # as when its node has just died
         now = platform.monotonic()
         if self._logged_at is not None and now - self._logged_at < LOG_PAUSE:
             self._since += 1

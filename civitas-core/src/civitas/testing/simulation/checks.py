@@ -32,7 +32,7 @@ _UNHEARD: Final = 0.05
 _LEAVING: Final = 1.0
 """Seconds before its end in which a primary that leaves decides about nobody any more."""
 
-_NOT_MESSAGES: Final = ("reply", "while it was handled", "system frame")
+_NOT_MESSAGES: Final = ("reply", "while it was handled", "system frame", "replayed", "former node")
 """Reasons of drops that are not of a message which nobody has begun to handle."""
 
 _STOP_BOUND: Final = 16.0

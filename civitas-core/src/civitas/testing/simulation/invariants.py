@@ -71,7 +71,7 @@ def kept(system: System) -> list[Message]:
     server = server_of(system.world)
     read = serializer_of(system.topology.serializer.type_name).deserialize
     frames = (*server.waiting(), *server.dead_letters)
-    return [read(envelope.open(frame).body) for _, frame in frames]
+    return [read(envelope.open(envelope.unsigned(frame)).body) for _, frame in frames]
 
 
 def handled_again(system: System, agents: Container[str], key: Key | None = None) -> Iterator[str]:
