@@ -33,7 +33,7 @@ def test_the_control_planes_own_instance_is_told_that_it_is_that() -> None:
     contexts: list[TransportContext] = []
     made = wire(plugin(contexts, Capabilities(cross_process=True)), None)
     assert made.config.make_control is not None
-    made.config.make_control(lambda reason: None, lambda: None)
+    made.config.make_control(lambda reason: None, lambda: None, lambda reason, frame: None)
     assert [context.control for context in contexts] == [False, True]
     assert [context.is_primary for context in contexts] == [True, False]
 

@@ -1,4 +1,4 @@
-"""Signing: what a node's settings say about its cluster's key, and which frames it signs."""
+"""Signing: which key a node's settings give, what it signs, and why it drops what it refuses."""
 
 from __future__ import annotations
 
@@ -19,6 +19,18 @@ SignedFrames: TypeAlias = Literal["control", "all"]
 VARIABLE: Final = "CIVITAS_CLUSTER_KEY"
 """The environment variable that has the key of a node whose settings give none."""
 
+
+SIGNED_FRAME: Final = "frames are signed here, and this node has no cluster_key"
+"""Why a node without a key drops the frames of nodes with one."""
+
+NOT_AUTHENTICATED: Final = "not authenticated"
+"""Why a node drops a frame that is not signed with its key."""
+
+REPLAYED: Final = "replayed frame"
+"""Why it drops one that is signed with its key, and is not new."""
+
+FORMER_NODE: Final = "sent to a former node of its agent"
+"""Why it drops one that its sender has not sent to this node."""
 
 SHORTEST_KEY: Final = 16
 """Characters of a key at least."""

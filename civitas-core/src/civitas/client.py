@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from civitas._cluster.config import random_name
+from civitas._cluster.config import random_name, unbelieved
 from civitas._cluster.events import Event, Evicted
 from civitas._node.ending import Ending
 from civitas._node.node import Node
@@ -192,7 +192,8 @@ class Client(Node):
             raise self._nobody(connected)
 
     def _nobody(self, connected: str) -> NotConnectedError:
+        doubt = unbelieved(self._bus.dead_letters.counts)
         return NotConnectedError(
-            f"{connected}no running system was found within {self._connect_timeout:g} s; is it "
-            f"started, with the same transport options?"
+            f"{connected}no running system was found within {self._connect_timeout:g} s; "
+            f"{doubt or 'is it started, with the same transport options?'}"
         )

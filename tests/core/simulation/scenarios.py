@@ -6,10 +6,10 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from civitas._signing import NOT_AUTHENTICATED, REPLAYED
 from civitas.testing.simulation.faults import Faults
 from civitas.testing.simulation.run import Scenario
 from civitas.testing.simulation.system import EVERY_NODE, System
-from civitas.transport.signed_transport import NOT_AUTHENTICATED, REPLAYED
 from core.simulation.topologies import CLASSES, flat, narrow, nested
 
 RECOVERY = 3.0

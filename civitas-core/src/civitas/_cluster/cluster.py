@@ -17,7 +17,7 @@ from civitas import _platform as platform
 from civitas._bus.bus import MessageBus
 from civitas._cluster.announcements import check_announceable
 from civitas._cluster.codec import LARGEST_FRAME
-from civitas._cluster.config import ClusterConfig
+from civitas._cluster.config import ClusterConfig, unbelieved
 from civitas._cluster.control_plane import CONTROL_NAME, ControlPlane, TaskRunner
 from civitas._cluster.data_plane import DataPlane, PeerStats
 from civitas._cluster.events import (
@@ -308,7 +308,10 @@ class Cluster:
         match event:
             case Settled():
                 self._bus.routes.discovered()
-                if event.alone:
+                doubt = unbelieved(self._bus.dead_letters.counts) if event.alone else ""
+                if doubt:
+                    logger.warning("no primary was found: %s", doubt)
+                elif event.alone:
                     logger.info("no primary was found yet: going on without one")
             case Evicted():
                 self._failure = IdentityError(event.reason)

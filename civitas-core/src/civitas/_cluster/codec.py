@@ -18,6 +18,7 @@ import msgpack
 
 from civitas import envelope
 from civitas._cluster.protocol import AgentStates, ControlMessage, DataMessage, NodeInfo
+from civitas._signing import SIGNED_FRAME
 from civitas.envelope import KIND_SYSTEM, Origin
 from civitas.errors import (
     CivitasError,
@@ -30,9 +31,6 @@ from civitas.messages import name_problem
 
 LARGEST_FRAME: Final = 1024 * 1024
 """Bytes of a system frame at most; what is larger travels in pieces."""
-
-SIGNED_FRAME: Final = "frames are signed here, and this node has no cluster_key"
-"""Why a node without a key drops the frames of nodes with one."""
 
 _FORMAT: Final = "msgpack"
 

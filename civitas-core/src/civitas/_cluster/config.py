@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from civitas import _platform as platform
+from civitas._signing import NOT_AUTHENTICATED, SIGNED_FRAME
 from civitas.errors import crash_of, describe, logger_of
 from civitas.messages import PRIMARY
 from civitas.plugins import Capabilities
 from civitas.transport import Transport
 
 logger = logger_of("civitas.node")
+
+UNBELIEVED = (SIGNED_FRAME, NOT_AUTHENTICATED)
+"""Reasons for which frames of nodes with another key are dropped."""
 
 MakeControl: TypeAlias = Callable[
     [Callable[[str], None], Callable[[], None], Callable[[str, bytes], None]], Transport
@@ -28,6 +32,17 @@ Guard: TypeAlias = Callable[[], AbstractContextManager[object]]
 def random_name(role: str) -> str:
     """Return a process name that nobody else has."""
     return f"{role}-{platform.random_bytes(4).hex()}"
+
+
+def unbelieved(dropped: Mapping[str, int]) -> str:
+    """Return what stands in the way of frames that came, in words; empty where nothing does."""
+    counts = [f"{reason} ({dropped[reason]:,})" for reason in UNBELIEVED if dropped.get(reason)]
+    if not counts:
+        return ""
+    return (
+        f"frames came that this node can't believe: {', '.join(counts)}; all nodes of a system "
+        f"need the same cluster_key"
+    )
 
 
 class LinkState:

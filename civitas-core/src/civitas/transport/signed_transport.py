@@ -28,6 +28,7 @@ from typing import Any, Final
 
 from civitas import _platform as platform
 from civitas._signatures import AddressKey, ClusterKey, Freshness, ReplayGuard, Verdict, sender_of
+from civitas._signing import FORMER_NODE, NOT_AUTHENTICATED, REPLAYED
 from civitas.envelope import ORIGIN_AT, TRAILER_BYTES
 from civitas.errors import (
     CivitasError,
@@ -40,15 +41,6 @@ from civitas.messages import REPLY_PREFIX, RESERVED_PREFIX
 from civitas.plugins import Capabilities, TransportContext
 from civitas.transport.in_process import InProcessTransport
 from civitas.transport.protocol import Handler, Transport
-
-NOT_AUTHENTICATED: Final = "not authenticated"
-"""Why a frame is dropped that is not signed with the key."""
-
-REPLAYED: Final = "replayed frame"
-"""Why a frame is dropped that was signed with the key, and is not new."""
-
-FORMER_NODE: Final = "sent to a former node of its agent"
-"""Why a frame is dropped that its sender has not sent to this node."""
 
 LOG_PAUSE: Final = 10.0
 """Seconds between two lines of the log about refused frames at least."""
