@@ -14,11 +14,13 @@ from benchmarks import agents, messages, plugins, startup
 from benchmarks.harness import MissingError, Row
 from benchmarks.nats.rows import rows as nats_rows
 from benchmarks.processes.rows import rows as processes_rows
+from benchmarks.processes.signed_rows import rows as signed_rows
 
 SUITES = {
     "agents": agents.rows,
     "messages": messages.rows,
     "processes": processes_rows,
+    "signed": signed_rows,
     "nats": nats_rows,
     "startup": startup.rows,
     "plugins": plugins.rows,

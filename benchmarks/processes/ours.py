@@ -46,7 +46,10 @@ async def _worker(options: dict[str, Any]) -> None:
 
 def main(role: str, *addresses: str) -> None:
     """Be one of the processes until the parent closes the pipe."""
-    options = dict(zip(("zmq_pub_addr", "zmq_sub_addr"), addresses, strict=False))
+    keys = ("zmq_pub_addr", "zmq_sub_addr", "signed_frames")
+    options = dict(zip(keys, addresses, strict=False))
+    if "signed_frames" in options:
+        options["cluster_key"] = "the-key-of-a-benchmark"
     if role == "worker":
         asyncio.run(_worker(options))
     else:

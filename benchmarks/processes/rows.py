@@ -34,7 +34,7 @@ supervision:
 """
 
 
-def _addresses() -> tuple[str, str]:
+def free_addresses() -> tuple[str, str]:
     """Return two addresses at free ports."""
     with socket.socket() as one, socket.socket() as two:
         one.bind(("127.0.0.1", 0))
@@ -72,7 +72,7 @@ def _imports() -> float:
 
 def rows() -> list[Row]:
     """Measure asks, streams and starts, with all processes kept but those that are started."""
-    ours, raw = _addresses(), _addresses()
+    ours, raw = free_addresses(), free_addresses()
     with (
         tempfile.TemporaryDirectory() as folder,
         Child("processes.ours", "alone") as alone,

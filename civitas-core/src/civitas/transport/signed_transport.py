@@ -151,7 +151,7 @@ class SignedTransport:
         Raises:
             MessageTooLargeError: the frame is larger than `capabilities` say.
         """
-        if self._signs(address):
+        if self._everything or address.startswith(RESERVED_PREFIX):
             return self._publish(address, data)
         return self._carrier.publish(address, data)
 
