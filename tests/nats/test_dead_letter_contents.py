@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from civitas import envelope
+from civitas._signatures import ClusterKey
 from civitas.serializer import JsonSerializer, MsgpackSerializer
 from civitas_nats.jetstream.dead_letter_contents import contents_of, reason_to_keep, replay_frame
 from civitas_nats.jetstream.dead_letters import DeadLetter, StoredDeadLetter
@@ -49,6 +50,24 @@ def test_what_no_agent_can_read_stays(frame):
     assert contents.unreadable
     told = reason_to_keep(stored(frame), NOW, expired_too=True)
     assert told == f"no agent can read it: {contents.problem}"
+
+
+def test_a_signed_letter_is_read_and_goes_back_as_it_was_signed():
+    signed = ClusterKey("the-key-of-a-cluster").at("a", attempt_may_change=True)
+    sent = envelope.with_attempt(frame_of({"x": 1}), 0)
+    frame = envelope.with_attempt(signed.sign(sent, 7), 4)
+    contents = contents_of(frame)
+    assert contents.message is not None
+    assert contents.message.payload == {"x": 1}
+    assert reason_to_keep(stored(frame), NOW, expired_too=False) == ""
+    assert signed.verify(replay_frame(stored(frame), NOW)) == (sent, 7)
+
+
+def test_a_signed_letter_whose_time_is_over_stays_since_it_can_not_be_changed():
+    signed = ClusterKey("the-key-of-a-cluster").at("a", attempt_may_change=True)
+    frame = signed.sign(frame_of({"x": 1}, ttl=1.0), 7)
+    for expired_too in (False, True):
+        assert "it is signed" in reason_to_keep(stored(frame), NOW, expired_too=expired_too)
 
 
 @given(st.binary(), st.sampled_from(["msgpack", "json"]))

@@ -40,9 +40,9 @@ class DeadLetterContents:
 
 
 def contents_of(frame: bytes) -> DeadLetterContents:
-    """Return what can be read of a frame; the bytes may come from anyone."""
+    """Return what can be read of a frame, signed or not; the bytes may come from anyone."""
     try:
-        opened = envelope.open(frame)
+        opened = envelope.open(envelope.unsigned(frame))
     except FrameError as error:
         return DeadLetterContents(None, f"not a frame: {error}", unreadable=True)
     serializer = _SERIALIZERS.get(opened.serializer)
@@ -71,6 +71,11 @@ def reason_to_keep(stored: StoredDeadLetter, now: float, *, expired_too: bool) -
     contents = contents_of(stored.letter.frame)
     if contents.unreadable:
         return f"no agent can read it: {contents.problem}"
+    if contents.expired(now) and envelope.is_signed(stored.letter.frame):
+        return (
+            "its time to live is over, and its agent would drop it; it is signed (signed_frames), "
+            "so it can't be changed and goes back only as it is"
+        )
     if contents.expired(now) and not expired_too:
         return (
             "its time to live is over, and its agent would drop it; with --expired it goes back"
