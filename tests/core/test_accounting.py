@@ -37,7 +37,13 @@ class Books:
             lambda *grant: self.granted.append(grant), lambda *loss: self.told.append(loss)
         )
         self.mailbox: Mailbox[bytes] = Mailbox("agent", size)
-        self.receiver = NumberedReceiver(self.mailbox, self.accounting, send_timeout)
+        self.dropped: list[str] = []
+        self.receiver = NumberedReceiver(
+            self.mailbox,
+            self.accounting,
+            send_timeout,
+            lambda reason, _frame: self.dropped.append(reason),
+        )
 
     def begun(self, *nodes: bytes) -> Books:
         for node in nodes or (FAR,):

@@ -168,7 +168,7 @@ async def test_a_body_without_a_frame_is_put_as_it_is_also_where_there_is_no_roo
         lambda *told: granted.append(told), lambda *told: granted.append(told)
     )
     mailbox: Mailbox[bytes] = Mailbox("a", 1)
-    receiver = NumberedReceiver(mailbox, accounting, SOON)
+    receiver = NumberedReceiver(mailbox, accounting, SOON, lambda *dropped: granted.append(dropped))
     assert receiver.take(body)
     assert not receiver.take(body)
     waiting = asyncio.create_task(receiver(body))

@@ -136,9 +136,12 @@ async def test_a_transport_that_fails_to_send_a_probe_is_tried_again(
     transport.publish = failing  # type: ignore[method-assign]
     heard: list[object] = []
     origin = new_origin()
-    probes = Probes(
-        transport, origin, lambda _, message: heard.append(message), print, failures.append
-    )
+
+    def hear(_: str, message: object) -> bool:
+        heard.append(message)
+        return True
+
+    probes = Probes(transport, origin, hear, print, failures.append)
     await probes.start()
     for _ in range(2):
         probes.send(origin.node.hex(), Probe())

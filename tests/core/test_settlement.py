@@ -28,7 +28,10 @@ class Receiving:
         self.mailbox: Mailbox[bytes] = Mailbox("agent", size)
         self.rejecting = False
         self.rejected: list[tuple[bytes, str]] = []
-        self.receiver = DurableReceiver(self.mailbox, self.reject)
+        self.dropped: list[str] = []
+        self.receiver = DurableReceiver(
+            self.mailbox, self.reject, lambda reason, _frame: self.dropped.append(reason)
+        )
 
     async def reject(self, frame: bytes, agent: str) -> bool:
         if self.rejecting:

@@ -35,6 +35,16 @@ class Pair:
             if self.ledger.due:
                 self.credits.append(self.ledger.grant())
 
+    def pass_on(self) -> bool:
+        """Send a frame, and return whether it was taken."""
+        number = self.window.take()
+        if not self.ledger.takes(number):
+            return False
+        self.ledger.arrived(number)
+        if self.ledger.due:
+            self.window.credit(self.ledger.grant())
+        return True
+
     def lose(self) -> None:
         if self.wire:
             self.wire.pop(0)
@@ -129,8 +139,10 @@ def test_a_number_that_turns_out_to_be_unused_was_one_loss_less() -> None:
 def test_an_unused_number_that_can_be_none_of_the_window_is_not_kept(number: int) -> None:
     ledger = ReceiveWindow()
     ledger.unused(number)
+    assert ledger.kept == 0
     assert ledger.arrived(2) == 1
-    assert ledger.arrived(WINDOW + 2) == WINDOW - 1 + 0
+    ledger.grant()
+    assert ledger.arrived(WINDOW + 2) == WINDOW - 1
 
 
 def test_a_number_that_was_credited_is_not_given_back() -> None:
@@ -141,7 +153,7 @@ def test_a_number_that_was_credited_is_not_given_back() -> None:
     assert window.outstanding == 0
 
 
-@pytest.mark.parametrize("upto", [-1, 0, 2, 4, 2**64])
+@pytest.mark.parametrize("upto", [-1, 0, 2, 12, 2**64])
 def test_credit_that_is_old_or_was_never_owed_is_ignored(upto: int) -> None:
     window = SendWindow(8)
     for _ in range(3):
@@ -149,6 +161,16 @@ def test_credit_that_is_old_or_was_never_owed_is_ignored(upto: int) -> None:
     window.credit(2)
     assert not window.credit(upto)
     assert window.credited == 2
+
+
+@pytest.mark.parametrize("upto", [3, 4, 11])
+def test_credit_opens_the_window_no_further_than_to_what_was_sent(upto: int) -> None:
+    window = SendWindow(8)
+    for _ in range(3):
+        window.take()
+    window.credit(2)
+    assert window.credit(upto)
+    assert (window.credited, window.outstanding) == (3, 0)
 
 
 def test_a_steady_stream_never_has_to_wait_for_credit() -> None:
@@ -160,22 +182,135 @@ def test_a_steady_stream_never_has_to_wait_for_credit() -> None:
         assert pair.window.outstanding <= GRANT_EVERY
 
 
-def test_a_gap_wider_than_the_window_is_of_another_numbering() -> None:
+def test_the_last_of_a_window_that_was_all_lost_is_taken_and_one_further_is_not() -> None:
     ledger = ReceiveWindow()
-    assert ledger.arrived(WINDOW + 2) == 0
-    assert ledger.arrived(WINDOW + 5) == 2
+    assert ledger.takes(WINDOW)
+    assert not ledger.takes(WINDOW + 1)
+    assert ledger.arrived(WINDOW) == WINDOW - 1
+    ledger.grant()
+    assert ledger.takes(2 * WINDOW)
+    assert not ledger.takes(2 * WINDOW + 1)
 
 
-def test_a_sender_that_begins_anew_gets_credit_for_its_first_frame() -> None:
-    ledger = ReceiveWindow()
-    for number in range(1, 200):
-        ledger.arrived(number)
-        ledger.grant()
-    assert ledger.arrived(1) == 0
+@pytest.mark.parametrize("number", [WINDOW + 2, 2**60, 2**64 - 1])
+def test_the_first_number_of_a_sender_that_is_not_known_is_taken_as_it_is(number: int) -> None:
+    ledger = ReceiveWindow(known=False)
+    assert ledger.takes(number)
+    assert ledger.arrived(number) == 0
     assert ledger.due
-    assert ledger.grant() == 1
+    assert ledger.grant() == number
+    assert ledger.takes(number + 1)
+    assert not ledger.takes(number)
+    assert ledger.arrived(number + 3) == 2
 
 
-def test_a_frame_that_comes_twice_is_no_loss() -> None:
+def test_a_frame_that_comes_again_is_not_taken() -> None:
     ledger = ReceiveWindow()
-    assert [ledger.arrived(n) for n in (1, 1, 2, 2, 3)] == [0] * 5
+    taken = [
+        number for number in (1, 1, 2, 1, 2, 3) if ledger.takes(number) and counted(ledger, number)
+    ]
+    assert taken == [1, 2, 3]
+
+
+def counted(ledger: ReceiveWindow, number: int) -> bool:
+    ledger.arrived(number)
+    return True
+
+
+def test_a_late_frame_is_taken_once_and_was_not_lost() -> None:
+    ledger = ReceiveWindow()
+    assert ledger.arrived(4) == 3
+    assert ledger.takes(2)
+    assert ledger.arrived(2) == -1
+    assert not ledger.takes(2)
+    assert ledger.seen == 4
+
+
+def test_frames_that_their_last_number_has_overtaken_are_taken() -> None:
+    ledger = ReceiveWindow()
+    assert ledger.ended_at(3) == 3
+    assert [ledger.takes(n) and ledger.arrived(n) for n in (1, 2, 3)] == [-1, -1, -1]
+    assert not any(map(ledger.takes, (1, 2, 3)))
+
+
+@pytest.mark.parametrize("forged", [WINDOW + 1, 2**60, 2**64 - 1])
+def test_a_last_number_out_of_reach_is_not_believed_and_moves_nothing(forged: int) -> None:
+    ledger = ReceiveWindow()
+    assert not ledger.believes(forged)
+    assert ledger.arrived(1) == 0
+    assert not ledger.believes(forged)
+    assert ledger.seen == 1
+
+
+@pytest.mark.parametrize("here", [1000, 2**60])
+@pytest.mark.parametrize("there", [1, 5000, 2**62])
+def test_two_ends_that_disagree_go_on_when_the_last_number_is_repeated(
+    here: int, there: int
+) -> None:
+    ledger = ReceiveWindow(known=False)
+    ledger.arrived(here)
+    ledger.grant()
+    assert not ledger.takes(there)
+    assert not ledger.believes(there)
+    assert ledger.believes(there + 1)
+    assert ledger.ended_at(there + 1) == 0
+    assert ledger.grant() == there + 1
+    assert ledger.takes(there + 2)
+
+
+NUMBER = st.one_of(st.integers(-1, 3 * WINDOW), st.integers(0, 2**64 - 1))
+FORGED = st.tuples(st.sampled_from(["frame", "last", "unused"]), NUMBER)
+
+
+@given(st.lists(FORGED, max_size=60), st.booleans())
+def test_whatever_is_said_a_number_is_taken_once_and_what_is_kept_is_bounded(
+    said: list[tuple[str, int]], known: bool
+) -> None:
+    ledger, taken, resumed = ReceiveWindow(known=known), set[int](), False
+    for what, number in said:
+        if what == "frame" and number > 0 and ledger.takes(number):
+            assert resumed or number not in taken
+            taken.add(number)
+            ledger.arrived(number)
+        elif what == "last":
+            was_out_of_reach = not ledger.reaches(number)
+            if ledger.believes(number):
+                resumed = resumed or was_out_of_reach or number + WINDOW < ledger.seen
+                ledger.ended_at(number)
+                ledger.grant()
+        elif what == "unused":
+            ledger.unused(number)
+        assert ledger.kept <= 2 * WINDOW
+
+
+@given(st.lists(FORGED, max_size=40))
+def test_after_anything_forged_a_sender_that_goes_on_is_heard_again(
+    said: list[tuple[str, int]],
+) -> None:
+    """Without credit it repeats its last number, until both ends agree."""
+    pair = Pair(WINDOW)
+    for what, number in said:
+        if what == "frame" and number > 0 and pair.ledger.takes(number):
+            pair.ledger.arrived(number)
+        elif what == "last" and pair.ledger.believes(number):
+            pair.ledger.ended_at(number)
+            pair.ledger.grant()
+        elif what == "unused":
+            pair.ledger.unused(number)
+    for _ in range(4):
+        for _ in range(WINDOW - pair.window.outstanding):
+            was_heard = pair.pass_on()
+        for _ in range(3):
+            if pair.ledger.believes(pair.window.sent):
+                pair.ledger.ended_at(pair.window.sent)
+                pair.window.credit(pair.ledger.grant())
+    assert was_heard
+    assert pair.window.outstanding == 0
+
+
+@pytest.mark.parametrize("number", [-1, WINDOW + 2, 2**64])
+def test_a_number_that_a_sender_can_not_have_used_is_none_of_its_window(number: int) -> None:
+    window = SendWindow()
+    window.take()
+    assert not window.reaches(number)
+    assert window.reaches(1)

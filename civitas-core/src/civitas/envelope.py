@@ -48,6 +48,8 @@ SIGNED: Final = 0x80
 """Bit of the kind of a frame that has a trailer."""
 
 TRAILER_BYTES: Final = 24
+NODE_AT: Final = slice(4, 12)
+"""Where a frame has its sender's node id."""
 
 ORIGIN_AT: Final = slice(4, 16)
 """Where a frame has its sender's node id and generation, as in `TransportContext.fenced`."""
@@ -223,6 +225,17 @@ def with_reply_to(frame: bytes, reply_to: str) -> bytes:
     """
     reply_at, body_at = _borders(frame)
     return frame[: reply_at - 2] + reply_part(reply_to) + frame[body_at:]
+
+
+def exchange_reply_to(frame: bytes, reply_to: str) -> tuple[bytes, bytes]:
+    """Return the frame with another reply address, and the bytes in that place before.
+
+    Raises:
+        FrameError: as for `with_reply_to`.
+    """
+    reply_at, body_at = _borders(frame)
+    stamped = frame[: reply_at - 2] + reply_part(reply_to) + frame[body_at:]
+    return stamped, frame[reply_at:body_at]
 
 
 def reply_part(reply_to: str) -> bytes:

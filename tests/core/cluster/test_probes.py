@@ -37,12 +37,16 @@ class End:
             transport,
             origin,
             self._hear,
+            self._knows,
             lambda reason, frame: self.dropped.append((reason, frame)),
             self.failures.append,
         )
 
     def _hear(self, node: str, message: DataMessage) -> bool:
         self.heard.append((node, message))
+        return True
+
+    def _knows(self, node: str) -> bool:
         return node not in self.strangers
 
     def hear(self, name: object, fields: object) -> None:

@@ -6,14 +6,14 @@ receiver has gone, it is counted as lost here (`write_off`).
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable
 from struct import Struct
 from typing import Final
 
 from civitas._bus.windows import ReceiveWindow
+from civitas.envelope import NODE_AT
 
-_NODE: Final = slice(4, 12)
 _NUMBER_AT: Final = 16
 _number: Final = Struct(">Q").unpack_from
 
@@ -38,8 +38,9 @@ class ReceiveAccounting:
     ) -> None:
         self._grant = grant
         self._on_lost = on_lost
-        self._windows = defaultdict[tuple[bytes, str], ReceiveWindow](ReceiveWindow)
-        self._counted: set[bytes] = set()
+        self._windows: dict[tuple[bytes, str], ReceiveWindow] = {}
+        self._counted: dict[bytes, bool] = {}
+        """The nodes that may send, and whether their numbers are known from the first."""
         self.lost: Counter[str] = Counter()
         """Frames that never came, or of which that is not known, by agent."""
         self.unknown = 0
@@ -49,37 +50,66 @@ class ReceiveAccounting:
         """Count what a node sends from now on: its probe has come, which precedes its numbers.
 
         What came before was numbered for another node that had the name of this one's agent. A
-        `fresh` sender begins its numbers anew.
+        `fresh` sender begins its numbers anew; or its probe has come again, and they go on.
         """
-        if fresh:
-            self.forget(node)
-        self._counted.add(node)
+        if fresh and node in self._counted:
+            for pair in self._of(node):
+                self._windows[pair] = ReceiveWindow(known=False)
+        self._counted.setdefault(node, fresh)
+
+    def window(self, node: bytes, agent: str) -> ReceiveWindow | None:
+        """Return the window of a node's frames to an agent; None while its probe has not come."""
+        window = self._windows.get((node, agent))
+        if window is None and node in self._counted:
+            window = self._windows[node, agent] = ReceiveWindow(known=self._counted[node])
+        return window
 
     def arrived(self, frame: bytes, number: int, agent: str) -> None:
-        """Account for a numbered frame that a mailbox has taken."""
-        node = frame[_NODE]
-        if node not in self._counted:
-            return
-        window = self._windows[node, agent]
+        """Account for a numbered frame that a mailbox has taken, or would have.
+
+        Its sender may have begun its numbers anew while it waited: then it is none of them.
+        """
+        window = self.window(frame[NODE_AT], agent)
+        if window is not None and window.takes(number):
+            self.taken(window, frame, number, agent)
+
+    def taken(self, window: ReceiveWindow, frame: bytes, number: int, agent: str) -> None:
+        """Account for a numbered frame that its window takes."""
         lost = window.arrived(number)
-        if lost:
-            self._count(node, agent, lost)
+        if lost > 0:
+            self._count(frame[NODE_AT], agent, lost)
+        elif lost:
+            self._was_not_lost(agent)
         if window.due:
-            self._grant(node, agent, window.grant())
+            self._grant(frame[NODE_AT], agent, window.grant())
 
-    def ended_at(self, frame: bytes, agent: str) -> None:
-        """Account for the last number that a sender reports, and answer it with credit."""
-        self.ended(frame[_NODE], agent, number_of(frame))
+    def ended_at(self, frame: bytes, agent: str) -> bool:
+        """Account for the last number that a sender reports, and answer it with credit.
 
-    def ended(self, node: bytes, agent: str, number: int) -> None:
-        """Account for the last number of a node's frames to an agent, and answer it with credit."""
-        if node not in self._counted:
-            return
-        window = self._windows[node, agent]
+        Return False if it is not believed.
+        """
+        return self.ended(frame[NODE_AT], agent, number_of(frame))
+
+    def ended(self, node: bytes, agent: str, number: int) -> bool:
+        """Account for the last number of a node's frames to an agent, and answer it with credit.
+
+        Return False if it is not believed.
+        """
+        window = self.window(node, agent)
+        if window is None:
+            return True
+        if not window.believes(number):
+            return False
         lost = window.ended_at(number)
         if lost:
             self._count(node, agent, lost)
         self._grant(node, agent, window.grant())
+        return True
+
+    def reaches(self, node: bytes, agent: str, number: int) -> bool:
+        """Return whether a node's frames to an agent can have got as far as a number."""
+        window = self.window(node, agent)
+        return window is not None and window.reaches(number)
 
     def counts(self, node: bytes) -> bool:
         """Return whether a node may send: its probe has come."""
@@ -97,11 +127,10 @@ class ReceiveAccounting:
 
     def unused(self, node: bytes, agent: str, number: int) -> bool:
         """Take note that no frame of a node has a number; return whether it was counted as lost."""
-        if node not in self._counted or not self._windows[node, agent].unused(number):
+        window = self.window(node, agent)
+        if window is None or not window.unused(number):
             return False
-        self.lost[agent] -= 1
-        if not self.lost[agent]:
-            del self.lost[agent]
+        self._was_not_lost(agent)
         return True
 
     def settle(self) -> None:
@@ -112,10 +141,19 @@ class ReceiveAccounting:
 
     def forget(self, node: bytes) -> None:
         """Forget the pairs of a node that has gone."""
-        self._counted.discard(node)
-        for pair in [pair for pair in self._windows if pair[0] == node]:
+        self._counted.pop(node, None)
+        for pair in self._of(node):
             del self._windows[pair]
+
+    def _of(self, node: bytes) -> list[tuple[bytes, str]]:
+        return [pair for pair in self._windows if pair[0] == node]
 
     def _count(self, node: bytes, agent: str, lost: int) -> None:
         self.lost[agent] += lost
         self._on_lost(node, agent, lost)
+
+    def _was_not_lost(self, agent: str) -> None:
+        """Take back that a frame was counted as lost."""
+        self.lost[agent] -= 1
+        if not self.lost[agent]:
+            del self.lost[agent]

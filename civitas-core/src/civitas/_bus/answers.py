@@ -55,8 +55,19 @@ class Answers:
         return reply_to is not None and (self._bare or reply_to.startswith(REPLY_PREFIX))
 
     async def answer(self, reply: Message) -> None:
-        """Publish an answer at the reply address that `reply.recipient` names."""
-        await self._transport.publish(published_at(reply.recipient), self._codec.reply(reply))
+        """Publish an answer at the reply address that `reply.recipient` names.
+
+        Raises:
+            MessageRoutingError: it is no such address.
+        """
+        reply_to = reply.recipient
+        address = published_at(reply_to)
+        if address is reply_to and not self._bare:
+            raise MessageRoutingError(
+                f"{printable(reply_to, _SHORT_TEXT)!r} is no reply address: answers go to the "
+                f"`reply_to` of the message that they answer"
+            )
+        await self._transport.publish(address, self._codec.reply(reply))
 
     async def report_error(
         self, request: Message, agent: str, error: BaseException, *, executed: bool = True

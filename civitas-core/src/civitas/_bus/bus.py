@@ -87,8 +87,9 @@ class MessageBus:
         self._delivered = 0  # to agents that are detached
         self._pending_subscriptions: list[LocalRoute] = []
         self._lookup = registry.entries.get
-        self._make_codec = partial(FrameCodec, serializer, tuple(accept))
         self._is_bare = getattr(transport, "capabilities", None) is None
+        dropped = None if self._is_bare else self.dead_letters.record
+        self._make_codec = partial(FrameCodec, serializer, tuple(accept), dropped=dropped)
         self.identify(origin or new_origin(), transport)
 
     def identify(self, origin: Origin, transport: Transport | None = None) -> None:
@@ -100,6 +101,8 @@ class MessageBus:
         self.codec = self._make_codec(origin)
         # Of the hot path:
         self._head = self.codec.head
+        # A bare transport may read what it carries, also where the reply address is to be.
+        self._request_head = self._head if self._is_bare else self.codec.own_request_head
         self._serialize = self.codec.serialize
         self.read = self.codec.read
         if transport is not None and self._is_bare:
@@ -197,7 +200,7 @@ class MessageBus:
                 here = route if isinstance(route, LocalRoute) else None
                 if here is not None and here.mailbox.consumer is asyncio.current_task():
                     raise _asked_itself(here.name)
-                request = self._head + self._serialize(message)
+                request = self._request_head + self._serialize(message)
                 if here is not None and self.durable:
                     # It may wait in the transport, where nobody answers once the agent has ended.
                     with here.requesting():
@@ -211,7 +214,7 @@ class MessageBus:
             text = f"ask {message.recipient!r}: {error}".removesuffix(": ")
             raise type(error)(text) from None
         self.sent += 1
-        reply = self.read(frame)
+        reply = self.read(frame, answer=True)
         if reply.type == TYPE_ERROR:
             raise error_of(reply)
         return reply
@@ -226,7 +229,7 @@ class MessageBus:
         number = 0 if self._is_bare else await route.number(_until(deadline))
         try:
             with route.requesting():
-                frame = self.codec.numbered(number, body)
+                frame = self.codec.request(number, "" if self._is_bare else route.node, body)
                 return await self.transport.request(name, frame, _until(deadline))  # type: ignore[arg-type]
         except BaseException as error:
             if not _was_sent(error):
@@ -279,10 +282,11 @@ class MessageBus:
             await unsubscribe(name)
 
     def _receiver(self, mailbox: Mailbox[bytes]) -> Receiver:
+        dropped = self.dead_letters.record
         if self.durable:
-            return DurableReceiver(mailbox, self.answers.reject_while_stopping)
+            return DurableReceiver(mailbox, self.answers.reject_while_stopping, dropped)
         if self.accounting is not None:
-            return NumberedReceiver(mailbox, self.accounting, self.send_timeout)
+            return NumberedReceiver(mailbox, self.accounting, self.send_timeout, dropped)
         return LocalReceiver(mailbox, self.send_timeout)
 
 

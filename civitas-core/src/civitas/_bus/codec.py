@@ -1,20 +1,28 @@
-"""FrameCodec: from a message to a frame and back, whichever node has sealed it."""
+"""FrameCodec: from a message to a frame and back, whichever node has sealed it.
+
+Where an answer is expected the header says, and it is taken for that only if it is a reply address.
+An answer to an agent's name would be a message like any other: sent in the name of an agent that
+never sent it, and answered in turn.
+"""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from civitas import _platform as platform
 from civitas import envelope
-from civitas.envelope import KIND_REPLY, Origin
-from civitas.errors import CivitasError, DeserializationError, crash_of, describe
+from civitas.envelope import KIND_MESSAGE, KIND_REPLY, Origin
+from civitas.errors import CivitasError, DeserializationError, FrameError, crash_of, describe
 from civitas.messages import Message
 from civitas.serializer import Serializer, name_of
 from civitas.serializer.guards import checked, guarded
+from civitas.transport import is_reply_address
 
 _NUMBER: Final = struct.Struct(">Q")
+_MESSAGE: Final = bytes((envelope.MAGIC, envelope.VERSION, KIND_MESSAGE))
+_NO_REPLY_ADDRESS: Final = "an answer is expected where no answers go"
 _CLOCKS_AGREE: Final = 0.05
 """Seconds; clocks of one machine differ by less than can be measured."""
 
@@ -34,17 +42,27 @@ class FrameCodec:
     made once, and a frame of the node's own is known by it.
 
     `serializer` writes the bodies, and reads those of its name; those of `accept` are read besides.
+    `dropped` is called with (reason, frame, detail) for a reply address that is none; None where
+    the transport has a reply scheme of its own, by which bodies may have the address.
     """
 
     def __init__(
-        self, serializer: Serializer, accept: Iterable[Serializer], origin: Origin
+        self,
+        serializer: Serializer,
+        accept: Iterable[Serializer],
+        origin: Origin,
+        dropped: Callable[[str, bytes, str], None] | None = None,
     ) -> None:
+        self._dropped = dropped
         self.serialize = guarded(serializer)
         """Makes the body of a message."""
         self.head = envelope.header(name_of(serializer), origin)
         """The header of a frame that is not numbered and expects no reply."""
         self._head_size = len(self.head)
         self._front, self._back = self.head[:16], self.head[24:]
+        self._to_node = self._back[:-2]
+        self.own_request_head = self.head[:-2] + envelope.reply_part(origin.node.hex())
+        """The header of a request to an agent of this node, as a transport is given it."""
         self._reply_head = envelope.header(name_of(serializer), origin, kind=KIND_REPLY)[:-2]
         self._readers = {name_of(each): checked(each) for each in (*accept, serializer)}
         self._deserialize = self._readers[name_of(serializer)]
@@ -54,21 +72,32 @@ class FrameCodec:
         """Make a frame that has a number within (this node, its address)."""
         return self._front + _NUMBER.pack(number) + self._back + body
 
+    def request(self, number: int, node: str, body: bytes) -> bytes:
+        """Make the frame of a request that a node is to answer, as a transport is given it.
+
+        In the place of the reply address it has the node's id: `ReplyInbox` puts one there.
+        """
+        asked = envelope.reply_part(node)
+        return self._front + _NUMBER.pack(number) + self._to_node + asked + body
+
     def reply(self, reply: Message) -> bytes:
         """Make the frame of a reply; its recipient is the reply address."""
         return self._reply_head + envelope.reply_part(reply.recipient) + self.serialize(reply)
 
-    def read(self, frame: bytes) -> Message:
-        """Decode a frame.
+    def read(self, frame: bytes, *, answer: bool = False) -> Message:
+        """Decode the frame of a message, or of an `answer`.
 
         Raises:
-            FrameError: the bytes are no frame.
+            FrameError: the bytes are no frame, or one of another kind.
             DeserializationError: its body is no message, or its serializer is not accepted here.
         """
         try:
             if frame.startswith(self.head):  # of this node's own: no need to take it apart
-                return self._deserialize(frame[self._head_size :])
-            return self._read_foreign(frame)
+                message = self._deserialize(frame[self._head_size :])
+                if message.reply_to is not None:
+                    self._refuse_reply_address(message, frame, message.reply_to)
+                return message
+            return self._read_foreign(frame, answer=answer)
         except CivitasError:
             raise
         except BaseException as error:
@@ -83,13 +112,15 @@ class FrameCodec:
         else:
             self._clock_offsets.pop(key, None)
 
-    def _read_foreign(self, frame: bytes) -> Message:
-        if frame.startswith(self._back, 24) and envelope.is_sound(frame):
+    def _read_foreign(self, frame: bytes, *, answer: bool) -> Message:
+        if frame.startswith(self._back, 24) and frame.startswith(_MESSAGE):
             # As this node writes it, and nobody waits for an answer: most messages are like that.
             reader, reply_to, attempt = self._deserialize, "", frame[3]
             body = frame[self._head_size :]
         else:
             serializer, reply_to, attempt, body = envelope.contents(frame)
+            if frame[2] != KIND_MESSAGE and not answer:
+                raise FrameError(f"a frame of kind {frame[2]} is no message")
             if serializer not in self._readers:
                 raise DeserializationError(
                     f"the frame is in {serializer!r}; this node reads "
@@ -97,10 +128,21 @@ class FrameCodec:
                 )
             reader = self._readers[serializer]
         message = reader(body)
-        if reply_to:
+        if reply_to and (answer or self._dropped is None or is_reply_address(reply_to)):
             message.reply_to = reply_to
+        elif reply_to or message.reply_to is not None:
+            self._refuse_reply_address(message, frame, reply_to or message.reply_to)
         message.attempt += attempt
         if self._clock_offsets:
             # Its age is judged by this node's clock.
             message.timestamp -= self._clock_offsets.get(frame[4:12], 0.0)
         return message
+
+    def _refuse_reply_address(self, message: Message, frame: bytes, reply_to: str | None) -> None:
+        """Answer nobody, and count that: what a header, or only the body, has is no such address.
+
+        With a reply scheme of its own a transport has it where it likes.
+        """
+        if self._dropped is not None:
+            message.reply_to = None
+            self._dropped(_NO_REPLY_ADDRESS, frame, repr(reply_to))

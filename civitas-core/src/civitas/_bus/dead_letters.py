@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from civitas._bus.arguments import kind_of
 from civitas._bus.callbacks import Callbacks
+from civitas.envelope import NODE_AT, is_sound
 from civitas.errors import logger_of, printable
 from civitas.messages import Message
 from civitas.plugins.specs import log_failure
@@ -59,7 +60,8 @@ class DeadLetters:
 
 def _shown(item: Message | bytes) -> str:
     if not isinstance(item, Message):
-        return f"a frame of {len(item)} bytes"
+        sender = f" from node {item[NODE_AT].hex()}" if is_sound(item) else ""
+        return f"a frame of {len(item)} bytes{sender}"
     parts: tuple[object, ...] = (item.type, item.sender, item.recipient)
     kind, sender, recipient = (  # of which a handler may have made anything
         repr(printable(each, _SHOWN)) if isinstance(each, str) else kind_of(each) for each in parts

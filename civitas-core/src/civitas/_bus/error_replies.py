@@ -14,7 +14,10 @@ that a send of the agent's own found nobody.
 
 from __future__ import annotations
 
+from typing import Final
+
 from civitas import envelope
+from civitas.envelope import KIND_MESSAGE
 from civitas.errors import (
     AgentError,
     CivitasError,
@@ -25,6 +28,8 @@ from civitas.errors import (
     printable,
 )
 from civitas.messages import TYPE_ERROR, Message, compose_reply
+
+_MESSAGE: Final = bytes((KIND_MESSAGE,))
 
 
 def error_reply(
@@ -54,9 +59,12 @@ def error_of(reply: Message) -> CivitasError:
 
 
 def request_in(frame: bytes, agent: str) -> Message:
-    """Return as much of a request as it takes to answer it; nobody asks in a frame without one."""
+    """Return as much of a request as it takes to answer it; nobody asks in a frame without one.
+
+    A frame of another kind is no request: an answer to a reply would be one to somebody's own.
+    """
     try:
-        reply_to = envelope.reply_to_of(frame)
+        reply_to = envelope.reply_to_of(frame) if frame[2:3] == _MESSAGE else ""
     except FrameError:
         reply_to = ""
     return Message(recipient=agent, reply_to=reply_to or None)

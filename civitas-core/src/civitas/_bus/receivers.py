@@ -3,22 +3,34 @@
 Which one an agent has depends on its node's transport: within one process the sender itself waits
 for room; from other nodes frames are numbered, so nobody waits; of a durable transport a frame is
 held until it is settled.
+
+An agent's address takes messages. A reply there is refused; so is a message that has come before,
+and one whose number its sender can't have got to (`windows`). What is refused is dropped, and
+counted by a reason of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, TypeAlias
 
 from civitas._bus.accounting import ReceiveAccounting, number_of
 from civitas._bus.mailbox import Mailbox
 from civitas._bus.settlement import DurableFrame
-from civitas.envelope import KIND_SYSTEM, MAGIC
-from civitas.errors import MessageRoutingError
+from civitas.envelope import KIND_MESSAGE, KIND_SYSTEM, MAGIC, NODE_AT
+from civitas.errors import FrameError, MessageRoutingError
 from civitas.transport import Handler
 
 _SHORTEST_FRAME: Final = 27
+
+_NO_MESSAGE: Final = "no message, at an agent's address"
+_REPEATED: Final = "a message that had come before"
+_BEYOND: Final = "numbered beyond its sender's window"
+_NOT_LAST: Final = "a last number that its sender can't have"
+
+Dropped: TypeAlias = Callable[[str, bytes], None]
+"""Called with (reason, frame) for each frame that is refused."""
 
 
 class LocalReceiver:
@@ -48,11 +60,16 @@ class NumberedReceiver:
     A frame without a number waits `send_timeout` seconds for room.
     """
 
-    __slots__ = ("_accounting", "_agent", "_mailbox", "_send_timeout", "delivered")
+    __slots__ = ("_accounting", "_agent", "_dropped", "_mailbox", "_send_timeout", "delivered")
 
     def __init__(
-        self, mailbox: Mailbox[bytes], accounting: ReceiveAccounting, send_timeout: float
+        self,
+        mailbox: Mailbox[bytes],
+        accounting: ReceiveAccounting,
+        send_timeout: float,
+        dropped: Dropped,
     ) -> None:
+        self._dropped = dropped
         self._agent = mailbox.name
         self._mailbox = mailbox
         self._accounting = accounting
@@ -66,11 +83,17 @@ class NumberedReceiver:
 
     def take(self, frame: bytes) -> bool:
         """Put a frame into the mailbox without waiting, or return False."""
-        has_header = _has_header(frame)
-        if has_header and frame[2] == KIND_SYSTEM:
-            self._accounting.ended_at(frame, self._agent)
-            return True
-        number = number_of(frame) if has_header else 0
+        window, number = None, 0
+        if _has_header(frame):
+            if frame[2] != KIND_MESSAGE:
+                self._take_other(frame)
+                return True
+            number = number_of(frame)
+        if number:
+            window = self._accounting.window(frame[NODE_AT], self._agent)
+            if window is not None and not window.takes(number):
+                self._dropped(_REPEATED if number <= window.seen else _BEYOND, frame)
+                return True
         try:
             if not self._mailbox.put_nowait(frame):
                 return False
@@ -78,7 +101,8 @@ class NumberedReceiver:
             self._account(frame, number)
             raise
         self.delivered += 1
-        self._account(frame, number)
+        if window is not None:
+            self._accounting.taken(window, frame, number, self._agent)
         return True
 
     async def __call__(self, frame: bytes) -> None:
@@ -102,6 +126,13 @@ class NumberedReceiver:
         if number:
             self._accounting.arrived(frame, number, self._agent)
 
+    def _take_other(self, frame: bytes) -> None:
+        """Take what is no message: the last number of a sender."""
+        if frame[2] != KIND_SYSTEM:
+            self._dropped(_NO_MESSAGE, frame)
+        elif not self._accounting.ended_at(frame, self._agent):
+            self._dropped(_NOT_LAST, frame)
+
 
 class DurableReceiver:
     """Takes frames of a transport that is at-least-once.
@@ -110,11 +141,15 @@ class DurableReceiver:
     when it has; False when the node takes frames.
     """
 
-    __slots__ = ("_mailbox", "_reject", "delivered")
+    __slots__ = ("_dropped", "_mailbox", "_reject", "delivered")
 
     def __init__(
-        self, mailbox: Mailbox[bytes], reject: Callable[[bytes, str], Awaitable[bool]]
+        self,
+        mailbox: Mailbox[bytes],
+        reject: Callable[[bytes, str], Awaitable[bool]],
+        dropped: Dropped,
     ) -> None:
+        self._dropped = dropped
         self._mailbox = mailbox
         self._reject = reject
         self.delivered = 0
@@ -130,6 +165,9 @@ class DurableReceiver:
             FrameError, DeserializationError: it can never be read.
             MessageRoutingError: it was not executed.
         """
+        if _has_header(frame) and frame[2] != KIND_MESSAGE:
+            self._dropped(_NO_MESSAGE, frame)
+            raise FrameError(f"a frame of kind {frame[2]} is no message")
         if await self._reject(frame, self._mailbox.name):
             return
         durable = DurableFrame(frame)

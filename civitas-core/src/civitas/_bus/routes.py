@@ -178,11 +178,18 @@ class RemoteRoute(Route):
         self._paused = False
         self._wake()
 
-    def credit(self, upto: int) -> None:
-        """Take note of what the receiver has accounted for, and let waiting senders go on."""
-        if self.window is not None and self.window.credit(upto):
+    def credit(self, upto: int) -> bool:
+        """Take note of what the receiver has accounted for, and let waiting senders go on.
+
+        Return False for a number out of reach, which changes nothing.
+        """
+        window = self.window
+        if window is None or not window.reaches(upto):
+            return False
+        if window.credit(upto):
             self._wake()
             self._notify_watchers()
+        return True
 
     async def delivered(self) -> None:
         """Return when all frames are accounted for at the other end.

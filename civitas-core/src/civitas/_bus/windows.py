@@ -6,6 +6,25 @@ the receiver knows what was lost: within the stream by the gap before the next f
 the sender's last number, which the sender reports while credit is owed. A gap is no loss where the
 sender had given a number back while later ones were under way: it reports these, too.
 
+The same numbers say which frames are taken, and so each at most once. A number that a frame has, as
+the receiver sees it:
+
+    number                                   | a frame that has it | a last number
+    -----------------------------------------+---------------------+------------------------------
+    up to the highest one, and not missing   | came again: refused | is old: changes nothing
+    missing: counted as lost                 | is late: taken, and | the same
+                                             | not lost after all  |
+    above it, and within the window          | is taken; what is   | what is between is missing
+                                             | between is missing  |
+    further away than a window               | refused             | refused the first time; the
+                                             |                     | numbers go on there when it
+                                             |                     | is said again
+
+Who keeps to the window is never further away, so no frame moves the receiver to where it takes all
+later ones for old. Should the two ends disagree all the same, the sender gets no credit, repeats
+its last number, and goes on from there. Of a sender whose numbers the receiver does not know, since
+they were forgotten or begin anew, the first one is taken as it is.
+
 Where a sender waits for credit: `routes`. Where arriving frames are counted: `accounting`.
 """
 
@@ -67,24 +86,35 @@ class SendWindow:
         self._unused.clear()
         return unused
 
+    def reaches(self, number: int) -> bool:
+        """Return whether the receiver can take a number for one that was sent."""
+        return 0 <= number <= self.sent + self.size
+
     def credit(self, upto: int) -> bool:
         """Take note that frames up to that number are accounted for; return whether that is news.
 
-        What the sender never sent can't have been received: such a number is ignored.
+        It opens the window no further than to what was sent. A number out of the window's reach
+        is ignored.
         """
-        if not self.credited < upto <= self.sent:
+        if not self.credited < min(upto, self.sent) or not self.reaches(upto):
             return False
-        self.credited = upto
+        self.credited = min(upto, self.sent)
         return True
 
 
 class ReceiveWindow:
-    """The receiving side of a pair, whose sender has a window of `window` frames."""
+    """The receiving side of a pair, whose sender has a window of `window` frames.
 
-    __slots__ = ("_missing", "_unused", "granted", "seen", "window")
+    The sender's numbers are `known` to begin at 1, or else at whichever comes first.
+    """
 
-    def __init__(self, window: int = WINDOW) -> None:
+    __slots__ = ("_claimed", "_known", "_missing", "_unused", "granted", "seen", "window")
+
+    def __init__(self, window: int = WINDOW, *, known: bool = True) -> None:
         self.window = window
+        self._known = known
+        self._claimed: int | None = None
+        """The last number that was refused last."""
         self._missing: set[int] = set()
         """Numbers of the last window that were counted as lost."""
         self._unused: set[int] = set()
@@ -94,23 +124,62 @@ class ReceiveWindow:
         self.granted = 0
         """The number up to which the sender has its credit back."""
 
+    @property
+    def kept(self) -> int:
+        """How many numbers are kept for what may still be said of them."""
+        return len(self._missing) + len(self._unused)
+
+    def takes(self, number: int) -> bool:
+        """Return whether a frame with a number is one that has not come yet, and may come."""
+        if number > self.seen:
+            return self.reaches(number)
+        return number in self._missing
+
+    def reaches(self, number: int) -> bool:
+        """Return whether the sender can have got as far as a number."""
+        return number >= 0 and (number <= self.granted + self.window or not self._known)
+
     def arrived(self, number: int) -> int:
-        """Account for a frame that was taken; return how many before it were lost."""
+        """Account for a frame that is taken; return how many before it were lost.
+
+        It is -1 for one that is late, and not lost after all.
+        """
+        if number <= self.seen:
+            self._missing.discard(number)
+            return -1
+        if not self._known:
+            self._begin_at(number)
         gap = number - self.seen - 1
         self.seen = number
+        self._claimed = None
         return self._lost(gap, number - 1) if gap else 0
 
+    def believes(self, last: int) -> bool:
+        """Return whether the sender's last number may be this one, or has been said before."""
+        if not self._known or self.seen - self.window <= last <= self.granted + self.window:
+            self._claimed = None
+            return True
+        claimed, self._claimed = self._claimed, last
+        if claimed is None or not claimed <= last <= claimed + self.window:
+            return False
+        self._known = False
+        self._missing.clear()
+        return True
+
     def ended_at(self, last: int) -> int:
-        """Account for the last number, as the sender reports it; return how many were lost."""
+        """Account for a last number that is believed; return how many were lost."""
+        if not self._known:
+            self._begin_at(last + 1)
         gap = last - self.seen
-        if gap > 0:
-            self.seen = last
+        if gap <= 0:
+            return 0
+        self.seen = last
         return self._lost(gap, last)
 
     def unused(self, number: int) -> int:
         """Take note that no frame has a number; return how many fewer were lost than counted."""
-        if self.seen < number <= self.seen + self.window:
-            self._unused.add(number)
+        if self._known and self.seen < number <= self.granted + self.window:
+            self._unused = {each for each in self._unused if each > self.seen} | {number}
         if number not in self._missing:
             return 0
         self._missing.remove(number)
@@ -124,12 +193,16 @@ class ReceiveWindow:
     @property
     def due(self) -> bool:
         """Whether it is time to return credit."""
-        return self.seen - self.granted >= GRANT_EVERY or self.seen < self.granted
+        return self.seen - self.granted >= GRANT_EVERY
+
+    def _begin_at(self, number: int) -> None:
+        """Take the numbers before one as accounted for, and their credit as due."""
+        self._known = True
+        self.seen = number - 1
+        self.granted = max(self.seen - GRANT_EVERY, 0)
 
     def _lost(self, gap: int, last: int) -> int:
         """Return how many frames were lost in a gap that ends with a number."""
-        if not 0 < gap <= self.window:
-            return 0  # wider, it is of another numbering: of a sender that began anew
         missing = set(range(last - gap + 1, last + 1)) - self._unused
         self._unused = {each for each in self._unused if each > last}
         self._missing = {each for each in self._missing if each > last - self.window} | missing

@@ -73,7 +73,12 @@ class DataPlane:
         self._agents: dict[str, dict[str, tuple[str, int]]] = {}
         """The states of the agents of each, as announced."""
         self.probes = Probes(
-            bus.transport, bus.origin, self._on_message, bus.dead_letters.record, failed
+            bus.transport,
+            bus.origin,
+            self._on_message,
+            self._knows,
+            bus.dead_letters.record,
+            failed,
         )
         self._bus = bus
         self._routes = bus.routes
@@ -224,13 +229,17 @@ class DataPlane:
             self.probes.send_last_number(route.name, window.sent)
             self.probes.send(route.node, LastNumber(route.name, window.sent))
 
-    def _last_number_heard(self, node: str, agent: str, number: int) -> None:
+    def _last_number_heard(self, node: str, agent: str, number: int) -> bool:
+        key = bytes.fromhex(node)
         if agent in self._left:  # what has not come by now never will
-            self._accounting.ended(bytes.fromhex(node), agent, number)
-        elif node in self.nodes:
-            is_here = isinstance(self._bus.registry.lookup(agent), LocalRoute)
-            if is_here or self._handshake.is_leaving(agent):
-                self._handshake.last_number(node, agent, number)
+            return self._accounting.ended(key, agent, number)
+        is_here = isinstance(self._bus.registry.lookup(agent), LocalRoute)
+        if node not in self.nodes or not (is_here or self._handshake.is_leaving(agent)):
+            return True
+        if self._accounting.counts(key) and not self._accounting.reaches(key, agent, number):
+            return False
+        self._handshake.last_number(node, agent, number)
+        return True
 
     # --- looking ----------------------------------------------------------------------------------
 
@@ -279,21 +288,20 @@ class DataPlane:
     # --- what other nodes say by the data transport -----------------------------------------------
 
     def _on_message(self, node: str, message: DataMessage) -> bool:
-        """Take in what a node says; return whether the membership knows it.
+        """Take what a node says; return False for a number that it can't have sent, or received.
 
-        Of any other node nothing is kept: its next probe is answered when it is known.
+        All of these bear repetition: each sets what it is about to what it says, or is old. Of a
+        node that is not known nothing is kept.
         """
-        is_known = node in self.nodes or node in self._missing
         self._silent.discard(node)
         match message:
-            case Probe() if is_known:
+            case Probe() if self._knows(node):
                 self._accounting.begin(bytes.fromhex(node), fresh=message.fresh)
             case ProbeAnswer():
                 self._prove(node)
             case Credit():
                 route = self._routes.to(node, message.agent)
-                if route is not None:  # else the agent has moved meanwhile
-                    route.credit(message.number)
+                return route is None or route.credit(message.number)  # None: it has moved
             case Unused(agent=agent) if isinstance(self._bus.registry.lookup(agent), LocalRoute):
                 if self._accounting.unused(bytes.fromhex(node), agent, message.number):
                     text = "1 message from %s to agent %r was not lost: its sender had given up"
@@ -301,10 +309,13 @@ class DataPlane:
             case Leaving():
                 self._let_leave(node, message.agent)
             case LastNumber():
-                self._last_number_heard(node, message.agent, message.number)
+                return self._last_number_heard(node, message.agent, message.number)
             case Ended():
                 self._handshake.ended(node, message.agent)
-        return is_known
+        return True
+
+    def _knows(self, node: str) -> bool:
+        return node in self.nodes or node in self._missing
 
     def _prove(self, node: str) -> None:
         if node not in self.nodes or node in self._proved:

@@ -29,9 +29,10 @@ _FLUSH_TIMEOUT: Final = 1.0
 class Probes:
     """The sender and the handler of one node's data messages.
 
-    `on_message` is called with (node id, message) for each one of another node, and returns whether
-    that node is known; `dropped` with (reason, frame) for what is no message, `failed` when the
-    sending has ended unexpectedly.
+    `on_message` is called with (node id, message) for each one of another node, and returns False
+    for one whose number can't be true; `dropped` is called with (reason, frame) for that, and for
+    what is no message, `failed` when the sending has ended unexpectedly. `knows` returns whether a
+    node, by its id, is known: the probe of another one is answered when it is.
     """
 
     def __init__(
@@ -39,12 +40,14 @@ class Probes:
         transport: Transport,
         origin: Origin,
         on_message: Callable[[str, DataMessage], bool],
+        knows: Callable[[str], bool],
         dropped: Callable[[str, bytes], None],
         failed: Failed,
     ) -> None:
         self._transport = transport
         self._origin = origin
         self._on_message = on_message
+        self._knows = knows
         self._dropped = dropped
         self._failed = failed
         self._queue: deque[tuple[str, bytes]] = deque(maxlen=_QUEUE)
@@ -120,9 +123,10 @@ class Probes:
             self._dropped(drop_reason(error), frame)
             return True
         node = origin.node.hex()
-        is_known = self._on_message(node, message)
-        if isinstance(message, Probe):
-            if is_known or message.last:
+        if not self._on_message(node, message):
+            self._dropped("a number that can't be true", frame)
+        elif isinstance(message, Probe):
+            if self._knows(node) or message.last:
                 self.send(node, ProbeAnswer(message.last))
         elif isinstance(message, ProbeAnswer) and message.last:
             self.confirmed(node)

@@ -3,7 +3,7 @@
 from civitas.transport.dispatcher import Dispatcher
 from civitas.transport.in_process import InProcessTransport
 from civitas.transport.protocol import Handler, Transport
-from civitas.transport.reply_inbox import ReplyInbox, published_at
+from civitas.transport.reply_inbox import ReplyInbox, is_reply_address, published_at
 from civitas.transport.tasks import cancel_task, failure_of, guard_callback, start_task
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "cancel_task",
     "failure_of",
     "guard_callback",
+    "is_reply_address",
     "published_at",
     "start_task",
 ]

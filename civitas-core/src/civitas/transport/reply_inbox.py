@@ -1,20 +1,49 @@
-"""ReplyInbox: the requests in flight of one node, each matched with its answer."""
+"""ReplyInbox: the requests in flight of one node, each matched with its answer.
+
+Theory. An answer is taken for what it says only if it bears the address of a request in flight, and
+comes from the node that was asked. Addresses can't be guessed: the number in each has 64 random
+bits. Which node is asked only the node's core knows; it says so in the request itself, in the place
+of the reply address, which the inbox writes there instead. So a transport hands a request on as it
+is, and needs to know of none of this.
+
+    what comes                                          | what becomes of it
+    ----------------------------------------------------+-----------------------------------
+    a reply to a request in flight, of the asked node   | the request has its answer
+    ... of another node                                 | dropped; the request goes on waiting
+    a reply to no request, to one that is over, or a    | dropped
+    second one                                          |
+    a frame of another kind, or none                    | dropped
+
+What is dropped is counted, each by a reason of its own. A request that names no node (one that a
+transport makes for itself, or a test) takes its answer from any.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
+import re
+from binascii import unhexlify
 from collections.abc import Awaitable, Callable
+from struct import Struct
 from types import TracebackType
 from typing import Final
 
 from civitas import _platform as platform
 from civitas import envelope
+from civitas.envelope import KIND_REPLY, NODE_AT
 from civitas.errors import FrameError, MailboxFullError, NotConnectedError, OutcomeUnknownError
 from civitas.messages import REPLY_PREFIX
 from civitas.transport.interruption import Interruption
 
-_REPLY: Final = REPLY_PREFIX.removesuffix(".")
+_is_reply_address: Final = re.compile(
+    re.escape(REPLY_PREFIX) + r"[0-9a-f]{16}\.[0-9]{1,20}"
+).fullmatch
+
+_NODE_AT: Final = NODE_AT.start
+_BATCH: Final = 128
+"""Requests whose numbers are made of one block of random bytes."""
+
+_NUMBERS: Final = Struct(f">{_BATCH}Q")
 
 
 def _ignore(reason: str, frame: bytes) -> None:
@@ -29,11 +58,12 @@ class _RequestInFlight(Interruption):
     which says more than the confirmation that a transport may wait for.
     """
 
-    __slots__ = ("answer", "ended", "handed_over")
+    __slots__ = ("answer", "asked", "ended", "handed_over")
 
-    def __init__(self, answer: asyncio.Future[bytes]) -> None:
+    def __init__(self, answer: asyncio.Future[bytes], asked: bytes) -> None:
         self.interrupted = False  # what the base does; a call of it would cost each request
         self.answer = answer
+        self.asked = asked
         self.handed_over = False
         self.ended = False
 
@@ -71,16 +101,21 @@ class _RequestInFlight(Interruption):
             self.interrupt()
 
 
+def is_reply_address(address: str) -> bool:
+    """Return whether an address is one that a ReplyInbox makes: `_reply.<node>.<n>`.
+
+    The node id has 16 hex digits, the number up to 20 decimal ones.
+    """
+    return _is_reply_address(address) is not None
+
+
 def published_at(reply_to: str) -> str:
     """Return the address at which an answer to `reply_to` is published.
 
     A ReplyInbox makes `_reply.<node>.<n>` for each request and is subscribed to `_reply.<node>`;
     an address of any other form is used as it is.
     """
-    parts = reply_to.split(".")  # an agent's name may have three parts, too
-    if len(parts) == 3 and parts[0] == _REPLY and parts[2].isdecimal():
-        return REPLY_PREFIX + parts[1]
-    return reply_to
+    return reply_to.rpartition(".")[0] if _is_reply_address(reply_to) else reply_to
 
 
 class ReplyInbox:
@@ -90,8 +125,11 @@ class ReplyInbox:
     to `address`; the reply address in its header says which request it belongs to.
 
     Args:
-        node: the node's id in hex; a random one when left out.
-        dropped: called with (reason, frame) for each answer that nobody waits for.
+        node: the node's id, 16 hex digits; a random one when left out.
+        dropped: called with (reason, frame) for each frame that answers no request.
+
+    Raises:
+        ValueError: the node's id is none.
     """
 
     def __init__(
@@ -99,7 +137,9 @@ class ReplyInbox:
     ) -> None:
         self.address = f"{REPLY_PREFIX}{node or platform.random_bytes(8).hex()}"
         self._prefix = self.address + "."
-        self._numbers = itertools.count(1)
+        if not is_reply_address(f"{self._prefix}0"):
+            raise ValueError(f"a node id has 16 hex digits, unlike {node!r}")
+        self._numbers: list[int] = []
         self._pending: dict[str, _RequestInFlight] = {}
         self._dropped = dropped
 
@@ -116,7 +156,8 @@ class ReplyInbox:
         """Stamp the frame with a fresh reply address, publish it and return its answer.
 
         Args:
-            frame: the request.
+            frame: the request. In the place of its reply address it may have the id of the node
+                that is to answer, as a request of core has; then no other may.
             timeout: seconds for publishing and for the answer together; None for no limit.
             publish: sends the stamped frame.
 
@@ -125,12 +166,21 @@ class ReplyInbox:
             TimeoutError: it went by before the answer came.
         """
         loop = asyncio.get_running_loop()
-        address = f"{self._prefix}{next(self._numbers)}"
-        request = self._pending[address] = _RequestInFlight(loop.create_future())
+        try:
+            address = f"{self._prefix}{self._numbers.pop()}"
+        except IndexError:
+            self._numbers.extend(_NUMBERS.unpack(platform.random_bytes(_NUMBERS.size)))
+            address = f"{self._prefix}{self._numbers.pop()}"
+        stamped, node = envelope.exchange_reply_to(frame, address)
+        try:
+            asked = unhexlify(node)
+        except ValueError:  # no node's id
+            asked = b""
+        request = self._pending[address] = _RequestInFlight(loop.create_future(), asked)
         timer = None if timeout is None else loop.call_later(timeout, request.expire, timeout)
         try:
             with request:
-                await publish(envelope.with_reply_to(frame, address))
+                await publish(stamped)
                 request.handed_over = True
             return await request.answer
         except asyncio.CancelledError as error:
@@ -148,7 +198,7 @@ class ReplyInbox:
             del self._pending[address]
 
     async def deliver(self, frame: bytes) -> None:
-        """Give an answer to the request it belongs to; drop and count what nobody waits for."""
+        """Give an answer to the request it belongs to; drop and count what is none."""
         self.take(frame)
 
     __call__ = deliver
@@ -161,8 +211,14 @@ class ReplyInbox:
             self._dropped("malformed frame", frame)
             return True
         request = self._pending.get(address)
+        if frame[2] != KIND_REPLY:
+            self._dropped("no reply, at a reply address", frame)
+            return True
         if request is None or request.answer.done():
             self._dropped("reply without a request", frame)
+            return True
+        if not frame.startswith(request.asked, _NODE_AT):
+            self._dropped("reply from another node than the asked one", frame)
             return True
         request.answer.set_result(frame)
         if not request.handed_over:
