@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from civitas import _platform as platform
 from civitas._bus.bus import MessageBus
 from civitas._cluster.announcements import check_announceable
 from civitas._cluster.codec import LARGEST_FRAME
-from civitas._cluster.config import ClusterConfig, unbelieved
+from civitas._cluster.config import ClusterConfig
 from civitas._cluster.control_plane import CONTROL_NAME, ControlPlane, TaskRunner
 from civitas._cluster.data_plane import DataPlane, PeerStats
 from civitas._cluster.events import (
@@ -34,6 +34,7 @@ from civitas._cluster.events import (
 from civitas._cluster.leaving import ALL
 from civitas._cluster.liveness import LoopBeat, OwnNode
 from civitas._cluster.membership import Membership
+from civitas._cluster.node_log import NodeLog
 from civitas._cluster.protocol import (
     AgentStates,
     Command,
@@ -72,12 +73,6 @@ _PROBE_AGAIN: Final = 0.1
 
 _LOOK_AGAIN: Final = 0.5
 """Seconds between two looks at windows whose credit does not move."""
-
-_SHOWN: Final = 8
-"""Agents of a node that a line of the log names at most."""
-
-_LOGGED: Final = 100
-"""Process names that were refused, and are logged, at most."""
 
 _CONFIRM_TIMEOUT: Final = 2.0
 """Seconds that a node which stops gives the others to take what it has sent."""
@@ -119,7 +114,7 @@ class Cluster:
         """Why this node can't be in the system."""
         self._changed: dict[str, tuple[str, int]] = {}
         self._leaving = False
-        self._refused: set[str] = set()
+        self._log = NodeLog()
         self._announcing: asyncio.Handle | None = None
         self._announce_later = guard_callback(
             self._announce_now, name="civitas announcement", failed=config.failed
@@ -139,7 +134,15 @@ class Cluster:
             if make_control is None
             else make_control(self._control_down, self._control_up, self._control_dropped),
             bus.origin,
-            lambda send, report: Membership(self._info, own, send, report, config.fenced, policies),
+            lambda send, report: Membership(
+                self._info,
+                own,
+                send,
+                report,
+                config.fenced,
+                policies,
+                authenticated=config.authenticated,
+            ),
             self._on_event,
             bus.dead_letters.record,
             config.failed,
@@ -290,29 +293,18 @@ class Cluster:
             case Settled() | Evicted() | NotAnnounced():
                 self._on_own_event(event)
             case Objected():
-                self._log_objection(event)
+                self._log.refused(event)
             case Result() | Counters() if event.number in self._answers:
                 answer = self._answers.pop(event.number)
                 if not answer.done():
                     answer.set_result(event)
-
-    def _log_objection(self, objected: Objected) -> None:
-        """Log once for each process name, since a refused node may try again."""
-        name = objected.info.process
-        if name not in self._refused and len(self._refused) < _LOGGED:
-            self._refused.add(name)
-            logger.warning("refused %s: %s", objected.info, objected.reason)
 
     def _on_own_event(self, event: Settled | Evicted | NotAnnounced) -> None:
         joined = self._settled.is_set()  # else the join under way fails
         match event:
             case Settled():
                 self._bus.routes.discovered()
-                doubt = unbelieved(self._bus.dead_letters.counts) if event.alone else ""
-                if doubt:
-                    logger.warning("no primary was found: %s", doubt)
-                elif event.alone:
-                    logger.info("no primary was found yet: going on without one")
+                self._log.settled(event, self._bus.dead_letters.counts)
             case Evicted():
                 self._failure = IdentityError(event.reason)
                 if joined:
@@ -332,8 +324,7 @@ class Cluster:
     def _reached(self, info: NodeInfo) -> None:
         """Take note that the data route to a node is proved."""
         self._control.post(lambda members, now: members.admit(info.node, now))
-        if info.role != "client":
-            logger.info("%s joined: %s", info, _shown(list(info.agents)))
+        self._log.joined(info)
         self._states_heard(info)
 
     def _states_heard(self, info: NodeInfo) -> None:
@@ -393,8 +384,3 @@ class Cluster:
 
     def _control_dropped(self, reason: str, frame: bytes) -> None:
         self._control.drop(reason, frame)
-
-
-def _shown(agents: Sequence[str]) -> str:
-    more = f" and {len(agents) - _SHOWN:,} more" if len(agents) > _SHOWN else ""
-    return ", ".join(agents[:_SHOWN]) + more or "no agents"
