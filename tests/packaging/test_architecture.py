@@ -58,7 +58,7 @@ PUBLIC = {
 ROOMS = {"_agents", "_authoring", "_bus", "_cluster", "_node", "_supervision"}
 
 
-FOUNDATION = {"_platform", "_signatures", "_signing"}
+FOUNDATION = {"_platform", "_signatures", "_signing", "_text"}
 
 
 def test_the_top_level_of_core_is_what_people_import_and_six_rooms() -> None:
@@ -78,6 +78,32 @@ def test_clocks_and_random_numbers_are_read_in_one_place() -> None:
         if re.match(r"(import|from) (time|random|uuid|secrets)\b", line) or "os.urandom" in line
     ]
     assert found == []
+
+
+PLACES_OF_TEXT = {
+    r"^\s*(import|from) rich\b": {"civitas/cli/tables.py"},
+    r"\bgetLogger\(": {
+        *("civitas/_text.py", "civitas/cli/logs.py"),  # the latter sets a level
+        "civitas/testing/simulation/run.py",  # and this one a handler
+    },
+    r"\bsys\.std(out|err)\.write\(|\bos\.write\((1|2|sys)\b|\becho\(": {
+        *("civitas/cli/output.py", "civitas/cli/signals.py"),  # the latter has its own words alone
+        "civitas/testing/tcp_link.py",
+        "civitas_nats/cli/output.py",  # progress, in its own words
+    },
+}
+"""What writes texts of others, and the files that escape them, or have none."""
+
+
+@pytest.mark.parametrize("pattern", PLACES_OF_TEXT)
+def test_what_writes_texts_of_others_stands_where_they_are_escaped(pattern: str) -> None:
+    found = {
+        path.relative_to(source).as_posix()
+        for source in REPOSITORY.glob("civitas-*/src")
+        for path in sorted(source.rglob("*.py"))
+        if re.search(pattern, path.read_text(), re.MULTILINE)
+    }
+    assert found == PLACES_OF_TEXT[pattern]
 
 
 @pytest.mark.parametrize("room", sorted(ROOMS))

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import dis
-import logging
 import signal
+import sys
 import threading
-import traceback
 from enum import Enum
 from functools import partial
 from types import CodeType
 from typing import Any, Final, NamedTuple
 
-TEXT_LIMIT: Final = 4096
+from civitas import _text
+
+TEXT_LIMIT: Final = _text.TEXT_LIMIT
 """Bytes of UTF-8 that the text of an exception has at most where it is logged or sent."""
 
-_KIND_LIMIT: Final = 200
-_TRACEBACK_LINES: Final = 400
+printable: Final = _text.printable
+logger_of: Final = _text.logger_of
+escape_record: Final = _text.escape_record
+
 _RAISES: Final = frozenset(dis.opmap[each] for each in ("RAISE_VARARGS", "SEND"))
 """Instructions by which code raises, or awaits what has raised."""
 
@@ -46,9 +49,16 @@ class Location(NamedTuple):
 
 
 class CivitasError(Exception):
-    """Base of all errors of the runtime. `code` is stable and meant for programs."""
+    """Base of all errors of the runtime. `code` is stable and meant for programs.
+
+    Its text is one line in which nothing is left that a terminal would obey: a text may have names
+    and reasons of others in it. `args` has them as they came.
+    """
 
     code: str = "civitas"
+
+    def __str__(self) -> str:
+        return printable(super().__str__(), sys.maxsize)
 
 
 class ConfigurationError(CivitasError):
@@ -270,57 +280,13 @@ def describe(error: BaseException) -> ErrorText:
     """
     if isinstance(error, AbortError):
         error = error.raised
-    kind = printable(type.__dict__["__name__"].__get__(type(error)), _KIND_LIMIT)
+    kind = _text.kind_of_error(error)
     try:
         return ErrorText(kind, printable(str(error)))
     except BaseException as failure:
         if is_interrupt(failure):
             raise
         return ErrorText(kind, f"(its text can't be had: __str__ raised {type(failure).__name__})")
-
-
-def printable(text: str, limit: int = TEXT_LIMIT) -> str:
-    """Return text in one line of at most `limit` bytes of UTF-8, with nothing a terminal obeys."""
-    kept = str.__getitem__(text, slice(limit + 1))
-    if not kept.isprintable():
-        kept = "".join(map(_escaped, kept))
-    encoded = kept.encode()
-    if len(encoded) <= limit:
-        return kept
-    return encoded[: limit - len("…".encode())].decode(errors="ignore") + "…"
-
-
-def _escaped(character: str) -> str:
-    if character.isprintable():
-        return character
-    return character.encode("unicode_escape").decode()
-
-
-def logger_of(name: str) -> logging.Logger:
-    """Return a logger whose tracebacks can be written anywhere, whatever the exceptions say.
-
-    A text that can't be encoded would cost the whole entry, one with control characters the
-    terminal. They are escaped as by `describe`; what else a handler makes of `exc_info` is its own.
-    """
-    logger = logging.getLogger(name)
-    logger.addFilter(_format_traceback)
-    return logger
-
-
-def _format_traceback(record: logging.LogRecord) -> bool:
-    """Format the traceback of a record, as a `logging.Formatter` would do later; keep it all."""
-    error = record.exc_info[1] if record.exc_info else None
-    if error is not None and not record.exc_text:
-        try:
-            text = "".join(traceback.format_exception(error)).rstrip()
-        except Exception as failure:  # noqa: BLE001 - of the exception's own class
-            text = f"{describe(error)} (without a traceback: {describe(failure)})"
-        lines = [printable(line) for line in text.split("\n")]
-        if len(lines) > _TRACEBACK_LINES:
-            half = _TRACEBACK_LINES // 2
-            lines[half:-half] = [f"... {len(lines) - 2 * half} lines ..."]
-        record.exc_text = "\n".join(lines)
-    return True
 
 
 def crash_of(error: BaseException) -> Exception:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -12,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from civitas.cli.entry import CommandGroup, run_commands
 from civitas.cli.logs import configure_logging
-from civitas.cli.output import prepare_streams, write, write_error, write_json
-from civitas.errors import CivitasError, ConfigurationError, PluginError
+from civitas.cli.output import write, write_error, write_json
+from civitas.errors import logger_of
 
 if TYPE_CHECKING:
     from civitas_zmq.proxy import ProxySettings
@@ -26,6 +26,7 @@ _CHECK_INTERVAL: Final = 0.5
 
 app = typer.Typer(
     name="civitas-zmq",
+    cls=CommandGroup,
     help="Run the ZeroMQ proxy that the processes of a system connect to, and make keys for it.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -114,7 +115,7 @@ def keygen(
     if as_json:
         write_json(shown)
     else:
-        write("\n".join(f"{key}: {value}" for key, value in shown.items()))
+        write(*(f"{key}: {value}" for key, value in shown.items()))
 
 
 def _run(settings: ProxySettings) -> int:
@@ -124,7 +125,7 @@ def _run(settings: ProxySettings) -> int:
     stopping = threading.Event()
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, lambda *_: stopping.set())
-    running = Proxy(settings, logging.getLogger("civitas.zmq.proxy"))
+    running = Proxy(settings, logger_of("civitas.zmq.proxy"))
     running.start()
     try:
         keys = ""
@@ -143,15 +144,4 @@ def _run(settings: ProxySettings) -> int:
 
 def main() -> None:
     """Run the command line and exit: 0 for success, 1 for failure, 2 for bad input."""
-    prepare_streams()
-    try:
-        app()
-    except (ConfigurationError, PluginError) as error:
-        _exit(error, 2)
-    except CivitasError as error:
-        _exit(error, 1)
-
-
-def _exit(error: CivitasError, status: int) -> None:
-    write_error(f"error: {error}")
-    sys.exit(status)
+    run_commands(app)

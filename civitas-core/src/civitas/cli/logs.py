@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from civitas.cli.output import write_error
-from civitas.errors import ConfigurationError
-from civitas.topology.masking import mask_urls
+from civitas.errors import ConfigurationError, escape_record
 
 _LEVELS: Final = ("debug", "info", "warning", "error")
 
@@ -36,12 +35,16 @@ class _LineFormatter(logging.Formatter):
 class _StderrHandler(logging.Handler):
     """Writes to what `sys.stderr` is at the time, so that a progress bar can keep lines above it.
 
-    Passwords in URLs are masked, such as those of the brokers that a client library names.
+    The records of other libraries come here too, and so do those of agents.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addFilter(escape_record)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            write_error(mask_urls(self.format(record)))
+            write_error(*self.format(record).split("\n"))
         except Exception:  # noqa: BLE001 - as logging does: a log line that fails is reported
             self.handleError(record)
 

@@ -56,7 +56,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def topology_path(argument: Path | None, option: Path | None) -> Path:
     """Return the topology file that a command was given, by its argument or its option."""
     if argument is not None and option is not None and argument != option:
-        raise typer.BadParameter(f"two topologies were given: {argument} and {option}")
+        raise typer.BadParameter(
+            f"two topologies were given: {str(argument)!r} and {str(option)!r}"
+        )
     return argument or option or Path(_DEFAULT_TOPOLOGY)
 
 

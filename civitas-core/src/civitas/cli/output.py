@@ -1,18 +1,28 @@
-"""How commands print: text and JSON to stdout, everything else to stderr."""
+"""How commands print: text and JSON to stdout, everything else to stderr.
+
+All of it has names, texts and values of others in it. So each line goes through `printable`: what
+a terminal would obey is escaped, newlines too, and who has two lines to print gives two. JSON stays
+JSON: there the same characters are escaped as JSON has it.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
+from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from civitas.errors import printable
+
+_MAX_DEPTH: Final = 100
+_secrets: Final[set[str]] = set()
 
 
 def prepare_streams() -> None:
@@ -27,18 +37,21 @@ def prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def write(text: str) -> None:
-    """Print a line to stdout."""
-    sys.stdout.write(text + "\n")
+def write(*lines: str) -> None:
+    """Print lines to stdout."""
+    sys.stdout.write(_joined(lines))
 
 
-def write_error(text: str) -> None:
-    """Print lines to stderr.
+def write_error(*lines: str) -> None:
+    """Print lines to stderr, without logins of URLs and what `hide` was given."""
+    from civitas.topology.masking import mask_text
 
-    What a terminal would obey is escaped: errors and log lines have texts of others.
-    """
-    lines = (printable(line, sys.maxsize) for line in text.split("\n"))
-    sys.stderr.write("\n".join(lines) + "\n")
+    sys.stderr.write(_joined(mask_text(line, _secrets) for line in lines))
+
+
+def hide(secrets: Iterable[str]) -> None:
+    """From now on, let nothing that goes to stderr have these texts in it."""
+    _secrets.update(secrets)
 
 
 def write_notes(notes: Iterable[str]) -> None:
@@ -50,7 +63,33 @@ def write_notes(notes: Iterable[str]) -> None:
 def write_json(value: Any) -> None:
     """Print a JSON document to stdout; dataclasses are objects."""
     encoding = (sys.stdout.encoding or "").lower().replace("-", "")
-    write(json.dumps(value, indent=2, ensure_ascii=encoding != "utf8", default=asdict))
+    text = json.dumps(value, indent=2, ensure_ascii=encoding != "utf8", default=asdict)
+    lines = (line if line.isprintable() else _escaped_json(line) for line in text.split("\n"))
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def jsonable(value: Any, depth: int = 0) -> Any:
+    """Return a value of a payload as a value for JSON: bytes as Base64, keys as text."""
+    if depth > _MAX_DEPTH:
+        return f"(nested more than {_MAX_DEPTH} levels deep)"
+    if isinstance(value, dict):
+        return {str(key): jsonable(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(item, depth + 1) for item in value]
+    if isinstance(value, bytes):
+        return {"base64": b64encode(value).decode()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if isinstance(value, str | int | float | None) else str(value)
+
+
+def _joined(lines: Iterable[str]) -> str:
+    return "".join(f"{printable(line, sys.maxsize)}\n" for line in lines)
+
+
+def _escaped_json(line: str) -> str:
+    """Escape what is not printable: it stands in a string of JSON, so that means the same."""
+    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in line)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -13,7 +14,7 @@ from civitas.cli.exit_codes import FAILURE
 from civitas.cli.options import AsJson, seconds
 from civitas.cli.output import imports_print_to_stderr, write, write_error, write_json, write_notes
 from civitas.cli.signals import exit_on_signals
-from civitas.errors import CivitasError
+from civitas.errors import CivitasError, printable
 
 if TYPE_CHECKING:
     from civitas._authoring.survey import Finding
@@ -344,6 +345,7 @@ def _claims_text(claims: Capabilities) -> str:
 
 def _write_table(lines: Sequence[Sequence[str]], indent: str = "") -> None:
     """Print aligned columns, the last one as long as it is."""
+    lines = [[printable(cell, sys.maxsize) for cell in line] for line in lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))

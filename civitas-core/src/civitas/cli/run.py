@@ -85,7 +85,7 @@ def _node_of(topology: Topology, process: str) -> Runtime | Worker:
 
 async def _run_node(node: Runtime | Worker) -> int:
     """Run a node until it ends, and return the exit code; the first signal stops it in order."""
-    from civitas.errors import IdentityError, SpawnError
+    from civitas.errors import IdentityError, SpawnError, describe
     from civitas.runtime import Runtime
 
     loop = asyncio.get_running_loop()
@@ -112,7 +112,7 @@ async def _run_node(node: Runtime | Worker) -> int:
             write_error(f"running: {count} agent{'s'[: count != 1]}; Ctrl-C stops")
             status = await (node.wait() if isinstance(node, Runtime) else node.wait_until_stopped())
     if node.failure is not None and not is_stopping:
-        what = f"{type(node.failure).__name__}: {node.failure}"
+        what = describe(node.failure)
         is_evicted = isinstance(node.failure, IdentityError)
         write_error(f"error: {what if is_evicted else f'the root supervisor gave up: {what}'}")
     await _end_tasks(status)

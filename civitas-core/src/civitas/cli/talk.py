@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from civitas.cli import options
-from civitas.cli.output import imports_print_to_stderr, write, write_error, write_json
+from civitas.cli.output import imports_print_to_stderr, jsonable, write, write_error, write_json
 from civitas.errors import CivitasError
 
 if TYPE_CHECKING:
@@ -41,8 +41,9 @@ def ask(
 
     async def conversation(client: Client) -> None:
         reply = await client.ask(agent, values, message_type, timeout)
-        whole = {"sender": reply.sender, "type": reply.type, "payload": reply.payload}
-        write_json(whole if as_json else reply.payload)
+        payload = jsonable(reply.payload)
+        whole = {"sender": reply.sender, "type": reply.type, "payload": payload}
+        write_json(whole if as_json else payload)
 
     _talk(conversation, file, connect_timeout, transport, sets, app_dir)
 
@@ -87,7 +88,7 @@ def stats(
     async def conversation(client: Client) -> None:
         nodes = await client.stats(timeout)
         if as_json:
-            write_json({"nodes": nodes})
+            write_json({"nodes": jsonable(nodes)})
         else:
             _show(nodes)
 
@@ -133,32 +134,31 @@ def _payload(text: str) -> dict[str, Any]:
 
 
 def _show(nodes: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from civitas.cli.tables import Column, write_table
 
-    processes = Table("process", "role", "node", "state", box=None, pad_edge=False)
-    agents = Table("agent", "process", "status", box=None, pad_edge=False)
-    for header in ("sent", "delivered", "lost", "dropped"):
-        processes.add_column(header, justify="right")
-    for header in ("queued", "handled", "errors", "restarts"):
-        agents.add_column(header, justify="right")
+    processes: list[list[str]] = []
+    agents: list[list[str]] = []
     for node in nodes:
         name, node_id = node["process"], node["node"][:8]
         if "error" in node:
-            processes.add_row(name, "", node_id, node["error"])
+            processes.append([name, "", node_id, node["error"]])
             continue
         state = f"stalled for {node['stalled']:.1f} s" if node["stalled"] else "running"
         missing = (sum(node[each].values()) for each in ("lost", "dropped"))
         counts = map(str, (node["sent"], node["delivered"], *missing))
-        processes.add_row(name, node["role"], node_id, state, *counts)
+        processes.append([name, node["role"], node_id, state, *counts])
         for agent in node["agents"]:
             counters = ("mailbox_depth", "handled", "errors", "restarts")
             row = (str(agent[counter]) for counter in counters)
-            agents.add_row(agent["name"], name, agent["status"].lower(), *row)
-    console = Console()
-    console.print(processes)
-    console.print()
-    console.print(agents)
+            agents.append([agent["name"], name, agent["status"].lower(), *row])
+    for rows, texts, numbers in (
+        (processes, ("process", "role", "node", "state"), ("sent", "delivered", "lost", "dropped")),
+        (agents, ("agent", "process", "status"), ("queued", "handled", "errors", "restarts")),
+    ):
+        columns = [Column(each, wraps=True) for each in texts]
+        write_table([*columns, *(Column(each, is_number=True) for each in numbers)], rows)
+        if rows is processes:
+            write("")
     for node in nodes:
         for what in ("lost", "dropped"):
             for reason, count in node.get(what, {}).items():

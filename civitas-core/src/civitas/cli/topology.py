@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import typer
 
 from civitas.cli import options
 from civitas.cli.exit_codes import BAD_INPUT
 from civitas.cli.output import imports_print_to_stderr, write, write_json, write_notes
-
-_WIDEST_LINE: Final = 100_000
 
 app = typer.Typer(help="Check and show topologies.", no_args_is_help=True)
 
@@ -100,25 +99,23 @@ def _text(value: Any) -> str:
 
 
 def _print_tree(shown: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.text import Text
-    from rich.tree import Tree
+    from civitas.cli.tables import Branch, write_tree
 
-    def label(head: str, block: dict[str, Any], *hidden: str) -> Text:
+    def branch(
+        head: str, block: dict[str, Any], *hidden: str, below: Sequence[Branch] = ()
+    ) -> Branch:
         settings = (f"  {k}={_text(value)}" for k, value in block.items() if k not in hidden)
-        return Text.assemble((head, "bold"), ("".join(settings), "dim"))
+        return Branch(head, "".join(settings), below)
 
-    def tree_of(block: dict[str, Any]) -> Tree:
-        tree = Tree(label(f"{block['name']} (supervisor)", block, "name", "children"))
-        for child in block["children"]:
-            if "agent" in child:
-                tree.add(label(child["agent"]["name"], child["agent"], "name"))
-            else:
-                tree.children.append(tree_of(child["supervisor"]))
-        return tree
+    def tree_of(block: dict[str, Any]) -> Branch:
+        below = [
+            branch(each["agent"]["name"], each["agent"], "name")
+            if "agent" in each
+            else tree_of(each["supervisor"])
+            for each in block["children"]
+        ]
+        return branch(f"{block['name']} (supervisor)", block, "name", "children", below=below)
 
-    # A tree is cut at the width of its console; the terminal wraps what is longer.
-    console = Console(soft_wrap=True, highlight=False, width=_WIDEST_LINE)
-    console.print(label(f"transport {shown['transport']['type']}", shown["transport"], "type"))
-    console.print(label(f"serializer {shown['serializer']}", {}))
-    console.print(tree_of(shown["supervision"]))
+    write_tree(branch(f"transport {shown['transport']['type']}", shown["transport"], "type"))
+    write_tree(branch(f"serializer {shown['serializer']}", {}))
+    write_tree(tree_of(shown["supervision"]))

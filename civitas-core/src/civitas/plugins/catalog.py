@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from enum import Enum
 from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
+
+from civitas.errors import logger_of
 
 if TYPE_CHECKING:
     from importlib_metadata import EntryPoint, IDistribution
@@ -28,7 +29,7 @@ _NEAR_GROUP: Final = re.compile(
 """Our groups, and what an author may take for one of them."""
 _CORE_REQUIREMENT: Final = re.compile(r"civitas[._-]+core(?![\w.-])", re.IGNORECASE)
 _FIELD: Final = re.compile(r"^(Name|Version|Requires-Dist):[ \t]*(\S.*)", re.MULTILINE)
-_logger: Final = logging.getLogger("civitas.plugins")
+_logger: Final = logger_of("civitas.plugins")
 
 
 class PluginKind(Enum):

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from functools import reduce
 from operator import and_
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from civitas.errors import logger_of
 from civitas.plugins.catalog import API_VERSION, CORE_DISTRIBUTION, Candidate
 
 if TYPE_CHECKING:
     from packaging.specifiers import Specifier, SpecifierSet
     from packaging.version import Version
 
-_logger: Final = logging.getLogger("civitas.plugins")
+_logger: Final = logger_of("civitas.plugins")
 
 
 class Incompatibility(NamedTuple):

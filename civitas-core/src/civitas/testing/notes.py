@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
 from inspect import signature
 
+from civitas.errors import logger_of
 from civitas.messages import PRIMARY
 from civitas.plugins import TransportContext
 
@@ -27,7 +27,7 @@ class Notes:
             process=PRIMARY if is_primary else "worker",
             is_primary=is_primary,
             node=os.urandom(8).hex(),
-            logger=logging.getLogger("civitas.conformance"),
+            logger=logger_of("civitas.conformance"),
             dropped=lambda reason, frame: self.dropped.append((reason, frame)),
             link_down=lambda _: self.link.append("down"),
             link_up=lambda: self.link.append("up"),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any, Final, NamedTuple
 
-from civitas.errors import ConfigurationError, Location, PluginError
+from civitas.errors import ConfigurationError, Location, PluginError, printable
 from civitas.plugins.similar import closest
 from civitas.topology.yaml_nodes import Node, Path, dotted, locate
 
@@ -66,7 +67,7 @@ class Problem:
     def __str__(self) -> str:
         path = f"{self.path}: " if self.path else ""
         suggestion = f" ({self.suggestion})" if self.suggestion else ""
-        return f"{self.location}: {path}{self.message}{suggestion}"
+        return printable(f"{self.location}: {path}{self.message}{suggestion}", sys.maxsize)
 
 
 class MistakeError(Exception):
@@ -87,6 +88,7 @@ class TopologyError(ConfigurationError):
 
     Attributes:
         problems: the mistakes, sorted by line; those of command-line options come last.
+        lines: the lines of the text.
     """
 
     def __init__(self, problems: Sequence[Problem]) -> None:
@@ -96,7 +98,11 @@ class TopologyError(ConfigurationError):
         lines = [str(problem) for problem in self.problems]
         if len(lines) > 1:
             lines.insert(0, f"the topology has {len(lines)} problems")
+        self.lines = tuple(lines)
         super().__init__("\n".join(lines))
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
 
 
 class TopologyPluginError(TopologyError, PluginError):

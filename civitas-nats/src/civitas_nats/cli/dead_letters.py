@@ -15,7 +15,7 @@ import typer
 
 from civitas.cli.logs import configure_logging
 from civitas.cli.output import write, write_error, write_json
-from civitas.errors import ConfigurationError
+from civitas.errors import ConfigurationError, logger_of
 
 if TYPE_CHECKING:
     from civitas_nats.jetstream.dead_letter_batch import BatchResult
@@ -89,6 +89,7 @@ def list_letters(
     as_json: AsJson = False,
 ) -> None:
     """List dead letters, the oldest first. They stay where they are."""
+    from civitas.cli.tables import write_table
     from civitas_nats.cli import output
 
     options = _options(topology, servers, stream, dead_letter_subject)
@@ -103,7 +104,7 @@ def list_letters(
     if as_json:
         write_json(rows)
     elif rows:
-        output.write_table(rows)
+        write_table(output.COLUMNS, rows)
     else:
         _write_none(selection)
     if more:
@@ -263,10 +264,8 @@ def _report(verb: str, selection: Selection, result: BatchResult, *, as_json: bo
     if as_json:
         write_json({verb: result.done, "kept": [each._asdict() for each in result.kept]})
         return
-    from civitas_nats.cli.output import visible
-
     for each in result.kept[:_KEPT_SHOWN]:
-        write_error(f"kept {each.number}, to {visible(each.agent)}: {visible(each.reason)}")
+        write_error(f"kept {each.number}, to {each.agent}: {each.reason}")
     if len(result.kept) > _KEPT_SHOWN:
         write_error(f"kept {len(result.kept) - _KEPT_SHOWN} more: --json tells of all")
     if result.done or result.kept:
@@ -285,7 +284,7 @@ def _counted(count: int) -> str:
 
 
 def _logger() -> logging.Logger:
-    return logging.getLogger("civitas.nats")
+    return logger_of("civitas.nats")
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 import time
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final, Self
 
+from civitas.cli.output import jsonable
+from civitas.cli.tables import Column
 from civitas_nats.jetstream.dead_letter_contents import DeadLetterContents
 from civitas_nats.jetstream.dead_letters import StoredDeadLetter
 
-_COLUMNS: Final = ("number", "agent", "time", "deliveries", "reason", "from", "type", "payload")
-_ONE_LINE: Final = 4
-"""How many columns, from the left, are never wrapped."""
+COLUMNS: Final = (
+    Column("number", is_number=True),
+    Column("agent"),
+    Column("time"),
+    Column("deliveries", is_number=True),
+    *(Column(each, wraps=True) for each in ("reason", "from", "type", "payload")),
+)
+"""What `as_row` gives."""
 
-_NUMBERS: Final = ("number", "deliveries")
-_MAX_DEPTH: Final = 100
-_WIDTH_WITHOUT_TERMINAL: Final = 100_000
 _PREVIEW: Final = 60
 _SHOWN_AFTER: Final = 1.0
 """Seconds of work before its progress is shown."""
@@ -65,61 +68,19 @@ def as_row(stored: StoredDeadLetter, contents: DeadLetterContents) -> list[str]:
         cells_of_message = ["", "", f"({contents.problem}; {len(letter.frame)} bytes)"]
     else:
         cells_of_message = [message.sender, message.type, _preview(message.payload)]
-    cells = (
+    return [
         str(stored.number),
         letter.agent,
         f"{when:%Y-%m-%d %H:%M:%S}",
         str(letter.deliveries),
         letter.reason,
         *cells_of_message,
-    )
-    return [visible(cell) for cell in cells]
-
-
-def jsonable(value: Any, depth: int = 0) -> Any:
-    """Return a value of a payload as a value for JSON: bytes as Base64, keys as text."""
-    if depth > _MAX_DEPTH:
-        return f"(nested more than {_MAX_DEPTH} levels deep)"
-    if isinstance(value, dict):
-        return {_key(key): jsonable(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [jsonable(item, depth + 1) for item in value]
-    if isinstance(value, bytes):
-        return {"base64": b64encode(value).decode()}
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value if isinstance(value, str | int | float | None) else str(value)
-
-
-def write_table(rows: Iterable[Sequence[str]]) -> None:
-    """Print rows to stdout: one in a line, or wrapped to the width of a terminal."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False)
-    for name in _COLUMNS[:_ONE_LINE]:
-        table.add_column(name, no_wrap=True, justify="right" if name in _NUMBERS else "left")
-    for name in _COLUMNS[_ONE_LINE:]:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    width = None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL
-    Console(width=width, highlight=False).print(table)
-
-
-def visible(text: str) -> str:
-    """Return a text with everything escaped that a terminal would act on."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+    ]
 
 
 def _preview(payload: dict[Any, Any]) -> str:
     text = json.dumps(jsonable(payload), ensure_ascii=False)
     return text if len(text) <= _PREVIEW else f"{text[:_PREVIEW]}..."
-
-
-def _key(key: Any) -> str:
-    return key if isinstance(key, str) else str(key)
 
 
 class Progress:

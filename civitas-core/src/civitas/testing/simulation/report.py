@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import takewhile, zip_longest
 from typing import Final
 
+from civitas.errors import printable
 from civitas.testing.simulation.faults import MEANINGS, Fault
 from civitas.testing.simulation.history import ACCEPTED, ANSWERED, DONE, Fact
 from civitas.testing.simulation.run import RunOutcome
@@ -47,7 +49,7 @@ def report(failed: RunOutcome, shrunk: RunOutcome, *, whole: bool, test: str) ->
     lines += [f"  {fact}" for fact in facts] if whole else _listed(facts)
     if not whole:
         lines += ["", f"The same seed with its whole history: {again}"]
-    return "\n".join(lines)
+    return _joined(lines)
 
 
 def report_of_two(first: RunOutcome, second: RunOutcome, *, test: str) -> str:
@@ -72,7 +74,7 @@ def report_of_two(first: RunOutcome, second: RunOutcome, *, test: str) -> str:
         "",
         f"Run it again: pytest {OPTION}={first.seed} {test}",
     ]
-    return "\n".join(lines)
+    return _joined(lines)
 
 
 _LEGEND: Final = """seconds, process, what happens
@@ -142,6 +144,11 @@ def _listed(facts: Sequence[Fact]) -> Iterator[str]:
 
 def _shown(fact: Fact | None) -> str:
     return "(it was over)" if fact is None else _cut(str(fact))
+
+
+def _joined(lines: Iterable[str]) -> str:
+    """Join lines in which names and texts of the tested agents stand."""
+    return "\n".join(printable(each, sys.maxsize) for line in lines for each in line.split("\n"))
 
 
 def _cut(text: str) -> str:
