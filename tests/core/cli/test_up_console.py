@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pty
+import re
 import threading
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from civitas.cli.process_group.console import LONGEST_LINE, Console, Lines, Stream, colours_allowed
+from support.hostile import HOSTILE, NAME, NAME_SHOWN, SHOWN
 
 DEADLINE = 20.0
 
@@ -29,6 +31,66 @@ def test_a_line_without_an_end_is_shown_in_pieces() -> None:
     assert lines.feed(half) == []
     assert lines.feed(half) == [half + half]
     assert lines.feed(b"y\n") == [b"y"]
+
+
+@given(st.text(min_size=1, max_size=8), st.integers(0, 40))
+def test_a_piece_of_a_line_never_ends_within_a_character(text: str, ahead: int) -> None:
+    line = b"x" * ahead + text.encode(errors="ignore") * (LONGEST_LINE // 2)
+    lines, shown = Lines(), list[bytes]()
+    for begin in range(0, len(line), LONGEST_LINE):
+        shown += lines.feed(line[begin : begin + LONGEST_LINE])
+    shown.append(lines.rest())
+    assert b"".join(shown) == line
+    assert "".join(each.decode() for each in shown) == line.decode()
+    assert all(len(each) <= 2 * LONGEST_LINE for each in shown)
+
+
+def test_what_is_kept_of_a_character_is_no_more_than_it_has() -> None:
+    lines = Lines()
+    euro = "€".encode()
+    assert lines.feed(b"x" * LONGEST_LINE + euro[:2]) == [b"x" * LONGEST_LINE]
+    assert lines.rest() == euro[:2]
+
+
+def shown(line: bytes) -> str:
+    out = io.BytesIO()
+    Console(["a"], out, io.BytesIO()).show("a", Stream.OUT, [line])
+    return out.getvalue().decode().removeprefix("a  | ").removesuffix("\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "seen"),
+    [
+        ("Zoë 東京".encode(), "Zoë 東京"),
+        (b"one\ttwo\r", "one\ttwo"),
+        (b"\x1b[1;31mred\x1b[0m", "\x1b[1;31mred\x1b[0m\x1b[0m"),
+        (b"\x1b[38:5:1mred", "\x1b[38:5:1mred\x1b[0m"),
+        (b"50 %\r100 %", r"50 %\r100 %"),
+        (b"\x1b[2J\x1b[1A\x1b]0;title\x07", r"\x1b[2J\x1b[1A\x1b]0;title\x07"),
+        (b"\x1b[31\x1b[31m", "\\x1b[31\x1b[31m\x1b[0m"),
+        (b"\x1b[" + b"1;" * 99 + b"m", r"\x1b[" + "1;" * 99 + "m"),
+        ("\x9b31m\u202e\u2028\x7f".encode(), r"\x9b31m\u202e\u2028\x7f"),
+        (b"caf\xc3|\xff\x00", r"caf\xc3|\xff\x00"),
+        (b"\xed\xa0\x80", r"\xed\xa0\x80"),
+    ],
+)
+def test_of_what_a_terminal_obeys_a_line_keeps_colours_and_tabs(line: bytes, seen: str) -> None:
+    assert shown(line) == seen
+
+
+@given(st.binary())
+def test_a_line_of_any_bytes_is_one_line_of_text(line: bytes) -> None:
+    text = re.sub(r"\x1b\[[0-9;:]*m|\t", "", shown(line))
+    assert text.isprintable()
+
+
+def test_a_name_and_a_remark_of_up_are_escaped_too() -> None:
+    out, err = io.BytesIO(), io.BytesIO()
+    console = Console([NAME], out, err)
+    console.show(NAME, Stream.OUT, [b"one"])
+    console.say(f"{HOSTILE} is done")
+    assert out.getvalue().decode() == f"{NAME_SHOWN} | one\n"
+    assert err.getvalue().decode() == f"{'up'.ljust(len(NAME_SHOWN))} | {SHOWN} is done\n"
 
 
 def test_names_are_padded_to_one_width() -> None:
