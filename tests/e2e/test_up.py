@@ -256,3 +256,40 @@ def test_bad_input_exits_with_2_and_no_traceback(
     text = " ".join(" ".join(running.err).split())
     assert expected in text
     assert "Traceback" not in text
+
+
+HOLDER = """
+import os
+
+class Holder(AgentProcess):
+    def __init__(self, name, token="none"):
+        super().__init__(name)
+        self.token = token
+
+    async def on_start(self):
+        print("pid", os.getpid(), "holds", self.token)
+"""
+
+
+def test_what_set_gives_the_processes_stands_on_no_command_line_of_theirs(
+    start: Start, app: App, tmp_path: Path
+) -> None:
+    topology = app(
+        HOLDER, "name: a, type: agents.Holder", "name: b, type: agents.Holder, process: gpu"
+    )
+    bus = f"pub_addr: ipc://{tmp_path}/pub, sub_addr: ipc://{tmp_path}/sub"
+    topology.write_text(f"transport: {{type: zmq, {bus}}}\n" + topology.read_text())
+    sets = [f"--set=supervision.children.{each}.config.token=sesame" for each in "ab"]
+    running = start("up", *sets)
+    running.wait_for(lambda: running.count("holds sesame") == 2, "both to hold it")
+    pids = {int(line.split()[3]) for line in running.out if "holds" in line}
+    assert len(pids) == 2
+    for pid in pids:
+        for file in ("cmdline", "environ"):
+            assert b"sesame" not in Path(f"/proc/{pid}/{file}").read_bytes()
+        assert b"--process=" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    worker = next(int(line.split()[3]) for line in running.out if line.startswith("gpu"))
+    os.kill(worker, signal.SIGKILL)
+    running.wait_for(lambda: running.count("holds sesame") == 3, "the worker to hold it again")
+    running.signal(signal.SIGINT)
+    running.wait()

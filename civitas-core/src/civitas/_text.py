@@ -24,6 +24,8 @@ def printable(text: str, limit: int = TEXT_LIMIT) -> str:
     """Return text in one line of at most `limit` bytes of UTF-8, with nothing a terminal obeys."""
     kept = str.__getitem__(text, slice(limit + 1))
     if not kept.isprintable():
+        kept = kept.translate(_CONTROLS)  # five times as fast, for what is met most
+    if not kept.isprintable():
         kept = "".join(map(_escaped, kept))
     encoded = kept.encode()
     if len(encoded) <= limit:
@@ -35,6 +37,9 @@ def _escaped(character: str) -> str:
     if character.isprintable():
         return character
     return character.encode("unicode_escape").decode()
+
+
+_CONTROLS: Final = {code: _escaped(chr(code)) for code in (*range(0x20), *range(0x7F, 0xA0))}
 
 
 def logger_of(name: str) -> logging.Logger:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from civitas.cli.process_group.parent_watch import ParentWatch
+from civitas.cli.process_group.private_arguments import PrivateArguments
 from civitas.cli.up import processes_to_run
 from civitas.plugins.specs import Capabilities
 from civitas.process import AgentProcess
@@ -34,15 +35,15 @@ def no_orphans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 
 @pytest.mark.slow
 def test_a_watched_civitas_is_civitas() -> None:
-    with ParentWatch() as watch:
+    with ParentWatch() as watch, PrivateArguments(["--json"]) as private:
         done = subprocess.run(
-            watch.command("version", "--json", grace=1.0),
-            pass_fds=[watch.descriptor],
+            watch.command("version", grace=1.0, private=private),
+            pass_fds=[watch.descriptor, private.descriptor],
             stdout=subprocess.PIPE,
             timeout=DEADLINE,
             check=True,
         )
-    assert b"civitas_core" in done.stdout
+    assert b'"civitas_core"' in done.stdout
 
 
 @pytest.mark.slow

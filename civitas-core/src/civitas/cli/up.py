@@ -39,7 +39,7 @@ def up(
         loaded = options.load(path, transport, sets, app_dir)
     arguments = ["run", f"--topology={path}", f"--app-dir={app_dir}", f"--log-level={log_level}"]
     arguments += [f"--transport={transport}"] if transport is not None else []
-    _run_all(loaded, [*arguments, *(f"--set={each}" for each in sets or ())], grace)
+    _run_all(loaded, arguments, [f"--set={each}" for each in sets or ()], grace)
 
 
 def processes_to_run(topology: Topology) -> tuple[str, ...]:
@@ -47,23 +47,27 @@ def processes_to_run(topology: Topology) -> tuple[str, ...]:
     return (PRIMARY, *topology.processes) if options.crosses_processes(topology) else (PRIMARY,)
 
 
-def _run_all(topology: Topology, arguments: list[str], grace: float) -> None:
+def _run_all(
+    topology: Topology, arguments: list[str], private_arguments: list[str], grace: float
+) -> None:
     """Run a `civitas run` for each process until they end, and exit."""
     from civitas.cli.process_group.console import Console, colours_allowed
     from civitas.cli.process_group.group import Member, ProcessGroup
     from civitas.cli.process_group.parent_watch import ParentWatch
+    from civitas.cli.process_group.private_arguments import PrivateArguments
 
     names = processes_to_run(topology)
     sys.stdout.flush()
     sys.stderr.flush()
     out, err = (io.FileIO(each.fileno(), "wb", closefd=False) for each in (sys.stdout, sys.stderr))
     console = Console(names, out, err, colours=colours_allowed())
-    with ParentWatch() as watch:
+    with ParentWatch() as watch, PrivateArguments(private_arguments) as private:
         members = []
         for name in names:
-            command = watch.command(*arguments, f"--process={name}", grace=grace)
+            command = watch.command(*arguments, f"--process={name}", grace=grace, private=private)
             members.append(Member(name, command, is_primary=name == PRIMARY))
-        group = ProcessGroup(members, console, grace=grace, pass_fds=[watch.descriptor])
+        descriptors = [watch.descriptor, private.descriptor]
+        group = ProcessGroup(members, console, grace=grace, pass_fds=descriptors)
         group.say(f"starting {', '.join(names)}; Ctrl-C stops")
         if topology.processes and len(names) == 1:
             group.say(

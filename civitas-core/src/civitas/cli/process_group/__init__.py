@@ -20,5 +20,6 @@ An end of all begins with the primary, so that the workers can still answer whil
 goes on with the workers together. A child that does not end within the grace is killed.
 
 When `up` itself is killed, it can't end anybody. So each child has a `parent_watch`: it ends
-itself when `up` is gone.
+itself when `up` is gone. What `--set` was given may be secret: the children get it as
+`private_arguments`.
 """

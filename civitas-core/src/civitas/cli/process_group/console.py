@@ -21,7 +21,7 @@ from typing import Final
 from civitas.errors import printable
 
 OWN_NAME: Final = "up"
-LONGEST_LINE: Final = 256 * 1024
+LONGEST_LINE: Final = 2 * 1024 * 1024
 """Bytes after which a line is shown in pieces, so that a line without an end takes no memory."""
 
 _RESET: Final = "\x1b[0m"

@@ -14,6 +14,8 @@ import sys
 import time
 from threading import Thread
 
+from civitas.cli.process_group.private_arguments import PrivateArguments, take_arguments
+
 
 class ParentWatch:
     """The pipe. The children must inherit `descriptor`."""
@@ -28,14 +30,15 @@ class ParentWatch:
         os.close(self.descriptor)
         os.close(self._kept)
 
-    def command(self, *arguments: str, grace: float) -> list[str]:
-        """Return the command that runs `civitas` with these arguments as a child.
+    def command(self, *arguments: str, grace: float, private: PrivateArguments) -> list[str]:
+        """Return the command that runs `civitas` as a child, with these and private arguments.
 
         When `up` is gone, the child has `grace` seconds to end in order.
         """
+        descriptors = map(str, (self.descriptor, private.descriptor))
         # With -P the child searches the same places as the installed command, not this folder too.
         program = [sys.executable, "-P", "-m", __name__]
-        return [*program, str(self.descriptor), str(grace), *arguments]
+        return [*program, *descriptors, str(grace), *arguments]
 
 
 def watch_parent(descriptor: int, grace: float) -> None:
@@ -60,12 +63,12 @@ def _wait(descriptor: int, grace: float) -> None:
 
 
 def main() -> None:
-    """Run `civitas` as a child: the arguments are the descriptor, the grace, and its own."""
+    """Run `civitas` as a child: the arguments are two descriptors, the grace, and its own."""
     from civitas.cli import main as civitas
 
-    descriptor, grace, *arguments = sys.argv[1:]
+    descriptor, private, grace, *arguments = sys.argv[1:]
     watch_parent(int(descriptor), float(grace))
-    sys.argv = ["civitas", *arguments]
+    sys.argv = ["civitas", *arguments, *take_arguments(int(private))]
     civitas()
 
 
