@@ -78,7 +78,7 @@ class Shop:
 
     def _start(self, machine: Machine, verb: str, *arguments: str) -> Running:
         program, *begin = machine.command(str(COMMAND), verb, *arguments)
-        places = [f"--topology={self._file}", f"--app-dir={ROOT}"]
+        places = [f"--topology={self._file}"] + [f"--app-dir={ROOT}"] * (verb == "run")
         running = Running([*begin, *places], ROOT, dict(os.environ), Path(program))
         self._running.append(running)
         return running

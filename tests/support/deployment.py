@@ -187,7 +187,8 @@ class System:
 
     def command(self, *arguments: str) -> Running:
         """Start `civitas` with these arguments."""
-        running = Running([*arguments, f"--app-dir={CREW}"], self.folder, {MARK: str(self.folder)})
+        crew = [f"--app-dir={CREW}"] if arguments[0] in ("run", "up") else []
+        running = Running([*arguments, *crew], self.folder, {MARK: str(self.folder)})
         self._started.append(running)
         return running
 

@@ -117,6 +117,7 @@ def test_validate_prints_json_for_programs(folder: Path) -> None:
         "transport": "in_process",
         "serializer": "msgpack",
         "worker_processes": ["worker"],
+        "not_judged": [],
         "problems": [],
     }
     report = json.loads(bad.stdout)

@@ -35,7 +35,7 @@ VARIABLES = {"NAME": "Ada", "_x1": "1", "EMPTY": "", "TRICKY": "${NAME}"}
     ],
 )
 def test_variables_are_replaced(text: str, expected: str) -> None:
-    assert interpolate(text, VARIABLES) == (expected, (), False)
+    assert interpolate(text, VARIABLES)[:3] == (expected, (), False)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_variable_without_a_value_is_named(text: str, missing: tuple[str, ...]
 
 
 def test_the_default_of_a_variable_that_is_set_is_not_looked_at() -> None:
-    assert interpolate("${NAME:-${UNSET}}", VARIABLES) == ("Ada", (), False)
+    assert interpolate("${NAME:-${UNSET}}", VARIABLES)[:3] == ("Ada", (), False)
 
 
 @pytest.mark.parametrize(

@@ -143,13 +143,6 @@ def test_variables_come_from_the_environment(
     assert workspace.load(MINIMAL + "\nsend_timeout: ${CIVITAS_TEST_TIMEOUT}").send_timeout == 4
 
 
-def test_plugins_may_be_left_unchecked(workspace: Any) -> None:
-    loaded = workspace.load(MINIMAL + "\ntransport: {type: pigeon, x: 1}", check_plugins=False)
-
-    assert loaded.transport.type_name == "pigeon"
-    assert loaded.transport.plugin is None
-
-
 class Greeter(AgentProcess):
     """An agent of this file."""
 

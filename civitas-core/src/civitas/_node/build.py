@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,7 @@ from civitas.process import AgentProcess, configure, is_complete
 from civitas.serializer import Serializer
 from civitas.supervisor import Supervisor
 from civitas.topology import ResolvedAgent, ResolvedSupervisor, Topology
-from civitas.topology.masking import mask_text, secret_texts
+from civitas.topology.masking import mask_text
 from civitas.topology.model import AgentBlock
 from civitas.topology.plugins import option_secrets
 from civitas.topology.problems import Problem, raise_problems
@@ -34,7 +34,8 @@ def supervisor_of(topology: Topology) -> Supervisor:
     """
     resolved = topology.supervision
     crosses = _claims(topology).cross_process
-    agents = _agents(each for each in resolved.agents() if not (crosses and each.block.process))
+    here = (each for each in resolved.agents() if not (crosses and each.block.process))
+    agents = _agents(here, topology.secrets)
     return _tree(resolved, agents)
 
 
@@ -45,7 +46,7 @@ def agents_of(topology: Topology, process: str) -> list[AgentProcess]:
         TopologyError: constructors raised; all of them are listed, with the agents' lines.
     """
     here = (each for each in topology.supervision.agents() if each.block.process == process)
-    return list(_agents(here).values())
+    return list(_agents(here, topology.secrets).values())
 
 
 def elsewhere(topology: Topology, process: str) -> dict[str, str]:
@@ -94,12 +95,12 @@ def components_of(topology: Topology, process: str = PRIMARY) -> ComponentSet:
     return components
 
 
-def _agents(resolved: Iterable[ResolvedAgent]) -> dict[str, AgentProcess]:
+def _agents(resolved: Iterable[ResolvedAgent], secrets: Collection[str]) -> dict[str, AgentProcess]:
     agents: dict[str, AgentProcess] = {}
     problems: list[Problem] = []
     for each in resolved:
         try:
-            agents[each.block.name] = _agent(each)
+            agents[each.block.name] = _agent(each, secrets)
         except ConfigurationError as error:
             cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
             problems.append(Problem(each.where, each.path, str(error), cause=cause))
@@ -107,8 +108,8 @@ def _agents(resolved: Iterable[ResolvedAgent]) -> dict[str, AgentProcess]:
     return agents
 
 
-def _agent(resolved: ResolvedAgent) -> AgentProcess:
-    """Make an agent of a topology.
+def _agent(resolved: ResolvedAgent, secrets: Collection[str]) -> AgentProcess:
+    """Make an agent of a topology; what its constructor raises is told without the secrets.
 
     Raises:
         ConfigurationError: its constructor raised, left out what AgentProcess does, or gave it
@@ -119,7 +120,7 @@ def _agent(resolved: ResolvedAgent) -> AgentProcess:
     try:
         agent: AgentProcess = resolved.build()
     except BaseException as error:
-        text = mask_text(str(describe(crash_of(error))), secret_texts(block.config, ()))
+        text = mask_text(str(describe(crash_of(error))), secrets)
         raise ConfigurationError(f"{made_by} raised {text}") from error
     if not is_complete(agent):
         raise ConfigurationError(f"{made_by} does not call super().__init__(name)")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from civitas.cli.output import hide
+
 if TYPE_CHECKING:
     from civitas.topology import Topology
 
@@ -47,6 +49,10 @@ Sets = Annotated[
 AppDir = Annotated[
     Path, typer.Option(metavar="DIR", help="Folder from which agent classes are imported.")
 ]
+NoImport = Annotated[
+    bool,
+    typer.Option("--no-import", help="Run no code of the topology's: import no class, no plugin."),
+]
 LogLevel = Annotated[
     str, typer.Option(metavar="LEVEL", help="debug (with tracebacks), info, warning or error.")
 ]
@@ -62,14 +68,32 @@ def topology_path(argument: Path | None, option: Path | None) -> Path:
     return argument or option or Path(_DEFAULT_TOPOLOGY)
 
 
-def load(path: Path, transport: str | None, sets: list[str] | None, app_dir: Path) -> Topology:
-    """Read and check a topology, with the overrides of the options."""
+def load(
+    path: Path,
+    transport: str | None,
+    sets: list[str] | None,
+    app_dir: Path | None,
+    *,
+    no_import: bool = False,
+) -> Topology:
+    """Read and check a topology, with the overrides of the options; hide its secrets.
+
+    Without an `app_dir`, no class of an agent is imported; with `no_import`, no plugin either.
+    """
     from civitas.process import AgentProcess
     from civitas.topology import load_topology
 
-    return load_topology(
-        path, agent_base=AgentProcess, transport=transport, sets=sets or (), app_dir=app_dir
+    topology = load_topology(
+        path,
+        agent_base=AgentProcess,
+        transport=transport,
+        sets=sets or (),
+        app_dir=app_dir,
+        import_classes=app_dir is not None and not no_import,
+        import_plugins=not no_import,
     )
+    hide(topology.secrets)
+    return topology
 
 
 def crosses_processes(topology: Topology) -> bool:

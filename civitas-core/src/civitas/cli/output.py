@@ -22,6 +22,7 @@ from typing import Any, Final
 from civitas.errors import printable
 
 _MAX_DEPTH: Final = 100
+_SHORTEST_HIDDEN: Final = 6
 _secrets: Final[set[str]] = set()
 
 
@@ -50,8 +51,11 @@ def write_error(*lines: str) -> None:
 
 
 def hide(secrets: Iterable[str]) -> None:
-    """From now on, let nothing that goes to stderr have these texts in it."""
-    _secrets.update(secrets)
+    """From now on, let nothing that goes to stderr have these texts in it.
+
+    Short ones are left alone: they may be words or numbers, and all lines would lack them.
+    """
+    _secrets.update(each for each in secrets if len(each) >= _SHORTEST_HIDDEN)
 
 
 def write_notes(notes: Iterable[str]) -> None:

@@ -34,7 +34,6 @@ def ask(
     connect_timeout: ConnectTimeout = 10.0,
     transport: options.TransportType = None,
     sets: options.Sets = None,
-    app_dir: options.AppDir = Path(),
 ) -> None:
     """Ask an agent of a running system and print the payload of its answer as JSON."""
     values = _payload(payload)
@@ -45,7 +44,7 @@ def ask(
         whole = {"sender": reply.sender, "type": reply.type, "payload": payload}
         write_json(whole if as_json else payload)
 
-    _talk(conversation, file, connect_timeout, transport, sets, app_dir)
+    _talk(conversation, file, connect_timeout, transport, sets)
 
 
 def send(
@@ -58,7 +57,6 @@ def send(
     connect_timeout: ConnectTimeout = 10.0,
     transport: options.TransportType = None,
     sets: options.Sets = None,
-    app_dir: options.AppDir = Path(),
 ) -> None:
     """Send a message to an agent of a running system; ends when its process has taken it."""
     values = _payload(payload)
@@ -71,7 +69,7 @@ def send(
         else:
             write_error(f"sent to {agent!r}")
 
-    _talk(conversation, file, connect_timeout, transport, sets, app_dir)
+    _talk(conversation, file, connect_timeout, transport, sets)
 
 
 def stats(
@@ -81,7 +79,6 @@ def stats(
     connect_timeout: ConnectTimeout = 10.0,
     transport: options.TransportType = None,
     sets: options.Sets = None,
-    app_dir: options.AppDir = Path(),
 ) -> None:
     """Show the counters of every process of a running system."""
 
@@ -92,7 +89,7 @@ def stats(
         else:
             _show(nodes)
 
-    _talk(conversation, file, connect_timeout, transport, sets, app_dir)
+    _talk(conversation, file, connect_timeout, transport, sets)
 
 
 def _talk(
@@ -101,7 +98,6 @@ def _talk(
     connect_timeout: float,
     transport: str | None,
     sets: list[str] | None,
-    app_dir: Path,
 ) -> None:
     """Connect to the system of a topology for a conversation; exit with 1 if it takes too long."""
     from civitas.cli.logs import configure_logging
@@ -109,7 +105,7 @@ def _talk(
 
     configure_logging("error")
     with imports_print_to_stderr():
-        topology = options.load(options.topology_path(None, file), transport, sets, app_dir)
+        topology = options.load(options.topology_path(None, file), transport, sets, None)
         client = Client.from_topology(topology, connect_timeout)
 
     async def run() -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from civitas.cli import options
 from civitas.cli.exit_codes import BAD_INPUT
 from civitas.cli.output import imports_print_to_stderr, write, write_json, write_notes
+
+if TYPE_CHECKING:
+    from civitas.topology import Topology
 
 app = typer.Typer(help="Check and show topologies.", no_args_is_help=True)
 
@@ -22,11 +25,12 @@ def validate(
     transport: options.TransportType = None,
     sets: options.Sets = None,
     app_dir: options.AppDir = Path(),
+    no_import: options.NoImport = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Say everything that is wrong with a topology, as `civitas run` would.
 
-    Exits with 0 when nothing is, with 2 otherwise.
+    Exits with 0 when nothing is, with 2 otherwise. It runs code that the topology names.
     """
     from civitas.runtime import Runtime
     from civitas.topology import TopologyError
@@ -34,9 +38,10 @@ def validate(
     path = options.topology_path(topology, file)
     try:
         with imports_print_to_stderr():
-            loaded = options.load(path, transport, sets, app_dir)
-            write_notes(loaded.notes)
-            Runtime.from_topology(loaded)  # as `run` does before it starts anything
+            loaded = options.load(path, transport, sets, app_dir, no_import=no_import)
+            write_notes(_notes(loaded))
+            if not no_import:
+                Runtime.from_topology(loaded)  # as `run` does before it starts anything
     except TopologyError as error:
         if not as_json:
             raise
@@ -55,10 +60,12 @@ def validate(
         "worker_processes": list(loaded.processes),
     }
     if as_json:
-        write_json({"valid": True, "file": loaded.file, **summary, "problems": []})
+        judged = {"not_judged": list(loaded.not_judged), "problems": []}
+        write_json({"valid": True, "file": loaded.file, **summary, **judged})
     else:
         words = ", ".join(f"{key.replace('_', ' ')}: {_text(summary[key])}" for key in summary)
-        write(f"{loaded.file} is valid ({words})")
+        valid = "has no mistake in what was judged" if loaded.not_judged else "is valid"
+        write(f"{loaded.file} {valid} ({words})")
 
 
 @app.command("show")
@@ -68,12 +75,17 @@ def show(
     transport: options.TransportType = None,
     sets: options.Sets = None,
     app_dir: options.AppDir = Path(),
+    no_import: options.NoImport = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Show supervisors, agents and transport as they would run; secrets are masked."""
+    """Show supervisors, agents and transport as they would run; secrets are masked.
+
+    It runs code that the topology names.
+    """
+    path = options.topology_path(topology, file)
     with imports_print_to_stderr():
-        loaded = options.load(options.topology_path(topology, file), transport, sets, app_dir)
-        write_notes(loaded.notes)
+        loaded = options.load(path, transport, sets, app_dir, no_import=no_import)
+        write_notes(_notes(loaded))
         shown = loaded.as_mapping()
     if as_json:
         write_json(shown)
@@ -82,14 +94,25 @@ def show(
 
 
 @app.command("schema")
-def schema() -> None:
-    """Print the JSON Schema of topologies, with the options of all installed transports."""
+def schema(
+    no_import: Annotated[
+        bool, typer.Option("--no-import", help="Of core and its built-ins alone.")
+    ] = False,
+) -> None:
+    """Print the JSON Schema of topologies, with the options of all installed transports.
+
+    It imports every plugin that is installed.
+    """
     from civitas.topology.schema import installed_plugins, json_schema
 
     with imports_print_to_stderr():
-        installed = installed_plugins()
+        installed = installed_plugins(only_builtin=no_import)
     write_notes(installed.notes)
     write_json(json_schema(installed.transports, installed.serializers))
+
+
+def _notes(loaded: Topology) -> list[str]:
+    return [*loaded.notes, *(f"not judged: {each}" for each in loaded.not_judged)]
 
 
 def _text(value: Any) -> str:

@@ -51,10 +51,51 @@ def find_classes(
     return classes, problems
 
 
+def named_classes(
+    root: MappingNode, base: type, given: Mapping[str, type]
+) -> tuple[dict[str, type], list[Problem]]:
+    """Do what can be done of `find_classes` without an import.
+
+    Classes in `given` are found and compared; what else is a `type` has the form of a path.
+    """
+    known: dict[str, type] = {}
+    problems: list[Problem] = []
+    for kind, path, node in blocks(root):
+        name = text(node.get("type"))
+        if kind != "agent" or name is None:
+            continue
+        try:
+            if name in given:
+                known[name] = _agent_class(given[name], name, base)
+            else:
+                _split(name, given)
+        except MistakeError as error:
+            problems.append(problem_at(root, (*path, "type"), str(error), error.suggestion))
+    return known, problems
+
+
+def unjudged_classes(root: MappingNode, classes: Mapping[str, type]) -> list[str]:
+    """Say which classes were not imported, of a topology with which nothing is wrong."""
+    named = (text(node.get("type")) for kind, _, node in blocks(root) if kind == "agent")
+    missing = dict.fromkeys(name for name in named if name is not None and name not in classes)
+    if not missing:
+        return []
+    return [f"the classes of agents, and `config`: not imported were {', '.join(missing)}"]
+
+
 def _find_class(name: str, base: type, given: Mapping[str, type]) -> type:
     """Return what is named in `given`, or by `package.module.Class` or `package.module:Class`."""
     if name in given:
         return _agent_class(given[name], name, base)
+    module_name, attribute = _split(name, given)
+    target: Any = _import(module_name, attribute)
+    for part in attribute.split("."):
+        target = _attribute(target, part, base)
+    return _agent_class(target, name, base)
+
+
+def _split(name: str, given: Mapping[str, type]) -> tuple[str, str]:
+    """Return the module and the class that a path has."""
     module_name, separator, attribute = name.rpartition(":")
     if not separator:
         module_name, separator, attribute = name.rpartition(".")
@@ -65,10 +106,7 @@ def _find_class(name: str, base: type, given: Mapping[str, type]) -> type:
             f"{name!r} is neither `package.module.Class` nor a name in agent_classes",
             did_you_mean(name, given, otherwise),
         )
-    target: Any = _import(module_name, attribute)
-    for part in attribute.split("."):
-        target = _attribute(target, part, base)
-    return _agent_class(target, name, base)
+    return module_name, attribute
 
 
 def _argument_problems(

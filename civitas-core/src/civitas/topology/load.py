@@ -6,14 +6,16 @@ import importlib
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
 
 from civitas.errors import Location
-from civitas.topology.classes import find_classes
+from civitas.topology.classes import find_classes, named_classes, unjudged_classes
+from civitas.topology.masking import looks_secret, secret_texts
 from civitas.topology.model import SupervisorBlock
 from civitas.topology.overrides import apply_sets, replace_transport
-from civitas.topology.plugins import load_plugins
+from civitas.topology.plugins import Plugins, load_plugins, option_secrets
 from civitas.topology.problems import Problem, TopologyError, kind_of, raise_problems
 from civitas.topology.resolved import ResolvedAgent, ResolvedSupervisor, Topology
 from civitas.topology.signing import find_signing
@@ -28,6 +30,7 @@ from civitas.topology.yaml_nodes import (
     from_mapping,
     locate,
     plain,
+    scalars,
 )
 from civitas.topology.yaml_reader import read_file
 
@@ -40,10 +43,14 @@ def load_topology(
     transport: str | None = None,
     sets: Sequence[str] = (),
     app_dir: str | os.PathLike[str] | None = None,
-    check_plugins: bool = True,
+    import_classes: bool = True,
+    import_plugins: bool = True,
     variables: Mapping[str, str] | None = None,
 ) -> Topology:
     """Read and check a topology file, and load its classes and plugins.
+
+    To import them is to run code that the file chooses. Without an import, what it would show is
+    not judged; `Topology.not_judged` says what.
 
     Args:
         path: the YAML file.
@@ -51,8 +58,11 @@ def load_topology(
         agent_classes: classes that agents may name as their `type`.
         transport: replaces the whole transport block, as `--transport` does.
         sets: values of `--set`, each `key.path=YAML`, applied in order after `transport`.
-        app_dir: a folder that is put in front of `sys.path`; `None` leaves `sys.path` as it is.
-        check_plugins: whether to load the plugins that are named, and check the options.
+        app_dir: a folder that is put in front of `sys.path` before classes are imported; `None`
+            leaves `sys.path` as it is.
+        import_classes: whether to import the classes of agents, and compare `config` with them.
+        import_plugins: whether to import the plugins that are named, and check the options; else
+            they only have to be installed. Built-in ones are loaded all the same.
         variables: what `${VAR}` stands for; by default the environment.
 
     Raises:
@@ -63,14 +73,9 @@ def load_topology(
     root = _top(parsed.root, parsed.problems)
     note = replace_transport(root, transport) if transport is not None else None
     problems = [*parsed.problems, *apply_sets(root, sets)]
-    entry = str(FilePath(app_dir).resolve()) if app_dir is not None else None
-    if entry is not None and sys.path[:1] != [entry]:
-        sys.path.insert(0, entry)  # where it stays: agents may import more when they run
-        importlib.invalidate_caches()
     notes = (note,) if note else ()
-    return _load(
-        str(path), root, problems, notes, variables, agent_base, agent_classes, check_plugins
-    )
+    imports = _Imports(agent_base, agent_classes or {}, app_dir, import_classes, import_plugins)
+    return _load(str(path), root, problems, notes, variables, imports)
 
 
 def load_topology_mapping(
@@ -78,7 +83,7 @@ def load_topology_mapping(
     *,
     agent_base: type,
     agent_classes: Mapping[str, type] | None = None,
-    check_plugins: bool = True,
+    import_plugins: bool = True,
     variables: Mapping[str, str] | None = None,
 ) -> Topology:
     """Check a topology that is given as a mapping, and load its classes and plugins.
@@ -96,7 +101,30 @@ def load_topology_mapping(
     except RecursionError as error:
         message = f"this is nested more than {MAX_DEPTH} levels deep, or contains itself"
         raise TopologyError([Problem(where, "", message)]) from error
-    return _load(where.file, root, [], (), variables, agent_base, agent_classes, check_plugins)
+    imports = _Imports(agent_base, agent_classes or {}, import_plugins=import_plugins)
+    return _load(where.file, root, [], (), variables, imports)
+
+
+@dataclass(frozen=True, slots=True)
+class _Imports:
+    """What a topology may import, and from where; the arguments of `load_topology`."""
+
+    agent_base: type
+    agent_classes: Mapping[str, type]
+    app_dir: str | os.PathLike[str] | None = None
+    import_classes: bool = True
+    import_plugins: bool = True
+
+    def classes(self, root: MappingNode) -> tuple[dict[str, type], list[Problem]]:
+        """Find the classes of all agents."""
+        if not self.import_classes:
+            return named_classes(root, self.agent_base, self.agent_classes)
+        if self.app_dir is not None:
+            entry = str(FilePath(self.app_dir).resolve())
+            if sys.path[:1] != [entry]:
+                sys.path.insert(0, entry)  # where it stays: agents may import more when they run
+                importlib.invalidate_caches()
+        return find_classes(root, self.agent_base, self.agent_classes)
 
 
 def _top(root: Node, problems: Sequence[Problem] = ()) -> MappingNode:
@@ -112,9 +140,7 @@ def _load(
     problems: list[Problem],
     notes: tuple[str, ...],
     variables: Mapping[str, str] | None,
-    agent_base: type,
-    agent_classes: Mapping[str, type] | None,
-    check_plugins: bool,
+    imports: _Imports,
 ) -> Topology:
     def add(found: Iterable[Problem]) -> None:
         """Add the problems of a step, but those of a path that an earlier step found wrong."""
@@ -126,9 +152,10 @@ def _load(
     add(check_rules(root))
     model, of_model = check_model(root)
     add(of_model)
-    classes, of_classes = find_classes(root, agent_base, agent_classes or {})
+    # Before the classes: what is in the app folder can't take the place of a plugin.
+    plugins = load_plugins(root, imports=imports.import_plugins)
+    classes, of_classes = imports.classes(root)
     add(of_classes)
-    plugins = load_plugins(root, check=check_plugins)
     add(plugins.problems)
     signing, of_signing = find_signing(root, model, plugins.transport, variables)
     add(of_signing)
@@ -145,6 +172,26 @@ def _load(
         signing=signing,
         supervision=_resolved(model.supervision, ("supervision",), root, classes),
         notes=notes,
+        not_judged=(*plugins.not_judged, *unjudged_classes(root, classes)),
+        secrets=_secrets(root, plugins),
+    )
+
+
+def _secrets(root: MappingNode, plugins: Plugins) -> frozenset[str]:
+    """Return the values of options, keys and variables that have the names of secrets."""
+    options = None if plugins.transport is None else plugins.transport.options
+    given = plain(root.get("transport")) or {}
+    return frozenset(
+        (
+            *secret_texts(plain(root), ()),
+            *(() if options is None else option_secrets(given, type(options))),
+            *(
+                value
+                for _, node in scalars(root)
+                for name, value in node.variables.items()
+                if looks_secret(name)
+            ),
+        )
     )
 
 
@@ -159,6 +206,6 @@ def _resolved(
             if isinstance(given, SupervisorBlock):
                 children.append(_resolved(given, below, root, classes))
             elif given is not None:
-                cls, where = classes[given.type], locate(root, below)
+                cls, where = classes.get(given.type), locate(root, below)
                 children.append(ResolvedAgent(given, cls, dotted(below), where))
     return ResolvedSupervisor(block, tuple(children), locate(root, path))

@@ -24,6 +24,11 @@ def mask_urls(text: str) -> str:
     return _SECRET_PARAMETER.sub(rf"\1{MASK}", _USER_INFO.sub(f"{MASK}@", text))
 
 
+def looks_secret(name: str) -> bool:
+    """Return whether a name such as `password` says that its value is secret."""
+    return bool(_SECRET_NAME.search(name))
+
+
 def mask_text(text: str, secrets: Iterable[str]) -> str:
     """Return the text without these secrets, and without users and passwords of URLs.
 
@@ -45,7 +50,7 @@ def mask_values(value: Any, name: str = "") -> Any:
         return {key: mask_values(item, str(key)) for key, item in value.items()}
     if value is None or isinstance(value, bool):
         return value
-    if _SECRET_NAME.search(name):
+    if looks_secret(name):
         return MASK
     if isinstance(value, list):
         return [mask_values(item, name) for item in value]
@@ -63,7 +68,7 @@ def secret_texts(value: Any, names: Collection[str], *, is_secret: bool = False)
     texts: list[str] = []
     if isinstance(value, Mapping):
         for key, item in value.items():
-            hidden = is_secret or key in names or bool(_SECRET_NAME.search(str(key)))
+            hidden = is_secret or key in names or looks_secret(str(key))
             texts += secret_texts(item, names, is_secret=hidden)
     elif isinstance(value, list):
         for item in value:

@@ -10,8 +10,10 @@ from pydantic import BaseModel, ValidationError
 
 from civitas.errors import Location, PluginError, crash_of, describe
 from civitas.plugins import TransportSpec
+from civitas.plugins.catalog import Candidate, PluginKind
 from civitas.plugins.loader import load_serializer, load_transport
 from civitas.plugins.options import is_secret
+from civitas.plugins.selection import select
 from civitas.topology.masking import mask_text, secret_texts
 from civitas.topology.problems import Problem, did_you_mean, explain, problem_at, raise_problems
 from civitas.topology.resolved import ResolvedSerializer, ResolvedTransport
@@ -43,42 +45,54 @@ class Plugins:
     serializer: ResolvedSerializer | None = None
     accepted: list[ResolvedSerializer] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    not_judged: list[str] = field(default_factory=list)
 
 
-def load_plugins(root: MappingNode, *, check: bool) -> Plugins:
+def load_plugins(root: MappingNode, *, imports: bool) -> Plugins:
     """Load the transport and the serializers that the topology names, and those alone.
 
-    Without `check`, nothing is loaded: the names are resolved, and nothing is wrong.
+    Without `imports` only the built-in ones are loaded; the others have to be installed.
     """
 
-    def load(loader: Callable[[str, Location], _Loaded], path: Path, name: str) -> _Loaded | None:
+    def load(
+        kind: PluginKind, loader: Callable[[str, Location], _Loaded], path: Path, name: str
+    ) -> _Loaded | None:
         where = locate(root, path)
         try:
-            return loader(name, where) if check else None
+            if imports or (chosen := select(kind, name, where)).builtin:
+                return loader(name, where)
         except PluginError as error:
             message = str(error).removeprefix(f"{where}: ")  # the problem begins with it as well
             plugins.problems.append(Problem(where, dotted(path), message, "", error.code, error))
-            return None
+        else:
+            plugins.not_judged.append(_not_judged(chosen))
+        return None
 
     plugins = Plugins()
     path, name = _named(root, _TRANSPORT, "in_process")
     if name is not None:
-        transport, options = load(load_transport, path, name), None
+        transport, options = load(PluginKind.TRANSPORT, load_transport, path, name), None
         if transport is not None:
             options, wrong = check_options(root, transport.spec)
             plugins.problems += wrong
         plugins.transport = ResolvedTransport(name, transport, options, locate(root, _TRANSPORT))
     path, name = _named(root, _SERIALIZER, "msgpack")
     if name is not None:
-        serializer = load(load_serializer, path, name)
+        serializer = load(PluginKind.SERIALIZER, load_serializer, path, name)
         plugins.serializer = ResolvedSerializer(name, serializer, locate(root, _SERIALIZER))
     accepted = root.get("accept_serializers")
     for index, item in enumerate(accepted.items if isinstance(accepted, SequenceNode) else ()):
         path, name = ("accept_serializers", index), text(item)
         if name is not None:
-            serializer = load(load_serializer, path, name)
+            serializer = load(PluginKind.SERIALIZER, load_serializer, path, name)
             plugins.accepted.append(ResolvedSerializer(name, serializer, locate(root, path)))
     return plugins
+
+
+def _not_judged(candidate: Candidate) -> str:
+    """Say what only an import of a plugin would show."""
+    options = ", and its options" if candidate.kind is PluginKind.TRANSPORT else ""
+    return f"whether the {candidate.title} works{options}: it was not imported"
 
 
 def _named(root: MappingNode, path: Path, default: str) -> tuple[Path, str | None]:

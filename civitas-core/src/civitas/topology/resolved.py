@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
@@ -22,18 +22,20 @@ class ResolvedAgent:
 
     Attributes:
         block: its keys. A setting that is `None` was not given: the class decides.
-        cls: its class, a subclass of the `agent_base` that was given.
+        cls: its class, a subclass of the `agent_base` that was given; `None` when no class was
+            imported.
         path: where in the topology it is, in the form that `--set` takes.
         where: where it stands.
     """
 
     block: AgentBlock
-    cls: type[Any]
+    cls: type[Any] | None
     path: str
     where: Location
 
     def build(self) -> Any:
         """Make the agent, the way its arguments were checked: `cls(name, **config)`."""
+        assert self.cls is not None
         return self.cls(self.block.name, **(self.block.config or {}))
 
 
@@ -73,8 +75,9 @@ class ResolvedTransport:
 
     Attributes:
         type_name: how the topology names it.
-        plugin: the loaded plugin; `None` when plugins were not checked.
-        options: the plugin's own options; `None` for a transport without any.
+        plugin: the loaded plugin; `None` when it was not imported.
+        options: the plugin's own options; `None` for a transport without any, and where it was not
+            imported.
         where: where the block stands.
     """
 
@@ -90,7 +93,7 @@ class ResolvedSerializer:
 
     Attributes:
         type_name: how the topology names it.
-        plugin: the loaded plugin; `None` when plugins were not checked.
+        plugin: the loaded plugin; `None` when it was not imported.
         where: where its name stands.
     """
 
@@ -113,6 +116,8 @@ class Topology:
         signing: how frames are signed.
         supervision: the root supervisor.
         notes: what the user should know, such as what `--transport` dropped.
+        not_judged: what would have needed an import that was not wanted.
+        secrets: values that are not to be shown; what `${VAR}` gave is among them.
     """
 
     file: str
@@ -124,6 +129,8 @@ class Topology:
     signing: Signing
     supervision: ResolvedSupervisor
     notes: tuple[str, ...] = ()
+    not_judged: tuple[str, ...] = ()
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
     @property
     def processes(self) -> tuple[str, ...]:
@@ -134,10 +141,13 @@ class Topology:
     def as_mapping(self) -> dict[str, Any]:
         """Return the topology as it would run, in the form of a topology, without secrets.
 
-        Of `config` only the keys are shown: what an application keeps there may be secret.
+        Of `config` only the keys are shown: what an application keeps there may be secret. So it is
+        with the options of a plugin that was not imported: only it knows which of them are secret.
         """
-        options = self.transport.options
-        shown = {} if options is None else options.model_dump(mode="json", by_alias=True)
+        options, given = self.transport.options, self.model.transport.model_extra or {}
+        shown = dict.fromkeys(given, MASK) if self.transport.plugin is None else {}
+        if options is not None:
+            shown = options.model_dump(mode="json", by_alias=True)
         return {
             "file": self.file,
             "transport": {"type": self.transport.type_name, **mask_values(shown)},
@@ -155,7 +165,8 @@ def _shown(resolved: ResolvedSupervisor | ResolvedAgent) -> dict[str, Any]:
     if isinstance(resolved, ResolvedSupervisor):
         kinds = {ResolvedAgent: "agent", ResolvedSupervisor: "supervisor"}
         return shown | {"children": [{kinds[type(e)]: _shown(e)} for e in resolved.children]}
-    shown["type"] = f"{resolved.cls.__module__}.{resolved.cls.__qualname__}"
+    if resolved.cls is not None:
+        shown["type"] = f"{resolved.cls.__module__}.{resolved.cls.__qualname__}"
     shown["process"] = resolved.block.process or PRIMARY
     shown["config"] = list(resolved.block.config or ()) or None
     return {key: value for key, value in shown.items() if value is not None}

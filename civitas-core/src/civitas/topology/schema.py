@@ -44,9 +44,12 @@ class Installed(NamedTuple):
     notes: list[str]
 
 
-def installed_plugins() -> Installed:
-    """Load every installed plugin; one that can't be used is left out with a note."""
-    found = scan()
+def installed_plugins(*, only_builtin: bool = False) -> Installed:
+    """Load every installed plugin; one that can't be used is left out with a note.
+
+    With `only_builtin`, no other one is imported.
+    """
+    found = [] if only_builtin else scan()
     notes: list[str] = []
 
     def loaded(kind: PluginKind, load: Callable[[str], _Loaded]) -> Iterator[_Loaded]:

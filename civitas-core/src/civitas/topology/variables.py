@@ -19,11 +19,15 @@ _DEEPEST: Final = 20
 
 
 class Interpolated(NamedTuple):
-    """What became of a text: which variables have no value; it is unchanged when malformed."""
+    """What became of a text: which variables have no value, and which have one.
+
+    It is unchanged when malformed.
+    """
 
     text: str
     missing: tuple[str, ...] = ()
     malformed: bool = False
+    used: Mapping[str, str] = {}
 
 
 class _MalformedError(Exception):
@@ -55,6 +59,7 @@ def _expand_scalar(node: ScalarNode, variables: Mapping[str, str]) -> Iterator[t
         yield f"the environment variable {name!r} is not set", suggestion
     if result.malformed or result.missing:
         return
+    node.variables = result.used
     try:
         node.value = retype(result.text) if node.plain else result.text
     except ValueError:
@@ -69,15 +74,18 @@ def interpolate(text: str, variables: Mapping[str, str]) -> Interpolated:
     variable is unset or empty, as in a POSIX shell; a default may hold variables itself, and
     braces in it must be balanced. `$${` becomes `${`. A value is never read for variables again.
     """
-    missing: list[str] = []
+    used: dict[str, str | None] = {}
     try:
-        result = _replace(text, variables, missing, _DEEPEST)
+        result = _replace(text, variables, used, _DEEPEST)
     except _MalformedError:
         return Interpolated(text, malformed=True)
-    return Interpolated(result, tuple(missing))
+    missing = tuple(name for name, value in used.items() if value is None)
+    return Interpolated(result, missing, used={k: v for k, v in used.items() if v is not None})
 
 
-def _replace(text: str, variables: Mapping[str, str], missing: list[str], deepest: int) -> str:
+def _replace(
+    text: str, variables: Mapping[str, str], used: dict[str, str | None], deepest: int
+) -> str:
     if deepest == 0:
         raise _MalformedError
     parts: list[str] = []
@@ -91,11 +99,9 @@ def _replace(text: str, variables: Mapping[str, str], missing: list[str], deepes
         name, default, position = _variable(text, position)
         value = variables.get(name)
         if default is not None and not value:
-            value = _replace(default, variables, missing, deepest - 1)
-        if value is None:
-            missing.append(name)
-        else:
-            parts.append(value)
+            value = _replace(default, variables, used, deepest - 1)
+        used[name] = value
+        parts.append(value or "")
     parts.append(text[position:])
     return "".join(parts)
 

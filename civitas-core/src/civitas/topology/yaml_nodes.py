@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from civitas.errors import Location
@@ -17,11 +17,15 @@ _READ_BY_SET: Final = re.compile(r"[.=\\]")
 
 @dataclass(slots=True)
 class ScalarNode:
-    """A value without parts. `plain` text stood without quotes in YAML, so it may be retyped."""
+    """A value without parts. `plain` text stood without quotes in YAML, so it may be retyped.
+
+    `variables` are those that were replaced in it, with their values.
+    """
 
     where: Location
     value: Any
     plain: bool = False
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
