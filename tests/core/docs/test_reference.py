@@ -196,7 +196,7 @@ def test_the_table_of_a_command_has_its_defaults() -> None:
     assert table["--topology FILE, -t"][0] == "topology.yaml"
     assert table["--timeout SECONDS"][0] == "30"
     assert table["--json"][0] == ""
-    assert rows("civitas run")["--app-dir DIR"][0] == "."
+    assert rows("command civitas run")["--app-dir DIR"][0] == "."
 
 
 def test_every_command_has_a_section_with_its_own_table() -> None:
