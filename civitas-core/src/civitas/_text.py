@@ -74,7 +74,7 @@ def _format_traceback(record: logging.LogRecord) -> None:
     error = record.exc_info[1] if record.exc_info else None
     if error is not None and not record.exc_text:
         try:
-            lines = list(_traceback_lines(error))
+            lines = list(traceback_lines(error))
         except Exception as failure:  # noqa: BLE001 - of the exception's own class
             lines = [f"{kind_of_error(error)} (without a traceback: {kind_of_error(failure)})"]
         if len(lines) > _TRACEBACK_LINES:
@@ -83,7 +83,7 @@ def _format_traceback(record: logging.LogRecord) -> None:
         record.exc_text = "\n".join(lines)
 
 
-def _traceback_lines(error: BaseException) -> Iterator[str]:
+def traceback_lines(error: BaseException) -> Iterator[str]:
     """Give the lines of a traceback; those that go on with a text are indented.
 
     So no text of an exception can have a line that looks like the next entry of the log.

@@ -103,15 +103,15 @@ def _judged(report: Mapping[str, Any], candidate: Candidate) -> Proof | None:
     if not suites:
         return None
     always = _claims(each for each in suites if not each["variant"])
-    options = dict.fromkeys(each["variant"] for each in suites if each["variant"])
-    version = suites[0]["version"] or ""
+    options = dict.fromkeys(str(each["variant"]) for each in suites if each["variant"])
+    version = str(suites[0]["version"] or "")
     problem = ""
     if not candidate.builtin and version != candidate.version:
         problem = f"of version {version or '?'}, installed is {candidate.version}"
     return Proof(
-        level=suites[0]["level"],
+        level=str(suites[0]["level"]),
         version=version,
-        core=report["core"],
+        core=str(report["core"]),
         missing=sum(len(each["not_passed"]) for each in suites),
         proved=always,
         with_option={
@@ -124,5 +124,5 @@ def _judged(report: Mapping[str, Any], candidate: Candidate) -> Proof | None:
 
 
 def _claims(suites: Iterable[Mapping[str, Any]], without: tuple[str, ...] = ()) -> tuple[str, ...]:
-    found = dict.fromkeys(claim for suite in suites for claim in suite["proved"])
+    found = dict.fromkeys(claim for suite in suites for claim in map(str, suite["proved"]))
     return tuple(claim for claim in found if claim not in without)

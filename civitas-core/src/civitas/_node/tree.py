@@ -10,7 +10,7 @@ from civitas._agents.slot import AgentSlot
 from civitas._bus.arguments import kind_of
 from civitas._supervision.engine import Engine, TreeObserver
 from civitas._supervision.remote import RemoteAgent, RemoteChild
-from civitas.errors import ConfigurationError
+from civitas.errors import ConfigurationError, printable
 from civitas.process import AgentProcess
 from civitas.supervisor import Supervisor
 
@@ -94,7 +94,7 @@ def build_engine(
 
 def tree_lines(engine: Engine, indent: str = "") -> list[str]:
     """Return a supervision tree as text, an agent or a supervisor a line."""
-    lines = [f"{indent}{engine.name} ({engine.policy.strategy.value})"]
+    lines = [printable(f"{indent}{engine.name} ({engine.policy.strategy.value})")]
     for member in engine.members:
         if isinstance(member, Engine):
             lines.extend(tree_lines(member, indent + "  "))
@@ -103,5 +103,5 @@ def tree_lines(engine: Engine, indent: str = "") -> list[str]:
             what = f"in {member.child.process or 'a worker'}"
         else:
             what = type(member.agent).__name__
-        lines.append(f"{indent}  {member.name} [{what}] {member.status.value}")
+        lines.append(printable(f"{indent}  {member.name} [{what}] {member.status.value}"))
     return lines

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from civitas._text import traceback_lines
 from civitas.cli.exit_codes import BAD_INPUT, BY_SIGNAL, FAILURE
 from civitas.cli.output import prepare_streams, write_error
 from civitas.errors import CivitasError, ConfigurationError, PluginError, logger_of, printable
@@ -31,6 +32,9 @@ def run_commands(app: typer.Typer) -> NoReturn:
         sys.exit(BAD_INPUT if is_bad_input else FAILURE)
     except KeyboardInterrupt:
         sys.exit(BY_SIGNAL + signal.SIGINT)
+    except Exception as error:  # noqa: BLE001 - a bug; Python would show its text as it is
+        write_error(*traceback_lines(error))
+        sys.exit(FAILURE)
     sys.exit()
 
 

@@ -8,7 +8,10 @@ from typing import Any, Final
 
 MASK: Final = "***"
 
-_USER_INFO: Final = re.compile(r"(?<=://)[^/?#\s]*@")
+_USER_INFO: Final = re.compile(
+    r"(?<=://)(?:[^/?#\s]*@|[^/?#\s:]*:(?!\d+[/?#])(?:(?!://)[^\s'\"])*@)"
+)
+"""The second form is wrong, and written all the same: a password with `/`, `?` or `#` in it."""
 _SECRET_WORDS: Final = (
     r"(?:pass(?:word|phrase|wd)?|pwd|secret|token|credential|private|nkey|seed|api_?key|auth)"
 )
