@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from civitas import AgentProcess, Runtime, Supervisor
 from civitas.cli.logs import configure_logging
 from civitas.errors import (
     AgentError,
@@ -20,7 +21,7 @@ from civitas.errors import (
     logger_of,
 )
 from civitas.topology import Problem, TopologyError
-from support.hostile import HOSTILE, SHOWN
+from support.hostile import HOSTILE, NAME, NAME_SHOWN, SHOWN
 
 LOGGER = "civitas.test_texts_of_others"
 
@@ -65,6 +66,14 @@ def test_each_problem_of_a_topology_is_one_line() -> None:
     text = str(TopologyError([problem, problem]))
     assert text.split("\n") == ["the topology has 2 problems", str(problem), str(problem)]
     assert str(problem) == f"{SHOWN}:3: {SHOWN}: {SHOWN} ({SHOWN})"
+
+
+def test_a_printed_tree_has_a_line_for_each_name() -> None:
+    agent = AgentProcess(NAME)
+    runtime = Runtime(Supervisor(f"{NAME}s", [agent]))
+    assert runtime.print_tree() == (
+        f"{NAME_SHOWN}s (ONE_FOR_ONE)\n  {NAME_SHOWN} [AgentProcess] INITIALIZING"
+    )
 
 
 # --- loggers -------------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from support.hostile import HOSTILE, NAME, NAME_SHOWN, obeyed
+
 pytestmark = pytest.mark.slow
 
 TEST = """
@@ -74,10 +76,35 @@ def test_after_it():
 """
 
 
+HOSTILE_NAMES = f"""
+from civitas import AgentProcess
+from civitas.testing import simulation as sim
+
+HOSTILE, NAME = {HOSTILE!r}, {NAME!r}
+AGENT = {{"name": NAME, "type": "it"}}
+TOPOLOGY = {{"supervision": {{"name": "root", "children": [{{"agent": AGENT}}]}}}}
+
+class It(AgentProcess):
+    async def handle(self, message):
+        raise type(HOSTILE, (Exception,), {{}})(HOSTILE)
+
+@sim.test(topology=TOPOLOGY, seeds=2, agent_classes={{"it": It}})
+async def test_it(system):
+    async with system.load(NAME, rate=1):
+        await system.storm(seconds=2)
+    raise ValueError(HOSTILE)
+"""
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory):
     folder: Path = tmp_path_factory.mktemp("orders")
-    for name, text in (("orders", TEST), ("unsteady", UNSTEADY), ("interrupted", INTERRUPTED)):
+    for name, text in (
+        ("orders", TEST),
+        ("unsteady", UNSTEADY),
+        ("interrupted", INTERRUPTED),
+        ("hostile", HOSTILE_NAMES),
+    ):
         (folder / f"test_{name}.py").write_text(text)
 
     def run(*options: str, file: str = "test_orders.py") -> str:
@@ -126,6 +153,13 @@ def test_one_seed_is_run_again_to_the_letter_with_its_whole_history(run, failure
     assert f"test_orders[seed {seed}]" in first
     assert "accepted    client" in first
     assert history(first) == history(second)
+
+
+def test_no_terminal_obeys_a_report(run) -> None:
+    said = run(file="test_hostile.py")
+    assert "seed 0: ValueError: " in said
+    assert NAME_SHOWN in said
+    assert obeyed(said) == []
 
 
 def history(said: str) -> str:
