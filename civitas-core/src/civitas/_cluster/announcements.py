@@ -30,7 +30,7 @@ from math import inf
 from typing import Final
 
 from civitas._cluster.claims import conflict
-from civitas._cluster.codec import encode
+from civitas._cluster.codec import MOST_AGENTS, encode
 from civitas._cluster.pieces import LARGEST_MESSAGE, LEAST_FRAME
 from civitas._cluster.protocol import AgentStates, Changed, Hello, NodeInfo
 from civitas.envelope import Origin
@@ -128,6 +128,11 @@ def check_announceable(info: NodeInfo, largest_frame: int | None) -> None:
         raise ConfigurationError(
             f"this transport carries messages up to {largest_frame:,} bytes, and what nodes say to "
             f"each other needs {LEAST_FRAME:,}: raise its max_message_bytes"
+        )
+    if len(info.agents) > MOST_AGENTS:
+        raise ConfigurationError(
+            f"{info} has {len(info.agents):,} agents, and other nodes take {MOST_AGENTS:,} of one "
+            f"at most: divide them among more processes"
         )
     size = len(encode(Hello(info, 0.0), Origin(bytes.fromhex(info.node), info.generation)))
     if size > LARGEST_MESSAGE:

@@ -4,13 +4,17 @@ A message travels as a frame of kind 2 whose body is a msgpack array: the messag
 of its fields. What does not fit the types of its fields raises DeserializationError. An unknown
 field is passed over, and one with a default may be missing, so that nodes of neighbouring versions
 understand each other.
+
+A frame may be anyone's, and lists and maps cost many times their bytes. So it is never unpacked as
+a whole: it is read value by value, a list or a map only where the type of a field wants one, and
+with no more elements than such a field may have.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from functools import cache
 from typing import Any, Final, get_args, get_type_hints
 
@@ -28,9 +32,16 @@ from civitas.errors import (
     describe,
 )
 from civitas.messages import name_problem
+from civitas.serializer.limits import CONTAINERS, Limits, check_msgpack
 
 LARGEST_FRAME: Final = 1024 * 1024
 """Bytes of a system frame at most; what is larger travels in pieces."""
+
+MOST_AGENTS: Final = 1 << 18
+"""Agents of a node at most, and names in a list."""
+
+_COUNTERS: Final = Limits(values=1 << 22, containers=1 << 19)
+"""What the counters of a node may hold."""
 
 _FORMAT: Final = "msgpack"
 
@@ -69,8 +80,11 @@ def decode(
     if opened.kind != KIND_SYSTEM or opened.serializer != _FORMAT:
         raise FrameError("only frames of kind 2 in msgpack belong on a system address")
     try:
-        name, values = msgpack.unpackb(opened.body)
-        message = _read(kinds[name], values)
+        body = _Body(opened.body)
+        if body.list_length() != 2:
+            raise ValueError("not a name and its fields")
+        message = _read(kinds[_text(body.scalar())], body)
+        body.end()
     except Exception as error:
         raise DeserializationError(f"no message: {describe(error)}") from error
     return Origin(opened.node, opened.generation), message
@@ -81,21 +95,75 @@ def drop_reason(error: CivitasError) -> str:
     return SIGNED_FRAME if isinstance(error, SignedFrameError) else "malformed system frame"
 
 
-def _read(kind: Any, values: dict[str, Any]) -> Any:
+class _Body:
+    """The values of a frame, one after the other."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._unpacker = msgpack.Unpacker(max_buffer_size=len(data))
+        self._unpacker.feed(data)
+
+    def scalar(self) -> Any:
+        """Return the next value, which must be no list and no map."""
+        if self._data[self._unpacker.tell()] in CONTAINERS:
+            raise TypeError("a list or a map is where none belongs")
+        return self._unpacker.unpack()
+
+    def list_length(self) -> int:
+        """Return how many values the list has that begins here."""
+        return self._limited(self._unpacker.read_array_header())
+
+    def map_length(self) -> int:
+        """Return how many keys, each with a value, the map has that begins here."""
+        return self._limited(self._unpacker.read_map_header())
+
+    def skip(self) -> bytes:
+        """Pass over a value of any kind; return its bytes."""
+        begin = self._unpacker.tell()
+        self._unpacker.skip()
+        return self._data[begin : self._unpacker.tell()]
+
+    def end(self) -> None:
+        """Raise ValueError unless all is read."""
+        if self._unpacker.tell() != len(self._data):
+            raise ValueError("there are bytes behind the message")
+
+    @staticmethod
+    def _limited(length: int) -> int:
+        if length > MOST_AGENTS:
+            raise ValueError(f"{length:,} elements are more than {MOST_AGENTS:,}")
+        return length
+
+
+def _read(kind: Any, body: _Body) -> Any:
     """Make a message of its fields, each checked against its declared type."""
-    return kind(
-        *[
-            read(values[name]) if name in values or default is MISSING else default
-            for name, read, default in _readers(kind)
-        ]
-    )
+    readers = _readers(kind)
+    values: dict[str, Any] = {}
+    for _ in range(body.map_length()):
+        name = _text(body.scalar())
+        if name in values:
+            raise ValueError(f"{name!r:.80} comes twice")
+        read = readers.get(name)
+        if read is not None:
+            values[name] = read(body)
+        else:
+            body.skip()
+    return kind(**values)
 
 
 @cache
-def _readers(kind: Any) -> list[tuple[str, Callable[[Any], Any], Any]]:
-    """Return name, reader of the value, and the default, `MISSING` for none, for each field."""
+def _readers(kind: Any) -> dict[str, Callable[[_Body], Any]]:
+    """Return the reader of each field."""
     hints = get_type_hints(kind)
-    return [(each.name, _READERS[hints[each.name]], each.default) for each in fields(kind)]
+    return {each.name: _reader(hints[each.name]) for each in fields(kind)}
+
+
+def _reader(hint: Any) -> Callable[[_Body], Any]:
+    collection = _COLLECTIONS.get(hint)
+    if collection is not None:
+        return collection
+    check = _SCALARS[hint]
+    return lambda body: check(body.scalar())
 
 
 def _exactly(kind: type) -> Callable[[Any], Any]:
@@ -117,30 +185,54 @@ def _number(value: Any) -> float:
     return float(value)
 
 
-def _read_info(value: Any) -> NodeInfo:
-    info: NodeInfo = _read(NodeInfo, value)
+def _read_info(body: _Body) -> NodeInfo:
+    info: NodeInfo = _read(NodeInfo, body)
     if len(info.node) != 16 or len(info.key) != 12:
         raise ValueError(f"{info.node!r} is no node id")
     return info
 
 
-def _read_agents(value: Any) -> dict[str, tuple[str, int]]:
-    for name in value:
+def _read_agents(body: _Body) -> dict[str, tuple[str, int]]:
+    agents: dict[str, tuple[str, int]] = {}
+    length = body.map_length()
+    for _ in range(length):
+        name = body.scalar()
         problem = name_problem(name)
         if problem is not None:
             raise ValueError(f"{name!r:.80} can't be an agent's name: {problem}")
-    return {name: (_text(state), _whole(count)) for name, (state, count) in value.items()}
+        if body.list_length() != 2:
+            raise ValueError(f"{name!r:.80} has not a state and a count")
+        agents[name] = _text(body.scalar()), _whole(body.scalar())
+    if len(agents) != length:
+        raise ValueError("an agent comes twice")
+    return agents
 
 
-_READERS: Final[Mapping[Any, Callable[[Any], Any]]] = {
+def _read_names(body: _Body) -> tuple[str, ...]:
+    return tuple(_text(body.scalar()) for _ in range(body.list_length()))
+
+
+def _read_counters(body: _Body) -> dict[str, Any]:
+    data = body.skip()
+    check_msgpack(data, _COUNTERS)
+    counters: dict[str, Any] = _exactly(dict)(msgpack.unpackb(data))
+    return counters
+
+
+_SCALARS: Final[Mapping[Any, Callable[[Any], Any]]] = {
     bool: _exactly(bool),
     bytes: _exactly(bytes),
     float: _number,
     float | None: lambda value: None if value is None else _number(value),
     int: _whole,
     str: _text,
-    tuple[str, ...]: lambda value: tuple(map(_text, value)),
+}
+"""What checks a value of each type."""
+
+_COLLECTIONS: Final[Mapping[Any, Callable[[_Body], Any]]] = {
+    tuple[str, ...]: _read_names,
     AgentStates: _read_agents,
-    Mapping[str, Any]: _exactly(dict),
+    Mapping[str, Any]: _read_counters,
     NodeInfo: _read_info,
 }
+"""What reads the lists and maps of each type."""

@@ -20,7 +20,7 @@ comes twice, late, or out of order does no harm:
                           |                                           | strangers first, the oldest
 
 What others make a node keep has limits: the size of one message, how many of one node are
-unfinished, and how many and how large all are together.
+unfinished, how many and how large all are together, and how large those of strangers are.
 """
 
 from __future__ import annotations
@@ -53,6 +53,9 @@ OF_ALL: Final = 256
 
 OF_ALL_BYTES: Final = 4 * LARGEST_MESSAGE
 """Bytes of all unfinished messages at most."""
+
+OF_STRANGERS_BYTES: Final = LARGEST_MESSAGE + LARGEST_MESSAGE // 4
+"""Bytes of the unfinished messages of strangers at most: room for the largest newcomer."""
 
 AGE: Final = 10.0
 """Seconds that an unfinished message is kept without a new piece."""
@@ -211,9 +214,15 @@ class Assembly:
         own = [key for key in self._unfinished if key.origin == origin]
         if len(own) > OF_ONE_NODE:
             self._forget(own[0])
-        while len(self._unfinished) > OF_ALL or self.size > OF_ALL_BYTES:
-            strangers = (k for k, each in self._unfinished.items() if not each.of_member)
-            self._forget(next(strangers, next(iter(self._unfinished))))
+        strangers = {k: each.size for k, each in self._unfinished.items() if not each.of_member}
+        while (
+            len(self._unfinished) > OF_ALL
+            or self.size > OF_ALL_BYTES
+            or sum(strangers.values()) > OF_STRANGERS_BYTES
+        ):
+            oldest = next(iter(strangers or self._unfinished))
+            strangers.pop(oldest, None)
+            self._forget(oldest)
 
     def _forget_old(self, now: float) -> None:
         while self._unfinished:
