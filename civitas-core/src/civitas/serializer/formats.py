@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import msgpack
 
-from civitas.errors import DeserializationError, crash_of
+from civitas.errors import DeserializationError, SerializationError, crash_of
 from civitas.messages import Message
-from civitas.serializer import fields
+from civitas.serializer import fields, limits
 from civitas.serializer.fields import FIELDS, LARGEST, SCHEMA
 
 _DEEPEST: Final = 500
@@ -25,7 +25,8 @@ _unpack: Final = msgpack.unpackb
 class MsgpackSerializer:
     """MessagePack: a positional array that begins with the schema's number. The default.
 
-    Beyond JSON-like values it carries `bytes`, and keys that are no text: integers, bytes, tuples.
+    Beyond JSON-like values it carries `bytes`, and keys that are no text: bytes, and a limited
+    number of integers and tuples; see `limits`.
     """
 
     name: Final = "msgpack"
@@ -48,8 +49,11 @@ class MsgpackSerializer:
             raise fields.unserializable(
                 message, self.name, crash_of(error), msgpack.packb, msgpack.packb
             ) from error
-        if len(packed) > _LARGE_BODY:
-            self._pack = msgpack.Packer().pack  # the old one would keep a buffer of that size
+        size = len(packed)
+        if size > limits.SAFE_SIZE:
+            if size > _LARGE_BODY:
+                self._pack = msgpack.Packer().pack  # the old one would keep a buffer of that size
+            _refuse_unreadable(packed, message.payload)
         return packed
 
     def deserialize(self, data: bytes) -> Message:
@@ -57,10 +61,13 @@ class MsgpackSerializer:
         try:
             if len(data) > _SMALL_BODY:
                 _refuse_false_lengths(data)
+                limits.check_msgpack(data)
             try:
-                values = _unpack(data, strict_map_key=False)
-            except TypeError:  # a tuple that was a key comes as a list, which can't be one
-                values = _unpack(data, strict_map_key=False, object_pairs_hook=_with_tuple_keys)
+                values = _unpack(data)
+            except ValueError as error:
+                if type(error) is not ValueError:
+                    raise
+                values = _unpack_with_any_keys(data)  # there may be one that is no text
             return _message_from_array(values)
         except DeserializationError:
             raise
@@ -68,12 +75,13 @@ class MsgpackSerializer:
             return fields.message_from_frame(self, data, error)
 
 
-def _with_tuple_keys(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-    return {_as_key(key): value for key, value in pairs}
-
-
-def _as_key(key: Any) -> Any:
-    return tuple(_as_key(item) for item in key) if isinstance(key, list) else key
+def _refuse_unreadable(packed: bytes, payload: Any) -> None:
+    """Raise where the reader would refuse a body for what it holds: here the sender hears of it."""
+    try:
+        limits.check_msgpack(packed)
+        limits.check_keys(payload)
+    except DeserializationError as error:
+        raise SerializationError(f"the message can't be sent: {error}", "payload") from None
 
 
 def _refuse_false_lengths(data: bytes) -> None:
@@ -84,9 +92,19 @@ def _refuse_false_lengths(data: bytes) -> None:
     two bytes; only bodies in which they are frequent are walked, in C and without making objects.
     """
     if (data.count(b"\xdc") + data.count(b"\xdd")) * len(data) > _MAX_CLAIM:
-        unpacker = msgpack.Unpacker(max_buffer_size=len(data), strict_map_key=False)
-        unpacker.feed(data)
-        unpacker.skip()
+        _skip(data)
+
+
+def _unpack_with_any_keys(data: bytes) -> Any:
+    _skip(data)  # with the hook, msgpack makes lists of the lengths that maps claim
+    return _unpack(data, strict_map_key=False, object_pairs_hook=limits.CountedKeys())
+
+
+def _skip(data: bytes) -> None:
+    """Raise what msgpack raises where the bytes end before their first value does."""
+    unpacker = msgpack.Unpacker(max_buffer_size=len(data), strict_map_key=False)
+    unpacker.feed(data)
+    unpacker.skip()
 
 
 def _message_from_array(values: Any) -> Message:
@@ -132,21 +150,32 @@ class JsonSerializer:
 
     name: Final = "json"
 
+    def __init__(self) -> None:
+        self._decode = json.JSONDecoder(object_pairs_hook=limits.unrepeated).decode
+
     def serialize(self, message: Message) -> bytes:
         """Return the message as JSON."""
         document = {"schema": SCHEMA} | {field: getattr(message, field) for field in FIELDS}
         try:
             _refuse_other_keys(message.payload, 0)
-            return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+            body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
         except BaseException as error:
             raise fields.unserializable(
                 message, self.name, crash_of(error), _check_value, _check_key
             ) from error
+        try:
+            limits.check_json(body)
+        except DeserializationError as error:
+            raise SerializationError(f"the message can't be sent: {error}", "payload") from None
+        return body
 
     def deserialize(self, data: bytes) -> Message:
         """Return the message in these bytes, which are a body or a whole frame."""
         try:
-            document = json.loads(data)
+            limits.check_json(data)
+            document = self._decode(data.decode())
+            if b"\\u" in data:
+                _refuse_half_characters(document)
             if not isinstance(document, dict):
                 raise DeserializationError("not a message in json: the document is no object")
             fields.check_schema(document.pop("schema", None))
@@ -159,13 +188,19 @@ class JsonSerializer:
             return fields.message_from_frame(self, data, error)
 
 
+def _refuse_half_characters(document: Any) -> None:
+    """Raise for half of a surrogate pair, which JSON can escape and nobody can send on."""
+    json.dumps(document, ensure_ascii=False).encode()
+
+
 def _refuse_other_keys(value: Any, depth: int) -> None:
     """Raise for keys that are not text, which json would turn into text without a word."""
     if depth > _DEEPEST:
         raise RecursionError("nested too deep, or a value that contains itself")
     if isinstance(value, dict):
         for key, item in value.items():
-            _check_key(key)
+            if not isinstance(key, str):
+                raise _no_text(key)
             _refuse_other_keys(item, depth + 1)
     elif isinstance(value, list | tuple):
         for item in value:
@@ -174,8 +209,12 @@ def _refuse_other_keys(value: Any, depth: int) -> None:
 
 def _check_key(key: Any) -> None:
     if not isinstance(key, str):
-        raise TypeError(f"keys are text in JSON, not {type(key).__name__}")
+        raise _no_text(key)
     _check_value(key)
+
+
+def _no_text(key: Any) -> TypeError:
+    return TypeError(f"keys are text in JSON, not {type(key).__name__}")
 
 
 def _check_value(value: Any) -> None:
