@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from contextlib import ExitStack
@@ -20,8 +19,6 @@ from civitas_nats.options import NATSOptions
 from civitas_nats.subjects import consumer_name
 from support import pages
 from support.certificates import Certificates
-from support.commands import Running
-from support.nats.nodes import Node
 from support.nats.server import NatsServer
 from support.ports import free_port
 from support.waiting import eventually
@@ -100,40 +97,6 @@ async def test_a_server_that_is_configured_as_shown_works_for_who_has_the_token(
         await use(server, token=TOKEN)
         with pytest.raises(AuthenticationError):
             await use(server, token=TOKEN.upper())
-
-
-@pytest.mark.slow
-async def test_the_permissions_that_are_shown_are_enough(tmp_path):
-    (user, password) = re.findall(r"(?:user|password): \"?([\w ]+)", CONFIGURATIONS["users.conf"])
-    with NatsServer(tmp_path, jetstream=True, config=own("users.conf", tmp_path)) as server:
-        login = {"user": user, "password": password}
-        await use(server, **login)
-        topology = tmp_path / "topology.yaml"
-        transport = {"type": "nats", "servers": server.url, **login}
-        topology.write_text(json.dumps({"transport": transport}))
-        for command in ("list", "replay --all", "drop --all --yes"):
-            arguments = ("dead-letters", *command.split(), "--topology", str(topology))
-            running = Running(list(arguments), tmp_path, {}, COMMAND)
-            assert running.wait() == 0, running.err
-            running.close()
-        assert "Violation" not in server.log
-
-
-async def test_the_permission_that_is_shown_for_one_agent_is_for_no_other(tmp_path):
-    permission = CONFIGURATIONS["one-agent.conf"]
-    users = f"{{user: one, password: x, permissions: {{{permission}}}}}, {{user: all, password: x}}"
-    with NatsServer(tmp_path, config=f"authorization {{users: [{users}]}}") as server:
-        sender, receiver = (Node(server.url, user=user, password="x") for user in ("one", "all"))
-        async with receiver, sender:
-            other, agent = [await receiver.agent(name) for name in ("workers_eu_1", "workers.eu.1")]
-            await receiver.transport.wait_ready()
-            await sender.send("workers_eu_1", "hello")
-            await sender.send("workers.eu.1", "hello")
-            await agent.has_done(1)
-        assert other.done == []
-        assert re.findall(r'Publish Violation .*Subject "civitas\.agent\.(w.*)"', server.log) == [
-            "workers_eu_1"
-        ]
 
 
 @pytest.mark.slow

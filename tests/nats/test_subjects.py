@@ -7,7 +7,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from civitas.messages import MAX_NAME_BYTES, name_problem
-from civitas_nats.subjects import Subjects, check_prefix, check_stream, consumer_name, is_agent
+from civitas_nats.subjects import (
+    Subjects,
+    check_inbox,
+    check_prefix,
+    check_stream,
+    consumer_name,
+    is_agent,
+)
 
 NAMES = st.one_of(
     st.text(max_size=50),
@@ -112,6 +119,30 @@ def test_tokens_with_dots_between_them_begin_subjects(prefix):
 def test_a_prefix_that_servers_would_refuse_or_use_is_refused(prefix, reason):
     with pytest.raises(ValueError, match=reason):
         check_prefix(prefix)
+
+
+@pytest.mark.parametrize("prefix", ["_INBOX", "_INBOX.kitchen", "inboxes.a-b", "x" * 100])
+def test_an_inbox_begins_with_tokens_of_ascii(prefix):
+    assert check_inbox(prefix) == prefix
+
+
+@pytest.mark.parametrize(
+    ("prefix", "reason"),
+    [
+        ("", "can't begin an inbox"),
+        ("_INBOX.", "can't begin an inbox"),
+        ("_INBOX.*", "can't begin an inbox"),
+        ("_INBOX.>", "can't begin an inbox"),
+        ("a b", "can't begin an inbox"),
+        ("a\r\nPUB", "can't begin an inbox"),
+        ("küche", "tokens of ASCII"),
+        ("x" * 101, "at most 100 bytes"),
+        ("$SYS.x", "servers keep for themselves"),
+    ],
+)
+def test_an_inbox_that_servers_or_nats_py_would_not_bear_is_refused(prefix, reason):
+    with pytest.raises(ValueError, match=reason):
+        check_inbox(prefix)
 
 
 @pytest.mark.parametrize("name", ["AGENCY", "a-b_c", "$x", "x" * 250, "ü" * 125])

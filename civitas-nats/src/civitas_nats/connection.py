@@ -62,6 +62,7 @@ from civitas_nats.connector import (
 )
 from civitas_nats.options import NATSOptions
 from civitas_nats.probes import Probes
+from civitas_nats.refusals import Refusals
 from civitas_nats.subscription import OnMessage, Subscription
 from civitas_nats.urls import mask_logins
 
@@ -109,7 +110,7 @@ class Connection:
     ) -> None:
         self.is_up = False
         self.failed: Final = failed
-        self.inbox: Final = f"_INBOX.{os.urandom(11).hex()}"
+        self.inbox: Final = f"{options.inbox_prefix}.{os.urandom(11).hex()}"
         """What the subjects of this connection alone begin with."""
         self.servers: Final = options.servers
         self._options = options
@@ -121,6 +122,7 @@ class Connection:
         self._connector = Connector(
             options,
             name,
+            self.inbox,
             problem=self._note,
             dropped=dropped,
             reconnected=self._changed.set,
@@ -134,6 +136,7 @@ class Connection:
         self._problem = f"there is no connection to {mask_logins(options.servers)}"
         self._subscriptions: set[Subscription] = set()
         self._probes = Probes(self.inbox)
+        self._refusals = Refusals(logger)
         self._room_lock = asyncio.Lock()
         self._waiting_for_room = 0
         """Senders that wait for the socket to take what was sent before."""
@@ -371,6 +374,8 @@ class Connection:
 
     def _note(self, problem: str) -> None:
         """Keep what is wrong, for the next report and for errors."""
+        if self._refusals.take(problem) and self.is_up:
+            return  # it says nothing about the connection
         if problem != self._problem:
             self._problem = problem
             self._logger.debug("%s", problem)

@@ -60,6 +60,7 @@ class Connector:
     Args:
         options: what the topology says.
         name: what the servers call the connection.
+        inbox: what the inbox of the client begins with.
         problem: called with each error that prevents a connection, or ends it.
         dropped: called with a reason for each message that this process was too slow to take.
         reconnected: called when a client has connected again by itself.
@@ -70,6 +71,7 @@ class Connector:
         self,
         options: NATSOptions,
         name: str,
+        inbox: str,
         *,
         problem: Callable[[str], None],
         dropped: Callable[[str], None],
@@ -78,6 +80,7 @@ class Connector:
     ) -> None:
         self._options = options
         self._name = name
+        self._inbox = inbox
         self._problem = problem
         self._dropped = dropped
         self._reconnected = guard_callback(reconnected, name=_NAME, failed=failed)
@@ -158,6 +161,7 @@ class Connector:
             "servers": servers,
             "dont_randomize": True,
             "name": self._name,
+            "inbox_prefix": self._inbox,
             "tls": context_for(options),
             **log_in(options),
             "connect_timeout": min(options.connect_timeout, _MAX_ATTEMPT),

@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic import model_validator as checked_together
 
 from civitas.plugins import Capabilities
-from civitas_nats.subjects import check_prefix, check_stream
+from civitas_nats.subjects import check_inbox, check_prefix, check_stream, overlap
 from civitas_nats.urls import check_url, has_login, mask_logins
 
 DEFAULT_SERVER: Final = "nats://localhost:4222"
@@ -65,6 +65,7 @@ Secret = Annotated[SecretStr | None, BeforeValidator(_none_for_empty)]
 Text = Annotated[str | None, BeforeValidator(_none_for_empty)]
 File = Annotated[Path | None, BeforeValidator(_none_for_empty), AfterValidator(_expand_home)]
 Prefix = Annotated[str, AfterValidator(check_prefix)]
+Inbox = Annotated[str, AfterValidator(check_inbox)]
 StreamName = Annotated[str, AfterValidator(check_stream)]
 
 _CONFIG: Final = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -153,6 +154,11 @@ class NATSOptions(BaseModel):
         default="civitas.agent",
         description="What subjects begin with: agent `a` is the subject `civitas.agent.a`.",
     )
+    inbox_prefix: Inbox = Field(
+        default="_INBOX",
+        description="What the inboxes of this process begin with. Give each login its own, so that"
+        " its permissions can name it, and none reads what the servers answer another.",
+    )
     linger: float = Field(
         default=1.0, ge=0, le=60, description="Seconds within which a stop sends what was accepted."
     )
@@ -219,6 +225,12 @@ class NATSOptions(BaseModel):
             raise ValueError(f"{' and '.join(given)} are ways to log in: give one of them")
         if (self.user is None) != (self.password is None):
             raise ValueError("user and password belong together: give both, or neither")
+        for name in ("subject_prefix", "dead_letter_subject"):
+            if overlap(self.inbox_prefix, getattr(self, name)):
+                raise ValueError(
+                    f"inbox_prefix {self.inbox_prefix} and {name} {getattr(self, name)}: one begins"
+                    " with the other, and permissions could not tell them apart"
+                )
         if self.dead_letter_subject == self.subject_prefix:
             raise ValueError(
                 f"dead_letter_subject and subject_prefix are both {self.subject_prefix}: dead"

@@ -14,6 +14,7 @@ _LONGEST_NAME: Final = 255
 _LONGEST_STREAM: Final = 250
 """Bytes; the stream of dead letters appends a suffix to the name."""
 _LONGEST_PREFIX: Final = 250
+_LONGEST_INBOX: Final = 100
 _RESERVED: Final = ("$", "_")
 """What subjects that NATS keeps for itself begin with: $SYS, $JS, _INBOX, _R_."""
 
@@ -78,6 +79,32 @@ def check_prefix(prefix: str) -> str:
     if prefix.startswith(_RESERVED):
         raise ValueError(f"{prefix!r} is among the subjects that NATS keeps for itself")
     return prefix
+
+
+def check_inbox(prefix: str) -> str:
+    """Return what inboxes begin with after checking it: tokens of ASCII with dots between them.
+
+    nats-py (2.16) finds the answer to a request by the length of this prefix, which it measures in
+    bytes on the one side and in characters on the other.
+
+    Raises:
+        ValueError: it is not that, or it is among the subjects of the servers themselves.
+    """
+    fits = prefix.isascii() and _fits(prefix, _LONGEST_INBOX)
+    if not fits or not all(_TOKEN.fullmatch(token) for token in prefix.split(".")):
+        raise ValueError(
+            f"{prefix!r} can't begin an inbox: write tokens of ASCII with dots between them, such"
+            f" as _INBOX.kitchen, without whitespace, '*' and '>'; at most {_LONGEST_INBOX} bytes"
+        )
+    if prefix.startswith("$"):
+        raise ValueError(f"{prefix!r} is among the subjects that servers keep for themselves")
+    return prefix
+
+
+def overlap(one: str, other: str) -> bool:
+    """Return whether the subjects behind one prefix are among those behind another."""
+    one, other = f"{one}.", f"{other}."
+    return one.startswith(other) or other.startswith(one)
 
 
 def check_stream(name: str) -> str:
