@@ -163,10 +163,13 @@ class NATSTransport:
         return self._local.inbox.has(address)
 
     async def _listen(self, connection: Connection, address: str) -> None:
-        deliver = self._dispatcher.deliver
+        deliver, dropped = self._dispatcher.deliver, self._context.dropped
+        subject = self._subjects.of(address)
 
         def on_message(message: Msg) -> None:
-            deliver(address, message.data)
+            if message.subject == subject:
+                deliver(address, message.data)
+            else:  # from a stream, of which a reader chooses where its server delivers to
+                dropped("delivered to another subject than its own", message.data)
 
-        subject = self._subjects.of(address)
         self._subscriptions[address] = await connection.subscribe(subject, on_message)

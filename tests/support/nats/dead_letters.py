@@ -67,7 +67,6 @@ async def _add(options: NATSOptions, letters: tuple[DeadLetter, ...]) -> None:
     publisher = Publisher(
         connection,
         options.stream_name,
-        "tests",
         30,
         _logger,
         missing=lambda: None,

@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
-from uuid import uuid4
 
 from nats.js.api import RawStreamMsg
 
@@ -91,7 +90,6 @@ class DeadLetterStore:
         self._publisher = Publisher(
             self._connection,
             options.stream_name,
-            uuid4().hex,
             options.send_timeout,
             logger,
             missing=lambda: None,

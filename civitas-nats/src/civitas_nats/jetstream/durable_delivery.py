@@ -50,7 +50,6 @@ class DurableDelivery:
         self._publisher = Publisher(
             self._connection,
             options.stream_name,
-            context.node,
             options.send_timeout,
             context.logger,
             self._ensure_streams_soon,

@@ -18,6 +18,7 @@ outlives a crash, and how a reader that should be gone is shut out.
 from __future__ import annotations
 
 from enum import Enum
+from typing import Final
 
 from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
 
@@ -25,6 +26,17 @@ from civitas_nats.jetstream.consumer_context import ConsumerContext
 from civitas_nats.jetstream.prior_state import PriorState, ReaderRecord
 from civitas_nats.jetstream.window import Held
 from civitas_nats.subjects import consumer_name
+
+_KEPT: Final = (
+    "filter_subject",
+    "deliver_subject",
+    "deliver_policy",
+    "ack_policy",
+    "max_deliver",
+    "headers_only",
+    "backoff",
+)
+"""Settings that decide which messages come. A change of them brings back none that it passed."""
 
 
 class LeaseState(Enum):
@@ -64,7 +76,7 @@ class Lease:
         previous = ReaderRecord.read(found.config.description)
         record = ReaderRecord(self._owner, previous.head, previous.deliveries)
         pending = found.num_ack_pending or 0
-        if pending or found.num_waiting:
+        if pending or found.num_waiting or not self._fits(found.config):
             await self._api.delete_consumer(self._stream, self._name)
         await self._put(record)
         delivered = found.delivered.stream_seq if found.delivered is not None else 0
@@ -101,6 +113,13 @@ class Lease:
         same = delivered == deliveries and (found.num_ack_pending or 0) == held
         return LeaseState.IN_STEP if same else LeaseState.BEHIND
 
+    def _fits(self, config: ConsumerConfig) -> bool:
+        """Return whether a consumer gives us all messages: anyone may have made one of its name."""
+        wanted = self._config(ReaderRecord(self._owner))
+        return all(
+            (getattr(config, name) or None) == (getattr(wanted, name) or None) for name in _KEPT
+        )
+
     def _is_mine(self, found: ConsumerInfo) -> bool:
         return ReaderRecord.read(found.config.description).owner == self._owner
 
@@ -110,7 +129,11 @@ class Lease:
         return ReaderRecord(self._owner, held.number, held.deliveries)
 
     async def _put(self, record: ReaderRecord) -> None:
-        config = ConsumerConfig(
+        await self._api.put_consumer(self._stream, self._config(record))
+
+    def _config(self, record: ReaderRecord) -> ConsumerConfig:
+        return ConsumerConfig(
+            name=self._name,  # with it the request names the filter: permissions can tell it
             durable_name=self._name,
             description=record.text(),
             filter_subject=self._subject,
@@ -120,4 +143,3 @@ class Lease:
             max_deliver=-1,  # counted here: a server counts deliveries, not executions
             max_ack_pending=self._options.max_ack_pending,
         )
-        await self._api.put_consumer(self._stream, config)

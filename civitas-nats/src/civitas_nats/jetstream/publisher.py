@@ -4,6 +4,9 @@ A message without an acknowledgement is sent again with the same `Nats-Msg-Id`, 
 recognizes what it has stored already. So a message that is acknowledged is stored once. When there
 is no acknowledgement in time, the outcome is unknown.
 
+A stream acknowledges a message whose id it knows without storing it, whoever has used that id. So
+ids are random: who may publish to any subject of the stream must not use up those of others.
+
 | the stream's answer                              | what follows                                 |
 |--------------------------------------------------|----------------------------------------------|
 | an acknowledgement                               | `publish` returns                            |
@@ -20,6 +23,7 @@ import asyncio
 import itertools
 import json
 import logging
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -55,6 +59,7 @@ _TRANSIENT: Final = frozenset({503, 408})
 """Codes of errors that may pass in a moment, such as those while a leader is elected."""
 
 ID_HEADER: Final = "Nats-Msg-Id"
+_ID_BYTES: Final = 12
 
 
 @dataclass(slots=True, eq=False)
@@ -77,7 +82,6 @@ class Publisher:
     Args:
         connection: carries the messages.
         stream: the stream's name, for messages.
-        sender: what the ids of this publisher alone begin with.
         limit: seconds for one message, with all repetitions.
         logger: where refusals are noted.
         missing: called when a message finds no stream.
@@ -88,7 +92,6 @@ class Publisher:
         self,
         connection: Connection,
         stream: str,
-        sender: str,
         limit: float,
         logger: logging.Logger,
         missing: Callable[[], None],
@@ -96,7 +99,6 @@ class Publisher:
     ) -> None:
         self._connection = connection
         self._stream = stream
-        self._sender = sender
         self._limit = limit
         self._logger = logger
         self._on_missing = missing
@@ -154,7 +156,8 @@ class Publisher:
         number = next(self._numbers)
         reply = f"{self._reply}{number}"
         loop = asyncio.get_running_loop()
-        all_headers = {ID_HEADER: message_id or f"{self._sender}.{number}", **(headers or {})}
+        message_id = message_id or os.urandom(_ID_BYTES).hex()
+        all_headers = {ID_HEADER: message_id, **(headers or {})}
         if headers is None and self._is_limited():
             all_headers = padded(subject, frame, all_headers)
         message = _Unacknowledged(

@@ -34,6 +34,18 @@ _COMPARED: Final = (
     "no_ack",
 )
 
+_MUST_NOT_BE: Final = (
+    "mirror",
+    "sources",
+    "subject_transform",
+    "republish",
+    "allow_rollup_hdrs",
+    "allow_msg_schedules",
+    "sealed",
+)
+"""Settings with which a stream gives messages away, changes to whom they go, takes in others, or
+lets a publisher remove those of others."""
+
 
 def wanted_stream(options: NATSOptions) -> StreamConfig:
     """Return the stream for messages: a work queue, which keeps each until it is acknowledged.
@@ -86,6 +98,7 @@ def differences(wanted: StreamConfig, found: StreamConfig, send_timeout: float) 
         if getattr(wanted, name) is not None
         and _value_text(getattr(found, name)) != _value_text(getattr(wanted, name))
     ]
+    parts += [f"{name} is set" for name in _MUST_NOT_BE if getattr(found, name, None)]
     if found.retention == wanted.retention == RetentionPolicy.WORK_QUEUE and (
         limit_of(found) % UNIT and wanted.max_bytes is None
     ):
