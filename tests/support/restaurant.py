@@ -21,18 +21,20 @@ _MANY: Final = 300
 _ASK: Final = 5.0
 """Seconds for the questions of agents."""
 
-_PAUSE: Final = 0.02
+_PAUSE: Final = 0.05
 
 Options: TypeAlias = Callable[[str], dict[str, Any]]
 """Returns the options of the transport for a login."""
 
 
 class Front(AgentProcess):
-    """Passes on to the oven what a guest wants."""
+    """Passes on to the oven what a guest wants; told to burn, each agent fails, once."""
 
     async def handle(self, message: Message) -> Message | None:
         if message.type == "burn":
             await self.send("oven", {}, "burn")
+            await self.send("fridge", {}, "burn")
+            raise ValueError("burnt")
         if message.type == "many":
             for _ in range(_MANY):
                 await self.send("oven", {}, "many")
@@ -43,10 +45,11 @@ class Front(AgentProcess):
 
 
 class Oven(AgentProcess):
-    """Asks the till; fails when told so."""
+    """Asks the till."""
 
     async def handle(self, message: Message) -> Message | None:
         if message.type == "burn":
+            await self.send("till", {}, "burn")
             raise ValueError("burnt")
         if message.type == "many":
             await self.send("till", {}, "many")
@@ -62,6 +65,8 @@ class Counter(AgentProcess):
         self.count = 0
 
     async def handle(self, message: Message) -> Message | None:
+        if message.type == "burn":
+            raise ValueError("burnt")
         self.count += 1
         return self.reply({"count": self.count})
 
@@ -80,7 +85,9 @@ class Restaurant:
     """
 
     def __init__(self, options: Options, limit: float) -> None:
-        root = Supervisor("root", [Front("front"), Counter("till")], backoff_base=0.01)
+        root = Supervisor(
+            "root", [Front("front"), Counter("till")], backoff_base=0.01, max_restarts=9
+        )
         for name in ("oven", "fridge"):
             root.add_remote_child(name)
         self._options = options
@@ -134,12 +141,15 @@ class Restaurant:
         return Worker(agents, process="kitchen", **self._options("kitchen"))
 
 
-async def see_it_work(options: Options, limit: float) -> None:
+async def see_it_work(
+    options: Options, limit: float, settled: Callable[[], bool] = lambda: True
+) -> None:
     """See that all works that a system does: raises AssertionError, CivitasError or TimeoutError.
 
     Args:
         options: the options of the transport for each login.
         limit: seconds for each step.
+        settled: whether what is kept elsewhere is as it should be after each agent has failed.
     """
     async with Restaurant(options, limit) as restaurant:
         primary, guest = restaurant.primary, restaurant.guest
@@ -150,6 +160,7 @@ async def see_it_work(options: Options, limit: float) -> None:
         await restaurant.order()
         await guest.send("front", {}, "burn")
         await restaurant.order()
+        await restaurant.until(settled)
         assert not [each for each in await guest.stats(limit) if "error" in each]
         await restaurant.change_kitchens()
         await restaurant.order()

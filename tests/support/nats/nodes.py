@@ -228,3 +228,9 @@ async def bare(url: str, **options: Any) -> AsyncIterator[Client]:
         yield client
     finally:
         await within(client.close())
+
+
+async def taken(client: Client) -> None:
+    """Return when the server has taken all: the PING of a flush overtakes what waits to be sent."""
+    for _ in range(2):
+        await client.flush()

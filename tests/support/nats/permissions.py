@@ -6,19 +6,33 @@ So what is proved is what the page says.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
+
+from support.nats.server import NatsServer
 
 PAGE: Final = Path(__file__).parents[3] / "docs" / "nats.md"
 VERBS: Final = ("publish", "subscribe")
 
 _BLOCK: Final = r'^```text title="{}"\n((?:.*\n)*?)```$'
 _USER: Final = re.compile(
-    r"user: (\w+) .*?publish: \[(.*?)\n *\].*?subscribe: \[(.*?)\n *\]", re.DOTALL
+    r"user: (\w+).*?publish: \[(.*?)\n *\].*?subscribe: \[(.*?)\n *\]", re.DOTALL
 )
+_OWN: Final = re.compile(r"\bcivitas(?=\.)|^_INBOX\.\w+|\bAGENCY(?=[._]|$)")
+"""What is a system's own in a subject, where several share a server."""
+
+_REFUSED: Final = re.compile(r'(Publish|Subscription) Violation - User "(.+?)", Subject "(.+?)"')
 _LINE: Final = re.compile(r'^ *"([^"]+)"(?: *#.*)?$', re.MULTILINE)
+
+
+class Line(NamedTuple):
+    """A line of the permissions of a user."""
+
+    user: str
+    verb: str
+    subject: str
 
 
 @dataclass(frozen=True)
@@ -29,10 +43,12 @@ class User:
     publish: tuple[str, ...]
     subscribe: tuple[str, ...]
 
-    def without(self, verb: str, subject: str) -> User:
-        """Return the same user with one line less."""
-        lines = tuple(each for each in getattr(self, verb) if each != subject)
-        return replace(self, **{verb: lines})
+    def without(self, line: Line) -> User:
+        """Return the same user without a line, if it is one of hers."""
+        if line.user != self.name:
+            return self
+        left = tuple(each for each in getattr(self, line.verb) if each != line.subject)
+        return replace(self, **{line.verb: left})
 
     def lines(self) -> list[tuple[str, str]]:
         """Return each line: the verb and the subject."""
@@ -51,15 +67,40 @@ def users_of(title: str) -> dict[str, User]:
     return found
 
 
+def lines_of(users: Mapping[str, User]) -> list[Line]:
+    """Return every line of these users."""
+    return [Line(user.name, *line) for user in users.values() for line in user.lines()]
+
+
+def moved(user: User, suffix: str) -> User:
+    """Return a user of a system of its own, whose names all have a suffix."""
+
+    def change(subject: str) -> str:
+        return _OWN.sub(rf"\g<0>{suffix}", subject)
+
+    parts = (tuple(map(change, lines)) for lines in (user.publish, user.subscribe))
+    return User(f"{user.name}{suffix}", *parts)
+
+
+def refusals(server: NatsServer) -> dict[str, set[str]]:
+    """Return what a server has refused, by user."""
+    found: dict[str, set[str]] = {}
+    for verb, user, subject in _REFUSED.findall(server.log):
+        found.setdefault(user, set()).add(f"{verb} {subject}")
+    return found
+
+
 def authorization(users: Iterable[User]) -> str:
     """Return the part of a server's configuration for these users; their password is `x`."""
     return f"authorization {{ users: [ {', '.join(map(_user, users))} ] }}"
 
 
 def _user(user: User) -> str:
-    parts = (f"{verb}: [{', '.join(map(_quoted, getattr(user, verb)))}]" for verb in VERBS)
+    parts = (f"{verb}: {_permission(getattr(user, verb))}" for verb in VERBS)
     return f"{{ user: {user.name}, password: x, permissions: {{ {', '.join(parts)} }} }}"
 
 
-def _quoted(subject: str) -> str:
-    return f'"{subject}"'
+def _permission(subjects: Iterable[str]) -> str:
+    """Return a list for a configuration; an empty one would permit everything."""
+    allowed = ", ".join(f'"{each}"' for each in subjects)
+    return f"[{allowed}]" if allowed else '{ deny: ">" }'

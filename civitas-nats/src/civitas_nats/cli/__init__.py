@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from civitas.cli.entry import CommandGroup, run_commands
-from civitas_nats.cli import dead_letters
+from civitas_nats.cli import dead_letters, streams
 
 app = typer.Typer(
     name="civitas-nats",
@@ -15,6 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(streams.app, name="streams")
 
 
 def main() -> None:

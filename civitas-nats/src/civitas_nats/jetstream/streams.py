@@ -10,6 +10,8 @@ from typing import Any, Final
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig, StreamInfo
 
 from civitas.errors import ConfigurationError
+from civitas.plugins import TransportContext
+from civitas_nats.connection import Connection
 from civitas_nats.errors import StreamMismatchError
 from civitas_nats.jetstream.api import JetStreamAPI
 from civitas_nats.jetstream.padding import UNIT, rounded
@@ -114,6 +116,30 @@ def differences(wanted: StreamConfig, found: StreamConfig, send_timeout: float) 
 def limit_of(stream: StreamConfig) -> int:
     """Return how many bytes a stream may have; 0 for no limit."""
     return max(stream.max_bytes or 0, 0)
+
+
+async def create_streams(options: NATSOptions, logger: logging.Logger) -> None:
+    """Create both streams on a connection of its own, unless they are there and fit.
+
+    Raises:
+        CivitasError: as for `Connection.open` and `Streams.ensure`.
+    """
+    connection = Connection(
+        options,
+        "civitas-nats",
+        logger,
+        down=lambda reason: logger.warning("%s", reason),
+        up=lambda: None,
+        dropped=lambda reason: logger.error("%s", reason),
+        failed=TransportContext(logger=logger).failed,  # a command has no node to end
+    )
+    try:
+        await connection.open()
+        may_create = options.model_copy(update={"create_stream": True})
+        api = JetStreamAPI(connection, options.send_timeout)
+        await Streams(api, may_create, logger).ensure()
+    finally:
+        await connection.close()
 
 
 class Streams:
