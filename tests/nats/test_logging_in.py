@@ -179,6 +179,21 @@ async def test_an_authority_that_is_not_trusted_fails_a_start_with_the_reason(
         assert "certificate verify failed" in text.lower()
 
 
+@pytest.mark.parametrize("scheme", ["nats", "tls"])
+async def test_a_certificate_for_another_name_is_not_believed(
+    tmp_path, certificates, scheme, caplog
+):
+    """It is for 127.0.0.1, which is reached by the name 127.1 as well."""
+    with NatsServer(tmp_path, tls=certificates, token="sesame") as server:
+        url = f"{scheme}://127.1:{server.port}"
+        login = {"tls": {"ca": certificates.ca}, "token": "sesame"}
+        text = await start_fails(Node(url, connect_timeout=LIMIT, **login), NotConnectedError)
+        assert "certificate verify failed" in text.lower()
+        assert "mismatch" in text.lower()
+        for shown in (text, caplog.text):
+            assert "sesame" not in shown
+
+
 async def test_a_certificate_that_is_asked_for_and_not_shown_fails_a_start_with_the_reason(
     tmp_path, certificates
 ):

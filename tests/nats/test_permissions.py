@@ -31,6 +31,9 @@ SOON: Final = 3.0
 TOGETHER: Final = 8
 """Systems that run at the same time."""
 
+TRIES: Final = 3
+"""Of a system that fails and was refused nothing: the machine was too slow."""
+
 
 def login(server: NatsServer, suffix: str = "") -> Callable[[str], dict[str, Any]]:
     """Return the options of each login; those with one suffix have subjects of their own."""
@@ -67,19 +70,20 @@ async def test_without_any_line_of_them_it_does_not(tmp_path):
     turns = asyncio.Semaphore(TOGETHER)
     with NatsServer(tmp_path, config=authorization(config)) as server:
 
-        async def works(suffix: str) -> bool:
-            async with turns:
-                try:
-                    await see_it_work(login(server, suffix), SOON)
-                except (CivitasError, TimeoutError, AssertionError):
-                    return False
-            return True
+        async def fails(suffix: str, line: Line) -> bool:
+            for _ in range(TRIES):
+                async with turns:
+                    try:
+                        await see_it_work(login(server, suffix), SOON)
+                    except (CivitasError, TimeoutError, AssertionError):
+                        if f"{line.user}{suffix}" in refusals(server):
+                            return True
+                    else:
+                        return False
+            return False
 
-        outcomes = await asyncio.gather(*map(works, suffixes))
-        assert [line for line, works in zip(lines, outcomes, strict=True) if works] == []
-        assert refusals(server).keys() == {
-            f"{line.user}{suffix}" for suffix, line in zip(suffixes, lines, strict=True)
-        }
+        outcomes = await asyncio.gather(*map(fails, suffixes, lines))
+        assert [line for line, did in zip(lines, outcomes, strict=True) if not did] == []
 
 
 # --- what they keep off --------------------------------------------------------------------------

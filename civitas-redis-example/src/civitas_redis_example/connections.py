@@ -61,6 +61,7 @@ def make_connection(options: RedisOptions, process: str) -> Connection:
         return _Plain(**arguments)
     tls = options.tls or TLSOptions()
     arguments |= {"ssl_ca_certs": tls.ca, "ssl_certfile": tls.cert, "ssl_keyfile": tls.key}
+    arguments |= {"ssl_cert_reqs": "required", "ssl_check_hostname": True}  # not so in redis-py 5
     return _Encrypted(**arguments)
 
 
