@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,12 +28,13 @@ from civitas._cluster.protocol import (
 )
 from civitas.envelope import KIND_MESSAGE, KIND_REPLY, KIND_SYSTEM, Origin
 from civitas.serializer import MsgpackSerializer
+from support.collisions import colliding_keys
 from support.forged import every
 from support.keyed import KEY, WIRES, Nodes, Stranger, nodes_on, wire_of
 
 pytestmark = pytest.mark.slow
 
-NAMES: Final = ("primary", "w1", "w2")
+ROLES: Final = {"primary": "primary", "w1": "worker", "w2": "worker"}
 LARGE: Final = 900_000
 """Bytes of the largest frames: what every broker carries."""
 
@@ -122,41 +124,53 @@ async def answers_are_forged(stranger: Stranger, nodes: Nodes) -> None:
             await stranger.say(where, envelope.with_reply_to(sealed, f"{where}.{number}"))
 
 
+@cache
+def colliding_map() -> bytes:
+    keys = colliding_keys(15)
+    return b"\xdf" + len(keys).to_bytes(4, "big") + b"".join(msgpack.packb(k) + b"\0" for k in keys)
+
+
 async def keys_collide(stranger: Stranger, nodes: Nodes) -> None:
     """Maps whose keys have one hash, to agents and to system addresses."""
-    keys = {number * (2**61 - 1): 0 for number in range(1, 40_000)}
-    body = msgpack.packb(keys)[:LARGE]
     for about in infos(nodes):
         for address, kind in (
             (about.process, KIND_MESSAGE),
             (control_address(about.node), KIND_SYSTEM),
             (data_address(about.node), KIND_SYSTEM),
         ):
-            frame = envelope.seal(body, "msgpack", origin_of(ghost()), kind=kind)
+            frame = envelope.seal(colliding_map(), "msgpack", origin_of(ghost()), kind=kind)
             await stranger.say(address, frame)
 
 
 async def small_values_are_many(stranger: Stranger, nodes: Nodes) -> None:
     """As many empty maps as a frame has bytes."""
+    maps = b"\xdd" + LARGE.to_bytes(4, "big") + b"\x80" * LARGE
     for about in infos(nodes):
         for address in (control_address(about.node), data_address(about.node), EVERYONE):
-            for name in ("Hello", "Changed", "Counters", "nothing"):
-                body = msgpack.packb([name, {"info": [{}] * LARGE}])
+            for name in ("Hello", "Counters"):
+                body = b"\x92" + msgpack.packb(name) + b"\x81" + msgpack.packb("info") + maps
                 frame = envelope.seal(body, "msgpack", origin_of(ghost()), kind=KIND_SYSTEM)
                 await stranger.say(address, frame)
 
 
 async def thousands_say_hello(stranger: Stranger, nodes: Nodes) -> None:
     """Nodes that are not there say hello, each once."""
-    for number in range(5_000):
+    hellos = []
+    for number in range(3_000):
         false = ghost(("worker", "client", "primary")[number % 3], name=f"ghost-{number}")
-        await stranger.say(EVERYONE, encode(Hello(false, 0.0), origin_of(false)))
+        hellos.append((EVERYONE, encode(Hello(false, 0.0), origin_of(false))))
+    await say_all(stranger, hellos)
 
 
 async def all_is_said_again(stranger: Stranger, nodes: Nodes) -> None:
     """Whatever was said on the wire so far, by anybody."""
-    for address, frame in list(stranger.heard)[:3_000]:
-        await stranger.say(address, frame)
+    await say_all(stranger, stranger.heard[:2_000])
+
+
+async def say_all(stranger: Stranger, frames: list[tuple[str, bytes]]) -> None:
+    """Say many things, a hundred at the same time."""
+    for begin in range(0, len(frames), 100):
+        await asyncio.gather(*(stranger.say(*each) for each in frames[begin : begin + 100]))
 
 
 ATTACKS: Final[list[Attack]] = [
@@ -181,9 +195,10 @@ def wire(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, A
 @pytest.fixture(params=["no key", "control", "all"])
 async def nodes(request: pytest.FixtureRequest, wire: dict[str, Any]) -> AsyncIterator[Nodes]:
     """Three nodes that have found each other."""
+    assert len(colliding_map()) < LARGE
     keyed = {"cluster_key": KEY, "signed_frames": request.param}
     async with nodes_on(wire) as made:
-        for name in NAMES:
+        for name in ROLES:
             await made.start(name, **({} if request.param == "no key" else keyed))
         await made.talk()
         yield made
