@@ -24,7 +24,7 @@ PLENTY: Final = 15.0
 SOON: Final = 3.0
 """Seconds for each step of one that does not."""
 
-TOGETHER: Final = 8
+TOGETHER: Final = 6
 """Systems that run at the same time."""
 
 TRIES: Final = 3
