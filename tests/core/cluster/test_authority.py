@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -103,6 +104,7 @@ def test_only_the_primary_commands_and_only_it_says_that_another_node_has_gone()
         assert not believed(message, ANYONE)
     goodbye = Left(WORKER.node, 5, "it stopped", fenced=False)
     assert [believed(goodbye, each) for each in (MEMBER, MISSING, ANYONE)] == [True, True, False]
+    assert not believed(replace(goodbye, fenced=True), MEMBER), "nobody fences itself"
 
 
 def test_a_node_is_fenced_by_one_that_it_knows_or_knew() -> None:

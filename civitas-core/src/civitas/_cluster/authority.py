@@ -161,7 +161,8 @@ def believed(message: ControlMessage, speaker: Speaker) -> bool:
             return info.key == speaker.key and unchanged
         case Left():
             # Of another node only the primary says that it has gone: it alone pings all of them.
-            return message.node == speaker.node or speaker.role == "primary"
+            own = message.node == speaker.node and not message.fenced
+            return own or speaker.role == "primary"
         case Pong(agents=agents):
             return all(name in speaker.agents for name in agents)
         case Crashed(agent=agent):
