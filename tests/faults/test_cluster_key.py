@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -22,8 +23,9 @@ from civitas._cluster.protocol import (
 )
 from civitas._signing import FORMER_NODE, NOT_AUTHENTICATED, REPLAYED
 from civitas.envelope import Origin
+from civitas.errors import CivitasError
 from support.agents import until
-from support.keyed import KEY, WIRES, Nodes, Stranger, nodes_on, wire_of
+from support.keyed import KEY, WIRES, Nodes, Stranger, Wire, nodes_on, wire_of
 
 pytestmark = pytest.mark.slow
 
@@ -31,9 +33,14 @@ NEW = "the-next-key-of-this-system"
 
 
 @pytest.fixture(params=WIRES)
-def wire(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, Any]]:
-    with wire_of(request.param, tmp_path) as block:
-        yield block
+def running_wire(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Wire]:
+    with wire_of(request.param, tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def wire(running_wire: Wire) -> dict[str, Any]:
+    return running_wire.block
 
 
 @pytest.fixture
@@ -149,6 +156,32 @@ async def test_an_agents_messages_that_were_recorded_are_not_handled_again(
         await stranger.say("w1", *plain)
         await until(lambda: nodes.dropped(NOT_AUTHENTICATED) == len(plain))
     assert set(nodes.agents["w1"].handled) == {"talk"}
+
+
+async def test_what_is_said_while_a_connection_is_lost_and_found_is_believed(
+    nodes: Nodes, running_wire: Wire
+) -> None:
+    await three(nodes, "all")
+    await nodes.talk()
+    gone = asyncio.Event()
+
+    async def chat(name: str) -> None:
+        for number in itertools.count():
+            with suppress(CivitasError, TimeoutError):
+                await nodes.all[name].ask("w2", {"n": number}, timeout=0.5)
+                if gone.is_set():
+                    return
+
+    async with asyncio.timeout(60.0), asyncio.TaskGroup() as group:
+        for name in ("primary", "w1"):
+            group.create_task(chat(name))
+        for _ in range(2):
+            await asyncio.to_thread(running_wire.broker.kill)
+            await asyncio.to_thread(running_wire.broker.start)
+            await nodes.talk()
+        gone.set()
+    await nodes.talk()
+    assert nodes.refused == {}
 
 
 async def test_a_key_is_changed_while_the_system_runs(nodes: Nodes) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from civitas import AgentProcess, Message, Runtime, Supervisor, Worker
 from civitas._signing import FORMER_NODE, NOT_AUTHENTICATED, REPLAYED
@@ -16,23 +16,41 @@ from civitas.errors import AgentError, MessageRoutingError
 from support.agents import until
 from support.nats.server import NatsServer
 from support.redis.server import RedisServer
+from support.zmq import ProxyProcess
 
 KEY = "the-key-of-this-system"
 WIRES = ("zmq", "nats", "jetstream", "redis")
 
 
+class Broker(Protocol):
+    """What stands in the middle of a wire."""
+
+    def kill(self) -> None: ...
+    def start(self) -> object: ...
+
+
+class Wire(NamedTuple):
+    """A transport block, and the broker that runs."""
+
+    block: dict[str, Any]
+    broker: Broker
+
+
 @contextmanager
-def wire_of(name: str, folder: Path) -> Iterator[dict[str, Any]]:
-    """Return the transport block of a broker that runs."""
+def wire_of(name: str, folder: Path) -> Iterator[Wire]:
+    """Run a broker."""
     if name == "zmq":
-        yield {"type": "zmq", **{f"{end}_addr": f"ipc://{folder}/{end}" for end in ("pub", "sub")}}
+        ends = [f"ipc://{folder}/{end}" for end in ("pub", "sub")]
+        block = {"type": "zmq", "pub_addr": ends[0], "sub_addr": ends[1], "start_proxy": False}
+        with ProxyProcess("--pub-addr", ends[0], "--sub-addr", ends[1]) as proxy:
+            yield Wire(block, proxy)
     elif name == "redis":
-        with RedisServer(folder / "server") as server:
-            yield {"type": "redis", "url": server.url}
+        with RedisServer(folder / "server") as redis:
+            yield Wire({"type": "redis", "url": redis.url}, redis)
     else:
         durable = name == "jetstream"
-        with NatsServer(folder / "server", jetstream=durable) as server:
-            yield {"type": "nats", "servers": server.url, "jetstream": durable}
+        with NatsServer(folder / "server", jetstream=durable) as nats:
+            yield Wire({"type": "nats", "servers": nats.url, "jetstream": durable}, nats)
 
 
 class Member(AgentProcess):
