@@ -12,8 +12,7 @@ from civitas import _platform as platform
 from civitas._bus.bus import DEFAULT_SEND_TIMEOUT, MessageBus
 from civitas._bus.codec import new_origin
 from civitas._bus.dead_letters import DeadLetters
-from civitas._cluster.config import ClusterConfig
-from civitas._cluster.protocol import data_address
+from civitas._cluster.config import ClusterConfig, signed_control
 from civitas._signing import SignedFrames, Signing, signing_of
 from civitas.envelope import Origin, unsigned
 from civitas.errors import ConfigurationError, Location, logger_of
@@ -180,19 +179,30 @@ def build_component_set(
             f"{', '.join(sorted(transport_options))}: options go to the constructor of a "
             f"transport that is made by hand"
         )
+    accepted = [serializer_of(each) for each in accept_serializers]
+    return _by_hand(transport, serializer_of(serializer), accepted, send_timeout, signing, process)
+
+
+def _by_hand(
+    transport: Transport,
+    serializer: Serializer,
+    accept: Iterable[Serializer],
+    send_timeout: float,
+    signing: Signing,
+    process: str,
+) -> ComponentSet:
+    """Wire a node's components around a transport that was made by hand."""
     problems = contract_problems(transport, Transport)
     if problems:
         raise ConfigurationError(f"this is no transport: {'; '.join(problems)}")
     config = ClusterConfig(process, getattr(transport, "capabilities", None))
-    dead_letters = DeadLetters(config.failed)
     signing.check(config.capabilities)
-    if signing.applies_to(config.capabilities):
-        transport = _signed(transport, signing, config, dead_letters.record)
+    dead_letters = DeadLetters(config.failed)
     return ComponentSet(
-        transport,
+        config.signed(transport, signing, dead_letters.record),
         LocalRegistry(),
-        serializer_of(serializer),
-        accept=[serializer_of(each) for each in accept_serializers],
+        serializer,
+        accept=accept,
         send_timeout=send_timeout,
         dead_letters=dead_letters,
         config=config,
@@ -251,15 +261,13 @@ def wire(
         ConfigurationError: all frames are to be signed, and there is no key.
         PluginError: the plugin's factory fails, or makes something that is no transport.
     """
-    claims = capabilities_of(plugin, options, where)
-    signing.check(claims)
-    signs = signing.applies_to(claims)
     config = ClusterConfig(
         process,
-        claims,
+        capabilities_of(plugin, options, where),
         guard=partial(guard_start, plugin.candidate, _DATA_INSTANCE),
         guard_control=partial(guard_start, plugin.candidate, _CONTROL_INSTANCE),
     )
+    signing.check(config.capabilities)
     dead_letters = DeadLetters(config.failed)
 
     def make(origin: Origin) -> Transport:
@@ -268,16 +276,16 @@ def wire(
             is_primary=is_primary,
             node=origin.node.hex(),
             logger=logger_of(f"civitas.transport.{plugin.spec.name}"),
-            dropped=partial(_record_unsigned, dead_letters) if signs else dead_letters.record,
+            dropped=lambda reason, frame: dead_letters.record(reason, unsigned(frame)),
             link_down=config.link_state.down,
             link_up=config.link_state.up,
             fenced=config.fenced,
             failed=config.failed,
         )
-        if claims.cross_process:
+        if config.crosses_processes:
             config.make_control = partial(_make_control, plugin, options, context, where, signing)
         made: Transport = make_transport(plugin, options, context, Transport, where=where)
-        return _signed(made, signing, config, dead_letters.record) if signs else made
+        return config.signed(made, signing, dead_letters.record)
 
     origin = new_origin()
     return ComponentSet(
@@ -316,37 +324,7 @@ def _make_control(
         fenced=frozenset(),  # the membership itself answers those: they must hear of it
     )
     control: Transport = make_transport(plugin, options, apart, Transport, where=where)
-    if signing.key is None:
-        return control
-    from civitas.transport.signed_transport import SignedTransport
-
-    return SignedTransport(control, signing.key, dropped=dropped, logger=apart.logger)
-
-
-def _signed(
-    transport: Transport,
-    signing: Signing,
-    config: ClusterConfig,
-    dropped: Callable[[str, bytes], None],
-) -> Transport:
-    """Return a node's data transport with its frames signed, and note what it claims then."""
-    from civitas.transport.signed_transport import SignedTransport  # which few have a use for
-
-    assert signing.key is not None
-    signed = SignedTransport(
-        transport,
-        signing.key,
-        everything=signing.everything,
-        probes_at=data_address(""),
-        dropped=dropped,
-    )
-    config.capabilities = signed.capabilities
-    config.authenticated = True
-    return signed
-
-
-def _record_unsigned(dead_letters: DeadLetters, reason: str, frame: bytes) -> None:
-    dead_letters.record(reason, unsigned(frame))
+    return signed_control(control, signing, dropped, apart.logger)
 
 
 def _load(

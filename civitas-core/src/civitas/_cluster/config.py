@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from logging import Logger
+from typing import Final, TypeAlias
 
 from civitas import _platform as platform
-from civitas._signing import NOT_AUTHENTICATED, SIGNED_FRAME
+from civitas._cluster.protocol import data_address
+from civitas._signing import NOT_AUTHENTICATED, SIGNED_FRAME, Signing
 from civitas.errors import crash_of, describe, logger_of
 from civitas.messages import PRIMARY
 from civitas.plugins import Capabilities
@@ -16,7 +18,7 @@ from civitas.transport import Transport
 
 logger = logger_of("civitas.node")
 
-UNBELIEVED = (SIGNED_FRAME, NOT_AUTHENTICATED)
+UNBELIEVED: Final = (SIGNED_FRAME, NOT_AUTHENTICATED)
 """Reasons for which frames of nodes with another key are dropped."""
 
 MakeControl: TypeAlias = Callable[
@@ -43,6 +45,17 @@ def unbelieved(dropped: Mapping[str, int]) -> str:
         f"frames came that this node can't believe: {', '.join(counts)}; all nodes of a system "
         f"need the same cluster_key"
     )
+
+
+def signed_control(
+    transport: Transport, signing: Signing, dropped: Callable[[str, bytes], None], log: Logger
+) -> Transport:
+    """Return the control plane's own transport, with its frames signed where there is a key."""
+    if signing.key is None:
+        return transport
+    from civitas.transport.signed_transport import SignedTransport  # which few have a use for
+
+    return SignedTransport(transport, signing.key, dropped=dropped, logger=log)
 
 
 class LinkState:
@@ -93,6 +106,11 @@ class ClusterConfig:
             self.process = random_name(self.role)
 
     @property
+    def crosses_processes(self) -> bool:
+        """Whether the transport says that it reaches other processes."""
+        return self.capabilities is not None and self.capabilities.cross_process
+
+    @property
     def stays_here(self) -> bool:
         """Whether the transport says that it stays within its process."""
         return self.capabilities is not None and not self.capabilities.cross_process
@@ -101,6 +119,32 @@ class ClusterConfig:
     def durable(self) -> bool:
         """Whether the transport is at-least-once: it gives a frame again until it is processed."""
         return self.capabilities is not None and self.capabilities.at_least_once
+
+    def signed(
+        self, transport: Transport, signing: Signing, dropped: Callable[[str, bytes], None]
+    ) -> Transport:
+        """Return the node's transport, with its frames signed where `signing` says so.
+
+        `dropped` is called with (reason, frame) for each frame that is refused.
+
+        Raises:
+            ConfigurationError: it declares no capabilities.
+        """
+        if not signing.applies_to(self.capabilities):
+            return transport
+        from civitas.transport.signed_transport import SignedTransport  # which few have a use for
+
+        signing.check(getattr(transport, "capabilities", None))
+        assert signing.key is not None
+        signed = SignedTransport(
+            transport,
+            signing.key,
+            everything=signing.everything,
+            probes_at=data_address(""),
+            dropped=dropped,
+        )
+        self.capabilities, self.authenticated = signed.capabilities, True
+        return signed
 
     def failed(self, error: BaseException) -> None:
         """Log, in any thread, that something of the node has ended unexpectedly, and end it."""
