@@ -42,7 +42,8 @@ class Client(Node):
         serializer: a serializer's name or a Serializer; msgpack when left out.
         components: wiring made with `build_component_set`, instead of transport and serializer.
         connect_timeout: seconds in which the system is found.
-        **transport_options: options of that transport, prefixed by its name.
+        **transport_options: options of that transport, prefixed by its name; and the settings
+            `send_timeout`, `cluster_key` and `signed_frames`, as `build_component_set` has them.
 
     Raises:
         ConfigurationError: an argument or an option is wrong, or the transport stays within one

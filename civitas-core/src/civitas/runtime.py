@@ -40,7 +40,8 @@ class Runtime(AgentHost):
         transport: a transport's name, a mapping `{"type": name, ...}` or a Transport.
         serializer: a serializer's name or a Serializer; msgpack when left out.
         components: wiring made with `build_component_set`, instead of transport and serializer.
-        **transport_options: options of that transport, prefixed by its name.
+        **transport_options: options of that transport, prefixed by its name; and the settings
+            `send_timeout`, `cluster_key` and `signed_frames`, as `build_component_set` has them.
 
     Raises:
         ConfigurationError: an argument or an option is wrong, a name is given twice in the tree,

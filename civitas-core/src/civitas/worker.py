@@ -41,7 +41,8 @@ class Worker(AgentHost):
         serializer: a serializer's name or a Serializer; msgpack when left out.
         components: wiring made with `build_component_set`, instead of transport and serializer.
         process: its process name; a unique one when left out.
-        **transport_options: options of that transport, prefixed by its name.
+        **transport_options: options of that transport, prefixed by its name; and the settings
+            `send_timeout`, `cluster_key` and `signed_frames`, as `build_component_set` has them.
 
     Raises:
         ConfigurationError: an argument or an option is wrong, two agents share a name, or the
