@@ -22,8 +22,9 @@ from civitas._cluster.protocol import (
     data_address,
 )
 from civitas._signing import FORMER_NODE, NOT_AUTHENTICATED, REPLAYED
+from civitas.client import Client
 from civitas.envelope import Origin
-from civitas.errors import CivitasError
+from civitas.errors import CivitasError, NotConnectedError
 from support.agents import until
 from support.keyed import KEY, WIRES, Nodes, Stranger, Wire, nodes_on, wire_of
 
@@ -209,3 +210,13 @@ async def test_a_node_without_the_key_says_so_within_the_time_of_its_join(
     assert "no primary was found" in text
     assert KEY not in text
     assert NEW not in text
+
+
+@pytest.mark.parametrize("theirs", [None, NEW])
+async def test_a_client_without_the_key_hears_why_it_finds_no_system(
+    nodes: Nodes, wire: dict[str, Any], theirs: str | None
+) -> None:
+    await nodes.start("primary", cluster_key=KEY)
+    says = "not authenticated" if theirs else "has no cluster_key"
+    with pytest.raises(NotConnectedError, match=f"can't believe: .*{says}"):
+        await Client(wire, cluster_key=theirs).start()

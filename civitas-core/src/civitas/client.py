@@ -196,5 +196,5 @@ class Client(Node):
         doubt = unbelieved(self._bus.dead_letters.counts)
         return NotConnectedError(
             f"{connected}no running system was found within {self._connect_timeout:g} s; "
-            f"{doubt or 'is it started, with the same transport options?'}"
+            f"{doubt or 'is it started, with the same transport options and the same cluster_key?'}"
         )

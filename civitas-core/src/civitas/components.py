@@ -324,7 +324,7 @@ def _make_control(
         fenced=frozenset(),  # the membership itself answers those: they must hear of it
     )
     control: Transport = make_transport(plugin, options, apart, Transport, where=where)
-    return signed_control(control, signing, dropped, apart.logger)
+    return signed_control(control, signing, dropped)
 
 
 def _load(

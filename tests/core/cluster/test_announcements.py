@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -251,3 +253,21 @@ def test_a_node_with_more_agents_than_others_take_is_refused_with_the_reason() -
 def test_a_transport_of_too_small_messages_is_refused_with_the_reason() -> None:
     with pytest.raises(ConfigurationError, match="max_message_bytes"):
         check_announceable(info("44", "a"), LEAST_FRAME - 1)
+
+
+def test_a_beacon_that_is_hastened_comes_soon_and_however_often_no_closer_to_the_last() -> None:
+    mine = Announcements(NodeInfo("01" * 8, 1, "one", "worker"))
+    mine.hasten(0.0)  # before the first one is planned
+    now, beacons = 0.0, []
+    while now < 20.0:
+        if mine.beacon(now) is not None:
+            beacons.append(now)
+        if now > 10.0:
+            mine.hasten(now)
+        now += 0.01
+    pauses = [later - before for before, later in pairwise(beacons)]
+    slow = [pause for pause, at in zip(pauses, beacons, strict=False) if at < 6.0]
+    fast = [pause for pause, at in zip(pauses, beacons, strict=False) if at > 10.5]
+    assert max(slow) > 3.0
+    assert min(pauses) >= FIRST_BEACON - 0.02
+    assert max(fast) <= FIRST_BEACON + 0.02

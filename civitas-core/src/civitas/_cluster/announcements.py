@@ -53,6 +53,7 @@ class Announcements:
         """At which revision each agent has changed last, in that order."""
         self._pause = FIRST_BEACON
         self._due: float | None = None
+        self._last = -inf
         self._whole: NodeInfo | None = None
         """What `whole` has returned since the last change."""
 
@@ -107,6 +108,14 @@ class Announcements:
         """When `beacon` is to be called next, be it only to see that there was a change."""
         return -inf if self._due is None else self._due
 
+    def hasten(self, now: float) -> None:
+        """Let the next beacon come soon: somebody is there who does not know what he needs here.
+
+        However often that is, two beacons are FIRST_BEACON apart at least.
+        """
+        if self._due is not None:
+            self._due = min(self._due, max(now, self._last + FIRST_BEACON))
+
     def beacon(self, now: float) -> Changed | None:
         """Return a beacon when one is due."""
         if self._due is None:
@@ -114,7 +123,7 @@ class Announcements:
         if now < self._due:
             return None
         self._pause = min(2 * self._pause, SLOWEST_BEACON)
-        self._due = now + self._pause
+        self._last, self._due = now, now + self._pause
         return Changed(self.info, self.info.revision)
 
 

@@ -45,6 +45,7 @@ from civitas._cluster.protocol import (
     Query,
     Result,
 )
+from civitas._signing import NOT_AUTHENTICATED
 from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas._supervision.remote import AgentReport
 from civitas._supervision.remote_state import Demand
@@ -384,3 +385,5 @@ class Cluster:
 
     def _control_dropped(self, reason: str, frame: bytes) -> None:
         self._control.drop(reason, frame)
+        if reason == NOT_AUTHENTICATED:
+            self._control.post(lambda members, now: members.unbelieved(now))

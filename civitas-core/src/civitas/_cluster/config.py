@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from logging import Logger
 from typing import Final, TypeAlias
 
 from civitas import _platform as platform
@@ -48,14 +47,14 @@ def unbelieved(dropped: Mapping[str, int]) -> str:
 
 
 def signed_control(
-    transport: Transport, signing: Signing, dropped: Callable[[str, bytes], None], log: Logger
+    transport: Transport, signing: Signing, dropped: Callable[[str, bytes], None]
 ) -> Transport:
     """Return the control plane's own transport, with its frames signed where there is a key."""
     if signing.key is None:
         return transport
     from civitas.transport.signed_transport import SignedTransport  # which few have a use for
 
-    return SignedTransport(transport, signing.key, dropped=dropped, logger=log)
+    return SignedTransport(transport, signing.key, dropped=dropped)
 
 
 class LinkState:

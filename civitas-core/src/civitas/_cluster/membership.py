@@ -169,6 +169,10 @@ class Membership:
         self._begin_again(now)
         self._greet(now)
 
+    def unbelieved(self, now: float) -> None:
+        """Take note that a frame came without the cluster's key: its node is to hear that it is."""
+        self.announcements.hasten(now)
+
     def tick(self, now: float) -> None:
         """Do what is due; to be called when `next_due` says so."""
         if self._discovery.stood_still(now):
