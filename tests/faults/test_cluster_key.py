@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import pytest
 
@@ -16,7 +16,6 @@ from civitas import envelope
 from civitas._cluster.codec import CONTROL, DATA, encode
 from civitas._cluster.protocol import (
     EVERYONE,
-    AgentStates,
     NodeInfo,
     control_address,
     data_address,
@@ -26,6 +25,7 @@ from civitas.client import Client
 from civitas.envelope import Origin
 from civitas.errors import CivitasError, NotConnectedError
 from support.agents import until
+from support.forged import every
 from support.keyed import KEY, WIRES, Nodes, Stranger, Wire, nodes_on, wire_of
 
 pytestmark = pytest.mark.slow
@@ -60,22 +60,6 @@ async def test_agents_of_nodes_with_one_key_ask_each_other(nodes: Nodes, signed:
     await three(nodes, signed)
     await nodes.talk()
     assert nodes.refused == {}
-
-
-VERBS = ("start", "stop", "finish", "supervise")
-
-
-def every(kinds: Mapping[str, Any], info: NodeInfo, about: NodeInfo) -> Iterator[Any]:
-    """Make a message of each kind, which does the most harm: of one node, about another."""
-    by_name = {"node": about.node, "generation": about.generation, "agent": about.process}
-    by_type = {bool: True, bytes: b"forged", int: 9, float: 9.0, str: "forged", NodeInfo: info}
-    by_type |= {AgentStates: {about.process: ("CRASHED", 99)}, tuple[str, ...]: (about.node,)}
-    by_type |= {Mapping[str, Any]: {}, float | None: None}
-    for kind in kinds.values():
-        hints = get_type_hints(kind)
-        values = {n: by_name[n] if n in by_name else by_type[hint] for n, hint in hints.items()}
-        for verb in VERBS if "verb" in hints else ("",):
-            yield kind(**(values | {"verb": verb} if verb else values))
 
 
 @pytest.mark.parametrize("signed", ["control", "all"])
