@@ -45,7 +45,7 @@ def cost_of_reading(setup: str, body: str, name: str = "Msgpack") -> Cost:
 
 # --- keys -----------------------------------------------------------------------------------------
 
-CHOSEN = "from support.collisions import colliding_keys\nkeys = colliding_keys(15)"
+CHOSEN = "from civitas.testing.collisions import colliding_keys\nkeys = colliding_keys(15)"
 HARMLESS = "keys = [str(each) for each in range(21_845)]"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from right import adopt_all
 
 from civitas.serializer import JsonSerializer, MsgpackSerializer
@@ -28,6 +30,20 @@ class LetsTheLibrarysErrorOut(JsonSerializer):
     def deserialize(self, data):
         data.decode()
         return super().deserialize(data)
+
+
+class MakesADictOfAnyKeys(JsonSerializer):
+    def serialize(self, message):
+        if "map" in message.payload:
+            pairs = list(message.payload["map"].items())
+            message = replace(message, payload={"pairs": pairs})
+        return super().serialize(message)
+
+    def deserialize(self, data):
+        message = super().deserialize(data)
+        if "pairs" in message.payload:
+            message.payload = {"map": dict(map(tuple, message.payload["pairs"]))}
+        return message
 
 
 adopt_all(globals(), __name__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, ClassVar, Final
@@ -10,6 +11,7 @@ from typing import Any, ClassVar, Final
 from civitas.errors import DeserializationError, SerializationError
 from civitas.messages import Message
 from civitas.serializer import Serializer
+from civitas.testing.collisions import colliding_keys
 from civitas.testing.suite import ConformanceSuite
 
 _PAYLOADS: Final[tuple[dict[str, Any], ...]] = (
@@ -155,8 +157,39 @@ class SerializerConformance(ConformanceSuite, kit=True):
                 damaged = whole[:place] + bytes((whole[place] ^ flip,)) + whole[place + 1 :]
                 _read(serializer, damaged)
 
+    def test_chosen_keys_cost_no_more_than_others(self, make_serializer: MakeSerializer) -> None:
+        """A map with keys that were chosen to collide is refused, or read as fast as any other.
+
+        The hashes of numbers, and of tuples of them, can be computed by anybody; of 90,000 chosen
+        ones a dict takes 17 s, during which the process does nothing else.
+
+        If this fails: keys that are no text are put into a dict however many there are. Allow
+        text only, or count the others before a dict is made of them.
+        """
+        serializer = make_serializer()
+        keys = colliding_keys(_SLOTS)
+        chosen = _seconds_of_reading(serializer, dict.fromkeys(keys, 0))
+        others = _seconds_of_reading(serializer, dict.fromkeys(map(str, keys), 0))
+        assert chosen < 10 * others + 0.05, (
+            f"{len(keys):,} chosen keys took {chosen:.3f} s, as many texts {others:.3f} s"
+        )
+
 
 MakeSerializer = Callable[[], Serializer]
+
+_SLOTS: Final = 15
+"""The dict has 2**15 slots."""
+
+
+def _seconds_of_reading(serializer: Serializer, payload: dict[Any, Any]) -> float:
+    """Return what it costs to read a payload, in seconds of the processor; 0 if it is refused."""
+    try:
+        data = serializer.serialize(Message(payload={"map": payload}))
+    except SerializationError:
+        return 0.0
+    begin = time.thread_time()
+    _read(serializer, data)
+    return time.thread_time() - begin
 
 
 def _full() -> Message:

@@ -1,4 +1,4 @@
-"""Keys of a dict that anybody can choose so that they fall on one another."""
+"""Collisions: keys that anybody can choose so that they fall on one another in a dict."""
 
 from __future__ import annotations
 
