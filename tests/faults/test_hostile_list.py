@@ -28,7 +28,7 @@ from civitas._cluster.protocol import (
 )
 from civitas.envelope import KIND_MESSAGE, KIND_REPLY, KIND_SYSTEM, Origin
 from civitas.serializer import MsgpackSerializer
-from support.collisions import colliding_keys
+from civitas.testing.collisions import colliding_keys
 from support.forged import every
 from support.keyed import KEY, WIRES, Nodes, Stranger, nodes_on, wire_of
 
