@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from civitas import envelope
 from civitas._bus.accounting import ReceiveAccounting
 from civitas._bus.mailbox import Mailbox
 from civitas._bus.receivers import NumberedReceiver
-from civitas._bus.windows import GRANT_EVERY
-from civitas.envelope import KIND_SYSTEM, Origin
+from civitas._bus.windows import GRANT_EVERY, WINDOW
+from civitas.envelope import KIND_MESSAGE, KIND_REPLY, KIND_SYSTEM, Origin
 from civitas.errors import MailboxFullError, MessageRoutingError
 
 NEAR = b"\x01" * 8
@@ -186,3 +188,74 @@ async def test_a_frame_that_a_closed_mailbox_refuses_is_accounted_for() -> None:
     books.receiver.take(last(3))
     assert books.granted == [(FAR, "agent", 3)]
     assert not books.accounting.lost
+
+
+# --- what is refused -----------------------------------------------------------------------------
+
+
+def test_a_frame_that_comes_again_is_dropped_and_returns_no_credit() -> None:
+    books = Books().begun()
+    books.take(1, 2, 2, 1, 3)
+    assert len(books.mailbox) == books.receiver.delivered == 3
+    assert books.dropped == ["a message that had come before"] * 2
+    assert not books.told
+
+
+def test_a_late_frame_is_delivered_and_no_loss_any_more() -> None:
+    books = Books().begun()
+    books.take(1, 4)
+    assert books.accounting.lost == {"agent": 2}
+    books.take(2, 3, 3)
+    assert books.accounting.lost == {}
+    assert len(books.mailbox) == 4
+    assert len(books.dropped) == 1
+
+
+@pytest.mark.parametrize("number", [WINDOW + 2, 2**60, 2**64 - 1])
+def test_a_number_out_of_reach_is_dropped_and_moves_nothing(number: int) -> None:
+    books = Books().begun()
+    books.take(1, number, 2)
+    assert books.receiver.take(last(number))
+    books.take(3)
+    assert len(books.mailbox) == 3
+    assert books.dropped == [
+        "numbered beyond its sender's window",
+        "a last number that its sender can't have",
+    ]
+    assert not books.told
+    assert not books.granted
+
+
+def test_a_fresh_probe_that_comes_again_makes_no_later_frame_look_old_or_lost() -> None:
+    books = Books(size=2000).begun()
+    books.take(*range(1, 1001))
+    books.accounting.begin(FAR, fresh=True)
+    books.take(1001, 1002, 1001)
+    assert len(books.mailbox) == 1002
+    assert not books.told
+
+
+def test_a_reply_at_an_agents_address_is_dropped() -> None:
+    books = Books().begun()
+    reply = envelope.seal(b"", "msgpack", Origin(FAR, 1), kind=KIND_REPLY, number=1)
+    assert books.receiver.take(reply)
+    books.take(1)
+    assert len(books.mailbox) == 1
+    assert books.dropped == ["no message, at an agent's address"]
+
+
+KINDS = st.sampled_from([KIND_MESSAGE, KIND_REPLY, KIND_SYSTEM])
+
+
+@given(st.lists(st.tuples(KINDS, st.integers(0, 600) | st.integers(0, 2**64 - 1)), max_size=80))
+def test_whatever_comes_is_taken_once_or_counted(said: list[tuple[int, int]]) -> None:
+    books = Books().begun()
+    systems = 0
+    for kind, number in said:
+        frame = envelope.seal(b"", "msgpack", Origin(FAR, 1), kind=kind, number=number)
+        assert books.receiver.take(frame)
+        systems += kind == KIND_SYSTEM
+    refused_last = books.dropped.count("a last number that its sender can't have")
+    messages = len(books.mailbox)
+    assert messages + len(books.dropped) - refused_last + systems == len(said)
+    assert books.accounting.lost.total() >= 0

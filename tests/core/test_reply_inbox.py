@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import random
+from itertools import pairwise
 
 import pytest
 
+from civitas import _platform as platform
 from civitas import envelope
-from civitas.envelope import KIND_REPLY, Origin
+from civitas.envelope import KIND_MESSAGE, KIND_REPLY, KIND_SYSTEM, Origin
 from civitas.errors import MailboxFullError, NotConnectedError, OutcomeUnknownError
 from civitas.transport import ReplyInbox, is_reply_address, published_at
 
@@ -60,6 +63,90 @@ async def test_what_nobody_waits_for_is_reported_and_dropped() -> None:
     await inbox.deliver(answer_to(envelope.with_reply_to(REQUEST, f"_reply.{NODE}.9")))
     await inbox.deliver(b"no frame")
     assert dropped == ["reply without a request", "malformed frame"]
+
+
+async def test_addresses_can_not_be_guessed_from_those_that_were_seen() -> None:
+    inbox, far = ReplyInbox(NODE), Far()
+    asking = [asyncio.create_task(inbox.request(REQUEST, LONG, far)) for _ in range(1000)]
+    while len(far.taken) < len(asking):
+        await asyncio.sleep(0)
+    numbers = [int(envelope.reply_to_of(frame).rpartition(".")[2]) for frame in far.taken]
+    assert len({number - before for before, number in pairwise(numbers)}) == len(numbers) - 1
+    for bit in range(64):  # each is 0 or 1 by chance: 1 to 999 of 1000
+        assert 0 < sum(number >> bit & 1 for number in numbers) < len(numbers)
+    inbox.close()
+    await asyncio.wait(asking)
+
+
+def test_addresses_come_from_the_platform_so_that_a_simulation_repeats_itself() -> None:
+    async def first_address() -> str:
+        inbox, far = ReplyInbox(NODE), Far()
+        asking = asyncio.create_task(inbox.request(REQUEST, LONG, far))
+        while not far.taken:
+            await asyncio.sleep(0)
+        inbox.take(answer_to(far.taken[0]))
+        return envelope.reply_to_of(await asking)
+
+    seeded = [platform.Platform(random_bytes=random.Random(seed).randbytes) for seed in (1, 1, 2)]
+    addresses = []
+    for each in seeded:
+        with platform.replaced(each):
+            addresses.append(asyncio.run(first_address()))
+    assert addresses[0] == addresses[1] != addresses[2]
+
+
+@pytest.mark.parametrize("asked", [ORIGIN.node, b"another!"])
+async def test_only_the_node_that_the_request_names_answers_it(asked: bytes) -> None:
+    dropped: list[str] = []
+    inbox, far = ReplyInbox(NODE, lambda reason, frame: dropped.append(reason)), Far()
+    request = envelope.with_reply_to(REQUEST, asked.hex())
+    asking = asyncio.create_task(inbox.request(request, LONG, far))
+    while not far.taken:
+        await asyncio.sleep(0)
+    [sent] = far.taken
+    assert sent == envelope.with_reply_to(REQUEST, envelope.reply_to_of(sent))
+    inbox.take(answer_to(sent))  # it is of ORIGIN
+    if asked != ORIGIN.node:
+        assert dropped == ["reply from another node than the asked one"]
+        assert not asking.done()
+        reply_to = envelope.reply_to_of(sent)
+        right = envelope.seal(
+            b"answer", "json", Origin(asked, 9), kind=KIND_REPLY, reply_to=reply_to
+        )
+        inbox.take(right)
+    assert envelope.open(await asking).body == b"answer"
+
+
+async def test_what_stands_in_the_place_of_a_node_and_is_none_names_nobody() -> None:
+    inbox, far = ReplyInbox(NODE), Far()
+    for before in (f"_reply.{NODE}.7", "x" * 16, "é"):
+        asking = asyncio.create_task(
+            inbox.request(envelope.with_reply_to(REQUEST, before), LONG, far)
+        )
+        while not far.taken:
+            await asyncio.sleep(0)
+        inbox.take(answer_to(far.taken.pop()))
+        assert envelope.open(await asking).body == b"answer"
+
+
+@pytest.mark.parametrize("kind", [KIND_MESSAGE, KIND_SYSTEM])
+async def test_a_frame_of_another_kind_is_no_answer(kind: int) -> None:
+    dropped: list[str] = []
+    inbox, far = ReplyInbox(NODE, lambda reason, frame: dropped.append(reason)), Far()
+    asking = asyncio.create_task(inbox.request(REQUEST, LONG, far))
+    while not far.taken:
+        await asyncio.sleep(0)
+    reply_to = envelope.reply_to_of(far.taken[0])
+    inbox.take(envelope.seal(b"no", "json", ORIGIN, kind=kind, reply_to=reply_to))
+    assert dropped == ["no reply, at a reply address"]
+    inbox.take(answer_to(far.taken[0]))
+    assert envelope.open(await asking).body == b"answer"
+
+
+@pytest.mark.parametrize("node", ["abcd", "0123456789ABCDEF", "x" * 16, "0" * 17])
+def test_a_node_that_is_none_is_refused(node: str) -> None:
+    with pytest.raises(ValueError, match="16 hex digits"):
+        ReplyInbox(node)
 
 
 async def test_time_that_goes_by_before_the_handover_is_told_apart_from_silence() -> None:
@@ -189,6 +276,11 @@ async def test_a_request_leaves_nothing_that_waits_for_its_time_to_pass() -> Non
         ("_reply.0123456789abcdef.17", "_reply.0123456789abcdef"),
         ("_reply.550e8400-e29b", "_reply.550e8400-e29b"),
         ("_reply.17", "_reply.17"),
+        ("_reply.0123456789abcdef.18446744073709551615", "_reply.0123456789abcdef"),
+        ("_reply.0123456789abcdef.1\n", "_reply.0123456789abcdef.1\n"),
+        ("_reply.0123456789abcdef.\u0661", "_reply.0123456789abcdef.\u0661"),
+        ("_reply.0123456789ABCDEF.17", "_reply.0123456789ABCDEF.17"),
+        ("_reply.abcd.17", "_reply.abcd.17"),
         ("_reply.a.b", "_reply.a.b"),
         ("_reply.a.b.1", "_reply.a.b.1"),
         ("somewhere", "somewhere"),

@@ -13,8 +13,8 @@ import pytest
 from civitas._bus.mailbox import Mailbox
 from civitas._bus.receivers import DurableReceiver
 from civitas._bus.settlement import DurableFrame
-from civitas.envelope import Origin, seal
-from civitas.errors import MessageRoutingError, ProcessingError
+from civitas.envelope import KIND_REPLY, KIND_SYSTEM, Origin, seal
+from civitas.errors import FrameError, MessageRoutingError, ProcessingError
 
 ORIGIN = Origin(b"\x01" * 8, 1)
 FRAME = seal(b"body", "msgpack", ORIGIN)
@@ -179,3 +179,12 @@ def _settle(durable: DurableFrame, outcome: Exception | None) -> None:
         durable.processed()
     else:
         durable.failed(outcome)
+
+
+@pytest.mark.parametrize("kind", [KIND_REPLY, KIND_SYSTEM])
+async def test_what_is_no_message_is_refused_for_good(kind: int) -> None:
+    receiving = Receiving()
+    with pytest.raises(FrameError, match="no message"):
+        await receiving.receiver.handler(seal(b"body", "msgpack", ORIGIN, kind=kind))
+    assert receiving.dropped == ["no message, at an agent's address"]
+    assert len(receiving.mailbox) == 0

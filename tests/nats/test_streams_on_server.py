@@ -160,7 +160,10 @@ async def test_replies_and_system_frames_never_enter_the_stream(shared_jetstream
 
         async def answer(frame: bytes) -> None:
             reply_to = envelope.reply_to_of(frame)
-            reply = envelope.with_reply_to(frame_of("answer"), reply_to)
+            origin = envelope.Origin(bytes(8), 1)
+            reply = envelope.seal(
+                b"answer", "msgpack", origin, kind=envelope.KIND_REPLY, reply_to=reply_to
+            )
             await other.transport.publish(published_at(reply_to), reply)
 
         async def hear(frame: bytes) -> None:

@@ -11,12 +11,14 @@ import pytest
 from civitas import Message, envelope
 from civitas._bus.bus import MessageBus
 from civitas._bus.mailbox import Mailbox
+from civitas._bus.windows import WINDOW
 from civitas._cluster.codec import DATA, decode, encode
 from civitas._cluster.data_plane import DataPlane
 from civitas._cluster.events import NodeLost
 from civitas._cluster.protocol import (
     Credit,
     DataMessage,
+    LastNumber,
     NodeInfo,
     Probe,
     ProbeAnswer,
@@ -99,6 +101,45 @@ async def test_late_credit_of_a_node_that_an_agent_has_left_counts_for_nothing()
     assert route.window.outstanding == 5
     here.hear(ELSEWHERE, Credit("a", 5))
     assert route.window.outstanding == 0
+
+
+@pytest.mark.parametrize("number", [-1, -(2**63), WINDOW + 2, 2**64 - 1])
+async def test_a_number_that_can_not_be_true_opens_no_window_and_is_counted(number: int) -> None:
+    here = Here().meet(info(THERE, "a"))
+    await here.bus.attach(Mailbox("mine"))
+    route = here.bus.routes.get("a")
+    assert route is not None
+    assert route.window is not None
+    await route.number(1.0)
+    here.hear(THERE, Credit("a", number))
+    here.hear(THERE, LastNumber("mine", number))
+    here.hear(THERE, Unused("mine", number))
+    assert route.window.outstanding == 1
+    assert here.bus.accounting is not None
+    assert here.bus.accounting.seen(bytes.fromhex(THERE), "mine") == 0
+    assert here.bus.dead_letters.counts == {"a number that can't be true": 2}
+
+
+async def test_credit_and_numbers_that_are_said_again_change_nothing() -> None:
+    here = Here().meet(info(THERE, "a"))
+    await here.bus.attach(Mailbox("mine"))
+    route = here.bus.routes.get("a")
+    assert route is not None
+    assert route.window is not None
+    for _ in range(9):
+        await route.number(1.0)
+    accounting = here.bus.accounting
+    assert accounting is not None
+    for number in (1, 4):
+        accounting.arrived(frame(THERE, number=number), number, "mine")
+    for _ in range(3):
+        here.hear(THERE, Credit("a", 5))
+        here.hear(THERE, Credit("a", 3))
+        here.hear(THERE, Unused("mine", 2))
+        here.hear(THERE, LastNumber("mine", 4))
+        assert route.window.outstanding == 4
+        assert accounting.lost == {"mine": 1}
+    assert here.bus.dead_letters.counts == {}
 
 
 async def test_a_gap_whose_sender_had_given_up_is_no_loss() -> None:

@@ -35,10 +35,11 @@ it records it (`dead_letters`), and the user's callbacks are called (`callbacks`
 Over a transport that is **at-least-once** nothing is numbered. The receiver wraps the frame into
 a `DurableFrame` and waits until whoever has it in hand has settled it (`settlement`).
 
-A **reply** goes to the address that the request bears; the transport's `ReplyInbox` finds the one
-who asked. `answers` sends replies; one that says why there is no answer becomes an exception
-for who asked (`error_replies`). An answer that is given after its handler has returned is open
-until then (`deferred`).
+A **reply** goes to the address that the request bears, and only if that is an address for replies
+(`codec`); the transport's `ReplyInbox` finds the one who asked, and takes the answer only from the
+node that was asked. A transport without capabilities has a scheme of its own. `answers` sends
+replies; one that says why there is no answer becomes an exception for who asked (`error_replies`).
+An answer that is given after its handler has returned is open until then (`deferred`).
 
 A bus is used in one event loop of one process (`affinity`): all of the above is written for a
 single thread, and what waits is woken by its own loop.
@@ -50,6 +51,8 @@ Invariants
   sending. The number of a frame that was not sent is given back: the next frame has it, or the
   receiver hears that no frame does. What may have been sent keeps its number, and counts as sent:
   so it was handled, or is counted as lost.
+- An answer is never a message: it goes to no agent, and an agent's mailbox takes none.
+- No number of a node's frames to an agent is taken twice while both know each other.
 - A frame of this process is in exactly one place: on its way, in a mailbox, with a waiting
   sender, or in the hand of its agent. When an agent ends, each of these is accounted for.
 - A handler of the bus never raises for what it was given, except to settle a durable frame.

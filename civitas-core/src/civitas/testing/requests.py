@@ -10,7 +10,7 @@ from civitas.errors import MessageRoutingError
 from civitas.messages import REPLY_PREFIX
 from civitas.testing.behaviour import Behaviours, behaviour
 from civitas.testing.network import Network
-from civitas.transport import Transport
+from civitas.transport import Transport, is_reply_address
 
 _MANY: Final = 100
 _SHORT: Final = 0.05
@@ -42,8 +42,9 @@ class RequestBehaviours(Behaviours):
     async def test_a_request_carries_a_reply_address(self, network: Network) -> None:
         """The frame that arrives is the question, stamped with a reply address of its own.
 
-        If this fails: the address does not begin with `_reply.`, or two requests in flight share
-        one; or stamping changed more of the frame than `envelope.with_reply_to` does.
+        If this fails: the address is not of the form `_reply.<node>.<n>`, and so no agent answers
+        there; or two requests in flight share one; or stamping changed more of the frame than
+        `envelope.with_reply_to` does.
         """
         asker, answerer = await network.pair()
         [inbox] = await network.listen(answerer, "oracle")
@@ -53,7 +54,7 @@ class RequestBehaviours(Behaviours):
         addresses = {envelope.reply_to_of(frame) for frame in arrived}
         assert len(addresses) == 2, f"two requests share a reply address: {addresses}"
         for frame, address in zip(arrived, map(envelope.reply_to_of, arrived), strict=True):
-            assert address.startswith(REPLY_PREFIX), f"{address!r} is no reply address"
+            assert is_reply_address(address), f"{address!r} is no reply address"
             assert frame == envelope.with_reply_to(question, address), "the question was changed"
             await network.reply(answerer, network.answer_to(frame))
         await network.within(asyncio.gather(*asked), "two answers")
