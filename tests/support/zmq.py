@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import logging
 import os
 import signal
@@ -11,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Self
 
 from civitas import envelope
@@ -72,6 +74,7 @@ class Process:
     """A transport as a process has it, and what it reported to its node."""
 
     def __init__(self, options: ZMQOptions, *, primary: bool = False) -> None:
+        self.options = options
         self.link_events: list[str] = []
         self.drops: list[tuple[str, bytes]] = []
         self.failures: list[BaseException] = []
@@ -156,6 +159,13 @@ class ProxyProcess:
         with self._process.stdout as output:  # it prints no more
             self.first_line = output.readline()
 
+    def memory(self) -> int:
+        """Return the bytes of memory that it has now."""
+        assert self._process is not None
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        [line] = (line for line in status.splitlines() if line.startswith("VmRSS"))
+        return int(line.split()[1]) << 10
+
     def end(self, number: int = signal.SIGTERM) -> int:
         """Send it a signal, wait, and return its exit code."""
         process, self._process = self._process, None
@@ -189,3 +199,11 @@ class ProxyProcess:
 def proxy_at(options: ZMQOptions) -> ProxyProcess:
     """Return a proxy at the options' addresses, not started yet."""
     return ProxyProcess("--pub-addr", options.pub_addr, "--sub-addr", options.sub_addr)
+
+
+def proxy_with(folder: Path, options: ZMQOptions) -> ProxyProcess:
+    """Return a proxy with all of the options, not started yet."""
+    topology = folder / "topology.yaml"
+    block = options.model_dump(mode="json", exclude_defaults=True)
+    topology.write_text(json.dumps({"transport": {"type": "zmq", **block}}))
+    return ProxyProcess("--topology", str(topology))

@@ -31,12 +31,11 @@ async def test_the_reader_of_frames(monkeypatch, kind):
 
 
 async def test_the_reader_of_subscriptions(monkeypatch):
+    monkeypatch.setattr(Publisher, "_read", raising(PanicError("a defect")))
     process = Process(options_for(), primary=True)
-    async with started(process):
-        monkeypatch.setattr(Publisher, "_read", raising(PanicError("a defect")))
-        await process.listen("_agency.news")
-        assert "'civitas zmq publisher' has ended" in await failure_of(process)
-        monkeypatch.undo()
+    await process.transport.start()
+    assert "'civitas zmq publisher' has ended" in await failure_of(process)
+    await process.transport.stop()
 
 
 async def test_the_readiness():
@@ -55,7 +54,7 @@ async def test_the_monitor_of_a_connection(monkeypatch):
 
 
 async def test_the_thread_that_forwards(monkeypatch):
-    monkeypatch.setattr(zmq, "proxy", raising(RuntimeError("a defect")))
+    monkeypatch.setattr(zmq, "proxy_steerable", raising(RuntimeError("a defect")))
     process = Process(options_for(), primary=True)
     await process.transport.start()
     text = await failure_of(process)

@@ -98,6 +98,7 @@ async def test_it_starts_again_after_a_stop_without_the_subscriptions_of_before(
     for _ in range(2):
         async with started(process):
             [inbox] = await process.listen("_agency.all")
+            await within(process.transport.wait_ready())
             await process.transport.publish("_agency.all", frame_of())
             await inbox.first()
 

@@ -16,12 +16,14 @@ import zmq
 
 from civitas.transport import failure_of
 from civitas_zmq.keys import decode
+from civitas_zmq.log_limit import LogLimit
 
 DOMAIN: Final = b"civitas"
 
 _ENDPOINT: Final = "inproc://zeromq.zap.01"
 _VERSION: Final = b"1.0"
 _CURVE: Final = b"CURVE"
+_NULL: Final = b"NULL"
 _MECHANISM_AT: Final = 5
 _PARTS: Final = 7
 
@@ -33,21 +35,22 @@ class Authenticator(threading.Thread):
 
     Args:
         context: the context of the servers.
-        allowed: public keys that are let in.
-        logger: reports refusals.
+        allowed: public keys that are let in; `None` lets in everybody, without keys.
+        logger: reports refusals, at most once a second for each address.
         failed: called when it can't answer any more, and nobody would be let in.
     """
 
     def __init__(
         self,
         context: zmq.Context[zmq.Socket[bytes]],
-        allowed: Collection[str],
+        allowed: Collection[str] | None,
         logger: logging.Logger,
         failed: Callable[[BaseException], None],
     ) -> None:
         super().__init__(name="civitas zmq authenticator", daemon=True)
-        self._allowed = {decode(key) for key in allowed}
+        self._allowed = None if allowed is None else {decode(key) for key in allowed}
         self._logger = logger
+        self._log_limit = LogLimit()
         self._failed = failed
         self._socket = context.socket(zmq.REP)
         self._socket.set(zmq.LINGER, 0)
@@ -69,15 +72,22 @@ class Authenticator(threading.Thread):
         if self._is_allowed(request):
             return [_VERSION, number, b"200", b"OK", b"", b""]
         address = request[3].decode(errors="replace") if len(request) > 3 else "?"
-        self._logger.warning(
-            "refused a connection from %s: its public key is not in allowed_clients", address
-        )
+        more = self._log_limit.allows(address)
+        if more is not None:
+            self._logger.warning(
+                "refused a connection from %s: its public key is not in allowed_clients%s",
+                address,
+                more,
+            )
         return [_VERSION, number, b"400", b"not in allowed_clients", b"", b""]
 
     def _is_allowed(self, request: list[bytes]) -> bool:
+        if len(request) <= _MECHANISM_AT or request[0] != _VERSION:
+            return False
+        if self._allowed is None:
+            return request[_MECHANISM_AT] == _NULL
         return (
             len(request) == _PARTS
-            and request[0] == _VERSION
             and request[_MECHANISM_AT] == _CURVE
             and request[-1] in self._allowed
         )

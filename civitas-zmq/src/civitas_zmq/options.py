@@ -115,6 +115,18 @@ class ZMQOptions(BaseModel):
         ge=1024,
         description="Largest frame in bytes; a larger one is `MessageTooLargeError`.",
     )
+    max_subscription_bytes: int = Field(
+        default=4 * MEBIBYTE,
+        ge=64 << 10,
+        description="Bytes that the subscriptions of one process may have in the proxy, 64 for each"
+        " address included; beyond it its connection is closed. All together: four times as many.",
+    )
+    max_queue_bytes: int = Field(
+        default=1024 * MEBIBYTE,
+        ge=MEBIBYTE,
+        description="Bytes that may wait in the proxy for one process that takes them too slowly;"
+        " beyond it its connection is closed.",
+    )
     linger: float = Field(
         default=1.0, ge=0, le=60, description="Seconds within which a stop sends what was accepted."
     )

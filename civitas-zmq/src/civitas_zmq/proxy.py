@@ -5,7 +5,6 @@ What was measured here was measured with libzmq 4.3.5.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 from collections.abc import Callable
@@ -16,27 +15,33 @@ import zmq
 
 from civitas.errors import ConfigurationError
 from civitas.plugins import TransportContext
-from civitas.transport import failure_of
 from civitas_zmq import binding
 from civitas_zmq.addresses import is_ipv6, is_on_this_machine
 from civitas_zmq.authenticator import DOMAIN, Authenticator
+from civitas_zmq.forwarder import Forwarder
 from civitas_zmq.keys import check_pair, public_key_of
+from civitas_zmq.limits import ConnectionLimits
 from civitas_zmq.options import (
     DEFAULT_PUB_ADDR,
     DEFAULT_SUB_ADDR,
     MEBIBYTE,
     ZMQOptions,
 )
-from civitas_zmq.sockets import SIZE_MARGIN, UNLIMITED, set_heartbeat
+from civitas_zmq.sockets import MAX_SUBSCRIPTION, SIZE_MARGIN, set_heartbeat
 
-_NAME: Final = "civitas zmq proxy"
 _LOG_FAILURE: Final = TransportContext().failed
-
-SUBSCRIBE_TO_ALL: Final = b"\x01"
 
 _BACKLOG: Final = 1024
 """Connections that may wait to be accepted. libzmq's default is 100, and hundreds of processes may
 start at once."""
+
+_HANDSHAKE_MILLISECONDS: Final = 10_000
+"""How long a connection may take to say who it is. libzmq's default is 30 s."""
+
+_UNREAD_SUBSCRIPTIONS: Final = 2
+"""Subscriptions of a connection that wait for the forwarding thread. libzmq handles them until none
+is left: one that sends them faster held it up for as long as it sent (60,000 in one turn with a
+mark of 64, some 7,000 with 8, fewer than 3,000 with 2). None is dropped at this mark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,9 @@ class ProxySettings:
         heartbeat_timeout: seconds without an answer after which it counts as lost.
         max_message_bytes: largest frame.
         linger: seconds within which a stop sends what waits.
+        max_subscription_bytes: what the subscriptions of one process may have; beyond it its
+            connection is closed.
+        max_queue_bytes: what may wait for one process; beyond it its connection is closed.
     """
 
     pub_addr: str = DEFAULT_PUB_ADDR
@@ -66,6 +74,8 @@ class ProxySettings:
     heartbeat_timeout: float = 1.5
     max_message_bytes: int = 64 * MEBIBYTE
     linger: float = 1.0
+    max_subscription_bytes: int = 4 * MEBIBYTE
+    max_queue_bytes: int = 1024 * MEBIBYTE
 
     @classmethod
     def from_options(cls, options: ZMQOptions) -> ProxySettings:
@@ -96,18 +106,22 @@ class ProxySettings:
             heartbeat_timeout=options.heartbeat_timeout,
             max_message_bytes=options.max_message_bytes,
             linger=options.linger,
+            max_subscription_bytes=options.max_subscription_bytes,
+            max_queue_bytes=options.max_queue_bytes,
         )
 
 
 class Proxy:
-    """Forwards frames from XSUB to XPUB, and subscriptions the other way.
+    """Forwards frames from all who send to all who have subscribed (`forwarder.py`).
 
-    `zmq.proxy` does the work, and holds Python's lock for none of it. It ends when its context is
-    terminated, so neither a control socket nor `zmq.proxy_steerable` is needed.
+    Subscriptions stay here. Those who send hear of one, to everything, that the front makes: a
+    publisher that filters by the subscriptions that it has heard of loses the first frames to a new
+    subscriber (19 of 60), and after a restart of the proxy all frames until the subscriptions are
+    back; and it would hold what any connection here subscribes.
 
-    High-water marks bound what waits for each process: a process that stands still loses the frames
-    beyond its mark. XPUB_NODROP would keep them, but then one stopped process blocks all others,
-    and the proxy can't be stopped.
+    High-water marks bound how many frames wait for each process, and `limits.py` how many bytes: a
+    process that stands still loses the frames beyond its mark. XPUB_NODROP would keep them, but
+    then one stopped process blocks all others, and the proxy can't be stopped.
 
     Args:
         settings: addresses, keys and limits.
@@ -138,23 +152,26 @@ class Proxy:
         context = self._context = zmq.Context()
         sockets: list[zmq.Socket[bytes]] = []
         try:
-            if self._settings.server_secret_key is not None:
-                authenticator = Authenticator(
-                    context, self._settings.allowed_clients, self._logger, self._failed
-                )
-                self._threads.append(authenticator)
-                authenticator.start()
-            sockets += [self._socket(context, zmq.XSUB), self._socket(context, zmq.XPUB)]
-            self._bind(*sockets)
+            authenticator = Authenticator(
+                context, self._allowed_clients(), self._logger, self._failed
+            )
+            self._threads.append(authenticator)
+            authenticator.start()
+            front, back = self._front(context), self._back(context)
+            sockets += [front, back]
+            self._bind(front, back)
         except BaseException:
             for socket in sockets:
                 socket.close(linger=0)
             self.stop()
             raise
         self._warn_if_open()
-        forwarding = threading.Thread(target=self._forward, args=sockets, name=_NAME, daemon=True)
-        self._threads.append(forwarding)
-        forwarding.start()
+        limits = ConnectionLimits(
+            self._settings.max_subscription_bytes, self._settings.max_queue_bytes, self._logger
+        )
+        forwarder = Forwarder(context, front, back, limits, self._settings.linger, self._failed)
+        self._threads += forwarder.threads
+        forwarder.start()
 
     def stop(self) -> None:
         """Send what waits, within `linger` seconds, and end. This blocks until then."""
@@ -177,34 +194,36 @@ class Proxy:
             for socket, address in zip((front, back), addresses, strict=True):
                 binding.bind(socket, address)
                 self._files += binding.files_of(address)
-        # This makes publishers send all they have. A publisher that filters by the subscriptions
-        # that it has heard of loses the first frames to a new subscriber (19 of 60), and after a
-        # restart of the proxy all frames until the subscriptions are back.
-        front.send(SUBSCRIBE_TO_ALL)
 
-    def _forward(self, front: zmq.Socket[bytes], back: zmq.Socket[bytes]) -> None:
-        try:
-            with contextlib.suppress(zmq.ContextTerminated):
-                zmq.proxy(front, back)
-        except BaseException as error:  # noqa: BLE001 - the thread is ours
-            self._failed(failure_of(_NAME, error))
-        finally:
-            front.close(linger=0)
-            back.close(linger=round(self._settings.linger * 1000))
+    def _allowed_clients(self) -> frozenset[str] | None:
+        has_keys = self._settings.server_secret_key is not None
+        return self._settings.allowed_clients if has_keys else None
+
+    def _front(self, context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
+        """Make the socket that frames come in at."""
+        socket = self._socket(context, zmq.SUB)
+        socket.set(zmq.RCVHWM, self._settings.receive_hwm)
+        socket.set(zmq.MAXMSGSIZE, self._settings.max_message_bytes + SIZE_MARGIN)
+        socket.subscribe(b"")
+        return socket
+
+    def _back(self, context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
+        """Make the socket that frames leave at, and subscriptions come in."""
+        socket = self._socket(context, zmq.XPUB)
+        socket.set(zmq.SNDHWM, self._settings.send_hwm)
+        socket.set(zmq.RCVHWM, _UNREAD_SUBSCRIPTIONS)
+        socket.set(zmq.MAXMSGSIZE, MAX_SUBSCRIPTION)
+        socket.set(zmq.XPUB_VERBOSER, 1)
+        return socket
 
     def _socket(
         self, context: zmq.Context[zmq.Socket[bytes]], kind: zmq.SocketType
     ) -> zmq.Socket[bytes]:
         settings = self._settings
         socket = context.socket(kind)
-        # Subscriptions leave at the front and arrive at the back: a mark there would drop some.
-        # With the default of 1,000, of 5,000 subscriptions 1,000 worked.
-        front = kind == zmq.XSUB
-        socket.set(zmq.SNDHWM, UNLIMITED if front else settings.send_hwm)
-        socket.set(zmq.RCVHWM, settings.receive_hwm if front else UNLIMITED)
         socket.set(zmq.LINGER, 0)
         socket.set(zmq.BACKLOG, _BACKLOG)
-        socket.set(zmq.MAXMSGSIZE, settings.max_message_bytes + SIZE_MARGIN)
+        socket.set(zmq.HANDSHAKE_IVL, _HANDSHAKE_MILLISECONDS)
         set_heartbeat(socket, settings.heartbeat_interval, settings.heartbeat_timeout)
         if is_ipv6(settings.pub_addr) or is_ipv6(settings.sub_addr):
             socket.set(zmq.IPV6, 1)
@@ -212,10 +231,11 @@ class Proxy:
             socket.set(zmq.CURVE_SERVER, 1)
             socket.set(zmq.CURVE_SECRETKEY, settings.server_secret_key.encode())
             socket.set(zmq.CURVE_PUBLICKEY, public_key_of(settings.server_secret_key).encode())
-            # CURVE alone lets in every client that has any key. The authenticator refuses those
-            # who are unknown; enforcing the domain refuses everyone if there is no authenticator.
-            socket.set(zmq.ZAP_DOMAIN, DOMAIN)
-            socket.set(zmq.ZAP_ENFORCE_DOMAIN, 1)
+        # CURVE alone lets in every client that has any key. The authenticator refuses those who are
+        # unknown; enforcing the domain refuses everyone if there is no authenticator. Without keys
+        # it keeps out ZMTP 2 and 1: their messages don't say which connection they came from.
+        socket.set(zmq.ZAP_DOMAIN, DOMAIN)
+        socket.set(zmq.ZAP_ENFORCE_DOMAIN, 1)
         return socket
 
     def _warn_if_open(self) -> None:

@@ -25,6 +25,14 @@ SIZE_MARGIN: Final = 4096
 """Bytes that a socket accepts beyond the largest frame. A socket that gets more than MAXMSGSIZE
 closes the connection, and what was on its way is lost: so the size is checked before sending."""
 
+LONGEST_TOPIC: Final = 256
+"""Bytes of a topic: a name has up to 200 (`civitas.messages`), and what stands before and behind it
+in an address of the system stays well below the rest."""
+
+MAX_SUBSCRIPTION: Final = 2 * LONGEST_TOPIC
+"""Bytes of an incoming message where only subscriptions come in: the longest topic with what ZMTP
+and CURVE put around it (45), and the longest command of a handshake (INITIATE of CURVE, 285)."""
+
 UNLIMITED: Final = 0
 
 _RECONNECT_MILLISECONDS: Final = (100, 1000)
@@ -44,13 +52,14 @@ def publisher_socket(
     A PUB socket drops at its high-water mark and reports nothing: of 20,000 frames sent fast, 2,000
     to 14,000 arrived. An XPUB with XPUB_NODROP returns EAGAIN instead. Only the proxy is behind it,
     so waiting there holds up nobody else. An XPUB reads subscriptions as messages: those need no
-    mark, since they are read and discarded.
+    mark, since they are read and discarded; the proxy sends only one, to everything.
     """
     socket = context.socket(zmq.XPUB)
     socket.set(zmq.XPUB_NODROP, 1)
     socket.set(zmq.SNDHWM, options.send_hwm)
     socket.set(zmq.RCVHWM, UNLIMITED)
     _prepare(socket, options, options.pub_addr)
+    socket.set(zmq.MAXMSGSIZE, MAX_SUBSCRIPTION)
     return socket
 
 

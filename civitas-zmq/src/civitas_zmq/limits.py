@@ -1,0 +1,105 @@
+"""ConnectionLimits: closes a connection to a proxy that holds too many subscriptions or bytes.
+
+It joins what the tables decide (`subscriptions.py`, `backlog.py`) with what the system knows of a
+connection (`peers.py`). A connection is known from its first subscription on: before that nothing
+waits for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Final
+
+from civitas_zmq import peers
+from civitas_zmq.backlog import Backlog
+from civitas_zmq.log_limit import LogLimit
+from civitas_zmq.subscriptions import TOTAL, SubscriptionTable
+
+_SAMPLES: Final = 64
+"""Looks at each connection while as many bytes are forwarded as may wait for one."""
+
+_LONGEST_PAUSE: Final = 1.0
+"""Seconds between two looks, if less is forwarded."""
+
+
+class _Connection:
+    """A connection, and the bound of what waits for it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.backlog = Backlog()
+
+
+class ConnectionLimits:
+    """Knows who has subscribed, and closes who abuses it. One thread at a time uses it.
+
+    Args:
+        max_subscription_bytes: what the subscriptions of one connection may have.
+        max_queue_bytes: what may wait for one connection.
+        logger: hears of each connection that is closed.
+    """
+
+    def __init__(
+        self, max_subscription_bytes: int, max_queue_bytes: int, logger: logging.Logger
+    ) -> None:
+        self._subscriptions = SubscriptionTable(max_subscription_bytes)
+        self._total = TOTAL * max_subscription_bytes
+        self._max_queue = max_queue_bytes
+        self._logger = logger
+        self._log_limit = LogLimit()
+        self._connections: dict[int, _Connection] = {}
+        self._forwarded = 0
+        self._looked = time.monotonic()
+
+    def take(self, messages: list[tuple[int, bytes]]) -> None:
+        """Note what connections sent, each message with the descriptor it came from."""
+        identities = {each: peers.identity_of(each) for each in {each for each, _ in messages}}
+        for descriptor, message in messages:
+            identity = identities[descriptor]
+            if identity is None:
+                continue
+            self._connections.setdefault(identity, _Connection(descriptor))
+            if reason := self._subscriptions.take(identity, message):
+                self._close(identity, reason)
+                identities[descriptor] = None
+        while (youngest := self._subscriptions.excess()) is not None:
+            self._close(
+                youngest,
+                f"the subscriptions of all connections have more than {self._total} bytes, and it"
+                " came last",
+            )
+
+    def forwarded(self, count: int) -> None:
+        """Note that so many bytes were forwarded, and close who leaves too many of them waiting."""
+        self._forwarded += count
+        now = time.monotonic()
+        seconds = now - self._looked
+        if self._forwarded * _SAMPLES < self._max_queue and seconds < _LONGEST_PAUSE:
+            return
+        for identity, connection in list(self._connections.items()):
+            flow = peers.flow_of(connection.descriptor)
+            if flow is None or peers.identity_of(connection.descriptor) != identity:
+                self._forget(identity)
+                continue
+            waiting = connection.backlog.note(flow, self._forwarded, seconds)
+            if waiting > self._max_queue:
+                self._close(
+                    identity,
+                    f"up to {waiting} bytes waited for it, more than max_queue_bytes"
+                    f" ({self._max_queue}); they are lost",
+                )
+        self._forwarded, self._looked = 0, now
+
+    def _close(self, identity: int, reason: str) -> None:
+        descriptor = self._connections[identity].descriptor
+        source, name = peers.name_of(descriptor)
+        peers.close(descriptor, identity)
+        self._forget(identity)
+        more = self._log_limit.allows(source)
+        if more is not None:
+            self._logger.warning("the proxy closed the connection of %s: %s%s", name, reason, more)
+
+    def _forget(self, identity: int) -> None:
+        del self._connections[identity]
+        self._subscriptions.forget(identity)
