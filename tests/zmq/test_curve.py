@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import zmq
 import zmq.utils.z85
@@ -88,6 +90,22 @@ async def test_a_process_that_is_not_let_in_gets_the_reason(caplog):
             await within(unknown.transport.wait_ready())
         await unknown.transport.stop()
     assert "refused a connection from 127.0.0.1" in caplog.text
+
+
+async def test_refusals_of_one_source_are_logged_once_a_second(caplog):
+    base = options_for()
+    primary = Process(settings(PRIMARY, base), primary=True)
+    unknown = [Process(settings(STRANGER, base)) for _ in range(10)]
+    async with started(primary):
+        begun = time.monotonic()
+        for process in unknown:
+            await process.transport.start()
+            with pytest.raises(NotConnectedError):
+                await within(process.transport.wait_ready())
+            await process.transport.stop()
+        seconds = time.monotonic() - begun
+    lines = [record for record in caplog.records if "refused a connection" in record.message]
+    assert 1 <= len(lines) <= 1 + seconds
 
 
 async def test_a_process_without_keys_gets_the_reason():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -112,17 +112,17 @@ async def test_who_holds_too_many_subscriptions_is_closed(tmp_path, scheme):
 
 async def test_of_many_who_hold_too_many_together_those_who_came_first_stay(tmp_path):
     limit = 64 << 10
+    each = limit * 9 // 10 // (200 + 64)
     async with system(tmp_path, max_subscription_bytes=limit) as running:
-        address = running.processes[0].options.sub_addr
-        hostile = [RawPeer(address) for _ in range(6)]
-        each = limit // (200 + 64)
-        for number, peer in enumerate(hostile):
-            await flood(peer, subscriptions(each, first=number * each))
-            await running.answers()
-        await running.until_closed(*hostile[4:])
-        assert not any(peer.is_closed() for peer in hostile[:3])
-        for peer in hostile:
-            peer.close()
+        with ExitStack() as connections:
+            hostile = []
+            for number in range(6):
+                peer = RawPeer(running.processes[0].options.sub_addr, alive=True)
+                hostile.append(connections.enter_context(peer))
+                await flood(peer, subscriptions(each, first=number * each))
+                await running.processes[0].transport.wait_ready()
+            await running.until_closed(*hostile[4:])
+            assert [peer.is_closed() for peer in hostile[:4]] == [False] * 4
 
 
 async def test_subscribing_and_unsubscribing_without_end_holds_up_nobody(tmp_path):

@@ -211,3 +211,22 @@ async def test_an_open_door_is_warned_of(caplog):
         pass
     assert f"listens at tcp://0.0.0.0:{port} without curve" in caplog.text
     assert options.sub_addr not in caplog.text
+
+
+async def test_an_ipc_address_that_any_user_can_take_is_warned_of(tmp_path, caplog):
+    shared, own = tmp_path / "shared", tmp_path / "own"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    own.mkdir(mode=0o700)
+    options = options_for(pub_addr=f"ipc://{shared}/pub", sub_addr=f"ipc://{own}/sub")
+    async with started(Process(options, primary=True)):
+        pass
+    [warning] = [record.getMessage() for record in caplog.records if "0700" in record.message]
+    assert options.pub_addr in warning
+
+
+async def test_an_abstract_address_which_has_no_permissions_is_warned_of(tmp_path, caplog):
+    options = options_for(pub_addr=f"ipc://@{tmp_path.name}.{os.getpid()}")
+    async with started(Process(options, primary=True)):
+        pass
+    assert f"listens at {options.pub_addr}: such a name has no permissions" in caplog.text

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,6 +79,22 @@ def remove(files: list[SocketFile]) -> None:
         with contextlib.suppress(TransportError, FileNotFoundError), _locked(path.parent):
             if path.stat().st_ino == inode and not _is_alive(path):
                 path.unlink()
+
+
+def weakness_of(address: str) -> str | None:
+    """Return what any user of this machine can do to an ipc address, `None` if nothing."""
+    path = addresses.ipc_path(address)
+    if path is None:
+        return None
+    if path.startswith("@"):
+        return "such a name has no permissions: any user of this machine can connect, or take it"
+    try:
+        mode = Path(path).absolute().parent.stat().st_mode
+    except OSError:  # binding says so
+        return None
+    if mode & stat.S_IWOTH:
+        return "all may write to its folder: any user of this machine can take the path first"
+    return None
 
 
 def _taken(address: str) -> TransportError:

@@ -3,21 +3,23 @@
 Two threads share the work. One runs `zmq.proxy_steerable`, which forwards frames without Python's
 lock. Its front is a SUB socket, which takes no subscriptions from the back: so they stay in the
 back's queue until Python reads them, with the descriptors they came from. The other thread, the
-watch, waits until there may be some (the back's descriptor signals), or until a tick has passed in
-which the first has worked. Then it steers: hold, STATISTICS (how many bytes were forwarded),
-TERMINATE. With that the first thread is back in Python; it reads the subscriptions and has the
-limits judge them, answers the watch, and forwards on.
+watch, asks it with STATISTICS how many bytes were forwarded, and looks who has not taken them. When
+the back's descriptor signals, subscriptions may have come: then TERMINATE brings the first thread
+back to Python; it reads them, has the limits judge them, answers the watch, and forwards on.
 
 | thread  | state      | until                                                          |
 |---------|------------|----------------------------------------------------------------|
 | forward | forwarding | TERMINATE comes: judging                                       |
 | forward | judging    | the queue is empty, or `_BATCH` messages were read: forwarding |
-| watch   | waiting    | the back's descriptor signals, or a tick has passed: steering  |
+| watch   | waiting    | the back's descriptor signals, or a tick has passed: looking   |
+| watch   | looking    | bytes are counted: waiting, or steering if there was a signal  |
 | watch   | steering   | the forwarding thread has answered: waiting                    |
 
-Both end when the context is terminated. While subscriptions wait to be read, libzmq's loop does not
-sleep; it forwards frames all the same, also when somebody else holds Python's lock. What was
-measured was measured with libzmq 4.3.5.
+Both end when the context is terminated. A signal may be missed: the first thread takes it, too.
+While subscriptions wait to be read, libzmq's loop does not sleep; it forwards frames all the same,
+also when somebody else holds Python's lock. So the watch also steers when the first thread works
+much, but then ever more rarely while that is found to be in vain: each time frames wait for
+Python's lock. What was measured was measured with libzmq 4.3.5.
 """
 
 from __future__ import annotations
@@ -42,8 +44,16 @@ _STEER: Final = "inproc://civitas.steer"
 _TICK: Final = 0.05
 """Seconds between two looks at what was forwarded and at who has not taken it."""
 
-_WORK: Final = 0.0005
-"""Seconds of a processor's time that the forwarding thread uses in a tick in which it forwards."""
+_IDLE: Final = 0.00005
+"""Seconds of a processor's time since the last look up to which the forwarding thread has forwarded
+next to nothing; the answer to STATISTICS itself takes some. A large frame takes no more than a
+small one: libzmq's I/O threads copy it."""
+
+_BUSY: Final = 0.01
+"""Seconds of a processor's time since the last steering from which subscriptions may wait."""
+
+_RAREST: Final = 2.0
+"""Seconds between two times of steering without a signal, at most."""
 
 _BATCH: Final = 1000
 """Subscriptions read before frames are forwarded again: whoever sends very many delays nobody."""
@@ -92,6 +102,8 @@ class Forwarder:
         self._steer = context.socket(zmq.PAIR)
         self._steer.connect(_STEER)
         self._descriptor = descriptor_of(back)
+        self._counted = 0
+        self._has_read = False
         self._forwarding = self._thread(_NAME, self._forward)
         self._watching = self._thread(_WATCH, self._watch)
         self.threads: Final = (self._forwarding, self._watching)
@@ -129,6 +141,7 @@ class Forwarder:
                 message = self._back.recv(NOBLOCK, False)
             except zmq.Again:
                 return
+            self._has_read = True
             with contextlib.suppress(zmq.ZMQError):
                 yield message.get(zmq.SRCFD), message.bytes
 
@@ -139,21 +152,39 @@ class Forwarder:
             poller = zmq.Poller()
             poller.register(self._descriptor, zmq.POLLIN)
             poller.register(self._steer, zmq.POLLIN)  # raises when the context is terminated
-            worked = 0.0
+            looked = judged = due = 0.0
+            pause = _TICK
             while True:
                 signalled = poller.poll(round(_TICK * 1000))
-                if signalled or time.clock_gettime(clock) - worked > _WORK:
+                worked = time.clock_gettime(clock)
+                if worked - looked > _IDLE:
+                    self._look()
+                    looked = time.clock_gettime(clock)
+                suspected = worked - judged > _BUSY and time.monotonic() > due
+                if signalled or suspected:
                     self._judge()
-                    worked = time.clock_gettime(clock)
+                    pause = _TICK if self._has_read else min(2 * pause, _RAREST)
+                    due, judged = time.monotonic() + pause, time.clock_gettime(clock)
                     time.sleep(_PAUSE)
         finally:
             self._steer.close(linger=0)
 
+    def _look(self) -> None:
+        """Look at who has not taken what was forwarded since the last time."""
+        self._steer.send(b"STATISTICS")
+        self._count(self._steer.recv_multipart())
+
     def _judge(self) -> None:
-        """Have the forwarding thread read subscriptions, and judge what it forwarded before."""
+        """Have the forwarding thread read subscriptions."""
+        self._has_read = False
         for command in (_HOLD, b"STATISTICS", b"TERMINATE"):
             self._steer.send(command)
         while (answer := self._steer.recv_multipart()) != [_JUDGED]:
             if len(answer) > _BYTES_IN:  # else it is the empty answer of 4.3.5 to a command
-                [forwarded] = struct.unpack("Q", answer[_BYTES_IN])
-                self._limits.forwarded(forwarded)
+                self._count(answer)
+        self._counted = 0
+
+    def _count(self, statistics: list[bytes]) -> None:
+        [forwarded] = struct.unpack("Q", statistics[_BYTES_IN])
+        self._limits.look(forwarded - self._counted)
+        self._counted = forwarded

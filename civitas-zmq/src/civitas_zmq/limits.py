@@ -16,11 +16,8 @@ from civitas_zmq.backlog import Backlog
 from civitas_zmq.log_limit import LogLimit
 from civitas_zmq.subscriptions import TOTAL, SubscriptionTable
 
-_SAMPLES: Final = 64
-"""Looks at each connection while as many bytes are forwarded as may wait for one."""
-
-_LONGEST_PAUSE: Final = 1.0
-"""Seconds between two looks, if less is forwarded."""
+_SHARE: Final = 0.01
+"""Part of a processor that looks at connections may use: with hundreds of them, looks are rarer."""
 
 
 class _Connection:
@@ -49,15 +46,16 @@ class ConnectionLimits:
         self._logger = logger
         self._log_limit = LogLimit()
         self._connections: dict[int, _Connection] = {}
+        self._closed: dict[int, int] = {}
         self._forwarded = 0
-        self._looked = time.monotonic()
+        self._looked = self._next_look = time.monotonic()
 
     def take(self, messages: list[tuple[int, bytes]]) -> None:
         """Note what connections sent, each message with the descriptor it came from."""
         identities = {each: peers.identity_of(each) for each in {each for each, _ in messages}}
         for descriptor, message in messages:
             identity = identities[descriptor]
-            if identity is None:
+            if identity is None or identity in self._closed:
                 continue
             self._connections.setdefault(identity, _Connection(descriptor))
             if reason := self._subscriptions.take(identity, message):
@@ -70,19 +68,18 @@ class ConnectionLimits:
                 " came last",
             )
 
-    def forwarded(self, count: int) -> None:
+    def look(self, forwarded: int) -> None:
         """Note that so many bytes were forwarded, and close who leaves too many of them waiting."""
-        self._forwarded += count
-        now = time.monotonic()
-        seconds = now - self._looked
-        if self._forwarded * _SAMPLES < self._max_queue and seconds < _LONGEST_PAUSE:
+        self._forwarded += forwarded
+        now, worked = time.monotonic(), time.thread_time()
+        if now < self._next_look:
             return
         for identity, connection in list(self._connections.items()):
-            flow = peers.flow_of(connection.descriptor)
-            if flow is None or peers.identity_of(connection.descriptor) != identity:
+            flow = peers.flow_of(connection.descriptor, identity)
+            if flow is None:
                 self._forget(identity)
                 continue
-            waiting = connection.backlog.note(flow, self._forwarded, seconds)
+            waiting = connection.backlog.note(flow, self._forwarded, now - self._looked)
             if waiting > self._max_queue:
                 self._close(
                     identity,
@@ -90,12 +87,18 @@ class ConnectionLimits:
                     f" ({self._max_queue}); they are lost",
                 )
         self._forwarded, self._looked = 0, now
+        self._next_look = now + (time.thread_time() - worked) / _SHARE
 
     def _close(self, identity: int, reason: str) -> None:
         descriptor = self._connections[identity].descriptor
         source, name = peers.name_of(descriptor)
         peers.close(descriptor, identity)
         self._forget(identity)
+        # What it had sent before comes still, and counts for nobody.
+        self._closed = {
+            each: one for each, one in self._closed.items() if peers.identity_of(one) == each
+        }
+        self._closed[identity] = descriptor
         more = self._log_limit.allows(source)
         if more is not None:
             self._logger.warning("the proxy closed the connection of %s: %s%s", name, reason, more)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from time import monotonic
 from typing import Final
 
 INTERVAL: Final = 1.0
@@ -22,7 +22,7 @@ class LogLimit:
 
     def allows(self, source: str) -> str | None:
         """Return what to add to a line about a source, `None` when it is not to be logged."""
-        now = time.monotonic()
+        now = monotonic()
         if source not in self._lines and len(self._lines) >= SOURCES:
             self._lines = {
                 each: (since, left_out)

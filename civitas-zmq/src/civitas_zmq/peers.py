@@ -43,18 +43,13 @@ def identity_of(descriptor: int) -> int | None:
     A descriptor is used again as soon as it is closed, perhaps for a file of somebody else's.
     """
     with _opened(descriptor) as peer:
-        if peer is None:
-            return None
-        try:
-            return int.from_bytes(peer.getsockopt(socket.SOL_SOCKET, _SO_COOKIE, 8), "little")
-        except OSError:  # a system without these
-            return descriptor
+        return None if peer is None else _identity(peer, descriptor)
 
 
-def flow_of(descriptor: int) -> Flow | None:
+def flow_of(descriptor: int, identity: int) -> Flow | None:
     """Return what a connection has taken, `None` when it is closed or the system can't tell."""
     with _opened(descriptor) as peer:
-        if peer is None:
+        if peer is None or _identity(peer, descriptor) != identity:
             return None
         try:
             [waiting] = struct.unpack("i", fcntl.ioctl(peer, termios.TIOCOUTQ, bytes(4)))
@@ -85,8 +80,15 @@ def name_of(descriptor: int) -> tuple[str, str]:
 def close(descriptor: int, identity: int) -> None:
     """End a connection, unless it has ended and its descriptor belongs to another one."""
     with _opened(descriptor) as peer, contextlib.suppress(OSError):
-        if peer is not None and identity_of(peer.fileno()) == identity:
+        if peer is not None and _identity(peer, descriptor) == identity:
             peer.shutdown(socket.SHUT_RDWR)
+
+
+def _identity(peer: socket.socket, descriptor: int) -> int:
+    try:
+        return int.from_bytes(peer.getsockopt(socket.SOL_SOCKET, _SO_COOKIE, 8), "little")
+    except OSError:  # a system without these
+        return descriptor
 
 
 @contextlib.contextmanager

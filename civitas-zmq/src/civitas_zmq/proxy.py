@@ -6,6 +6,7 @@ What was measured here was measured with libzmq 4.3.5.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -42,6 +43,11 @@ _UNREAD_SUBSCRIPTIONS: Final = 2
 """Subscriptions of a connection that wait for the forwarding thread. libzmq handles them until none
 is left: one that sends them faster held it up for as long as it sent (60,000 in one turn with a
 mark of 64, some 7,000 with 8, fewer than 3,000 with 2). None is dropped at this mark."""
+
+
+_RECEIVE_BUFFER: Final = 64 << 10
+"""Bytes of subscriptions that wait in the system: libzmq still reads them when the connection that
+sent them is closed here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +218,7 @@ class Proxy:
         socket = self._socket(context, zmq.XPUB)
         socket.set(zmq.SNDHWM, self._settings.send_hwm)
         socket.set(zmq.RCVHWM, _UNREAD_SUBSCRIPTIONS)
+        socket.set(zmq.RCVBUF, _RECEIVE_BUFFER)
         socket.set(zmq.MAXMSGSIZE, MAX_SUBSCRIPTION)
         socket.set(zmq.XPUB_VERBOSER, 1)
         return socket
@@ -239,6 +246,15 @@ class Proxy:
         return socket
 
     def _warn_if_open(self) -> None:
+        for address in (self._settings.pub_addr, self._settings.sub_addr):
+            if weakness := binding.weakness_of(address):
+                self._logger.warning(
+                    "the proxy listens at %s: %s; use a path in a folder of mode 0700, such as"
+                    " /run/user/%d",
+                    address,
+                    weakness,
+                    os.getuid(),
+                )
         if self._settings.server_secret_key is not None:
             return
         for address in (self._settings.pub_addr, self._settings.sub_addr):
