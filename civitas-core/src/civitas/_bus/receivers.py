@@ -85,7 +85,7 @@ class NumberedReceiver:
         """Put a frame into the mailbox without waiting, or return False."""
         window, number = None, 0
         if _has_header(frame):
-            if frame[2] != KIND_MESSAGE:
+            if KIND_MESSAGE < frame[2] <= KIND_SYSTEM:
                 self._take_other(frame)
                 return True
             number = number_of(frame)
@@ -165,7 +165,7 @@ class DurableReceiver:
             FrameError, DeserializationError: it can never be read.
             MessageRoutingError: it was not executed.
         """
-        if _has_header(frame) and frame[2] != KIND_MESSAGE:
+        if _has_header(frame) and KIND_MESSAGE < frame[2] <= KIND_SYSTEM:
             self._dropped(_NO_MESSAGE, frame)
             raise FrameError(f"a frame of kind {frame[2]} is no message")
         if await self._reject(frame, self._mailbox.name):
