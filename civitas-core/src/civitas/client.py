@@ -145,9 +145,10 @@ class Client(Node):
     async def _start(self) -> None:
         self._callers.name = self._config.process  # a forked child chooses another one
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._connect_timeout
+        began = loop.time()
+        deadline = began + self._connect_timeout
         await self._connect()
-        await self._find(max(deadline, loop.time() + self._grace))
+        await self._find(began, max(deadline, loop.time() + self._grace))
 
     async def _abort_start(self, ending: Ending) -> None:
         """There is nothing to undo but the transport, which the node stops."""
@@ -179,7 +180,7 @@ class Client(Node):
                 f"let this process in with these transport options?"
             ) from None
 
-    async def _find(self, deadline: float) -> None:
+    async def _find(self, began: float, deadline: float) -> None:
         """Join the system that runs on the transport."""
         connected = ""
         try:
@@ -188,13 +189,14 @@ class Client(Node):
                 connected = "the transport is connected, and "
                 await self._join()
         except TimeoutError:
-            raise self._nobody(connected) from None
+            raise self._nobody(connected, began) from None
         if not self.nodes():
-            raise self._nobody(connected)
+            raise self._nobody(connected, began)
 
-    def _nobody(self, connected: str) -> NotConnectedError:
+    def _nobody(self, connected: str, began: float) -> NotConnectedError:
+        seconds = asyncio.get_running_loop().time() - began
         doubt = unbelieved(self._bus.dead_letters.counts)
         return NotConnectedError(
-            f"{connected}no running system was found within {self._connect_timeout:g} s; "
+            f"{connected}no running system was found in {seconds:.1f} s; "
             f"{doubt or 'is it started, with the same transport options and the same cluster_key?'}"
         )
