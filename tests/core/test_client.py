@@ -90,11 +90,11 @@ async def test_who_finds_nobody_is_told_how_far_it_came(
     assert told in re.sub(r"in \d\.\d s", "in T s", str(raised.value))
 
 
-async def test_who_finds_nobody_before_the_time_is_over_is_told_how_long_it_took(
-    local_bus: LocalBus,
-) -> None:
+async def test_who_finds_nobody_before_the_time_is_over_is_told_how_long_it_took() -> None:
+    components = build_component_set(Distant())
+    components.transport.config = components.config  # type: ignore[attr-defined]
     with pytest.raises(NotConnectedError, match=r"no running system was found in [1-9]\.\d s"):
-        await Client(**local_bus.options(), connect_timeout=60.0).start()
+        await Client(components=components, connect_timeout=60.0).start()
 
 
 async def test_a_client_that_was_taken_for_dead_says_so_and_ends(local_bus: LocalBus) -> None:
