@@ -188,8 +188,8 @@ ATTACKS: Final[list[Attack]] = [
 
 @pytest.fixture(params=WIRES)
 def wire(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, Any]]:
-    with wire_of(request.param, tmp_path) as block:
-        yield block
+    with wire_of(request.param, tmp_path) as wire:
+        yield wire.block
 
 
 @pytest.fixture(params=["no key", "control", "all"])
@@ -222,6 +222,8 @@ async def test_a_system_goes_on_answering_through_every_attack(
             harm = {name: node.failure for name, node in nodes.all.items() if node.failure}
             assert not harm, attack.__name__
             assert not any(node.stats().restarts for node in nodes.all.values()), attack.__name__
+    answered = [agent.handled[None] for agent in nodes.agents.values()]
+    assert not any(answered), "an answer came to an agent as a message"
     processes = {"supervisor", "w1", "w2"}
     for node in nodes.all.values():
         stats = node.stats()
