@@ -107,7 +107,7 @@ async def everything_is_said_by_strangers(stranger: Stranger, nodes: Nodes) -> N
 async def answers_are_asked_for_at_agents(stranger: Stranger, nodes: Nodes) -> None:
     """Questions whose answers would go to agents, and to system addresses."""
     for here, there in (("w1", "w2"), ("w2", "w1"), ("primary", "primary")):
-        message = Message("question", "w9", here, {"n": "forged"}, reply_to=there)
+        message = Message(sender="w9", recipient=here, payload={"n": "forged"}, reply_to=there)
         body = MsgpackSerializer().serialize(message)
         sealed = envelope.seal(body, "msgpack", origin_of(ghost()), kind=KIND_MESSAGE)
         for where in (there, EVERYONE, "_reply", "_reply.x"):
@@ -116,7 +116,9 @@ async def answers_are_asked_for_at_agents(stranger: Stranger, nodes: Nodes) -> N
 
 async def answers_are_forged(stranger: Stranger, nodes: Nodes) -> None:
     """Answers to the first requests of each node, as one would number them."""
-    body = MsgpackSerializer().serialize(Message("reply", "w1", "", {"by": "forged"}))
+    body = MsgpackSerializer().serialize(
+        Message(type="reply", sender="w1", payload={"by": "forged"})
+    )
     for about in infos(nodes):
         for number in range(200):
             sealed = envelope.seal(body, "msgpack", origin_of(ghost()), kind=KIND_REPLY)
