@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import pytest
 
-from civitas._signatures import ClusterKey
+from civitas._signing.signatures import ClusterKey
 from civitas.plugins import Capabilities, TransportContext
 from civitas.testing import TransportConformance
 from civitas.testing.simulation.durable_transport import DurableTransport

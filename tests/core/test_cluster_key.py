@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from civitas import AgentProcess, Runtime, Supervisor, Worker
-from civitas._signing import VARIABLE, signing_of
+from civitas._signing.settings import VARIABLE, signing_of
 from civitas.client import Client
 from civitas.components import build_component_set
 from civitas.errors import CivitasError, ConfigurationError

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from civitas import envelope
-from civitas._signatures import ClusterKey, Freshness, ReplayGuard, Verdict, sender_of
+from civitas._signing.signatures import ClusterKey, Freshness, ReplayGuard, Verdict, sender_of
 from civitas.envelope import ORIGIN_AT, TRAILER_BYTES, Origin
 from civitas.errors import FrameError, SignedFrameError, UnauthenticatedFrameError
 

@@ -10,8 +10,8 @@ import pytest
 
 from civitas import AgentProcess, Runtime, Supervisor, envelope
 from civitas import _platform as platform
-from civitas._signatures import ClusterKey
-from civitas._signing import FORMER_NODE, NOT_AUTHENTICATED, REPLAYED
+from civitas._signing.settings import FORMER_NODE, NOT_AUTHENTICATED, REPLAYED
+from civitas._signing.signatures import ClusterKey
 from civitas.envelope import Origin
 from civitas.errors import FrameError, MessageTooLargeError
 from civitas.plugins import Capabilities

@@ -20,7 +20,7 @@ from civitas._cluster.protocol import (
     control_address,
     data_address,
 )
-from civitas._signing import FORMER_NODE, NOT_AUTHENTICATED, REPLAYED
+from civitas._signing.settings import FORMER_NODE, NOT_AUTHENTICATED, REPLAYED
 from civitas.client import Client
 from civitas.envelope import Origin
 from civitas.errors import CivitasError, NotConnectedError

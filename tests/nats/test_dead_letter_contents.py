@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from civitas import envelope
-from civitas._signatures import ClusterKey
+from civitas._signing.signatures import ClusterKey
 from civitas.serializer import JsonSerializer, MsgpackSerializer
 from civitas_nats.jetstream.dead_letter_contents import contents_of, reason_to_keep, replay_frame
 from civitas_nats.jetstream.dead_letters import DeadLetter, StoredDeadLetter

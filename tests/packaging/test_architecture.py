@@ -55,10 +55,10 @@ PUBLIC = {
     *("registry", "runtime", "serializer", "supervisor", "testing", "topology", "transport"),
     "worker",
 }
-ROOMS = {"_agents", "_authoring", "_bus", "_cluster", "_node", "_supervision"}
+ROOMS = {"_agents", "_authoring", "_bus", "_cluster", "_node", "_signing", "_supervision"}
 
 
-FOUNDATION = {"_platform", "_signatures", "_signing", "_text"}
+FOUNDATION = {"_platform", "_text"}
 
 
 def test_the_top_level_of_core_is_what_people_import_and_six_rooms() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from civitas import AgentProcess, Message, Runtime, Supervisor, Worker
-from civitas._signing import FORMER_NODE, NOT_AUTHENTICATED, REPLAYED
+from civitas._signing.settings import FORMER_NODE, NOT_AUTHENTICATED, REPLAYED
 from civitas.components import build_component_set
 from civitas.errors import AgentError, MessageRoutingError
 from support.agents import until

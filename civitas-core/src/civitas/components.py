@@ -13,7 +13,7 @@ from civitas._bus.bus import DEFAULT_SEND_TIMEOUT, MessageBus
 from civitas._bus.codec import new_origin
 from civitas._bus.dead_letters import DeadLetters
 from civitas._cluster.config import ClusterConfig, signed_control
-from civitas._signing import SignedFrames, Signing, signing_of
+from civitas._signing.settings import SignedFrames, Signing, signing_of
 from civitas.envelope import Origin, unsigned
 from civitas.errors import ConfigurationError, Location, logger_of
 from civitas.messages import PRIMARY

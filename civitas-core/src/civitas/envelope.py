@@ -15,7 +15,7 @@ Layout, integers big-endian:
     27+s   r  reply_to, UTF-8
     27+s+r    body
 
-A signed frame (`civitas._signatures`) has SIGNED in its kind, and a trailer:
+A signed frame (`civitas._signing.signatures`) has SIGNED in its kind, and a trailer:
 
     ...    8  counter of its sender
     ...   16  tag

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from civitas._signing import NOT_AUTHENTICATED, REPLAYED
+from civitas._signing.settings import NOT_AUTHENTICATED, REPLAYED
 from civitas.testing.simulation.faults import Faults
 from civitas.testing.simulation.run import Scenario
 from civitas.testing.simulation.system import EVERY_NODE, System

@@ -45,7 +45,7 @@ from civitas._cluster.protocol import (
     Query,
     Result,
 )
-from civitas._signing import NOT_AUTHENTICATED
+from civitas._signing.settings import NOT_AUTHENTICATED
 from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas._supervision.remote import AgentReport
 from civitas._supervision.remote_state import Demand

@@ -22,7 +22,7 @@ import msgpack
 
 from civitas import envelope
 from civitas._cluster.protocol import AgentStates, ControlMessage, DataMessage, NodeInfo
-from civitas._signing import SIGNED_FRAME
+from civitas._signing.settings import SIGNED_FRAME
 from civitas.envelope import KIND_SYSTEM, Origin
 from civitas.errors import (
     CivitasError,

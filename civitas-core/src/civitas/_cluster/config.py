@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from civitas import _platform as platform
 from civitas._cluster.protocol import data_address
-from civitas._signing import NOT_AUTHENTICATED, SIGNED_FRAME, Signing
+from civitas._signing.settings import NOT_AUTHENTICATED, SIGNED_FRAME, Signing
 from civitas.errors import crash_of, describe, logger_of
 from civitas.messages import PRIMARY
 from civitas.plugins import Capabilities

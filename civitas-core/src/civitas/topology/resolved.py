@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from civitas._signing import Signing
+from civitas._signing.settings import Signing
 from civitas.errors import Location
 from civitas.messages import PRIMARY
 from civitas.plugins.loader import LoadedSerializer, LoadedTransport

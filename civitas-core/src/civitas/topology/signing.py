@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import SecretStr
 
-from civitas._signing import Signing, signing_of
+from civitas._signing.settings import Signing, signing_of
 from civitas.errors import ConfigurationError, PluginError
 from civitas.plugins.loader import capabilities_of
 from civitas.topology.model import TopologyModel

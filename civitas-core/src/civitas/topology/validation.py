@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple, get_args
 
 from pydantic import ValidationError
 
-from civitas._signing import SignedFrames
+from civitas._signing.settings import SignedFrames
 from civitas.errors import Location
 from civitas.messages import name_problem
 from civitas.topology.model import (

@@ -27,8 +27,15 @@ from logging import Logger
 from typing import Any, Final
 
 from civitas import _platform as platform
-from civitas._signatures import AddressKey, ClusterKey, Freshness, ReplayGuard, Verdict, sender_of
-from civitas._signing import FORMER_NODE, NOT_AUTHENTICATED, REPLAYED
+from civitas._signing.settings import FORMER_NODE, NOT_AUTHENTICATED, REPLAYED
+from civitas._signing.signatures import (
+    AddressKey,
+    ClusterKey,
+    Freshness,
+    ReplayGuard,
+    Verdict,
+    sender_of,
+)
 from civitas.envelope import ORIGIN_AT, TRAILER_BYTES
 from civitas.errors import (
     CivitasError,

@@ -11,7 +11,7 @@ from civitas.errors import ConfigurationError
 from civitas.plugins import Capabilities
 
 if TYPE_CHECKING:
-    from civitas._signatures import ClusterKey
+    from civitas._signing.signatures import ClusterKey
 
 SignedFrames: TypeAlias = Literal["control", "all"]
 """Which frames of a node are signed: those at system addresses, or all."""
@@ -110,7 +110,9 @@ def signing_of(
 
 
 def _key_of(secrets: list[str]) -> ClusterKey:
-    from civitas._signatures import ClusterKey  # loads the parts of OpenSSL, which others need not
+    from civitas._signing.signatures import (
+        ClusterKey,  # loads the parts of OpenSSL, which others need not
+    )
 
     return ClusterKey(*secrets)
 
