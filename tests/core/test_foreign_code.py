@@ -141,7 +141,7 @@ async def test_a_transport_that_fails_to_send_a_probe_is_tried_again(
         heard.append(message)
         return True
 
-    probes = Probes(transport, origin, hear, print, failures.append)
+    probes = Probes(transport, origin, hear, lambda _: True, print, failures.append)
     await probes.start()
     for _ in range(2):
         probes.send(origin.node.hex(), Probe())
@@ -199,11 +199,13 @@ def test_no_line_of_the_log_has_what_a_terminal_obeys(
     assert not set(OBEYED) & set(text)
     if level == "debug":
         assert "\nTraceback (most recent call last):\n" in text
-        assert text.endswith("\nnext line\n")
+        lines = text.splitlines()
+        assert lines[-1].strip() == "next line"
+        assert lines[-1].startswith(" "), "it does not look like the next entry"
 
 
 def test_an_error_of_a_command_keeps_its_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    write_error(f"error: two mistakes\n  {HOSTILE}\n  the other: é")
+    write_error("error: two mistakes", f"  {HOSTILE}", "  the other: é")
     lines = capsys.readouterr().err.split("\n")
     assert lines[0] == "error: two mistakes"
     assert lines[2:] == ["  the other: é", ""]

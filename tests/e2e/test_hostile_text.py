@@ -228,6 +228,10 @@ CASES: dict[str, list[Case]] = {
         case("--all", "--yes", f"--dead-letter-subject={HOSTILE}", shown=HEAD),
         case(f"--agent={HOSTILE}", "--yes", shown="error: "),
     ],
+    "civitas-nats streams create": [
+        case(f"--servers={HOSTILE}", shown="error: --servers"),
+        case("--topology=elsewhere.yaml", shown=HEAD),
+    ],
     "civitas-zmq proxy": [
         case(f"--pub-addr={HOSTILE}", shown=HEAD),
         case(f"--topology={HOSTILE}"),

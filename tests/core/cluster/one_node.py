@@ -15,6 +15,7 @@ from civitas._cluster.protocol import (
     EVERYONE,
     Admitted,
     Challenge,
+    Changed,
     Contested,
     ControlMessage,
     Hello,
@@ -98,8 +99,10 @@ class One:
 
     def hear(self, teller: NodeInfo, message: ControlMessage) -> None:
         """Let it hear something of a node that can prove itself."""
-        if isinstance(message, Hello | Welcome | Refused | Contested) and not message.proof:
-            message = replace(message, proof=self.proof_for(teller))
+        if isinstance(message, Hello) and not message.proof:
+            message = replace(message, proof=self.cookie_for(teller))
+        elif isinstance(message, Welcome | Refused | Contested) and not message.proof:
+            message = replace(message, proof=self.nonce)
         self.overhear(teller, message)
 
     def overhear(self, teller: NodeInfo, message: ControlMessage) -> None:
@@ -116,13 +119,23 @@ class One:
                     Pong(ping.sequence, {}, 0.0),
                 )
 
-    def proof_for(self, teller: NodeInfo) -> bytes:
+    def cookie_for(self, teller: NodeInfo) -> bytes:
         """Return what it gives a stranger that says hello, by which that one proves itself."""
+        said = self._answers(teller, Hello(teller.header, EPOCH + self.now, b"nonce"))
+        return next((each.cookie for each in said if isinstance(each, Challenge)), b"")
+
+    @property
+    def nonce(self) -> bytes:
+        """What it says to everyone, by which an answer proves itself."""
+        stranger = info("ee")
+        said = self._answers(stranger, Changed(stranger))
+        return next((each.nonce for each in said if isinstance(each, Hello)), b"")
+
+    def _answers(self, teller: NodeInfo, message: ControlMessage) -> list[ControlMessage]:
         before, self.sent = self.sent, []
-        self.overhear(teller, Hello(teller.header, EPOCH + self.now, b"nonce"))
-        cookies = [each.cookie for _, each in self.sent if isinstance(each, Challenge)]
-        self.sent = before
-        return cookies[0] if cookies else b""
+        self.overhear(teller, message)
+        said, self.sent = self.sent, before
+        return [each for _, each in said]
 
     def wait(self, seconds: float) -> None:
         end = self.now + seconds

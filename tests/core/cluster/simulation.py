@@ -202,8 +202,8 @@ class SimulatedNode:
         if self.paused:
             self.inbox.append((frame, to_everyone))
             return
-        members, proves = self.membership.peers, self.membership.proves
-        said = self.codec.read(frame, self.time, members, proves, to_everyone=to_everyone)
+        is_member, proves = self.membership.is_member, self.membership.proves
+        said = self.codec.read(frame, self.time, is_member, proves, to_everyone=to_everyone)
         if said is not None:
             self.membership.receive(*said, self.time)
 

@@ -16,7 +16,7 @@ from civitas._cluster.announcements import (
 )
 from civitas._cluster.events import NodeSeen
 from civitas._cluster.pieces import LEAST_FRAME
-from civitas._cluster.protocol import Changed, Hello, Left, Missed, NodeInfo
+from civitas._cluster.protocol import Challenge, Changed, Hello, Left, Missed, NodeInfo
 from civitas.errors import ConfigurationError
 from core.cluster.one_node import EPOCH, PRIMARY, WORKER, One, info
 from core.cluster.simulation import FAST, Network, SimulatedNode, System, alive, deaths, three
@@ -160,12 +160,13 @@ def test_a_beacon_of_a_stranger_is_answered_with_a_hello_to_it() -> None:
     assert WORKER.node not in one.membership.peers
 
 
-def test_a_beacon_of_a_node_that_was_fenced_or_has_left_lets_it_in_no_more() -> None:
+def test_a_beacon_of_a_node_that_has_left_does_not_let_it_in_again() -> None:
     one = One().joined(PRIMARY, WORKER)
     one.hear(WORKER, Left(WORKER.node, WORKER.generation, "it stopped", fenced=False))
     one.forget()
     one.hear(WORKER, Changed(WORKER.header, 0))
-    assert not one.sent
+    assert WORKER.node not in one.membership.peers
+    assert [type(each) for _, each in one.sent] == [Challenge], "if it lives, it proves itself"
 
 
 def test_who_has_missed_a_change_says_what_it_knows_and_gets_what_has_changed_since() -> None:

@@ -119,9 +119,9 @@ def test_a_node_with_more_agents_than_others_take_fails_its_start() -> None:
     frames = ControlCodec(ORIGIN).frames(Changed(crowd))
     reader = ControlCodec(Origin(b"\x55" * 8, 5))
     for each in frames[:-1]:
-        reader.read(each, 0.0, (), to_everyone=True)
+        reader.read(each, 0.0, bool, lambda *_: False, to_everyone=True)
     with pytest.raises(DeserializationError, match="more than 262,144"):
-        reader.read(frames[-1], 0.0, (), to_everyone=True)
+        reader.read(frames[-1], 0.0, bool, lambda *_: False, to_everyone=True)
 
 
 def test_the_pieces_of_all_strangers_together_are_no_more_than_one_of_the_largest() -> None:

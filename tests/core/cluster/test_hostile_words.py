@@ -21,6 +21,7 @@ from civitas._cluster.protocol import (
     Command,
     ControlMessage,
     Hello,
+    Left,
     NodeInfo,
     Piece,
     Refused,
@@ -58,7 +59,7 @@ agents = st.dictionaries(names, st.tuples(statuses, numbers), max_size=3)
 generations = st.sampled_from([0, 1, 2, 2**32 - 1])
 infos = st.builds(
     NodeInfo,
-    node=st.sampled_from(list(IDS.values())),
+    node=st.sampled_from([*IDS.values(), IDS["P"].upper()]),
     generation=generations,
     process=st.sampled_from(["supervisor", "A", "B", "X"]),
     role=st.sampled_from(["primary", "worker", "client", "?"]),
@@ -140,7 +141,8 @@ def nonce_of(system: System, label: str) -> bytes:
 
 
 def hear(node: SimulatedNode, frame: bytes, to_everyone: bool) -> None:
-    if decode(frame)[0] != node.origin:
+    origin, message = decode(frame)
+    if origin != node.origin or isinstance(message, Left):
         with suppress(CivitasError):  # it is counted as malformed
             node.take(frame, to_everyone)
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from civitas._cluster.claims import Claims, conflict, prevails
+from civitas._cluster.discovery import PRIMARY_WINDOW
 from civitas._cluster.events import (
     ClockSeen,
     Evicted,
@@ -165,6 +166,7 @@ def test_a_refusal_by_a_third_node_counts_only_for_a_newcomer(settled: bool, evi
     else:
         one.membership.join(one.now)
     one.hear(PRIMARY, Refused(PRIMARY, "taken"))
+    one.wait(PRIMARY_WINDOW + 0.1)
     assert (Evicted("taken", fenced=False) in one.events) == evicted
 
 
@@ -172,6 +174,7 @@ def test_a_evicted_node_falls_silent() -> None:
     one = One()
     one.membership.join(one.now)
     one.hear(PRIMARY, Refused(PRIMARY, "taken"))
+    one.wait(PRIMARY_WINDOW + 0.1)
     one.sent.clear()
     late = info("33", "near")
     one.hear(late, Hello(late, EPOCH))
@@ -271,7 +274,7 @@ def test_only_the_primary_declares_others_dead() -> None:
 
 def test_a_hello_that_was_overtaken_by_its_goodbye_lets_nobody_in_again() -> None:
     one = One().joined(PRIMARY)
-    cookie = one.proof_for(WORKER)
+    cookie = one.cookie_for(WORKER)
     one.hear(WORKER, Hello(WORKER, EPOCH))
     one.membership.link_up(one.now)
     nonce = one.said(Hello)[-1].nonce

@@ -42,10 +42,13 @@ class Reader:
 
     def read(self, *frames: bytes, to_everyone: bool = True) -> list[object]:
         read = [
-            self.codec.read(each, self.now, self.members, self.proves, to_everyone=to_everyone)
+            self.codec.read(each, self.now, self.is_member, self.proves, to_everyone=to_everyone)
             for each in frames
         ]
         return [said[1] for said in read if said is not None]
+
+    def is_member(self, node: bytes) -> bool:
+        return node[:8].hex() in self.members
 
     def proves(self, proof: bytes, node: bytes, now: float) -> bool:
         return proof == b"proof"

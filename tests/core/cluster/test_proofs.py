@@ -22,25 +22,27 @@ def test_a_cookie_proves_the_node_that_it_was_given_to_and_no_other(departed: bo
     assert not Proofs().hold(cookie, WORKER.key, NOW, departed=departed)
 
 
-def test_a_nonce_proves_any_node_but_one_that_has_said_goodbye() -> None:
+def test_a_nonce_shows_that_a_node_was_heard_and_is_no_cookie() -> None:
     proofs = Proofs()
     nonce = proofs.nonce(NOW)
-    assert proofs.hold(nonce, WORKER.key, NOW, departed=False)
-    assert not proofs.hold(nonce, WORKER.key, NOW, departed=True)
-    assert not Proofs().hold(nonce, WORKER.key, NOW, departed=False)
+    assert proofs.repeats_nonce(nonce, NOW)
+    assert not Proofs().repeats_nonce(nonce, NOW)
+    assert not proofs.hold(nonce, WORKER.key, NOW, departed=False)
+    assert not proofs.repeats_nonce(proofs.cookie(WORKER.key, NOW, departed=False), NOW)
 
 
 def test_proofs_run_out() -> None:
     proofs = Proofs()
-    given = [proofs.nonce(NOW), proofs.cookie(WORKER.key, NOW, departed=False)]
-    for proof in given:
-        assert proofs.hold(proof, WORKER.key, NOW + PERIOD, departed=False)
-        assert not proofs.hold(proof, WORKER.key, NOW + 2 * PERIOD, departed=False)
+    nonce, cookie = proofs.nonce(NOW), proofs.cookie(WORKER.key, NOW, departed=False)
+    for later, valid in ((PERIOD, True), (2 * PERIOD, False)):
+        assert proofs.repeats_nonce(nonce, NOW + later) == valid
+        assert proofs.hold(cookie, WORKER.key, NOW + later, departed=False) == valid
 
 
 @pytest.mark.parametrize("proof", [b"", b"x", b"x" * 8, b"x" * 1000])
 def test_what_was_not_given_is_no_proof(proof: bytes) -> None:
     assert not Proofs().hold(proof, WORKER.key, NOW, departed=False)
+    assert not Proofs().repeats_nonce(proof, NOW)
 
 
 def test_a_message_says_its_proof_where_it_has_one() -> None:

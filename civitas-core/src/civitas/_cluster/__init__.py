@@ -28,6 +28,7 @@ own instance of the transport where the transport crosses processes:
     protocol        all that nodes say, typed
     codec           its frames: makes them, and checks what comes
     node_log        what a node logs of the others
+    drop_reports    what the control plane drops, told to the node's event loop
     events          what the control plane reports to the node's event loop
     config          what binds the node's transports to all this
 

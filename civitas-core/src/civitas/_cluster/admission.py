@@ -36,7 +36,8 @@ _FULL: Final = f"a system has {LIMIT:,} nodes and {AGENTS:,} agents at most"
 class Admission:
     """What one node does at hellos, welcomes, and what else others say that they are there.
 
-    `finished` returns which agents of another node are done; `send` sends a message to an address.
+    `finished` returns which agents of another node are done; `lose` takes a member out, given why;
+    `send` sends a message to an address.
     All times are seconds of the caller's monotonic clock.
     """
 
@@ -49,6 +50,7 @@ class Admission:
         naming: Naming,
         watch: FailureDetector,
         finished: Callable[[NodeInfo], tuple[str, ...]],
+        lose: Callable[[Peer, str], None],
         send: Callable[[str, ControlMessage], None],
         report: Callable[[Event], None],
     ) -> None:
@@ -59,6 +61,7 @@ class Admission:
         self._naming = naming
         self._watch = watch
         self._finished = finished
+        self._lose = lose
         self._send = send
         self._report = report
 
@@ -66,10 +69,13 @@ class Admission:
         """Let a node prove itself that says that it is there."""
         match message:
             case Hello(info=info) if info.key == stranger.key and not message.proof:
-                self._naming.challenge(stranger.key, message, now)
-            case Changed(info=info) if info.key == stranger.key:
-                self._naming.say_hello(control_address(stranger.node), now)
-            case Ping():  # it knows this node, which had given it up
+                self._naming.challenge(stranger, message.nonce, now)
+            case Changed(info=info) if info.key != stranger.key:
+                pass
+            case Changed() | Ping() if stranger.key in self._members.departed:
+                # It lives, and knows this node: it may not have said the goodbye itself.
+                self._naming.challenge(stranger, b"", now)
+            case Changed() | Ping():
                 self._naming.say_hello(control_address(stranger.node), now)
 
     def hear_hello(self, speaker: Speaker, hello: Hello, now: float) -> None:
@@ -79,17 +85,26 @@ class Admission:
         self._members.departed.discard(speaker.key)
         if speaker.role is not None and not hello.proof:
             self.hear_change(self._members.peers[info.node], Changed(info, info.revision), now)
-            self._welcome(hello)
+            self._welcome(hello, now)
         elif reason is not None:
             self._naming.contest(hello, reason, now)
-        elif self._members.full(info):
+        elif self._members.full(info) and not self._makes_room(now):
             self._naming.refuse(info, _FULL, hello.nonce, now)
         elif self.meet(hello, now):
-            self._welcome(hello)
+            self._welcome(hello, now)
         else:
             self._naming.wait_for_holder(hello)
 
-    def _welcome(self, hello: Hello) -> None:
+    def _makes_room(self, now: float) -> bool:
+        """Lose a member that has never shown that agents can reach it; return whether there is."""
+        peer = self._members.unproved(now)
+        if peer is not None:
+            self._lose(peer, "it made room for another node, since its route was never proved")
+        return peer is not None
+
+    def _welcome(self, hello: Hello, now: float) -> None:
+        if not self._members.peers[hello.info.node].may_be_told(now):
+            return  # all of it has just been said, and the next hello comes soon
         if not self._discovery.doubtful:  # else it may have lain here for long
             self._clocks.hear_hello(hello)
         mine, known = self._announcements.whole, self._members.known()
@@ -104,7 +119,7 @@ class Admission:
         # Of two that want one name, a refusal decides.
         if self._announcements.conflict(info) is None and self.meet(welcome, now):
             if info.role == "primary":
-                self._discovery.roster = set(welcome.known)
+                self._discovery.found(welcome.known)
                 self._watch.suspect_others(welcome.known, now)
                 self.hear_done(info, welcome.done)
             self._clocks.hear_welcome(welcome)

@@ -14,7 +14,7 @@ challenge, anything else that is not in vain with a hello.
     message            | about whom               | taken at      | believed from
     -------------------+--------------------------+---------------+------------------------------
     Hello              | its sender               | everyone, own | a member, or with a proof
-    Challenge          | the receiver             | own           | with a proof
+    Challenge          | the receiver             | own           | a member, or with a proof
     Welcome            | its sender               | own           | a member, or with a proof
     Refused            | names of its sender      | own           | the same; but see below
     Contested          | names of the receiver    | own           | the same
@@ -88,7 +88,6 @@ class Address(Enum):
 class Believed(Enum):
     """From whom a message is believed."""
 
-    BY_PROOF = auto()
     PROVED = auto()
     """A member, or by a proof."""
     KNOWN = auto()
@@ -124,7 +123,7 @@ class Speaker(NamedTuple):
 
 RULES: Final[Mapping[type, Rule]] = {
     Hello: Rule(Address.BOTH, Believed.PROVED),
-    Challenge: Rule(Address.OWN, Believed.BY_PROOF),
+    Challenge: Rule(Address.OWN, Believed.PROVED),
     Welcome: Rule(Address.OWN, Believed.PROVED),
     Refused: Rule(Address.OWN, Believed.PROVED),
     Contested: Rule(Address.OWN, Believed.PROVED),
@@ -173,8 +172,6 @@ def believed(message: ControlMessage, speaker: Speaker) -> bool:
 
 def _may_speak(needed: Believed, speaker: Speaker) -> bool:
     match needed:
-        case Believed.BY_PROOF:
-            return speaker.proved
         case Believed.PROVED:
             return speaker.proved or speaker.role is not None
         case Believed.KNOWN:

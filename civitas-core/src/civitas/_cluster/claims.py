@@ -38,6 +38,11 @@ class Claims:
     def __init__(self) -> None:
         self._claims: dict[str, Claim] = {}
 
+    @property
+    def agents(self) -> int:
+        """How many agents the newcomers have."""
+        return sum(len(claim.info.agents) for claim in self._claims.values())
+
     def __bool__(self) -> bool:
         """Return whether anything is undecided."""
         return bool(self._claims)

@@ -18,12 +18,13 @@ from civitas._bus.bus import MessageBus
 from civitas._cluster.announcements import check_announceable
 from civitas._cluster.codec import LARGEST_FRAME
 from civitas._cluster.config import ClusterConfig
-from civitas._cluster.control_plane import CONTROL_NAME, ControlPlane, TaskRunner
+from civitas._cluster.control_plane import CONTROL_NAME, ControlPlane, MakeMembership, TaskRunner
 from civitas._cluster.data_plane import DataPlane, PeerStats
 from civitas._cluster.events import (
     ClockSeen,
     Event,
     Evicted,
+    Impersonated,
     NodeLost,
     NodeSeen,
     NotAnnounced,
@@ -129,12 +130,8 @@ class Cluster:
         self._info = NodeInfo(bus.origin.node.hex(), bus.origin.generation, config.process, role)
         stalled = self._loop_beat.stalled
         own = OwnNode(agents, stalled, lambda: self._with_peers(counters()), finished)
-        make_control = config.make_control
-        self._control = ControlPlane(
-            bus.transport
-            if make_control is None
-            else make_control(self._control_down, self._control_up, self._control_dropped),
-            bus.origin,
+        self._control = self._control_plane(
+            config,
             lambda send, report: Membership(
                 self._info,
                 own,
@@ -144,14 +141,22 @@ class Cluster:
                 policies,
                 authenticated=config.authenticated,
             ),
+        )
+
+    def _control_plane(self, config: ClusterConfig, membership: MakeMembership) -> ControlPlane:
+        bus, make = self._bus, config.make_control
+        hooks = self._control_down, self._control_up, self._control_dropped
+        own_thread = make is not None
+        return ControlPlane(
+            bus.transport if make is None else make(*hooks),
+            bus.origin,
+            membership,
             self._on_event,
             bus.dead_letters.record,
             config.failed,
-            owns_transport=make_control is not None,
-            runner=TaskRunner(config.failed)
-            if make_control is None
-            else platform.make_runner(CONTROL_NAME),
-            guard=config.guard if make_control is None else config.guard_control,
+            owns_transport=own_thread,
+            runner=platform.make_runner(CONTROL_NAME) if own_thread else TaskRunner(config.failed),
+            guard=config.guard_control if own_thread else config.guard,
             largest=self._largest or LARGEST_FRAME,
         )
 
@@ -295,6 +300,8 @@ class Cluster:
                 self._on_own_event(event)
             case Objected():
                 self._log.refused(event)
+            case Impersonated():
+                self._log.impersonated()
             case Result() | Counters() if event.number in self._answers:
                 answer = self._answers.pop(event.number)
                 if not answer.done():

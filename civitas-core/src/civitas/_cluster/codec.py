@@ -34,6 +34,9 @@ from civitas.errors import (
 from civitas.messages import name_problem
 from civitas.serializer.limits import CONTAINERS, Limits, check_msgpack
 
+LONGEST_NAME: Final = 200
+"""Characters of the name of a process, and of a role, at most."""
+
 LARGEST_FRAME: Final = 1024 * 1024
 """Bytes of a system frame at most; what is larger travels in pieces."""
 
@@ -187,8 +190,10 @@ def _number(value: Any) -> float:
 
 def _read_info(body: _Body) -> NodeInfo:
     info: NodeInfo = _read(NodeInfo, body)
-    if len(info.node) != 16 or len(info.key) != 12:
-        raise ValueError(f"{info.node!r} is no node id")
+    if info.node != info.key[:8].hex() or len(info.key) != 12:
+        raise ValueError(f"{info.node!r:.80} is no node id, which is 16 small hex digits")
+    if max(len(info.process), len(info.role)) > LONGEST_NAME:
+        raise ValueError(f"a name of more than {LONGEST_NAME} characters")
     return info
 
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from civitas import _platform as platform
 from civitas._cluster.codec import LARGEST_FRAME, drop_reason
+from civitas._cluster.drop_reports import DropReports
 from civitas._cluster.events import Event, NotAnnounced
 from civitas._cluster.membership import Membership
 from civitas._cluster.pieces import ControlCodec
@@ -54,6 +55,11 @@ _FLUSH_TIMEOUT: Final = 1.0
 
 _LOOP_TIMEOUT: Final = 1.0
 """Seconds that the event loop may take to end when all is done."""
+
+_GOODBYE: Final = b"\xa4Left"
+"""What the body of a goodbye begins with, behind the header, so within so many bytes:"""
+
+_HEAD: Final = 48
 
 CONTROL_NAME: Final = "civitas control"
 """What its thread and its tasks are called."""
@@ -112,7 +118,8 @@ class ControlPlane:
         self._transport = transport
         self._origin = origin
         self._on_event = on_event
-        self._dropped = dropped
+        self.drop = DropReports(self._at_home, dropped).drop
+        """Counts a frame that is no message, or is not believed; may be called in any thread."""
         self._failed = failed
         self._owns_transport = owns_transport
         self._runner = runner
@@ -184,13 +191,13 @@ class ControlPlane:
 
     def take(self, frame: bytes, *, to_everyone: bool) -> None:
         """Take a frame of a node, which came to everyone or to this node only."""
-        if to_everyone and frame[ORIGIN_AT] == self._own_key:
+        if to_everyone and frame[ORIGIN_AT] == self._own_key and _GOODBYE not in frame[:_HEAD]:
             return  # what it says to everyone comes back, and it knows that
         now = platform.monotonic()
         try:
             membership = self._membership
             said = self._codec.read(
-                frame, now, membership.peers, membership.proves, to_everyone=to_everyone
+                frame, now, membership.is_member, membership.proves, to_everyone=to_everyone
             )
         except CivitasError as error:
             logger.debug("not a control message: %s", error)
@@ -198,10 +205,6 @@ class ControlPlane:
         else:
             if said is not None:  # else the rest of it is to come
                 self._carry_out(lambda membership, now: membership.receive(*said, now))
-
-    def drop(self, reason: str, frame: bytes) -> None:
-        """Count a frame that is no message, or is not believed; may be called in any thread."""
-        self._at_home(self._dropped, reason, frame)
 
     def _loop_ended(self, failure: BaseException | None) -> None:
         self._at_home(self._settle, None if failure is None else crash_of(failure))

@@ -17,6 +17,7 @@ stood still: it may be the one that was superseded meanwhile, so it refuses nobo
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import inf
 from typing import Final
 
@@ -30,7 +31,7 @@ FIRST_HELLO: Final = 0.05  # between the first two hellos; then half as long aga
 SLOWEST_HELLO: Final = 1.0  # between two hellos of a node that is not settled, at most
 IDLE: Final = 0.25  # between two turns of a node that has nothing to do
 PAUSE: Final = 1.0  # without a turn of its own: a node knows by it that it stood still itself
-UNCERTAIN: Final = 30.0  # after a doubt, or the loss of a silent node: see `naming`
+UNCERTAIN: Final = 30.0  # after a doubt: see `naming`
 YOUNG: Final = 10.0  # after a search, in which another node may have ended its own under this name
 PROMPT: Final = 1.0  # an answer in it says how the other clock goes; one that lay longer does not
 
@@ -42,6 +43,8 @@ class Discovery:
         self.roster: set[str] = set()
         """The nodes that are to be found: whom the primary knows, and who finds out whether the
         holder of a name of this node is alive."""
+        self.known: frozenset[str] = frozenset()
+        """The nodes that the primary knows."""
         self._joined_at: float | None = None
         self._next_hello = 0.0
         self._pause = FIRST_HELLO
@@ -68,17 +71,18 @@ class Discovery:
         """Take note that the search has ended."""
         self._young_until = now + YOUNG
 
-    def may_have_missed(self, now: float) -> None:
-        """Take note that this node may not have heard what others have said to everyone."""
-        self._uncertain_until = now + UNCERTAIN
-
     def uncertain(self, now: float) -> bool:
-        """Return whether it was so not long ago."""
+        """Return whether the node could not hear for a while, not long ago."""
         return now < self._uncertain_until
 
     def young(self, now: float) -> bool:
         """Return whether the search ended not long ago."""
         return now < self._young_until
+
+    def found(self, known: Iterable[str]) -> None:
+        """Take note of the nodes that the primary knows."""
+        self.known = frozenset(known)
+        self.roster = set(self.known)
 
     def leave(self) -> None:
         """Be silent from now on, so that nobody lets the node in again."""
@@ -96,7 +100,7 @@ class Discovery:
     def begin_again(self, now: float, *, settled: bool) -> None:
         """Ask the others whether the node still belongs; a search takes its whole time again."""
         self._doubtful_until = now + DOUBT
-        self.may_have_missed(now)
+        self._uncertain_until = now + UNCERTAIN
         self._next_hello = now
         if self.joined and not settled:
             self._joined_at = now

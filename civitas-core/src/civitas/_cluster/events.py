@@ -60,6 +60,11 @@ class Objected:
 
 
 @dataclass(frozen=True, slots=True)
+class Impersonated:
+    """Somebody has said goodbye in the name of this node, which stays."""
+
+
+@dataclass(frozen=True, slots=True)
 class NotAnnounced:
     """This node can't be announced: its transport takes no message of that size."""
 
@@ -81,6 +86,7 @@ Event: TypeAlias = (
     | Settled
     | Evicted
     | Objected
+    | Impersonated
     | NotAnnounced
     | Received
     | Result

@@ -95,8 +95,9 @@ class FailureDetector:
 
     def suspect_others(self, known: Collection[str], now: float) -> None:
         """Probe the workers that the primary does not know: their end may have gone unheard."""
+        names = set(known)
         for peer in self._members.peers.values():
-            if peer.info.role == "worker" and peer.info.node not in known:
+            if peer.info.role == "worker" and peer.info.node not in names:
                 peer.suspect(now + PROBE_TIMEOUT)
                 self._send(peer.address, Ping(0, 0.0))
 

@@ -20,6 +20,9 @@ from civitas._supervision.heartbeat import HeartbeatPolicy, Monitor
 ASK_EVERY: Final = 0.5
 """Seconds between two questions for what was missed of a node's announcements, at least."""
 
+TELL_EVERY: Final = 0.15
+"""Seconds between two answers with all that a node announces, at least."""
+
 STALLED: Final = 1.0
 """Seconds without a turn of the event loop after which it counts as blocked."""
 
@@ -40,6 +43,8 @@ class Peer:
         self._silent_after = now + self._patience
         self._suspected_until: float | None = None
         self._next_question = now
+        self._next_answer = now
+        self.met_at = now
 
     @property
     def whole(self) -> NodeInfo:
@@ -56,6 +61,13 @@ class Peer:
         if now < self._next_question:
             return False
         self._next_question = now + ASK_EVERY
+        return True
+
+    def may_be_told(self, now: float) -> bool:
+        """Return whether to tell it all now, which may be much: it may ask again and again."""
+        if now < self._next_answer:
+            return False
+        self._next_answer = now + TELL_EVERY
         return True
 
     @property

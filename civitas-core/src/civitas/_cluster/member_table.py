@@ -22,6 +22,9 @@ LINK_GRACE: Final = 5.0
 LIMIT: Final = 10_000
 """Nodes that are members, that are missing, and that are remembered after their end, at most."""
 
+_UNPROVED: Final = 5.0
+"""Seconds that a member is kept at least, though no route to it is proved."""
+
 AGENTS: Final = 1_000_000
 """Agents of all members together, at most."""
 
@@ -108,8 +111,13 @@ class MemberTable:
             return False
         if len(self.peers) >= LIMIT:
             return True
-        agents = sum(len(peer.agents) for peer in self.peers.values())
+        agents = sum(len(peer.agents) for peer in self.peers.values()) + self.claims.agents
         return agents + len(info.agents) > AGENTS
+
+    def unproved(self, now: float) -> Peer | None:
+        """Return the oldest member to which no route is proved; None where all are."""
+        older = (peer for peer in self.peers.values() if now - peer.met_at >= _UNPROVED)
+        return next((peer for peer in older if not (peer.reached or peer.admits)), None)
 
     def meet(self, info: NodeInfo, now: float, nonce: bytes = b"") -> bool:
         """Let a node in unless somebody has its names; return whether it is in.

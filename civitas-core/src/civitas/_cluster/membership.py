@@ -99,6 +99,7 @@ class Membership:
             self._naming,
             self._watch,
             own.finished,
+            lambda peer, reason: self._lose(peer, reason, died=False),
             send,
             report,
         )
@@ -189,7 +190,6 @@ class Membership:
         for claim in self.members.claims.unanswered(now):
             holder = self.peers.get(claim.holder)
             if holder is not None:
-                self._discovery.may_have_missed(now)
                 self._declare_dead(holder, f"silent, and superseded by node {claim.info.node[:8]}")
             if self._admission.meet(claim, now):  # it may have stopped saying hello by now
                 self._naming.say_hello(control_address(claim.info.node), now)
@@ -214,9 +214,8 @@ class Membership:
         # First of all: what has waited while this process stood still must not be judged by time.
         if self._discovery.stood_still(now):
             self._begin_again(now)
-        # Its own words come back to a node from the address of everyone.
-        if node == self.info.node and isinstance(message, Ping):
-            self._watch.returned(message.sequence, now)
+        if node == self.info.node:
+            self._hear_itself(message, now)
         if node == self.info.node or not self._discovery.joined or self._evicted:
             return
         if key in self.members.fenced:
@@ -224,21 +223,33 @@ class Membership:
                 nonce = message.nonce if isinstance(message, Hello | Refused) else b""
                 self._send(control_address(node), Fenced(f"superseded in {self.info}", nonce))
             return
-        if key in self.members.departed and not isinstance(message, Hello):
-            return  # overtaken by its goodbye
         speaker = self.members.speaker(node, key)
         proof = proof_of(message)
         if proof:
-            speaker = speaker._replace(proved=self.proves(proof, key, now))
+            by_cookie = isinstance(message, Hello)
+            proved = self._naming.proves(proof, key, now, by_cookie=by_cookie)
+            speaker = speaker._replace(proved=proved)
         if believed(message, speaker):
             self._hear(speaker, message, now)
         elif speaker.role is None:
             self._admission.hear_stranger(speaker, message, now)
 
     def proves(self, proof: bytes, key: bytes, now: float) -> bool:
-        """Return whether a proof shows that a node, by its key, hears what is said to it."""
-        departed = key in self.members.departed
-        return self._naming.proofs.hold(proof, key, now, departed=departed)
+        """Return whether a node, by its key, has shown that it hears this one; see `proofs`."""
+        naming = self._naming
+        return any(naming.proves(proof, key, now, by_cookie=each) for each in (False, True))
+
+    def is_member(self, key: bytes) -> bool:
+        """Return whether a node, by its key, is in."""
+        peer = self.peers.get(key[:8].hex())
+        return peer is not None and peer.info.key == key
+
+    def _hear_itself(self, message: ControlMessage, now: float) -> None:
+        """Its own words come back to a node; what it has not said was said in its name."""
+        if isinstance(message, Ping):
+            self._watch.returned(message.sequence, now)
+        elif isinstance(message, Left) and self._discovery.joined and not self._evicted:
+            self._naming.contradict(now)
 
     # --- hearing ------------------------------------------------------------------------------
 
@@ -258,9 +269,11 @@ class Membership:
             case Refused():
                 if self._naming.gives_way(message, now):
                     self._evict(message.reason, fenced=False)
+                self._settle(now)
             case Fenced():
-                if speaker.role == "primary" or self._naming.cut_off(now):
+                if self._naming.believes_fenced(speaker, message, now):
                     self._evict(message.reason, fenced=True)
+                self._settle(now)
             case Left():
                 self._hear_left(speaker, message)
             case Ping():
@@ -313,7 +326,7 @@ class Membership:
                 self._naming.holder_lives(peer, message.sequence, now)
             case Crashed() | Command():
                 self._report(Received(peer.info, message))
-            case Missed():
+            case Missed() if peer.may_be_told(now):
                 self._send(peer.address, self.announcements.since(message.since))
             case Result() | Counters() if self.calls.answered(peer.info.node, message.number):
                 self._report(message)
@@ -339,7 +352,6 @@ class Membership:
 
     def _look_for_silence(self, now: float) -> None:
         for peer, reason, dead in self._watch.look(self.info, now):
-            self._discovery.may_have_missed(now)
             if dead:
                 self._declare_dead(peer, reason)
             else:
@@ -368,13 +380,20 @@ class Membership:
 
     def _settle(self, now: float) -> None:
         """End the search when nobody is left to be found, or the time for it is over."""
-        if not (self._evicted or self.info.settled) and now >= self._settles_at():
+        if self._evicted or self.info.settled:
+            return
+        refusal = self._naming.refusal(now)
+        if refusal is not None:
+            self._evict(refusal, fenced=False)
+        elif now >= self._settles_at():
             self._discovery.settled(now)
             self.announce({}, settled=True)
             self._report(Settled(self.info.role != "primary" and self.members.primary is None))
 
     def _settles_at(self) -> float:
         """Return when the search ends, which has not, unless somebody is heard before."""
-        waiting = self.members.waits_for(self._discovery.roster - {self.info.node})
         is_primary, has_primary = self.info.role == "primary", self.members.primary is not None
+        refused = self._naming.is_refused and not has_primary
+        roster = self._discovery.roster - {self.info.node}
+        waiting = not refused and self.members.waits_for(roster)
         return self._discovery.over_at(is_primary, has_primary, waiting)

@@ -15,15 +15,12 @@ logger = logger_of("civitas.node")
 _SHOWN: Final = 8
 """Agents of a node that a line of the log names at most."""
 
-_REFUSED: Final = 100
-"""Process names that were refused, and are logged, at most."""
-
 
 class NodeLog:
     """The lines that one node logs of others."""
 
     def __init__(self) -> None:
-        self._refused: set[str] = set()
+        self._refused: str | None = None
 
     def joined(self, info: NodeInfo) -> None:
         """Log that a node can be reached, unless it is a client."""
@@ -31,11 +28,17 @@ class NodeLog:
             logger.info("%s joined: %s", info, _shown(list(info.agents)))
 
     def refused(self, objected: Objected) -> None:
-        """Log it once for each process name, since a refused node may try again."""
-        name = objected.info.process
-        if name not in self._refused and len(self._refused) < _REFUSED:
-            self._refused.add(name)
+        """Log it, once in a row for one process name, since a refused node tries again."""
+        if objected.info.process != self._refused:
+            self._refused = objected.info.process
             logger.warning("refused %s: %s", objected.info, objected.reason)
+
+    def impersonated(self) -> None:
+        """Log that others heard a goodbye of this node that it has not said."""
+        logger.warning(
+            "somebody has said goodbye in the name of this node, which stays: whoever reaches its "
+            "transport can; a cluster_key prevents it"
+        )
 
     def settled(self, settled: Settled, dropped: Mapping[str, int]) -> None:
         """Log that no primary was found, where that is so, and why that may be."""

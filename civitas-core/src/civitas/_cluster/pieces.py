@@ -26,7 +26,7 @@ unfinished, how many and how large all are together, and how large those of stra
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from typing import Final, NamedTuple, TypeAlias
 
 from civitas._cluster import authority
@@ -93,14 +93,14 @@ class ControlCodec:
         self,
         frame: bytes,
         now: float,
-        members: Container[str],
+        is_member: Callable[[bytes], bool],
         proves: Proves,
         *,
         to_everyone: bool,
     ) -> tuple[Origin, ControlMessage] | None:
         """Return who has sent a message, and the message; None while pieces of it are missing.
 
-        Pieces are kept only of members, by their ids, and of those for whom `proves` returns that
+        Pieces are kept only of members, by their keys, and of those for whom `proves` returns that
         the proof in them is one. The frame came `to_everyone`, or to this node only.
 
         Raises:
@@ -111,11 +111,11 @@ class ControlCodec:
         if known is not None and known[0] == frame:
             return known[1:]
         origin, message = decode(frame)
-        if isinstance(message, Changed) and not message.info.agents:
+        key = frame[ORIGIN_AT]
+        of_member = is_member(key)
+        if of_member and isinstance(message, Changed) and not message.info.agents:
             self._keep_beacon(frame, origin, message)
         if isinstance(message, Piece):
-            of_member = origin.node.hex() in members
-            key = origin.node + origin.generation.to_bytes(4, "big")
             if not of_member and not proves(message.proof, key, now):
                 raise FrameError("a piece of a message of a node that has not proved itself")
             whole = self._assembly.take(
@@ -135,6 +135,8 @@ class ControlCodec:
         return origin, message
 
     def _keep_beacon(self, frame: bytes, origin: Origin, beacon: Changed) -> None:
+        if len(frame) > LEAST_FRAME:
+            return
         if len(self._beacons) >= BEACONS:
             self._beacons.clear()
         self._beacons[frame[ORIGIN_AT]] = frame, origin, beacon

@@ -17,7 +17,9 @@ cookie also of the stranger's id and generation, and of whether it has said good
 recorded earlier proves nothing later, and a goodbye in the name of a node that lives does not keep
 it out: it can prove itself again, and what its real goodbye has overtaken can not.
 
-A proof says that somebody listens at an address. It does not say who: for that, see `cluster_key`.
+So two things can be proved. Who repeats a cookie hears what is said at its own address: by that a
+hello lets a node in. Who repeats a nonce hears what is said to everyone: that is enough to answer.
+A proof says that somebody listens. It does not say who: for that, see `cluster_key`.
 """
 
 from __future__ import annotations
@@ -49,13 +51,13 @@ class Proofs:
         return self._made(stranger + b"\1" if departed else stranger, now // PERIOD)
 
     def hold(self, proof: bytes, stranger: bytes, now: float, *, departed: bool) -> bool:
-        """Return whether a proof is one that this node has given to a stranger lately."""
-        if not proof:
-            return False
-        given = [self.cookie(stranger, then, departed=departed) for then in (now, now - PERIOD)]
-        if not departed:
-            given += self.nonce(now), self.nonce(now - PERIOD)
+        """Return whether a proof is a cookie that this node has given to a stranger lately."""
+        given = (self.cookie(stranger, then, departed=departed) for then in (now, now - PERIOD))
         return any(compare_digest(proof, each) for each in given)
+
+    def repeats_nonce(self, proof: bytes, now: float) -> bool:
+        """Return whether a proof is what this node has lately said to everyone."""
+        return any(compare_digest(proof, self.nonce(then)) for then in (now, now - PERIOD))
 
     def _made(self, what: bytes, period: float) -> bytes:
         text = what + int(period).to_bytes(8, "big", signed=True)

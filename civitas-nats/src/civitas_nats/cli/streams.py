@@ -8,6 +8,7 @@ import typer
 
 from civitas.cli.logs import configure_logging
 from civitas.cli.output import write
+from civitas.errors import logger_of
 from civitas_nats.cli.dead_letters import Servers, Stream, Subject, Topology
 
 app = typer.Typer(help="The streams that keep messages, and dead letters.", no_args_is_help=True)
@@ -29,12 +30,10 @@ def create(
 
     Its processes then need `create_stream: false`, and no permission to create streams.
     """
-    import logging
-
     from civitas_nats.cli.options import options_of_command
     from civitas_nats.jetstream.streams import create_streams
 
     configure_logging("warning")
     options = options_of_command(topology, servers, stream, dead_letter_subject)
-    asyncio.run(create_streams(options, logging.getLogger("civitas.transport.nats")))
+    asyncio.run(create_streams(options, logger_of("civitas.transport.nats")))
     write(f"the streams {options.stream_name} and {options.dead_letter_stream} are there")
