@@ -163,8 +163,11 @@ async def attempt(server: NatsServer, user: str, action: str) -> None:
         await taken(client)
 
 
-async def test_a_guest_can_not_command_an_agent(tmp_path):
-    """It may publish to the addresses of nodes, and only a primary is believed there."""
+async def test_a_guest_can_not_command_an_agent_in_its_own_name(tmp_path):
+    """It may publish to the addresses of nodes, and only a primary is believed there.
+
+    In the primary's name it can where there is no key: `tests/faults/test_false_primary.py`.
+    """
     with NatsServer(tmp_path, config=authorization(users_of(TITLE).values())) as server:
         async with Restaurant(login(server), PLENTY) as restaurant:
             kitchen = restaurant.kitchen.stats().node
