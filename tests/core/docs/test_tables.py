@@ -14,13 +14,16 @@ import pytest
 import civitas
 from civitas import AgentProcess, ErrorAction, Message, Supervisor, envelope, errors
 from civitas._bus.windows import GRANT_EVERY, WINDOW
+from civitas._cluster import claims, member_table, pieces
+from civitas._cluster.authority import RULES, Address, Believed
 from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas._supervision.restart import BackoffKind, Strategy, backoff_delay
 from civitas.envelope import KIND_REPLY, Origin
 from civitas.process import ProcessStatus
-from civitas.serializer import SCHEMA
+from civitas.serializer import SCHEMA, limits
 from civitas.testing.simulation.checks import CHECKS
 from civitas.testing.simulation.faults import Faults
+from civitas.transport.dispatcher import LANE_LIMIT
 
 REPOSITORY = Path(__file__).parents[3]
 DOCS = REPOSITORY / "docs"
@@ -166,6 +169,48 @@ def test_the_table_of_faults_has_every_fault():
 def test_the_table_of_rules_has_every_rule():
     rules = [check.__name__.replace("_", " ") for check in CHECKS]
     assert column(section("testing-under-faults.md", "What has to hold")) == rules
+
+
+# --- security ----------------------------------------------------------------------------------
+
+
+def test_the_table_of_who_may_say_what_has_each_rule():
+    words = {
+        Address.OWN: "own",
+        Address.EVERYONE: "all",
+        Address.BOTH: "all, own",
+        Believed.BY_PROOF: "with a proof",
+        Believed.PROVED: "a member, or with a proof",
+        Believed.KNOWN: "who was one",
+        Believed.MEMBER: "member",
+        Believed.PRIMARY: "the primary",
+    }
+    table = {row[0]: row for row in rows(section("security.md", "Who may say what")) if row[0]}
+    assert set(table) == {kind.__name__ for kind in RULES}
+    for kind, rule in RULES.items():
+        if kind.__name__ == "Piece":
+            continue
+        *_, taken_at, believed_from = table[kind.__name__]
+        assert taken_at == words[rule.taken_at], kind
+        assert words[rule.believed_from] in believed_from, kind
+
+
+def test_the_limits_that_the_page_on_security_names_are_those_of_the_code():
+    page = text("security.md")
+    for number in (
+        member_table.LIMIT,
+        member_table.AGENTS,
+        claims.CLAIMS,
+        limits.BODY.values,
+        limits.BODY.containers,
+        limits.MOST_KEYS,
+        LANE_LIMIT,
+    ):
+        assert f"{number:,}" in page
+    assert f"more than {limits.FREE_KEYS} of them" in page
+    assert f"{pieces.OF_STRANGERS_BYTES >> 20} MiB of unfinished messages of strangers" in page
+    assert f"{pieces.LARGEST_MESSAGE >> 20} MiB in pieces" in page
+    assert f"{WINDOW} of each node" in page
 
 
 # --- wire format -------------------------------------------------------------------------------
