@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from civitas._cluster.claims import Claims, conflict, prevails
+from civitas._cluster.claims import conflict, prevails
 from civitas._cluster.discovery import PRIMARY_WINDOW
 from civitas._cluster.events import (
     ClockSeen,
@@ -16,7 +16,6 @@ from civitas._cluster.events import (
     Received,
     Settled,
 )
-from civitas._cluster.member_table import BoundedSet
 from civitas._cluster.protocol import (
     Admitted,
     Changed,
@@ -374,30 +373,3 @@ def test_a_node_that_is_met_is_told_of_once() -> None:
     for _ in range(3):
         one.hear(WORKER, Hello(WORKER, EPOCH + one.now))
     assert [event for event in one.events if isinstance(event, NodeSeen)] == [NodeSeen(WORKER)]
-
-
-# --- what is remembered ---------------------------------------------------------------------------
-
-
-def test_a_claim_is_probed_repeatedly_and_a_prolonged_one_waits() -> None:
-    claims = Claims()
-    claims.add(info("55"), b"nonce", WORKER.node, 0.0)
-    claims.add(info("55"), b"nonce", WORKER.node, 1.0)
-    (first,) = claims.to_probe(0.0)
-    assert first[0] == WORKER.node
-    assert claims.to_probe(0.1) == []
-    assert claims.to_probe(0.2) == [first]
-    claims.prolong(9.0)
-    assert not claims.unanswered(2.0)
-    assert [claim.holder for claim in claims.unanswered(9.0)] == [WORKER.node]
-    assert not claims
-
-
-def test_only_the_latest_keys_are_kept() -> None:
-    keys = {b"old"}
-    latest = BoundedSet(keys, limit=2)
-    for key in (b"a", b"a", b"b"):
-        latest.add(key)
-    assert keys == {b"a", b"b"}
-    assert b"a" in latest
-    assert b"old" not in latest

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from civitas._cluster.claims import Claims
 from civitas._cluster.discovery import JOIN_TIMEOUT
 from civitas._cluster.events import NodeLost, Received, Settled
+from civitas._cluster.member_table import BoundedSet
 from civitas._cluster.protocol import Admitted, Changed, Contested, Hello, Left, Welcome
 from core.cluster.one_node import EPOCH, PRIMARY, WORKER, One, info
 
@@ -89,3 +91,30 @@ def test_a_primary_says_with_its_welcome_which_agents_are_done_though_its_loop_i
     one.wait(JOIN_TIMEOUT + 0.2)
     kinds = [type(event) for event in one.events if isinstance(event, Received | Settled)]
     assert kinds == [Received, Settled]
+
+
+# --- what is remembered ---------------------------------------------------------------------------
+
+
+def test_a_claim_is_probed_repeatedly_and_a_prolonged_one_waits() -> None:
+    claims = Claims()
+    claims.add(info("55"), b"nonce", WORKER.node, 0.0)
+    claims.add(info("55"), b"nonce", WORKER.node, 1.0)
+    (first,) = claims.to_probe(0.0)
+    assert first[0] == WORKER.node
+    assert claims.to_probe(0.1) == []
+    assert claims.to_probe(0.2) == [first]
+    claims.prolong(9.0)
+    assert not claims.unanswered(2.0)
+    assert [claim.holder for claim in claims.unanswered(9.0)] == [WORKER.node]
+    assert not claims
+
+
+def test_only_the_latest_keys_are_kept() -> None:
+    keys = {b"old"}
+    latest = BoundedSet(keys, limit=2)
+    for key in (b"a", b"a", b"b"):
+        latest.add(key)
+    assert keys == {b"a", b"b"}
+    assert b"a" in latest
+    assert b"old" not in latest

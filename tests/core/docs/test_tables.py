@@ -179,7 +179,6 @@ def test_the_table_of_who_may_say_what_has_each_rule():
         Address.OWN: "own",
         Address.EVERYONE: "all",
         Address.BOTH: "all, own",
-        Believed.BY_PROOF: "with a proof",
         Believed.PROVED: "a member, or with a proof",
         Believed.KNOWN: "who was one",
         Believed.MEMBER: "member",

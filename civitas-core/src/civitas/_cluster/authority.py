@@ -9,7 +9,8 @@ something); and from whom it is believed.
 A *member* is a node that has proved that it hears what is said to it (`proofs`), under names that
 nobody else has; a *missing* one was a member, and is silent; any other is a *stranger*. What a
 stranger says without a proof says only that somebody is there: a hello is answered with a
-challenge, anything else that is not in vain with a hello.
+challenge, anything else that is not in vain with a hello. The proof of a hello is the cookie that
+the stranger was given; that of any other message is the nonce that everyone hears.
 
     message            | about whom               | taken at      | believed from
     -------------------+--------------------------+---------------+------------------------------
@@ -34,12 +35,12 @@ challenge, anything else that is not in vain with a hello.
     Result, Counters   | a call of the receiver   | own           | a member: that which was called
     Piece              | as the message that it is a part of; of a stranger with a proof
 
-Two messages can end a settled node: a refusal by the older holder of one of its names, and
-`Fenced`. A node in touch with the others has no reason to believe either: whoever has its name came
-later, and the primary answers its pings. So they count only where the node may be *cut off*: it has
-no primary above it, a ping of it was missed, or not long ago its link was lost, it stood still, or
-a node fell silent (`naming`). Where control frames carry a MAC, no member is false, and they always
-do.
+Two messages can end a node: a refusal by the older holder of one of its names, and `Fenced`. A
+settled node in touch with the others has no reason to believe either: whoever has its name came
+later. So they count only where the node may be *cut off*: it has no primary above it, or not long
+ago its link was lost, or it stood still. A node that searches counts those who refuse it only when
+the primary that has let it in knows them, or when no primary has (`naming`). Where control frames
+carry a MAC, no member is false, and they always count.
 
 There is one primary: who comes as a second one is refused, as for a name that is taken.
 
