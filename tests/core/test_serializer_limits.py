@@ -6,6 +6,7 @@ Costs are measured in a process of its own, which may take 6 GiB.
 from __future__ import annotations
 
 import json
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -113,6 +114,35 @@ def test_a_repeated_key_in_json_is_refused(field: str) -> None:
             JsonSerializer().deserialize(body)
 
 
+# --- extension types ------------------------------------------------------------------------------
+
+EXTENSIONS = [
+    *(msgpack.packb(msgpack.ExtType(5, bytes(size))) for size in (0, 1, 2, 3, 4, 8, 16, 17)),
+    *(msgpack.packb(msgpack.ExtType(127, bytes(size))) for size in (300, 70_000)),
+    *(msgpack.packb(msgpack.Timestamp(seconds)) for seconds in (1, 1 << 33, 1 << 35)),
+]
+
+
+@pytest.mark.parametrize("extension", EXTENSIONS, ids=lambda value: value[:8].hex())
+@pytest.mark.parametrize(
+    "around", [b"%b", b"\x81\x01%b", b"\x81%b\x01", b"\x92\xda\x04\x00" + b"x" * 1024 + b"%b"]
+)
+def test_extension_types_of_msgpack_are_refused_wherever_they_are(
+    extension: bytes, around: bytes
+) -> None:
+    body = msgpack_body(around.replace(b"%b", extension))
+    with pytest.raises(DeserializationError, match="extension types"):
+        MsgpackSerializer().deserialize(body)
+
+
+@pytest.mark.parametrize("field", range(1, 15))
+def test_no_field_of_a_message_is_an_extension(field: int) -> None:
+    values = msgpack.unpackb(MsgpackSerializer().serialize(message({})))
+    values[field] = msgpack.Timestamp(1)
+    with pytest.raises(DeserializationError, match="extension types"):
+        MsgpackSerializer().deserialize(msgpack.packb(values))
+
+
 # --- memory ---------------------------------------------------------------------------------------
 
 PLAIN = "def many(unit, count): return b'\\xdd' + count.to_bytes(4, 'big') + unit * count\n"
@@ -129,7 +159,9 @@ PLAIN = "def many(unit, count): return b'\\xdd' + count.to_bytes(4, 'big') + uni
         "many(b'\\xe0', 10 * MIB)",  # small negative numbers: 41 bytes each
         "many(b'\\xd0\\x80', 10 * MIB)",
         "many(b'\\xa2\\xd0\\xb0', 10 * MIB)",
-        "many(b'\\xd4\\x05a', 10 * MIB)",
+        *(f"many(b'\\xd4\\x05a', {count})" for count in (10 * MIB, 8_000_000, 1_000_000)),
+        "many(b'\\xc7\\x00\\x05', 8_000_000)",
+        "many(b'\\xd6\\xff\\x00\\x00\\x00\\x01', 4_000_000)",  # timestamps
         # Lists that end only with the body, so that nothing could be counted as they end:
         "b''.join(many(b'\\xe0', 2 * MIB)[:-1] for _ in range(8)) + b'\\xc0'",
     ],
@@ -232,6 +264,22 @@ def test_text_is_refused_that_holds_too_much(value: Any, most: int) -> None:
 def test_any_bytes_are_counted_or_left_to_who_unpacks_them(noise: bytes) -> None:
     with suppress(DeserializationError):
         check_msgpack(noise, Limits(3, 1))
+
+
+NUMBERS = [b"\xca\x3f\x80\0\0", b"\xcb\x3f\xf0" + bytes(6), b"\xcc\xc8", b"\xcd\x01\0"]
+NUMBERS += [b"\xce" + b"\xff" * 4, b"\xcf" + b"\xff" * 8]
+NUMBERS += [b"\xd0\x80", b"\xd1\x80\0", b"\xd2\x80\0\0\0", b"\xd3\x80" + bytes(7)]
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number[:1].hex())
+def test_a_list_of_numbers_of_any_width_is_counted_without_looking_at_each(number: bytes) -> None:
+    count = 500_000
+    data = b"\xdd" + count.to_bytes(4, "big") + count * number
+    begin = time.thread_time()
+    check_msgpack(data, Limits(values=count + 1, containers=1))
+    assert time.thread_time() - begin < 0.05
+    with pytest.raises(DeserializationError):
+        check_msgpack(data, Limits(values=count, containers=1))
 
 
 # --- text -----------------------------------------------------------------------------------------

@@ -188,6 +188,15 @@ def test_a_node_info_that_no_node_could_have_is_refused(change: dict[str, Any]) 
     refused(signal_of("Changed", {"info": {**CARD_FIELDS, **change}}))
 
 
+EXTENSIONS = [msgpack.ExtType(5, b""), msgpack.ExtType(5, b"x"), msgpack.Timestamp(1)]
+
+
+@pytest.mark.parametrize("extension", EXTENSIONS, ids=repr)
+def test_extension_types_of_msgpack_are_refused(extension: object) -> None:
+    refused(signal_of("Ping", {"sequence": 1, "patience": extension}))
+    refused(signal_of("Counters", {"number": 1, "counters": {"a": [extension]}}))
+
+
 @pytest.mark.parametrize("opening", [b"\x91", b"\x81\xa1a"])
 def test_endless_nesting_is_refused(opening: bytes) -> None:
     refused(framed(opening * 100_000 + b"\xc0"))

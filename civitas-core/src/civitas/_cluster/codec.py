@@ -32,7 +32,7 @@ from civitas.errors import (
     describe,
 )
 from civitas.messages import name_problem
-from civitas.serializer.limits import CONTAINERS, Limits, check_msgpack
+from civitas.serializer.limits import CONTAINERS, NO_EXTENSIONS, Limits, check_msgpack
 
 LONGEST_NAME: Final = 200
 """Characters of the name of a process, and of a role, at most."""
@@ -103,7 +103,7 @@ class _Body:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self._unpacker = msgpack.Unpacker(max_buffer_size=len(data))
+        self._unpacker = msgpack.Unpacker(max_buffer_size=len(data), **NO_EXTENSIONS)
         self._unpacker.feed(data)
 
     def scalar(self) -> Any:
@@ -220,7 +220,7 @@ def _read_names(body: _Body) -> tuple[str, ...]:
 def _read_counters(body: _Body) -> dict[str, Any]:
     data = body.skip()
     check_msgpack(data, _COUNTERS)
-    counters: dict[str, Any] = _exactly(dict)(msgpack.unpackb(data))
+    counters: dict[str, Any] = _exactly(dict)(msgpack.unpackb(data, **NO_EXTENSIONS))
     return counters
 
 

@@ -20,6 +20,7 @@ _SMALL_BODY: Final = 512
 _LARGE_BODY: Final = 1 << 20
 _MAX_CLAIM: Final = 1 << 20
 _unpack: Final = msgpack.unpackb
+_refuse_extension: Final = limits.refuse_extension
 
 
 class MsgpackSerializer:
@@ -63,7 +64,7 @@ class MsgpackSerializer:
                 _refuse_false_lengths(data)
                 limits.check_msgpack(data)
             try:
-                values = _unpack(data)
+                values = _unpack(data, max_ext_len=0, ext_hook=_refuse_extension)
             except ValueError as error:
                 if type(error) is not ValueError:
                     raise
@@ -97,7 +98,13 @@ def _refuse_false_lengths(data: bytes) -> None:
 
 def _unpack_with_any_keys(data: bytes) -> Any:
     _skip(data)  # with the hook, msgpack makes lists of the lengths that maps claim
-    return _unpack(data, strict_map_key=False, object_pairs_hook=limits.CountedKeys())
+    keys = limits.CountedKeys()
+    try:
+        return _unpack(data, strict_map_key=False, object_pairs_hook=keys, **limits.NO_EXTENSIONS)
+    except ValueError as error:
+        if limits.is_extension(error):
+            limits.refuse_extension()
+        raise
 
 
 def _skip(data: bytes) -> None:

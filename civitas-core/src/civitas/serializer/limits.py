@@ -13,11 +13,15 @@ The other price is time. Text and `bytes` have hashes that nobody outside knows 
 and tuples of them, have hashes that anybody can compute, so that thousands of keys can be chosen
 that fall on one another in a dict, and each new one is compared with all before it. So maps with
 many such keys are limited before any key is hashed.
+
+Extension types of msgpack have no limit, since there are none: an empty one is 3 bytes on the wire,
+and 100 and a call of Python's here. Whoever unpacks gives `NO_EXTENSIONS`, which refuses the first.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple, NoReturn
 
 import msgpack
 
@@ -53,8 +57,34 @@ _MAPS: Final = frozenset((*range(0x80, 0x90), 0xDE, 0xDF))
 _HIGH: Final = bytes(range(0x80, 0x100))
 """The bytes that begin anything but a whole number from 0 to 127, which takes no memory."""
 
-_WIDTHS: Final = {0xCA: 5, 0xCB: 9, 0xCE: 5, 0xCF: 9, 0xD2: 5, 0xD3: 9}
-"""Bytes of the numbers of which long lists consist."""
+_WIDTHS: Final = {
+    **{0xCA: 5, 0xCB: 9},
+    **{0xCC: 2, 0xCD: 3, 0xCE: 5, 0xCF: 9},
+    **{0xD0: 2, 0xD1: 3, 0xD2: 5, 0xD3: 9},
+}
+"""Bytes of the numbers of which long lists consist: floats, and whole numbers with and without
+sign."""
+
+_EXTENSIONS: Final = frozenset((0xC7, 0xC8, 0xC9, *range(0xD4, 0xD9)))
+"""The bytes that begin an extension."""
+
+
+def refuse_extension(*_: object) -> NoReturn:
+    """Raise DeserializationError; msgpack calls this with the code and bytes of an extension."""
+    raise DeserializationError(
+        "extension types of MessagePack, such as its Timestamp, are not read: send numbers, text "
+        "or bytes"
+    )
+
+
+NO_EXTENSIONS: Final[Mapping[str, Any]] = {"max_ext_len": 0, "ext_hook": refuse_extension}
+"""What msgpack is given to refuse extensions: those without bytes call the hook, and all others are
+too long. A timestamp never comes to the hook."""
+
+
+def is_extension(error: Exception) -> bool:
+    """Whether msgpack raised this because of `max_ext_len`."""
+    return "max_ext_len" in str(error)
 
 
 def check_msgpack(data: bytes, limits: Limits = BODY) -> None:
@@ -92,6 +122,8 @@ def _walk(data: bytes, limits: Limits) -> None:
                     values += count
                 else:
                     ahead += 2 * count if is_map else count
+            elif head in _EXTENSIONS:
+                refuse_extension()
             else:
                 unpacker.skip()
             if values > limits.values or containers > limits.containers:
