@@ -13,7 +13,7 @@ import pytest
 from civitas_zmq import proxy as proxy_module
 from civitas_zmq.options import ZMQOptions
 from civitas_zmq.sockets import LONGEST_TOPIC, MAX_SUBSCRIPTION
-from support.zmq import Process, ProxyProcess, frame_of, options_for, proxy_with, started
+from support.zmq import Process, ProxyProcess, frame_of, options_for, proxy_with, started, until
 from support.zmtp import RawPeer, command, connected, message
 
 MEBIBYTE = 1 << 20
@@ -102,7 +102,8 @@ async def test_a_subscription_longer_than_any_topic_closes_its_connection(tmp_pa
 
 @pytest.mark.parametrize("scheme", ["tcp", "ipc"])
 async def test_who_holds_too_many_subscriptions_is_closed(tmp_path, scheme):
-    async with system(tmp_path, **at(scheme, tmp_path)) as running:
+    limit = 4 * MEBIBYTE
+    async with system(tmp_path, max_subscription_bytes=limit, **at(scheme, tmp_path)) as running:
         before = running.proxy.memory()
         with RawPeer(running.processes[0].options.sub_addr) as hostile:
             await flood(hostile, subscriptions(60_000))
@@ -113,7 +114,8 @@ async def test_who_holds_too_many_subscriptions_is_closed(tmp_path, scheme):
 async def test_of_many_who_hold_too_many_together_those_who_came_first_stay(tmp_path):
     limit = 64 << 10
     each = limit * 9 // 10 // (200 + 64)
-    async with system(tmp_path, max_subscription_bytes=limit) as running:
+    limits = {"max_subscription_bytes": limit, "max_total_subscription_bytes": 4 * limit}
+    async with system(tmp_path, **limits) as running:
         with ExitStack() as connections:
             hostile = []
             for number in range(6):
@@ -123,6 +125,24 @@ async def test_of_many_who_hold_too_many_together_those_who_came_first_stay(tmp_
                 await running.processes[0].transport.wait_ready()
             await running.until_closed(*hostile[4:])
             assert [peer.is_closed() for peer in hostile[:4]] == [False] * 4
+
+
+@pytest.mark.parametrize(
+    ("option", "agents"),
+    [("max_subscription_bytes", [0, 1200]), ("max_total_subscription_bytes", [600, 600])],
+)
+async def test_the_log_names_an_agent_of_whom_was_closed_and_the_option(option, agents, caplog):
+    limit = 64 << 10
+    options = options_for(max_subscription_bytes=limit, max_total_subscription_bytes=limit)
+    first, last = Process(options, primary=True), Process(options)
+    await first.listen(*(f"waiter-{number:04}" for number in range(agents[0])))
+    await last.listen(*(f"cook-{number:04}" for number in range(agents[1])))
+    async with started(first):
+        await last.transport.start()
+        await until(lambda: f"{option} ({limit})" in caplog.text)
+        await last.transport.stop()
+    assert "with subscriptions of which one is 'cook-" in caplog.text
+    assert "waiter" not in caplog.text
 
 
 async def test_subscribing_and_unsubscribing_without_end_holds_up_nobody(tmp_path):

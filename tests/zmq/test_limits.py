@@ -8,11 +8,19 @@ from civitas_zmq import log_limit
 from civitas_zmq.backlog import Backlog
 from civitas_zmq.log_limit import LogLimit
 from civitas_zmq.peers import Flow
-from civitas_zmq.sockets import LONGEST_TOPIC
-from civitas_zmq.subscriptions import TOPIC_COST, TOTAL, SubscriptionTable
+from civitas_zmq.proxy import ProxySettings
+from civitas_zmq.sockets import LONGEST_TOPIC, topic_of
+from civitas_zmq.subscriptions import TOPIC_COST, SubscriptionTable
 
 LIMIT = 100 * (TOPIC_COST + 1)
 """What a hundred topics of one byte have."""
+
+TIMES = 4
+"""How many connections at their limit the tables here bear."""
+
+
+def table_of(limit: int = LIMIT) -> SubscriptionTable:
+    return SubscriptionTable(limit, TIMES * limit)
 
 
 def fill(table: SubscriptionTable, connection: int, count: int) -> str | None:
@@ -21,13 +29,13 @@ def fill(table: SubscriptionTable, connection: int, count: int) -> str | None:
 
 
 def test_a_connection_may_hold_as_much_as_its_limit_and_no_more():
-    table = SubscriptionTable(LIMIT)
+    table = table_of()
     assert fill(table, 1, 100) is None
     assert "max_subscription_bytes" in table.take(1, b"\1\xff")
 
 
 def test_what_is_unsubscribed_counts_no_more():
-    table = SubscriptionTable(LIMIT)
+    table = table_of()
     for _ in range(3):
         assert fill(table, 1, 100) is None
         for number in range(100):
@@ -35,7 +43,7 @@ def test_what_is_unsubscribed_counts_no_more():
 
 
 def test_unsubscribing_from_what_it_does_not_hold_makes_no_room():
-    table = SubscriptionTable(LIMIT)
+    table = table_of()
     fill(table, 1, 100)
     for number in range(100, 200):
         assert table.take(1, b"\0" + bytes((number,))) is None
@@ -43,32 +51,69 @@ def test_unsubscribing_from_what_it_does_not_hold_makes_no_room():
 
 
 def test_a_topic_that_is_subscribed_again_counts_once():
-    table = SubscriptionTable(LIMIT)
+    table = table_of()
     assert [table.take(1, b"\1topic") for _ in range(1000)] == [None] * 1000
 
 
 @pytest.mark.parametrize("message", [b"", b"\2", b"topic", b"\1" + bytes(LONGEST_TOPIC + 1)])
 def test_what_no_process_sends_closes_its_connection(message):
-    assert SubscriptionTable(LIMIT).take(1, message) is not None
+    assert table_of().take(1, message) is not None
 
 
 def test_above_the_limit_of_all_the_last_that_came_goes_first():
-    table = SubscriptionTable(LIMIT)
-    for connection in range(TOTAL + 2):
+    table = table_of()
+    for connection in range(TIMES + 2):
         fill(table, connection, 100)
     gone = []
     while (youngest := table.excess()) is not None:
         table.forget(youngest)
         gone.append(youngest)
-    assert gone == [TOTAL + 1, TOTAL]
+    assert gone == [TIMES + 1, TIMES]
 
 
 def test_above_the_limit_of_all_a_newcomer_with_little_stays():
-    table = SubscriptionTable(LIMIT)
-    for connection in range(TOTAL):
+    table = table_of()
+    for connection in range(TIMES):
         fill(table, connection, 100)
-    fill(table, TOTAL, 2)
-    assert table.excess() == TOTAL - 1
+    fill(table, TIMES, 2)
+    assert table.excess() == TIMES - 1
+
+
+SYSTEM = [topic_of(f"_{name}.{'0123456789abcdef' * 3}") for name in "abcde"]
+"""As many topics as a connection has beside those of its agents, and more."""
+
+
+@pytest.mark.parametrize(
+    ("processes", "agents"),
+    [
+        (1, 100_000),
+        (20, 10_000),
+        (200, 1000),
+        pytest.param(10_000, 100, marks=pytest.mark.slow),  # as many as a system may have
+    ],
+)
+def test_a_system_of_many_agents_is_within_the_limits_by_default(processes, agents):
+    settings = ProxySettings()
+    table = SubscriptionTable(
+        settings.max_subscription_bytes, settings.max_total_subscription_bytes
+    )
+    for process in range(processes):
+        names = (f"service-{process:05}.of-a-usual-name.{n:06}" for n in range(agents))
+        for topic in (*SYSTEM, *map(topic_of, names)):
+            assert table.take(process, b"\1" + topic) is None
+        for topic in SYSTEM:  # those of the control plane, which has a connection of its own
+            assert table.take(-1 - process, b"\1" + topic) is None
+        assert table.excess() is None
+
+
+def test_a_connection_is_known_by_an_agent_of_its_process():
+    table = table_of()
+    for topic in (b"_agency.data.00", b"\xffprobe", b"cook-\x1b[2J\xff\0", b"waiter\0"):
+        table.take(1, b"\1" + topic)
+    assert table.example(1) in {"cook-\\x1b[2J\\xff", "waiter"}
+    table.take(2, b"\1_agency.data.00\0")
+    assert table.example(2) == "_agency.data.00"
+    assert table.example(3) == ""
 
 
 def backlog(*flows: Flow, forwarded: int = 1000) -> int:

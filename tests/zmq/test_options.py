@@ -36,6 +36,10 @@ LONG = "x" * 108
         ({"pub_addr": "tcp://[::1]:5560", "sub_addr": "tcp://[::1]:5560"}, "must differ"),
         ({"allowed_clients": [KEY]}, "allowed_clients says nothing without curve"),
         ({"heartbeat_interval": 2, "heartbeat_timeout": 2}, "must be longer than"),
+        (
+            {"max_total_subscription_bytes": 1 << 20},
+            r"max_total_subscription_bytes \(1048576\) must be at least max_subscription_bytes",
+        ),
         ({"send_hwm": 0}, "greater than or equal to 1"),
         ({"max_message_bytes": 10}, "greater than or equal to 1024"),
         ({"curve": {"server_public_key": "short"}}, "a key has 40 characters, not 5"),

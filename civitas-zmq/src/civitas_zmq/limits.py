@@ -14,7 +14,7 @@ from typing import Final
 from civitas_zmq import peers
 from civitas_zmq.backlog import Backlog
 from civitas_zmq.log_limit import LogLimit
-from civitas_zmq.subscriptions import TOTAL, SubscriptionTable
+from civitas_zmq.subscriptions import SubscriptionTable
 
 _SHARE: Final = 0.01
 """Part of a processor that looks at connections may use: with hundreds of them, looks are rarer."""
@@ -33,15 +33,22 @@ class ConnectionLimits:
 
     Args:
         max_subscription_bytes: what the subscriptions of one connection may have.
+        max_total_subscription_bytes: what those of all connections may have.
         max_queue_bytes: what may wait for one connection.
         logger: hears of each connection that is closed.
     """
 
     def __init__(
-        self, max_subscription_bytes: int, max_queue_bytes: int, logger: logging.Logger
+        self,
+        max_subscription_bytes: int,
+        max_total_subscription_bytes: int,
+        max_queue_bytes: int,
+        logger: logging.Logger,
     ) -> None:
-        self._subscriptions = SubscriptionTable(max_subscription_bytes)
-        self._total = TOTAL * max_subscription_bytes
+        self._subscriptions = SubscriptionTable(
+            max_subscription_bytes, max_total_subscription_bytes
+        )
+        self._max_total = max_total_subscription_bytes
         self._max_queue = max_queue_bytes
         self._logger = logger
         self._log_limit = LogLimit()
@@ -64,8 +71,8 @@ class ConnectionLimits:
         while (youngest := self._subscriptions.excess()) is not None:
             self._close(
                 youngest,
-                f"the subscriptions of all connections have more than {self._total} bytes, and it"
-                " came last",
+                "the subscriptions of all connections have more than max_total_subscription_bytes"
+                f" ({self._max_total}), and it came last",
             )
 
     def look(self, forwarded: int) -> None:
@@ -92,6 +99,7 @@ class ConnectionLimits:
     def _close(self, identity: int, reason: str) -> None:
         descriptor = self._connections[identity].descriptor
         source, name = peers.name_of(descriptor)
+        example = self._subscriptions.example(identity)
         peers.close(descriptor, identity)
         self._forget(identity)
         # What it had sent before comes still, and counts for nobody.
@@ -101,7 +109,13 @@ class ConnectionLimits:
         self._closed[identity] = descriptor
         more = self._log_limit.allows(source)
         if more is not None:
-            self._logger.warning("the proxy closed the connection of %s: %s%s", name, reason, more)
+            self._logger.warning(
+                "the proxy closed a connection of %s, with subscriptions of which one is %r: %s%s",
+                name,
+                example,
+                reason,
+                more,
+            )
 
     def _forget(self, identity: int) -> None:
         del self._connections[identity]

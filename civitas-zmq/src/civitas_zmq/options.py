@@ -116,10 +116,16 @@ class ZMQOptions(BaseModel):
         description="Largest frame in bytes; a larger one is `MessageTooLargeError`.",
     )
     max_subscription_bytes: int = Field(
-        default=4 * MEBIBYTE,
+        default=16 * MEBIBYTE,
         ge=64 << 10,
         description="Bytes that the subscriptions of one process may have in the proxy, 64 for each"
-        " address included; beyond it its connection is closed. All together: four times as many.",
+        " address included; beyond it its connection is closed.",
+    )
+    max_total_subscription_bytes: int = Field(
+        default=128 * MEBIBYTE,
+        ge=64 << 10,
+        description="The same for all processes together; beyond it the connection that came last"
+        " is closed.",
     )
     max_queue_bytes: int = Field(
         default=1024 * MEBIBYTE,
@@ -137,6 +143,11 @@ class ZMQOptions(BaseModel):
             raise ValueError(f"pub_addr and sub_addr are both {self.pub_addr}: they must differ")
         if self.allowed_clients and self.curve is None:
             raise ValueError("allowed_clients says nothing without curve: give the keys there")
+        if self.max_total_subscription_bytes < self.max_subscription_bytes:
+            raise ValueError(
+                f"max_total_subscription_bytes ({self.max_total_subscription_bytes}) must be at"
+                f" least max_subscription_bytes ({self.max_subscription_bytes})"
+            )
         if self.heartbeat_timeout <= self.heartbeat_interval:
             raise ValueError(
                 f"heartbeat_timeout ({self.heartbeat_timeout:g}) must be longer than"

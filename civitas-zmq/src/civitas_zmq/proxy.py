@@ -67,6 +67,7 @@ class ProxySettings:
         linger: seconds within which a stop sends what waits.
         max_subscription_bytes: what the subscriptions of one process may have; beyond it its
             connection is closed.
+        max_total_subscription_bytes: what those of all processes may have.
         max_queue_bytes: what may wait for one process; beyond it its connection is closed.
     """
 
@@ -80,7 +81,8 @@ class ProxySettings:
     heartbeat_timeout: float = 1.5
     max_message_bytes: int = 64 * MEBIBYTE
     linger: float = 1.0
-    max_subscription_bytes: int = 4 * MEBIBYTE
+    max_subscription_bytes: int = 16 * MEBIBYTE
+    max_total_subscription_bytes: int = 128 * MEBIBYTE
     max_queue_bytes: int = 1024 * MEBIBYTE
 
     @classmethod
@@ -113,6 +115,7 @@ class ProxySettings:
             max_message_bytes=options.max_message_bytes,
             linger=options.linger,
             max_subscription_bytes=options.max_subscription_bytes,
+            max_total_subscription_bytes=options.max_total_subscription_bytes,
             max_queue_bytes=options.max_queue_bytes,
         )
 
@@ -173,7 +176,10 @@ class Proxy:
             raise
         self._warn_if_open()
         limits = ConnectionLimits(
-            self._settings.max_subscription_bytes, self._settings.max_queue_bytes, self._logger
+            self._settings.max_subscription_bytes,
+            self._settings.max_total_subscription_bytes,
+            self._settings.max_queue_bytes,
+            self._logger,
         )
         forwarder = Forwarder(context, front, back, limits, self._settings.linger, self._failed)
         self._threads += forwarder.threads

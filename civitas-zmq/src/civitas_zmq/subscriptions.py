@@ -16,20 +16,23 @@ subscriptions.
 | came last, while all hold more than the limit of | it is closed, unless it holds less than half  |
 | all                                              | of the average                                |
 
-So those who came first stay, and a process that has just come with a few subscriptions gets in.
+So those who came first stay, and a process that has just come with a few subscriptions gets in. One
+that is closed connects again, and is closed again for as long as it holds too much: so the log has
+to say whose connection it was. Nobody but its agents' names tells that.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from civitas_zmq.sockets import LONGEST_TOPIC
+from civitas.errors import printable
+from civitas_zmq.sockets import LONGEST_TOPIC, TOPIC_END
 
 TOPIC_COST: Final = 64
 """Bytes that a subscription counts beside those of its topic."""
 
-TOTAL: Final = 4
-"""How many connections at their limit the proxy bears."""
+_SYSTEM: Final = (b"_", b"\xff")
+"""What the topics begin with that are no agents' names: addresses of the system, and probes."""
 
 _UNSUBSCRIBE: Final = b"\0"
 _SUBSCRIBE: Final = b"\1"
@@ -41,10 +44,12 @@ class SubscriptionTable:
     Args:
         limit: bytes that the subscriptions of one connection may have, `TOPIC_COST` for each one
             included.
+        limit_of_all: the same, of all connections together.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, limit_of_all: int) -> None:
         self._limit = limit
+        self._limit_of_all = limit_of_all
         self._topics: dict[int, set[bytes]] = {}
         self._sizes: dict[int, int] = {}
         self._total = 0
@@ -78,10 +83,17 @@ class SubscriptionTable:
 
     def excess(self) -> int | None:
         """Return the connection to close while all together hold too much, `None` otherwise."""
-        if self._total <= TOTAL * self._limit:
+        if self._total <= self._limit_of_all:
             return None
         least = self._total / len(self._sizes) / 2
         return next(each for each in reversed(self._sizes) if self._sizes[each] >= least)
+
+    def example(self, connection: int) -> str:
+        """Return a topic of a connection as text, an agent's name if it has one, "" for none."""
+        topics = self._topics.get(connection, ())
+        names = (each for each in topics if not each.startswith(_SYSTEM))
+        example = next(names, None) or next(iter(topics), b"")
+        return printable(example.removesuffix(TOPIC_END).decode(errors="backslashreplace"))
 
     def forget(self, connection: int) -> None:
         """Drop what is known of a connection that is closed."""
