@@ -29,6 +29,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 import zmq
@@ -71,6 +72,19 @@ _HOLD: Final = b"RESUME" if zmq.zmq_version_info() == (4, 3, 5) else b"PAUSE"
 has confused the two commands, which was corrected after it."""
 
 _JUDGED: Final = b"judged"
+
+
+_HAS_CLOCKS: Final = hasattr(time, "pthread_getcpuclockid")
+
+
+def _clock_of(thread: int) -> Callable[[], float]:
+    """Return what says for how long a thread has worked; without such clocks, that it always has.
+
+    Then the watch steers every `_RAREST` seconds without need, and looks at each tick.
+    """
+    if _HAS_CLOCKS:
+        return partial(time.clock_gettime, time.pthread_getcpuclockid(thread))
+    return time.monotonic
 
 
 class Forwarder:
@@ -148,7 +162,7 @@ class Forwarder:
     def _watch(self) -> None:
         try:
             assert self._forwarding.ident is not None
-            clock = time.pthread_getcpuclockid(self._forwarding.ident)
+            clock = _clock_of(self._forwarding.ident)
             poller = zmq.Poller()
             poller.register(self._descriptor, zmq.POLLIN)
             poller.register(self._steer, zmq.POLLIN)  # raises when the context is terminated
@@ -156,15 +170,15 @@ class Forwarder:
             pause = _TICK
             while True:
                 signalled = poller.poll(round(_TICK * 1000))
-                worked = time.clock_gettime(clock)
+                worked = clock()
                 if worked - looked > _IDLE:
                     self._look()
-                    looked = time.clock_gettime(clock)
+                    looked = clock()
                 suspected = worked - judged > _BUSY and time.monotonic() > due
                 if signalled or suspected:
                     self._judge()
                     pause = _TICK if self._has_read else min(2 * pause, _RAREST)
-                    due, judged = time.monotonic() + pause, time.clock_gettime(clock)
+                    due, judged = time.monotonic() + pause, clock()
                     time.sleep(_PAUSE)
         finally:
             self._steer.close(linger=0)
