@@ -271,17 +271,7 @@ def wire(
     dead_letters = DeadLetters(config.failed)
 
     def make(origin: Origin) -> Transport:
-        context = TransportContext(
-            process=config.process,
-            is_primary=is_primary,
-            node=origin.node.hex(),
-            logger=logger_of(f"civitas.transport.{plugin.spec.name}"),
-            dropped=lambda reason, frame: dead_letters.record(reason, unsigned(frame)),
-            link_down=config.link_state.down,
-            link_up=config.link_state.up,
-            fenced=config.fenced,
-            failed=config.failed,
-        )
+        context = _context(plugin, config, dead_letters, origin, is_primary=is_primary)
         if config.crosses_processes:
             config.make_control = partial(_make_control, plugin, options, context, where, signing)
         made: Transport = make_transport(plugin, options, context, Transport, where=where)
@@ -298,6 +288,28 @@ def wire(
         dead_letters=dead_letters,
         config=config,
         make_transport=make,
+    )
+
+
+def _context(
+    plugin: LoadedTransport,
+    config: ClusterConfig,
+    dead_letters: DeadLetters,
+    origin: Origin,
+    *,
+    is_primary: bool,
+) -> TransportContext:
+    """Return what the node gives to the transport that carries its messages."""
+    return TransportContext(
+        process=config.process,
+        is_primary=is_primary,
+        node=origin.node.hex(),
+        logger=logger_of(f"civitas.transport.{plugin.spec.name}"),
+        dropped=lambda reason, frame: dead_letters.record(reason, unsigned(frame)),
+        link_down=config.link_state.down,
+        link_up=config.link_state.up,
+        fenced=config.fenced,
+        failed=config.failed,
     )
 
 
