@@ -8,7 +8,7 @@ import pytest
 
 from civitas._cluster.codec import encode
 from civitas._cluster.protocol import EVERYONE, Command, Left, control_address
-from civitas._signing import NOT_AUTHENTICATED
+from civitas._signing.settings import NOT_AUTHENTICATED
 from civitas.process import ProcessStatus
 from support.agents import until
 from support.keyed import KEY, Stranger, nodes_on, wire_of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -63,5 +64,6 @@ class Intruder:
             with socket.create_connection((host, int(port)), DEADLINE) as connection:
                 connection.sendall(b"GET / HTTP/1.1\r\nHost: civitas\r\n\r\n" * 100)
                 connection.shutdown(socket.SHUT_WR)
-                while connection.recv(4096):
-                    continue
+                with suppress(ConnectionResetError):  # it has not even read all of it
+                    while connection.recv(4096):
+                        continue
