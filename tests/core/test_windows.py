@@ -11,6 +11,12 @@ from civitas._bus.windows import GRANT_EVERY, WINDOW, ReceiveWindow, SendWindow
 STEP = st.sampled_from(["send", "send", "send", "arrive", "arrive", "lose", "credit", "no credit"])
 
 
+def last_number(ledger: ReceiveWindow, number: int) -> int:
+    """Mark a last number, and say it; return how many were lost."""
+    ledger.mark(number)
+    return ledger.end() if ledger.say(number) else 0
+
+
 class Pair:
     """A sender and a receiver, with what is under way between them."""
 
@@ -60,7 +66,7 @@ class Pair:
         """The sender tells its last number, behind all that it sent."""
         while self.wire:
             self.arrive()
-        self.told += self.ledger.ended_at(self.window.sent)
+        self.told += last_number(self.ledger, self.window.sent)
         self.credits.append(self.ledger.grant())
         while self.credits:
             self.credit()
@@ -141,6 +147,7 @@ def test_an_unused_number_that_can_be_none_of_the_window_is_not_kept(number: int
     ledger.unused(number)
     assert ledger.kept == 0
     assert ledger.arrived(2) == 1
+    last_number(ledger, 2)
     ledger.grant()
     assert ledger.arrived(WINDOW + 2) == WINDOW - 1
 
@@ -187,6 +194,7 @@ def test_the_last_of_a_window_that_was_all_lost_is_taken_and_one_further_is_not(
     assert ledger.takes(WINDOW)
     assert not ledger.takes(WINDOW + 1)
     assert ledger.arrived(WINDOW) == WINDOW - 1
+    last_number(ledger, WINDOW)
     ledger.grant()
     assert ledger.takes(2 * WINDOW)
     assert not ledger.takes(2 * WINDOW + 1)
@@ -228,7 +236,7 @@ def test_a_late_frame_is_taken_once_and_was_not_lost() -> None:
 
 def test_frames_that_their_last_number_has_overtaken_are_taken() -> None:
     ledger = ReceiveWindow()
-    assert ledger.ended_at(3) == 3
+    assert last_number(ledger, 3) == 3
     assert [ledger.takes(n) and ledger.arrived(n) for n in (1, 2, 3)] == [-1, -1, -1]
     assert not any(map(ledger.takes, (1, 2, 3)))
 
@@ -236,10 +244,43 @@ def test_frames_that_their_last_number_has_overtaken_are_taken() -> None:
 @pytest.mark.parametrize("forged", [WINDOW + 1, 2**60, 2**64 - 1])
 def test_a_last_number_out_of_reach_is_not_believed_and_moves_nothing(forged: int) -> None:
     ledger = ReceiveWindow()
-    assert not ledger.believes(forged)
+    assert not ledger.say(forged)
     assert ledger.arrived(1) == 0
-    assert not ledger.believes(forged)
+    assert not ledger.say(forged)
     assert ledger.seen == 1
+
+
+@pytest.mark.parametrize("forged", [2, WINDOW, WINDOW + 1, 2**60, 2**64 - 1])
+def test_marks_that_nobody_confirms_make_no_frame_look_old_or_lost(forged: int) -> None:
+    ledger = ReceiveWindow()
+    for number in (forged, forged, forged + WINDOW, forged + 2 * WINDOW):
+        ledger.mark(number)
+        assert ledger.end() == 0
+        ledger.grant()
+    assert [ledger.takes(n) and ledger.arrived(n) for n in range(1, WINDOW + 1)] == [0] * WINDOW
+
+
+def test_a_last_number_counts_when_it_is_both_said_and_marked_in_either_order() -> None:
+    first, second = ReceiveWindow(), ReceiveWindow()
+    assert [first.say(5), first.end(), first.mark(5), first.end()] == [True, 0, True, 5]
+    assert [second.mark(5), second.end(), second.say(5), second.end()] == [True, 0, True, 5]
+    assert first.grant() == second.grant() == 5
+
+
+def test_forged_frames_take_the_place_of_as_many_real_ones_at_most() -> None:
+    ledger = ReceiveWindow()
+    forged = [WINDOW * n for n in range(1, 40)]
+    taken = [n for n in forged if ledger.takes(n) and counted(ledger, n) and ledger.grant()]
+    heard = [n for n in range(1, WINDOW) if ledger.takes(n) and counted(ledger, n)]
+    assert len(heard) >= WINDOW - 1 - len(taken)
+
+
+def test_a_gap_gives_no_credit_until_the_sender_says_its_last_number() -> None:
+    ledger = ReceiveWindow()
+    assert ledger.arrived(5) == 4
+    assert ledger.grant() == 1
+    assert last_number(ledger, 5) == 0
+    assert ledger.grant() == 5
 
 
 @pytest.mark.parametrize("here", [1000, 2**60])
@@ -251,15 +292,15 @@ def test_two_ends_that_disagree_go_on_when_the_last_number_is_repeated(
     ledger.arrived(here)
     ledger.grant()
     assert not ledger.takes(there)
-    assert not ledger.believes(there)
-    assert ledger.believes(there + 1)
-    assert ledger.ended_at(there + 1) == 0
+    assert not ledger.say(there)
+    assert ledger.say(there + 1)
+    assert ledger.end() == 0
     assert ledger.grant() == there + 1
     assert ledger.takes(there + 2)
 
 
 NUMBER = st.one_of(st.integers(-1, 3 * WINDOW), st.integers(0, 2**64 - 1))
-FORGED = st.tuples(st.sampled_from(["frame", "last", "unused"]), NUMBER)
+FORGED = st.tuples(st.sampled_from(["frame", "last", "mark", "unused"]), NUMBER)
 
 
 @given(st.lists(FORGED, max_size=60), st.booleans())
@@ -274,10 +315,13 @@ def test_whatever_is_said_a_number_is_taken_once_and_what_is_kept_is_bounded(
             ledger.arrived(number)
         elif what == "last":
             was_out_of_reach = not ledger.reaches(number)
-            if ledger.believes(number):
+            if ledger.say(number):
                 resumed = resumed or was_out_of_reach or number + WINDOW < ledger.seen
-                ledger.ended_at(number)
+                ledger.end()
                 ledger.grant()
+        elif what == "mark" and ledger.mark(number):
+            ledger.end()
+            ledger.grant()
         elif what == "unused":
             ledger.unused(number)
         assert ledger.kept <= 2 * WINDOW
@@ -292,8 +336,10 @@ def test_after_anything_forged_a_sender_that_goes_on_is_heard_again(
     for what, number in said:
         if what == "frame" and number > 0 and pair.ledger.takes(number):
             pair.ledger.arrived(number)
-        elif what == "last" and pair.ledger.believes(number):
-            pair.ledger.ended_at(number)
+        elif (what == "last" and pair.ledger.say(number)) or (
+            what == "mark" and pair.ledger.mark(number)
+        ):
+            pair.ledger.end()
             pair.ledger.grant()
         elif what == "unused":
             pair.ledger.unused(number)
@@ -301,8 +347,9 @@ def test_after_anything_forged_a_sender_that_goes_on_is_heard_again(
         for _ in range(WINDOW - pair.window.outstanding):
             was_heard = pair.pass_on()
         for _ in range(3):
-            if pair.ledger.believes(pair.window.sent):
-                pair.ledger.ended_at(pair.window.sent)
+            if pair.ledger.say(pair.window.sent):
+                pair.ledger.mark(pair.window.sent)
+                pair.ledger.end()
                 pair.window.credit(pair.ledger.grant())
     assert was_heard
     assert pair.window.outstanding == 0

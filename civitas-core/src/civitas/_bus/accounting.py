@@ -83,33 +83,36 @@ class ReceiveAccounting:
         if window.due:
             self._grant(frame[NODE_AT], agent, window.grant())
 
-    def ended_at(self, frame: bytes, agent: str) -> bool:
-        """Account for the last number that a sender reports, and answer it with credit.
+    def marked(self, frame: bytes, agent: str) -> bool:
+        """Take the mark behind a sender's last frame; return False if that can't be its number."""
+        node, number = frame[NODE_AT], number_of(frame)
+        window = self.window(node, agent)
+        if window is None:
+            return True
+        if not window.mark(number):
+            return False
+        self._end(window, node, agent, number)
+        return True
 
-        Return False if it is not believed.
-        """
-        return self.ended(frame[NODE_AT], agent, number_of(frame))
+    def said(self, node: bytes, agent: str, number: int) -> bool:
+        """Take the last number of its frames to an agent that a node says, and return credit.
 
-    def ended(self, node: bytes, agent: str, number: int) -> bool:
-        """Account for the last number of a node's frames to an agent, and answer it with credit.
-
-        Return False if it is not believed.
+        It counts when the mark is there, too. Return False if it is not believed.
         """
         window = self.window(node, agent)
         if window is None:
             return True
-        if not window.believes(number):
+        if not window.say(number):
             return False
-        lost = window.ended_at(number)
-        if lost:
-            self._count(node, agent, lost)
-        self._grant(node, agent, window.grant())
+        self._end(window, node, agent, number)
         return True
 
-    def reaches(self, node: bytes, agent: str, number: int) -> bool:
-        """Return whether a node's frames to an agent can have got as far as a number."""
+    def ended(self, node: bytes, agent: str, number: int) -> bool:
+        """Do so for an agent that has left: what has not come by now never will."""
         window = self.window(node, agent)
-        return window is not None and window.reaches(number)
+        if window is not None:
+            window.mark(number)
+        return self.said(node, agent, number)
 
     def counts(self, node: bytes) -> bool:
         """Return whether a node may send: its probe has come."""
@@ -136,7 +139,7 @@ class ReceiveAccounting:
     def settle(self) -> None:
         """Return all credit that is owed: this node leaves."""
         for (node, agent), window in self._windows.items():
-            if window.seen != window.granted:
+            if window.owed:
                 self._grant(node, agent, window.grant())
 
     def forget(self, node: bytes) -> None:
@@ -144,6 +147,13 @@ class ReceiveAccounting:
         self._counted.pop(node, None)
         for pair in self._of(node):
             del self._windows[pair]
+
+    def _end(self, window: ReceiveWindow, node: bytes, agent: str, number: int) -> None:
+        lost = window.end()
+        if lost:
+            self._count(node, agent, lost)
+        if number <= window.seen:
+            self._grant(node, agent, window.grant())
 
     def _of(self, node: bytes) -> list[tuple[bytes, str]]:
         return [pair for pair in self._windows if pair[0] == node]

@@ -127,10 +127,10 @@ class NumberedReceiver:
             self._accounting.arrived(frame, number, self._agent)
 
     def _take_other(self, frame: bytes) -> None:
-        """Take what is no message: the last number of a sender."""
+        """Take what is no message: the mark behind the last frame of a sender."""
         if frame[2] != KIND_SYSTEM:
             self._dropped(_NO_MESSAGE, frame)
-        elif not self._accounting.ended_at(frame, self._agent):
+        elif not self._accounting.marked(frame, self._agent):
             self._dropped(_NOT_LAST, frame)
 
 

@@ -6,24 +6,30 @@ the receiver knows what was lost: within the stream by the gap before the next f
 the sender's last number, which the sender reports while credit is owed. A gap is no loss where the
 sender had given a number back while later ones were under way: it reports these, too.
 
-The same numbers say which frames are taken, and so each at most once. A number that a frame has, as
-the receiver sees it:
+The same numbers say which frames are taken, and so each at most once. A last number is said twice:
+by the sender's node to the receiver's node, where it is believed, and behind the frames, at the
+agent's address, where it only marks that what was sent before has come. Anybody who may send to the
+agent can write such a mark. A number, as the receiver sees it:
 
-    number                                   | a frame that has it | a last number
-    -----------------------------------------+---------------------+------------------------------
-    up to the highest one, and not missing   | came again: refused | is old: changes nothing
-    missing: counted as lost                 | is late: taken, and | the same
-                                             | not lost after all  |
-    above it, and within the window          | is taken; what is   | what is between is missing
-                                             | between is missing  |
-    further away than a window               | refused             | refused the first time; the
-                                             |                     | numbers go on there when it
-                                             |                     | is said again
+    number                     | a frame has it     | the node says it    | the mark has it
+    ---------------------------+--------------------+---------------------+---------------------
+    up to the highest one, and | came again:        | is old; credit up   | is old: changes
+    not missing                | refused            | to it is due        | nothing
+    missing: counted as lost   | is late: taken,    | the same            | the same
+                               | not lost after all |                     |
+    above it, and within the   | is taken; what is  | once the mark is    | once the node says
+    window                     | between is missing | there, too: what is | so, too: what is
+                               |                    | between is missing  | between is missing
+    further away than a window | refused            | refused; said again,| refused, whenever
+                               |                    | the numbers go on   | and as often as it
+                               |                    | there               | comes
 
-Who keeps to the window is never further away, so no frame moves the receiver to where it takes all
-later ones for old. Should the two ends disagree all the same, the sender gets no credit, repeats
-its last number, and goes on from there. Of a sender whose numbers the receiver does not know, since
-they were forgotten or begin anew, the first one is taken as it is.
+The window moves by one with each frame that is taken, and further only by what the node says: a gap
+gives no credit. What is missing within the window is known, so no frame makes more later ones look
+old than it takes the place of, and a mark none. Should the two ends disagree all the same, the
+sender gets no credit, its node repeats its last number, and both go on from there. Of a sender
+whose numbers the receiver does not know, since they were forgotten or begin anew, the first one is
+taken as it is.
 
 Where a sender waits for credit: `routes`. Where arriving frames are counted: `accounting`.
 """
@@ -108,13 +114,30 @@ class ReceiveWindow:
     The sender's numbers are `known` to begin at 1, or else at whichever comes first.
     """
 
-    __slots__ = ("_claimed", "_known", "_missing", "_unused", "granted", "seen", "window")
+    __slots__ = (
+        "_claimed",
+        "_due",
+        "_known",
+        "_marked",
+        "_missing",
+        "_said",
+        "_unused",
+        "granted",
+        "seen",
+        "window",
+    )
 
     def __init__(self, window: int = WINDOW, *, known: bool = True) -> None:
         self.window = window
         self._known = known
         self._claimed: int | None = None
         """The last number that was refused last."""
+        self._said = 0
+        """The last number that the sender's node has said; 0 when it has said none."""
+        self._marked = 0
+        """The number of the mark that came last."""
+        self._due = 0
+        """By how much `granted` may grow: the frames taken since, and what the node has said."""
         self._missing: set[int] = set()
         """Numbers of the last window that were counted as lost."""
         self._unused: set[int] = set()
@@ -146,35 +169,56 @@ class ReceiveWindow:
         """
         if number <= self.seen:
             self._missing.discard(number)
+            self._due += 1
             return -1
         if not self._known:
             self._begin_at(number)
+        self._due += 1
         gap = number - self.seen - 1
         self.seen = number
         self._claimed = None
         return self._lost(gap, number - 1) if gap else 0
 
-    def believes(self, last: int) -> bool:
-        """Return whether the sender's last number may be this one, or has been said before."""
+    def mark(self, last: int) -> bool:
+        """Take note that what was sent up to a number has come; return whether that may be."""
+        if not self.reaches(last):
+            return False
+        self._marked = last
+        return True
+
+    def say(self, last: int) -> bool:
+        """Take the last number that the sender's node says; return whether it is believed.
+
+        One that is out of reach is believed when it is said again.
+        """
+        if last < 0:
+            return False
         if not self._known or self.seen - self.window <= last <= self.granted + self.window:
-            self._claimed = None
+            self._claimed, self._said = None, max(self._said, last)
             return True
         claimed, self._claimed = self._claimed, last
         if claimed is None or not claimed <= last <= claimed + self.window:
             return False
-        self._known = False
+        self._known, self._claimed = False, None
         self._missing.clear()
+        self._said = self._marked = last
         return True
 
-    def ended_at(self, last: int) -> int:
-        """Account for a last number that is believed; return how many were lost."""
+    def end(self) -> int:
+        """Account for the last number that is both said and marked; return how many were lost."""
         if not self._known:
-            self._begin_at(last + 1)
-        gap = last - self.seen
-        if gap <= 0:
+            last = min(self._said, self._marked)
+            if last:
+                self._begin_at(last + 1)
             return 0
-        self.seen = last
-        return self._lost(gap, last)
+        last = min(self._said, max(self._marked, self.seen))
+        gap = last - self.seen
+        lost = 0
+        if gap > 0:
+            self.seen = last
+            lost = self._lost(gap, last)
+        self._due = max(self._due, last - self.granted)
+        return lost
 
     def unused(self, number: int) -> int:
         """Take note that no frame has a number; return how many fewer were lost than counted."""
@@ -183,27 +227,36 @@ class ReceiveWindow:
         if number not in self._missing:
             return 0
         self._missing.remove(number)
+        self._due += 1
         return 1
 
     def grant(self) -> int:
         """Return the number up to which credit is returned now."""
-        self.granted = self.seen
-        return self.seen
+        self.granted = min(self.granted + self._due, self.seen)
+        self._due = 0
+        return self.granted
 
     @property
     def due(self) -> bool:
         """Whether it is time to return credit."""
-        return self.seen - self.granted >= GRANT_EVERY
+        return self._due >= GRANT_EVERY
+
+    @property
+    def owed(self) -> bool:
+        """Whether there is credit to return."""
+        return self._due > 0
 
     def _begin_at(self, number: int) -> None:
         """Take the numbers before one as accounted for, and their credit as due."""
         self._known = True
         self.seen = number - 1
         self.granted = max(self.seen - GRANT_EVERY, 0)
+        self._due = self.seen - self.granted
 
     def _lost(self, gap: int, last: int) -> int:
         """Return how many frames were lost in a gap that ends with a number."""
         missing = set(range(last - gap + 1, last + 1)) - self._unused
+        self._due += gap - len(missing)
         self._unused = {each for each in self._unused if each > last}
         self._missing = {each for each in self._missing if each > last - self.window} | missing
         return len(missing)

@@ -224,10 +224,14 @@ class DataPlane:
         """Tell it behind the frames, where they are accounted for, and to the node, which waits."""
         window = route.window
         if window is not None and window.outstanding:
-            for number in window.take_unused():
-                self.probes.send(route.node, Unused(route.name, number))
+            self._tell_unused(route)
             self.probes.send_last_number(route.name, window.sent)
             self.probes.send(route.node, LastNumber(route.name, window.sent))
+
+    def _tell_unused(self, route: RemoteRoute) -> None:
+        if route.window is not None:
+            for number in route.window.take_unused():
+                self.probes.send(route.node, Unused(route.name, number))
 
     def _last_number_heard(self, node: str, agent: str, number: int) -> bool:
         key = bytes.fromhex(node)
@@ -236,7 +240,7 @@ class DataPlane:
         is_here = isinstance(self._bus.registry.lookup(agent), LocalRoute)
         if node not in self.nodes or not (is_here or self._handshake.is_leaving(agent)):
             return True
-        if self._accounting.counts(key) and not self._accounting.reaches(key, agent, number):
+        if not self._accounting.said(key, agent, number):
             return False
         self._handshake.last_number(node, agent, number)
         return True
@@ -269,16 +273,16 @@ class DataPlane:
     def ask_for_credit(self) -> None:
         """Report the last number where credit is owed and has not moved since the last look.
 
-        Before it the numbers that no frame has, since they were given back too late.
+        So it is where half of the window is open: frames may be missing, for which nobody returns
+        credit. Before it come the numbers that no frame has, since they were given back too late.
         """
         for route in self._routes.remote():
             window = route.window
             if window is None:
                 continue
-            for number in window.take_unused():
-                self.probes.send(route.node, Unused(route.name, number))
-            if window.outstanding and route.credit_seen == window.credited:
-                self.probes.send_last_number(route.name, window.sent)
+            if route.credit_seen == window.credited or window.outstanding > window.size // 2:
+                self._tell_last_number(route)
+            self._tell_unused(route)
             route.credit_seen = window.credited
         for route in self._routes.retired():
             if route.window is not None and route.credit_seen == route.window.credited:

@@ -79,9 +79,9 @@ class Probes:
         self._put(data_address(node), encode(message, self._origin))
 
     def send_last_number(self, agent: str, number: int) -> None:
-        """Report this node's last number to where an agent is; credit comes back.
+        """Mark, at an agent's own address, the end of the frames that were sent there.
 
-        It goes to the agent's own address, behind the frames that it is about.
+        It goes behind them. What the number is, `LastNumber` says; credit comes back for both.
         """
         head = envelope.header("msgpack", self._origin, kind=KIND_SYSTEM, number=number)
         self._put(agent, head)
