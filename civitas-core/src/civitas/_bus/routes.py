@@ -131,7 +131,8 @@ class RemoteRoute(Route):
         self._paused = False
         self._lost = False
         self.suspended = False
-        """Whether its node is silent, and may come back to where the numbers are now."""
+        """Whether it may come back to where the numbers are now: its node is silent, or is asked
+        whether it leaves."""
 
     @property
     def outstanding(self) -> int:
@@ -210,7 +211,7 @@ class RemoteRoute(Route):
         self._waiters.fail(partial(MessageRoutingError, reason))
 
     def reopen(self) -> None:
-        """Take messages again, with the numbers that follow: its silent node has come back."""
+        """Take messages again, with the numbers that follow: its node is there, and stays."""
         self._closed = None
         self._paused = self.suspended = False
 

@@ -151,15 +151,19 @@ class RoutingTable:
             if not found.done():
                 found.set_result(route)
 
-    def retire(self, route: RemoteRoute, reason: str, *, done: bool = True) -> None:
+    def retire(
+        self, route: RemoteRoute, reason: str, *, done: bool = True, may_return: bool = False
+    ) -> None:
         """Send no more by a route; what was sent may still be answered, and accounted for.
 
-        An agent that is `done` has ended for good; else its node stops.
+        An agent that is `done` has ended for good; else its node stops. The numbers of a route that
+        `may_return` are kept.
         """
         if self.registry.entries.get(route.name) is route:  # else another one has its place
             self.registry.deregister(route.name)
             self._remember(route.name, reason, done=done)
         route.refuse(reason)
+        route.suspended = may_return
         if route.awaits:
             self._retired[route.node, route.name] = route
 
@@ -168,9 +172,7 @@ class RoutingTable:
 
         What was sent is accounted for then; the numbers go on where they are.
         """
-        self.retire(route, reason, done=False)
-        route.suspended = True
-        self._retired[route.node, route.name] = route
+        self.retire(route, reason, done=False, may_return=True)
         route.close(reason)
 
     def open(self, name: str, node: str, process: str, *, windowed: bool) -> None:

@@ -22,6 +22,7 @@ own instance of the transport where the transport crosses processes:
       rpc           commands and queries until they are answered
       pieces        messages that are larger than a frame may be
     data plane      in the event loop of the node (`data_plane`): routes, and who can be reached
+      agent_routes  the routes to agents of other nodes, as these announce them and leave
       probes        the small messages for that
       leaving       how an agent, or all of a node, takes no more, and nothing goes unaccounted
 
@@ -74,7 +75,8 @@ Another node, as the data plane sees it:
     unknown   | the membership has let it in                 | probed
     probed    | it answers a probe by the data transport     | reachable: its agents have routes
     reachable | the connection was lost, and is back         | probed: its routes pause
-              | it says that it leaves                       | reachable: its routes retire
+              | it says that it leaves                       | reachable: its routes retire; they
+              |                                              | open again when it says that it stays
               | it announces changes                         | reachable: routes open, or retire
     any       | it has left, or died                         | unknown: its routes close
               | it is silent, but may come back              | unknown; its numbers are remembered

@@ -15,6 +15,7 @@ from typing import Final
 from civitas._bus.accounting import ReceiveAccounting
 from civitas._bus.bus import MessageBus
 from civitas._bus.routes import LocalRoute, RemoteRoute
+from civitas._cluster.agent_routes import AgentRoutes
 from civitas._cluster.events import NodeLost
 from civitas._cluster.leaving import ALL, LeaveHandshake
 from civitas._cluster.probes import Probes
@@ -27,15 +28,13 @@ from civitas._cluster.protocol import (
     NodeInfo,
     Probe,
     ProbeAnswer,
+    Staying,
     Unused,
 )
 from civitas.errors import logger_of
-from civitas.process import ProcessStatus
 from civitas.transport.tasks import Failed
 
 logger = logger_of("civitas.node")
-
-_DONE: Final = ProcessStatus.STOPPED.value
 
 _MISSING: Final = 16
 """Nodes that are silent, and whose numbers are remembered lest they come back, at most."""
@@ -96,8 +95,7 @@ class DataPlane:
         """Nodes that did not answer when this one, or an agent, left: not waited for again."""
         self._left: set[str] = set()
         """Agents of this node that take no more; also `ALL`."""
-        self._leavers: dict[str, set[str]] = {}
-        """Agents of other nodes, by node, that take no more; also `ALL`."""
+        self._agent_routes = AgentRoutes(bus.routes, windowed=windowed)
 
     # --- coming and going -----------------------------------------------------------------------
 
@@ -115,9 +113,9 @@ class DataPlane:
                 self._missing.remove(info.node)
             self.probes.send(info.node, Probe(fresh=not self._routes.of(info.node)))
         elif info.node in self._proved:
-            self._update_routes(info)
+            self._agent_routes.update(info)
             if info.leaving and not before.leaving:
-                self._retire_all(info)
+                self._agent_routes.retire_all(info)
             return True
         return False
 
@@ -149,7 +147,7 @@ class DataPlane:
             self._routes.remove(route, f"agent {route.name!r} was in {why}")
         self._silent.discard(node)
         self._accounting.forget(bytes.fromhex(node))
-        self._leavers.pop(node, None)
+        self._agent_routes.forget(node)
         if node in self._missing:
             self._missing.remove(node)
 
@@ -210,15 +208,25 @@ class DataPlane:
     def _let_leave(self, node: str, agent: str) -> None:
         """Send no more to an agent of a node, or to `ALL`, and tell the last numbers."""
         known = self._agents.get(node)
-        if known is not None and (agent == ALL or agent in known):
-            self._leavers.setdefault(node, set()).add(agent)
-        route = self._routes.to(node, agent)
-        for each in self._routes.of(node) if agent == ALL else [route] if route else []:
-            if self._routes.get(each.name) is each:
-                why = f"agent {each.name!r} of {self.name(node)} takes no more messages"
-                self._retire(each, why, done=agent != ALL)
-            self._tell_last_number(each)
+        for route in self._agent_routes.doubt(node, agent, self.name(node), known):
+            self._tell_last_number(route)
         self.probes.send(node, Ended(agent))
+
+    def _stays(self, node: str, agent: str) -> None:
+        """Open again what was closed since somebody else has said that a node, or agent, leaves."""
+        if node not in self.nodes or not self._agent_routes.stays(node, agent):
+            return
+        logger.info("it was not %s that said that it leaves, or an agent of it", self.name(node))
+        if node in self._proved:
+            self._agent_routes.reopen(self._whole(node))
+
+    def _object(self, node: str, agent: str) -> None:
+        """Tell a node that sends no more that nobody has asked for that, if it is so."""
+        leaving = self._handshake.is_leaving
+        if node not in self.nodes or self._left & {agent, ALL} or leaving(agent) or leaving(ALL):
+            return
+        if agent == ALL or isinstance(self._bus.registry.lookup(agent), LocalRoute):
+            self.probes.send(node, Staying(agent))
 
     def _tell_last_number(self, route: RemoteRoute) -> None:
         """Tell it behind the frames, where they are accounted for, and to the node, which waits."""
@@ -288,6 +296,9 @@ class DataPlane:
             if route.window is not None and route.credit_seen == route.window.credited:
                 self._tell_last_number(route)
             route.credit_seen = 0 if route.window is None else route.window.credited
+        for node, agent in self._agent_routes.doubted():
+            if node in self.nodes and not self.nodes[node].leaving:
+                self.probes.send(node, Ended(agent))
 
     # --- what other nodes say by the data transport -----------------------------------------------
 
@@ -310,12 +321,15 @@ class DataPlane:
                 if self._accounting.unused(bytes.fromhex(node), agent, message.number):
                     text = "1 message from %s to agent %r was not lost: its sender had given up"
                     logger.info(text, self.name(node), agent)
-            case Leaving():
+            case Leaving() if self._windowed:
                 self._let_leave(node, message.agent)
             case LastNumber():
                 return self._last_number_heard(node, message.agent, message.number)
             case Ended():
                 self._handshake.ended(node, message.agent)
+                self._object(node, message.agent)
+            case Staying():
+                self._stays(node, message.agent)
         return True
 
     def _knows(self, node: str) -> bool:
@@ -324,14 +338,17 @@ class DataPlane:
     def _prove(self, node: str) -> None:
         if node not in self.nodes or node in self._proved:
             return
-        info = replace(self.nodes[node], agents=dict(self._agents[node]))
+        info = self._whole(node)
         self._proved.add(node)
         for route in self._routes.of(node):
             route.resume()
-        self._update_routes(info)
+        self._agent_routes.update(info)
         if info.leaving:
-            self._retire_all(info)
+            self._agent_routes.retire_all(info)
         self._on_reached(info)
+
+    def _whole(self, node: str) -> NodeInfo:
+        return replace(self.nodes[node], agents=dict(self._agents[node]))
 
     def _grant(self, node: bytes, agent: str, number: int) -> None:
         self.probes.send(node.hex(), Credit(agent, number))
@@ -341,47 +358,8 @@ class DataPlane:
         text = "lost %d message%s from %s to agent %r on the way"
         logger.warning(text, frames, "s"[: frames != 1], self.name(node.hex()), agent)
 
-    # --- routes to agents -------------------------------------------------------------------------
-
-    def _update_routes(self, info: NodeInfo) -> None:
-        """Open routes to the agents that a node announces, and retire those to agents at an end."""
-        routes = self._routes
-        left = self._leavers.get(info.node, ())  # they may have said so by another way before
-        leaving = info.leaving or ALL in left
-        for name, (state, _) in info.agents.items():
-            present = routes.get(name)
-            if state == _DONE:
-                if present is not None and present.node == info.node:
-                    self._retire(present, _takes_no_more(name, info), done=True)
-                routes.done(name, _takes_no_more(name, info))
-            elif leaving or name in left:
-                continue
-            elif present is None:
-                if routes.registry.has(name):
-                    continue  # this node has one of that name: the membership settles who keeps it
-                routes.open(name, info.node, info.process, windowed=self._windowed)
-            elif present.node != info.node:
-                self._retire(present, f"agent {name!r} has moved to {info}", done=True)
-                routes.open(name, info.node, info.process, windowed=self._windowed)
-
-    def _retire_all(self, info: NodeInfo) -> None:
-        """Retire the routes to a node that leaves."""
-        for route in self._routes.remote():
-            if route.node == info.node:
-                self._retire(route, _takes_no_more(route.name, info), done=False)
-
-    def _retire(self, route: RemoteRoute, reason: str, *, done: bool) -> None:
-        """Send no more by a route. What was asked of an agent that is done soon fails."""
-        self._routes.retire(route, reason, done=done)
-        if done:
-            self._routes.close_later(route, reason)
-
     def _write_off(self, route: RemoteRoute, reason: str) -> None:
         """Count as lost what nobody will account for."""
         self._accounting.write_off(route.name, route.outstanding)
         messages = f"{route.outstanding} message{'s'[: route.outstanding != 1]}"
         logger.warning("%s; what became of %s is not known: lost", reason, messages)
-
-
-def _takes_no_more(agent: str, info: NodeInfo) -> str:
-    return f"agent {agent!r} of {info} takes no more messages"

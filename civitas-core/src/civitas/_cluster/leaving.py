@@ -20,10 +20,17 @@ A route, as the sender sees it:
 
     state    | event                                       | becomes
     ---------+---------------------------------------------+----------------------------------------
-    open     | `Leaving`, or the announcement of the same  | retired: refuses sends
+    open     | `Leaving`                                   | doubted: refuses sends; each look says
+             |                                             | `Ended` again
+             | the announcement of the same                | retired: refuses sends
+    doubted  | the announcement of the same                | retired
+             | `Staying`: the node has never said that     | open: the numbers go on
     retired  | credit for all, and no request in flight    | forgotten
              | no credit for a while                       | retired: its last number is told again
              | the node goes                               | forgotten: what is open counts as lost
+
+`Leaving` alone closes no route for good: whoever can write to a node can say so in the name of
+another. That one announces the same by the control plane, or hears `Ended`, and objects.
 
 A last number for an agent that is not there any more is accounted for at once: what has not come by
 then never will.

@@ -329,4 +329,12 @@ class Ended:
     agent: str
 
 
-DataMessage: TypeAlias = Probe | ProbeAnswer | Credit | Unused | Leaving | LastNumber | Ended
+@dataclass(frozen=True, slots=True)
+class Staying:
+    """An agent of mine (an empty name: all) takes messages: `Leaving` was not from me."""
+
+    agent: str
+
+
+_Probing: TypeAlias = Probe | ProbeAnswer | Credit | Unused
+DataMessage: TypeAlias = _Probing | Leaving | LastNumber | Ended | Staying
