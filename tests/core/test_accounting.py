@@ -82,6 +82,14 @@ def test_the_word_of_the_last_number_counts_the_tail_and_returns_all_credit() ->
     assert len(books.mailbox) == 2
 
 
+def test_what_was_sent_to_an_agent_that_has_left_is_lost_and_may_have_come() -> None:
+    books = Books().begun()
+    books.take(1)
+    assert books.accounting.ended(FAR, "agent", 3)
+    assert (books.accounting.lost, books.accounting.unknown) == ({"agent": 2}, 2)
+    assert books.granted == [(FAR, "agent", 3)]
+
+
 def test_senders_are_accounted_for_apart() -> None:
     books = Books().begun(NEAR, FAR)
     books.take(1, 2)

@@ -108,11 +108,17 @@ class ReceiveAccounting:
         return True
 
     def ended(self, node: bytes, agent: str, number: int) -> bool:
-        """Do so for an agent that has left: what has not come by now never will."""
+        """Do so for an agent that has left: what has not come by now never will.
+
+        Or it has come, and the transport has dropped it, since nobody is subscribed any more.
+        """
         window = self.window(node, agent)
         if window is not None:
             window.mark(number)
-        return self.said(node, agent, number)
+        before = self.lost[agent]
+        is_believed = self.said(node, agent, number)
+        self.unknown += self.lost[agent] - before
+        return is_believed
 
     def counts(self, node: bytes) -> bool:
         """Return whether a node may send: its probe has come."""
