@@ -38,6 +38,7 @@ class Connections:
     ) -> None:
         self._options = options
         self._node = node
+        self._deliver = deliver
         self._context = zmq.Context()
         publishing = publisher_socket(self._context, options)
         subscribing = subscriber_socket(self._context, options)
@@ -143,7 +144,7 @@ class Connections:
         if topic.startswith(PROBE):
             self._readiness.answered(topic)
         else:  # a longer topic that begins with one of ours, or one just unsubscribed
-            self._node.dropped("nobody is subscribed", frame)
+            self._deliver(topic.removesuffix(b"\0").decode(errors="replace"), frame)
 
     def _take_malformed(self, parts: list[bytes]) -> None:
         self._node.dropped("not a topic and a frame", b"".join(parts))

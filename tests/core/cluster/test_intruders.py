@@ -84,6 +84,16 @@ def test_a_goodbye_in_the_name_of_a_node_that_lives_does_not_keep_it_out(victim:
         assert not node.heard(Evicted)
 
 
+def test_what_a_primary_says_of_others_is_no_goodbye_of_its_own() -> None:
+    system, primary, worker, _ = three()
+    worker.kill()
+    system.run(5.0)
+    said = [frame for _, who, _, frame in system.said if who == "P"]
+    left = next(each for each in reversed(said) if isinstance(decode(each)[1], Left))
+    primary.take(left, to_everyone=True)
+    assert not primary.heard(Impersonated)
+
+
 def test_a_goodbye_that_only_one_node_hears_heals_by_beacons() -> None:
     system, primary, worker, _ = three()
     goodbye = Left(worker.id, worker.origin.generation, "it stopped", fenced=False)

@@ -246,9 +246,10 @@ class Membership:
 
     def _hear_itself(self, message: ControlMessage, now: float) -> None:
         """Its own words come back to a node; what it has not said was said in its name."""
+        stays = self._discovery.joined and not self._evicted
         if isinstance(message, Ping):
             self._watch.returned(message.sequence, now)
-        elif isinstance(message, Left) and self._discovery.joined and not self._evicted:
+        elif isinstance(message, Left) and message.node == self.info.node and stays:
             self._naming.contradict(now)
 
     # --- hearing ------------------------------------------------------------------------------
