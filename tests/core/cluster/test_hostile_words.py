@@ -31,7 +31,7 @@ from civitas.envelope import Origin
 from civitas.errors import CivitasError
 from core.cluster.simulation import SimulatedNode, System
 
-EXAMPLES: Final = int(os.environ.get("CIVITAS_WORDS", "30"))
+EXAMPLES: Final = int(os.environ.get("CIVITAS_WORDS", "8"))
 
 QUIET: Final = 15.0
 """Seconds after which a node knows that it has not settled beside another one."""
@@ -167,7 +167,7 @@ def assert_unharmed(system: System, *own: str) -> None:
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
-@given(st.lists(spoken("XY"), min_size=20, max_size=60))
+@given(st.lists(spoken("XY"), min_size=20, max_size=40))
 def test_strangers_end_nobody(words: list[Word]) -> None:
     system = long_settled()
     for word in words:
@@ -176,7 +176,7 @@ def test_strangers_end_nobody(words: list[Word]) -> None:
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
-@given(st.lists(spoken("B"), min_size=20, max_size=60))
+@given(st.lists(spoken("B"), min_size=20, max_size=40))
 def test_what_is_said_in_the_name_of_a_worker_harms_no_other_node(words: list[Word]) -> None:
     system = long_settled()
     for word in words:

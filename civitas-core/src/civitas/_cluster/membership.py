@@ -211,12 +211,11 @@ class Membership:
         """Take in what another node says. `now` is the time of the caller's monotonic clock."""
         node = origin.node.hex()
         key = origin.node + origin.generation.to_bytes(4, "big")
-        # First of all: what has waited while this process stood still must not be judged by time.
-        if self._discovery.stood_still(now):
+        if self._discovery.stood_still(now):  # first: what has waited is not judged by time
             self._begin_again(now)
         if node == self.info.node:
             self._hear_itself(message, now)
-        if node == self.info.node or not self._discovery.joined or self._evicted:
+        if node == self.info.node or not self._is_in:
             return
         if key in self.members.fenced:
             if not isinstance(message, Fenced | Left):  # else two that fence each other never end
@@ -226,8 +225,7 @@ class Membership:
         speaker = self.members.speaker(node, key)
         proof = proof_of(message)
         if proof:
-            by_cookie = isinstance(message, Hello)
-            proved = self._naming.proves(proof, key, now, by_cookie=by_cookie)
+            proved = self._naming.proves(proof, key, now, by_cookie=isinstance(message, Hello))
             speaker = speaker._replace(proved=proved)
         if believed(message, speaker):
             self._hear(speaker, message, now)
@@ -244,12 +242,15 @@ class Membership:
         peer = self.peers.get(key[:8].hex())
         return peer is not None and peer.info.key == key
 
+    @property
+    def _is_in(self) -> bool:
+        return self._discovery.joined and not self._evicted
+
     def _hear_itself(self, message: ControlMessage, now: float) -> None:
         """Its own words come back to a node; what it has not said was said in its name."""
-        stays = self._discovery.joined and not self._evicted
         if isinstance(message, Ping):
             self._watch.returned(message.sequence, now)
-        elif isinstance(message, Left) and message.node == self.info.node and stays:
+        elif isinstance(message, Left) and message.node == self.info.node and self._is_in:
             self._naming.contradict(now)
 
     # --- hearing ------------------------------------------------------------------------------
@@ -258,6 +259,7 @@ class Membership:
         match message:
             case Hello():
                 self._admission.hear_hello(speaker, message, now)
+                self._settle(now)
             case Challenge():
                 self._naming.prove(speaker.node, message, now)
             case Welcome():
@@ -370,8 +372,6 @@ class Membership:
         if not self._evicted:
             self._evicted = True
             self._report(Evicted(reason, fenced))
-
-    # --- finding the others -------------------------------------------------------------------
 
     def _greet(self, now: float) -> None:
         """Say hello when it is due."""
