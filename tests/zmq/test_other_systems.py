@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from civitas_zmq.forwarder import clock_of
 from support.commands import DEADLINE
 
 SUITE = Path(__file__).parent.parent
@@ -42,3 +44,12 @@ def test_a_proxy_forwards_and_closes_who_is_hostile(tmp_path, lacking, scheme):
     )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_thread_that_has_ended_does_no_work() -> None:
+    thread = threading.Thread(target=lambda: None)
+    thread.start()
+    assert thread.ident is not None
+    worked = clock_of(thread.ident)
+    thread.join()
+    assert worked() == 0.0

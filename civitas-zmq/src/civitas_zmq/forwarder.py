@@ -29,7 +29,6 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Final
 
 import zmq
@@ -77,14 +76,25 @@ _JUDGED: Final = b"judged"
 _HAS_CLOCKS: Final = hasattr(time, "pthread_getcpuclockid")
 
 
-def _clock_of(thread: int) -> Callable[[], float]:
+def clock_of(thread: int) -> Callable[[], float]:
     """Return what says for how long a thread has worked; without such clocks, that it always has.
 
-    Then the watch steers every `_RAREST` seconds without need, and looks at each tick.
+    Then the watch steers every `_RAREST` seconds without need, and looks at each tick. A thread
+    that has ended has no clock any more, and does no work.
     """
-    if _HAS_CLOCKS:
-        return partial(time.clock_gettime, time.pthread_getcpuclockid(thread))
-    return time.monotonic
+    if not _HAS_CLOCKS:
+        return time.monotonic
+    try:
+        clock = time.pthread_getcpuclockid(thread)
+    except OSError:
+        return float
+
+    def worked() -> float:
+        with contextlib.suppress(OSError):
+            return time.clock_gettime(clock)
+        return 0.0
+
+    return worked
 
 
 class Forwarder:
@@ -162,7 +172,7 @@ class Forwarder:
     def _watch(self) -> None:
         try:
             assert self._forwarding.ident is not None
-            clock = _clock_of(self._forwarding.ident)
+            clock = clock_of(self._forwarding.ident)
             poller = zmq.Poller()
             poller.register(self._descriptor, zmq.POLLIN)
             poller.register(self._steer, zmq.POLLIN)  # raises when the context is terminated
