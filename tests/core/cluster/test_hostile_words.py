@@ -141,9 +141,9 @@ def nonce_of(system: System, label: str) -> bytes:
 
 
 def hear(node: SimulatedNode, frame: bytes, to_everyone: bool) -> None:
-    origin, message = decode(frame)
-    if origin != node.origin or isinstance(message, Left):
-        with suppress(CivitasError):  # it is counted as malformed
+    with suppress(CivitasError):  # what is no message is counted as malformed
+        origin, message = decode(frame)
+        if origin != node.origin or isinstance(message, Left):
             node.take(frame, to_everyone)
 
 
