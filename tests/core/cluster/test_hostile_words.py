@@ -31,7 +31,7 @@ from civitas.envelope import Origin
 from civitas.errors import CivitasError
 from core.cluster.simulation import SimulatedNode, System
 
-EXAMPLES: Final = int(os.environ.get("CIVITAS_WORDS", "8"))
+EXAMPLES: Final = int(os.environ.get("CIVITAS_WORDS", "30"))
 
 QUIET: Final = 15.0
 """Seconds after which a node knows that it has not settled beside another one."""
