@@ -161,7 +161,7 @@ class Naming:
     def refusal(self, now: float) -> str | None:
         """Return why this node has to go, which searches; None as long as it need not."""
         primary = self._members.primary
-        if primary is not None:  # it has let this node in: others only count if it knows them
+        if primary is not None:  # it lets this node in, or refuses it: who else does, it knows
             known = self._discovery.known | {primary.info.node}
             return next((why for node, why in self._refusals.items() if node in known), None)
         over = self._discovery.over_at(self._announcements.info.role == "primary", False, False)
