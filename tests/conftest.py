@@ -26,6 +26,15 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default")
 
 DESCRIPTORS = Path("/proc/self/fd")
 
+CHILD_WATCHER = "asyncio-waitpid"
+"""Beginning of the names of threads in which asyncio waits for a process.
+
+Such a thread tells its loop that the process has ended, and then ends itself.
+"""
+
+ENDS_WITHIN = 10.0
+"""Seconds within which it does, on a machine that is busy with other tests."""
+
 THAWED_EVERY = 100
 """Tests after which all objects are looked through for garbage, not only those of one test."""
 
@@ -88,7 +97,11 @@ async def nothing_left() -> AsyncIterator[None]:
     assert not left, f"tasks left behind: {left}"
     await asyncio.get_running_loop().shutdown_default_executor()
     gc.collect()
-    left = [thread.name for thread in threading.enumerate() if thread not in threads]
+    started = [thread for thread in threading.enumerate() if thread not in threads]
+    for thread in started:
+        if thread.name.startswith(CHILD_WATCHER):
+            thread.join(ENDS_WITHIN)
+    left = [thread.name for thread in started if thread.is_alive()]
     assert not left, f"threads left behind: {left}"
     opened = {k: v for k, v in _descriptors().items() if descriptors.get(k) != v}
     assert not opened, f"file descriptors left behind: {opened}"

@@ -14,8 +14,8 @@ from civitas._signing.settings import FORMER_NODE, NOT_AUTHENTICATED, REPLAYED
 from civitas._signing.signatures import ClusterKey
 from civitas.envelope import Origin
 from civitas.errors import FrameError, MessageTooLargeError
-from civitas.plugins import Capabilities
-from civitas.transport import Handler, InProcessTransport
+from civitas.plugins import Capabilities, TransportContext
+from civitas.transport import Dispatcher, Handler, InProcessTransport
 from civitas.transport.signed_transport import LOG_PAUSE, SignedTransport
 
 KEY = ClusterKey("the-key-of-a-cluster")
@@ -26,15 +26,26 @@ FRAME = envelope.seal(b"body", "json", NODE)
 class Carrier(InProcessTransport):
     """Carries frames to other processes, it says."""
 
-    def __init__(self) -> None:
+    capabilities = Capabilities(cross_process=True, max_message_bytes=1000)  # type: ignore[misc]
+
+
+class DispatchingCarrier(Carrier):
+    """Gives what is published to a Dispatcher, as transports with a socket do."""
+
+    def __init__(self, lane_limit: int) -> None:
         super().__init__()
-        self.subscribed: dict[str, Any] = {}
+        self.drops: list[str] = []
+        context = TransportContext(dropped=lambda reason, _frame: self.drops.append(reason))
+        self._dispatcher = Dispatcher(context, lane_limit=lane_limit)
 
     async def subscribe(self, address: str, handler: Handler) -> None:
-        self.subscribed[address] = handler
-        await super().subscribe(address, handler)
+        self._dispatcher.subscribe(address, handler)
 
-    capabilities = Capabilities(cross_process=True, max_message_bytes=1000)  # type: ignore[misc]
+    async def publish(self, address: str, data: bytes) -> None:
+        self._dispatcher.deliver(address, data)
+
+    async def stop(self) -> None:
+        await self._dispatcher.close(10.0)
 
 
 class DurableCarrier(InProcessTransport):
@@ -120,20 +131,32 @@ async def test_messages_to_an_agent_wait_for_a_probe_of_their_sender() -> None:
     assert setup.drops == [FORMER_NODE] * 2
 
 
-async def test_a_frame_that_was_not_taken_is_no_replay_when_it_is_awaited(setup: Setup) -> None:
-    taker = Taker()
-    await setup.signed.subscribe("agent", taker)
-    handler = setup.carrier.subscribed["agent"]  # as a Dispatcher has it
+class Stuck(Taker):
+    """A handler without room, which ends with no frame until it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_room = False
+        self.may_end = asyncio.Event()
+
+    async def __call__(self, frame: bytes) -> None:
+        await self.may_end.wait()
+        self.frames.append(frame)
+
+
+async def test_frames_are_verified_before_they_wait_for_a_handler() -> None:
+    carrier = DispatchingCarrier(lane_limit=4)
+    setup = Setup(carrier)
+    await setup.signed.start()
+    await setup.signed.subscribe("agent", stuck := Stuck())
     first, second, third = signed("agent", 1, 2, 3)
-    taker.has_room = False
-    assert not handler.take(first)
-    await handler(first)
-    await handler(second)
-    taker.has_room = True
-    assert handler.take(third)
-    assert handler.take(first)
-    assert taker.frames == [FRAME] * 3
-    assert setup.drops == [REPLAYED]
+    forged = [ClusterKey("another-key-of-one").at("agent").sign(FRAME, n) for n in range(10)]
+    await setup.give("agent", first, *forged, second, first, second, third)
+    assert setup.drops == [NOT_AUTHENTICATED] * 10 + [REPLAYED] * 2
+    stuck.may_end.set()
+    await carrier.stop()
+    assert stuck.frames == [FRAME] * 3
+    assert carrier.drops == []
 
 
 async def test_a_durable_transport_hears_why_a_frame_can_never_be_read() -> None:

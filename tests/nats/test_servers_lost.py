@@ -86,7 +86,7 @@ def test_a_cluster_goes_on_without_one_of_its_servers(
     )
     running = system.run("supervisor", "w1", "w2")
     console = system.console("w2")
-    streaming = console.begin("stream", {"to": "far", "until": "halt"})
+    streaming = console.begin("stream", {"to": "far", "until": "halt"}, timeout=6 * ELECTED_WITHIN)
     eventually(lambda: system.handled_and_lost("far", "w1")[0] > 200)
     victim = cluster.leader("AGENCY") if jetstream else cluster.servers[0]
     victim.kill()

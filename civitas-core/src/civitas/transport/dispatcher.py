@@ -67,6 +67,10 @@ class Dispatcher:
         A handler may have a method `take(frame) -> bool`, which takes a frame without waiting or
         returns False; then the handler itself is awaited with that frame.
 
+        A handler may stand before another one, `screened`, and have a method
+        `screen(frame) -> bytes | None`. It is called with each frame when it comes; what it returns
+        is given to the other handler, and None is dropped without being counted here.
+
         Raises:
             TransportError: the address has an owner already; only system addresses have several.
         """
@@ -107,11 +111,23 @@ class Dispatcher:
 class _Lane:
     """The frames that wait for one handler. It has a task only while it holds frames."""
 
-    __slots__ = ("_address", "_context", "_frames", "_handler", "_limit", "_take", "task")
+    __slots__ = (
+        "_address",
+        "_context",
+        "_frames",
+        "_handler",
+        "_limit",
+        "_screen",
+        "_take",
+        "task",
+    )
 
     def __init__(
         self, address: str, handler: Handler, context: TransportContext, limit: int
     ) -> None:
+        self._screen: Callable[[bytes], bytes | None] | None = getattr(handler, "screen", None)
+        if self._screen is not None:
+            handler = handler.screened  # type: ignore[attr-defined]
         self._address = address
         self._handler = handler
         self._context = context
@@ -121,13 +137,17 @@ class _Lane:
         self.task: asyncio.Task[None] | None = None
 
     def deliver(self, frame: bytes) -> None:
-        if self.task is None and self._take is not None:
-            try:
-                if self._take(frame):
+        try:
+            if self._screen is not None:
+                screened = self._screen(frame)
+                if screened is None:
                     return
-            except BaseException as error:  # noqa: BLE001 - a handler that raises stops nothing
-                self._survive(frame, crash_of(error))
+                frame = screened
+            if self.task is None and self._take is not None and self._take(frame):
                 return
+        except BaseException as error:  # noqa: BLE001 - a handler that raises stops nothing
+            self._survive(frame, crash_of(error))
+            return
         if len(self._frames) >= self._limit:
             self._context.dropped("too many frames wait for one handler", frame)
             return

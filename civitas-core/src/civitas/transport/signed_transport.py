@@ -224,10 +224,7 @@ class SignedTransport:
         opener = _Opener(self._key_at(address), address, seen_at, self._rule(address), self._guard)
         if self._is_stored(address):
             return _StoredFrames(opener, handler, self._refusals)
-        takes = getattr(handler, "take", None)
-        if takes is None:
-            return _Frames(opener, handler, self._refusals)
-        return _TakenFrames(opener, handler, self._refusals, takes)
+        return _ScreenedFrames(opener, handler, self._refusals)
 
     def _rule(self, address: str) -> Freshness:
         if self._probes_at and address.startswith(self._probes_at):
@@ -273,69 +270,45 @@ class _Opener:
         raise _OldFrameError(REPLAYED if verdict is Verdict.REPLAYED else FORMER_NODE)
 
 
-class _Frames:
-    """The handler of an address: verifies each frame, and gives it to the handler behind."""
+class _ScreenedFrames:
+    """The handler of an address: verifies each frame, and gives it to the handler behind.
 
-    __slots__ = ("_handler", "_open", "_opener", "_refusals")
+    A `Dispatcher` has each frame verified when it comes, by `screen`, and gives the handler behind
+    what is believed. So nothing that is not waits for anybody.
+    """
+
+    __slots__ = ("_open", "_opener", "_refusals", "screened")
 
     def __init__(self, opener: _Opener, handler: Handler, refusals: _Refusals) -> None:
+        self.screened = handler
         self._opener = opener
         self._open = opener.open
-        self._handler = handler
         self._refusals = refusals
+
+    def screen(self, frame: bytes) -> bytes | None:
+        """Return what the handler behind is given; None when the frame is not believed."""
+        try:
+            return self._open(frame)
+        except FrameError as error:
+            self._refusals.note(self._opener.address, frame, error)
+            return None
 
     async def __call__(self, frame: bytes) -> None:
         """Give a frame to the handler, if it is believed."""
-        try:
-            plain = self._open(frame)
-        except FrameError as error:
-            self._refusals.note(self._opener.address, frame, error)
-        else:
-            await self._handler(plain)
+        plain = self.screen(frame)
+        if plain is not None:
+            await self.screened(plain)
 
 
-class _TakenFrames(_Frames):
-    """The same for a handler that can take frames without waiting."""
-
-    __slots__ = ("_opened", "_take")
-
-    def __init__(
-        self,
-        opener: _Opener,
-        handler: Handler,
-        refusals: _Refusals,
-        take: Callable[[bytes], bool],
-    ) -> None:
-        super().__init__(opener, handler, refusals)
-        self._take = take
-        self._opened: tuple[bytes, bytes] | None = None
-        """The frame that was not taken, and is to be awaited, and what was in it."""
-
-    def take(self, frame: bytes) -> bool:
-        """Take a frame without waiting; it is done with, also, when it is not believed."""
-        try:
-            plain = self._open(frame)
-        except FrameError as error:
-            self._refusals.note(self._opener.address, frame, error)
-            return True
-        if self._take(plain):
-            return True
-        self._opened = frame, plain
-        return False
-
-    async def __call__(self, frame: bytes) -> None:
-        """Give a frame to the handler; one that was not taken before is verified already."""
-        opened, self._opened = self._opened, None
-        if opened is not None and opened[0] == frame:
-            await self._handler(opened[1])
-        else:
-            await super().__call__(frame)
-
-
-class _StoredFrames(_Frames):
+class _StoredFrames:
     """The same for an agent of a durable transport, which hears why a frame can't be executed."""
 
-    __slots__ = ()
+    __slots__ = ("_handler", "_opener", "_refusals")
+
+    def __init__(self, opener: _Opener, handler: Handler, refusals: _Refusals) -> None:
+        self._opener = opener
+        self._handler = handler
+        self._refusals = refusals
 
     async def __call__(self, frame: bytes) -> None:
         """Give a frame to the handler.
@@ -344,7 +317,7 @@ class _StoredFrames(_Frames):
             FrameError: it is not believed.
         """
         try:
-            plain = self._open(frame)
+            plain = self._opener.open(frame)
         except FrameError as error:
             self._refusals.note(self._opener.address, frame, error)
             raise
