@@ -166,6 +166,27 @@ def contents(frame: bytes) -> tuple[str, str, int, bytes]:
     return name, reply_to, frame[_ATTEMPT_AT], frame[body_at:]
 
 
+def reply_to_and_body(frame: bytes, reply_at: int) -> tuple[str, bytes]:
+    """Return the reply address and the body of a frame whose header is known but for the address.
+
+    Args:
+        frame: the frame.
+        reply_at: where its reply address begins.
+
+    Raises:
+        FrameError: it ends within its header, or the address is no text.
+    """
+    body_at = reply_at + int.from_bytes(frame[reply_at - 2 : reply_at])
+    if len(frame) < body_at:
+        raise FrameError("the frame ends within its reply address")
+    if body_at == reply_at:
+        return "", frame[body_at:]
+    try:
+        return frame[reply_at:body_at].decode(), frame[body_at:]
+    except UnicodeDecodeError as error:
+        raise FrameError(f"the frame's reply address is not valid: {error}") from None
+
+
 def reply_to_of(frame: bytes) -> str:
     """Return the reply address of a frame; empty when no answer is expected.
 

@@ -22,6 +22,7 @@ from civitas.transport import is_reply_address
 
 _NUMBER: Final = struct.Struct(">Q")
 _MESSAGE: Final = bytes((envelope.MAGIC, envelope.VERSION, KIND_MESSAGE))
+_REPLY: Final = bytes((envelope.MAGIC, envelope.VERSION, KIND_REPLY))
 _NO_REPLY_ADDRESS: Final = "an answer is expected where no answers go"
 _CLOCKS_AGREE: Final = 0.05
 """Seconds; clocks of one machine differ by less than can be measured."""
@@ -113,10 +114,10 @@ class FrameCodec:
             self._clock_offsets.pop(key, None)
 
     def _read_foreign(self, frame: bytes, *, answer: bool) -> Message:
-        if frame.startswith(self._back, 24) and frame.startswith(_MESSAGE):
-            # As this node writes it, and nobody waits for an answer: most messages are like that.
-            reader, reply_to, attempt = self._deserialize, "", frame[3]
-            body = frame[self._head_size :]
+        if frame.startswith(self._to_node, 24) and frame.startswith(_REPLY if answer else _MESSAGE):
+            # As this node writes it: most frames are like that.
+            reader, attempt = self._deserialize, frame[3]
+            reply_to, body = envelope.reply_to_and_body(frame, self._head_size)
         else:
             serializer, reply_to, attempt, body = envelope.contents(frame)
             if frame[2] != KIND_MESSAGE and not answer:

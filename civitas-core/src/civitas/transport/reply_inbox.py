@@ -35,8 +35,8 @@ from civitas.errors import FrameError, MailboxFullError, NotConnectedError, Outc
 from civitas.messages import REPLY_PREFIX
 from civitas.transport.interruption import Interruption
 
-_is_reply_address: Final = re.compile(
-    re.escape(REPLY_PREFIX) + r"[0-9a-f]{16}\.[0-9]{1,20}"
+_reply_address: Final = re.compile(
+    f"({re.escape(REPLY_PREFIX)}[0-9a-f]{{16}})\\.[0-9]{{1,20}}"
 ).fullmatch
 
 _NODE_AT: Final = NODE_AT.start
@@ -106,7 +106,7 @@ def is_reply_address(address: str) -> bool:
 
     The node id has 16 hex digits, the number up to 20 decimal ones.
     """
-    return _is_reply_address(address) is not None
+    return _reply_address(address) is not None
 
 
 def published_at(reply_to: str) -> str:
@@ -115,7 +115,8 @@ def published_at(reply_to: str) -> str:
     A ReplyInbox makes `_reply.<node>.<n>` for each request and is subscribed to `_reply.<node>`;
     an address of any other form is used as it is.
     """
-    return reply_to.rpartition(".")[0] if _is_reply_address(reply_to) else reply_to
+    known = _reply_address(reply_to)
+    return reply_to if known is None else known[1]
 
 
 class ReplyInbox:
