@@ -7,7 +7,7 @@ import pytest
 from civitas.plugins import Capabilities
 from civitas.testing import TcpLink, TransportConformance
 from civitas_redis_example.options import RedisOptions
-from civitas_redis_example.transport import RedisTransport
+from civitas_redis_example.plugin import make_transport
 
 LIMIT = 200_000
 
@@ -38,4 +38,4 @@ class TestRedis(TransportConformance):
     def make_transport(self, server, request):
         way = request.getfixturevalue("link") if "link" in request.fixturenames else server
         options = RedisOptions(url=f"redis://127.0.0.1:{way.port}", max_message_bytes=LIMIT)
-        return lambda context: RedisTransport(options, context)
+        return lambda context: make_transport(options, context)

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from civitas.errors import ConfigurationError, NotConnectedError
-from civitas_redis_example.errors import AccessDeniedError
+from civitas.errors import AccessDeniedError, ConfigurationError, NotConnectedError
 from support.certificates import Certificates
 from support.ports import free_port
 from support.redis.nodes import Node, until, within

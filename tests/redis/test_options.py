@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from civitas_redis_example.options import RedisOptions, capabilities_of
-from civitas_redis_example.transport import RedisTransport
+from civitas_redis_example.plugin import make_transport
 from support.commands import COMMAND, completed, printed_by
 
 
@@ -83,7 +83,7 @@ def test_a_topology_is_shown_without_its_secrets(tmp_path):
 def test_the_claims_are_those_of_the_options():
     options = RedisOptions(max_message_bytes=5000)
     claims = capabilities_of(options)
-    assert RedisTransport(options).capabilities == claims
+    assert make_transport(options).capabilities == claims
     assert (claims.cross_machine, claims.at_least_once) == (True, False)
     assert claims.max_message_bytes == 5000
 

@@ -150,6 +150,12 @@ class NotConnectedError(TransportError):
     code = "not-connected"
 
 
+class AccessDeniedError(TransportError):
+    """The broker does not let this process in, or forbids it an address."""
+
+    code = "access-denied"
+
+
 class OutcomeUnknownError(TransportError):
     """The message may or may not have been delivered."""
 

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from functools import partial
 
 from civitas.plugins import TransportContext, TransportSpec, hookimpl
+from civitas.transport import BrokerSettings, BrokerTransport
 from civitas_redis_example.options import RedisOptions, capabilities_of
 
-if TYPE_CHECKING:
-    from civitas_redis_example.transport import RedisTransport
 
+def make_transport(
+    options: RedisOptions, context: TransportContext | None = None
+) -> BrokerTransport:
+    """Return the transport: the adapter of core, with wires to a Redis server."""
+    from civitas_redis_example.wire import RedisWire
 
-def _make(options: RedisOptions, context: TransportContext) -> RedisTransport:
-    from civitas_redis_example.transport import RedisTransport
-
-    return RedisTransport(options, context)
+    settings = BrokerSettings(
+        place=options.place,
+        connect_timeout=options.connect_timeout,
+        probe_interval=options.probe_interval,
+        probe_timeout=options.probe_timeout,
+    )
+    process = context.process if context is not None else "civitas"
+    make_wire = partial(RedisWire, options, process)
+    return BrokerTransport("redis", make_wire, settings, capabilities_of(options), context)
 
 
 @hookimpl
@@ -24,7 +33,7 @@ def civitas_transports() -> Iterable[TransportSpec]:
     yield TransportSpec(
         name="redis",
         summary="Many machines through the pub/sub of a Redis server",
-        factory=_make,
+        factory=make_transport,
         options=RedisOptions,
         capabilities=capabilities_of,
     )

@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 
 from civitas.plugins import TransportContext
 from civitas_redis_example.options import RedisOptions
-from civitas_redis_example.transport import RedisTransport
+from civitas_redis_example.plugin import make_transport
 from support.nats.nodes import Agent, frame_of, until, within
 
 QUICK: Final[dict[str, Any]] = {"probe_interval": 0.1, "probe_timeout": 1.0}
@@ -44,7 +44,7 @@ class Node:
         self.told: list[str] = []
         self.drops: list[tuple[str, bytes]] = []
         self.failures: list[BaseException] = []
-        self.transport = RedisTransport(
+        self.transport = make_transport(
             RedisOptions(**{**QUICK, "url": url, **options}),
             TransportContext(
                 process=self.process,

@@ -1,17 +1,24 @@
 """Transports: the contract, what its implementers share, and the one that needs no network."""
 
+from civitas.transport.broker import BrokerSettings, BrokerTransport, Outgoing, Wire
 from civitas.transport.dispatcher import Dispatcher
 from civitas.transport.in_process import InProcessTransport
+from civitas.transport.network import NetworkTransport
 from civitas.transport.protocol import Handler, Transport
 from civitas.transport.reply_inbox import ReplyInbox, is_reply_address, published_at
 from civitas.transport.tasks import cancel_task, failure_of, guard_callback, start_task
 
 __all__ = [
+    "BrokerSettings",
+    "BrokerTransport",
     "Dispatcher",
     "Handler",
     "InProcessTransport",
+    "NetworkTransport",
+    "Outgoing",
     "ReplyInbox",
     "Transport",
+    "Wire",
     "cancel_task",
     "failure_of",
     "guard_callback",

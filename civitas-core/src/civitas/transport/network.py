@@ -1,0 +1,196 @@
+"""NetworkTransport: all of a transport but its network.
+
+What is the same for every transport between processes is here, once: delivery within the process,
+replies, the dispatch of what comes from elsewhere, the largest frame, an orderly stop. A subclass
+adds the network: six methods, none of which is called by anybody else. One whose client library
+connects again by itself is a direct subclass; `BrokerTransport` is for all others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from functools import partial
+
+from civitas.errors import MessageTooLargeError, NotConnectedError
+from civitas.messages import RESERVED_PREFIX
+from civitas.plugins import Capabilities, TransportContext
+from civitas.transport.dispatcher import Dispatcher
+from civitas.transport.in_process import InProcessTransport
+from civitas.transport.protocol import Handler
+
+
+class NetworkTransport(ABC):
+    """Carries frames between processes by what its subclass knows of a network.
+
+    Frames for an agent of this process go to its handler at once, so that a full mailbox is felt
+    by their sender. All others go through the network, and so do those for system addresses, which
+    may have subscribers here and elsewhere.
+
+    Args:
+        name: the transport's name, for error messages.
+        capabilities: what it claims with its options.
+        context: what the node gives; a transport on its own needs none.
+        linger: seconds within which a stop lets handlers finish.
+
+    Attributes:
+        capabilities: as given.
+        context: as given, or one that counts nothing.
+        dispatcher: knows the addresses that have a handler; its `deliver` takes what comes from
+            the network.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        capabilities: Capabilities,
+        context: TransportContext | None = None,
+        *,
+        linger: float = 1.0,
+    ) -> None:
+        self.capabilities = capabilities
+        self.context = context or TransportContext()
+        self.dispatcher = Dispatcher(self.context)
+        self._name = name
+        self._linger = linger
+        self._largest = capabilities.max_message_bytes
+        self._local = InProcessTransport(context)
+        self._is_open = False
+        self._stopping = asyncio.Lock()
+
+    # --- the network: what a subclass adds ------------------------------------------------------
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Connect, with a subscription for each of `dispatcher.addresses()`.
+
+        Raises:
+            AccessDeniedError: the network does not let this process in.
+            NotConnectedError: it can't be reached.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let the network have what it was given, and leave nothing behind.
+
+        It is called after `open` has failed, too, and while it is under way; never twice at a time.
+        """
+
+    @abstractmethod
+    async def listen(self, address: str) -> None:
+        """Ask for the frames of one more address, while it is open."""
+
+    @abstractmethod
+    async def forget(self, address: str) -> None:
+        """Ask for no more frames of an address, while it is open."""
+
+    @abstractmethod
+    async def send(self, address: str, frame: bytes) -> None:
+        """Hand a frame to the network; the errors are those of `Transport.publish`."""
+
+    @abstractmethod
+    async def prove(self) -> None:
+        """Return when a frame sent anywhere to an address listened to here would arrive."""
+
+    async def settle(self) -> None:  # noqa: B027 - most have nothing to do
+        """End first what has to end before handlers do, when it stops. By default nothing has."""
+
+    # --- the transport --------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Connect; nothing happens when it is started already.
+
+        Raises:
+            TransportError: it can't; the message says what to do.
+        """
+        if self._is_open:
+            return
+        inbox = self._local.inbox
+        if inbox.address not in self.dispatcher:
+            self.dispatcher.subscribe(inbox.address, inbox)
+        self._is_open = True
+        try:
+            await self.open()
+            await self._local.start()
+        except BaseException:
+            if self._is_open and not self._stopping.locked():
+                self._is_open = False
+                await self.close()
+            raise
+
+    async def stop(self) -> None:
+        """Let handlers finish, and leave nothing behind. Idempotent, also half-started."""
+        async with self._stopping:
+            await self.settle()
+            await self._local.stop()
+            await self.dispatcher.close(self._linger)
+            self._is_open = False
+            await self.close()
+
+    async def subscribe(self, address: str, handler: Handler) -> None:
+        """Give each frame for `address` to `handler`.
+
+        Raises:
+            TransportError: the address has an owner in this process.
+        """
+        if not address.startswith(RESERVED_PREFIX):  # system addresses have many subscribers
+            await self._local.subscribe(address, handler)
+        if self.dispatcher.subscribe(address, handler) and self._is_open:
+            await self.listen(address)
+
+    async def unsubscribe(self, address: str) -> None:
+        """Give no more frames for `address` to anyone here."""
+        if address not in self.dispatcher:
+            return
+        await self._local.unsubscribe(address)
+        await self.dispatcher.unsubscribe(address)
+        if self._is_open:
+            await self.forget(address)
+
+    async def publish(self, address: str, data: bytes) -> None:
+        """Send a frame to an address.
+
+        Raises:
+            MessageTooLargeError: the frame is larger than the transport carries.
+            TransportError: as `Transport.publish` says.
+        """
+        if self._largest is not None and len(data) > self._largest:
+            raise MessageTooLargeError(
+                f"a frame of {len(data)} bytes for {address!r} is more than max_message_bytes "
+                f"({self._largest}): send less, or raise that option in every process"
+            )
+        if address in self._local:
+            await self._local.publish(address, data)
+        elif self._is_open:
+            await self.send(address, data)
+        else:
+            raise self.not_started()
+
+    async def request(self, address: str, data: bytes, timeout: float | None) -> bytes:
+        """Send a frame and return the frame that answers it.
+
+        Raises:
+            TimeoutError: no answer within `timeout` seconds.
+        """
+        if not self._is_open or self._stopping.locked():
+            raise self.not_started()
+        return await self._local.inbox.request(data, timeout, partial(self.publish, address))
+
+    async def wait_ready(self) -> None:
+        """Return when a frame published anywhere to an address subscribed here would arrive.
+
+        Raises:
+            AccessDeniedError: the network forbids an address.
+            NotConnectedError: not started, or the network does not answer in time.
+        """
+        if not self._is_open:
+            raise self.not_started()
+        await self.prove()
+
+    def has_reply_address(self, address: str) -> bool:
+        """Return whether `address` belongs to a request in flight here."""
+        return self._local.inbox.has(address)
+
+    def not_started(self) -> NotConnectedError:
+        """Return the error of whoever uses it before its start, or after its stop."""
+        return NotConnectedError(f"the {self._name} transport is not started")
