@@ -207,7 +207,6 @@ STARTED_OTHERWISE = {
     "civitas_nats/connector.py": "awaited where it is started",
     "civitas_nats/jetstream/dead_letter_batch.py": "awaited where it is started",
     "civitas_nats/jetstream/durable_delivery.py": "awaited where they are started",
-    "civitas_redis_example/session.py": "a TaskGroup, which raises what its tasks raise",
 }
 """Files that start tasks by other means than `start_task`, and why that hides no error."""
 

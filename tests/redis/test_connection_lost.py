@@ -168,7 +168,7 @@ async def test_a_loop_that_is_blocked_while_a_probe_is_under_way_keeps_its_conne
     armed, blocked = [], []
 
     async def block(data: bytes) -> None:
-        if b"PING" in data and armed and not blocked:
+        if b"civitas:_probe." in data and armed and not blocked:
             time.sleep(1.5)  # noqa: ASYNC251 - as work on a GPU does
             blocked.append(data)
 

@@ -9,6 +9,6 @@ from support.redis.server import RedisServer
 
 async def test_the_keeper_of_the_session(server: RedisServer) -> None:
     async with Node(server.url) as node:
-        cancel("civitas redis")
+        cancel("civitas broker link")
         await until(lambda: node.failures)
-        assert "'civitas redis' has ended unexpectedly" in str(node.failures[0])
+        assert "'civitas broker link' has ended unexpectedly" in str(node.failures[0])

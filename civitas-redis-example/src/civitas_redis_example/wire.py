@@ -87,10 +87,11 @@ class RedisWire:
             except NoPermissionError as error:
                 self._answered(self._denied(error))
                 continue
-            if answer[0] == b"message":
-                deliver(answer[1][start:].decode(), answer[2])
-            elif self._token in (answer, answer[1]):  # to PING; without a channel it is only that
-                self._answered(None)
+            match answer:
+                case [b"message", channel, frame]:
+                    deliver(channel[start:].decode(), frame)
+                case [b"pong", token] | token if token == self._token:  # without channels only that
+                    self._answered(None)
 
     async def close(self) -> None:
         """Close both connections; all that was published has been answered."""

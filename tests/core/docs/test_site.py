@@ -27,8 +27,8 @@ API = {
 }
 """The pages of the API reference, by the module that they are about."""
 
-INTERNAL = {"civitas._authoring.scaffold"}
-"""Packages whose names are for other modules of core."""
+INTERNAL = {"civitas._authoring.scaffold", "civitas.transport.broker"}
+"""Packages whose names are for other modules of core, or are offered by one above them."""
 
 
 def build(

@@ -103,6 +103,9 @@ class NetworkTransport(ABC):
         Raises:
             TransportError: it can't; the message says what to do.
         """
+        if self._stopping.locked():
+            async with self._stopping:
+                pass  # it is started again, once it has stopped
         if self._is_open:
             return
         inbox = self._local.inbox
@@ -111,11 +114,14 @@ class NetworkTransport(ABC):
         self._is_open = True
         try:
             await self.open()
+            if not self._is_open or self._stopping.locked():
+                raise NotConnectedError(f"the {self._name} transport was stopped as it started")
             await self._local.start()
         except BaseException:
             if self._is_open and not self._stopping.locked():
-                self._is_open = False
-                await self.close()
+                async with self._stopping:
+                    self._is_open = False
+                    await self.close()
             raise
 
     async def stop(self) -> None:
@@ -142,10 +148,12 @@ class NetworkTransport(ABC):
         """Give no more frames for `address` to anyone here."""
         if address not in self.dispatcher:
             return
-        await self._local.unsubscribe(address)
-        await self.dispatcher.unsubscribe(address)
-        if self._is_open:
-            await self.forget(address)
+        try:
+            if self._is_open:  # first: its next handler may come while the last one ends
+                await self.forget(address)
+        finally:
+            await self._local.unsubscribe(address)
+            await self.dispatcher.unsubscribe(address)
 
     async def publish(self, address: str, data: bytes) -> None:
         """Send a frame to an address.

@@ -13,11 +13,11 @@ It is up only while all that is subscribed is confirmed and probes come back.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
+from civitas import _platform as platform
 from civitas.errors import (
     AccessDeniedError,
     CivitasError,
@@ -60,12 +60,14 @@ class BrokerLink:
         self._dispatcher = dispatcher
         self._session: BrokerSession | None = None
         self._is_up = asyncio.Event()
+        """Set too when it is closed, for those who wait."""
         self._was_up = False
         self._is_settled = asyncio.Event()
         """Set when it is up for the first time, or a start need not wait for that any longer."""
         self._problem: CivitasError = NotConnectedError(f"{settings.place} does not answer")
         self._pause = _FIRST_PAUSE
         self._keeper: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Connect; wait for a broker that is not there yet.
@@ -80,7 +82,7 @@ class BrokerLink:
         )
         async with self._in_time():
             await self._is_settled.wait()
-        if not self._is_up.is_set():
+        if not self._was_up:
             raise self._problem
 
     async def close(self) -> None:
@@ -88,15 +90,20 @@ class BrokerLink:
         keeper, self._keeper = self._keeper, None
         if keeper is None:
             return
-        if self._is_up.is_set() and self._session is not None:
-            with suppress(TimeoutError):  # those who wait for it are told
+        self._problem = NotConnectedError("the transport has stopped")
+        self._is_settled.set()
+        self._is_up.set()
+        try:
+            if self._session is not None:
                 async with asyncio.timeout(self._settings.linger):
                     await self._session.drain()
-        self._is_up.clear()
-        self._problem = NotConnectedError("the transport has stopped")
-        cancel_task(keeper)
+        except TimeoutError:
+            self._context.logger.warning("not all was sent within %g s", self._settings.linger)
+        finally:
+            cancel_task(keeper)
         await asyncio.wait((keeper,))
-        self._is_settled.set()
+        if self._closing is not None:
+            await asyncio.wait((self._closing,))
 
     def change(self, address: str, *, wanted: bool) -> None:
         """Have the broker asked for an address, or for no more of it.
@@ -128,6 +135,8 @@ class BrokerLink:
         async with self._in_time():
             while True:
                 await self._is_up.wait()
+                if self._keeper is None:
+                    raise self._problem
                 session = self._session
                 with suppress(NotConnectedError):  # lost meanwhile: the next session proves it
                     if session is not None:
@@ -146,6 +155,7 @@ class BrokerLink:
     # --- keeping ------------------------------------------------------------------------------
 
     async def _keep(self) -> None:
+        task = asyncio.current_task()
         while True:
             try:
                 self._session = BrokerSession(
@@ -153,11 +163,20 @@ class BrokerLink:
                 )
                 await self._session.run(self._proved)
             except BaseException as error:  # noqa: BLE001 - another one is made in any case
-                self._lost(crash_unless_cancelled(error))
+                self._lost(crash_unless_cancelled(error, "the wire", task))
             finally:
-                self._session = None
-            await asyncio.sleep(self._pause * random.uniform(0.5, 1.0))
+                await self._end_session()
+            await asyncio.sleep(self._pause * (0.5 + 0.5 * platform.random_fraction()))
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+
+    async def _end_session(self) -> None:
+        """Close the session to its end, also when the keeper is cancelled meanwhile."""
+        session, self._session = self._session, None
+        if session is not None:
+            self._closing = start_task(
+                session.close(), name="civitas broker close", failed=self._context.failed
+            )
+            await asyncio.wait((self._closing,))
 
     def _proved(self) -> None:
         if self._is_up.is_set():
@@ -171,6 +190,8 @@ class BrokerLink:
         self._was_up = True
 
     def _lost(self, error: Exception) -> None:
+        if self._keeper is None:
+            return  # it is closed; nobody is to hear of that
         problem = self._as_problem(error)
         is_news = self._is_up.is_set() or str(problem) != str(self._problem)
         self._problem = problem
@@ -183,7 +204,7 @@ class BrokerLink:
             self._is_settled.set()  # a start need not wait longer
 
     def _as_problem(self, error: Exception) -> CivitasError:
-        if isinstance(error, CivitasError):
+        if isinstance(error, AccessDeniedError | ConfigurationError | NotConnectedError):
             return error
         text = describe(error).text or "it does not answer"
         problem = NotConnectedError(f"no connection to {self._settings.place}: {text}")

@@ -96,25 +96,32 @@ class BrokerSession:
         return self._is_connected and not self._failure.done()
 
     async def run(self, proved: Callable[[], None]) -> NoReturn:
-        """Connect, and go on until the connection fails; raise why.
+        """Connect, and go on until the connection fails; raise why. `close` must follow.
 
         Args:
             proved: called each time that a probe comes back while all subscriptions are confirmed.
         """
+        await self._connect()
+        for work in (self._subscriptions.run(), self._probe(proved)):
+            self._start(work)
+        raise await asyncio.shield(self._failure)
+
+    async def close(self) -> None:
+        """End what is going on, tell all who wait, and close the wire."""
+        self._fail(NotConnectedError("the transport has stopped"))
+        self._queue.close()
+        parts = tuple(self._parts)
+        for part in parts:
+            cancel_task(part)
+        if parts:
+            await asyncio.wait(parts)
+        task = asyncio.current_task()
         try:
-            await self._connect()
-            for work in (self._subscriptions.run(), self._probe(proved)):
-                self._start(work)
-            raise await asyncio.shield(self._failure)
-        finally:
-            self._fail(NotConnectedError("the transport has stopped"))
-            self._queue.close()
-            parts = tuple(self._parts)
-            for part in parts:
-                cancel_task(part)
-            if parts:
-                await asyncio.wait(parts)
-            await self._close_wire()
+            async with asyncio.timeout(self._settings.linger):
+                await self._wire.close()
+        except BaseException as error:  # noqa: BLE001 - a wire may raise anything
+            crash = crash_unless_cancelled(error, "the wire", task)
+            self._context.logger.warning("a connection did not close: %s", describe(crash))
 
     async def prove(self) -> None:
         """Return when all that is subscribed now is confirmed, and a probe has come back since.
@@ -151,14 +158,6 @@ class BrokerSession:
         if self._failure.done():
             raise self._failure.result()
 
-    async def _close_wire(self) -> None:
-        try:
-            async with asyncio.timeout(self._settings.linger):
-                await self._wire.close()
-        except BaseException as error:  # noqa: BLE001 - a wire may raise anything
-            crash = crash_unless_cancelled(error)
-            self._context.logger.warning("a connection did not close: %s", describe(crash))
-
     # --- the tasks ----------------------------------------------------------------------------
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -169,10 +168,11 @@ class BrokerSession:
         return part
 
     async def _or_fail(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.current_task()
         try:
             await work
         except BaseException as error:  # noqa: BLE001 - whatever it is ends the session
-            self._fail(crash_unless_cancelled(error))
+            self._fail(crash_unless_cancelled(error, "the wire", task))
 
     def _fail(self, error: Exception) -> None:
         if self._failure.done():
@@ -205,6 +205,8 @@ class BrokerSession:
                     break
             else:
                 raise NotConnectedError(f"no answer from {self._settings.place} for {limit:g} s")
+            if self._failure.done():
+                return  # it is not the broker that has ended the probe
             if is_in_line:
                 proved()
                 await asyncio.sleep(self._settings.probe_interval)

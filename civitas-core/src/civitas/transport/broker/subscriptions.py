@@ -85,10 +85,10 @@ class BrokerSubscriptions:
 
     async def _bring(self, changes: dict[str, bool]) -> None:
         subscribed = self._subscribed
-        old = [each for each, wanted in changes.items() if not wanted]
-        for address in old:
+        for address in changes:
             self._denied.pop(address, None)
-        for batch in _batches([each for each in old if each in subscribed]):
+        old = [each for each, wanted in changes.items() if not wanted and each in subscribed]
+        for batch in _batches(old):
             await self._wire.unsubscribe(batch)
             subscribed.difference_update(batch)
         new = [each for each, wanted in changes.items() if wanted and each not in subscribed]
@@ -99,9 +99,10 @@ class BrokerSubscriptions:
         try:
             await self._wire.subscribe(batch)
         except AccessDeniedError as error:
-            if len(batch) > 1:
-                for address in batch:
-                    await self._ask_for([address])
+            half = len(batch) // 2
+            if half:
+                await self._ask_for(batch[:half])
+                await self._ask_for(batch[half:])
                 return
             self._denied[batch[0]] = error
             self._logger.error("no frames come for %r: %s", batch[0], error)  # noqa: TRY400

@@ -31,8 +31,8 @@ class BrokerTransport(NetworkTransport):
         What the factory of a plugin returns:
 
             BrokerTransport(
-                "redis",
-                partial(RedisWire, options, context.process),
+                "mqtt",
+                partial(MQTTWire, options),
                 BrokerSettings(place=options.place, connect_timeout=options.connect_timeout),
                 capabilities_of(options),
                 context,

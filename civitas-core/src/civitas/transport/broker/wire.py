@@ -42,7 +42,8 @@ class Wire(Protocol):
         address gets each of its frames: no queue groups.
 
         Raises:
-            AccessDeniedError: the broker forbids one of them. They are then asked for one by one.
+            AccessDeniedError: the broker forbids one of them. The others are then asked for again,
+                each half of them by itself, until it is known which.
         """
         ...
 
