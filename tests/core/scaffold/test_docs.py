@@ -15,6 +15,6 @@ def test_the_command_prints_what_the_page_shows(tmp_path: Path) -> None:
     section = text.split("### Start from a scaffold\n")[1].split("\n### ")[0]
     assert [block.language for block in pages.blocks(section)] == ["console"]
     pages.run(section, tmp_path)
-    for name in ("session.py", "connection.py", "transport.py", "options.py", "stub.py"):
+    for name in ("wire.py", "options.py", "plugin.py", "stub.py"):
         assert f"`{name}`" in section
         assert (tmp_path / "civitas-pigeon/src/civitas_pigeon" / name).is_file()

@@ -38,7 +38,7 @@ def test_json_names_the_package_its_files_and_who_has_its_name(tmp_path):
     note = told.pop("notes")[0]
     assert f"warning: {note}" in done.stderr
     assert note.startswith("civitas-nats offers the transport 'nats' already")
-    assert "src/acme_nats/transport.py" in told.pop("files")
+    assert "src/acme_nats/wire.py" in told.pop("files")
     assert told == {
         "kind": "transport",
         "name": "nats",

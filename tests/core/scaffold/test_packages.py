@@ -147,7 +147,7 @@ def test_a_new_transport_goes_all_the_way(author: Environment, user: Environment
     assert all(re.match(r"[\w./]+:\d+:.*TODO", line) for line in left), left
 
     wheel, in_wheel, in_sdist = build(author, project)
-    modules = {"__init__", "connection", "options", "plugin", "session", "stub", "transport"}
+    modules = {"__init__", "options", "plugin", "stub", "wire"}
     assert in_wheel == {
         *(f"civitas_pigeon/{name}.py" for name in modules),
         "civitas_pigeon/py.typed",
@@ -216,11 +216,11 @@ def uncomment(file: Path) -> None:
 
 
 def test_what_the_todos_say_leads_to_a_transport_between_processes(author: Environment) -> None:
-    """Only what the TODOs name is changed: session.py, the claims, the fixtures of the tests."""
+    """Only what the TODOs name is changed: wire.py, the claims, the fixtures of the tests."""
     author.run("civitas", "plugins", "new", "transport", "pigeon")
     project = author.folder / "civitas-pigeon"
     package = project / "src" / "civitas_pigeon"
-    shutil.copy(AFTERNOON / "session.py", package / "session.py")
+    shutil.copy(AFTERNOON / "wire.py", package / "wire.py")
     (package / "stub.py").unlink()
     (project / "tests" / "test_stub.py").unlink()
     change(
@@ -242,7 +242,7 @@ def test_what_the_todos_say_leads_to_a_transport_between_processes(author: Envir
             "def make_transport(self)",
             "def make_transport(self, server: ServerProcess, request: pytest.FixtureRequest)",
         ),
-        ("network=uuid4().hex", "network=str(way.port), send_timeout=1.0"),
+        ("network=uuid4().hex", "network=str(way.port)"),
     )
     path = os.pathsep.join([str(project / "src"), str(TESTS)])
     assert "Success" in author.module("mypy", "--strict", "tests", cwd=project, PYTHONPATH=path)

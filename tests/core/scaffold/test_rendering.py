@@ -32,25 +32,25 @@ STANDARD = {
 }
 COMMON = {".gitignore", "CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml"}
 CODE = {
-    PluginKind.TRANSPORT: {"connection", "options", "session", "stub", "transport"},
+    PluginKind.TRANSPORT: {"options", "stub", "wire"},
     PluginKind.SERIALIZER: {"serializer"},
 }
 TODO = {
     PluginKind.TRANSPORT: {
         "README.md": ["a sentence or two", "your own options", "is guaranteed", "other TODOs"],
         "pyproject.toml": ["in one line", "licence", "authors", "your client library"],
-        "src/civitas_pigeon/plugin.py": ["in one line"],
+        "src/civitas_pigeon/plugin.py": ["Name the broker", "in one line"],
         "src/civitas_pigeon/options.py": ["your own options", "largest frame", "Claim what holds"],
-        "src/civitas_pigeon/session.py": [
-            "Escape",
+        "src/civitas_pigeon/wire.py": [
+            "Put a prefix",
+            "Undo",
             "Connect with your client library",
             "Subscribe",
             "Unsubscribe",
             "Publish",
-            "Give what comes",
+            "Read",
             "Flush",
         ],
-        "src/civitas_pigeon/connection.py": ["A frame to ourselves", "link_down"],
         "src/civitas_pigeon/stub.py": ["Remove this file"],
         "tests/test_conformance.py": ["Start a broker", "kill the broker", "where that broker is"],
         "tests/test_stub.py": ["Remove this file"],
@@ -63,6 +63,9 @@ TODO = {
     },
 }
 """What is left to an author, by file, in order: a word or two of each TODO."""
+
+MOST_OWN_LINES = 120
+"""Lines of code that a transport over a broker should take its author."""
 
 both = pytest.mark.parametrize("kind", PluginKind, ids=lambda kind: kind.value)
 
@@ -117,6 +120,35 @@ def test_only_what_core_documents_is_imported(kind):
         assert (REPOSITORY / "docs" / "api" / f"{room}.md").is_file(), node.module
         offered = getattr(importlib.import_module(node.module), "__all__", None)
         assert offered is None or {each.name for each in node.names} <= set(offered), node.module
+
+
+def own_lines(text: str) -> int:
+    """Count the lines of a module that are neither blank nor comment nor docstring."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    nodes = [each for each in ast.walk(ast.parse(text)) if isinstance(each, documented)]
+    docstrings = [each.body[0] for each in nodes if ast.get_docstring(each) is not None]
+    in_docstrings = {
+        number for each in docstrings for number in range(each.lineno, (each.end_lineno or 0) + 1)
+    }
+    return sum(
+        bool(line.strip()) and not line.lstrip().startswith("#") and number not in in_docstrings
+        for number, line in enumerate(text.splitlines(), 1)
+    )
+
+
+def test_lines_are_counted_without_comments_and_docstrings():
+    text = '"""A\nmodule."""\n\nx = 1  # one\n\n\ndef f():\n    """F."""\n    # two\n    return x\n'
+    assert own_lines(text) == 3
+
+
+def test_what_an_author_of_a_transport_owns_is_little():
+    texts = package(PluginKind.TRANSPORT)
+    owned = [f"src/civitas_pigeon/{name}.py" for name in ("wire", "options", "plugin")]
+    counts = {name: own_lines(texts[name]) for name in owned}
+    assert counts[owned[0]] <= 60, "the wire: room is left for a real client library"
+    assert sum(counts.values()) <= MOST_OWN_LINES, counts
+    afternoon = REPOSITORY / "tests/support/afternoon/wire.py"
+    assert own_lines(afternoon.read_text(encoding="utf-8")) <= MOST_OWN_LINES
 
 
 @both
