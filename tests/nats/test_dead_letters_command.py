@@ -21,8 +21,9 @@ from civitas.serializer import JsonSerializer, MsgpackSerializer
 from civitas_nats.jetstream.dead_letters import DeadLetter
 from civitas_nats.transport import NATSTransport
 from support.commands import DEADLINE, Running
+from support.dead_letters import ORIGIN, frame_of
 from support.nats.dead_letter_stream import COMMAND, PROGRESS, DeadLetterStream, run
-from support.nats.dead_letters import ORIGIN, frame_of, jetstream_of, letter_of
+from support.nats.dead_letters import jetstream_of, letter_of
 from support.waiting import eventually
 
 pytestmark = pytest.mark.slow

@@ -77,9 +77,9 @@ def test_a_topology_with_mistakes_or_of_another_transport_is_refused(tmp_path, t
         (("list", "--number", "0"), "or equal to 1"),
         (("list", "--limit", "0"), "or equal to 1"),
         (("list", "--topology", "/none"), "/none: the file can't be read"),
-        (("replay",), "which letters? give --number, --agent or --all"),
+        (("replay",), "which messages? give --number, --agent or --all"),
         (("replay", "--all", "--agent", "a"), "one of them"),
-        (("drop", "--yes"), "which letters?"),
+        (("drop", "--yes"), "which messages?"),
     ],
 )
 def test_bad_input_ends_with_2(arguments, reason):
@@ -89,7 +89,7 @@ def test_bad_input_ends_with_2(arguments, reason):
     assert "sesame" not in done.stderr
 
 
-@pytest.mark.parametrize("command", ["list", "replay", "drop"])
+@pytest.mark.parametrize("command", ["list", "show", "replay", "drop", "move"])
 def test_the_help_tells_the_defaults(command):
     told, options = run(command, "--help").stdout, NATSOptions()
     for default in (options.servers[0], options.stream_name, options.dead_letter_subject):

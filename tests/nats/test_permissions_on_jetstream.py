@@ -11,7 +11,9 @@ import pytest
 from nats.js.api import ConsumerConfig
 
 from civitas.errors import CivitasError
-from civitas_nats.jetstream.dead_letter_store import DeadLetterStore, Selection
+from civitas.plugins import TransportContext
+from civitas.transport import Kept, Selection
+from civitas_nats.jetstream.dead_letter_store import NATSDeadLetterStore
 from civitas_nats.jetstream.streams import create_streams
 from civitas_nats.options import NATSOptions
 from support.nats.nodes import bare, frame_of, taken
@@ -102,15 +104,21 @@ async def administer(server: NatsServer, suffix: str, limit: float) -> None:
     async with bare(server.url, user="root", password="x") as client:
         for _ in range(2):
             await client.jetstream().publish(f"civitas{suffix}.dead.oven", frame_of("burnt"))
-    async with DeadLetterStore(options, logger) as store:
-        await store.check_replay_target()
-        found = await store.snapshot(Selection())
-        letters = [each async for each in store.letters(found)]
+    store = NATSDeadLetterStore(options, TransportContext(process="admin", logger=logger))
+    try:
+        await store.start()
+        letters = [each async for each in store.read(Selection())]
         assert len(letters) == 2
-        await store.replay(letters[0])
-        await store.drop(letters[1])
-        assert (await store.snapshot(Selection())).count == 0
-    assert server.streams()[f"AGENCY{suffix}"]["state"]["messages"] == 1
+        await store.add("oven", letters[0].frame, "1")
+        for each in letters:
+            await store.remove(each)
+        assert (await store.survey(Kept.DEAD)).counts == {}
+        [moved] = [each async for each in store.read(Selection(Kept.WAITING, "oven"))]
+        await store.add("fridge", moved.frame, "2")
+        await store.remove(moved)
+        assert (await store.survey(Kept.WAITING)).counts == {"fridge": 1}
+    finally:
+        await store.stop()
 
 
 async def test_an_administrator_creates_the_streams_and_works_on_dead_letters(tmp_path):
@@ -188,7 +196,7 @@ FORBIDDEN: Final = {
         "$JS.API.CONSUMER.MSG.NEXT.AGENCY.front",
         "$JS.ACK.AGENCY.front.1.1.1.1.0",
     ],
-    "admin": ["$JS.API.STREAM.PURGE.AGENCY", "$JS.API.STREAM.MSG.GET.AGENCY", "civitas.dead.oven"],
+    "admin": ["$JS.API.STREAM.PURGE.AGENCY", "$JS.API.STREAM.DELETE.AGENCY", "civitas.dead.oven"],
 }
 """What each login must not be able to ask of JetStream, whatever client it uses."""
 

@@ -89,7 +89,7 @@ PLACES_OF_TEXT = {
     r"\bsys\.std(out|err)\.write\(|\bos\.write\((1|2|sys)\b|\becho\(": {
         *("civitas/cli/output.py", "civitas/cli/signals.py"),  # the latter has its own words alone
         "civitas/testing/tcp_link.py",
-        "civitas_nats/cli/output.py",  # progress, in its own words
+        "civitas/cli/dead_letters/output.py",  # progress, in its own words
     },
 }
 """What writes texts of others, and the files that escape them, or have none."""
@@ -205,7 +205,7 @@ STARTED_OTHERWISE = {
     "civitas/testing/simulation/process.py": "the world reports what nobody has handled",
     "civitas/testing/simulation/storm.py": "awaited where they are started",
     "civitas_nats/connector.py": "awaited where it is started",
-    "civitas_nats/jetstream/dead_letter_batch.py": "awaited where it is started",
+    "civitas/transport/dead_letters/batch.py": "awaited where it is started",
     "civitas_nats/jetstream/durable_delivery.py": "awaited where they are started",
 }
 """Files that start tasks by other means than `start_task`, and why that hides no error."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
-from collections.abc import AsyncIterator
+import time
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,7 +30,15 @@ from civitas.messages import REPLY_PREFIX, RESERVED_PREFIX
 from civitas.plugins import Capabilities, TransportContext, TransportSpec
 from civitas.plugins.catalog import Candidate, PluginKind
 from civitas.plugins.loader import LoadedTransport
-from civitas.transport import Dispatcher, Handler, ReplyInbox
+from civitas.transport import (
+    Dispatcher,
+    Handler,
+    Kept,
+    KeptMessage,
+    ReplyInbox,
+    Selection,
+    Survey,
+)
 from support.agents import Scripted
 
 _DRAIN: Final = 1.0
@@ -42,13 +51,18 @@ class DeadLetter(NamedTuple):
     address: str
     frame: bytes
     reason: str
+    number: int
+    time: float
+    deliveries: int
 
 
-@dataclass
+@dataclass(eq=False)
 class Entry:
     """A frame that is not processed yet, and how often processing it has failed."""
 
     frame: bytes
+    number: int
+    time: float
     failures: int = 0
 
 
@@ -68,9 +82,13 @@ class Stream:
     news: asyncio.Event = field(default_factory=asyncio.Event)
     serving: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def append(self, frame: bytes) -> None:
-        self.entries.append(Entry(frame))
+    def append(self, frame: bytes, number: int = 0) -> None:
+        self.entries.append(Entry(frame, number, time.time()))
         self.news.set()
+
+    def discard(self, entry: Entry) -> None:
+        with suppress(ValueError):  # a command has removed it meanwhile
+            self.entries.remove(entry)
 
     async def first(self) -> Entry:
         """Return the first entry, which stays where it is."""
@@ -98,6 +116,8 @@ class Ledger:
         self.max_deliver = max_deliver
         self.dead_letters: list[DeadLetter] = []
         self.streams: dict[str, Stream] = {}
+        self.last_number = 0
+        self.keys: set[str] = set()
         self.listeners: dict[str, tuple[Listener, ...]] = {}
         self._changing = threading.Lock()  # the listeners, in any thread
 
@@ -113,6 +133,7 @@ class Ledger:
             summary="A stream in memory",
             factory=lambda _options, context: self.transport(context),
             capabilities=self.capabilities,
+            dead_letters=lambda _options, _context: LedgerStore(self),
         )
         return wire(LoadedTransport(candidate, spec), None, serializer, **node)
 
@@ -126,6 +147,21 @@ class Ledger:
         with self._changing:
             others = (each for each in self.listeners.get(address, ()) if each is not listener)
             self.listeners[address] = tuple(others)
+
+    def keep(self, agent: str, frame: bytes) -> None:
+        """Keep a frame for an agent."""
+        self.stream(agent).append(frame, self.number())
+
+    def give_up(self, address: str, entry: Entry, reason: str) -> None:
+        """Keep a frame as a dead letter."""
+        deliveries = entry.failures or 1
+        about = (self.number(), time.time(), deliveries)
+        self.dead_letters.append(DeadLetter(address, entry.frame, reason, *about))
+
+    def number(self) -> int:
+        """Return a number that is greater than all before."""
+        self.last_number += 1
+        return self.last_number
 
     def stream(self, agent: str) -> Stream:
         """Return the stream of an agent."""
@@ -198,7 +234,7 @@ class LedgerTransport:
         if self._is_cut:
             return
         if not _passes_by(address):
-            self._ledger.stream(address).append(data)
+            self._ledger.keep(address, data)
             return
         for listener in self._ledger.listeners.get(address, ()):
             with suppress(RuntimeError):  # its event loop has ended meanwhile
@@ -231,10 +267,9 @@ class LedgerTransport:
                 if reason is None:
                     await asyncio.sleep(self._ledger.retry_delay)
                     continue
-                stream.entries.popleft()
+                stream.discard(entry)
                 if reason:
-                    dead = DeadLetter(address, entry.frame, reason)
-                    self._ledger.dead_letters.append(dead)
+                    self._ledger.give_up(address, entry, reason)
 
     async def _give(self, address: str, entry: Entry, handler: Handler) -> str | None:
         """Return why a frame is given up, nothing if it was processed, None to give it again."""
@@ -260,6 +295,69 @@ class LedgerTransport:
         else:
             return ""
         return None
+
+
+class LedgerStore:
+    """What a ledger keeps, for commands.
+
+    Args:
+        ledger: the ledger.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._started = False
+
+    async def start(self) -> None:
+        self._started = True
+
+    async def stop(self) -> None:
+        self._started = False
+
+    async def survey(self, kept: Kept) -> Survey:
+        self._check()
+        return Survey(
+            Counter(each.agent for each in self._messages(kept)), self._ledger.last_number
+        )
+
+    async def read(self, selection: Selection) -> AsyncGenerator[KeptMessage, None]:
+        self._check()
+        for message in self._messages(selection.kept):
+            if selection.matches(message):
+                yield message
+
+    async def add(self, agent: str, frame: bytes, key: str) -> None:
+        self._check()
+        if key not in self._ledger.keys:
+            self._ledger.keys.add(key)
+            self._ledger.keep(agent, frame)
+
+    async def remove(self, message: KeptMessage) -> None:
+        self._check()
+        ledger, number = self._ledger, message.number
+        if message.kept is Kept.DEAD:
+            ledger.dead_letters[:] = [e for e in ledger.dead_letters if e.number != number]
+            return
+        stream = ledger.stream(message.agent)
+        for entry in [each for each in stream.entries if each.number == number]:
+            stream.discard(entry)
+
+    def _messages(self, kept: Kept) -> list[KeptMessage]:
+        if kept is Kept.DEAD:
+            return [
+                KeptMessage(kept, e.number, e.address, e.frame, e.time, e.reason, e.deliveries)
+                for e in self._ledger.dead_letters
+            ]
+        waiting = [
+            KeptMessage(kept, entry.number, agent, entry.frame, entry.time)
+            for agent, stream in self._ledger.streams.items()
+            for entry in stream.entries
+        ]
+        return sorted(waiting, key=lambda each: each.number)
+
+    def _check(self) -> None:
+        if not self._started:
+            raise NotConnectedError("the ledger's store is not started")
 
 
 def _passes_by(address: str) -> bool:

@@ -122,6 +122,13 @@ class Client(Node):
         peers = self._cluster.peers() if self._cluster is not None else ()
         return {peer.node: peer.process for peer in peers if peer.role != "client"}
 
+    def agents(self) -> dict[str, str]:
+        """Return the agents that the nodes of the system have, with the names of their processes.
+
+        Those that are done are not among them.
+        """
+        return {route.name: route.process for route in self._bus.routes.remote()}
+
     async def stats(self, timeout: float = 5.0) -> list[dict[str, Any]]:
         """Return the counters of every node of the system, the primary's first.
 

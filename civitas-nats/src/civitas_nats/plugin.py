@@ -9,6 +9,7 @@ from civitas.plugins import TransportContext, TransportSpec, hookimpl
 from civitas_nats.options import NATSOptions, capabilities_of
 
 if TYPE_CHECKING:
+    from civitas_nats.jetstream.dead_letter_store import NATSDeadLetterStore
     from civitas_nats.transport import NATSTransport
 
 
@@ -16,6 +17,12 @@ def _make(options: NATSOptions, context: TransportContext) -> NATSTransport:
     from civitas_nats.transport import NATSTransport
 
     return NATSTransport(options, context)
+
+
+def _dead_letters(options: NATSOptions, context: TransportContext) -> NATSDeadLetterStore:
+    from civitas_nats.jetstream.dead_letter_store import NATSDeadLetterStore
+
+    return NATSDeadLetterStore(options, context)
 
 
 @hookimpl
@@ -27,4 +34,5 @@ def civitas_transports() -> Iterable[TransportSpec]:
         factory=_make,
         options=NATSOptions,
         capabilities=capabilities_of,
+        dead_letters=_dead_letters,
     )

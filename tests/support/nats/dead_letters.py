@@ -11,36 +11,16 @@ from typing import Any
 import nats
 from nats.js import JetStreamContext
 
-from civitas import envelope
-from civitas.envelope import Origin
-from civitas.messages import compose
 from civitas.plugins import TransportContext
-from civitas.serializer import MsgpackSerializer, Serializer, name_of
 from civitas_nats.connection import Connection
 from civitas_nats.jetstream.api import JetStreamAPI
 from civitas_nats.jetstream.dead_letters import DeadLetter, DeadLetterPublisher
 from civitas_nats.jetstream.publisher import Publisher
 from civitas_nats.jetstream.streams import Streams
 from civitas_nats.options import NATSOptions
+from support.dead_letters import frame_of
 
-ORIGIN = Origin(b"8 bytes!", 1)
 _logger = logging.getLogger("civitas.tests.nats")
-
-
-def frame_of(
-    payload: dict[Any, Any],
-    *,
-    serializer: Serializer | None = None,
-    reply_to: str = "",
-    age: float = 0.0,
-    ttl: float | None = None,
-) -> bytes:
-    """Return the frame of an order that has been delivered before."""
-    chosen = serializer or MsgpackSerializer()
-    message = compose("asker", "a", payload, "order", ttl=ttl)
-    message.timestamp -= age
-    body = chosen.serialize(message)
-    return envelope.seal(body, name_of(chosen), ORIGIN, attempt=3, reply_to=reply_to)
 
 
 def letter_of(payload: dict[Any, Any], agent: str = "a", **about: Any) -> DeadLetter:

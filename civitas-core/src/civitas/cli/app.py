@@ -12,6 +12,7 @@ import typer
 
 from civitas.cli import plugins as plugins_group
 from civitas.cli import topology as topology_group
+from civitas.cli.dead_letters import group as dead_letters_group
 from civitas.cli.entry import CommandGroup, run_commands
 from civitas.cli.options import AsJson
 from civitas.cli.output import write, write_json
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 for _command in (run, up, ask, send, stats):
     app.command()(_command)
+app.add_typer(dead_letters_group.app, name="dead-letters")
 app.add_typer(topology_group.app, name="topology")
 app.add_typer(plugins_group.app, name="plugins")
 

@@ -28,6 +28,11 @@ _PROTOCOLS: Final = {
 }
 """What the product of a plugin of each kind must fit, as `module:name`."""
 
+_DEAD_LETTERS: Final = {
+    True: "civitas dead-letters lists, returns, moves and removes them",
+    False: "civitas dead-letters can't reach them: its TransportSpec has no `dead_letters`",
+}
+
 _NEXT: Final = (
     ("python -m venv .venv && . .venv/bin/activate", ""),
     ('pip install -e ".[dev]"', ""),
@@ -297,6 +302,7 @@ def _description(loaded: LoadedPlugin) -> dict[str, Any]:
         stated = claims if isinstance(claims, Capabilities) else None
         description["capabilities"] = stated
         description["default_capabilities"] = stated or _default_claims(loaded)
+        description["dead_letters"] = loaded.spec.dead_letters is not None
         description["options"] = describe_options(loaded.spec.options)
     return description
 
@@ -325,6 +331,8 @@ def _write_description(description: dict[str, Any]) -> None:
         claims, options = description["default_capabilities"], description["options"]
         when = "" if description["capabilities"] else " with the default options"
         write(f"capabilities  {_claims_text(claims) + when if claims else 'depend on the options'}")
+        if claims is None or claims.at_least_once or description["dead_letters"]:
+            write(f"dead letters  {_DEAD_LETTERS[description['dead_letters']]}")
         write("options" if options else "options       none")
         lines = []
         for each in options:

@@ -138,14 +138,28 @@ def make_transport(
         BrokenPluginError: the factory failed, or its product does not fit the protocol.
         CivitasError: whatever the factory itself raises of these.
     """
-    return _make(loaded, (options, context), protocol, where)
+    return _make(loaded, loaded.spec.factory, (options, context), protocol, where)
+
+
+def make_dead_letters(
+    loaded: LoadedTransport,
+    options: Any,
+    context: TransportContext,
+    protocol: type,
+    *,
+    where: Location | None = None,
+) -> Any:
+    """Make the dead-letter store of a transport that has one; as for `make_transport`."""
+    factory = loaded.spec.dead_letters
+    assert factory is not None
+    return _make(loaded, factory, (options, context), protocol, where, "dead_letters")
 
 
 def make_serializer(
     loaded: LoadedSerializer, protocol: type, *, where: Location | None = None
 ) -> Any:
     """Make a serializer that fits `protocol`; raises the same as `make_transport`."""
-    return _make(loaded, (), protocol, where)
+    return _make(loaded, loaded.spec.factory, (), protocol, where)
 
 
 def capabilities_of(
@@ -172,13 +186,20 @@ def _import(value: str) -> Any:
     return reduce(getattr, filter(None, names), importlib.import_module(reference["module"]))
 
 
-def _make(loaded: Any, arguments: tuple[Any, ...], protocol: type, where: Location | None) -> Any:
-    with guard_call(loaded.candidate, "its factory failed: ", where, CivitasError):
-        product = loaded.spec.factory(*arguments)
+def _make(
+    loaded: LoadedPlugin,
+    factory: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    protocol: type,
+    where: Location | None,
+    name: str = "factory",
+) -> Any:
+    with guard_call(loaded.candidate, f"its {name} failed: ", where, CivitasError):
+        product = factory(*arguments)
         problems = validation.contract_problems(product, protocol)
         if inspect.iscoroutine(product):
             product.close()  # a coroutine that nobody awaits would warn later, far from its cause
         if problems:
-            what = f"what its factory makes is not a {protocol.__name__}: "
+            what = f"what its {name} makes is not a {protocol.__name__}: "
             raise SpecProblem(what + "; ".join(problems))
     return product

@@ -89,6 +89,9 @@ class TransportSpec:
             forbidden, secrets as SecretStr, every field described); `None` for no options.
             `factory` gets an instance of it, or `None`.
         capabilities: the claims, or a function from the options to the claims.
+        dead_letters: called with (options, context), gives an unstarted DeadLetterStore
+            (`civitas.transport`), by which commands reach what an `at_least_once` transport keeps;
+            `None` where it offers none. Of the context it needs `process`, `logger` and `failed`.
     """
 
     name: str
@@ -96,6 +99,7 @@ class TransportSpec:
     factory: Callable[[Any, TransportContext], Any]
     options: type[BaseModel] | None = None
     capabilities: Capabilities | Callable[[Any], Capabilities] = Capabilities()
+    dead_letters: Callable[[Any, TransportContext], Any] | None = None
 
     def capabilities_for(self, options: Any) -> Capabilities:
         """Return what the transport claims when it is made with these options."""

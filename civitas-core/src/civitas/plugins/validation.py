@@ -113,6 +113,11 @@ def _spec_problems(spec: Any) -> Iterator[str]:
         yield from capabilities_problems(spec.capabilities)
     elif problem := call_problem(spec.capabilities, ("options",)):
         yield f"capabilities is called with (options); {problem}"
+    if spec.dead_letters is not None:
+        if not callable(spec.dead_letters):
+            yield f"dead_letters must be callable or None, not {_kind_of(spec.dead_letters)}"
+        elif problem := call_problem(spec.dead_letters, ("options", "context")):
+            yield f"dead_letters is called with (options, context); {problem}"
     if spec.options is not None:
         yield from _options_problems(spec.options)
 

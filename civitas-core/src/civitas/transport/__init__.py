@@ -1,6 +1,13 @@
 """Transports: the contract, what its implementers share, and the one that needs no network."""
 
 from civitas.transport.broker import BrokerSettings, BrokerTransport, Outgoing, Wire
+from civitas.transport.dead_letters import (
+    DeadLetterStore,
+    Kept,
+    KeptMessage,
+    Selection,
+    Survey,
+)
 from civitas.transport.dispatcher import Dispatcher
 from civitas.transport.in_process import InProcessTransport
 from civitas.transport.network import NetworkTransport
@@ -11,12 +18,17 @@ from civitas.transport.tasks import cancel_task, failure_of, guard_callback, sta
 __all__ = [
     "BrokerSettings",
     "BrokerTransport",
+    "DeadLetterStore",
     "Dispatcher",
     "Handler",
     "InProcessTransport",
+    "Kept",
+    "KeptMessage",
     "NetworkTransport",
     "Outgoing",
     "ReplyInbox",
+    "Selection",
+    "Survey",
     "Transport",
     "Wire",
     "cancel_task",

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from civitas.errors import ConfigurationError
-from civitas.messages import name_problem
 from civitas.topology.transport_block import options_of
 from civitas_nats.options import NATSOptions
 from civitas_nats.plugin import civitas_transports
@@ -52,18 +51,6 @@ def options_of_command(
             raise ConfigurationError(f"--dead-letter-subject: {subject} is that of the agents")
         changes["dead_letter_subject"] = subject
     return options.model_copy(update=changes)
-
-
-def check_agent(name: str) -> str:
-    """Return the name of an agent after checking it.
-
-    Raises:
-        ConfigurationError: no agent can have it.
-    """
-    problem = name_problem(name)
-    if problem is not None:
-        raise ConfigurationError(f"--agent: {problem}")
-    return name
 
 
 def _of_topology(file: Path) -> NATSOptions:

@@ -9,8 +9,8 @@ these parts:
 - `window` is the arithmetic of both: what is asked for, what is held, what is missing;
 - `acknowledgements` sends the server what became of each message;
 - `prior_state` is what one process leaves to the next about the first message;
-- `dead_letters` keeps what was given up. `dead_letter_contents`, `dead_letter_store` and
-  `dead_letter_batch` are for the command line that reads, replays and drops it.
+- `dead_letters` keeps what was given up. `dead_letter_store` is for the command line, which lists,
+  returns, moves and removes that, and what waits for an agent.
 
 `durable_delivery` puts them together for the transport; `api` is what is asked of JetStream itself.
 

@@ -11,6 +11,7 @@ from hashlib import blake2b
 from itertools import accumulate
 from typing import Final
 
+from civitas.transport import Kept, KeptMessage
 from civitas_nats.jetstream.publisher import Publisher
 from civitas_nats.subjects import Subjects
 
@@ -47,27 +48,6 @@ class DeadLetter:
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class StoredDeadLetter:
-    """A dead letter in its stream.
-
-    Attributes:
-        number: its number there.
-        time: when it was given up, in seconds since the epoch.
-        letter: the letter. When something else has stored it, its reason is empty and its counts
-            are 0.
-    """
-
-    number: int
-    time: float
-    letter: DeadLetter
-
-    @property
-    def id(self) -> str:
-        """Text that identifies it, also if the stream was deleted and numbers begin again."""
-        return f"{self.number}.{self.time:.3f}.{_hash(self.letter.frame)}"
-
-
 def headers_of(letter: DeadLetter, now: float) -> dict[str, str]:
     """Return the headers of a dead letter.
 
@@ -85,8 +65,10 @@ def headers_of(letter: DeadLetter, now: float) -> dict[str, str]:
 
 def read(
     number: int, agent: str, frame: bytes, headers: Mapping[str, str], stored_at: float
-) -> StoredDeadLetter:
+) -> KeptMessage:
     """Return the dead letter of a message of the stream, whoever has stored it.
+
+    When something else has stored it, its reason is empty and its counts are 0.
 
     Args:
         number: its number in the stream.
@@ -95,10 +77,17 @@ def read(
         headers: its headers.
         stored_at: when the stream stored it, in seconds since the epoch.
     """
-    reason = _unescaped(headers.get(REASON, ""))
-    counts = (_count(headers.get(name, "")) for name in (DELIVERIES, NUMBER))
-    letter = DeadLetter(agent, frame, reason, *counts)
-    return StoredDeadLetter(number, _time(headers.get(TIME, ""), stored_at), letter)
+    deliveries, former = (_count(headers.get(name, "")) for name in (DELIVERIES, NUMBER))
+    return KeptMessage(
+        Kept.DEAD,
+        number,
+        agent,
+        frame,
+        _time(headers.get(TIME, ""), stored_at),
+        _unescaped(headers.get(REASON, "")),
+        deliveries,
+        {"stream_sequence": former},
+    )
 
 
 class DeadLetterPublisher:

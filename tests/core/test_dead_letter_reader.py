@@ -1,4 +1,4 @@
-"""Contents of dead letters: read where they can be, and replayed where that is of use."""
+"""Kept messages: read where they can be, and returned where that is of use."""
 
 from __future__ import annotations
 
@@ -11,16 +11,35 @@ from hypothesis import strategies as st
 from civitas import envelope
 from civitas._signing.signatures import ClusterKey
 from civitas.serializer import JsonSerializer, MsgpackSerializer
-from civitas_nats.jetstream.dead_letter_contents import contents_of, reason_to_keep, replay_frame
-from civitas_nats.jetstream.dead_letters import DeadLetter, StoredDeadLetter
-from support.nats.dead_letters import ORIGIN, frame_of
+from civitas.transport import Kept, KeptMessage
+from civitas.transport.dead_letters.reader import MessageReader
+from support.dead_letters import ORIGIN, frame_of
 
 NOW = 2_000_000_000.0
 SERIALIZERS = [MsgpackSerializer(), JsonSerializer()]
+KEY = ClusterKey("the-key-of-a-cluster")
+READER = MessageReader()
+KEYED = MessageReader(key=KEY)
+contents_of = READER.contents_of
 
 
-def stored(frame: bytes, agent: str = "a") -> StoredDeadLetter:
-    return StoredDeadLetter(1, NOW, DeadLetter(agent, frame, "E: no", 5, 17))
+def stored(frame: bytes, agent: str = "a") -> KeptMessage:
+    return KeptMessage(Kept.DEAD, 1, agent, frame, NOW, "E: no", 5)
+
+
+def reason_to_keep(
+    kept: KeptMessage,
+    now: float = NOW,
+    *,
+    expired_too: bool,
+    to: str | None = None,
+    reader: MessageReader = READER,
+) -> str:
+    return reader.reason_to_keep(kept, to or kept.agent, now, expired_too=expired_too)
+
+
+def replay_frame(kept: KeptMessage, now: float) -> bytes:
+    return READER.frame_for(kept, kept.agent, now)
 
 
 @pytest.mark.parametrize("serializer", SERIALIZERS)
@@ -52,22 +71,81 @@ def test_what_no_agent_can_read_stays(frame):
     assert told == f"no agent can read it: {contents.problem}"
 
 
+def signed(frame: bytes, agent: str = "a") -> bytes:
+    return KEY.at(agent, attempt_may_change=True).sign(envelope.with_attempt(frame, 0), 7)
+
+
+def verified(frame: bytes, agent: str) -> bytes:
+    """Return what is in a frame that a durable transport has brought to an agent."""
+    plain, counter = KEY.at(agent, attempt_may_change=True).verify(frame)
+    assert counter == 7
+    return plain
+
+
 def test_a_signed_letter_is_read_and_goes_back_as_it_was_signed():
-    signed = ClusterKey("the-key-of-a-cluster").at("a", attempt_may_change=True)
     sent = envelope.with_attempt(frame_of({"x": 1}), 0)
-    frame = envelope.with_attempt(signed.sign(sent, 7), 4)
+    frame = envelope.with_attempt(signed(sent), 4)
     contents = contents_of(frame)
     assert contents.message is not None
     assert contents.message.payload == {"x": 1}
     assert reason_to_keep(stored(frame), NOW, expired_too=False) == ""
-    assert signed.verify(replay_frame(stored(frame), NOW)) == (sent, 7)
+    assert verified(replay_frame(stored(frame), NOW), "a") == sent
 
 
-def test_a_signed_letter_whose_time_is_over_stays_since_it_can_not_be_changed():
-    signed = ClusterKey("the-key-of-a-cluster").at("a", attempt_may_change=True)
-    frame = signed.sign(frame_of({"x": 1}, ttl=1.0), 7)
+def test_without_the_key_a_signed_message_whose_time_is_over_stays():
+    kept = stored(signed(frame_of({"x": 1}, ttl=1.0)))
     for expired_too in (False, True):
-        assert "it is signed" in reason_to_keep(stored(frame), NOW, expired_too=expired_too)
+        told = reason_to_keep(kept, NOW, expired_too=expired_too)
+        assert "its time to live is over, it is signed" in told
+        assert "can't be changed without the cluster_key" in told
+
+
+def test_without_the_key_a_signed_message_goes_to_no_other_agent():
+    told = reason_to_keep(stored(signed(frame_of({}))), NOW, expired_too=True, to="b")
+    assert told.startswith("it is signed (signed_frames) for 'a', and it can't be changed")
+
+
+def test_with_the_key_a_signed_message_is_signed_for_the_other_agent():
+    sent = envelope.with_attempt(frame_of({"x": 1}), 0)
+    kept = stored(envelope.with_attempt(signed(sent), 4))
+    assert reason_to_keep(kept, expired_too=False, to="b", reader=KEYED) == ""
+    assert verified(KEYED.frame_for(kept, "b", NOW), "b") == sent
+
+
+def test_with_the_key_a_signed_message_whose_time_is_over_goes_without_a_limit():
+    kept = stored(signed(frame_of({"x": 1}, ttl=1.0)))
+    assert "--expired" in reason_to_keep(kept, expired_too=False, reader=KEYED)
+    assert reason_to_keep(kept, expired_too=True, reader=KEYED) == ""
+    message = contents_of(verified(KEYED.frame_for(kept, "a", NOW), "a")).message
+    assert message is not None
+    assert (message.ttl, message.payload) == (None, {"x": 1})
+
+
+def test_what_was_signed_for_another_name_or_with_another_key_stays():
+    other = MessageReader(key=ClusterKey("the-key-of-another-one"))
+    for kept, reader in (
+        (stored(signed(frame_of({})), agent="c"), KEYED),
+        (stored(signed(frame_of({}))), other),
+    ):
+        told = reason_to_keep(kept, expired_too=False, to="b", reader=reader)
+        assert "it is signed with another cluster_key, or was changed on its way" in told
+
+
+def test_a_message_of_a_serializer_of_the_system_is_read():
+    class Reversed(JsonSerializer):
+        name = "reversed"
+
+        def serialize(self, message):
+            return super().serialize(message)[::-1]
+
+        def deserialize(self, data):
+            return super().deserialize(data[::-1])
+
+    frame = frame_of({"x": 1}, serializer=Reversed())
+    assert contents_of(frame).problem == "written by the serializer 'reversed'"
+    message = MessageReader([Reversed()]).contents_of(frame).message
+    assert message is not None
+    assert message.payload == {"x": 1}
 
 
 @given(st.binary(), st.sampled_from(["msgpack", "json"]))

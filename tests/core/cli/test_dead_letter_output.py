@@ -1,4 +1,4 @@
-"""Output of the commands: dead letters, whatever their payload is, and progress."""
+"""Output of `dead-letters`: messages, whatever their payload is, and progress."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from civitas.cli.dead_letters.output import Progress, as_json, as_lines, as_row, columns_of
 from civitas.cli.output import jsonable
 from civitas.cli.tables import write_table
-from civitas_nats.cli.output import COLUMNS, Progress, as_json, as_row
-from civitas_nats.jetstream.dead_letter_contents import contents_of
-from civitas_nats.jetstream.dead_letters import DeadLetter, StoredDeadLetter
-from support.nats.dead_letters import frame_of
+from civitas.transport import Kept, KeptMessage
+from civitas.transport.dead_letters.reader import MessageReader
+from support.dead_letters import frame_of
 
 KEYS = st.one_of(st.text(), st.integers(), st.binary(), st.tuples(st.integers(), st.text()))
 VALUES = st.recursive(
@@ -26,8 +26,14 @@ VALUES = st.recursive(
 )
 
 
-def stored(frame: bytes, reason: str = "E: no", agent: str = "a") -> StoredDeadLetter:
-    return StoredDeadLetter(1, 1_700_000_000.25, DeadLetter(agent, frame, reason, 5, 17))
+contents_of = MessageReader().contents_of
+COLUMNS = columns_of(Kept.DEAD)
+
+
+def stored(
+    frame: bytes, reason: str = "E: no", agent: str = "a", kept: Kept = Kept.DEAD
+) -> KeptMessage:
+    return KeptMessage(kept, 1, agent, frame, 1_700_000_000.25, reason, 5, {"queue": b"\xff"})
 
 
 @given(st.dictionaries(KEYS, VALUES, max_size=5))
@@ -60,6 +66,34 @@ def test_times_are_in_utc_and_what_is_unreadable_is_given_whole():
     assert (shown["message"], shown["frame"]) == (None, "/w==")
     frame = frame_of({})
     assert "frame" not in as_json(stored(frame), contents_of(frame), 0.0)
+
+
+def test_what_the_transport_knows_besides_is_a_value_of_json():
+    assert as_json(stored(frame_of({})), contents_of(frame_of({})), 0.0)["queue"] == {
+        "base64": "/w=="
+    }
+
+
+def test_a_whole_message_is_its_facts_and_then_its_payload():
+    frame = frame_of({"x": "\x1b", "y": [1]})
+    lines = as_lines(stored(frame), contents_of(frame), 0.0)
+    facts = dict(line.split(maxsplit=1) for line in lines[: lines.index("{")])
+    assert facts["number"] == "1"
+    assert (facts["deliveries"], facts["reason"], facts["message.sender"]) == (
+        "5",
+        "E: no",
+        "asker",
+    )
+    assert json.loads("".join(lines[lines.index("{") :])) == {"x": "\x1b", "y": [1]}
+
+
+def test_of_what_waits_there_is_neither_a_reason_nor_a_count():
+    frame = frame_of({})
+    waiting = stored(frame, kept=Kept.WAITING)
+    assert len(as_row(waiting, contents_of(frame))) == len(columns_of(Kept.WAITING))
+    told = " ".join(as_lines(waiting, contents_of(frame), 0.0))
+    assert "deliveries" not in told
+    assert "reason" not in told
 
 
 def test_nothing_in_a_row_makes_a_terminal_do_something(capsys):

@@ -1,0 +1,32 @@
+"""The command group `civitas dead-letters`: for the transport of a topology."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from civitas.cli import options
+from civitas.cli.dead_letters.commands import commands_for
+from civitas.cli.logs import configure_logging
+from civitas.cli.output import imports_print_to_stderr
+
+if TYPE_CHECKING:
+    from civitas.cli.dead_letters.source import MessageSource
+
+
+def _source(
+    file: options.RunningTopology = None,
+    transport: options.TransportType = None,
+    sets: options.Sets = None,
+) -> MessageSource:
+    from civitas.cli.dead_letters.source import source_of
+
+    configure_logging("warning")
+    with imports_print_to_stderr():
+        return source_of(options.load(options.topology_path(None, file), transport, sets, None))
+
+
+app = commands_for(
+    _source,
+    "Messages that a durable transport keeps: those that agents could not process, and those that"
+    " wait for a name.",
+)
