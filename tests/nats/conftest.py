@@ -12,9 +12,25 @@ import pytest
 
 from support.certificates import Certificates, tls_files
 from support.nats.cluster import NatsCluster
+from support.nats.programs import VARIABLE, program_of, releases
 from support.nats.server import NatsServer
 
 _numbers: Final = itertools.count(1)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Have a test that is marked run once with each release."""
+    if metafunc.definition.get_closest_marker("each_release") is not None:
+        metafunc.parametrize("release", releases(), indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def release(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The release whose server runs: the first of them, unless a test is marked `each_release`."""
+    chosen: str = getattr(request, "param", releases()[0])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, program_of(chosen))
+        yield chosen
 
 
 @pytest.fixture
@@ -39,16 +55,18 @@ def cluster(tmp_path: Path) -> Iterator[NatsCluster]:
 
 
 @pytest.fixture(scope="session")
-def shared_nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+def shared_nats(release: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
     """A server for tests that do nothing to it. They are apart by `unique`."""
-    with NatsServer(tmp_path_factory.mktemp("nats")) as running:
+    with NatsServer(tmp_path_factory.mktemp(f"nats-{release}")) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def shared_jetstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+def shared_jetstream(
+    release: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[NatsServer]:
     """A server with JetStream for tests that do nothing to it. They are apart by `unique`."""
-    with NatsServer(tmp_path_factory.mktemp("jetstream"), jetstream=True) as running:
+    with NatsServer(tmp_path_factory.mktemp(f"jetstream-{release}"), jetstream=True) as running:
         yield running
 
 

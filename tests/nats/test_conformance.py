@@ -25,6 +25,7 @@ DURABLE = Capabilities(
 )
 
 
+@pytest.mark.each_release
 class TestCore(TransportConformance):
     capabilities = CORE
     plugin = "nats"
@@ -47,6 +48,7 @@ class TestCore(TransportConformance):
         return network(NATSOptions(servers=way_to(server, request), max_message_bytes=LIMIT))
 
 
+@pytest.mark.each_release
 class TestJetStream(TransportConformance):
     capabilities = DURABLE
     plugin = "nats"

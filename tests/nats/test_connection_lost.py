@@ -110,6 +110,7 @@ async def count(node: Node, stop: asyncio.Event) -> int:
     return accepted
 
 
+@pytest.mark.each_release
 async def test_one_of_three_servers_of_a_cluster_is_killed_and_who_was_on_it_goes_on(cluster):
     first, *others = cluster.servers
     async with Node(*(server.url for server in others)) as moving, Node(first.url) as staying:

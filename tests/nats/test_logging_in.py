@@ -15,7 +15,7 @@ from support.nats.nodes import Node, durable, until, within
 from support.nats.server import NatsServer
 from support.nats.starts import SYSTEM, start_fails, works
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.each_release]
 
 LIMIT = 1.5
 """Seconds for connecting in these tests."""

@@ -55,6 +55,7 @@ async def test_nodes_that_start_together_make_one_stream(shared_jetstream, uniqu
         await within(asyncio.gather(*(node.transport.stop() for node in nodes)))
 
 
+@pytest.mark.each_release
 async def test_a_cluster_keeps_as_many_copies_as_the_options_say(cluster, unique):
     async with durable(cluster.urls, unique, replicas=3, connect_timeout=20, send_timeout=20):
         streams = cluster.leader(unique).streams()

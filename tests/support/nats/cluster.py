@@ -64,7 +64,7 @@ class NatsCluster:
         """Return when all servers that run know each other, and JetStream has a leader."""
         running = self._running()
         eventually(
-            lambda: {each.ask("routez")["num_routes"] for each in running},
+            lambda: {each.neighbours() for each in running},
             lambda counts: counts == {len(running) - 1},
         )
         if self._settings["jetstream"]:

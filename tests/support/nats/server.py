@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -15,6 +14,7 @@ from typing import Any, Final, Self, Unpack
 
 from support.last_will import LastWill
 from support.machines import Machine
+from support.nats.programs import executable
 from support.nats.server_config import Settings, configuration
 from support.ports import free_port
 
@@ -27,19 +27,11 @@ _numbers: Final = itertools.count(1)
 
 
 class NoServerError(RuntimeError):
-    """There is no nats-server on this machine, or it does not come up."""
+    """A server does not come up."""
 
 
 class PortTakenError(NoServerError):
     """Somebody listens at the port meanwhile."""
-
-
-def executable() -> str:
-    """Return where nats-server is. Debian keeps it where only root looks."""
-    found = shutil.which("nats-server") or shutil.which("nats-server", path="/usr/sbin:/sbin")
-    if found is None:
-        raise NoServerError("these tests need nats-server: `make programs` installs it")
-    return found
 
 
 class NatsServer:
@@ -216,6 +208,13 @@ class NatsServer:
         """Return the connections of clients, with their `name` and `subscriptions_list`."""
         connections: list[dict[str, Any]] = self.ask("connz?subs=1")["connections"]
         return connections
+
+    def neighbours(self) -> int:
+        """Return how many servers of its cluster it has routes to, which may be several for each.
+
+        Routes are pooled (nats-server 2.10 and later).
+        """
+        return len({route["remote_id"] for route in self.ask("routez")["routes"]})
 
     def streams(self) -> dict[str, dict[str, Any]]:
         """Return its streams by name, each with its `state`, `config`, `cluster` and consumers."""

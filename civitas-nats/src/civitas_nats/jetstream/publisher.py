@@ -52,6 +52,9 @@ _REPEAT_AFTER: Final = 1.0
 _STORE_FAILED: Final = 10077
 """Error code of a stream with `discard: new` that has no room."""
 
+_DISK_FULL: Final = "no space left"
+"""Words of the same error when the disk is full (2.10; 2.9.10 and 2.15.1 do not answer then)."""
+
 _NO_RESOURCES: Final = 10023
 """Error code of a server, or an account, that has no room for any stream."""
 
@@ -224,6 +227,11 @@ class Publisher:
             return code, MailboxFullError(
                 f"stream {self._stream} is full ({text}): agents process more slowly than"
                 " messages come; raise max_bytes or the server's max_file_store, or send less"
+            )
+        if kind == _STORE_FAILED and _DISK_FULL in text:
+            return code, TransportError(
+                f"a message is not stored: the disk of stream {self._stream} is full ({text}); make"
+                " room there, and start the server again if it stays silent"
             )
         return code, TransportError(f"stream {self._stream} refused a message: {text} ({kind})")
 
