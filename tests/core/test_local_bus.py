@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from pathlib import Path
 
@@ -10,14 +11,14 @@ import pytest
 
 from civitas import Runtime, Supervisor, envelope
 from civitas.envelope import Origin
-from civitas.errors import NotConnectedError
+from civitas.errors import NotConnectedError, OutcomeUnknownError
 from civitas.plugins.catalog import PluginKind, scan
 from civitas.plugins.loader import load_transport
 from support.agents import Scripted, echo
 from support.commands import COMMAND, completed
 from support.local_bus.broker import Broker
 from support.local_bus.options import LONGEST_PATH, LocalBusOptions
-from support.local_bus.peers import peers, soon
+from support.local_bus.peers import Peer, peers, soon
 from support.local_bus.testbed import BrokerProcess, LocalBus
 
 FRAME = envelope.seal(b"hello", "json", Origin(b"12345678", 1))
@@ -116,27 +117,19 @@ async def test_frames_of_one_address_are_lost_and_no_others(tmp_path: Path) -> N
 async def test_subscriptions_made_while_there_is_no_broker_count_once_there_is(
     tmp_path: Path,
 ) -> None:
-    async with peers(tmp_path / "bus", 2) as [receiver, sender]:
-        listening = asyncio.create_task(receiver.listen("a"))
-        with pytest.raises(NotConnectedError):
-            await sender.transport.publish("a", FRAME)
-        with Broker(tmp_path / "bus"):
-            await soon(listening)
-            await soon(sender.transport.wait_ready())
-            await sender.transport.publish("a", FRAME)
-            assert await receiver.until("a", 1) == [FRAME]
-            assert sender.told == []
-            for peer in (receiver, sender):
-                await soon(peer.transport.stop())
-
-
-async def test_stopping_ends_the_wait_for_a_broker_that_never_came(tmp_path: Path) -> None:
-    async with peers(tmp_path / "bus", 1) as [peer]:
-        waiting = asyncio.create_task(peer.transport.wait_ready())
-        await asyncio.sleep(0)
-        await soon(peer.transport.stop())
-        with pytest.raises(NotConnectedError):
-            await soon(waiting)
+    receiver, sender = Peer(str(tmp_path / "bus")), Peer(str(tmp_path / "bus"))
+    starting = [asyncio.create_task(peer.transport.start()) for peer in (receiver, sender)]
+    await asyncio.sleep(0)
+    listening = asyncio.create_task(receiver.listen("a"))
+    with pytest.raises(NotConnectedError):
+        await sender.transport.publish("a", FRAME)
+    with Broker(tmp_path / "bus"):
+        await soon(asyncio.gather(*starting, listening))
+        await sender.transport.publish("a", FRAME)
+        assert await receiver.until("a", 1) == [FRAME]
+        assert sender.told == []
+        for peer in (receiver, sender):
+            await soon(peer.transport.stop())
 
 
 @pytest.mark.slow
@@ -145,13 +138,14 @@ async def test_a_broker_that_stands_still_holds_up_neither_senders_nor_stop_for_
 ) -> None:
     async def fill() -> None:
         while True:
-            await sender.transport.publish("a", bytes(1 << 20))
+            with contextlib.suppress(OutcomeUnknownError):  # of the one that is under way
+                await sender.transport.publish("a", bytes(1 << 20))
 
     with BrokerProcess(tmp_path / "bus") as broker:
         async with peers(broker.path, 1) as [sender]:
             await soon(sender.transport.wait_ready())
             broker.pause()
-            with pytest.raises(NotConnectedError, match="took nothing for 5 s"):
+            with pytest.raises(NotConnectedError, match="no answer from the broker at .* for 5 s"):
                 await soon(fill())
             await soon(sender.transport.stop())
         broker.resume()

@@ -42,6 +42,8 @@ class BrokerRunningError(Exception):
 class Exchange:
     """Who is subscribed where, and what became of the frames. Counters may be read by any thread.
 
+    Probes are not counted.
+
     Attributes:
         forwarded: frames handed to a connection; one for each.
         dropped: frames that found the buffer of a connection full.
@@ -97,16 +99,17 @@ class Exchange:
             await self._empty.wait()
 
     def _publish(self, address: bytes, frame: bytes) -> None:
+        counted = not address.startswith(b"_probe.")
         subscribers = self.subscribers.get(address)
         if not subscribers:
-            self.unrouted += 1
+            self.unrouted += counted
             return
         command = wire.pack(wire.PUB, address, frame)
         for connection in subscribers:
             if connection.waiting + len(command) > self.outgoing_limit:
-                self.dropped += 1
+                self.dropped += counted
             else:
-                self.forwarded += 1
+                self.forwarded += counted
                 connection.send(command)
 
     def _unsubscribe(self, connection: Connection, address: bytes) -> None:

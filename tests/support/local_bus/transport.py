@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import count
 from typing import Final
 
-from civitas.errors import MessageTooLargeError, NotConnectedError, TransportError
-from civitas.messages import RESERVED_PREFIX
+from civitas.errors import TransportError
 from civitas.plugins import Capabilities, TransportContext
-from civitas.transport import Dispatcher, Handler, InProcessTransport
+from civitas.transport import BrokerSettings, BrokerTransport, Outgoing
 from support.local_bus import wire
 from support.local_bus.broker import Broker, BrokerRunningError
-from support.local_bus.link import Link
 from support.local_bus.options import LocalBusOptions
 
-_DRAIN: Final = 1.0
-"""Seconds in which handlers finish with what has arrived, when the transport stops."""
+_PIECE: Final = 1 << 18
+_WAITING: Final = 1 << 20
+"""Bytes that wait for the broker before a sender has to."""
+
+CONNECT_TIMEOUT: Final = 30.0
+"""Seconds that a start waits: a test may start the process that has the broker as the last one."""
+
+PROBE_TIMEOUT: Final = 5.0
 
 
 def capabilities_for(options: LocalBusOptions) -> Capabilities:
@@ -28,11 +35,77 @@ def capabilities_for(options: LocalBusOptions) -> Capabilities:
     )
 
 
-class LocalBusTransport:
+class LocalBusWire:
+    """One connection to the broker at a path."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._writer: asyncio.StreamWriter | None = None
+        self._tokens = count(1)
+        self._pongs: dict[bytes, asyncio.Future[None]] = {}
+
+    async def connect(self) -> None:
+        """Connect."""
+        self._reader, self._writer = await asyncio.open_unix_connection(self._path, limit=_PIECE)
+        self._writer.transport.set_write_buffer_limits(high=_WAITING)
+
+    async def subscribe(self, addresses: Sequence[str]) -> None:
+        """Ask for addresses."""
+        await self._ask(wire.SUB, addresses)
+
+    async def unsubscribe(self, addresses: Sequence[str]) -> None:
+        """Ask for no more of addresses."""
+        await self._ask(wire.UNSUB, addresses)
+
+    async def publish(self, batch: Sequence[Outgoing]) -> None:
+        """Send frames."""
+        for each in batch:
+            self._write(wire.PUB, each.address, each.frame)
+        await self._stream.drain()
+
+    async def receive(self, deliver: Callable[[str, bytes], None]) -> None:
+        """Deliver what comes."""
+        splitter = wire.Splitter()
+        while piece := await self._reader.read(_PIECE):
+            for command in splitter.feed(piece):
+                if command.operation == wire.PUB:
+                    deliver(command.address.decode(), command.data)
+                elif (asked := self._pongs.pop(command.data, None)) and not asked.done():
+                    asked.set_result(None)
+
+    async def close(self) -> None:
+        """Let the broker have what was sent, and close."""
+        if self._writer is None:
+            return
+        try:
+            self._writer.close()
+            with contextlib.suppress(OSError):  # it is lost, which has been said
+                await self._writer.wait_closed()
+        finally:
+            self._writer.transport.abort()
+
+    @property
+    def _stream(self) -> asyncio.StreamWriter:
+        assert self._writer is not None
+        return self._writer
+
+    def _write(self, operation: int, address: str = "", data: bytes = b"") -> None:
+        self._stream.write(wire.pack(operation, address.encode(), data))
+
+    async def _ask(self, operation: int, addresses: Sequence[str]) -> None:
+        """Send commands, and a ping: its echo proves them all."""
+        token = b"%d" % next(self._tokens)
+        asked = self._pongs[token] = asyncio.get_running_loop().create_future()
+        for address in addresses:
+            self._write(operation, address)
+        self._write(wire.PING, data=token)
+        await asked
+
+
+class LocalBusTransport(BrokerTransport):
     """Carries frames between the processes that name the same socket.
 
-    Frames for an agent of this process do not leave it. The bus delivers at most once: what finds
-    a buffer full, or a connection lost, is gone.
+    The bus delivers at most once: what finds a buffer full, or a connection lost, is gone.
 
     Args:
         options: where the broker is, and who starts it.
@@ -43,106 +116,46 @@ class LocalBusTransport:
     """
 
     def __init__(self, options: LocalBusOptions, context: TransportContext | None = None) -> None:
-        self.capabilities = capabilities_for(options)
+        super().__init__(
+            "local bus",
+            partial(LocalBusWire, options.path),
+            BrokerSettings(
+                place=f"the broker at {options.path}",
+                connect_timeout=CONNECT_TIMEOUT,
+                probe_timeout=PROBE_TIMEOUT,
+            ),
+            capabilities_for(options),
+            context,
+        )
         self.lost = 0
         self._options = options
-        self._context = context or TransportContext()
-        self._local = InProcessTransport(context)
-        self._dispatcher = Dispatcher(self._context)
         self._broker: Broker | None = None
-        self._link: Link | None = None
         self._to_lose = 0
         self._to_lose_at: dict[str, int] = {}
 
-    async def start(self) -> None:
-        """Start the broker if that is this process's part, and connect to it if it is there.
+    async def open(self) -> None:
+        """Start the broker if that is this process's part, and connect to it.
 
         Raises:
-            TransportError: the transport is started already, or there can't be a socket.
+            TransportError: there can't be a socket.
         """
-        if self._link is not None:
-            raise TransportError("the local bus is started already")
-        if self._options.start_broker and self._context.is_primary:
+        if self._options.start_broker and self.context.is_primary:
             self._start_broker()
-        await self._local.start()
-        inbox = self._local.inbox
-        self._dispatcher.subscribe(inbox.address, inbox)
-        self._link = Link(
-            self._options.path,
-            self._context,
-            self._dispatcher.addresses,
-            self._dispatcher.deliver,
-        )
-        await self._link.start()
+        await super().open()
 
-    async def stop(self) -> None:
-        """Let the broker take what was sent and the handlers what has come, then end all."""
-        link, self._link = self._link, None
+    async def close(self) -> None:
+        """Close the connection, and stop the broker that was started here."""
         broker, self._broker = self._broker, None
-        if link is not None:
-            await link.stop()
-        await self._dispatcher.close(_DRAIN)
-        await self._local.stop()
-        if broker is not None:
-            await asyncio.to_thread(broker.stop)
+        try:
+            await super().close()
+        finally:
+            if broker is not None:
+                await asyncio.to_thread(broker.stop)
 
-    async def subscribe(self, address: str, handler: Handler) -> None:
-        """Give each frame for `address` to `handler`.
-
-        Raises:
-            TransportError: the address has an owner in this process already.
-        """
-        if not address.startswith(RESERVED_PREFIX):
-            await self._local.subscribe(address, handler)
-        if self._dispatcher.subscribe(address, handler) and self._link is not None:
-            self._link.tell(wire.pack(wire.SUB, address.encode()))
-
-    async def unsubscribe(self, address: str) -> None:
-        """Give no more frames for `address` to anyone here."""
-        if address in self._dispatcher and self._link is not None:
-            self._link.tell(wire.pack(wire.UNSUB, address.encode()))
-        await self._local.unsubscribe(address)
-        await self._dispatcher.unsubscribe(address)
-
-    async def publish(self, address: str, data: bytes) -> None:
-        """Send a frame: to the handler itself when it is of this process, else to the broker.
-
-        Raises:
-            MessageTooLargeError: the frame is larger than `max_message_bytes`.
-            NotConnectedError: not started, or no connection to the broker.
-        """
-        link = self._link
-        if link is None:
-            raise NotConnectedError("the local bus is not started")
-        limit = self._options.max_message_bytes
-        if len(data) > limit:
-            raise MessageTooLargeError(
-                f"a frame of {len(data)} bytes for {address!r}: the local bus carries {limit}; "
-                f"see its option max_message_bytes"
-            )
-        if address in self._local:
-            await self._local.publish(address, data)
-        elif not self._loses(address):
-            await link.send(wire.pack(wire.PUB, address.encode(), data))
-
-    async def request(self, address: str, data: bytes, timeout: float | None) -> bytes:
-        """Send a frame and return the frame that answers it."""
-        send = partial(self.publish, address)
-        return await self._local.inbox.request(data, timeout, send)
-
-    async def wait_ready(self) -> None:
-        """Wait for the broker, then for its word that it has done all subscriptions.
-
-        Raises:
-            NotConnectedError: the transport is not started, or is stopped meanwhile.
-        """
-        if self._link is None:
-            raise NotConnectedError("the local bus is not started")
-        await self._link.barrier()
-
-    def has_reply_address(self, address: str) -> bool:
-        """Return whether `address` belongs to a request in flight."""
-        return self._local.has_reply_address(address)
+    async def send(self, address: str, frame: bytes) -> None:
+        """Send a frame, unless it is to be lost."""
+        if not self._loses(address):
+            await super().send(address, frame)
 
     # --- for tests of what happens to losses --------------------------------------------------
 
@@ -172,6 +185,6 @@ class LocalBusTransport:
             self._broker.start()
         except BrokerRunningError:
             self._broker = None
-            self._context.logger.info("a broker runs at %s already", self._options.path)
+            self.context.logger.info("a broker runs at %s already", self._options.path)
         except OSError as error:
             raise TransportError(f"no socket at {self._options.path}: {error}") from error
