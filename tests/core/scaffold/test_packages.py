@@ -239,8 +239,9 @@ def test_what_the_todos_say_leads_to_a_transport_between_processes(author: Envir
         ("from uuid import uuid4", "import sys"),
         ("import TransportConformance", "import ServerProcess, TcpLink, TransportConformance"),
         (
-            "def make_transport(self)",
-            "def make_transport(self, server: ServerProcess, request: pytest.FixtureRequest)",
+            "def make_transport(\n        self,",
+            "def make_transport(\n        self,\n        server: ServerProcess,\n"
+            "        request: pytest.FixtureRequest,",
         ),
         ("network=uuid4().hex", "network=str(way.port)"),
     )
