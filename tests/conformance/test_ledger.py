@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 
 from civitas.testing import TransportConformance
-from support.ledger import Ledger
+from support.ledger import Ledger, LedgerStore
 
 pytestmark = pytest.mark.slow
 
@@ -17,5 +17,13 @@ class TestLedger(TransportConformance):
     deviations: ClassVar = {"test_another_process_answers": "a ledger is in one process's memory"}
 
     @pytest.fixture
-    def make_transport(self):
-        return Ledger().transport
+    def ledger(self):
+        return Ledger()
+
+    @pytest.fixture
+    def make_transport(self, ledger):
+        return ledger.transport
+
+    @pytest.fixture
+    def make_dead_letters(self, ledger):
+        return lambda: LedgerStore(ledger)

@@ -14,6 +14,7 @@ import pytest
 
 from civitas.plugins import Capabilities, TransportContext
 from civitas.testing import TransportConformance
+from civitas.testing.simulation.dead_letter_store import SimulatedDeadLetterStore
 from civitas.testing.simulation.durable_transport import DurableTransport
 from civitas.testing.simulation.network import Conditions, SimulatedNetwork
 from civitas.testing.simulation.stream_server import DurabilitySettings, StreamServer
@@ -121,9 +122,23 @@ class TestDurable(ConformanceOfSimulation):
     variant = "at_least_once: true"
 
     @pytest.fixture
-    def make_transport(self, network):
+    def server(self, network):
+        return StreamServer(network, DurabilitySettings(ack_wait=1.0, retry_delay=0.05))
+
+    @pytest.fixture
+    def make_dead_letters(self, network, server):
+        numbers = itertools.count(100)
+
+        def make() -> SimulatedDeadLetterStore:
+            number = next(numbers)
+            process, context = RealProcess(f"p{number}"), TransportContext()
+            return SimulatedDeadLetterStore(network, server, process, context, number, 1.0)
+
+        return make
+
+    @pytest.fixture
+    def make_transport(self, network, server):
         numbers = itertools.count(1)
-        server = StreamServer(network, DurabilitySettings(ack_wait=1.0, retry_delay=0.05))
 
         def make(context: TransportContext) -> DurableTransport:
             number = next(numbers)

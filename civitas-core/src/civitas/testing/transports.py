@@ -9,6 +9,7 @@ from civitas.plugins import Capabilities
 from civitas.testing.delivery import DeliveryBehaviours
 from civitas.testing.durability import DurabilityBehaviours
 from civitas.testing.faults import FaultBehaviours
+from civitas.testing.kept_messages import KeptMessageBehaviours
 from civitas.testing.lifecycle import LifecycleBehaviours
 from civitas.testing.outages import OutageBehaviours
 from civitas.testing.processes import ProcessBehaviours
@@ -23,6 +24,7 @@ class TransportConformance(
     FaultBehaviours,
     OutageBehaviours,
     DurabilityBehaviours,
+    KeptMessageBehaviours,
     LifecycleBehaviours,
     ConformanceSuite,
     kit=True,
@@ -53,10 +55,11 @@ class TransportConformance(
                     options = PigeonOptions(loft=str(tmp_path))
                     return lambda context: PigeonTransport(options, context)
 
-        Three more fixtures are optional. `broker` gives an object that can `kill()` the broker and
+        More fixtures are optional. `broker` gives an object that can `kill()` the broker and
         `start()` it again; who claims `survives_broker_restart` needs it. `link` gives one that
         can `cut()` the way to the broker and `mend()` it, `freezer` one that lets the broker stand
-        still, with `pause()`, and go on, with `resume()`.
+        still, with `pause()`, and go on, with `resume()`. `make_dead_letters` gives a callable
+        that makes what your `TransportSpec.dead_letters` makes, on the same network.
     """
 
     kind: ClassVar[str] = "transport"
@@ -65,6 +68,7 @@ class TransportConformance(
         "broker": "an object with the methods kill() and start()",
         "link": "an object with the methods cut() and mend()",
         "freezer": "an object with the methods pause() and resume()",
+        "make_dead_letters": "a callable that makes a DeadLetterStore, not started",
     }
 
     @classmethod

@@ -28,7 +28,8 @@ function of its seed.
     transport         at most once, on that network
     stream_server     a broker that keeps messages
     durable_transport at least once, by that broker
-    plugin            both as `type: simulation`
+    dead_letter_store what that broker keeps, for commands
+    plugin            all of them as `type: simulation`
     faults            what is to go wrong, as data
     storm             carries it out
     history           what has happened

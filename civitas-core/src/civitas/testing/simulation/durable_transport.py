@@ -157,7 +157,7 @@ class _Reader:
         self._loop = asyncio.get_running_loop()
         self._open = True
         self._handling: asyncio.Task[None] | None = None
-        self._number: int | None = None
+        self._number: int | str | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._renew_later = transport.guard(self._renew)
         self._take_later = transport.guard(self._take)
@@ -183,7 +183,7 @@ class _Reader:
 
     # --- for the server -----------------------------------------------------------------------
 
-    def offer(self, number: int, frame: bytes) -> None:
+    def offer(self, number: int | str, frame: bytes) -> None:
         """Take a frame that the server gives."""
         if self.reads:
             self._loop.call_soon_threadsafe(self._take_later, number, frame)
@@ -206,7 +206,7 @@ class _Reader:
             self._transport.to_server(partial(self._server.prolong, address, self._number, self))
         self._timer = self._loop.call_later(_RENEWAL, self._renew_later)
 
-    def _take(self, number: int, frame: bytes) -> None:
+    def _take(self, number: int | str, frame: bytes) -> None:
         if self._open and self._handling is None:
             self._number = number
             self._handling = start_task(
@@ -215,7 +215,7 @@ class _Reader:
                 failed=self._transport.context.failed,
             )
 
-    async def _handle(self, number: int, frame: bytes) -> None:
+    async def _handle(self, number: int | str, frame: bytes) -> None:
         outcome = ConsumerVerdict.GIVEN_BACK
         try:
             outcome = await self._outcome_of(frame)

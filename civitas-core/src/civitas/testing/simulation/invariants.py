@@ -18,6 +18,7 @@ from civitas.messages import Message
 from civitas.testing.simulation.history import DONE, Handling
 from civitas.testing.simulation.plugin import server_of
 from civitas.testing.simulation.system import System
+from civitas.transport import Kept
 
 Invariant: TypeAlias = Callable[[System], Iterable[str] | None]
 """Yields what it finds broken, or raises."""
@@ -70,8 +71,8 @@ def kept(system: System) -> list[Message]:
     """Return the messages that an at-least-once transport still has, dead letters included."""
     server = server_of(system.world)
     read = serializer_of(system.topology.serializer.type_name).deserialize
-    frames = (*server.waiting(), *server.dead_letters)
-    return [read(envelope.open(envelope.unsigned(frame)).body) for _, frame in frames]
+    frames = [each.frame for which in Kept for each in server.messages(which)]
+    return [read(envelope.open(envelope.unsigned(frame)).body) for frame in frames]
 
 
 def handled_again(system: System, agents: Container[str], key: Key | None = None) -> Iterator[str]:

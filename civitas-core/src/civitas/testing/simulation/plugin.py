@@ -9,8 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from civitas.errors import ConfigurationError
 from civitas.plugins import Capabilities, TransportContext, TransportSpec, hookimpl
 from civitas.testing.simulation import world as worlds
+from civitas.testing.simulation.dead_letter_store import SimulatedDeadLetterStore
 from civitas.testing.simulation.durable_transport import DurableTransport
 from civitas.testing.simulation.network import SimulatedNetwork
+from civitas.testing.simulation.process import SimulatedProcess
 from civitas.testing.simulation.stream_server import DurabilitySettings, StreamServer
 from civitas.testing.simulation.transport import SimulatedTransport
 from civitas.testing.simulation.world import World
@@ -53,22 +55,45 @@ def make_transport(options: SimulationOptions, context: TransportContext) -> Sim
     Raises:
         ConfigurationError: there is no simulation.
     """
+    world, process = _running()
+    number = world.number()
+    if not options.at_least_once:
+        return SimulatedTransport(
+            network_of(world), process, context, number, options.max_message_bytes
+        )
+    server = server_of(world, _settings(options))
+    return DurableTransport(
+        network_of(world), server, process, context, number, options.max_message_bytes
+    )
+
+
+def make_dead_letters(
+    options: SimulationOptions, context: TransportContext
+) -> SimulatedDeadLetterStore:
+    """Make the dead-letter store for the process that has its turn now.
+
+    Raises:
+        ConfigurationError: there is no simulation, or nothing is kept.
+    """
+    world, process = _running()
+    if not options.at_least_once:
+        raise ConfigurationError("nothing is kept: the option at_least_once is off")
+    server = server_of(world, _settings(options))
+    return SimulatedDeadLetterStore(network_of(world), server, process, context, world.number())
+
+
+def _running() -> tuple[World, SimulatedProcess]:
     world = worlds.current
     process = world.running if world is not None else None
     if world is None or process is None:
         raise ConfigurationError(
             "transport 'simulation' works in a simulation only: see civitas.testing.simulation"
         )
-    number = world.number()
-    if not options.at_least_once:
-        return SimulatedTransport(
-            network_of(world), process, context, number, options.max_message_bytes
-        )
-    settings = DurabilitySettings(options.ack_wait, options.deliveries, options.retry_delay)
-    server = server_of(world, settings)
-    return DurableTransport(
-        network_of(world), server, process, context, number, options.max_message_bytes
-    )
+    return world, process
+
+
+def _settings(options: SimulationOptions) -> DurabilitySettings:
+    return DurabilitySettings(options.ack_wait, options.deliveries, options.retry_delay)
 
 
 @hookimpl
@@ -86,4 +111,5 @@ def civitas_transports() -> Iterable[TransportSpec]:
             max_message_bytes=options.max_message_bytes,
             survives_broker_restart=True,
         ),
+        dead_letters=make_dead_letters,
     )

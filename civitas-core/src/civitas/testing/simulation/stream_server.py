@@ -24,9 +24,11 @@ from enum import Enum
 from functools import partial
 from typing import NamedTuple, Protocol
 
+from civitas import _platform as platform
 from civitas import envelope
 from civitas.testing.simulation.network import SimulatedNetwork
 from civitas.testing.simulation.process import SimulatedProcess
+from civitas.transport import Kept, KeptMessage
 
 
 class ConsumerVerdict(Enum):
@@ -62,14 +64,16 @@ class _StreamConsumer(Protocol):
 
     @property
     def reads(self) -> bool: ...
-    def offer(self, number: int, frame: bytes) -> None: ...
+    def offer(self, number: int | str, frame: bytes) -> None: ...
     def buried(self, frame: bytes, reason: str) -> None: ...
 
 
 @dataclass
 class _Entry:
-    number: int
+    number: int | str
     frame: bytes
+    place: int
+    stored_at: float
     failures: int = 0
     due: float = 0.0
     holder: _StreamConsumer | None = None
@@ -83,27 +87,46 @@ class _Stream:
 
 
 class StreamServer:
-    """The streams of all agents; `dead_letters` has (address, frame)."""
+    """The streams of all agents, and what was given up."""
 
     def __init__(self, network: SimulatedNetwork, settings: DurabilitySettings) -> None:
         self.settings = settings
-        self.dead_letters: list[tuple[str, bytes]] = []
+        self.dead_letters: list[KeptMessage] = []
+        self.places = 0
+        """Messages, dead letters included, that were ever kept: each has its number among them."""
         self.numbers = itertools.count(1)
         """Each publish takes one, so that one which is repeated is kept once."""
         self._network = network
         self._streams: dict[str, _Stream] = {}
-        self._seen: set[int] = set()
+        self._seen: set[int | str] = set()
 
-    def waiting(self) -> list[tuple[str, bytes]]:
-        """Return the frames that are kept, each with its address."""
-        streams = self._streams.items()
-        return [(address, each.frame) for address, stream in streams for each in stream.entries]
+    def messages(self, kept: Kept) -> list[KeptMessage]:
+        """Return what is kept, in the order in which it came."""
+        if kept is Kept.DEAD:
+            return list(self.dead_letters)
+        waiting = [
+            KeptMessage(kept, each.place, address, each.frame, each.stored_at)
+            for address, stream in self._streams.items()
+            for each in stream.entries
+        ]
+        return sorted(waiting, key=lambda each: each.number)
 
-    def store(self, address: str, number: int, frame: bytes) -> None:
+    def forget(self, message: KeptMessage) -> None:
+        """Keep a message no longer, if it is still there."""
+        number = message.number
+        if message.kept is Kept.DEAD:
+            self.dead_letters[:] = [each for each in self.dead_letters if each.number != number]
+            return
+        entries = self._stream(message.agent).entries
+        entries[:] = [each for each in entries if each.place != number]
+        self._feed_after(0.0, message.agent)
+
+    def store(self, address: str, number: int | str, frame: bytes) -> None:
         """Keep a frame, once."""
         if number not in self._seen:
             self._seen.add(number)
-            self._stream(address).entries.append(_Entry(number, frame))
+            entry = _Entry(number, frame, self._place(), platform.wall())
+            self._stream(address).entries.append(entry)
             self._feed_after(0.0, address)
 
     def own(self, address: str, consumer: _StreamConsumer) -> None:
@@ -125,7 +148,7 @@ class StreamServer:
                 entry.holder = None
 
     def settle(
-        self, address: str, number: int, outcome: ConsumerVerdict, by: _StreamConsumer
+        self, address: str, number: int | str, outcome: ConsumerVerdict, by: _StreamConsumer
     ) -> None:
         """Take note of what became of a frame."""
         entry = self._entry(address, number)
@@ -145,7 +168,7 @@ class StreamServer:
                 entry.holder = None
         self._feed_after(0.0, address)
 
-    def prolong(self, address: str, number: int, by: _StreamConsumer) -> None:
+    def prolong(self, address: str, number: int | str, by: _StreamConsumer) -> None:
         """Take note that a frame is still being handled."""
         entry = self._entry(address, number)
         if entry is not None and entry.holder is by:
@@ -156,7 +179,11 @@ class StreamServer:
     def _stream(self, address: str) -> _Stream:
         return self._streams.setdefault(address, _Stream())
 
-    def _entry(self, address: str, number: int) -> _Entry | None:
+    def _place(self) -> int:
+        self.places += 1
+        return self.places
+
+    def _entry(self, address: str, number: int | str) -> _Entry | None:
         return next((e for e in self._stream(address).entries if e.number == number), None)
 
     def _remove(self, address: str, entry: _Entry) -> None:
@@ -164,7 +191,9 @@ class StreamServer:
 
     def _bury(self, address: str, entry: _Entry, by: _StreamConsumer, reason: str) -> None:
         self._remove(address, entry)
-        self.dead_letters.append((address, entry.frame))
+        deliveries = max(entry.failures, 1)
+        about = (self._place(), address, entry.frame, platform.wall(), reason, deliveries)
+        self.dead_letters.append(KeptMessage(Kept.DEAD, *about))
         self._tell(by, partial(by.buried, entry.frame, reason))
 
     def _feed_after(self, delay: float, address: str) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
+from civitas import _platform as platform
 from civitas.errors import ConfigurationError
 from civitas.transport.dead_letters.reader import MessageReader
 from civitas.transport.dead_letters.store import DeadLetterStore, KeptMessage, Selection
@@ -108,7 +108,7 @@ async def return_all(
     """
 
     async def step(message: KeptMessage) -> None:
-        agent, now = target.agent or message.agent, time.time()
+        agent, now = target.agent or message.agent, platform.wall()
         reader = target.reader
         reason = reader.reason_to_keep(message, agent, now, expired_too=target.expired_too)
         if reason:
