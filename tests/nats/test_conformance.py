@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from civitas.plugins import Capabilities
+from civitas.plugins import Capabilities, TransportContext
 from civitas.testing import TcpLink, TransportConformance
+from civitas_nats.jetstream.dead_letter_store import NATSDeadLetterStore
 from civitas_nats.options import NATSOptions
 from civitas_nats.transport import NATSTransport
 
@@ -68,15 +69,22 @@ class TestJetStream(TransportConformance):
             yield link
 
     @pytest.fixture
-    def make_transport(self, jetstream, request):
-        options = NATSOptions(
+    def options(self, jetstream, request):
+        return NATSOptions(
             servers=way_to(jetstream, request),
             max_message_bytes=LIMIT,
             jetstream=True,
             retry_delay=0.05,
             send_timeout=1.0,
         )
+
+    @pytest.fixture
+    def make_transport(self, options):
         return network(options)
+
+    @pytest.fixture
+    def make_dead_letters(self, options):
+        return lambda: NATSDeadLetterStore(options, TransportContext(process="tests"))
 
 
 def way_to(server, request) -> str:

@@ -16,6 +16,7 @@ from civitas.errors import CivitasError
 
 if TYPE_CHECKING:
     from civitas.client import Client
+    from civitas.topology import Topology
 
 
 Agent = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.")]
@@ -38,7 +39,7 @@ def ask(
     """Ask an agent of a running system and print the payload of its answer as JSON."""
     values = _payload(payload)
 
-    async def conversation(client: Client) -> None:
+    async def conversation(client: Client, _: Topology) -> None:
         reply = await client.ask(agent, values, message_type, timeout)
         payload = jsonable(reply.payload)
         whole = {"sender": reply.sender, "type": reply.type, "payload": payload}
@@ -61,7 +62,7 @@ def send(
     """Send a message to an agent of a running system; ends when its process has taken it."""
     values = _payload(payload)
 
-    async def conversation(client: Client) -> None:
+    async def conversation(client: Client, _: Topology) -> None:
         await client.send(agent, values, message_type)
         await client.delivered(agent, timeout)
         if as_json:
@@ -80,20 +81,28 @@ def stats(
     transport: options.TransportType = None,
     sets: options.Sets = None,
 ) -> None:
-    """Show the counters of every process of a running system."""
+    """Show the counters of every process of a running system, and messages that are stranded."""
 
-    async def conversation(client: Client) -> None:
+    async def conversation(client: Client, topology: Topology) -> None:
+        from civitas.cli.dead_letters.stranded import backlog_of
+
         nodes = await client.stats(timeout)
+        backlog = await backlog_of(topology, client.agents())
+        counted = None if backlog is None or backlog.problem else backlog
         if as_json:
-            write_json({"nodes": jsonable(nodes)})
+            kept = {"waiting": counted.waiting, "stranded": counted.stranded} if counted else {}
+            write_json({"nodes": jsonable(nodes), **kept})
         else:
             _show(nodes)
+            write(*counted.lines() if counted else ())
+        if backlog is not None and backlog.problem:
+            write_error(f"note: what waits in the transport was not counted: {backlog.problem}")
 
     _talk(conversation, file, connect_timeout, transport, sets)
 
 
 def _talk(
-    conversation: Callable[[Client], Awaitable[None]],
+    conversation: Callable[[Client, Topology], Awaitable[None]],
     file: Path | None,
     connect_timeout: float,
     transport: str | None,
@@ -110,7 +119,7 @@ def _talk(
 
     async def run() -> None:
         async with client:
-            await conversation(client)
+            await conversation(client, topology)
 
     try:
         asyncio.run(run())

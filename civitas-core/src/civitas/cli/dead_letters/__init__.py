@@ -3,6 +3,7 @@
     group     the group of `civitas`: the messages of a topology's transport
     commands  the commands, for whatever has a message source
     source    where the messages of a topology are, and which agents its system has
+    stranded  what `civitas stats` says of messages for names that nobody has
     output    messages as a table or as JSON, and progress
 
 A transport with a command of its own gives `commands_for` a source of its own.
