@@ -60,6 +60,31 @@ async def test_what_its_sender_was_told_of_is_not_counted_as_lost_besides(server
             assert worker.stats().lost == {}
 
 
+async def test_what_its_sender_has_cancelled_is_handled_or_was_never_sent_and_is_not_lost(server):
+    """Others are counted as lost by their numbers; see `civitas._bus.windows`."""
+    to = {"type": "redis", **QUICK, "url": server.url}
+    root, far = Supervisor("root"), Scripted("far", echo)
+    root.add_remote_child("far")
+    worker = Worker([far], transport=to)
+    async with Runtime(root, transport=to) as runtime, worker:
+        await runtime.ask("far", {"number": 0})
+        for turns in range(12):
+            verbs = (runtime.send, runtime.ask)
+            many = [
+                asyncio.ensure_future(verbs[number % 2]("far", {"number": number}))
+                for number in range(1, 40)
+            ]
+            for _ in range(turns % 5):
+                await asyncio.sleep(0)
+            for each in many[turns % 3 :: 3]:
+                each.cancel()
+            await within(asyncio.gather(*many, return_exceptions=True))
+        await within(runtime.ask("far", {"number": -1}))
+        assert worker.stats().lost == {}
+        assert runtime.stats().lost == {}
+    assert "lost" not in str(worker.stats().dropped)
+
+
 def server_has(server: RedisServer, channel: bytes) -> bool:
     with server.client() as client:
         return channel in client.pubsub_channels()

@@ -189,12 +189,26 @@ async def test_it_may_be_stopped_twice_also_at_once_and_started_again() -> None:
         await asyncio.gather(node.transport.stop(), node.transport.stop())
         await node.transport.stop()
         assert broker.wires == []
-    await asyncio.gather(node.transport.start())
+
+
+@pytest.mark.parametrize("after", [0.1, 0.6], ids=["while a handler ends", "while it is closed"])
+@on_virtual_time
+async def test_a_start_during_a_stop_comes_after_it(after: float) -> None:
+    async def slowly(*_: bytes) -> None:
+        await asyncio.sleep(0.5)
+
+    broker = MemoryBroker()
+    broker.faults["close"] = slowly
+    node = MemoryNode(broker)
+    await node.transport.start()
+    await node.transport.subscribe("slow", slowly)
+    node.transport.dispatcher.deliver("slow", b"a frame")
     ending = asyncio.ensure_future(node.transport.stop())
-    await asyncio.sleep(0)
-    await node.transport.start()  # while it stops
-    await ending
-    assert (await node.agent("a")).bodies == []
+    await asyncio.sleep(after)
+    await node.transport.start()
+    assert ending.done()
+    await node.agent("a")
+    assert len(broker.wires) == 1
     await node.transport.stop()
 
 

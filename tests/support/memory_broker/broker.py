@@ -23,6 +23,7 @@ class MemoryBroker:
         lets_in: whether it lets processes in.
         forbidden: addresses for which it refuses to subscribe and to publish.
         knows_subscribers: whether it refuses frames that nobody has subscribed to.
+        cuts_behind_probes: how many connections end right behind the next probe.
         faults: what is awaited in a method of a wire, by its name, before the method's own work.
         attempts: when a wire began to connect.
         asked: for each SUBSCRIBE, how many addresses it named.
@@ -39,6 +40,7 @@ class MemoryBroker:
         self.lets_in = True
         self.forbidden: set[str] = set()
         self.knows_subscribers = False
+        self.cuts_behind_probes = 0
         self.faults: dict[str, Fault] = {}
         self.attempts: list[float] = []
         self.asked: list[int] = []
@@ -97,6 +99,9 @@ class MemoryWire:
         """Have a frame come, unless the connection has ended."""
         if self in self._broker.wires and not self._broker.is_silent:
             self._incoming.put_nowait((address, frame))
+            if address.startswith("_probe.") and self._broker.cuts_behind_probes:
+                self._broker.cuts_behind_probes -= 1
+                self.end()
 
     async def connect(self) -> None:
         """Connect and log in."""

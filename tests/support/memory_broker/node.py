@@ -93,6 +93,9 @@ async def outcomes(work: list[asyncio.Task[None]]) -> list[type[BaseException] |
 
 
 async def raised_by(work: Awaitable[object]) -> BaseException | None:
-    """Return what is raised, if anything."""
-    [found] = await asyncio.gather(work, return_exceptions=True)
-    return found if isinstance(found, BaseException) else None
+    """Return what is raised, if anything; also when this very task is cancelled."""
+    try:
+        await work
+    except BaseException as error:  # noqa: BLE001 - it is what is asked for
+        return error
+    return None

@@ -9,7 +9,9 @@ connects again by itself is a direct subclass; `BrokerTransport` is for all othe
 from __future__ import annotations
 
 import asyncio
+import sys
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from functools import partial
 
 from civitas.errors import MessageTooLargeError, NotConnectedError
@@ -18,6 +20,10 @@ from civitas.plugins import Capabilities, TransportContext
 from civitas.transport.dispatcher import Dispatcher
 from civitas.transport.in_process import InProcessTransport
 from civitas.transport.protocol import Handler
+
+
+def _wait(_address: str, _frame: bytes) -> bool:
+    return False
 
 
 class NetworkTransport(ABC):
@@ -38,6 +44,8 @@ class NetworkTransport(ABC):
         context: as given, or one that counts nothing.
         dispatcher: knows the addresses that have a handler; its `deliver` takes what comes from
             the network.
+        offer: called with (address, frame) before `send`: it hands a frame to the network without
+            waiting and returns True, or returns False. A subclass that can do so replaces it.
     """
 
     def __init__(
@@ -51,9 +59,10 @@ class NetworkTransport(ABC):
         self.capabilities = capabilities
         self.context = context or TransportContext()
         self.dispatcher = Dispatcher(self.context)
+        self.offer: Callable[[str, bytes], bool] = _wait
         self._name = name
         self._linger = linger
-        self._largest = capabilities.max_message_bytes
+        self._largest = capabilities.max_message_bytes or sys.maxsize
         self._local = InProcessTransport(context)
         self._is_open = False
         self._stopping = asyncio.Lock()
@@ -127,11 +136,13 @@ class NetworkTransport(ABC):
     async def stop(self) -> None:
         """Let handlers finish, and leave nothing behind. Idempotent, also half-started."""
         async with self._stopping:
-            await self.settle()
-            await self._local.stop()
-            await self.dispatcher.close(self._linger)
-            self._is_open = False
-            await self.close()
+            try:
+                await self.settle()
+                await self._local.stop()
+                await self.dispatcher.close(self._linger)
+            finally:  # also when it is cancelled
+                self._is_open = False
+                await self.close()
 
     async def subscribe(self, address: str, handler: Handler) -> None:
         """Give each frame for `address` to `handler`.
@@ -162,17 +173,17 @@ class NetworkTransport(ABC):
             MessageTooLargeError: the frame is larger than the transport carries.
             TransportError: as `Transport.publish` says.
         """
-        if self._largest is not None and len(data) > self._largest:
+        if len(data) > self._largest:
             raise MessageTooLargeError(
                 f"a frame of {len(data)} bytes for {address!r} is more than max_message_bytes "
                 f"({self._largest}): send less, or raise that option in every process"
             )
         if address in self._local:
             await self._local.publish(address, data)
-        elif self._is_open:
-            await self.send(address, data)
-        else:
+        elif not self._is_open:
             raise self.not_started()
+        elif not self.offer(address, data):
+            await self.send(address, data)
 
     async def request(self, address: str, data: bytes, timeout: float | None) -> bytes:
         """Send a frame and return the frame that answers it.

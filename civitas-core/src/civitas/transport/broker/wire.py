@@ -54,6 +54,7 @@ class Wire(Protocol):
     async def publish(self, batch: Sequence[Outgoing]) -> None:
         """Hand frames to the broker, in order, and return when they are taken.
 
+        All of them, also those whose senders have given up meanwhile: these count as sent, too.
         Each is settled, by `sent` when the broker has taken it, or by `refuse`. Those that are not
         when it returns count as sent. When it raises, nobody knows of them. This connection gets a
         frame as well, if it has subscribed to its address.
