@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Final
 
-from civitas.errors import MessageTooLargeError, NotConnectedError
-from civitas.messages import RESERVED_PREFIX
-from civitas.plugins import Capabilities, TransportContext
-from civitas.transport import Dispatcher, Handler, InProcessTransport
+from civitas.plugins import TransportContext
+from civitas.transport import NetworkTransport
 from civitas_zmq.connections import Connections
 from civitas_zmq.options import ZMQOptions, capabilities_of
 from civitas_zmq.proxy import Proxy, ProxySettings
 from civitas_zmq.sockets import own_pair, topic_of
 
 
-class ZMQTransport:
+class ZMQTransport(NetworkTransport):
     """Carries frames between the processes that are connected to one proxy.
 
-    Frames for an agent of this process go to its handler at once. All others go through the proxy,
-    and so do those for system addresses, which may have subscribers here and elsewhere.
+    libzmq connects again by itself. So a start does not wait for the proxy; `wait_ready` does.
 
     Args:
         options: what the topology says.
@@ -32,117 +27,75 @@ class ZMQTransport:
         self, options: ZMQOptions | None = None, context: TransportContext | None = None
     ) -> None:
         self._options = options or ZMQOptions()
-        self._context = context or TransportContext()
-        self.capabilities: Final[Capabilities] = capabilities_of(self._options)
-        self._largest = self._options.max_message_bytes
-        self._local = InProcessTransport(context)
-        self._dispatcher = Dispatcher(self._context)
+        capabilities = capabilities_of(self._options)
+        super().__init__("zmq", capabilities, context, linger=self._options.linger)
         self._subscriptions: dict[bytes, str] = {}
         self._proxy: Proxy | None = None
         self._connections: Connections | None = None
-        self._stopping = asyncio.Lock()
 
-    async def start(self) -> None:
-        """Start the proxy if this process runs it, and begin to connect, without waiting for it.
+    async def open(self) -> None:
+        """Start the proxy if this process runs it, and begin to connect.
 
         Raises:
             ConfigurationError: the keys don't belong together.
             TransportError: the proxy's address is taken, or can't be bound.
         """
-        if self._connections is not None:
-            return
         own_pair(self._options)  # raises before anything is opened
-        if self._options.start_proxy and self._context.is_primary and self._proxy is None:
-            proxy = Proxy(
-                ProxySettings.from_options(self._options),
-                self._context.logger,
-                self._context.failed,
-            )
+        if self._options.start_proxy and self.context.is_primary:
+            settings = ProxySettings.from_options(self._options)
+            proxy = Proxy(settings, self.context.logger, self.context.failed)
             proxy.start()
             self._proxy = proxy
-        await self._local.start()
-        inbox = self._local.inbox
-        self._subscriptions[topic_of(inbox.address)] = inbox.address
-        if inbox.address not in self._dispatcher:
-            self._dispatcher.subscribe(inbox.address, inbox)
+        self._subscriptions = {topic_of(each): each for each in self.dispatcher.addresses()}
         self._connections = Connections(
-            self._options, self._context, self._subscriptions, self._dispatcher.deliver
+            self._options, self.context, self._subscriptions, self.dispatcher.deliver
         )
+        self.offer = self._connections.offer
 
-    async def stop(self) -> None:
-        """Wait for handlers, send what was accepted, and close what was opened."""
-        async with self._stopping:
-            await self._local.stop()
-            await self._dispatcher.close(self._options.linger)
-            self._subscriptions.clear()
-            connections, self._connections = self._connections, None
-            proxy, self._proxy = self._proxy, None
-            try:
-                if connections is not None:
-                    await connections.close()
-            finally:
-                if proxy is not None:
-                    await _stop_in_thread(proxy)
+    async def close(self) -> None:
+        """Send what was accepted, and close what was opened."""
+        connections, self._connections = self._connections, None
+        proxy, self._proxy = self._proxy, None
+        try:
+            if connections is not None:
+                await connections.close()
+        finally:
+            if proxy is not None:
+                await _stop_in_thread(proxy)
 
-    async def subscribe(self, address: str, handler: Handler) -> None:
-        """Give each frame for `address` to `handler`."""
-        if not address.startswith(RESERVED_PREFIX):
-            await self._local.subscribe(address, handler)
-        if self._dispatcher.subscribe(address, handler):
-            topic = topic_of(address)
-            self._subscriptions[topic] = address
-            if self._connections is not None:
-                self._connections.subscribe(topic)
+    async def listen(self, address: str) -> None:
+        """Ask the proxy for the frames of an address."""
+        topic = topic_of(address)
+        self._subscriptions[topic] = address
+        self._opened().subscribe(topic)
 
-    async def unsubscribe(self, address: str) -> None:
-        """Give no more frames for `address` to its handlers."""
-        if self._subscriptions.pop(topic_of(address), None) is None:
-            return
-        if self._connections is not None:
-            self._connections.unsubscribe(topic_of(address))
-        await self._local.unsubscribe(address)
-        await self._dispatcher.unsubscribe(address)
+    async def forget(self, address: str) -> None:
+        """Ask the proxy for no more frames of an address."""
+        topic = topic_of(address)
+        del self._subscriptions[topic]
+        self._opened().unsubscribe(topic)
 
-    async def publish(self, address: str, data: bytes) -> None:
-        """Send a frame to an address.
+    async def send(self, address: str, frame: bytes) -> None:
+        """Wait for room, and hand a frame to the connection.
 
         Raises:
-            MessageTooLargeError: the frame is larger than `max_message_bytes`.
-            NotConnectedError: not started, stopped, or the proxy is known to be away.
+            NotConnectedError: the proxy is known to be away.
             TransportError: the proxy took nothing for `send_timeout` seconds.
         """
-        if len(data) > self._largest:
-            raise MessageTooLargeError(
-                f"a frame of {len(data)} bytes for {address!r} is more than max_message_bytes"
-                f" ({self._largest}): send less, or raise that option in every process"
-            )
-        if address in self._local:
-            await self._local.publish(address, data)
-        elif self._connections is None:
-            raise NotConnectedError("the zmq transport is not started")
-        elif not self._connections.offer(address, data):
-            await self._connections.publish(address, data)
+        await self._opened().publish(address, frame)
 
-    async def request(self, address: str, data: bytes, timeout: float | None) -> bytes:
-        """Send a frame and return the frame that answers it."""
-        if self._connections is None or self._stopping.locked():
-            raise NotConnectedError("the zmq transport is not started")
-        send = partial(self.publish, address)
-        return await self._local.inbox.request(data, timeout, send)
-
-    async def wait_ready(self) -> None:
-        """Return when a frame published anywhere to an address subscribed here would arrive.
+    async def prove(self) -> None:
+        """Return when the proxy has all subscriptions, and this process can publish.
 
         Raises:
-            NotConnectedError: not started, no proxy within `connect_timeout`, or it refuses us.
+            NotConnectedError: there was no proxy within `connect_timeout`, or it refuses us.
         """
-        if self._connections is None:
-            raise NotConnectedError("the zmq transport is not started")
-        await self._connections.wait_ready()
+        await self._opened().wait_ready()
 
-    def has_reply_address(self, address: str) -> bool:
-        """Return whether `address` belongs to a request in flight."""
-        return self._local.inbox.has(address)
+    def _opened(self) -> Connections:
+        if self._connections is None:
+            raise self.not_started()
+        return self._connections
 
 
 async def _stop_in_thread(proxy: Proxy) -> None:
