@@ -110,6 +110,22 @@ async def test_who_comes_before_the_proxy_waits_and_says_so_once(caplog):
     assert early.link_events == []  # it was not there, so it was not lost
 
 
+async def test_a_host_that_is_unknown_is_named_in_errors_and_once_in_the_log(caplog):
+    """`.invalid` is reserved for names that do not resolve (RFC 6761)."""
+    addresses = {
+        side: f"tcp://no-such-host.invalid:{port}"
+        for port, side in enumerate(("pub_addr", "sub_addr"), 5600)
+    }
+    process = Process(options_for(**addresses, connect_timeout=3, send_timeout=0.1))
+    await process.transport.start()
+    with pytest.raises(NotConnectedError, match=r"'no-such-host\.invalid' of the proxy is unknown"):
+        await within(process.transport.wait_ready())
+    with pytest.raises(NotConnectedError, match=r"'no-such-host\.invalid' of the proxy is unknown"):
+        await within(process.transport.publish("a", frame_of()))
+    await within(process.transport.stop())
+    assert caplog.text.count("no-such-host.invalid' of the proxy is unknown") == 1
+
+
 async def test_a_wait_may_have_an_end():
     process = Process(options_for(connect_timeout=0.1))
     await process.transport.start()

@@ -67,6 +67,12 @@ def to_bind(address: str) -> str:
     return f"tcp://{socket.gethostbyname(host)}:{port}"
 
 
+def host_name(address: str) -> str | None:
+    """Return the host of an address if it is a name, which has to be resolved."""
+    host = _split(address)[0]
+    return None if not host or host in _ANY or _is_literal(host.strip("[]")) else host
+
+
 def is_ipv6(address: str) -> bool:
     """Return whether the address names an IPv6 host."""
     return _split(address)[0].startswith("[")

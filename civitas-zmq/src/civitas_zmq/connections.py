@@ -52,7 +52,9 @@ class Connections:
             failed=node.failed,
         )
         place = addresses.to_connect(options.pub_addr)
-        self._readiness = Readiness(place, node, self._publisher, self._subscriber)
+        names = map(addresses.host_name, (options.pub_addr, options.sub_addr))
+        hosts = dict.fromkeys(name for name in names if name is not None)
+        self._readiness = Readiness(place, hosts, node, self._publisher, self._subscriber)
         self._monitors = [
             self._connect(publishing, options.pub_addr),
             self._connect(subscribing, options.sub_addr),
@@ -92,9 +94,9 @@ class Connections:
             async with asyncio.timeout(limit):
                 await self._readiness.wait_ready()
         except TimeoutError:
+            known = self._readiness.problem or "start the primary process, or `civitas-zmq proxy`"
             raise NotConnectedError(
-                f"no answer from a proxy at {self._options.pub_addr} within {limit:g} s: start the"
-                " primary process, or `civitas-zmq proxy`"
+                f"no answer from a proxy at {self._options.pub_addr} within {limit:g} s: {known}"
             ) from None
 
     async def close(self) -> None:

@@ -43,9 +43,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from civitas.errors import NotConnectedError
+from civitas.errors import NotConnectedError, describe
 from civitas.plugins import TransportContext
 from civitas.transport import cancel_task, start_task
 from civitas_zmq.publisher import Publisher
@@ -77,16 +78,23 @@ class Readiness:
 
     Args:
         address: where the proxy is, for the log.
+        hosts: names of hosts in its addresses; libzmq says nothing of one that is unknown.
         node: what the node gave; `link_down` and `link_up` are called there.
         publisher: sends the probes.
         subscriber: subscribes to them; whoever reads them calls `answered`.
     """
 
     def __init__(
-        self, address: str, node: TransportContext, publisher: Publisher, subscriber: Subscriber
+        self,
+        address: str,
+        hosts: Iterable[str],
+        node: TransportContext,
+        publisher: Publisher,
+        subscriber: Subscriber,
     ) -> None:
         self.is_up = False
         self._address = address
+        self._hosts = hosts
         self._node = node
         self._publisher = publisher
         self._subscriber = subscriber
@@ -161,9 +169,9 @@ class Readiness:
             async with asyncio.timeout(timeout):
                 await self._has_been_up.wait()
         except TimeoutError:
-            raise NotConnectedError(self._problem()) from None
+            raise self._no_proxy() from None
         if not self.is_up:
-            raise NotConnectedError(self._problem())
+            raise self._no_proxy()
 
     async def close(self) -> None:
         """Prove no more, and fail all who wait."""
@@ -195,7 +203,21 @@ class Readiness:
         except TimeoutError:
             if not self._has_been_up.is_set():
                 self._node.logger.info("waiting for the proxy at %s", self._address)
-            await self._connected.wait()
+            look_up = start_task(
+                self._look_up(), name="civitas zmq host names", failed=self._node.failed
+            )
+            try:
+                await self._connected.wait()
+            finally:
+                cancel_task(look_up)
+                await asyncio.wait((look_up,))
+
+    async def _look_up(self) -> None:
+        for host in self._hosts:
+            try:
+                await asyncio.get_running_loop().getaddrinfo(host, None)
+            except (OSError, UnicodeError) as error:
+                self.note(f"the host {host!r} of the proxy is unknown: {describe(error).text}")
 
     async def _prove(self) -> bool:
         """Send probes until one comes back; return False when a connection was lost before."""
@@ -227,8 +249,13 @@ class Readiness:
 
     # --- failures ------------------------------------------------------------------------------
 
-    def _problem(self) -> str:
-        return self._problems[-1] if self._problems else f"there is no proxy at {self._address}"
+    @property
+    def problem(self) -> str:
+        """What prevents a connection, as far as it is known."""
+        return self._problems[-1] if self._problems else ""
+
+    def _no_proxy(self) -> NotConnectedError:
+        return NotConnectedError(self.problem or f"there is no proxy at {self._address}")
 
     def _fail_waiting(self, problem: str) -> None:
         for waiter in self._waiting:
