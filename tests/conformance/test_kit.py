@@ -67,6 +67,10 @@ def adoption(tmp_path, body, **attributes):
     )
 
 
+LISTED = len(adopt().expected())
+SERIALIZER = len(SerializerConformance.standard)
+
+
 # --- what an adopter may not do ------------------------------------------------------------------
 
 
@@ -146,7 +150,7 @@ def test_a_deviation_that_is_not_needed_fails(tmp_path):
         deviations={"test_wait_ready_returns": "there is no wait"},
     )
     assert "FAILED test_adoption.py::TestMine::test_wait_ready_returns" in told
-    assert "40 of 41 passed, 1 failed" in told
+    assert f"{LISTED - 1} of {LISTED} passed, 1 failed" in told
 
 
 @pytest.mark.slow
@@ -157,13 +161,13 @@ def test_a_test_removed_with_a_reason_is_a_deviation(tmp_path):
         deviations={"test_wait_ready_returns": "it would hang the machine"},
         test_wait_ready_returns=None,
     )
-    assert "40 of 41 passed, 1 deviation" in told
+    assert f"{LISTED - 1} of {LISTED} passed, 1 deviation" in told
 
 
 @pytest.mark.slow
 def test_what_is_not_offered_is_skipped_and_no_pass(tmp_path):
     told = adoption(tmp_path, WITHOUT_UNSUBSCRIBE)
-    assert "40 of 41 passed, 1 skipped" in told
+    assert f"{LISTED - 2} of {LISTED} passed, 2 skipped" in told
 
 
 # --- what is claimed, and what is not -------------------------------------------------------------
@@ -326,7 +330,7 @@ def test_a_report_of_nothing_is_an_error(tmp_path):
 def test_a_report_that_can_not_be_written_fails_the_run(tmp_path):
     options = ["--conformance-report=no/such/folder/report.json", "-k", "TestMySerializer"]
     told = run(tmp_path, REPORTED, options=options, status=4)
-    assert "10 of 10 passed" in told
+    assert f"{SERIALIZER} of {SERIALIZER} passed" in told
     assert "nothing was written: [Errno 2] No such file" in told
 
 
@@ -345,7 +349,7 @@ def test_the_page_s_adoption_passes_every_test_of_the_kit(tmp_path):
         if f"PASSED test_adoption.py::TestMine::{name}" in told
     }
     assert passed == set(adopt().expected())
-    assert "41 of 41 passed" in told
+    assert f"{LISTED} of {LISTED} passed" in told
 
 
 def test_the_page_lists_the_behaviours_of_the_kit():

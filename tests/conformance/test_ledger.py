@@ -18,7 +18,14 @@ class TestLedger(TransportConformance):
 
     @pytest.fixture
     def ledger(self):
-        return Ledger()
+        return Ledger(retry_delay=0.03)
+
+    @pytest.fixture
+    def dead_letters(self, ledger):
+        async def read():
+            return [letter.frame for letter in ledger.dead_letters]
+
+        return read
 
     @pytest.fixture
     def make_transport(self, ledger):

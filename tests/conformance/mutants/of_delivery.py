@@ -9,6 +9,7 @@ from right import Right, adopt_all
 
 from civitas.messages import RESERVED_PREFIX
 from civitas.plugins import Capabilities
+from conformance.hub import Hub, HubTransport
 
 
 class LosesOneInTen(Right):
@@ -72,7 +73,7 @@ class Loose(Right):
         self.addresses.append(address)
 
     async def publish(self, address, data):
-        alike = [each for each in self.addresses if self.means(address, each)]
+        alike = {each for each in self.addresses if self.means(address, each)}
         for each in alike or [address]:
             await super().publish(each, data)
 
@@ -95,6 +96,11 @@ class TakesDotsForUnderscores(Loose):
 class EscapesAllButItsEscape(Loose):
     def means(self, published, subscribed):
         return published.replace(".", "=2E") == subscribed.replace(".", "=2E")
+
+
+class CutsLongNames(Loose):
+    def means(self, published, subscribed):
+        return published[:199] == subscribed[:199] and len(published) == len(subscribed)
 
 
 class LetsASecondOwnerIn(Right):
@@ -126,6 +132,40 @@ class KeepsDeliveringAfterUnsubscribe(Right):
 
         await super().subscribe(address, both)
         self.handlers[address] = handler
+
+
+class StaysSubscribed(HubTransport):
+    """Forgets the address itself; the hub goes on sending it what is for that address."""
+
+    network = Hub
+
+    async def unsubscribe(self, address):
+        await super().unsubscribe(address)
+        if self.started:
+            self.hub.listeners.setdefault(address, []).append(self)
+
+    def put(self, data):
+        self.context.dropped("nobody here has that address", data)
+
+
+class SubscribesAgainBesides(HubTransport):
+    """Where an address is left, what the hub has of it stays, and is joined by the next one's."""
+
+    network = Hub
+
+    async def subscribe(self, address, handler):
+        left = getattr(self, "left", {})
+        await super().subscribe(address, handler)
+        if address in left:
+            self.hub.listeners[address].append(self.lanes[address][-1])
+
+    async def unsubscribe(self, address):
+        lanes = self.lanes.get(address, ())
+        await super().unsubscribe(address)
+        for lane in lanes:
+            if lane in self.hub.listeners[address]:
+                self.hub.listeners[address].remove(lane)
+        self.left = {**getattr(self, "left", {}), address: True}
 
 
 class IgnoresItsLimit(Right):

@@ -16,7 +16,12 @@ from support.ledger import Ledger, LedgerTransport
 class RightLedger(LedgerTransport):
     """The ledger's transport, of which each mutant changes how a handler's end is understood."""
 
-    network = Ledger
+    def network():
+        return Ledger(retry_delay=0.03)
+
+    @staticmethod
+    async def dead_letters(ledger):
+        return [letter.frame for letter in ledger.dead_letters]
 
     def __init__(self, ledger, context=None):
         super().__init__(ledger, context)
@@ -59,7 +64,7 @@ class DoesNotSayHowOften(RightLedger):
 
 class RetriesForEver(RightLedger):
     def network():
-        return Ledger(max_deliver=1_000_000)
+        return Ledger(retry_delay=0.03, max_deliver=1_000_000)
 
 
 class CountsWhatWasNotExecuted(RightLedger):

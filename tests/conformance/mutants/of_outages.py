@@ -87,6 +87,11 @@ class RightAfterAnOutage(HubTransport):
     async def wait_ready(self):
         await self.connected.wait()
 
+    async def subscribe(self, address, handler):
+        await super().subscribe(address, handler)
+        if not self.connected.is_set() and self.hub.listeners[address]:
+            self.hub.listeners[address].remove(self.lanes[address][-1])
+
     async def unsubscribe(self, address):
         for lane in self.lanes.pop(address, ()):
             if lane in self.hub.listeners.get(address, ()):

@@ -10,6 +10,8 @@ from right import Right, adopt_all
 
 from civitas import envelope
 from civitas.errors import NotConnectedError
+from civitas.messages import REPLY_PREFIX
+from conformance.hub import Hub, HubTransport
 
 
 class OwnReplies(Right):
@@ -65,6 +67,25 @@ class KeepsExpiredRequests(OwnReplies):
     def forget(self, reply_to):
         if self.pending[reply_to].done() and not self.pending[reply_to].cancelled():
             super().forget(reply_to)
+
+
+class AnswersAnotherNodeNowAndThen(HubTransport):
+    """Once in twenty an answer goes to another node that has asked."""
+
+    network = Hub
+
+    def __init__(self, hub, context=None):
+        super().__init__(hub, context)
+        self.answers = itertools.count(1)
+        self.asked = set()
+
+    async def publish(self, address, data):
+        if address in self.hub.listeners and address.startswith(REPLY_PREFIX):
+            self.asked.add(address)
+            others = self.asked - {address}
+            if others and not next(self.answers) % 20:
+                address = others.pop()
+        await super().publish(address, data)
 
 
 class SwallowsCancellation(OwnReplies):

@@ -69,6 +69,21 @@ class Adopted:
 
 
 @pytest.fixture
+def dead_letters(self, shared):
+    return partial(self.subject.dead_letters, shared)
+
+
+@pytest.fixture
+def secret(self, shared):
+    return shared.use_secret()
+
+
+@pytest.fixture
+def forbidden(self, shared):
+    return shared.use_forbidden()
+
+
+@pytest.fixture
 def broker(self, shared):
     return shared
 
@@ -93,6 +108,11 @@ def adopt(subject: type) -> type:
         about["broker"] = broker
     if hasattr(network, "cut"):
         about["link"] = link
+    if hasattr(subject, "dead_letters"):
+        about["dead_letters"] = dead_letters
+    if hasattr(network, "use_secret"):
+        about["secret"] = secret
+        about["forbidden"] = forbidden
     if hasattr(network, "pause"):
         about["freezer"] = freezer
     return type(f"Test{subject.__name__}", (Adopted, kit), about)

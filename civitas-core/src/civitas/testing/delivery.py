@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from civitas.errors import CivitasError, MessageRoutingError, MessageTooLargeError
+from civitas.errors import CivitasError, MessageRoutingError
 from civitas.messages import RESERVED_PREFIX
 from civitas.testing.behaviour import Behaviours, behaviour
 from civitas.testing.network import Arrivals, Network
@@ -22,8 +22,6 @@ _SENDERS: Final = 25
 _FRAMES_OF_EACH: Final = 4
 _MEDIUM: Final = 1 << 16
 """With as many senders at once, more than a socket takes in one piece."""
-
-_LARGE: Final = 1 << 20
 
 _BODIES: Final = (
     b"",
@@ -40,6 +38,12 @@ _ALIKE: Final = (
     # A dot, its siblings, and what common escapes make of it.
     *("worker.1", "worker_1", "worker-1", "worker:1", "worker1", "worker.1.1"),
     *("worker=2E1", "worker%2E1", "worker%2e1", "worker=3D2E1", "worker%252E1"),
+)
+
+_LONG_NAMES: Final = (
+    *("x" * 199 + "a", "x" * 199 + "b", "a" + "x" * 199, "x" * 100 + "a" + "x" * 99, "x" * 199),
+    *("é" * 99 + "aa", "é" * 99 + "ab", "é" * 100),  # one sign, two bytes
+    *(RESERVED_PREFIX + "x" * 191 + end for end in ("a", "b")),
 )
 
 _LEGAL: Final = (
@@ -136,12 +140,12 @@ class DeliveryBehaviours(Behaviours):
         """
         sender, receiver = await network.pair()
         [inbox] = await network.listen(receiver, "worker")
-        size = min(_MEDIUM, self.capabilities.max_message_bytes or _MEDIUM)
+        size = network.size_of(_MEDIUM)
         numbers, published = itertools.count(), []
 
         async def send() -> None:
             for _ in range(_FRAMES_OF_EACH):
-                frame = _frame_of(network, size, b"%d " % next(numbers))
+                frame = network.frame_of(size, b"%d " % next(numbers))
                 published.append(frame)
                 await sender.publish("worker", frame)
 
@@ -209,6 +213,17 @@ class DeliveryBehaviours(Behaviours):
         await _each_gets_its_own(network, sender, inboxes)
 
     @behaviour
+    async def test_long_names_are_told_apart_by_each_byte(self, network: Network) -> None:
+        """Names of 200 bytes that differ in one byte, the first or the last one, are different.
+
+        If this fails: a name that is too long for a topic, a key or a queue's name is cut, or a
+        few bytes of a hash stand for it.
+        """
+        sender, receiver = await network.pair()
+        inboxes = await network.listen(receiver, *_LONG_NAMES)
+        await _each_gets_its_own(network, sender, inboxes)
+
+    @behaviour
     async def test_a_system_address_reaches_every_subscriber(self, network: Network) -> None:
         """A frame published to `_agency.<x>` reaches each of its subscribers, once.
 
@@ -264,46 +279,63 @@ class DeliveryBehaviours(Behaviours):
         assert not before.frames, "a frame came after unsubscribe"
 
     @behaviour
-    async def test_a_large_frame_arrives_intact(self, network: Network) -> None:
-        """A frame of 1 MiB, or of `max_message_bytes` where that is less, arrives as it is.
+    async def test_an_address_can_be_left_and_taken_again(self, network: Network) -> None:
+        """Whoever subscribes after `unsubscribe`, there or elsewhere, gets each frame once.
 
-        If this fails: a default limit of the library, the broker or a buffer is lower; raise it,
-        or claim the true `max_message_bytes`.
+        If this fails: the broker still has the earlier subscription, so that frames come twice, or
+        to nobody; or the address is free only in the process that had it. A transport may offer no
+        `unsubscribe`.
         """
         sender, receiver = await network.pair()
-        [inbox] = await network.listen(receiver, "worker")
-        size = min(_LARGE, self.capabilities.max_message_bytes or _LARGE)
-        frame = _frame_of(network, size)
-        await network.within(sender.publish("worker", frame), "publish() of a large frame")
-        [arrived] = await inbox.first()
-        assert len(arrived) == size, f"sent {size} bytes, {len(arrived)} arrived"
-        assert arrived == frame, "the bytes of a large frame are not those that were published"
+        if getattr(receiver, "unsubscribe", None) is None:
+            pytest.skip("this transport offers no unsubscribe")
+        earlier: list[Arrivals] = []
+        for number, owner in enumerate([receiver, receiver, sender, receiver]):
+            [inbox] = await network.listen(owner, "worker")
+            frames = [network.frame(b"%d, %d" % (number, n)) for n in range(3)]
+            for frame in frames:
+                await network.within(sender.publish("worker", frame), "publish()")
+            assert await inbox.including(frames[-1]) == frames, "not each frame once"
+            await network.within(owner.unsubscribe("worker"), "unsubscribe()")  # type: ignore[attr-defined]
+            earlier.append(inbox)
+        assert all(len(each.frames) == 3 for each in earlier), "a frame came after unsubscribe"
 
-    @for_claim("max_message_bytes")
+    @for_claim("cross_process")
     @behaviour
-    async def test_a_frame_over_the_limit_is_refused(self, network: Network) -> None:
-        """More than the claimed `max_message_bytes` raises MessageTooLargeError to the sender.
+    async def test_unsubscribe_reaches_the_broker(self, network: Network) -> None:
+        """After `unsubscribe` the frames for an address do not even come to the process.
 
-        So it does at a system address, and when the recipient is of the same process.
+        What comes and has no handler is reported by `TransportContext.dropped`.
 
-        If this fails: the size is not checked before sending, so that the broker closes the
-        connection or drops the frame; or `request`, or a local delivery, goes another way than
-        `publish` to others.
+        If this fails: only the table of handlers forgets the address. The broker goes on sending
+        what the process throws away. A transport may offer no `unsubscribe`.
         """
         sender, receiver = await network.pair()
-        [inbox] = await network.listen(receiver, "worker")
-        assert self.capabilities.max_message_bytes is not None
-        frame = _frame_of(network, self.capabilities.max_message_bytes + 1)
-        for work, what in (
-            (sender.publish("worker", frame), "publish"),
-            (sender.request("worker", frame, 1.0), "request"),
-            (sender.publish(_SYSTEM, frame), f"publish to {_SYSTEM!r}"),
-            (receiver.publish("worker", frame), "publish in the recipient's own process"),
-        ):
-            await network.refused(work, MessageTooLargeError, f"{what} of a frame over the limit")
-        fence = network.frame(b"fence")
-        await sender.publish("worker", fence)
-        assert await inbox.first() == [fence], "a frame over the limit arrived, or disturbed others"
+        notes = network.needed_notes(receiver)
+        if getattr(receiver, "unsubscribe", None) is None:
+            pytest.skip("this transport offers no unsubscribe")
+        [fences] = await network.listen(receiver, "fences")
+        await network.listen(receiver, "left", _SYSTEM)
+        for address in ("left", _SYSTEM):
+            await network.within(receiver.unsubscribe(address), "unsubscribe()")  # type: ignore[attr-defined]
+
+        async def nothing_comes() -> bool:
+            notes.dropped.clear()
+            for address in ("left", _SYSTEM):
+                publish = sender.publish(address, network.frame(b"to nobody"))
+                await network.refused_or_silent(publish, MessageRoutingError, "publish to nobody")
+            fence = network.frame(b"fence %d" % len(fences.frames))
+            await sender.publish("fences", fence)
+            await fences.including(fence)
+            return not notes.dropped
+
+        async def until_nothing_comes() -> None:
+            while True:
+                if await nothing_comes():
+                    return
+                await asyncio.sleep(_PAUSE)  # a broker may hear of it a little later
+
+        await network.within(until_nothing_comes(), "the broker to send nothing more")
 
 
 _SYSTEM: Final = f"{RESERVED_PREFIX}conformance"
@@ -326,10 +358,3 @@ async def _until_heard(sender: Transport, inbox: Arrivals, frame: bytes) -> None
     while frame not in inbox.frames:
         await sender.publish(inbox.address, frame)
         await asyncio.sleep(_PAUSE)
-
-
-def _frame_of(network: Network, size: int, begin: bytes = b"") -> bytes:
-    """Return a frame of exactly this size, whose body begins like this and whose bytes differ."""
-    head = network.frame(begin)
-    pattern = bytes(range(251))
-    return head + (pattern * (size // len(pattern) + 1))[: size - len(head)]

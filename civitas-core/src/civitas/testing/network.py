@@ -194,6 +194,20 @@ class Network:
         """Return a frame with this body, of this test's node or of another one."""
         return envelope.seal(body, "conformance", origin or self.origin)
 
+    def origins(self, count: int) -> list[Origin]:
+        """Return this many nodes, this test's own first: what one of them sends has its order."""
+        return [self.origin, *(Origin(os.urandom(8), 1) for _ in range(count - 1))]
+
+    def frame_of(self, size: int, begin: bytes = b"") -> bytes:
+        """Return a frame of exactly this size, whose body begins like this; its bytes differ."""
+        head = self.frame(begin)
+        pattern = bytes(range(251))
+        return head + (pattern * (size // len(pattern) + 1))[: size - len(head)]
+
+    def size_of(self, largest: int) -> int:
+        """Return this size of a frame, in bytes, or `max_message_bytes` where that is less."""
+        return min(largest, self.capabilities.max_message_bytes or largest)
+
     def answer_to(self, request: bytes, body: bytes | None = None) -> bytes:
         """Return the frame that answers a request, by default with the request's own body."""
         asked = envelope.open(request)

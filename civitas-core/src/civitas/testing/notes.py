@@ -17,23 +17,29 @@ class Notes:
     Attributes:
         dropped: each frame that can't be delivered, with the reason.
         link: "down" and "up", in the order of the calls.
+        reasons: why the link was down, each time.
         context: what the transport is made with.
     """
 
     def __init__(self, *, is_primary: bool, control: bool, fenced: set[bytes]) -> None:
         self.dropped: list[tuple[str, bytes]] = []
         self.link: list[str] = []
+        self.reasons: list[str] = []
         self.context = TransportContext(
             process=PRIMARY if is_primary else "worker",
             is_primary=is_primary,
             node=os.urandom(8).hex(),
             logger=logger_of("civitas.conformance"),
             dropped=lambda reason, frame: self.dropped.append((reason, frame)),
-            link_down=lambda _: self.link.append("down"),
+            link_down=self._down,
             link_up=lambda: self.link.append("up"),
             fenced=fenced,
             control=control,
         )
+
+    def _down(self, reason: str) -> None:
+        self.link.append("down")
+        self.reasons.append(reason)
 
     @property
     def is_up(self) -> bool:

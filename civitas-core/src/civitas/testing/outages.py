@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from typing import Final, Protocol
 
 from civitas.errors import CivitasError, OutcomeUnknownError
 from civitas.messages import RESERVED_PREFIX
 from civitas.testing.behaviour import Behaviours, behaviour
 from civitas.testing.network import Arrivals, Network
+from civitas.testing.recovery import (
+    ends_in_time,
+    greet,
+    outage,
+    reached_in_order,
+    ready_again,
+    until_answered,
+    until_subscribed,
+)
 from civitas.testing.suite import for_claim
-from civitas.transport import Transport
 
 _SYSTEM: Final = f"{RESERVED_PREFIX}conformance"
 _SHORT: Final = 0.2
 """Seconds that a request may take while nobody can answer it."""
-
-_PAUSE: Final = 0.02
-"""Seconds between two attempts to get something through."""
 
 
 class Broker(Protocol):
@@ -76,10 +77,10 @@ class OutageBehaviours(Behaviours):
         """
         sender, receiver = await network.pair()
         inboxes = await network.listen(receiver, "worker", _SYSTEM)
-        await _greet(network, sender, inboxes)
-        with _outage(network, broker.kill, broker.start):
+        await greet(network, sender, inboxes)
+        with outage(network, broker.kill, broker.start):
             pass  # it may be over before anybody notices
-        await _reached_in_order(network, sender, inboxes)
+        await reached_in_order(network, sender, inboxes)
 
     @for_claim("survives_broker_restart")
     @behaviour
@@ -93,11 +94,11 @@ class OutageBehaviours(Behaviours):
         """
         sender, receiver = await network.pair()
         [inbox] = await network.listen(receiver, "worker")
-        await _greet(network, sender, [inbox])
-        with _outage(network, broker.kill, broker.start):
+        await greet(network, sender, [inbox])
+        with outage(network, broker.kill, broker.start):
             request = sender.request("nobody", network.frame(b"?"), _SHORT)
             await network.refused(request, (CivitasError, TimeoutError), "a request in an outage")
-        await _ready_again(network)
+        await ready_again(network)
         frame = network.frame(b"the very next")
         await network.within(sender.publish("worker", frame), "publish() after wait_ready()")
         await inbox.including(frame)
@@ -113,9 +114,9 @@ class OutageBehaviours(Behaviours):
         """
         asker, answerer = await network.pair()
         await network.serve(answerer, "oracle")
-        with _outage(network, broker.kill, broker.start):
+        with outage(network, broker.kill, broker.start):
             pass  # it may be over before anybody notices
-        await network.within(_until_answered(network, asker), "an answer after the restart")
+        await network.within(until_answered(network, asker), "an answer after the restart")
 
     @for_claim("survives_broker_restart")
     @behaviour
@@ -131,8 +132,8 @@ class OutageBehaviours(Behaviours):
         """
         sender, receiver = await network.pair()
         inboxes = await network.listen(receiver, "worker", _SYSTEM)
-        with _outage(network, broker.kill, broker.start):
-            await _ends_in_time(network, sender, inboxes)
+        with outage(network, broker.kill, broker.start):
+            await ends_in_time(network, sender, inboxes)
             for transport in (sender, receiver):
                 await network.within(transport.stop(), "stop() without a broker")
 
@@ -151,8 +152,8 @@ class OutageBehaviours(Behaviours):
         sender, receiver = await network.pair()
         notes = [network.needed_notes(each) for each in (sender, receiver)]
         [inbox] = await network.listen(receiver, "worker")
-        await _greet(network, sender, [inbox])
-        with _outage(network, broker.kill, broker.start):
+        await greet(network, sender, [inbox])
+        with outage(network, broker.kill, broker.start):
             await network.until(lambda: all(each.is_down for each in notes), "link_down()")
             refused = network.frame(b"in between")
             publish = sender.publish("worker", refused)
@@ -181,10 +182,10 @@ class OutageBehaviours(Behaviours):
         frames = [network.frame(b"%d" % number) for number in range(3)]
         for frame in frames:
             await network.within(sender.publish("worker", frame), "publish()")
-        with _outage(network, broker.kill, broker.start):
+        with outage(network, broker.kill, broker.start):
             pass  # it may be over before anybody notices
         inbox = Arrivals("worker", network)
-        await network.within(_until_subscribed(receiver, inbox), "subscribe() after the restart")
+        await network.within(until_subscribed(receiver, inbox), "subscribe() after the restart")
         arrived = await inbox.first(len(frames))
         assert arrived[: len(frames)] == frames, "what was published is not what arrived"
 
@@ -198,11 +199,11 @@ class OutageBehaviours(Behaviours):
         sender, receiver = await network.pair()
         inboxes = await network.listen(receiver, "worker", _SYSTEM)
         await network.serve(receiver, "oracle")
-        await _greet(network, sender, inboxes)
-        with _outage(network, link.cut, link.mend):
-            await _ends_in_time(network, sender, inboxes)
-        await _reached_in_order(network, sender, inboxes)
-        await network.within(_until_answered(network, sender), "an answer over the mended link")
+        await greet(network, sender, inboxes)
+        with outage(network, link.cut, link.mend):
+            await ends_in_time(network, sender, inboxes)
+        await reached_in_order(network, sender, inboxes)
+        await network.within(until_answered(network, sender), "an answer over the mended link")
 
     @behaviour
     async def test_a_broker_that_stands_still_is_noticed(
@@ -219,107 +220,9 @@ class OutageBehaviours(Behaviours):
         sender, receiver = await network.pair()
         notes = [network.needed_notes(each) for each in (sender, receiver)]
         inboxes = await network.listen(receiver, "worker", _SYSTEM)
-        await _greet(network, sender, inboxes)
-        with _outage(network, freezer.pause, freezer.resume):
-            await _ends_in_time(network, sender, inboxes)
+        await greet(network, sender, inboxes)
+        with outage(network, freezer.pause, freezer.resume):
+            await ends_in_time(network, sender, inboxes)
             await network.until(lambda: all(each.is_down for each in notes), "link_down()")
         await network.until(lambda: all(each.is_up for each in notes), "link_up()")
-        await _reached_in_order(network, sender, inboxes)
-
-
-async def _greet(network: Network, sender: Transport, inboxes: list[Arrivals]) -> None:
-    """Show that all are reached before anything happens."""
-    for inbox in inboxes:
-        await sender.publish(inbox.address, network.frame(b"before"))
-        await inbox.first()
-
-
-@contextmanager
-def _outage(network: Network, begin: Callable[[], None], end: Callable[[], None]) -> Iterator[None]:
-    """Have an outage as long as the block, also when it fails: later tests may need the broker."""
-    network.outside(begin)
-    try:
-        yield
-    finally:
-        network.outside(end)
-
-
-async def _ready_again(network: Network) -> None:
-    """Wait for all to be ready; one that has not yet connected again may say so meanwhile."""
-
-    async def all_ready() -> None:
-        while True:
-            try:
-                await network.ready()
-            except CivitasError:
-                await asyncio.sleep(_PAUSE)
-            else:
-                return
-
-    await network.within(all_ready(), "wait_ready() after the restart")
-
-
-async def _reached_in_order(network: Network, sender: Transport, inboxes: list[Arrivals]) -> None:
-    """Publish until each inbox is reached; from then on all arrive once, in order."""
-    for inbox in inboxes:
-        taken = _until_all_are_taken(network, sender, inbox)
-        frames = await network.within(taken, f"{inbox.address!r} again")
-        arrived = await inbox.including(frames[-1])
-        after = [frame for frame in arrived if frame in frames]
-        assert after == frames, "what was published after the outage did not come once, in order"
-
-
-async def _until_all_are_taken(network: Network, sender: Transport, inbox: Arrivals) -> list[bytes]:
-    """Return frames of which none was refused, published when the inbox was reached.
-
-    An outage may be noticed only after it is over, and then refuse some at first.
-    """
-    for attempt in itertools.count():
-        await _until_reached(network, sender, inbox)
-        frames = [network.frame(b"after %d, %d" % (attempt, number)) for number in range(20)]
-        with suppress(CivitasError):
-            for frame in frames:
-                await sender.publish(inbox.address, frame)
-            break
-    return frames
-
-
-async def _until_reached(network: Network, sender: Transport, inbox: Arrivals) -> None:
-    """Publish again and again until a frame arrives."""
-    before = len(inbox.frames)
-    while len(inbox.frames) == before:
-        with suppress(CivitasError):  # it may be refused for a while
-            await sender.publish(inbox.address, network.frame(b"again?"))
-        await asyncio.sleep(_PAUSE)
-
-
-async def _until_answered(network: Network, asker: Transport) -> None:
-    while True:
-        try:
-            await asker.request("oracle", network.frame(b"again?"), _SHORT)
-        except (CivitasError, TimeoutError):
-            await asyncio.sleep(_PAUSE)
-        else:
-            return
-
-
-async def _until_subscribed(receiver: Transport, inbox: Arrivals) -> None:
-    while True:
-        try:
-            await receiver.subscribe(inbox.address, inbox.put)
-        except CivitasError:
-            await asyncio.sleep(_PAUSE)
-        else:
-            return
-
-
-async def _ends_in_time(network: Network, sender: Transport, inboxes: list[Arrivals]) -> None:
-    """Fail when sending takes longer than `patience`, or ends otherwise than promised."""
-    for inbox in inboxes:
-        frame = network.frame(b"in between")
-        publish = sender.publish(inbox.address, frame)
-        what = f"publish to {inbox.address!r} in an outage"
-        await network.refused_or_silent(publish, CivitasError, what)
-        request = sender.request(inbox.address, frame, _SHORT)
-        what = f"request to {inbox.address!r} in an outage"
-        await network.refused(request, (CivitasError, TimeoutError), what)
+        await reached_in_order(network, sender, inboxes)

@@ -28,14 +28,19 @@ _SEEDS_IN_A_TEST: Final = 50
 """More seeds than that become several tests, which can run beside each other."""
 
 pytest.register_assert_rewrite(
+    "civitas.testing.access",
     "civitas.testing.delivery",
     "civitas.testing.durability",
     "civitas.testing.faults",
+    "civitas.testing.giving_up",
     "civitas.testing.lifecycle",
+    "civitas.testing.ordering",
     "civitas.testing.outages",
     "civitas.testing.processes",
+    "civitas.testing.reconnecting",
     "civitas.testing.requests",
     "civitas.testing.serializers",
+    "civitas.testing.sizes",
 )
 
 

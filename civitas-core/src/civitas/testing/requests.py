@@ -10,9 +10,11 @@ from civitas.errors import MessageRoutingError
 from civitas.messages import REPLY_PREFIX
 from civitas.testing.behaviour import Behaviours, behaviour
 from civitas.testing.network import Network
+from civitas.testing.suite import for_claim
 from civitas.transport import Transport, is_reply_address
 
 _MANY: Final = 100
+_EACH: Final = 40
 _SHORT: Final = 0.05
 """Seconds after which a request that nobody answers gives up."""
 
@@ -94,6 +96,26 @@ class RequestBehaviours(Behaviours):
         answers = await network.within(asyncio.gather(*asked), "a hundred answers")
         bodies = [envelope.open(answer).body for answer in answers]
         assert bodies == [b"%d" % number for number in range(_MANY)], "answers were mixed up"
+
+    @for_claim("cross_process")
+    @behaviour
+    async def test_each_node_gets_its_own_answers(self, network: Network) -> None:
+        """Three nodes that ask one agent at once get each its own answers, and all of them.
+
+        If this fails: answers are shared out among connections, as by a queue group; or the reply
+        address of another node's request is stamped on some answers.
+        """
+        asker, answerer = await network.pair()
+        nodes = [asker, await network.start(), await network.start()]
+        await network.serve(answerer, "oracle")
+        bodies = [[b"%d of %d" % (n, node) for n in range(_EACH)] for node in range(len(nodes))]
+        asking = (
+            _ask_all(node, [network.frame(body, origin=origin) for body in mine])
+            for node, origin, mine in zip(nodes, network.origins(len(nodes)), bodies, strict=True)
+        )
+        answers = await network.within(asyncio.gather(*asking), f"{3 * _EACH} answers, each once")
+        found = [[envelope.open(answer).body for answer in mine] for mine in answers]
+        assert found == bodies, "a node got the answer to another one's question"
 
     @behaviour
     async def test_a_handler_may_ask_while_it_handles(self, network: Network) -> None:
@@ -198,6 +220,10 @@ class RequestBehaviours(Behaviours):
         except (MessageRoutingError, TimeoutError):
             return
         raise AssertionError("a request to nobody was answered")
+
+
+async def _ask_all(node: Transport, questions: list[bytes]) -> list[bytes]:
+    return await asyncio.gather(*(node.request("oracle", each, 10.0) for each in questions))
 
 
 async def _still_answers(network: Network, asker: Transport, answerer: Transport) -> None:

@@ -58,6 +58,7 @@ class ConformanceSuite:
         variant: the option on which the claims of this class depend, as "jetstream: true".
         standard: the kit's tests by name, in reading order.
         optional: fixtures that an adopter may leave out, each with what it gives.
+        needed: those of them that a claim is not proved without.
         elsewhere: claims that another class proves, each with the reason why not this one.
         deviations: names of standard tests that the adopter knows to fail, each with the reason.
             They run, are expected to fail, and are reported as deviations, never as passes.
@@ -69,6 +70,7 @@ class ConformanceSuite:
     variant: ClassVar[str] = ""
     standard: ClassVar[Mapping[str, Test]] = {}
     optional: ClassVar[Mapping[str, str]] = {}
+    needed: ClassVar[frozenset[str]] = frozenset()
     elsewhere: ClassVar[Mapping[str, str]] = {}
     deviations: ClassVar[Mapping[str, str]] = {}
 
@@ -163,9 +165,11 @@ def _place(cls: type[ConformanceSuite], name: str, test: Test) -> Test | NotInLi
         return _probing(test, unclaimed[0])
     if name in cls.deviations:
         return _deviating(test, getattr(cls, name), cls.deviations[name])
-    if missing and not claims_of(test):
-        return NotInList(f"there is no fixture `{missing[0]}`")
-    return _lacking(cls, test, missing[0]) if missing else test
+    if not missing:
+        return test
+    if claims_of(test) and missing[0] in cls.needed:
+        return _lacking(cls, test, missing[0])
+    return NotInList(f"there is no fixture `{missing[0]}`")
 
 
 def _is_missing(cls: type[ConformanceSuite], fixture: str) -> bool:

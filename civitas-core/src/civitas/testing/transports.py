@@ -6,25 +6,35 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from civitas.plugins import Capabilities
+from civitas.testing.access import AccessBehaviours
 from civitas.testing.delivery import DeliveryBehaviours
 from civitas.testing.durability import DurabilityBehaviours
 from civitas.testing.faults import FaultBehaviours
+from civitas.testing.giving_up import GivingUpBehaviours
 from civitas.testing.kept_messages import KeptMessageBehaviours
 from civitas.testing.lifecycle import LifecycleBehaviours
+from civitas.testing.ordering import OrderBehaviours
 from civitas.testing.outages import OutageBehaviours
 from civitas.testing.processes import ProcessBehaviours
+from civitas.testing.reconnecting import ReconnectBehaviours
 from civitas.testing.requests import RequestBehaviours
+from civitas.testing.sizes import SizeBehaviours
 from civitas.testing.suite import ConformanceSuite
 
 
 class TransportConformance(
     DeliveryBehaviours,
+    OrderBehaviours,
+    SizeBehaviours,
     ProcessBehaviours,
     RequestBehaviours,
     FaultBehaviours,
     OutageBehaviours,
+    ReconnectBehaviours,
     DurabilityBehaviours,
     KeptMessageBehaviours,
+    GivingUpBehaviours,
+    AccessBehaviours,
     LifecycleBehaviours,
     ConformanceSuite,
     kit=True,
@@ -55,11 +65,14 @@ class TransportConformance(
                     options = PigeonOptions(loft=str(tmp_path))
                     return lambda context: PigeonTransport(options, context)
 
-        More fixtures are optional. `broker` gives an object that can `kill()` the broker and
-        `start()` it again; who claims `survives_broker_restart` needs it. `link` gives one that
-        can `cut()` the way to the broker and `mend()` it, `freezer` one that lets the broker stand
-        still, with `pause()`, and go on, with `resume()`. `make_dead_letters` gives a callable
-        that makes what your `TransportSpec.dead_letters` makes, on the same network.
+        More fixtures are optional; a test that needs one which is not there is not in the list,
+        and the report says so. `broker` gives an object that can `kill()` the broker and `start()`
+        it again; who claims `survives_broker_restart` needs it. `link` gives one that can `cut()`
+        the way to the broker and `mend()` it, `freezer` one that lets the broker stand still, with
+        `pause()`, and go on, with `resume()`; `dead_letters` gives an async function that returns
+        the frames of all dead letters; `make_dead_letters` a callable that makes what your
+        `TransportSpec.dead_letters` makes, on the same network; `secret` and `forbidden` are text:
+        see `civitas.testing.access`.
     """
 
     kind: ClassVar[str] = "transport"
@@ -69,7 +82,12 @@ class TransportConformance(
         "link": "an object with the methods cut() and mend()",
         "freezer": "an object with the methods pause() and resume()",
         "make_dead_letters": "a callable that makes a DeadLetterStore, not started",
+        "dead_letters": "an async function that returns the frames of all dead letters",
+        "secret": "a password that the transports of a test with this fixture log in with",
+        "forbidden": "an address that the transports of a test with this fixture may not read",
     }
+
+    needed: ClassVar[frozenset[str]] = frozenset({"broker"})
 
     @classmethod
     def claims(cls, claim: str) -> bool:
