@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Final, TypeAlias
 
@@ -43,7 +43,9 @@ class KeptMessageBehaviours(Behaviours):
         [frame] = await _give_up(network, "worker", b"one", for_ever=True)
         async with _opened(network, make_dead_letters) as store:
             for _ in range(2):
-                [letter] = await _all(network, store)
+                letters = await _all(network, store)
+                assert len(letters) == 1, f"1 dead letter is there, and {len(letters)} are listed"
+                [letter] = letters
                 assert letter.kept is Kept.DEAD
                 assert letter.agent == "worker", f"it is a letter of {letter.agent!r}"
                 assert _as_published(letter.frame) == frame, "the frame is another one"
@@ -65,7 +67,9 @@ class KeptMessageBehaviours(Behaviours):
             await _give_up(network, name, b"one", b"two")
         async with _opened(network, make_dead_letters) as store:
             letters = await _all(network, store)
-            assert [each.agent for each in letters] == [n for n in _NAMES for _ in range(2)]
+            expected = [name for name in _NAMES for _ in range(2)]
+            found = [each.agent for each in letters]
+            assert found == expected, "not in the order in which they were given up"
             numbers = [each.number for each in letters]
             assert numbers == sorted(set(numbers)), f"the numbers don't grow: {numbers}"
             survey = await network.within(store.survey(Kept.DEAD), "survey()")
@@ -94,7 +98,7 @@ class KeptMessageBehaviours(Behaviours):
         async with _opened(network, make_dead_letters) as store:
             one, two, three = await _all(network, store)
             for _ in range(2):
-                await network.within(store.remove(two), "remove()")
+                await _remove(network, store, two)
             assert await _all(network, store) == [one, three], "another one was removed"
         async with _opened(network, make_dead_letters) as store:
             assert await _all(network, store) == [one, three], "it is there again"
@@ -153,7 +157,8 @@ class KeptMessageBehaviours(Behaviours):
         async with _opened(network, make_dead_letters) as store:
             result = await _return(network, store, Selection(Kept.WAITING, "cook_2"), "cook")
             assert (result.done, result.kept) == (8, [])
-            assert await _all(network, store, Selection(Kept.WAITING, "cook_2")) == []
+            left = await _all(network, store, Selection(Kept.WAITING, "cook_2"))
+            assert left == [], "moved messages are still there"
             counts = (await network.within(store.survey(Kept.WAITING), "survey()")).counts
             assert dict(counts) == {"cook": 9, "cook_3": 1}, f"what waits now: {counts}"
         cook, cook_2, cook_3 = await network.listen(receiver, "cook", "cook_2", "cook_3")
@@ -175,9 +180,10 @@ class KeptMessageBehaviours(Behaviours):
         async with _opened(network, make_dead_letters) as store:
             _, two, _ = await _all(network, store, Selection(Kept.WAITING))
             for _ in range(2):
-                await network.within(store.remove(two), "remove()")
+                await _remove(network, store, two)
         [inbox] = await network.listen(receiver, "worker")
-        assert await inbox.including(frames[2]) == [frames[0], frames[2]]
+        arrived = await inbox.including(frames[2])
+        assert arrived == [frames[0], frames[2]], "it was given all the same"
 
     @behaviour
     async def test_a_store_stops_in_any_state(
@@ -188,8 +194,7 @@ class KeptMessageBehaviours(Behaviours):
         If this fails: `stop` needs what only `start` makes. What a store leaves behind fails any of
         these tests.
         """
-        await network.ready()
-        await network.within(make_dead_letters().stop(), "stop() before start()")
+        await _done(network, make_dead_letters().stop(), "stop() before start()")
         await network.start()
         async with _opened(network, make_dead_letters) as store:
             await network.within(store.survey(Kept.DEAD), "survey()")
@@ -259,6 +264,20 @@ async def _all(
             return [each async for each in messages]
 
     return await network.within(read(), "read()")
+
+
+async def _remove(network: Network, store: DeadLetterStore, message: KeptMessage) -> None:
+    """Remove a message that may be gone."""
+    what = "remove() of a message that may not be there any more"
+    await _done(network, store.remove(message), what)
+
+
+async def _done(network: Network, work: Awaitable[None], what: str) -> None:
+    """Wait for what must not raise."""
+    try:
+        await network.within(work, what)
+    except Exception as error:
+        raise AssertionError(f"{what} raised {error!r}") from error
 
 
 async def _return(
