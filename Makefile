@@ -1,11 +1,24 @@
 # Each target sets up what it needs. `make help` lists them.
-PYTHON ?= python3
+# PYTHON=... names another interpreter for the environment, VENV=... keeps one beside `.venv`.
 VENV   := .venv
 BIN    := $(VENV)/bin
 FOLDER ?= docs
 PYTEST ?= $(BIN)/pytest
 JOBS   ?= 3
 SEEDS  ?= 20000
+
+# An environment stays as it is until PYTHON names another version, or its own Python is gone.
+version_of = $(shell $(1) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null)
+MADE_WITH := $(call version_of,$(BIN)/python)
+ifdef PYTHON
+  VERSION := $(call version_of,$(PYTHON))
+else
+  PYTHON  := python3
+  VERSION := $(or $(MADE_WITH),$(call version_of,python3))
+endif
+ifneq ($(MADE_WITH),$(VERSION))
+.PHONY: $(BIN)/python
+endif
 
 LOCAL  := $(wildcard civitas-*/pyproject.toml)
 
@@ -16,7 +29,7 @@ PROGRAMS := nats-server redis-server openssl ip
 REPORTED := $(patsubst tests/%/test_conformance.py,%,$(wildcard tests/*/test_conformance.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check lint types docs docs-look packaging bench soak clean programs conformance release-check
+.PHONY: help demo test test-fast check lint types docs docs-look packaging test-core test-pythons bench soak clean programs conformance release-check
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -29,6 +42,12 @@ test: programs $(VENV)/dev.stamp ## the whole test suite, without what `make pac
 
 test-fast: programs $(VENV)/dev.stamp ## the suite without its slow tests, properties with fewer examples
 	HYPOTHESIS_PROFILE=fast $(PYTEST) -n $(JOBS) -m "not slow"
+
+test-core: $(VENV)/dev.stamp
+	HYPOTHESIS_PROFILE=fast $(PYTEST) -n $(JOBS) -m "not slow and not soak and not packaging" tests/core
+
+test-pythons: ## the fast tests of core on each Python of 3.11 to 3.14 that is installed, beside that of .venv
+	@tests/setup/pythons.sh "$(MADE_WITH)" 3.11 3.12 3.13 3.14
 
 check: lint types docs packaging ## style, types, documentation, packaging
 
@@ -69,11 +88,14 @@ release-check: programs $(VENV)/dev.stamp ## may this be released? (RELEASE="civ
 	$(BIN)/python -m release $(RELEASE) --jobs $(JOBS)
 
 clean: ## remove all that was made here
-	rm -rf $(VENV) site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* $(VENV) site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
-	@echo "setting up $(VENV), once"
-	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "Python 3.11 or later is needed, and $(PYTHON) is $(or $(VERSION),none):" \
+	        "say make PYTHON=..."; exit 1; }
+	@echo "setting up $(VENV) with Python $(VERSION), once"
+	@$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); \
 	    echo "no environment could be made: $(PYTHON) needs its venv module (on Debian: python3-venv)"; \
 	    exit 1; }
 
@@ -81,7 +103,7 @@ programs:
 	@tests/setup/programs.sh $(PROGRAMS)
 
 # The pinned third-party set goes first, by hash; the packages of this workspace after it.
-$(VENV)/runtime.stamp: requirements/runtime.txt pyproject.toml $(LOCAL) | $(BIN)/python
+$(VENV)/runtime.stamp: requirements/runtime.txt pyproject.toml $(LOCAL) $(BIN)/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/runtime.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(LOCAL:%/pyproject.toml=-e %) -e .
 	@touch $@
