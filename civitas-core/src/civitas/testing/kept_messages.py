@@ -68,8 +68,8 @@ class KeptMessageBehaviours(Behaviours):
         async with _opened(network, make_dead_letters) as store:
             letters = await _all(network, store)
             expected = [name for name in _NAMES for _ in range(2)]
-            found = [each.agent for each in letters]
-            assert found == expected, "not in the order in which they were given up"
+            agents = [each.agent for each in letters]
+            assert agents == expected, "not in the order in which they were given up"
             numbers = [each.number for each in letters]
             assert numbers == sorted(set(numbers)), f"the numbers don't grow: {numbers}"
             survey = await network.within(store.survey(Kept.DEAD), "survey()")
