@@ -18,9 +18,10 @@ class Wire(Protocol):
     `unsubscribe`, one after the other, and `publish`, one after the other. `close` comes last,
     always, also when `connect` has failed; the others are cancelled before it.
 
-    How an address becomes a topic is the wire's: addresses are made of ASCII letters, digits and
-    `_ . -`, have 200 characters at most, and differ in case. A frame is bytes that must arrive
-    unchanged.
+    How an address becomes a topic is the wire's. That of an agent is its name: at most 200 bytes of
+    UTF-8 in any script, without white space, `*`, `>`, `~` and slashes of both kinds; `+ # $ % :`
+    may stand in it, and upper and lower case differ. Those of core begin with `_agency.`,
+    `_reply.` or `_probe.`, and are ASCII. A frame is bytes that must arrive unchanged.
 
     Whatever a method raises, but for what is named at it, ends the connection, and another one is
     made: its text, which must have no secrets in it, is what users read.
