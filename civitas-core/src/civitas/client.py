@@ -62,7 +62,7 @@ class Client(Node):
     def __init__(
         self,
         transport: str | Mapping[str, Any] | Transport | None = None,
-        serializer: str | Serializer | None = None,
+        serializer: str | Mapping[str, Any] | Serializer | None = None,
         components: ComponentSet | None = None,
         connect_timeout: float = CONNECT_TIMEOUT,
         **transport_options: Any,

@@ -20,6 +20,7 @@ from civitas.messages import PRIMARY
 from civitas.plugins import TransportContext
 from civitas.plugins.guard import guard_start
 from civitas.plugins.loader import (
+    LoadedSerializer,
     LoadedTransport,
     capabilities_of,
     load_serializer,
@@ -130,7 +131,7 @@ class ComponentSet:
 
 def build_component_set(
     transport: str | Mapping[str, Any] | Transport = "in_process",
-    serializer: str | Serializer | None = None,
+    serializer: str | Mapping[str, Any] | Serializer | None = None,
     *,
     accept_serializers: Iterable[str | Serializer] = (),
     send_timeout: float = DEFAULT_SEND_TIMEOUT,
@@ -145,7 +146,8 @@ def build_component_set(
     Args:
         transport: a plugin's name, a mapping `{"type": name, ...}` with its options, or an
             instance of any class with the methods of Transport.
-        serializer: a plugin's name, or an instance; msgpack when left out.
+        serializer: a plugin's name, a mapping `{"type": name, ...}` with its options, or an
+            instance; msgpack when left out.
         accept_serializers: serializers whose frames are read besides.
         send_timeout: seconds that a send waits for room in a full mailbox.
         cluster_key: the secret that all nodes of the system share, of at least 16 characters; a
@@ -212,7 +214,7 @@ def _by_hand(
 def components_for(
     owner: str,
     transport: str | Mapping[str, Any] | Transport | None,
-    serializer: str | Serializer | None,
+    serializer: str | Mapping[str, Any] | Serializer | None,
     components: ComponentSet | None,
     transport_options: Mapping[str, Any],
     *,
@@ -242,7 +244,7 @@ def components_for(
 def wire(
     plugin: LoadedTransport,
     options: Any,
-    serializer: str | Serializer | None = None,
+    serializer: str | Mapping[str, Any] | Serializer | None = None,
     *,
     accept_serializers: Iterable[str | Serializer] = (),
     send_timeout: float = DEFAULT_SEND_TIMEOUT,
@@ -361,18 +363,33 @@ def _load(
     return loaded, options_from_mapping(given, loaded.spec)
 
 
-def serializer_of(serializer: str | Serializer | None, where: Location | None = None) -> Serializer:
-    """Return a serializer: that of a plugin's name, the instance itself, or msgpack for none.
+def serializer_of(
+    serializer: str | Mapping[str, Any] | Serializer | None, where: Location | None = None
+) -> Serializer:
+    """Return the serializer of a plugin's name and options, the instance itself, or msgpack.
 
     Raises:
+        ConfigurationError: an option is unknown or wrong.
         PluginError: the plugin can't be used; `where` is the place in the topology for its text.
     """
     if serializer is None:
         return MsgpackSerializer()
-    if not isinstance(serializer, str):
+    if not isinstance(serializer, str | Mapping):
         return serializer
-    plugin = load_serializer(serializer, where)
-    made: Serializer = make_serializer(plugin, Serializer, where=where)
+    given = {"type": serializer} if isinstance(serializer, str) else serializer
+    plugin = load_serializer(given.get("type", "msgpack"), where)
+    if plugin.spec.options is None and len(given) == 1:
+        return make_named_serializer(plugin, None, where)
+    from civitas.topology.plugins import options_from_mapping  # loads pydantic
+
+    return make_named_serializer(plugin, options_from_mapping(given, plugin.spec), where)
+
+
+def make_named_serializer(
+    plugin: LoadedSerializer, options: Any, where: Location | None = None
+) -> Serializer:
+    """Make a plugin's serializer, of options that are checked already; see `serializer_of`."""
+    made: Serializer = make_serializer(plugin, options, Serializer, where=where)
     if name_of(made) == plugin.spec.name:
         return made
     return _Renamed(plugin.spec.name, made)

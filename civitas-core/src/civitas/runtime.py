@@ -61,7 +61,7 @@ class Runtime(AgentHost):
         self,
         supervisor: Supervisor,
         transport: str | Mapping[str, Any] | Transport = "in_process",
-        serializer: str | Serializer | None = None,
+        serializer: str | Mapping[str, Any] | Serializer | None = None,
         components: ComponentSet | None = None,
         **transport_options: Any,
     ) -> None:

@@ -62,7 +62,7 @@ class Worker(AgentHost):
         self,
         agents: Iterable[AgentProcess],
         transport: str | Mapping[str, Any] | Transport | None = None,
-        serializer: str | Serializer | None = None,
+        serializer: str | Mapping[str, Any] | Serializer | None = None,
         components: ComponentSet | None = None,
         process: str | None = None,
         **transport_options: Any,

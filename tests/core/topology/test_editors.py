@@ -51,7 +51,7 @@ MADE_UP = [
         Candidate(PluginKind.TRANSPORT, name, "m", distribution, "1", "civitas.v1.transports"),
         TransportSpec(name, "On a page", lambda options, context: None, MadeUpOptions),
     )
-    for name, distribution in (("pigeon", "carrier-pigeon"), ("udp", "civitas-udp"))
+    for name, distribution in (("pigeon", "carrier-pigeon"), ("post", "civitas-post"))
 ]
 """Transports that a reader is told to write."""
 

@@ -36,7 +36,13 @@ UNKNOWN_KEYS: list[Case] = [
     (SUPERVISED + "  stratgy: x\n", 5, "supervision.stratgy", "unknown key", "'strategy'?"),
     (HEAD + "        mailbox: 5\n", 7, "supervision.children.0.agent.mailbox", "", "mailbox_size"),
     (SUPERVISED + "    - agnet: {}\n", 5, "supervision.children.1.agnet", "unknown", "'agent'?"),
-    (HEAD + "serializer: {type: json, x: 1}\n", 7, "serializer.x", "unknown key 'x'", "type"),
+    (
+        HEAD + "serializer: {type: json, x: 1}\n",
+        7,
+        "serializer.x",
+        "no option 'x'",
+        "has no options",
+    ),
     (
         SUPERVISED + "  max_restart: 5\n",
         5,

@@ -28,7 +28,7 @@ from civitas.errors import CivitasError, crash_of, describe
 from civitas.plugins import loader
 from civitas.plugins.catalog import Candidate, PluginKind
 from civitas.plugins.errors import BrokenPluginError, UnusablePluginError
-from civitas.plugins.loader import LoadedTransport, PluginLoader
+from civitas.plugins.loader import LoadedPlugin, LoadedTransport, PluginLoader
 from civitas.plugins.specs import Capabilities, TransportContext
 
 _STACK_TIMEOUT: Final = 2.0
@@ -137,12 +137,7 @@ def main(arguments: list[str]) -> None:
 def _try(kind: PluginKind, name: str, protocol: type, report: Report) -> list[str]:
     """Load a plugin and make its product where that needs no options; return advice."""
     plugins = PluginLoader(report)
-    if kind is PluginKind.SERIALIZER:
-        serializer = plugins.serializer(name)
-        report("its factory")
-        loader.make_serializer(serializer, protocol)
-        return []
-    loaded = plugins.transport(name)
+    loaded: LoadedPlugin = plugins.load(kind, name)
     if loaded.spec.options is None:
         return _make(loaded, None, protocol, report)
     from pydantic import ValidationError
@@ -154,8 +149,9 @@ def _try(kind: PluginKind, name: str, protocol: type, report: Report) -> list[st
     try:
         options = loaded.spec.options()
     except ValidationError:
-        if isinstance(loaded.spec.capabilities, Capabilities):
-            advice += _advice_on_claims(loaded, loaded.spec.capabilities)
+        claims = getattr(loaded.spec, "capabilities", None)
+        if isinstance(loaded, LoadedTransport) and isinstance(claims, Capabilities):
+            advice += _advice_on_claims(loaded, claims)
         return [*advice, "not made: some options have no default, so its methods are unchecked"]
     except BaseException as error:
         text = describe(crash_of(error))
@@ -164,14 +160,18 @@ def _try(kind: PluginKind, name: str, protocol: type, report: Report) -> list[st
     return [*advice, *_make(loaded, options, protocol, report)]
 
 
-def _make(loaded: LoadedTransport, options: Any, protocol: type, report: Report) -> list[str]:
-    """Make the transport, without starting it; return advice."""
+def _make(loaded: LoadedPlugin, options: Any, protocol: type, report: Report) -> list[str]:
+    """Make the product, without starting it; return advice."""
     advice: list[str] = []
     try:
-        report("what gives its capabilities")
-        advice += _advice_on_claims(loaded, loader.capabilities_of(loaded, options))
-        report("its factory")
-        loader.make_transport(loaded, options, TransportContext(), protocol)
+        if isinstance(loaded, LoadedTransport):
+            report("what gives its capabilities")
+            advice += _advice_on_claims(loaded, loader.capabilities_of(loaded, options))
+            report("its factory")
+            loader.make_transport(loaded, options, TransportContext(), protocol)
+        else:
+            report("its factory")
+            loader.make_serializer(loaded, options, protocol)
     except UnusablePluginError:
         raise
     except CivitasError as error:

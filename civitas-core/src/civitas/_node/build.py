@@ -9,7 +9,7 @@ from typing import Any
 from civitas._agents.settings import settings_of
 from civitas._supervision.heartbeat import DEFAULT
 from civitas._supervision.remote import RemoteChild
-from civitas.components import ComponentSet, serializer_of, wire
+from civitas.components import ComponentSet, make_named_serializer, wire
 from civitas.errors import ConfigurationError, Location, PluginError, crash_of, describe, logger_of
 from civitas.messages import PRIMARY
 from civitas.plugins import Capabilities
@@ -17,7 +17,7 @@ from civitas.plugins.loader import capabilities_of
 from civitas.process import AgentProcess, configure, is_complete
 from civitas.serializer import Serializer
 from civitas.supervisor import Supervisor
-from civitas.topology import ResolvedAgent, ResolvedSupervisor, Topology
+from civitas.topology import ResolvedAgent, ResolvedSerializer, ResolvedSupervisor, Topology
 from civitas.topology.masking import mask_text
 from civitas.topology.model import AgentBlock
 from civitas.topology.plugins import option_secrets
@@ -67,12 +67,12 @@ def components_of(topology: Topology, process: str = PRIMARY) -> ComponentSet:
     assert transport.plugin is not None
     problems: list[Problem] = []
     serializer: Serializer | None = None
-    with _collecting(problems, "serializer", topology.serializer.where):
-        serializer = serializer_of(topology.serializer.type_name, topology.serializer.where)
+    with _collecting(problems, "serializer", topology.serializer.where, topology.secrets):
+        serializer = _serializer(topology.serializer)
     accepted: list[Serializer] = []
     for index, each in enumerate(topology.accept_serializers):
         with _collecting(problems, f"accept_serializers.{index}", each.where):
-            accepted.append(serializer_of(each.type_name, each.where))
+            accepted.append(_serializer(each))
     components: ComponentSet | None = None
     given = topology.model.transport.model_extra or {}
     options = transport.options
@@ -93,6 +93,11 @@ def components_of(topology: Topology, process: str = PRIMARY) -> ComponentSet:
     raise_problems(problems)
     assert components is not None
     return components
+
+
+def _serializer(resolved: ResolvedSerializer) -> Serializer:
+    assert resolved.plugin is not None
+    return make_named_serializer(resolved.plugin, resolved.options, resolved.where)
 
 
 def _agents(resolved: Iterable[ResolvedAgent], secrets: Collection[str]) -> dict[str, AgentProcess]:

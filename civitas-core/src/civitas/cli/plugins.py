@@ -295,15 +295,15 @@ def _description(loaded: LoadedPlugin) -> dict[str, Any]:
         **_entry(candidate),
         "conformance": proof_of(candidate),
     }
-    if isinstance(loaded, LoadedTransport):
-        from civitas.plugins.options import describe_options
+    from civitas.plugins.options import describe_options
 
+    if isinstance(loaded, LoadedTransport):
         claims = loaded.spec.capabilities
         stated = claims if isinstance(claims, Capabilities) else None
         description["capabilities"] = stated
         description["default_capabilities"] = stated or _default_claims(loaded)
         description["dead_letters"] = loaded.spec.dead_letters is not None
-        description["options"] = describe_options(loaded.spec.options)
+    description["options"] = describe_options(spec.options)
     return description
 
 
@@ -328,18 +328,19 @@ def _write_description(description: dict[str, Any]) -> None:
     write(f"entry point   {description['name']} = {entry['value']}  [{entry['group']}]")
     write(f"conformance   {str(description['conformance'] or '') or 'no report'}")
     if "capabilities" in description:
-        claims, options = description["default_capabilities"], description["options"]
+        claims = description["default_capabilities"]
         when = "" if description["capabilities"] else " with the default options"
         write(f"capabilities  {_claims_text(claims) + when if claims else 'depend on the options'}")
         if claims is None or claims.at_least_once or description["dead_letters"]:
             write(f"dead letters  {_DEAD_LETTERS[description['dead_letters']]}")
-        write("options" if options else "options       none")
-        lines = []
-        for each in options:
-            default = "required" if each.required else f"default {each.default}"
-            default += ", secret" * each.secret
-            lines.append([each.name, each.type, default, each.description])
-        _write_table(lines, indent="  ")
+    options = description["options"]
+    write("options" if options else "options       none")
+    lines = []
+    for each in options:
+        default = "required" if each.required else f"default {each.default}"
+        default += ", secret" * each.secret
+        lines.append([each.name, each.type, default, each.description])
+    _write_table(lines, indent="  ")
 
 
 def _claims_text(claims: Capabilities) -> str:

@@ -140,5 +140,7 @@ def _print_tree(shown: dict[str, Any]) -> None:
         return branch(f"{block['name']} (supervisor)", block, "name", "children", below=below)
 
     write_tree(branch(f"transport {shown['transport']['type']}", shown["transport"], "type"))
-    write_tree(branch(f"serializer {shown['serializer']}", {}))
+    serializer = shown["serializer"]
+    block = serializer if isinstance(serializer, dict) else {"type": serializer}
+    write_tree(branch(f"serializer {block['type']}", block, "type"))
     write_tree(tree_of(shown["supervision"]))

@@ -156,10 +156,11 @@ def make_dead_letters(
 
 
 def make_serializer(
-    loaded: LoadedSerializer, protocol: type, *, where: Location | None = None
+    loaded: LoadedSerializer, options: Any, protocol: type, *, where: Location | None = None
 ) -> Any:
-    """Make a serializer that fits `protocol`; raises the same as `make_transport`."""
-    return _make(loaded, loaded.spec.factory, (), protocol, where)
+    """Make a serializer that fits `protocol`; takes and raises the same as `make_transport`."""
+    arguments = () if loaded.spec.options is None else (options,)
+    return _make(loaded, loaded.spec.factory, arguments, protocol, where)
 
 
 def capabilities_of(

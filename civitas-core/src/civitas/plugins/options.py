@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, SecretBytes, SecretStr
 from pydantic.fields import FieldInfo
 
-from civitas.plugins.specs import TransportSpec
+from civitas.plugins.specs import SerializerSpec, TransportSpec
 
 HIDDEN: Final = "(hidden)"
 _PASSWORD_IN_URL: Final = re.compile(r"(?<=://)[^/\s]*@")
@@ -49,8 +49,8 @@ def describe_options(model: type[BaseModel] | None) -> list[OptionInfo]:
     ]
 
 
-def options_advice(spec: TransportSpec) -> list[str]:
-    """Return what the author of a transport should improve in its options; it works as it is."""
+def options_advice(spec: TransportSpec | SerializerSpec) -> list[str]:
+    """Return what the author of a plugin should improve in its options; it works as it is."""
     advice = []
     for option in describe_options(spec.options):
         if not option.description:

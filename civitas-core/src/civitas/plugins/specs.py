@@ -115,9 +115,14 @@ class SerializerSpec:
     Attributes:
         name: the name used in topologies and written into every frame; ASCII.
         summary: one line for `civitas plugins list`.
-        factory: called without arguments, gives a Serializer.
+        factory: gives a Serializer; called without arguments, or with (options) where there are
+            any.
+        options: a pydantic model class for the keys of the `serializer:` block, as a transport's;
+            `None` for no options. A process that only reads what others write with it, or names it
+            without options, has the defaults.
     """
 
     name: str
     summary: str
-    factory: Callable[[], Serializer]
+    factory: Callable[..., Serializer]
+    options: type[BaseModel] | None = None

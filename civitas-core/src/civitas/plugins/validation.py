@@ -101,25 +101,34 @@ def _spec_problems(spec: Any) -> Iterator[str]:
         yield f"summary must be a line of text, not {spec.summary!r}"
     if not callable(spec.factory):
         yield f"factory must be callable, not {_kind_of(spec.factory)}"
-    if isinstance(spec, SerializerSpec):
-        if problem := call_problem(spec.factory, ()):
-            yield f"factory is called without arguments; {problem}"
-        if not spec.name.isascii() or len(spec.name) > MAX_SERIALIZER_BYTES:
-            yield f"name must be ASCII of at most {MAX_SERIALIZER_BYTES} bytes: frames carry it"
-        return
+    is_serializer = isinstance(spec, SerializerSpec)
+    yield from _serializer_problems(spec) if is_serializer else _transport_problems(spec)
+    if spec.options is not None:
+        yield from _options_problems(spec.options)
+
+
+def _serializer_problems(spec: Any) -> Iterator[str]:
+    arguments = () if spec.options is None else ("options",)
+    if problem := call_problem(spec.factory, arguments):
+        how = "with (options)" if arguments else "without arguments"
+        yield f"factory is called {how}; {problem}"
+    if not spec.name.isascii() or len(spec.name) > MAX_SERIALIZER_BYTES:
+        yield f"name must be ASCII of at most {MAX_SERIALIZER_BYTES} bytes: frames carry it"
+
+
+def _transport_problems(spec: Any) -> Iterator[str]:
     if problem := call_problem(spec.factory, ("options", "context")):
         yield f"factory is called with (options, context); {problem}"
     if not callable(spec.capabilities):
         yield from capabilities_problems(spec.capabilities)
     elif problem := call_problem(spec.capabilities, ("options",)):
         yield f"capabilities is called with (options); {problem}"
-    if spec.dead_letters is not None:
-        if not callable(spec.dead_letters):
-            yield f"dead_letters must be callable or None, not {_kind_of(spec.dead_letters)}"
-        elif problem := call_problem(spec.dead_letters, ("options", "context")):
-            yield f"dead_letters is called with (options, context); {problem}"
-    if spec.options is not None:
-        yield from _options_problems(spec.options)
+    if spec.dead_letters is None:
+        return
+    if not callable(spec.dead_letters):
+        yield f"dead_letters must be callable or None, not {_kind_of(spec.dead_letters)}"
+    elif problem := call_problem(spec.dead_letters, ("options", "context")):
+        yield f"dead_letters is called with (options, context); {problem}"
 
 
 def _options_problems(options: object) -> Iterator[str]:

@@ -179,12 +179,16 @@ def _load(
 
 def _secrets(root: MappingNode, plugins: Plugins) -> frozenset[str]:
     """Return the values of options, keys and variables that have the names of secrets."""
-    options = None if plugins.transport is None else plugins.transport.options
-    given = plain(root.get("transport")) or {}
+    resolved = {"transport": plugins.transport, "serializer": plugins.serializer}
     return frozenset(
         (
             *secret_texts(plain(root), ()),
-            *(() if options is None else option_secrets(given, type(options))),
+            *(
+                text
+                for key, each in resolved.items()
+                if each is not None and each.options is not None
+                for text in option_secrets(_mapping(root.get(key)), type(each.options))
+            ),
             *(
                 value
                 for _, node in scalars(root)
@@ -193,6 +197,12 @@ def _secrets(root: MappingNode, plugins: Plugins) -> frozenset[str]:
             ),
         )
     )
+
+
+def _mapping(node: Node | None) -> dict[str, Any]:
+    """Return a block's keys; a serializer may be given by its name alone."""
+    block = plain(node)
+    return block if isinstance(block, dict) else {}
 
 
 def _resolved(

@@ -50,7 +50,9 @@ class TransportBlock(Block):
 
 
 class SerializerBlock(Block):
-    """What turns messages into bytes."""
+    """What turns messages into bytes. Keys other than `type` are options of that serializer."""
+
+    model_config = ConfigDict(extra="allow")
 
     type: str = Field(
         description="Name of the serializer, or `distribution:name` where two distributions offer "
@@ -152,7 +154,7 @@ class TopologyModel(Block):
     serializer: Annotated[SerializerBlock, TypeOnly] = Field(
         default_factory=lambda: SerializerBlock.model_construct(type="msgpack"),
         description="What turns messages into bytes: the name of a serializer, or a mapping with "
-        "its `type`.",
+        "its `type` and its options.",
         json_schema_extra=_or_its_name,
     )
     accept_serializers: list[str] = Field(

@@ -1,15 +1,15 @@
-"""The plugins that a topology names: its transport, with its options checked, and serializers."""
+"""The plugins that a topology names, transport and serializers, with their options checked."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from civitas.errors import Location, PluginError, crash_of, describe
-from civitas.plugins import TransportSpec
+from civitas.plugins import SerializerSpec, TransportSpec
 from civitas.plugins.catalog import Candidate, PluginKind
 from civitas.plugins.loader import load_serializer, load_transport
 from civitas.plugins.options import is_secret
@@ -35,6 +35,7 @@ _TRANSPORT: Final[Path] = ("transport",)
 _SERIALIZER: Final[Path] = ("serializer",)
 
 _Loaded = TypeVar("_Loaded")
+_Spec: TypeAlias = TransportSpec | SerializerSpec
 
 
 @dataclass(slots=True)
@@ -78,21 +79,28 @@ def load_plugins(root: MappingNode, *, imports: bool) -> Plugins:
         plugins.transport = ResolvedTransport(name, transport, options, locate(root, _TRANSPORT))
     path, name = _named(root, _SERIALIZER, "msgpack")
     if name is not None:
-        serializer = load(PluginKind.SERIALIZER, load_serializer, path, name)
-        plugins.serializer = ResolvedSerializer(name, serializer, locate(root, _SERIALIZER))
+        serializer, options = load(PluginKind.SERIALIZER, load_serializer, path, name), None
+        if serializer is not None:
+            options, wrong = check_options(root, serializer.spec, _SERIALIZER)
+            plugins.problems += wrong
+        where = locate(root, _SERIALIZER)
+        plugins.serializer = ResolvedSerializer(name, serializer, options, where)
     accepted = root.get("accept_serializers")
     for index, item in enumerate(accepted.items if isinstance(accepted, SequenceNode) else ()):
         path, name = ("accept_serializers", index), text(item)
         if name is not None:
-            serializer = load(PluginKind.SERIALIZER, load_serializer, path, name)
-            plugins.accepted.append(ResolvedSerializer(name, serializer, locate(root, path)))
+            serializer, options = load(PluginKind.SERIALIZER, load_serializer, path, name), None
+            if serializer is not None:
+                options, wrong = check_options(root, serializer.spec, path)
+                plugins.problems += wrong
+            where = locate(root, path)
+            plugins.accepted.append(ResolvedSerializer(name, serializer, options, where))
     return plugins
 
 
 def _not_judged(candidate: Candidate) -> str:
     """Say what only an import of a plugin would show."""
-    options = ", and its options" if candidate.kind is PluginKind.TRANSPORT else ""
-    return f"whether the {candidate.title} works{options}: it was not imported"
+    return f"whether the {candidate.title} works, and its options: it was not imported"
 
 
 def _named(root: MappingNode, path: Path, default: str) -> tuple[Path, str | None]:
@@ -105,37 +113,42 @@ def _named(root: MappingNode, path: Path, default: str) -> tuple[Path, str | Non
     return path, None if path == _TRANSPORT else text(node)
 
 
-def check_options(root: Node, spec: TransportSpec) -> tuple[BaseModel | None, list[Problem]]:
-    """Make a transport's options from the `transport` block.
+def check_options(
+    root: Node, spec: _Spec, path: Path = _TRANSPORT
+) -> tuple[BaseModel | None, list[Problem]]:
+    """Make a plugin's options from its block, which stands at `path`.
 
-    The block, if there is one, is a mapping. No problem repeats a value: an option may be a secret,
-    also where the plugin does not say so.
+    The block, if there is one, is a mapping, or the name of a serializer, which has no options
+    then. No problem repeats a value: an option may be a secret, also where the plugin does not say
+    so.
     """
-    block = plain(find(root, _TRANSPORT)) or {}
-    values = {key: value for key, value in block.items() if key != "type"}
+    block = plain(find(root, path))
+    given = block if isinstance(block, dict) else {}
+    values = {key: value for key, value in given.items() if key != "type"}
     if spec.options is None:
-        return None, [_unknown_option(root, spec, key) for key in values]
+        return None, [_unknown_option(root, spec, path, key) for key in values]
     try:
         return spec.options.model_validate(values), []
     except ValidationError as error:
         secrets = option_secrets(values, spec.options)
         errors = error.errors(include_url=False)
-        return None, _merged([_option_problem(root, spec, each, secrets) for each in errors])
+        return None, _merged([_option_problem(root, spec, path, each, secrets) for each in errors])
     except BaseException as error:  # noqa: BLE001 - a validator of the plugin's may raise anything
         kind = describe(crash_of(error)).kind
         message = f"checking the options of {spec.name!r} failed with {kind}"
         suggestion = "the plugin should raise ValueError; tell its author"
-        return None, [problem_at(root, _TRANSPORT, message, suggestion)]
+        return None, [problem_at(root, path, message, suggestion)]
 
 
-def options_from_mapping(block: Mapping[str, Any], spec: TransportSpec) -> BaseModel | None:
-    """Make a transport's options from a block that was given in code, with its `type`.
+def options_from_mapping(block: Mapping[str, Any], spec: _Spec) -> BaseModel | None:
+    """Make a plugin's options from a block that was given in code, with its `type`.
 
     Raises:
         TopologyError: an option is unknown or wrong; all of them are listed.
     """
-    root = from_mapping({"transport": block}, Location("<options>"))
-    options, problems = check_options(root, spec)
+    path = _TRANSPORT if isinstance(spec, TransportSpec) else _SERIALIZER
+    root = from_mapping({path[0]: block}, Location("<options>"))
+    options, problems = check_options(root, spec, path)
     raise_problems(problems)
     return options
 
@@ -149,11 +162,13 @@ def option_secrets(given: Mapping[str, Any], model: type[BaseModel]) -> list[str
     return secret_texts(given, [name for key, each in fields for name in (key, each.alias) if name])
 
 
-def _option_problem(root: Node, spec: TransportSpec, error: Any, secrets: list[str]) -> Problem:
+def _option_problem(
+    root: Node, spec: _Spec, block: Path, error: Any, secrets: list[str]
+) -> Problem:
     loc: Path = error["loc"]
     if error["type"] == "extra_forbidden" and len(loc) == 1:
-        return _unknown_option(root, spec, loc[0])
-    path = (*_TRANSPORT, *loc)
+        return _unknown_option(root, spec, block, loc[0])
+    path = (*block, *loc)
     if error["type"] != "missing":
         # Below the option, the location also names the member of a union that was tried.
         path = walkable(root, path)
@@ -161,12 +176,13 @@ def _option_problem(root: Node, spec: TransportSpec, error: Any, secrets: list[s
     return problem_at(root, path, mask_text(message, secrets), suggestion)
 
 
-def _unknown_option(root: Node, spec: TransportSpec, key: Any) -> Problem:
+def _unknown_option(root: Node, spec: _Spec, block: Path, key: Any) -> Problem:
+    kind = "transport" if isinstance(spec, TransportSpec) else "serializer"
     known = [] if spec.options is None else list(spec.options.model_fields)
     listed = f"its options are {', '.join(known)}" if known else "it has no options"
-    suggestion = did_you_mean(str(key), known, f"{listed}; is it one of another transport?")
-    message = f"transport {spec.name!r} has no option {str(key)!r}"
-    return problem_at(root, (*_TRANSPORT, key), message, suggestion)
+    suggestion = did_you_mean(str(key), known, f"{listed}; is it one of another {kind}?")
+    message = f"{kind} {spec.name!r} has no option {str(key)!r}"
+    return problem_at(root, (*block, key), message, suggestion)
 
 
 def _merged(problems: list[Problem]) -> list[Problem]:

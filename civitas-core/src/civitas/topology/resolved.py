@@ -13,7 +13,13 @@ from civitas.errors import Location
 from civitas.messages import PRIMARY
 from civitas.plugins.loader import LoadedSerializer, LoadedTransport
 from civitas.topology.masking import MASK, mask_values
-from civitas.topology.model import AgentBlock, SupervisorBlock, TopologyModel
+from civitas.topology.model import (
+    AgentBlock,
+    SerializerBlock,
+    SupervisorBlock,
+    TopologyModel,
+    TransportBlock,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +100,14 @@ class ResolvedSerializer:
     Attributes:
         type_name: how the topology names it.
         plugin: the loaded plugin; `None` when it was not imported.
+        options: the plugin's own options; `None` for a serializer without any, and where it was not
+            imported.
         where: where its name stands.
     """
 
     type_name: str
     plugin: LoadedSerializer | None
+    options: BaseModel | None
     where: Location
 
 
@@ -144,20 +153,26 @@ class Topology:
         Of `config` only the keys are shown: what an application keeps there may be secret. So it is
         with the options of a plugin that was not imported: only it knows which of them are secret.
         """
-        options, given = self.transport.options, self.model.transport.model_extra or {}
-        shown = dict.fromkeys(given, MASK) if self.transport.plugin is None else {}
-        if options is not None:
-            shown = options.model_dump(mode="json", by_alias=True)
+        serializer = _shown_plugin(self.serializer, self.model.serializer)
         return {
             "file": self.file,
-            "transport": {"type": self.transport.type_name, **mask_values(shown)},
-            "serializer": self.serializer.type_name,
+            "transport": _shown_plugin(self.transport, self.model.transport),
+            "serializer": serializer if len(serializer) > 1 else serializer["type"],
             "accept_serializers": [each.type_name for each in self.accept_serializers],
             "send_timeout": self.send_timeout,
             "cluster_key": None if self.signing.key is None else MASK,
             "signed_frames": self.model.signed_frames,
             "supervision": _shown(self.supervision),
         }
+
+
+def _shown_plugin(
+    resolved: ResolvedTransport | ResolvedSerializer, block: TransportBlock | SerializerBlock
+) -> dict[str, Any]:
+    shown = dict.fromkeys(block.model_extra or {}, MASK) if resolved.plugin is None else {}
+    if resolved.options is not None:
+        shown = resolved.options.model_dump(mode="json", by_alias=True)
+    return {"type": resolved.type_name, **mask_values(shown)}
 
 
 def _shown(resolved: ResolvedSupervisor | ResolvedAgent) -> dict[str, Any]:

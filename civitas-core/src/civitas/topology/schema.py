@@ -11,6 +11,7 @@ from pydantic_core import CoreSchema
 from civitas.errors import PluginError
 from civitas.plugins.catalog import PluginKind, builtins, scan, usable
 from civitas.plugins.loader import (
+    LoadedPlugin,
     LoadedSerializer,
     LoadedTransport,
     load_serializer,
@@ -73,9 +74,13 @@ def json_schema(
     """
     schema = TopologyModel.model_json_schema(schema_generator=_WithoutTitles)
     definitions = schema.pop("$defs")
-    for plugin in transports:
-        definitions |= _option_definitions(plugin)
-    definitions["TransportBlock"] = _transport_block(definitions["TransportBlock"], transports)
+    for kind, block, plugins in (
+        ("transport", "TransportBlock", transports),
+        ("serializer", "SerializerBlock", serializers),
+    ):
+        for plugin in plugins:
+            definitions |= _option_definitions(kind, plugin)
+        definitions[block] = _plugin_block(kind, definitions[block], plugins)
     _complete(schema, definitions, [plugin.spec.name for plugin in serializers])
     for name, each in definitions.items():
         if each.get("title") == name.rpartition(".")[2]:
@@ -94,7 +99,6 @@ def json_schema(
 def _complete(schema: dict[str, Any], definitions: dict[str, Any], serializers: list[str]) -> None:
     """Add what pydantic's schema of the model does not have."""
     names = {"anyOf": [{"enum": serializers}, {"type": "string", "pattern": ":"}]}
-    definitions["SerializerBlock"]["properties"]["type"] |= names
     block = schema["properties"]["serializer"]
     described = {key: block[key] for key in _ANNOTATIONS if key in block}
     reference = {"$ref": "#/$defs/SerializerBlock"}
@@ -110,23 +114,25 @@ def _complete(schema: dict[str, Any], definitions: dict[str, Any], serializers: 
         block["enum"] = [*block["enum"], *(each.lower() for each in block["enum"])]
 
 
-def _option_definitions(plugin: LoadedTransport) -> dict[str, Any]:
-    """Return the options of a transport, and what they refer to, under names of their own."""
+def _option_definitions(kind: str, plugin: LoadedPlugin) -> dict[str, Any]:
+    """Return the options of a plugin, and what they refer to, under names of their own."""
     spec = plugin.spec
-    prefix = f"transport.{spec.name}"
+    prefix = f"{kind}.{spec.name}"
     options: dict[str, Any] = {"type": "object", "additionalProperties": False}
     if spec.options is not None:
         ref = f"#/$defs/{prefix}.{{model}}"
         options = spec.options.model_json_schema(ref_template=ref, schema_generator=_WithoutTitles)
     nested = options.pop("$defs", {})
     options["properties"] = {"type": {}, **options.get("properties", {})}
-    options["title"] = f"Options of the transport {spec.name}"
+    options["title"] = f"Options of the {kind} {spec.name}"
     options["description"] = spec.summary
     return {prefix: options, **{f"{prefix}.{name}": each for name, each in nested.items()}}
 
 
-def _transport_block(block: dict[str, Any], plugins: Sequence[LoadedTransport]) -> dict[str, Any]:
-    """Return the schema of the transport block: each name brings its options."""
+def _plugin_block(
+    kind: str, block: dict[str, Any], plugins: Sequence[LoadedPlugin]
+) -> dict[str, Any]:
+    """Return the schema of the block that names a plugin: each name brings its options."""
     names: list[dict[str, str]] = []
     rules: list[dict[str, Any]] = []
     for each in plugins:
@@ -134,7 +140,7 @@ def _transport_block(block: dict[str, Any], plugins: Sequence[LoadedTransport]) 
         names.append({"const": name, "description": each.spec.summary})
         known = {"type": {"enum": [name, each.candidate.qualified_name]}}
         condition = {"properties": known, "required": ["type"]}
-        rules.append({"if": condition, "then": {"$ref": f"#/$defs/transport.{name}"}})
+        rules.append({"if": condition, "then": {"$ref": f"#/$defs/{kind}.{name}"}})
     others = {"type": "string", "pattern": r":|\$\{", "description": "distribution:name"}
     description = block["properties"]["type"]["description"]
     return {

@@ -15,7 +15,6 @@ from civitas.topology.model import (
     Backoff,
     Block,
     ChildBlock,
-    SerializerBlock,
     Strategy,
     SupervisorBlock,
     TopologyModel,
@@ -46,7 +45,6 @@ _BLOCKS: Final[dict[str, tuple[str, type[Block]]]] = {
     "supervision": ("of a supervisor ", SupervisorBlock),
     "supervisor": ("of a supervisor ", SupervisorBlock),
     "agent": ("of an agent ", AgentBlock),
-    "serializer": ("", SerializerBlock),
 }
 """Whose keys an unknown key stands among, by the key above."""
 _CHOICES: Final = {

@@ -12,7 +12,7 @@ from collections.abc import Callable, Container, Hashable, Iterable, Iterator, S
 from typing import TypeAlias
 
 from civitas import envelope
-from civitas.components import serializer_of
+from civitas.components import make_named_serializer
 from civitas.errors import describe
 from civitas.messages import Message
 from civitas.testing.simulation.history import DONE, Handling
@@ -70,7 +70,9 @@ def broken(system: System, invariants: Sequence[Invariant]) -> Iterator[tuple[st
 def kept(system: System) -> list[Message]:
     """Return the messages that an at-least-once transport still has, dead letters included."""
     server = server_of(system.world)
-    read = serializer_of(system.topology.serializer.type_name).deserialize
+    used = system.topology.serializer
+    assert used.plugin is not None
+    read = make_named_serializer(used.plugin, used.options).deserialize
     frames = [each.frame for which in Kept for each in server.messages(which)]
     return [read(envelope.open(envelope.unsigned(frame)).body) for frame in frames]
 
