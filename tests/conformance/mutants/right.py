@@ -5,6 +5,7 @@ The files of this folder are run by test_mutants.py, in a pytest of its own.
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import ClassVar
 
@@ -74,6 +75,11 @@ def dead_letters(self, shared):
 
 
 @pytest.fixture
+def hostile(self):
+    return self.subject.hostile
+
+
+@pytest.fixture
 def secret(self, shared):
     return shared.use_secret()
 
@@ -99,8 +105,11 @@ def freezer(self, shared):
 
 
 def adopt(subject: type) -> type:
-    about = {"subject": subject, "patience": 0.5}
+    about = {"subject": subject, "patience": float(os.environ.get("PATIENCE", "0.5"))}
     kit = SerializerConformance
+    if hasattr(subject, "hostile"):
+        about["hostile"] = hostile
+    about["carries"] = getattr(subject, "carries", ())
     if hasattr(subject, "publish"):
         kit, about["capabilities"] = TransportConformance, subject.capabilities
     network = getattr(subject, "network", None)

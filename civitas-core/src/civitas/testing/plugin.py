@@ -37,6 +37,7 @@ pytest.register_assert_rewrite(
     "civitas.testing.ordering",
     "civitas.testing.outages",
     "civitas.testing.processes",
+    "civitas.testing.reading",
     "civitas.testing.reconnecting",
     "civitas.testing.requests",
     "civitas.testing.serializers",

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import fields
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, ClassVar, Final
 
-from civitas.errors import DeserializationError, SerializationError
+from civitas.errors import SerializationError
 from civitas.messages import Message
 from civitas.serializer import Serializer
 from civitas.testing.collisions import colliding_keys
+from civitas.testing.reading import MakeSerializer, ReadingBehaviours, read
 from civitas.testing.suite import ConformanceSuite
 
 _PAYLOADS: Final[tuple[dict[str, Any], ...]] = (
@@ -32,11 +35,22 @@ _REFUSED: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
     ("payload.list[0].deep", {"list": [{"deep": lambda: None}]}),
 )
 
+_FURTHER: Final[Mapping[type, Any]] = {
+    set: {1, "two", 3.0},
+    frozenset: frozenset((1, "two")),
+    tuple: (1, ("two", 3.0)),
+    complex: 1 + 2j,
+    datetime: datetime(2024, 7, 14, 23, 59, 59, tzinfo=UTC),
+    Decimal: Decimal("1.10"),
+}
+"""What a format may have besides JSON's values: one of each type."""
 
-class SerializerConformance(ConformanceSuite, kit=True):
+
+class SerializerConformance(ReadingBehaviours, ConformanceSuite, kit=True):
     """The tests of a serializer. Subclass it and say how to make yours.
 
     Attributes:
+        carries: types of values that your format has besides those of JSON and bytes, as `set`.
         deviations: standard tests that you know to fail, each with the reason.
 
     Example:
@@ -46,10 +60,16 @@ class SerializerConformance(ConformanceSuite, kit=True):
                 @pytest.fixture
                 def make_serializer(self):
                     return CborSerializer
+
+        A fixture `hostile` is optional: it gives bytes in your format that must be refused, each
+        by what they are.
     """
 
     kind: ClassVar[str] = "serializer"
     level: ClassVar[str] = "serializer conformance 1.0"
+    optional: ClassVar[Mapping[str, str]] = {
+        "hostile": "a dict of bytes that must be refused, each by what they are"
+    }
 
     def test_it_has_a_name(self, make_serializer: MakeSerializer) -> None:
         """`name` is ASCII, 1 to 255 bytes: every frame carries it.
@@ -75,6 +95,8 @@ class SerializerConformance(ConformanceSuite, kit=True):
     def test_payloads_come_back(self, make_serializer: MakeSerializer) -> None:
         """JSON-like values come back equal and of the same type: 1 is not 1.0 and not True.
 
+        So do values of the types that the class says it carries.
+
         If this fails: floats without a fraction become integers; large integers lose digits in a
         float; empty containers become None; text is normalised.
         """
@@ -82,6 +104,9 @@ class SerializerConformance(ConformanceSuite, kit=True):
         for payload in _PAYLOADS:
             found = _round_trip(serializer, Message(payload=copy.deepcopy(payload)))
             assert _same(payload, found.payload), f"{str(payload)[:80]} did not come back as sent"
+        for kind in self.carries:
+            if kind in _FURTHER:
+                _comes_back(serializer, {"value": _FURTHER[kind]}, kind)
 
     def test_the_message_stays_as_it_is(self, make_serializer: MakeSerializer) -> None:
         """Serializing changes nothing of the message, and gives `bytes`.
@@ -104,7 +129,7 @@ class SerializerConformance(ConformanceSuite, kit=True):
         If this fails: the library's own TypeError comes out; or the path stops at `payload`.
         """
         serializer = make_serializer()
-        for path, payload in _REFUSED:
+        for path, payload in _refused_by(self.carries):
             error = _refusal(serializer, Message(payload=payload))
             assert error.path == path, f"the offending value is at {path}, not at {error.path!r}"
             assert path in str(error), f"the message does not say where: {error}"
@@ -155,7 +180,7 @@ class SerializerConformance(ConformanceSuite, kit=True):
         for place in range(len(whole)):
             for flip in (0x01, 0x80, 0xFF):
                 damaged = whole[:place] + bytes((whole[place] ^ flip,)) + whole[place + 1 :]
-                _read(serializer, damaged)
+                read(serializer, damaged)
 
     def test_chosen_keys_cost_no_more_than_others(self, make_serializer: MakeSerializer) -> None:
         """A map with keys that were chosen to collide is refused, or read as fast as any other.
@@ -175,8 +200,6 @@ class SerializerConformance(ConformanceSuite, kit=True):
         )
 
 
-MakeSerializer = Callable[[], Serializer]
-
 _SLOTS: Final = 15
 """The dict has 2**15 slots."""
 
@@ -188,8 +211,15 @@ def _seconds_of_reading(serializer: Serializer, payload: dict[Any, Any]) -> floa
     except SerializationError:
         return 0.0
     begin = time.thread_time()
-    _read(serializer, data)
+    read(serializer, data)
     return time.thread_time() - begin
+
+
+def _refused_by(carries: tuple[type, ...]) -> list[tuple[str, dict[str, Any]]]:
+    """Return what such a format refuses, each with the path to it."""
+    unless = {set: "payload.a.b", complex: "payload.list[2]"}
+    taken = {path for kind, path in unless.items() if kind in carries}
+    return [(path, payload) for path, payload in _REFUSED if path not in taken]
 
 
 def _full() -> Message:
@@ -216,6 +246,16 @@ def _round_trip(serializer: Serializer, message: Message) -> Message:
     return serializer.deserialize(serializer.serialize(message))
 
 
+def _comes_back(serializer: Serializer, sent: dict[str, Any], kind: type) -> None:
+    """Fail when a value that the class says it carries does not come back."""
+    problem = f"a {kind.__name__} did not come back as sent"
+    try:
+        found = _round_trip(serializer, Message(payload=copy.deepcopy(sent)))
+    except Exception as error:
+        raise AssertionError(f"{problem}: {error!r}") from error
+    assert _same(sent, found.payload), problem
+
+
 def _same(one: Any, other: Any) -> bool:
     """Return whether two values are equal and of the same types, all the way down."""
     if type(one) is not type(other):
@@ -237,18 +277,6 @@ def _refusal(serializer: Serializer, message: Message) -> SerializationError:
     raise AssertionError(f"{str(message.payload)[:80]} was not refused")
 
 
-def _read(serializer: Serializer, data: bytes) -> Message | None:
-    """Return the message in these bytes, or None where they are refused as they should be."""
-    try:
-        return serializer.deserialize(data)
-    except DeserializationError:
-        return None
-    except Exception as error:
-        raise AssertionError(
-            f"expected DeserializationError for {data[:40]!r}, not {error!r}"
-        ) from error
-
-
 def _unreadable(serializer: Serializer, data: bytes) -> None:
-    found = _read(serializer, data)
+    found = read(serializer, data)
     assert found is None, f"{data[:40]!r} was read as {found}"
