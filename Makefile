@@ -83,6 +83,8 @@ soak: programs $(VENV)/dev.stamp ## property tests and simulations with many mor
 	HYPOTHESIS_PROFILE=soak $(PYTEST) -n $(JOBS) --timeout 3600 -m "not slow" tests/core
 	CIVITAS_SEEDS=$(SEEDS) $(PYTEST) -n $(JOBS) --timeout 3600 tests/core/simulation/test_seeds.py
 	$(PYTEST) --timeout 3600 -m soak
+	$(PYTEST) --timeout 3600 --conformance-stress -k test_stress tests/conformance/test_in_process.py \
+	    $(foreach name,$(REPORTED),tests/$(name)/test_conformance.py)
 
 release-check: programs $(VENV)/dev.stamp ## may this be released? (RELEASE="civitas-zmq ..."; all by default)
 	$(BIN)/python -m release $(RELEASE) --jobs $(JOBS)

@@ -1,4 +1,4 @@
-"""Which test catches which mutant, and what it says: what goes wrong on one network that is always there."""
+"""Which test catches which mutant, and what it says: on a network that is always there."""
 
 from __future__ import annotations
 

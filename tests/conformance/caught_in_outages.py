@@ -1,4 +1,4 @@
-"""Which test catches which mutant, and what it says: other processes, outages, and what is kept over them."""
+"""Which test catches which mutant, and what it says: outages, processes, what is kept."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ CAUGHT_IN_OUTAGES = {
     ),
     "SpinsWithoutItsBroker": (
         "test_it_waits_between_attempts_to_connect",
-        "two that wait used the processor for",
+        "two that wait used ",
     ),
     "SubscribesFiveHundredAgain": (
         "test_a_thousand_addresses_survive_an_outage",

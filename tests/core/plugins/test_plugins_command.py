@@ -172,6 +172,7 @@ def test_check_passes_what_works(scratch):
     assert [line.split()[:3] for line in done.stdout.splitlines()] == [
         ["ok", "transport", "in_process"],
         ["ok", "transport", "pigeon"],
+        ["unproved:", "nothing", "is"],
         ["ok", "serializer", "json"],
         ["ok", "serializer", "msgpack"],
     ]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from civitas._authoring.conformance import proof_of
+from civitas._authoring.conformance import unproved as said_unproved
 from civitas.plugins.catalog import Candidate, PluginKind
 
 REPOSITORY = Path(__file__).parents[3]
@@ -157,28 +158,59 @@ def test_claims_that_depend_on_options_are_shown_with_the_defaults_and_held_agai
     assert line in scratch.civitas("show", "pigeon").stdout.splitlines()
 
     file.write_text(report(suite()))
-    assert advice(scratch) == [
-        "it claims at_least_once with the default options; its conformance report does not prove it"
-    ]
+    claim = "it claims at_least_once{}; its conformance report does not prove it"
+    assert unproved(scratch) == [claim.format(" with the default options")]
     file.write_text(report(suite(), suite(variant="keep: true", proved=["at_least_once"])))
-    assert advice(scratch) == []
+    assert unproved(scratch) == []
     file.write_text("{")
-    assert "conformance.json can't be read" in advice(scratch)[0]
+    assert "conformance.json can't be read" in unproved(scratch)[0]
     file.write_text(report(suite()))
     source = scratch.site / "pigeon" / "plugin.py"
     source.write_text(DEPENDS.replace("Field(True,", "Field(").replace("claims)", "claims(Keep))"))
     with source.open("a") as plugin:
         plugin.write("\nclass Keep:\n    keep = True\n")
-    assert advice(scratch) == [
-        "it claims at_least_once; its conformance report does not prove it",
-        "not made: some options have no default, so its methods are unchecked",
+    assert unproved(scratch) == [claim.format("")]
+    assert verdict(scratch)["advice"] == [
+        "not made: some options have no default, so its methods are unchecked"
     ]
 
 
-def advice(scratch):
-    [verdict] = json.loads(scratch.civitas("check", "pigeon", "--json").stdout)
-    assert verdict["error"] is None
-    return verdict["advice"]
+@pytest.mark.slow
+def test_check_shows_what_is_unproved_and_fails_for_it_when_it_is_strict(scratch):
+    site = scratch.install()
+    file = site / "carrier_pigeon" / "conformance.json"
+    line = "unproved: nothing is proved: its package has no conformance.json"
+    done = scratch.civitas("check", "pigeon")
+    assert (done.returncode, line in done.stdout) == (0, True)
+    assert scratch.civitas("check", "pigeon", "--strict").returncode == 1
+    file.write_text(report(suite()))
+    done = scratch.civitas("check", "pigeon", "--strict")
+    assert (done.returncode, "unproved" in done.stdout) == (0, False)
+
+
+def test_what_did_not_run_or_pass_is_unproved(package):
+    part = suite(
+        version="0.9",
+        not_passed={"test_a": "failed"},
+        proved_in_part={"cross_process": ["test_b", "test_c"]},
+        passed=["test_c"],
+    )
+    (package / "conformance.json").write_text(report(part))
+    assert said_unproved(proof_of(candidate()), ["cross_process", "cross_machine"]) == [
+        "what is installed: its report is of version 0.9, installed is 1.0",
+        "transport conformance 1.0: 1 of its tests did not pass",
+        "cross_process, all of it: test_b did not run",
+    ]
+
+
+def unproved(scratch):
+    return verdict(scratch)["unproved"]
+
+
+def verdict(scratch):
+    [found] = json.loads(scratch.civitas("check", "pigeon", "--json").stdout)
+    assert found["error"] is None
+    return found
 
 
 # --- the reports of this project ------------------------------------------------------------------

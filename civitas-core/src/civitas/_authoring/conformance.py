@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +34,7 @@ class Proof:
         missing: how many tests of its list it did not pass, deviations included.
         proved: the claims of which every test passed, whatever the options.
         with_option: further claims that are proved with an option, by that option.
+        in_part: tests of a claim that were not run, by that claim.
         problem: why the report counts for nothing, or for little; empty when all is well.
     """
 
@@ -42,6 +44,7 @@ class Proof:
     missing: int = 0
     proved: tuple[str, ...] = ()
     with_option: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    in_part: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     problem: str = ""
 
     def __str__(self) -> str:
@@ -119,8 +122,43 @@ def _judged(report: Mapping[str, Any], candidate: Candidate) -> Proof | None:
             for option in options
             if (claims := _claims((e for e in suites if e["variant"] == option), without=always))
         },
+        in_part=_in_part(suites),
         problem=problem,
     )
+
+
+def _in_part(suites: list[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+    """Return the tests for a claim that no class ran; reports of an older kit don't say it."""
+    passed = {name for suite in suites for name in suite.get("passed", ())}
+    found: dict[str, tuple[str, ...]] = {}
+    for suite in suites:
+        for claim, names in suite.get("proved_in_part", {}).items():
+            left = tuple(str(name) for name in names if name not in passed)
+            if left:
+                found[str(claim)] = left
+    return found
+
+
+def unproved(proof: Proof | None, claims: Iterable[str], when: str = "") -> list[str]:
+    """Say what of these claims, and of what every plugin promises, a report does not prove."""
+    if proof is None:
+        return [f"nothing is proved: its package has no {FILE}"]
+    if not proof.level:
+        return [f"nothing is proved: {proof.problem}"]
+    found = [f"what is installed: its report is {proof.problem}"] if proof.problem else []
+    if proof.missing:
+        found.append(f"{proof.level}: {proof.missing} of its tests did not pass")
+    proved = {*proof.proved, *UNPROVED_BY_NATURE, *chain.from_iterable(proof.with_option.values())}
+    found += [
+        f"it claims {claim}{when}; its conformance report does not prove it"
+        for claim in claims
+        if claim not in proved
+    ]
+    found += [
+        f"{claim}, all of it: {', '.join(names)} did not run"
+        for claim, names in proof.in_part.items()
+    ]
+    return found
 
 
 def _claims(suites: Iterable[Mapping[str, Any]], without: tuple[str, ...] = ()) -> tuple[str, ...]:

@@ -19,11 +19,10 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from importlib import import_module
-from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
-from civitas._authoring.conformance import UNPROVED_BY_NATURE, proof_of
+from civitas._authoring.conformance import proof_of, unproved
 from civitas.errors import CivitasError, crash_of, describe
 from civitas.plugins import loader
 from civitas.plugins.catalog import Candidate, PluginKind
@@ -42,11 +41,13 @@ Report = Callable[[str], None]
 class Trial(NamedTuple):
     """Why a plugin can't be used, if it can't, and what its author should improve.
 
-    The error is as `UnusablePluginError.as_dict` writes it.
+    The error is as `UnusablePluginError.as_dict` writes it. `unproved` says what of its claims the
+    conformance report does not prove that its package ships.
     """
 
     error: dict[str, Any] | None
     advice: list[str]
+    unproved: list[str]
 
 
 def try_plugin(candidate: Candidate, protocol: str, timeout: float) -> Trial:
@@ -81,7 +82,7 @@ def try_plugin(candidate: Candidate, protocol: str, timeout: float) -> Trial:
             return Trial(*reports[-1])
         doing = reports[-1] if reports else "starting"
         place = _place(_text_of(stack), candidate)
-    return Trial(BrokenPluginError(candidate, f"{doing} {ending}{place}").as_dict(), [])
+    return Trial(BrokenPluginError(candidate, f"{doing} {ending}{place}").as_dict(), [], [])
 
 
 def _text_of(file: IO[bytes]) -> str:
@@ -126,16 +127,15 @@ def main(arguments: list[str]) -> None:
 
     module, _, attribute = protocol.partition(":")
     try:
-        advice = _try(PluginKind(kind), name, getattr(import_module(module), attribute), report)
-        report(Trial(None, advice))
+        report(_try(PluginKind(kind), name, getattr(import_module(module), attribute), report))
     except UnusablePluginError as error:
-        report(Trial(error.as_dict(), []))
+        report(Trial(error.as_dict(), [], []))
     # Threads and exit handlers that the plugin started at import have no say in the result.
     os._exit(0)
 
 
-def _try(kind: PluginKind, name: str, protocol: type, report: Report) -> list[str]:
-    """Load a plugin and make its product where that needs no options; return advice."""
+def _try(kind: PluginKind, name: str, protocol: type, report: Report) -> Trial:
+    """Load a plugin and make its product where that needs no options."""
     plugins = PluginLoader(report)
     loaded: LoadedPlugin = plugins.load(kind, name)
     if loaded.spec.options is None:
@@ -150,50 +150,47 @@ def _try(kind: PluginKind, name: str, protocol: type, report: Report) -> list[st
         options = loaded.spec.options()
     except ValidationError:
         claims = getattr(loaded.spec, "capabilities", None)
-        if isinstance(loaded, LoadedTransport) and isinstance(claims, Capabilities):
-            advice += _advice_on_claims(loaded, claims)
-        return [*advice, "not made: some options have no default, so its methods are unchecked"]
+        stated = claims if isinstance(claims, Capabilities) else None
+        advice.append("not made: some options have no default, so its methods are unchecked")
+        return Trial(None, advice, _unproved(loaded.candidate, stated))
     except BaseException as error:
         text = describe(crash_of(error))
         cause = f"its options can't be made from their defaults: {text}"
         raise BrokenPluginError(loaded.candidate, cause) from error
-    return [*advice, *_make(loaded, options, protocol, report)]
+    made = _make(loaded, options, protocol, report)
+    return made._replace(advice=[*advice, *made.advice])
 
 
-def _make(loaded: LoadedPlugin, options: Any, protocol: type, report: Report) -> list[str]:
-    """Make the product, without starting it; return advice."""
+def _make(loaded: LoadedPlugin, options: Any, protocol: type, report: Report) -> Trial:
+    """Make the product, without starting it."""
     advice: list[str] = []
+    open_: list[str] = []
     try:
         if isinstance(loaded, LoadedTransport):
             report("what gives its capabilities")
-            advice += _advice_on_claims(loaded, loader.capabilities_of(loaded, options))
+            claims = loader.capabilities_of(loaded, options)
+            fixed = isinstance(loaded.spec.capabilities, Capabilities)
+            when = "" if fixed else " with the default options"
+            open_ = _unproved(loaded.candidate, claims, when)
             report("its factory")
             loader.make_transport(loaded, options, TransportContext(), protocol)
         else:
+            open_ = _unproved(loaded.candidate)
             report("its factory")
             loader.make_serializer(loaded, options, protocol)
     except UnusablePluginError:
         raise
     except CivitasError as error:
         advice.append(f"not made, so its methods are unchecked; its factory says: {error}")
-    return advice
+    return Trial(None, advice, open_)
 
 
-def _advice_on_claims(loaded: LoadedTransport, claims: Capabilities) -> list[str]:
-    """Return which claims the report that the plugin ships does not prove, if it ships one."""
-    proof = proof_of(loaded.candidate)
-    if proof is None:
-        return []
-    if not proof.level:
-        return [f"its conformance report proves nothing: {proof.problem}"]
-    proved = {*proof.proved, *UNPROVED_BY_NATURE, *chain.from_iterable(proof.with_option.values())}
-    fixed = isinstance(loaded.spec.capabilities, Capabilities)
-    when = "" if fixed else " with the default options"
-    return [
-        f"it claims {claim}{when}; its conformance report does not prove it"
-        for claim, made in asdict(claims).items()
-        if made is True and claim not in proved
-    ]
+def _unproved(
+    candidate: Candidate, claims: Capabilities | None = None, when: str = ""
+) -> list[str]:
+    """Return what the report that the plugin ships does not prove of these claims."""
+    made = [] if claims is None else [name for name, made in asdict(claims).items() if made is True]
+    return unproved(proof_of(candidate), made, when)
 
 
 if __name__ == "__main__":

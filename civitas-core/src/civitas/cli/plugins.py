@@ -114,9 +114,15 @@ def check_plugins(
         list[str] | None, typer.Argument(metavar="NAME", help="Default: all installed.")
     ] = None,
     timeout: Annotated[float, seconds("Time for each plugin.", 0.1)] = 30.0,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit 1 also where a claim is not proved.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Import each plugin in a process of its own and say what is wrong; exit 1 if one fails."""
+    """Import each plugin in a process of its own and say what is wrong; exit 1 if one fails.
+
+    What the conformance report that a plugin ships does not prove is shown as unproved.
+    """
     wanted = [(kind, name) for name in names for kind in _kinds_of(name)] if names else _installed()
     exit_on_signals()
     verdicts = [_verdict(kind, name, timeout) for kind, name in wanted]
@@ -132,9 +138,13 @@ def check_plugins(
                 write(f"{'':<15}{verdict['error']['problem']}")
             for advice in verdict["advice"]:
                 write(f"{'':<15}advice: {advice}")
+            for claim in verdict["unproved"]:
+                write(f"{'':<15}unproved: {claim}")
     # What a setting disables is meant to be unusable, unless somebody asks for it by name.
     excused = () if names else ("disabled",)
     if any(each["state"] not in ("ok", *excused) for each in verdicts):
+        raise typer.Exit(FAILURE)
+    if strict and any(each["unproved"] for each in verdicts):
         raise typer.Exit(FAILURE)
 
 
@@ -251,7 +261,7 @@ def _verdict(kind: PluginKind, name: str, timeout: float) -> dict[str, Any]:
         candidate = select(kind, name)
         trial: Trial = try_plugin(candidate, _PROTOCOLS[kind.value], timeout)
     except UnusablePluginError as error:
-        trial = Trial(error.as_dict(), [])
+        trial = Trial(error.as_dict(), [], [])
     code = trial.error["code"] if trial.error else "ok"
     return {
         "kind": kind.value,

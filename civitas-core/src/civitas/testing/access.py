@@ -23,7 +23,6 @@ from civitas.testing.network import Arrivals, Network
 from civitas.testing.notes import Notes
 from civitas.testing.outages import Broker
 from civitas.testing.recovery import outage
-from civitas.testing.suite import for_claim
 from civitas.transport import Transport
 
 _WATCHED: Final = 0.5
@@ -52,7 +51,6 @@ class AccessBehaviours(Behaviours):
             said.look_at(repr(transport), "repr() of the transport")
             said.look_at_notes(network, transport)
 
-    @for_claim("survives_broker_restart")
     @behaviour
     async def test_an_outage_tells_no_password(
         self, network: Network, secret: str, broker: Broker

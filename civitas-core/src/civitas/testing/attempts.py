@@ -1,13 +1,41 @@
-"""ConnectAttempts: how often this process tries to connect to anything."""
+"""Attempts: how often this process tries to connect, and how busy it is meanwhile."""
 
 from __future__ import annotations
 
 import sys
+import time
+from pathlib import Path
 from threading import Lock
 from typing import Any, Final, Self
 
 _CONNECT: Final = "socket.connect"
 """The event that the interpreter audits: https://docs.python.org/3/library/audit_events.html"""
+
+_SCHEDULED: Final = Path("/proc/self/schedstat")
+"""Nanoseconds on a processor, and waiting for one; where Linux counts them."""
+
+
+class Busyness:
+    """How busy this process is from now on, of the time that others leave it a processor."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._used = time.process_time()
+        self._waited = _waited()
+
+    @property
+    def share(self) -> float:
+        """Of the time since it was made, without that of waiting for a processor: 1 is all."""
+        wall = time.monotonic() - self._began - (_waited() - self._waited)
+        return (time.process_time() - self._used) / max(wall, 1e-3)
+
+
+def _waited() -> float:
+    """Return for how long this process has waited for a processor, in seconds."""
+    try:
+        return int(_SCHEDULED.read_text().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 class ConnectAttempts:

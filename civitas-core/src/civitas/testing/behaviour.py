@@ -12,9 +12,13 @@ from typing import Any, ClassVar, Concatenate, Final, TypeAlias, TypeVar
 from civitas.plugins import Capabilities
 from civitas.testing import leaks
 from civitas.testing.network import MakeTransport, Network
+from civitas.testing.suite import is_for_stress
 
 _WAITS_IN_A_TEST: Final = 4
 """Longest time of a whole test, in waits of `patience` each."""
+
+_WAITS_IN_VOLUME: Final = 100
+"""The same of a test for `--conformance-stress`."""
 
 _TURNS: Final = 10
 """Turns of the event loop for callbacks that `stop` has scheduled, such as a socket's close."""
@@ -48,7 +52,8 @@ def behaviour(scenario: Scenario[PartT]) -> Callable[..., None]:
     def test(self: PartT, make_transport: MakeTransport, **fixtures: Any) -> None:
         with no_threads_left(), asyncio.Runner() as runner:
             network = Network(make_transport, self.capabilities, self.patience)
-            runner.run(play(scenario(self, network, **fixtures), network))
+            waits = _WAITS_IN_VOLUME if is_for_stress(test) else _WAITS_IN_A_TEST
+            runner.run(play(scenario(self, network, **fixtures), network, waits))
 
     test.__name__ = scenario.__name__
     test.__qualname__ = scenario.__qualname__
@@ -70,14 +75,16 @@ def no_threads_left() -> Iterator[None]:
     assert not left, f"threads left after stop: {left}"
 
 
-async def play(scenario: Coroutine[Any, Any, T], network: Network) -> T:
+async def play(
+    scenario: Coroutine[Any, Any, T], network: Network, waits: int = _WAITS_IN_A_TEST
+) -> T:
     """Run a scenario to its end, then stop its transports and look for what they left."""
     unseen: list[str] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: unseen.append(_describe(context)))
     descriptors = leaks.descriptors()
     try:
-        outcome = await _in_time(scenario, network.patience * _WAITS_IN_A_TEST)
+        outcome = await _in_time(scenario, network.patience * waits)
     except BaseException:
         await network.abandon()
         raise

@@ -20,6 +20,7 @@ _OPTION: Final = "--conformance-report"
 _ABOUT: Final = "civitas_conformance"
 """The attribute of a test's report that says which standard test it was."""
 
+_STRESS: Final = "--conformance-stress"
 _SEED: Final = "--civitas-seed"
 _SEEDS: Final = "civitas_seeds"
 """What a simulated test has as an attribute (how many seeds) and as an argument (which ones)."""
@@ -42,14 +43,18 @@ pytest.register_assert_rewrite(
     "civitas.testing.requests",
     "civitas.testing.serializers",
     "civitas.testing.sizes",
+    "civitas.testing.stress",
 )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options: the file for the report, and the seed to run again."""
+    """Add the options: the file for the report, the volume, and the seed to run again."""
     group = parser.getgroup("civitas")
     group.addoption(
         _OPTION, metavar="FILE", help="write how the tests of the conformance kit ended, as JSON"
+    )
+    group.addoption(
+        _STRESS, action="store_true", help="run the conformance kit in volume, too: minutes"
     )
     group.addoption(
         _SEED, metavar="N", type=int, help="run this seed of each simulated test, and no other"
@@ -69,6 +74,25 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     given = [range(first, min(first + _SEEDS_IN_A_TEST, count)) for first in starts]
     names = [f"seeds {each.start}-{each.stop - 1}" for each in given]
     metafunc.parametrize(_SEEDS, [(each, False) for each in given], ids=names)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is for `--conformance-stress` without it, or has not the fixtures it needs."""
+    if "civitas.testing.suite" not in sys.modules:
+        return
+    from civitas.testing.suite import is_for_stress, lacks
+
+    with_stress = config.getoption(_STRESS)
+    out = {
+        item
+        for item in items
+        if isinstance(item, pytest.Function)
+        and is_for_stress(item.function)
+        and (not with_stress or lacks(item.cls, item.function))
+    }
+    if out:
+        config.hook.pytest_deselected(items=[item for item in items if item in out])
+        items[:] = [item for item in items if item not in out]
 
 
 def pytest_configure(config: pytest.Config) -> None:

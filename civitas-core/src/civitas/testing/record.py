@@ -54,6 +54,7 @@ class SuiteRecord:
         expected: the tests in its list, each with the claims that it proves.
         left_out: the kit's other tests, each with the reason why it is not in the list.
         probes: of those, the ones that run all the same, each with its claim.
+        in_part: claims with tests that need a fixture that is not there: the names of these tests.
         deviations: tests that the adopter knows to fail, each with the reason.
         outcomes: how each test ended: passed, failed, skipped, deviation.
     """
@@ -67,6 +68,7 @@ class SuiteRecord:
     expected: dict[str, list[str]]
     left_out: dict[str, str]
     probes: dict[str, str]
+    in_part: dict[str, list[str]]
     deviations: dict[str, str]
     outcomes: dict[str, str] = field(default_factory=dict)
 
@@ -85,6 +87,7 @@ class SuiteRecord:
             expected={name: list(claims_of(suite.standard[name])) for name in suite.expected()},
             left_out=suite.left_out(),
             probes={name: claim for name, claim in found if claim},
+            in_part=_in_part(suite),
             deviations=dict(suite.deviations),
         )
 
@@ -161,6 +164,7 @@ class SuiteRecord:
             "conforms": self.conforms,
             "claims": self.claims,
             "proved": self.proved,
+            "proved_in_part": self.in_part,
             "on_trust": self.on_trust,
             "disclaimed_but_works": self.disclaimed_but_works,
             "passed": self.passed,
@@ -176,3 +180,14 @@ class SuiteRecord:
 
 def _made(capabilities: Capabilities) -> dict[str, Any]:
     return {name: value for name, value in asdict(capabilities).items() if value}
+
+
+def _in_part(suite: type[ConformanceSuite]) -> dict[str, list[str]]:
+    """Return the claims of a class of which a test is not in its list for want of a fixture."""
+    found: dict[str, list[str]] = {}
+    for name in suite.left_out():
+        claims = claims_of(suite.standard[name])
+        if all(map(suite.claims, claims)) and not any(each in suite.elsewhere for each in claims):
+            for claim in claims:
+                found.setdefault(claim, []).append(name)
+    return found

@@ -13,6 +13,7 @@ import pytest
 _PREFIX: Final = "test_"
 _CLAIMS: Final = "claims"
 _PROBES: Final = "probes"
+_STRESS: Final = "stress"
 _DEVIATION: Final = "deviation"
 _DISCLAIMED: Final = "disclaimed"
 _ORIGIN: Final = "origin"
@@ -35,6 +36,17 @@ def for_claim(*claims: str, probe: bool = False) -> Callable[[Test], Test]:
         return test
 
     return mark
+
+
+def for_stress(test: Test) -> Test:
+    """Make a test one that runs only with `--conformance-stress`, and that is part of no level."""
+    test.__dict__[_STRESS] = True
+    return test
+
+
+def is_for_stress(test: object) -> bool:
+    """Return whether this is a test for `--conformance-stress` only."""
+    return bool(getattr(test, "__dict__", {}).get(_STRESS))
 
 
 class NotInList:
@@ -134,7 +146,7 @@ def _tests_of(kit: type) -> dict[str, Test]:
         name: value
         for part in parts
         for name, value in vars(part).items()
-        if name.startswith(_PREFIX) and callable(value)
+        if name.startswith(_PREFIX) and callable(value) and not is_for_stress(value)
     }
 
 
@@ -170,6 +182,11 @@ def _place(cls: type[ConformanceSuite], name: str, test: Test) -> Test | NotInLi
     if claims_of(test) and missing[0] in cls.needed:
         return _lacking(cls, test, missing[0])
     return NotInList(f"there is no fixture `{missing[0]}`")
+
+
+def lacks(cls: Any, test: Test) -> bool:
+    """Return whether a class has not the fixtures that a test needs."""
+    return any(_is_missing(cls, fixture) for fixture in signature(test).parameters)
 
 
 def _is_missing(cls: type[ConformanceSuite], fixture: str) -> bool:

@@ -19,6 +19,7 @@ from civitas.testing.processes import ProcessBehaviours
 from civitas.testing.reconnecting import ReconnectBehaviours
 from civitas.testing.requests import RequestBehaviours
 from civitas.testing.sizes import SizeBehaviours
+from civitas.testing.stress import StressBehaviours
 from civitas.testing.suite import ConformanceSuite
 
 
@@ -36,6 +37,7 @@ class TransportConformance(
     GivingUpBehaviours,
     AccessBehaviours,
     LifecycleBehaviours,
+    StressBehaviours,
     ConformanceSuite,
     kit=True,
 ):
