@@ -208,6 +208,15 @@ SPECS: Final[Table] = {
         with_spec("capabilities=lambda: Capabilities()"),
         "capabilities is called with (options); it takes (), too many positional arguments",
     ),
+    "has_dead_letters_of_no_kind": (
+        with_spec("dead_letters=True"),
+        "dead_letters must be callable or None, not a value of type bool",
+    ),
+    "has_dead_letters_of_no_context": (
+        with_spec("dead_letters=lambda options: None"),
+        "dead_letters is called with (options, context); it takes (options), too many positional"
+        " arguments",
+    ),
     "has_no_room": (
         with_spec("capabilities=Capabilities(max_message_bytes=0)"),
         "max_message_bytes must be a positive number or None, not 0",

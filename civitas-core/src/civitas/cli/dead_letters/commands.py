@@ -7,7 +7,6 @@ import inspect
 import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, TypeVar, get_type_hints
 
@@ -16,11 +15,11 @@ import typer
 from civitas.cli import options
 from civitas.cli.exit_codes import BY_SIGNAL, FAILURE
 from civitas.cli.output import write, write_error, write_json
-from civitas.errors import CivitasError, ConfigurationError
+from civitas.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from civitas.cli.dead_letters.source import AgentNames, MessageSource
-    from civitas.transport.dead_letters.batch import BatchResult, Snapshot, Target
+    from civitas.cli.dead_letters.source import MessageSource
+    from civitas.transport.dead_letters.batch import BatchResult
     from civitas.transport.dead_letters.reader import MessageContents
     from civitas.transport.dead_letters.store import Kept, KeptMessage, Selection
 
@@ -84,6 +83,7 @@ def list_messages(
     as_json: options.AsJson = False,
 ) -> None:
     """List dead letters, the oldest first. They stay where they are."""
+    from civitas.cli.dead_letters import work
     from civitas.cli.dead_letters.output import as_json as row_of_json
     from civitas.cli.dead_letters.output import as_row, columns_of
     from civitas.cli.tables import write_table
@@ -93,7 +93,7 @@ def list_messages(
     def row(message: KeptMessage, contents: MessageContents) -> Any:
         return row_of_json(message, contents, time.time()) if as_json else as_row(message, contents)
 
-    rows, more = _run(_read(source(), selection, limit, row))
+    rows, more = _run(work.read(source(), selection, limit, row))
     if as_json:
         write_json(rows)
     elif rows:
@@ -111,14 +111,14 @@ def show(
     as_json: options.AsJson = False,
 ) -> None:
     """Show one dead letter whole. It stays where it is."""
-    from civitas.cli.dead_letters import output
+    from civitas.cli.dead_letters import output, work
 
     selection = _selection([number], None, waiting=waiting)
 
     def whole(message: KeptMessage, contents: MessageContents) -> Any:
         return (output.as_json if as_json else output.as_lines)(message, contents, time.time())
 
-    rows, _ = _run(_read(source(), selection, None, whole))
+    rows, _ = _run(work.read(source(), selection, None, whole))
     for found in rows:
         if as_json:
             write_json(found)
@@ -157,18 +157,19 @@ def drop(
     as_json: options.AsJson = False,
 ) -> None:
     """Remove dead letters for ever, after asking."""
+    from civitas.cli.dead_letters import work
     from civitas.transport.dead_letters.batch import BatchResult
 
     selection = _selection(numbers, agent, everything, waiting=waiting)
     if not yes and not sys.stdin.isatty():
         raise ConfigurationError("there is nobody to ask: give --yes")
     where = source()
-    chosen = _run(_snapshot(where, selection))
+    chosen = _run(work.chosen_from(where, selection))
     if chosen.count and not yes:
         _ask(f"Remove {_counted(chosen.count, selection.kept)} for ever?", "nothing is removed")
     result = BatchResult()
     try:
-        _run(_drop(where, chosen, result))
+        _run(work.drop(where, chosen, result))
     finally:
         _report("removed", selection, result, as_json=as_json)
 
@@ -189,12 +190,14 @@ def move(
 
     One that no agent could read, or would drop, stays; the exit code is 1 then.
     """
+    from civitas.cli.dead_letters import work
+
     former, target = str(_name(former, "--from")), str(_name(to, "--to"))
     if former == target:
         raise ConfigurationError(f"--from and --to are both {former!r}")
     selection = _selection(None, former, waiting=True)
     where = source()
-    doubts = _doubts(where, former, target)
+    doubts = _run(work.doubts_about(where, former, target))
     if doubts and not yes:
         write_error(*doubts)
         if not sys.stdin.isatty():
@@ -203,7 +206,7 @@ def move(
     _return("moved", where, selection, target, expired=expired, as_json=as_json)
 
 
-# --- work --------------------------------------------------------------------------------------
+# --- parts -------------------------------------------------------------------------------------
 
 
 def _return(
@@ -215,101 +218,17 @@ def _return(
     expired: bool,
     as_json: bool,
 ) -> None:
+    from civitas.cli.dead_letters import work
     from civitas.transport.dead_letters.batch import BatchResult, Target
 
     result = BatchResult()
     target = Target(source.reader, agent, expired)
     try:
-        _run(_send(verb, source, selection, target, result))
+        _run(work.send(verb, source, selection, target, result))
     finally:
         _report(verb, selection, result, as_json=as_json)
     if result.kept:
         raise typer.Exit(FAILURE)
-
-
-async def _read(
-    source: MessageSource,
-    selection: Selection,
-    limit: int | None,
-    row: Callable[[KeptMessage, MessageContents], T],
-) -> tuple[list[T], int]:
-    """Return a row for each message, at most `limit` of them, and how many more there are."""
-    from civitas.cli.dead_letters.output import Progress
-    from civitas.transport.dead_letters.batch import snapshot
-
-    rows: list[T] = []
-    async with source.opened() as store:
-        chosen = await snapshot(store, selection)
-        wanted = chosen.count if limit is None else min(limit, chosen.count)
-        with Progress("read", wanted) as progress:
-            async with aclosing(store.read(chosen.selection)) as messages:
-                async for message in messages:
-                    rows.append(row(message, source.reader.contents_of(message.frame)))
-                    progress.at(len(rows))
-                    if len(rows) == limit:
-                        return rows, chosen.count - limit
-    return rows, 0
-
-
-async def _send(
-    verb: str, source: MessageSource, selection: Selection, target: Target, result: BatchResult
-) -> None:
-    from civitas.cli.dead_letters.output import Progress
-    from civitas.transport.dead_letters.batch import return_all, snapshot
-
-    async with source.opened() as store:
-        chosen = await snapshot(store, selection)
-        with Progress(verb, chosen.count) as progress:
-            await return_all(store, chosen, target, result, progress.at)
-
-
-async def _snapshot(source: MessageSource, selection: Selection) -> Snapshot:
-    from civitas.transport.dead_letters.batch import snapshot
-
-    async with source.opened() as store:
-        return await snapshot(store, selection)
-
-
-async def _drop(source: MessageSource, chosen: Snapshot, result: BatchResult) -> None:
-    from civitas.cli.dead_letters.output import Progress
-    from civitas.transport.dead_letters.batch import remove_all
-
-    async with source.opened() as store:
-        with Progress("removed", chosen.count) as progress:
-            await remove_all(store, chosen, result, progress.at)
-
-
-def _doubts(source: MessageSource, former: str, target: str) -> list[str]:
-    """Return what speaks against moving the messages of one name to another.
-
-    Raises:
-        CivitasError: a process has the former name, and gets them.
-    """
-    if source.names is None:
-        return [f"nothing says whether a process has {former!r}: give a topology to `civitas`"]
-    names: AgentNames = _run_with(source.names)
-    process = names.served.get(former)
-    if process is not None:
-        raise CivitasError(
-            f"the agent {former!r} runs in the process {process!r}, and gets its messages; what it"
-            " can't process becomes a dead letter, which `replay --to` sends to another one"
-        )
-    doubts = []
-    if names.unknown:
-        doubts.append(f"whether a process has {former!r} is not known: {names.unknown}")
-    if former in names.declared:
-        doubts.append(f"the topology has {former!r}, which gets them when its process is there")
-    known = names.declared | names.served.keys()
-    if target not in known:
-        from civitas.plugins.similar import closest
-
-        similar = closest(target, known)
-        hint = f"; did you mean {similar!r}?" if similar else ""
-        doubts.append(f"neither a process nor the topology has an agent {target!r}{hint}")
-    return doubts
-
-
-# --- parts -------------------------------------------------------------------------------------
 
 
 def _with_source(
@@ -397,16 +316,9 @@ def _counted(count: int, kept: Kept) -> str:
     return f"{count} {kept.value}{'' if count == 1 else 's'}"
 
 
-def _run_with(work: Callable[[], Any]) -> Any:
-    async def run() -> Any:
-        return await work()
-
-    return _run(run())
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
+def _run(coroutine: Coroutine[Any, Any, T]) -> T:
     try:
-        return asyncio.run(work)
+        return asyncio.run(coroutine)
     except KeyboardInterrupt:
         write_error("interrupted")
         raise typer.Exit(EXIT_INTERRUPTED) from None

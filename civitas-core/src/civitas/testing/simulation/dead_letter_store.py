@@ -50,7 +50,7 @@ class SimulatedDeadLetterStore:
         self._server = server
         self._process = process
         self._name = f"{process.label}#{number}"
-        self._guard = partial(guard_callback, name=self._name, failed=context.failed)
+        self._settle_later = guard_callback(_settle, name=self._name, failed=context.failed)
         self._timeout = timeout
         self._started = False
 
@@ -112,8 +112,7 @@ class SimulatedDeadLetterStore:
 
     def _came(self, answer: asyncio.Future[T], given: T) -> None:
         if self._started:
-            take = self._guard(_settle)
-            answer.get_loop().call_soon_threadsafe(take, answer, given)
+            answer.get_loop().call_soon_threadsafe(self._settle_later, answer, given)
 
 
 def _settle(answer: asyncio.Future[T], given: T) -> None:
