@@ -87,7 +87,7 @@ def stats(
         from civitas.cli.dead_letters.stranded import backlog_of
 
         nodes = await client.stats(timeout)
-        backlog = await backlog_of(topology, client.agents())
+        backlog = await backlog_of(topology, client.agents(), timeout)
         counted = None if backlog is None or backlog.problem else backlog
         if as_json:
             kept = {"waiting": counted.waiting, "stranded": counted.stranded} if counted else {}

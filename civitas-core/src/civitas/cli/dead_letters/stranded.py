@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -38,12 +39,13 @@ class Backlog:
         ]
 
 
-async def backlog_of(topology: Topology, served: Collection[str]) -> Backlog | None:
+async def backlog_of(topology: Topology, served: Collection[str], timeout: float) -> Backlog | None:
     """Count what a topology's transport keeps; None where it keeps nothing.
 
     Args:
         topology: one whose plugins are loaded.
         served: the names of agents that processes have.
+        timeout: seconds for counting.
     """
     from civitas.plugins.loader import capabilities_of
 
@@ -53,8 +55,10 @@ async def backlog_of(topology: Topology, served: Collection[str]) -> Backlog | N
     if not capabilities_of(plugin, transport.options, transport.where).at_least_once:
         return None
     try:
-        async with source_of(topology).opened() as store:
+        async with asyncio.timeout(timeout), source_of(topology).opened() as store:
             survey = await store.survey(Kept.WAITING)
+    except TimeoutError:
+        return Backlog({}, {}, f"not within {timeout:g} s")
     except CivitasError as error:
         return Backlog({}, {}, str(error))
     waiting = {name: count for name, count in sorted(survey.counts.items()) if count}
