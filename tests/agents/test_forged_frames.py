@@ -180,6 +180,7 @@ async def test_an_agent_that_answers_in_another_agents_node_says_so_to_nobody(sy
                 await asking
         else:
             assert (await asking).payload == {"by": "b"}
+            await a.kept.fail("over")  # type: ignore[attr-defined] # a stop waits for it
 
 
 @pytest.mark.parametrize("place", NUMBERED, indirect=True)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from civitas import AgentProcess, Runtime, Supervisor, Worker
-from civitas._supervision.remote import RemoteAgent
+from civitas._cluster.events import Received
+from civitas._cluster.protocol import Pong
 from civitas.components import build_component_set
 from civitas.errors import (
     ConfigurationError,
@@ -214,13 +215,14 @@ async def test_an_agent_that_is_not_done_comes_back_with_its_worker(
     bus: LocalBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Though a ping was answered while its node had retired it, and not yet said goodbye."""
-    log, heard, hear = Log(), [], RemoteAgent.reported
+    log, heard, hear = Log(), [], vars(Runtime)["_on_event"]
 
-    def spy(agent: RemoteAgent, *said: Any) -> None:
-        heard.append(said)
-        hear(agent, *said)
+    def spy(runtime: Runtime, event: Any) -> None:
+        hear(runtime, event)
+        if isinstance(event, Received) and isinstance(event.message, Pong):
+            heard.append(event)
 
-    monkeypatch.setattr(RemoteAgent, "reported", spy)
+    monkeypatch.setattr(Runtime, "_on_event", spy)
     root = Supervisor("root", [Scripted("b")], backoff_base=0.0)
     root.add_remote_child("w1", heartbeat_interval=0.05)
     async with Runtime(root, **bus.options()) as runtime:
