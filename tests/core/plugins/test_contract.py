@@ -54,7 +54,7 @@ def later(self: object, address: str, data: bytes) -> Awaitable[None]:
     "send",
     [
         decorated(Fitting.send),
-        functools.partial(wrapped),
+        staticmethod(functools.partial(wrapped)),  # without it, Python 3.13 warns
         AsyncCall(),
         later,
         wrapped,
