@@ -57,6 +57,20 @@ async def test_an_answer_goes_to_the_request_whose_address_it_bears() -> None:
     assert len(inbox) == 0
 
 
+async def test_requests_to_an_address_can_be_failed_and_those_to_others_wait_on() -> None:
+    inbox, far = ReplyInbox(NODE), Far()
+    asking = [asyncio.create_task(inbox.request(REQUEST, LONG, far, to)) for to in "aab"]
+    while len(far.taken) < 3:
+        await asyncio.sleep(0)
+    inbox.fail_requests_to("a", "it is forbidden")
+    for each in asking[:2]:
+        with pytest.raises(OutcomeUnknownError, match="it is forbidden"):
+            await each
+    assert not asking[2].done()
+    await inbox.deliver(answer_to(far.taken[2]))
+    assert await asking[2] == answer_to(far.taken[2])
+
+
 async def test_what_nobody_waits_for_is_reported_and_dropped() -> None:
     dropped: list[str] = []
     inbox = ReplyInbox(NODE, lambda reason, frame: dropped.append(reason))

@@ -14,7 +14,8 @@ import yaml
 from civitas import AgentProcess, ErrorAction, Message, Runtime, Supervisor
 from civitas._bus.bus import DEFAULT_SEND_TIMEOUT
 from civitas._bus.windows import WINDOW
-from civitas_nats import AuthenticationError, StreamMismatchError
+from civitas.errors import AccessDeniedError
+from civitas_nats import StreamMismatchError
 from civitas_nats.options import NATSOptions
 from civitas_nats.subjects import consumer_name
 from support import pages
@@ -95,7 +96,7 @@ def own(name: str, folder: Path) -> str:
 async def test_a_server_that_is_configured_as_shown_works_for_who_has_the_token(tmp_path):
     with NatsServer(tmp_path, config=own("/etc/nats-server.conf", tmp_path)) as server:
         await use(server, token=TOKEN)
-        with pytest.raises(AuthenticationError):
+        with pytest.raises(AccessDeniedError):
             await use(server, token=TOKEN.upper())
 
 

@@ -6,8 +6,7 @@ import asyncio
 
 import pytest
 
-from civitas.errors import ConfigurationError, NotConnectedError
-from civitas_nats.errors import AuthenticationError
+from civitas.errors import AccessDeniedError, ConfigurationError, NotConnectedError
 from support.certificates import tls_files
 from support.nats.cluster import NatsCluster
 from support.nats.logins import credentials, nkey_user
@@ -46,7 +45,7 @@ async def test_who_is_not_let_in_is_told_at_once_and_no_secret_is(tmp_path, case
 
 async def refused_at_once(node: Node, server: NatsServer) -> str:
     """See that a start is refused long before its time, without trying for ever."""
-    with pytest.raises(AuthenticationError) as caught:
+    with pytest.raises(AccessDeniedError) as caught:
         await within(node.transport.start(), 5)
     await within(node.transport.stop())
     assert server.varz()["total_connections"] <= 2
@@ -130,7 +129,7 @@ async def test_a_user_who_may_not_subscribe_is_told_so(tmp_path):
     )
     with NatsServer(tmp_path, config=config) as server:
         node = Node(server.url, user="ali", password="sesame", connect_timeout=LIMIT)
-        text = await start_fails(node, NotConnectedError)
+        text = await start_fails(node, AccessDeniedError)
         assert "permissions violation for subscription" in text.lower()
 
 

@@ -17,7 +17,16 @@ from civitas_nats.jetstream.dead_letter_store import NATSDeadLetterStore
 from civitas_nats.jetstream.streams import create_streams
 from civitas_nats.options import NATSOptions
 from support.nats.nodes import bare, frame_of, taken
-from support.nats.permissions import Line, User, authorization, lines_of, moved, refusals, users_of
+from support.nats.permissions import (
+    Line,
+    User,
+    authorization,
+    lines_of,
+    moved,
+    refusals,
+    users_of,
+    was_refused,
+)
 from support.nats.server import NatsServer
 from support.restaurant import Options, see_it_work
 
@@ -157,7 +166,7 @@ async def test_without_any_line_of_them_it_does_not(tmp_path):
                     try:
                         await work(server, suffix, SOON)
                     except (CivitasError, TimeoutError, AssertionError):
-                        if f"{line.user}{suffix}" in refusals(server):
+                        if await was_refused(server, f"{line.user}{suffix}"):
                             return True
                     else:
                         return False

@@ -6,12 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from civitas_nats.errors import AuthenticationError, StreamMismatchError
+    from civitas_nats.errors import StreamMismatchError
     from civitas_nats.options import NATSOptions, TLSOptions
     from civitas_nats.transport import NATSTransport
 
 __all__ = [
-    "AuthenticationError",
     "NATSOptions",
     "NATSTransport",
     "StreamMismatchError",
@@ -19,7 +18,6 @@ __all__ = [
 ]
 
 _MODULES: Final = {
-    "AuthenticationError": "civitas_nats.errors",
     "NATSOptions": "civitas_nats.options",
     "NATSTransport": "civitas_nats.transport",
     "StreamMismatchError": "civitas_nats.errors",

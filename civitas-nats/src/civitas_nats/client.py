@@ -17,6 +17,8 @@ Traps, all seen in nats-py 2.16:
   is not text, the client's reader ends, and the connection stands still until pings are missed. A
   stored message does that again with each delivery: `HardenedClient._build_message` and
   `_process_headers`.
+- **A refusal in small letters.** What permissions forbid is given to `error_cb` alone, and with the
+  subject in lower case, so that nobody can tell `Till` from `till`: `HardenedClient._process_err`.
 - **A socket leak.** When a reconnect fails, its socket is forgotten and stays open. A server that
   stands still or refuses costs one socket for each try, until this process may open no more:
   `HardenedClient._connect_to_server`.
@@ -26,26 +28,50 @@ Traps, all seen in nats-py 2.16:
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import suppress
 from typing import Any, Final
 
 import nats.errors
 from nats.aio.client import Client, Srv
 from nats.aio.msg import Msg
+from nats.protocol.parser import ERR_RE
 
 from civitas.transport import cancel_task
 
 _CANCEL_AGAIN_AFTER: Final = 0.05
+
+_MARK: Final = "permissions violation"
+_VIOLATION: Final = re.compile(
+    f'{_MARK} for (publish|subscription) to "(.*?)"(?: using queue ".*")?$',
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 class NotEncryptedError(nats.errors.Error):
     """The server does not encrypt, so no login was sent to it."""
 
 
+class RefusedError(nats.errors.Error):
+    """The server has thrown away what this client sent, and goes on: its permissions forbid it.
+
+    Attributes:
+        what: what is forbidden: "publish", "subscription", or "" when it is something else.
+        subject: the subject; empty when the server names none.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        found = _VIOLATION.search(text)
+        self.what = "" if found is None else found[1].lower()
+        self.subject = "" if found is None else found[2]
+
+
 class HardenedClient(Client):
     """A client that survives malformed messages, leaks no socket, and guards its login.
 
-    Parts of a message that are not text are left out.
+    Parts of a message that are not text are left out. What permissions forbid is given to
+    `error_cb` as a RefusedError.
 
     Args:
         encrypted: whether a login is sent through encrypted connections only.
@@ -67,6 +93,14 @@ class HardenedClient(Client):
             raise NotEncryptedError("the server does not encrypt")
         command: bytes = super()._connect_command()
         return command
+
+    async def _process_err(self, err_msg: str) -> None:
+        if _MARK not in err_msg:
+            await super()._process_err(err_msg)
+            return
+        line = ERR_RE.match(self._ps.buf)  # of which `err_msg` is a copy in lower case
+        text = err_msg if line is None else line[1].decode(errors="replace")
+        await self._error_cb(RefusedError(text.strip("'")))
 
     async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
         if not headers:

@@ -51,7 +51,7 @@ from civitas.errors import (
     TransportError,
 )
 from civitas.transport import start_task
-from civitas_nats.client import abort_socket, cancel_and_wait, socket_of
+from civitas_nats.client import RefusedError, abort_socket, cancel_and_wait, socket_of
 from civitas_nats.connector import (
     MAX_PENDING_BYTES,
     RETRY_PAUSE,
@@ -95,6 +95,7 @@ class Connection:
         up: called when it is back, together with all subscriptions.
         dropped: called with a reason for each message that this process was too slow to take.
         failed: called when something that keeps the connection has ended unexpectedly.
+        refused: called with subject and reason of each message that permissions forbid.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class Connection:
         up: Callable[[], None],
         dropped: Callable[[str], None],
         failed: Callable[[BaseException], None],
+        refused: Callable[[str, str], None] = lambda _subject, _reason: None,
     ) -> None:
         self.is_up = False
         self.failed: Final = failed
@@ -118,12 +120,14 @@ class Connection:
         self._logger = logger
         self._on_down = down
         self._on_up = up
+        self._on_refused = refused
         self._changed = asyncio.Event()
         self._connector = Connector(
             options,
             name,
             self.inbox,
             problem=self._note,
+            refused=self._take_refusal,
             dropped=dropped,
             reconnected=self._changed.set,
             failed=failed,
@@ -148,7 +152,7 @@ class Connection:
         """Connect to one of the servers.
 
         Raises:
-            AuthenticationError: the server does not let this process in.
+            AccessDeniedError: the server does not let this process in, or forbids it its inbox.
             ConfigurationError: the options and the server don't fit each other.
             NotConnectedError: none answered within `connect_timeout`.
         """
@@ -250,6 +254,7 @@ class Connection:
         """Return when the server has taken all subscriptions that were made before.
 
         Raises:
+            AccessDeniedError: its permissions forbid one of them.
             NotConnectedError: no probe came back within `connect_timeout`.
         """
         _ = self.client  # a connection that is not open is reported at once
@@ -257,11 +262,13 @@ class Connection:
         try:
             async with asyncio.timeout(limit):
                 while not await self._probes.come_back(self._client, _PROBE_INTERVAL):
-                    pass
+                    self._refusals.check([self._probes.subject], self._lifetime())
         except TimeoutError:
             raise NotConnectedError(
                 f"no answer from {mask_logins(self.servers)} within {limit:g} s: {self._problem}"
             ) from None
+        # What is refused was refused before the probe behind it came back.
+        self._refusals.check([each.subject for each in self._subscriptions], self._lifetime())
 
     async def _wait_for_room(self, client: Client) -> None:
         """Wait until the socket has taken what was sent before: a probe comes back behind it."""
@@ -366,16 +373,27 @@ class Connection:
             await self._subscribe_with(client, subscription)
 
     async def _subscribe_with(self, client: Client, subscription: Subscription) -> None:
+        self._refusals.forget(subscription.subject)
         try:
             await subscription.subscribe(client)
         except nats.errors.Error as error:  # the client was closed: the next one subscribes it
             subscription.native = None
             self._note(error_text(error))
 
+    def _take_refusal(self, error: RefusedError) -> None:
+        denied = error.subject if error.what == "subscription" else None
+        if self._probes.is_own(error.subject):
+            denied = self._probes.subject  # also when it may not publish them
+        elif denied is None:
+            self._on_refused(error.subject, str(error))
+        self._refusals.take(error, denied, self._lifetime())
+
+    def _lifetime(self) -> tuple[int, int]:
+        """Return what differs for each connection: the next may be allowed more."""
+        client = self._client
+        return (id(client), 0 if client is None else client.stats["reconnects"])
+
     def _note(self, problem: str) -> None:
-        """Keep what is wrong, for the next report and for errors."""
-        if self._refusals.take(problem) and self.is_up:
-            return  # it says nothing about the connection
         if problem != self._problem:
             self._problem = problem
             self._logger.debug("%s", problem)

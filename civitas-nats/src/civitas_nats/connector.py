@@ -15,17 +15,17 @@ from typing import Any, Final
 import nats.errors
 from nats.aio.client import Client
 
-from civitas.errors import ConfigurationError, NotConnectedError, describe
+from civitas.errors import AccessDeniedError, ConfigurationError, NotConnectedError, describe
 from civitas.transport import guard_callback
 from civitas_nats.client import (
     HardenedClient,
     NotEncryptedError,
+    RefusedError,
     abort_socket,
     cancel_and_wait,
     discard_unsent,
     socket_of,
 )
-from civitas_nats.errors import AuthenticationError
 from civitas_nats.login import log_in
 from civitas_nats.options import HEADER_ROOM, NATSOptions
 from civitas_nats.tls import asks_for_encryption, context_for
@@ -62,6 +62,7 @@ class Connector:
         name: what the servers call the connection.
         inbox: what the inbox of the client begins with.
         problem: called with each error that prevents a connection, or ends it.
+        refused: called with what permissions forbid.
         dropped: called with a reason for each message that this process was too slow to take.
         reconnected: called when a client has connected again by itself.
         failed: called when one of the others has raised: nats-py 2.16 would keep that to itself.
@@ -74,6 +75,7 @@ class Connector:
         inbox: str,
         *,
         problem: Callable[[str], None],
+        refused: Callable[[RefusedError], None],
         dropped: Callable[[str], None],
         reconnected: Callable[[], None],
         failed: Callable[[BaseException], None],
@@ -82,6 +84,7 @@ class Connector:
         self._name = name
         self._inbox = inbox
         self._problem = problem
+        self._refused = refused
         self._dropped = dropped
         self._reconnected = guard_callback(reconnected, name=_NAME, failed=failed)
         self._failed = failed
@@ -91,7 +94,7 @@ class Connector:
         """Return a new client that is connected.
 
         Raises:
-            AuthenticationError: the server does not let this process in.
+            AccessDeniedError: the server does not let this process in.
             ConfigurationError: the options and the server don't fit each other.
             NotConnectedError: none answered within `connect_timeout`.
         """
@@ -139,7 +142,7 @@ class Connector:
                     f"encryption is asked for (tls, or a server's URL), and {servers} does not"
                     " encrypt: the server needs tls, or the transport must not ask for it"
                 )
-            raise AuthenticationError(
+            raise AccessDeniedError(
                 f"{servers} does not let this process in: {error_text(error)}; check credentials,"
                 " nkey_seed, token, or user and password"
             )
@@ -181,6 +184,9 @@ class Connector:
         def take(error: Exception) -> None:
             if isinstance(error, nats.errors.SlowConsumerError):  # nothing else reports the loss
                 self._dropped("this process reads too slowly")
+                return
+            if isinstance(error, RefusedError):
+                self._refused(error)
                 return
             text = error_text(error)
             if self._last_problem is None or not isinstance(error, _WITHOUT_REASON):

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from civitas.errors import ConfigurationError, TransportError
-
-
-class AuthenticationError(TransportError):
-    """The server does not let this process in: the credentials are wrong, or missing."""
-
-    code = "nats-authentication"
+from civitas.errors import ConfigurationError
 
 
 class StreamMismatchError(ConfigurationError):

@@ -51,6 +51,10 @@ class Probes:
             del self._awaited[subject]
         return True
 
+    def is_own(self, subject: str) -> bool:
+        """Return whether a subject is one of probes."""
+        return subject.startswith(self._prefix)
+
     def on_message(self, message: Msg) -> None:
         """Note a probe that has come back."""
         answer = self._awaited.get(message.subject)

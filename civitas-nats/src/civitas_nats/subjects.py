@@ -40,8 +40,12 @@ class Subjects:
             address = address.replace(".", "/")
         return self._prefix + address
 
+    def has(self, subject: str) -> bool:
+        """Return whether a subject is that of an address."""
+        return subject.startswith(self._prefix)
+
     def agent_of(self, subject: str) -> str:
-        """Return the agent that a subject is about."""
+        """Return the address of a subject; that of an agent is its name."""
         return subject.removeprefix(self._prefix).replace("/", ".")
 
 

@@ -5,6 +5,7 @@ So what is proved is what the page says.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -23,7 +24,11 @@ _USER: Final = re.compile(
 _OWN: Final = re.compile(r"\bcivitas(?=\.)|^_INBOX\.\w+|\bAGENCY(?=[._]|$)")
 """What is a system's own in a subject, where several share a server."""
 
-_REFUSED: Final = re.compile(r'(Publish|Subscription) Violation - User "(.+?)", Subject "(.+?)"')
+_REFUSED: Final = re.compile(
+    r'(?:"\S+/user:(?P<user>[^" ]+)" - )?(?P<verb>Publish|Subscription) Violation - '
+    r'(?:User "(?P<old_user>.+?)", )?Subject "(?P<subject>.+?)"'
+)
+"""A line of the log: 2.9.10 names the user behind the verb, 2.15.1 before it."""
 _LINE: Final = re.compile(r'^ *"([^"]+)"(?: *#.*)?$', re.MULTILINE)
 
 
@@ -85,9 +90,21 @@ def moved(user: User, suffix: str) -> User:
 def refusals(server: NatsServer) -> dict[str, set[str]]:
     """Return what a server has refused, by user."""
     found: dict[str, set[str]] = {}
-    for verb, user, subject in _REFUSED.findall(server.log):
-        found.setdefault(user, set()).add(f"{verb} {subject}")
+    for line in _REFUSED.finditer(server.log):
+        user = line["user"] or line["old_user"]
+        found.setdefault(user, set()).add(f"{line['verb']} {line['subject']}")
     return found
+
+
+async def was_refused(server: NatsServer, user: str, within: float = 1.0) -> bool:
+    """Return whether a server has refused a user anything; its log may come after its error."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + within
+    while user not in refusals(server):
+        if loop.time() > end:
+            return False
+        await asyncio.sleep(0.02)
+    return True
 
 
 def authorization(users: Iterable[User]) -> str:

@@ -152,6 +152,10 @@ class NatsServer:
         error = PortTakenError if "address already in use" in log else NoServerError
         raise error(f"{self.name} did not come up:\n{log[-_LOG_SHOWN:]}")
 
+    def configure(self, config: str) -> None:
+        """Have it read other text for `config` at its next start."""
+        self._settings["config"] = config
+
     def use_other_ports(self) -> None:
         """Have it listen elsewhere from its next start on."""
         self.port, self._monitor_port = free_port(), free_port()

@@ -193,7 +193,8 @@ class NetworkTransport(ABC):
         """
         if not self._is_open or self._stopping.locked():
             raise self.not_started()
-        return await self._local.inbox.request(data, timeout, partial(self.publish, address))
+        publish = partial(self.publish, address)
+        return await self._local.inbox.request(data, timeout, publish, address)
 
     async def wait_ready(self) -> None:
         """Return when a frame published anywhere to an address subscribed here would arrive.
@@ -209,6 +210,20 @@ class NetworkTransport(ABC):
     def has_reply_address(self, address: str) -> bool:
         """Return whether `address` belongs to a request in flight here."""
         return self._local.inbox.has(address)
+
+    def refused(self, address: str, reason: str) -> None:
+        """Take the word of the network that it has thrown away a frame which it had taken.
+
+        The frame is counted as dropped. Requests to the address fail at once with an
+        OutcomeUnknownError: which of them it was, nobody knows.
+
+        Args:
+            address: where the frame was to go.
+            reason: why, in the words of the network.
+        """
+        self.context.dropped("the network refused it", b"")
+        text = f"a frame to {address!r} was refused on its way: {reason}"
+        self._local.inbox.fail_requests_to(address, text)
 
     def not_started(self) -> NotConnectedError:
         """Return the error of whoever uses it before its start, or after its stop."""

@@ -58,12 +58,13 @@ class _RequestInFlight(Interruption):
     which says more than the confirmation that a transport may wait for.
     """
 
-    __slots__ = ("answer", "asked", "ended", "handed_over")
+    __slots__ = ("address", "answer", "asked", "ended", "handed_over")
 
-    def __init__(self, answer: asyncio.Future[bytes], asked: bytes) -> None:
+    def __init__(self, answer: asyncio.Future[bytes], asked: bytes, address: str) -> None:
         self.interrupted = False  # what the base does; a call of it would cost each request
         self.answer = answer
         self.asked = asked
+        self.address = address
         self.handed_over = False
         self.ended = False
 
@@ -152,7 +153,11 @@ class ReplyInbox:
         return address in self._pending
 
     async def request(
-        self, frame: bytes, timeout: float | None, publish: Callable[[bytes], Awaitable[None]]
+        self,
+        frame: bytes,
+        timeout: float | None,
+        publish: Callable[[bytes], Awaitable[None]],
+        address: str = "",
     ) -> bytes:
         """Stamp the frame with a fresh reply address, publish it and return its answer.
 
@@ -161,6 +166,7 @@ class ReplyInbox:
                 that is to answer, as a request of core has; then no other may.
             timeout: seconds for publishing and for the answer together; None for no limit.
             publish: sends the stamped frame.
+            address: where to, for `fail_requests_to`.
 
         Raises:
             MailboxFullError: the time went by before the request could be handed over.
@@ -168,16 +174,17 @@ class ReplyInbox:
         """
         loop = asyncio.get_running_loop()
         try:
-            address = f"{self._prefix}{self._numbers.pop()}"
+            reply_to = f"{self._prefix}{self._numbers.pop()}"
         except IndexError:
             self._numbers.extend(_NUMBERS.unpack(platform.random_bytes(_NUMBERS.size)))
-            address = f"{self._prefix}{self._numbers.pop()}"
-        stamped, node = envelope.exchange_reply_to(frame, address)
+            reply_to = f"{self._prefix}{self._numbers.pop()}"
+        stamped, node = envelope.exchange_reply_to(frame, reply_to)
         try:
             asked = unhexlify(node)
         except ValueError:  # no node's id
             asked = b""
-        request = self._pending[address] = _RequestInFlight(loop.create_future(), asked)
+        request = _RequestInFlight(loop.create_future(), asked, address)
+        self._pending[reply_to] = request
         timer = None if timeout is None else loop.call_later(timeout, request.expire, timeout)
         try:
             with request:
@@ -196,7 +203,7 @@ class ReplyInbox:
             request.ended = True
             if timer is not None:
                 timer.cancel()
-            del self._pending[address]
+            del self._pending[reply_to]
 
     async def deliver(self, frame: bytes) -> None:
         """Give an answer to the request it belongs to; drop and count what is none."""
@@ -226,6 +233,17 @@ class ReplyInbox:
             # Later, since it may be the publish that calls this.
             request.answer.get_loop().call_soon(request.end_publish)
         return True
+
+    def fail_requests_to(self, address: str, reason: str) -> None:
+        """Fail the requests in flight to an address with an OutcomeUnknownError.
+
+        Args:
+            address: as it was given to `request`.
+            reason: what is known; some of them may have arrived all the same.
+        """
+        for request in self._pending.values():
+            if request.address == address:
+                request.fail(OutcomeUnknownError(reason))
 
     def close(self, reason: str = "the transport stopped while the request was in flight") -> None:
         """Fail every request in flight, those that are still being handed over included."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
@@ -11,12 +12,15 @@ from nats.js import JetStreamManager
 from nats.js.api import ConsumerConfig, ConsumerInfo, RawStreamMsg, StreamConfig, StreamInfo
 from nats.js.errors import APIError, NotFoundError
 
-from civitas.errors import ConfigurationError, NotConnectedError, TransportError
+from civitas.errors import AccessDeniedError, ConfigurationError, NotConnectedError, TransportError
 from civitas_nats.client import offers_jetstream
 from civitas_nats.connection import Connection
 from civitas_nats.urls import mask_logins
 
 T = TypeVar("T")
+
+_API: Final = "$JS.API."
+"""What the subjects of requests begin with."""
 
 _ANSWER_WITHIN: Final = 2.0
 """Seconds for the answer to one attempt."""
@@ -52,6 +56,17 @@ class JetStreamAPI:
     def __init__(self, connection: Connection, limit: float) -> None:
         self._connection = connection
         self._limit = limit
+        self._refused_at = -math.inf
+        self._refusal = ""
+
+    def refused(self, subject: str, reason: str) -> None:
+        """Take the server's word that it has refused a message: a request of ours, perhaps.
+
+        Requests that are under way and not answered then raise AccessDeniedError.
+        """
+        if subject.startswith(_API):
+            self._refused_at = asyncio.get_running_loop().time()
+            self._refusal = f"JetStream can't be asked: {reason}; see the permissions of the login"
 
     async def stream(self, name: str, subjects: str | None = None) -> StreamInfo | None:
         """Return information about a stream; None when there is none.
@@ -139,6 +154,8 @@ class JetStreamAPI:
                     deadline = min(deadline, began + _WITHOUT_JETSTREAM)
                 problem: Exception = error
             except (TimeoutError, nats.errors.Error) as error:
+                if self._refused_at >= began:
+                    raise AccessDeniedError(self._refusal) from error
                 problem = error
             except (ValueError, TypeError, KeyError) as error:
                 raise TransportError(f"JetStream gave an answer that is none: {error!r}") from error

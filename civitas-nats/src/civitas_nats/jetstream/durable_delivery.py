@@ -44,8 +44,9 @@ class DurableDelivery:
             up=self._connection_restored,
             dropped=lambda reason: context.dropped(reason, b""),
             failed=context.failed,
+            refused=self._on_refused,
         )
-        api = JetStreamAPI(self._connection, options.send_timeout)
+        api = self._api = JetStreamAPI(self._connection, options.send_timeout)
         self._streams = Streams(api, options, context.logger)
         self._publisher = Publisher(
             self._connection,
@@ -152,6 +153,10 @@ class DurableDelivery:
         self._publisher.connection_restored()
         for consumer in self._consumers.values():
             consumer.connection_restored()
+
+    def _on_refused(self, subject: str, reason: str) -> None:
+        self._api.refused(subject, reason)
+        self._publisher.refused(subject, reason)
 
     def _ensure_streams_soon(self) -> None:
         """Create the stream again, if that is allowed: a message has found none."""

@@ -13,6 +13,7 @@ ids are random: who may publish to any subject of the stream must not use up tho
 | none within 1 s, or the connection was lost      | sent again, until the time is over           |
 | an error that may pass (no stream, leader, room) | sent again; raised when the time is over     |
 | any other error                                  | raised at once                               |
+| its publisher may not publish to the subject     | `OutcomeUnknownError` at once, with that     |
 | none in time                                     | `NotConnectedError` if it was never sent,    |
 |                                                  | otherwise `OutcomeUnknownError`              |
 """
@@ -184,6 +185,19 @@ class Publisher:
         """Soon send again all that is not acknowledged: the connection was lost."""
         for message in self._unacknowledged.values():
             message.sent_at = 0.0
+
+    def refused(self, subject: str, reason: str) -> None:
+        """Fail what is not acknowledged of a subject: the server refuses one message of it.
+
+        Which one it does not say, and it may have taken another before its permissions changed.
+        """
+        for message in self._unacknowledged.values():
+            if message.subject == subject and message.sent and not message.outcome.done():
+                message.outcome.set_exception(
+                    OutcomeUnknownError(
+                        f"a message for stream {self._stream} was refused on its way: {reason}"
+                    )
+                )
 
     async def _send(self, reply: str, message: _Unacknowledged, now: float) -> None:
         message.sent_at = now

@@ -132,11 +132,12 @@ async def create_streams(options: NATSOptions, logger: logging.Logger) -> None:
         up=lambda: None,
         dropped=lambda reason: logger.error("%s", reason),
         failed=TransportContext(logger=logger).failed,  # a command has no node to end
+        refused=lambda subject, reason: api.refused(subject, reason),  # noqa: PLW0108 - made below
     )
+    api = JetStreamAPI(connection, options.send_timeout)
     try:
         await connection.open()
         may_create = options.model_copy(update={"create_stream": True})
-        api = JetStreamAPI(connection, options.send_timeout)
         await Streams(api, may_create, logger).ensure()
     finally:
         await connection.close()
