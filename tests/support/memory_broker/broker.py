@@ -73,8 +73,8 @@ class MemoryBroker:
             elif not found and self.knows_subscribers:
                 each.refuse(MessageRoutingError("nobody is there"))
             coming += [(wire, each) for wire in found]
-        # Timers of one moment keep no order.
-        asyncio.get_running_loop().call_later(self.half, self._arrive, coming)
+        # Together, as timers of one moment keep no order; and after the answer to the publisher.
+        asyncio.get_running_loop().call_later(1.1 * self.half, self._arrive, coming)
 
     def _arrive(self, coming: list[tuple[MemoryWire, Outgoing]]) -> None:
         for wire, each in coming:
