@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from civitas.errors import AccessDeniedError
+from civitas.errors import AccessDeniedError, NotConnectedError
 from civitas.transport.broker.subscriptions import BATCH
 from support.memory_broker.broker import MemoryBroker
 from support.memory_broker.node import MemoryNode
@@ -63,6 +63,31 @@ async def test_subscribing_again_may_take_longer_than_connecting_may() -> None:
         [(_, lost), (_, found)] = node.told
         assert found - lost > 6 * 0.3
         assert len(broker.attempts) == 2
+
+
+@on_virtual_time
+async def test_a_start_and_a_wait_go_on_while_the_broker_confirms_and_no_longer() -> None:
+    async def slowly() -> None:
+        await asyncio.sleep(0.3 if len(broker.asked) != stuck else 1_000)
+
+    broker, stuck = MemoryBroker(), 0
+    broker.faults["subscribe"] = slowly
+    node = MemoryNode(broker, connect_timeout=0.5)
+    for number in range(MANY):
+        await node.transport.subscribe(f"agent.{number}", Agent())
+    async with node:
+        assert now() > MANY / BATCH * 0.3
+        for number in range(MANY):
+            await node.transport.subscribe(f"late.{number}", Agent())
+        begun = now()
+        await node.transport.wait_ready()
+        assert now() - begun > MANY / BATCH * 0.3
+        stuck = len(broker.asked) + 1
+        await node.transport.subscribe("a", Agent())
+        begun = now()
+        with pytest.raises(NotConnectedError, match=r"tried for 0\.5 s"):
+            await node.transport.wait_ready()
+        assert now() - begun < 0.6
 
 
 @on_virtual_time

@@ -66,6 +66,7 @@ class BrokerLink:
         """Set when it is up for the first time, or a start need not wait for that any longer."""
         self._problem: CivitasError = NotConnectedError(f"{settings.place} does not answer")
         self._pause = _FIRST_PAUSE
+        self._timeouts: set[asyncio.Timeout] = set()
         self._keeper: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
 
@@ -147,10 +148,21 @@ class BrokerLink:
     async def _in_time(self) -> AsyncIterator[None]:
         limit = self._settings.connect_timeout
         try:
-            async with asyncio.timeout(limit):
-                yield
+            async with asyncio.timeout(limit) as timeout:
+                self._timeouts.add(timeout)
+                try:
+                    yield
+                finally:
+                    self._timeouts.discard(timeout)
         except TimeoutError:
             raise NotConnectedError(f"{self._problem} (tried for {limit:g} s)") from None
+
+    def _answered(self) -> None:
+        """Give those who wait more time: subscribing goes on."""
+        end = asyncio.get_running_loop().time() + self._settings.connect_timeout
+        for timeout in self._timeouts:
+            if not timeout.expired():
+                timeout.reschedule(end)
 
     # --- keeping ------------------------------------------------------------------------------
 
@@ -159,7 +171,11 @@ class BrokerLink:
         while True:
             try:
                 self._session = BrokerSession(
-                    self._make_wire(), self._settings, self._context, self._dispatcher
+                    self._make_wire(),
+                    self._settings,
+                    self._context,
+                    self._dispatcher,
+                    self._answered,
                 )
                 await self._session.run(self._proved)
             except BaseException as error:  # noqa: BLE001 - another one is made in any case

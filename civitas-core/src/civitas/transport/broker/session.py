@@ -41,9 +41,12 @@ class BrokerSettings:
 
     Attributes:
         place: the broker for messages, such as its URL without the login.
-        connect_timeout: seconds for one attempt to connect, for a start, and for `wait_ready`.
+        connect_timeout: seconds for one attempt to connect, for a start, and for `wait_ready`; for
+            the last two they begin anew when a connection is there, and when subscriptions of
+            many are answered.
         probe_interval: seconds between two probes of a connection.
-        probe_timeout: seconds after which a connection on which no probe comes back is lost.
+        probe_timeout: seconds after which a connection on which no probe comes back is lost; more
+            than the largest frame takes on its way.
         linger: seconds within which a stop lets handlers finish, and then the wire close.
     """
 
@@ -62,6 +65,7 @@ class BrokerSession:
         settings: as given to the transport.
         context: as given to the transport.
         dispatcher: its addresses are subscribed, and it gets the frames for them.
+        answered: called when it is connected, and each time that subscriptions were answered.
 
     Attributes:
         send: `SendQueue.send`.
@@ -74,14 +78,18 @@ class BrokerSession:
         settings: BrokerSettings,
         context: TransportContext,
         dispatcher: Dispatcher,
+        answered: Callable[[], None],
     ) -> None:
         self._wire = wire
         self._settings = settings
         self._context = context
         self._deliver_to_handlers = dispatcher.deliver
+        self._answered = answered
         self._own = f"_probe.{platform.random_bytes(8).hex()}"
         self._queue = SendQueue(wire, settings.place)
-        self._subscriptions = BrokerSubscriptions(wire, dispatcher.addresses(), context.logger)
+        self._subscriptions = BrokerSubscriptions(
+            wire, dispatcher.addresses(), context.logger, answered
+        )
         self.send: Final = self._queue.send
         self.change: Final = self._subscriptions.change
         self._is_connected = False
@@ -102,6 +110,7 @@ class BrokerSession:
             proved: called each time that a probe comes back while all subscriptions are confirmed.
         """
         await self._connect()
+        self._answered()
         for work in (self._subscriptions.run(), self._probe(proved)):
             self._start(work)
         raise await asyncio.shield(self._failure)

@@ -15,7 +15,7 @@ is for who has to know.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from logging import Logger
 from typing import Final
 
@@ -33,10 +33,18 @@ class BrokerSubscriptions:
         wire: the wire; nothing is subscribed yet.
         addresses: what is wanted from the start.
         logger: where a forbidden address is logged.
+        answered: called each time that the broker has answered.
     """
 
-    def __init__(self, wire: Wire, addresses: Iterable[str], logger: Logger) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        addresses: Iterable[str],
+        logger: Logger,
+        answered: Callable[[], None],
+    ) -> None:
         self._wire = wire
+        self._answered = answered
         self._logger = logger
         self._changes = dict.fromkeys(addresses, True)
         self._subscribed: set[str] = set()
@@ -90,6 +98,7 @@ class BrokerSubscriptions:
         old = [each for each, wanted in changes.items() if not wanted and each in subscribed]
         for batch in _batches(old):
             await self._wire.unsubscribe(batch)
+            self._answered()
             subscribed.difference_update(batch)
         new = [each for each, wanted in changes.items() if wanted and each not in subscribed]
         for batch in _batches(new):
@@ -99,6 +108,7 @@ class BrokerSubscriptions:
         try:
             await self._wire.subscribe(batch)
         except AccessDeniedError as error:
+            self._answered()
             half = len(batch) // 2
             if half:
                 await self._ask_for(batch[:half])
@@ -107,6 +117,7 @@ class BrokerSubscriptions:
             self._denied[batch[0]] = error
             self._logger.error("no frames come for %r: %s", batch[0], error)  # noqa: TRY400
         else:
+            self._answered()
             self._subscribed.update(batch)
 
 
