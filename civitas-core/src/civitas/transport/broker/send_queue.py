@@ -1,17 +1,18 @@
 """SendQueue: frames on their way to a broker, each with somebody who waits for its outcome.
 
 One task hands them to the wire, in order. So a sender that is cancelled never leaves half a frame
-behind: the wire has got its frame by then, or it is not sent.
+behind. Its frame is sent all the same, also when it still waits: core has numbered it, and behind a
+number that never comes the receiver would see a loss.
 
     a frame                            | becomes of it       | its sender gets
     -----------------------------------+---------------------+-----------------------------------
-    waits; its sender is cancelled     | not sent            | CancelledError
     waits; the connection ends         | not sent            | NotConnectedError
     is with the wire, which returns    | sent                | -
     ... refuses it                     | the wire knows      | the wire's error
     ... raises NotConnectedError       | not sent            | NotConnectedError
     ... raises anything else           | nobody knows        | OutcomeUnknownError
-    ... its sender is cancelled        | nobody knows        | CancelledError, caused by that
+    either; its sender is cancelled    | as above            | CancelledError, caused by
+                                       |                     | OutcomeUnknownError
 """
 
 from __future__ import annotations
@@ -65,9 +66,7 @@ class SendQueue:
         try:
             await outcome
         except asyncio.CancelledError as error:
-            if outgoing.is_taken:
-                raise error from OutcomeUnknownError("it was handed over, and not confirmed yet")
-            raise
+            raise error from OutcomeUnknownError("it was handed over, and not confirmed yet")
 
     async def run(self) -> None:
         """Hand over what waits, until the wire fails; raise why."""
@@ -103,10 +102,8 @@ class SendQueue:
         left = _BATCH_BYTES
         while self._waiting and left > 0:
             outgoing = self._waiting.popleft()
-            if not outgoing.is_settled:  # who sends it has not given up
-                outgoing.is_taken = True
-                batch.append(outgoing)
-                left -= len(outgoing.frame)
+            batch.append(outgoing)
+            left -= len(outgoing.frame)
         return batch
 
     def _not_sent(self) -> NotConnectedError:

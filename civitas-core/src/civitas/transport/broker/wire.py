@@ -90,19 +90,12 @@ class Outgoing:
         frame: the bytes.
     """
 
-    __slots__ = ("_outcome", "address", "frame", "is_taken")
+    __slots__ = ("_outcome", "address", "frame")
 
     def __init__(self, address: str, frame: bytes, outcome: asyncio.Future[None]) -> None:
         self.address = address
         self.frame = frame
         self._outcome = outcome
-        self.is_taken = False
-        """Whether the wire has got it; before that, it was not sent."""
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether it has an outcome, or nobody waits for one any more."""
-        return self._outcome.done()
 
     def sent(self) -> None:
         """Take note that the broker has taken it."""
