@@ -30,7 +30,8 @@ from civitas.plugins.loader import (
 )
 from civitas.plugins.validation import contract_problems
 from civitas.registry import LocalRegistry
-from civitas.serializer import MsgpackSerializer, Serializer, name_of
+from civitas.serializer import MsgpackSerializer, Serializer
+from civitas.serializer.protocol import renamed
 from civitas.transport import Transport
 
 _DATA_INSTANCE: Final = "the instance that carries the messages"
@@ -390,15 +391,4 @@ def make_named_serializer(
 ) -> Serializer:
     """Make a plugin's serializer, of options that are checked already; see `serializer_of`."""
     made: Serializer = make_serializer(plugin, options, Serializer, where=where)
-    if name_of(made) == plugin.spec.name:
-        return made
-    return _Renamed(plugin.spec.name, made)
-
-
-class _Renamed:
-    """A serializer under the name that its plugin gave it, which is the one in frames."""
-
-    def __init__(self, name: str, serializer: Serializer) -> None:
-        self.name = name
-        self.serialize = serializer.serialize
-        self.deserialize = serializer.deserialize
+    return renamed(made, plugin.spec.name)

@@ -36,3 +36,15 @@ def name_of(serializer: Serializer) -> str:
     """Return the name that frames carry for this serializer."""
     name = getattr(serializer, "name", None)
     return name if isinstance(name, str) and name else type(serializer).__name__
+
+
+def renamed(serializer: Serializer, name: str) -> Serializer:
+    """Return the serializer under the name that its plugin has, which is the one in frames."""
+    return serializer if name_of(serializer) == name else _Renamed(name, serializer)
+
+
+class _Renamed:
+    def __init__(self, name: str, serializer: Serializer) -> None:
+        self.name = name
+        self.serialize = serializer.serialize
+        self.deserialize = serializer.deserialize
