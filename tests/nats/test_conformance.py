@@ -9,6 +9,9 @@ from civitas.testing import TcpLink, TransportConformance
 from civitas_nats.jetstream.dead_letter_store import NATSDeadLetterStore
 from civitas_nats.options import NATSOptions
 from civitas_nats.transport import NATSTransport
+from support.nats.dead_letters import jetstream_of
+
+SECRET = "correct-horse-battery"
 
 LIMIT = 200_000
 CORE = Capabilities(
@@ -30,6 +33,11 @@ DURABLE = Capabilities(
 class TestCore(TransportConformance):
     capabilities = CORE
     plugin = "nats"
+
+    @pytest.fixture
+    def secret(self):
+        """A password that the server does not ask for, and is given all the same."""
+        return SECRET
 
     @pytest.fixture
     def broker(self, server):
@@ -69,6 +77,17 @@ class TestJetStream(TransportConformance):
             yield link
 
     @pytest.fixture
+    def dead_letters(self, jetstream):
+        stream = NATSOptions().dead_letter_stream
+
+        async def read():
+            async with jetstream_of(jetstream.url) as bare:
+                last = (await bare.stream_info(stream)).state.last_seq
+                return [(await bare.get_msg(stream, n + 1)).data for n in range(last)]
+
+        return read
+
+    @pytest.fixture
     def options(self, jetstream, request):
         return NATSOptions(
             servers=way_to(jetstream, request),
@@ -91,6 +110,8 @@ def way_to(server, request) -> str:
     """Return where clients connect: over the link, if the test has one."""
     if "link" in request.fixturenames:
         return f"nats://127.0.0.1:{request.getfixturevalue('link').port}"
+    if "secret" in request.fixturenames:
+        return f"nats://somebody:{SECRET}@127.0.0.1:{server.port}"
     return server.url
 
 

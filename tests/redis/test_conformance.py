@@ -10,6 +10,7 @@ from civitas_redis_example.options import RedisOptions
 from civitas_redis_example.plugin import make_transport
 
 LIMIT = 200_000
+SECRET = "correct-horse-battery"
 
 
 class TestRedis(TransportConformance):
@@ -35,7 +36,23 @@ class TestRedis(TransportConformance):
             yield link
 
     @pytest.fixture
+    def secret(self):
+        """A password that the server refuses: it has none."""
+        return SECRET
+
+    @pytest.fixture
+    def forbidden(self, server):
+        """An address that the user `limited` has no channel for."""
+        with server.client() as client:
+            client.execute_command(
+                "ACL", "SETUSER", "limited", "on", ">x", "+@all", "&civitas:[^f]*"
+            )
+        return "forbidden"
+
+    @pytest.fixture
     def make_transport(self, server, request):
         way = request.getfixturevalue("link") if "link" in request.fixturenames else server
-        options = RedisOptions(url=f"redis://127.0.0.1:{way.port}", max_message_bytes=LIMIT)
+        logins = {"secret": f":{SECRET}@", "forbidden": "limited:x@"}
+        login = next((logins[each] for each in logins if each in request.fixturenames), "")
+        options = RedisOptions(url=f"redis://{login}127.0.0.1:{way.port}", max_message_bytes=LIMIT)
         return lambda context: make_transport(options, context)

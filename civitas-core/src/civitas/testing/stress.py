@@ -77,10 +77,10 @@ class StressBehaviours(Behaviours):
         origins = network.origins(len(nodes))
         for turn in range(_ROUNDS):
             sending = (
-                _send_to_all(node, origin, inboxes, turn)
+                _send_to_all(network, node, origin, inboxes, turn)
                 for node, origin in zip(nodes, origins, strict=True)
             )
-            await network.within(asyncio.gather(*sending), f"publish() in round {turn + 1}")
+            await asyncio.gather(*sending)
         count = _ROUNDS * _OF_EACH
         for inbox in inboxes:
             arrived = await inbox.first(count * len(nodes))
@@ -169,11 +169,14 @@ async def _send_in_windows(
         )
 
 
-async def _send_to_all(node: Transport, origin: Origin, inboxes: list[Arrivals], turn: int) -> None:
+async def _send_to_all(
+    network: Network, node: Transport, origin: Origin, inboxes: list[Arrivals], turn: int
+) -> None:
     for number in range(_OF_EACH):
         for inbox in inboxes:
             frame = envelope.seal(_body(inbox, turn, number), "conformance", origin)
-            await node.publish(inbox.address, frame)
+            what = f"publish() in round {turn + 1}"
+            await network.within(node.publish(inbox.address, frame), what)
 
 
 def _all_bodies(inbox: Arrivals) -> list[bytes]:
