@@ -20,6 +20,17 @@ ifneq ($(MADE_WITH),$(VERSION))
 .PHONY: $(BIN)/python
 endif
 
+# What `make demo` runs; on nats with a server of its own, which ends with it.
+DEMO_NEEDS := $(VENV)/runtime.stamp
+DEMO       := $(BIN)/civitas up examples/word_count.yaml
+ifeq ($(TRANSPORT),nats)
+NATS_PORT  ?= 42220
+DEMO_NEEDS := $(VENV)/dev.stamp
+DEMO       := sh examples/on_nats.sh $(BIN) $(NATS_PORT) examples/word_count.yaml
+else ifneq ($(TRANSPORT),)
+DEMO       += --transport $(TRANSPORT)
+endif
+
 LOCAL  := $(wildcard civitas-*/pyproject.toml)
 
 # What tests need besides Python: brokers, certificates, network namespaces.
@@ -34,8 +45,8 @@ REPORTED := $(patsubst tests/%/test_conformance.py,%,$(wildcard tests/*/test_con
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
-demo: $(VENV)/runtime.stamp ## count the words of a folder in three processes, one of which is killed (FOLDER=...)
-	WORD_COUNT_FOLDER="$(FOLDER)" $(BIN)/civitas up examples/word_count.yaml
+demo: $(DEMO_NEEDS) ## count the words of a folder in three processes, one of which is killed (FOLDER=... TRANSPORT=nats)
+	WORD_COUNT_FOLDER="$(FOLDER)" $(DEMO)
 
 test: programs $(VENV)/dev.stamp ## the whole test suite, without what `make packaging` runs
 	$(PYTEST) -n $(JOBS)

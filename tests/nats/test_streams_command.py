@@ -40,7 +40,7 @@ def test_it_creates_both_streams_with_the_login_of_an_administrator_and_may_be_r
         guest = {"user": "guest", "password": "x", "inbox_prefix": "_INBOX.guest"}
         done = create(tmp_path, **options, **guest, stream_name="OTHER", send_timeout=1)
         assert done.returncode == 1
-        assert 'permissions violation for publish to "$js.api.stream.info.other"' in done.stderr
+        assert 'Permissions Violation for Publish to "$JS.API.STREAM.INFO.OTHER"' in done.stderr
 
 
 def test_a_stream_that_is_there_and_does_not_fit_is_told(tmp_path, jetstream):
