@@ -17,6 +17,9 @@ from civitas_nats.client import RefusedError
 _RANDOM: Final = re.compile(r"[0-9a-f]{16,}|\.\d+")
 """Parts of a subject that differ from process to process, and from message to message."""
 
+STREAM_NAMES: Final = "$JS.API.STREAM.NAMES"
+"""A request that every start makes, and can do without: see `jetstream.catching`."""
+
 _MOST: Final = 100
 """Causes that are logged; subjects are named by agents, of which there may be any number."""
 
@@ -46,7 +49,9 @@ class Refusals:
             f"the server refuses what this process needs: {error}; see the permissions of its login"
         )
         cause = _RANDOM.sub("*", str(error))
-        if cause not in self._logged and len(self._logged) < _MOST:
+        if error.subject == STREAM_NAMES:
+            self._logger.debug("%s", reason)
+        elif cause not in self._logged and len(self._logged) < _MOST:
             self._logged.add(cause)
             self._logger.error("%s", reason)
         if lifetime != self._lifetime:

@@ -6,7 +6,9 @@ from nats.aio.msg import Msg
 
 from civitas.plugins import TransportContext
 from civitas.transport import Handler, NetworkTransport
+from civitas_nats.client import offers_jetstream
 from civitas_nats.connection import Connection
+from civitas_nats.jetstream.catching import CatchingStreams
 from civitas_nats.jetstream.durable_delivery import DurableDelivery
 from civitas_nats.options import NATSOptions, capabilities_of
 from civitas_nats.subjects import Subjects, is_agent
@@ -34,6 +36,7 @@ class NATSTransport(NetworkTransport):
         self._subjects = Subjects(self._options.subject_prefix)
         self._subscriptions: dict[str, Subscription] = {}
         self._connection: Connection | None = None
+        self._catching = CatchingStreams(self._subjects.all_agents, self.context.logger)
         self._durable: DurableDelivery | None = None
         if self._options.jetstream and not self.context.control:
             self._durable = DurableDelivery(self._options, self._subjects, self.context)
@@ -45,7 +48,8 @@ class NATSTransport(NetworkTransport):
 
         Raises:
             AccessDeniedError: the server does not let this process in.
-            ConfigurationError: the options and the server don't fit each other.
+            ConfigurationError: the options and the server don't fit each other; or a stream keeps
+                what is sent, though JetStream is off.
             NotConnectedError: no server answered within `connect_timeout`.
         """
         context = self.context
@@ -61,6 +65,8 @@ class NATSTransport(NetworkTransport):
         )
         self._connection = connection
         await connection.open()
+        if self._durable is None and not context.control and offers_jetstream(connection.client):
+            await self._catching.check(connection)
         for address in self.dispatcher.addresses():
             await self.listen(address)
         if self._durable is not None:
@@ -130,6 +136,7 @@ class NATSTransport(NetworkTransport):
             await self._durable.wait_ready()
 
     def _on_refused(self, subject: str, reason: str) -> None:
+        self._catching.refused(subject)
         if self._subjects.has(subject):
             self.refused(self._subjects.agent_of(subject), reason)
 

@@ -12,6 +12,8 @@ these parts:
 - `dead_letters` keeps what was given up. `dead_letter_store` is for the command line, which lists,
   returns, moves and removes that, and what waits for an agent.
 
+Where JetStream is off, `catching` sees that no stream is left which keeps messages to agents.
+
 `durable_delivery` puts them together for the transport; `api` is what is asked of JetStream itself.
 
 Invariants:
