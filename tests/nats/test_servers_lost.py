@@ -35,7 +35,7 @@ def test_what_is_lost_with_a_server_is_counted_to_the_frame(
         transport={"servers": server.url},
     )
     running = system.run("supervisor", "w1", "w2")
-    streaming = system.console("w2").begin("stream", {"to": "far", "until": "halt"})
+    streaming = system.console("w2").begin("stream", {"to": "far", "until": "halt"}, timeout=100)
     for _ in range(3):
         handled = system.handled_and_lost("far", "w1")[0]
         eventually(lambda h=handled: system.handled_and_lost("far", "w1")[0] > h + 500)
