@@ -204,6 +204,7 @@ STARTED_OTHERWISE = {
     "civitas/testing/tcp_link.py": "a test's, which ends with its link",
     "civitas/testing/simulation/process.py": "the world reports what nobody has handled",
     "civitas/testing/simulation/storm.py": "awaited where they are started",
+    "civitas_nats/cli/server.py": "awaited where they are started",
     "civitas_nats/connector.py": "awaited where it is started",
     "civitas/transport/dead_letters/batch.py": "awaited where it is started",
     "civitas_nats/jetstream/durable_delivery.py": "awaited where they are started",
@@ -226,6 +227,7 @@ UNGUARDED = {
     "civitas/testing/simulation/loop.py callback": "a method of the loop itself",
     "civitas/testing/simulation/loop.py settle": "it settles a future",
     "civitas/testing/simulation/loop.py work": "it settles a future",
+    "civitas_nats/cli/server.py set": "it sets an event",
     "civitas_nats/connector.py abort_socket": "it closes a socket",
 }
 """Callbacks of event loops that `guard_callback` has not made, and why that hides no error."""
