@@ -20,7 +20,7 @@ from civitas.serializer import MsgpackSerializer
 from support.agents import Scripted
 from support.dead_letters import frame_of
 from support.ledger import Entry, Ledger, LedgerStore, running
-from support.ledger_plugin import installed
+from support.ledger_plugin import installed, marked_frame
 
 KEY = "the-key-of-this-cluster"
 
@@ -149,9 +149,14 @@ def test_a_message_is_shown_whole(kept):
     assert json.loads(kept.run("show", 1, "--json").out)["message"]["payload"] == {"n": 7}
 
 
-@pytest.mark.parametrize(
-    "arguments", [("show", 9), ("list", "-n", 9), ("replay", "-n", 1, "-n", 9)]
-)
+def test_a_message_is_read_by_a_serializer_with_its_options(kept):
+    kept.topology(serializer={"type": "marked", "mark": "m:"})
+    kept.ledger.give_up("cook", Entry(marked_frame("m:", {"n": 1}), 0, 0.0, failures=3), "no")
+    done = kept.run("show", 1, "--json")
+    assert json.loads(done.out)["message"]["payload"] == {"n": 1}, done.err
+
+
+@pytest.mark.parametrize("arguments", [("show", 9), ("list", "-n", 9), ("replay", "-n1", "-n9")])
 def test_a_number_that_is_not_there_is_told_and_nothing_is_done(kept, arguments):
     kept.give_up("cook", 1)
     done = kept.run(*arguments)

@@ -68,11 +68,11 @@ def components_of(topology: Topology, process: str = PRIMARY) -> ComponentSet:
     problems: list[Problem] = []
     serializer: Serializer | None = None
     with _collecting(problems, "serializer", topology.serializer.where, topology.secrets):
-        serializer = _serializer(topology.serializer)
+        serializer = serializer_of(topology.serializer)
     accepted: list[Serializer] = []
     for index, each in enumerate(topology.accept_serializers):
         with _collecting(problems, f"accept_serializers.{index}", each.where):
-            accepted.append(_serializer(each))
+            accepted.append(serializer_of(each))
     components: ComponentSet | None = None
     given = topology.model.transport.model_extra or {}
     options = transport.options
@@ -95,7 +95,12 @@ def components_of(topology: Topology, process: str = PRIMARY) -> ComponentSet:
     return components
 
 
-def _serializer(resolved: ResolvedSerializer) -> Serializer:
+def serializer_of(resolved: ResolvedSerializer) -> Serializer:
+    """Make a serializer that a topology names, whose plugins are loaded.
+
+    Raises:
+        PluginError: its factory fails, or makes what is no serializer.
+    """
     assert resolved.plugin is not None
     return make_named_serializer(resolved.plugin, resolved.options, resolved.where)
 

@@ -81,14 +81,12 @@ def source_of(topology: Topology) -> MessageSource:
         ConfigurationError: its transport keeps nothing, or does not let commands reach it.
         PluginError: a plugin can't be used.
     """
-    from civitas.components import serializer_of
+    from civitas._node.build import serializer_of
 
     transport = topology.transport
     check_offer(topology)
     serializers = (topology.serializer, *topology.accept_serializers)
-    reader = MessageReader(
-        [serializer_of(each.type_name, each.where) for each in serializers], topology.signing.key
-    )
+    reader = MessageReader(list(map(serializer_of, serializers)), topology.signing.key)
 
     def store() -> DeadLetterStore:
         from civitas.plugins.loader import make_dead_letters
