@@ -68,6 +68,7 @@ def test_the_limit_of_names_is_that_of_core() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # the kit alone may take 90 s
 def test_the_package_of_the_page_carries_messages_and_conforms(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
