@@ -84,6 +84,7 @@ PLACES_OF_TEXT = {
     r"^\s*(import|from) rich\b": {"civitas/cli/tables.py"},
     r"\bgetLogger\(": {
         *("civitas/_text.py", "civitas/cli/logs.py"),  # the latter sets a level
+        "civitas/testing/access.py",  # a handler that reads what is logged
         "civitas/testing/simulation/run.py",  # and this one a handler
     },
     r"\bsys\.std(out|err)\.write\(|\bos\.write\((1|2|sys)\b|\becho\(": {

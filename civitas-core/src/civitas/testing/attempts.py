@@ -41,7 +41,7 @@ def _waited() -> float:
 class ConnectAttempts:
     """Counts the connects of Python's sockets, in every thread. Use it as a context.
 
-    What a library does in C, as libzmq, is not seen.
+    What a library does in C is not seen.
 
     Attributes:
         count: how many there were since the context was entered.

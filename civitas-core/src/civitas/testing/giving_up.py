@@ -124,12 +124,12 @@ class GivingUpBehaviours(Behaviours):
         bodies = (b"in hand", b"behind it")
         for number in range(_STOPS):
             transport = await network.start()
-            standing = _StandingStill()
-            await network.within(transport.subscribe("worker", standing.handle), "subscribe()")
+            handler = _NeverReturning()
+            await network.within(transport.subscribe("worker", handler.handle), "subscribe()")
             await network.ready()
             if number == 0:
                 await _publish(network, transport, *bodies)
-            await network.within(standing.begun.wait(), "the handler to begin")
+            await network.within(handler.begun.wait(), "the handler to begin")
             unsubscribe = getattr(transport, "unsubscribe", None)
             if number % 2 and unsubscribe is not None:
                 await network.within(unsubscribe("worker"), "unsubscribe() with a frame in hand")
@@ -193,7 +193,7 @@ async def _publish(network: Network, sender: Transport, *bodies: bytes) -> list[
     return frames
 
 
-class _StandingStill:
+class _NeverReturning:
     """A handler that never returns."""
 
     def __init__(self) -> None:

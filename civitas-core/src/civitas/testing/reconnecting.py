@@ -292,14 +292,11 @@ async def _all_reached(network: Network, sender: Transport, inboxes: list[Arriva
     """Fail when one of them does not get the very next frame, once."""
     frame = network.frame(b"the very next")
 
-    async def publish() -> None:
-        for inbox in inboxes:
-            await sender.publish(inbox.address, frame)
-
     def missing() -> list[str]:
         return [inbox.address for inbox in inboxes if frame not in inbox.frames]
 
-    await network.within(publish(), f"publish() to {len(inboxes)} addresses")
+    publishing = asyncio.gather(*(sender.publish(inbox.address, frame) for inbox in inboxes))
+    await network.within(publishing, f"publish() to {len(inboxes)} addresses")
     try:
         await network.until(lambda: not missing(), "all addresses to be reached")
     except AssertionError as error:
