@@ -30,7 +30,11 @@ WHOLE = {
     "RightLedger": {"test_another_process_answers"},
     "RightAfterAnOutage": {"test_another_process_answers"},
     "RightBetweenNodes": {"test_another_process_answers"},
-    "LosesWhatIsForNobody": {"test_a_frame_for_nobody_is_kept", "test_another_process_answers"},
+    "LosesWhatIsForNobody": {
+        "test_a_frame_for_nobody_is_kept",
+        "test_another_process_answers",
+        "test_what_was_kept_is_given_though_its_sender_is_fenced",
+    },
 }
 
 

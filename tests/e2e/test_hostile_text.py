@@ -182,6 +182,25 @@ CASES: dict[str, list[Case]] = {
         case("--json", *TALK, shown=JSON_HEAD, talks=True),
         case("--topology=wrong.yaml"),
     ],
+    "civitas dead-letters list": [
+        case("--topology=wrong.yaml"),
+        case("--topology=elsewhere.yaml", shown=HEAD),
+        case("--topology=good.yaml", f"--agent={HOSTILE}", shown="error: "),
+    ],
+    "civitas dead-letters show": [
+        case("1", "--topology=wrong.yaml"),
+        case(HOSTILE, "--topology=good.yaml", shown="Error"),
+    ],
+    "civitas dead-letters replay": [
+        case("--all", f"--to={HOSTILE}", "--topology=good.yaml", shown="error: ")
+    ],
+    "civitas dead-letters drop": [
+        case("--yes", f"--agent={HOSTILE}", "--topology=good.yaml", shown="error: ")
+    ],
+    "civitas dead-letters move": [
+        case(f"--from={HOSTILE}", "--to=x", "--topology=good.yaml", shown="error: "),
+        case(f"--from={NAME}", f"--to=x{NAME}", "--topology=elsewhere.yaml", shown=HEAD),
+    ],
     "civitas topology validate": [
         case("wrong.yaml"),
         case("wrong.yaml", "--json", shown=JSON_HEAD),
@@ -227,6 +246,15 @@ CASES: dict[str, list[Case]] = {
     "civitas-nats dead-letters drop": [
         case("--all", "--yes", f"--dead-letter-subject={HOSTILE}", shown=HEAD),
         case(f"--agent={HOSTILE}", "--yes", shown="error: "),
+    ],
+    "civitas-nats dead-letters show": [case("1", f"--servers={HOSTILE}", shown="error: --servers")],
+    "civitas-nats dead-letters move": [
+        case(f"--from={HOSTILE}", "--to=x", shown="error: "),
+        case("--from=x", "--to=y", f"--servers={HOSTILE}", shown="error: --servers"),
+    ],
+    "civitas-nats server": [
+        case(f"--store=agents.py/{HOSTILE}", shown=HEAD),
+        case(f"--port={HOSTILE}", shown="Error"),
     ],
     "civitas-nats streams create": [
         case(f"--servers={HOSTILE}", shown="error: --servers"),

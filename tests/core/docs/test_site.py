@@ -27,7 +27,11 @@ API = {
 }
 """The pages of the API reference, by the module that they are about."""
 
-INTERNAL = {"civitas._authoring.scaffold", "civitas.transport.broker"}
+INTERNAL = {
+    "civitas._authoring.scaffold",
+    "civitas.transport.broker",
+    "civitas.transport.dead_letters",
+}
 """Packages whose names are for other modules of core, or are offered by one above them."""
 
 

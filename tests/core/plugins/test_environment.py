@@ -47,7 +47,8 @@ def test_a_plugin_is_there_after_pip_install_and_gone_after_pip_uninstall(scratc
 
     environment.pip("install", "--no-deps", "--no-index", str(scratch.wheel()))
     status, text = environment.civitas("plugins", "check", "pigeon")
-    assert (status, text) == (0, "ok             transport pigeon (carrier-pigeon 1.0)\n")
+    assert status == 0
+    assert text.startswith("ok             transport pigeon (carrier-pigeon 1.0)\n")
 
     environment.pip("uninstall", "--yes", "carrier-pigeon")
     assert environment.civitas("plugins", "check", "pigeon")[0] == 2
