@@ -8,7 +8,11 @@ import pytest
 
 from civitas import Worker
 from civitas.errors import AccessDeniedError, OutcomeUnknownError
+from civitas.plugins import TransportContext
+from civitas.transport import Kept
 from civitas_nats.client import RefusedError
+from civitas_nats.jetstream.dead_letter_store import NATSDeadLetterStore
+from civitas_nats.options import NATSOptions
 from support.agents import Scripted
 from support.nats.nodes import Node, durable, frame_of, until, within
 from support.nats.server import NatsServer
@@ -80,6 +84,17 @@ async def test_a_request_to_jetstream_that_is_forbidden_fails_the_start_with_the
         with pytest.raises(AccessDeniedError, match=rf"JS\.API\.STREAM\.CREATE\.{unique}"):
             await within(node.transport.start(), 10)
         await within(node.transport.stop())
+
+
+async def test_a_dead_letter_store_that_may_not_ask_jetstream_says_so_at_once(tmp_path, unique):
+    config = forbidding("publish", "$JS.API.STREAM.INFO.>")
+    with NatsServer(tmp_path, jetstream=True, config=config) as server:
+        options = NATSOptions(servers=server.url, send_timeout=60, stream_name=unique, **LOGIN)
+        store = NATSDeadLetterStore(options, TransportContext())
+        await within(store.start())
+        with pytest.raises(AccessDeniedError, match=r"JS\.API\.STREAM\.INFO"):
+            await within(store.survey(Kept.DEAD), 10)
+        await within(store.stop())
 
 
 # --- what was sent ------------------------------------------------------------------------------

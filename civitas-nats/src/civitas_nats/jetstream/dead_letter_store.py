@@ -51,6 +51,7 @@ class NATSDeadLetterStore:
             up=lambda: None,
             dropped=lambda reason: logger.error("%s", reason),
             failed=context.failed,
+            refused=self._on_refused,
         )
         self._api = JetStreamAPI(self._connection, options.send_timeout)
         self._publisher = Publisher(
@@ -76,6 +77,10 @@ class NATSDeadLetterStore:
         """Disconnect."""
         await self._publisher.stop(0)
         await self._connection.close()
+
+    def _on_refused(self, subject: str, reason: str) -> None:
+        self._api.refused(subject, reason)
+        self._publisher.refused(subject, reason)
 
     async def survey(self, kept: Kept) -> Survey:
         """Count the messages of a stream by the agents that their subjects name.
