@@ -33,6 +33,18 @@ async def test_after_unsubscribe_the_address_is_free_for_another_owner() -> None
     assert (before.taken, after.taken) == ([], [b"frame"])
 
 
+async def test_what_nodes_say_to_one_that_has_stopped_is_no_loss_and_a_message_is() -> None:
+    node = Node()
+    node.dispatcher.subscribe(SYSTEM, Taking(9))
+    await node.dispatcher.close()
+    node.dispatcher.deliver(SYSTEM, b"are you there?")
+    node.dispatcher.deliver("a", b"message")
+    assert node.dropped == [("nobody is subscribed", b"message")]
+    node.dispatcher.subscribe("a", Taking(9))  # it starts again
+    node.dispatcher.deliver(SYSTEM, b"are you there?")
+    assert node.dropped[1:] == [("nobody is subscribed", b"are you there?")]
+
+
 async def test_unsubscribing_an_unknown_address_does_nothing() -> None:
     node = Node()
     await node.dispatcher.unsubscribe("nobody")

@@ -52,6 +52,7 @@ class Dispatcher:
         self._fenced = self._context.fenced
         self._limit = lane_limit
         self._lanes: dict[str, tuple[_Lane, ...]] = {}
+        self._is_closed = False
 
     def __contains__(self, address: str) -> bool:
         """Return whether anyone is subscribed to the address."""
@@ -77,6 +78,7 @@ class Dispatcher:
         present = self._lanes.get(address, ())
         if present and not address.startswith(RESERVED_PREFIX):
             raise TransportError(f"address {address!r} has an owner already")
+        self._is_closed = False
         self._lanes[address] = (*present, _Lane(address, handler, self._context, self._limit))
         return not present
 
@@ -88,7 +90,9 @@ class Dispatcher:
         """Hand a frame to the handlers of its address. Never waits, never raises."""
         lanes = self._lanes.get(address)
         if lanes is None:
-            if _counts(address, frame):
+            # What nodes say to one that has stopped is no loss; a message is.
+            unheard = self._is_closed and address.startswith(RESERVED_PREFIX)
+            if not unheard and _counts(address, frame):
                 self._context.dropped("nobody is subscribed", frame)
             return
         if self._fenced and frame[ORIGIN_AT] in self._fenced:
@@ -105,6 +109,7 @@ class Dispatcher:
         """
         lanes = [lane for each in self._lanes.values() for lane in each]
         self._lanes = {}
+        self._is_closed = True
         await _close(lanes, timeout)
 
 
