@@ -66,7 +66,7 @@ class SendQueue:
         try:
             await outcome
         except asyncio.CancelledError as error:
-            raise error from OutcomeUnknownError("it was handed over, and not confirmed yet")
+            raise error from OutcomeUnknownError("it is sent all the same, and not confirmed yet")
 
     async def run(self) -> None:
         """Hand over what waits, until the wire fails; raise why."""
