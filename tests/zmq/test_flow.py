@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 import zmq
 
 from civitas.errors import MessageTooLargeError, NotConnectedError, TransportError
-from support.zmq import Process, frame_of, options_for, proxy_at, started, within
+from support.zmq import Process, frame_of, options_for, proxy_at, started, until, within
 
 MANY = 20_000
 
@@ -113,6 +114,47 @@ async def test_a_subscriber_that_does_not_read_holds_up_nobody():
             await inbox.first(2_000)
     finally:
         context.destroy(linger=0)
+
+
+@pytest.mark.parametrize("proxy_restarts", [False, True])
+async def test_a_process_that_stands_still_with_a_full_queue_goes_on_afterwards(proxy_restarts):
+    """Trap: with a heartbeat, libzmq ended a process whose queue was full for that long."""
+    quick = {"heartbeat_interval": 0.05, "heartbeat_timeout": 0.1}
+    options = options_for(receive_hwm=10, start_proxy=False, **quick)
+    receiver, sender = Process(options), Process(options)
+    [inbox] = await receiver.listen("agent")
+    frames = [frame_of(b"%d" % number + b"x" * 10_000) for number in range(2_000)]
+    with proxy_at(options) as proxy:
+        async with started(receiver, sender):
+            for frame in frames:
+                await sender.transport.publish("agent", frame)
+            if proxy_restarts:
+                proxy.kill()
+            time.sleep(0.5)  # noqa: ASYNC251 - what stands still is the subject
+            assert len(inbox.frames) < len(frames)
+            if proxy_restarts:
+                proxy.start()
+                await until(lambda: receiver.link_events == ["down", "up"])
+                await until(lambda: sender.link_events == ["down", "up"])
+            else:
+                assert await inbox.first(len(frames)) == frames
+            await sender.transport.publish("agent", frame_of(b"last"))
+            await until(lambda: inbox.frames[-1:] == [frame_of(b"last")])
+
+
+async def test_no_socket_with_a_high_water_mark_has_a_heartbeat(monkeypatch):
+    chosen: dict[zmq.Socket, dict[int, object]] = {}
+    really_set = zmq.Socket.set
+
+    def noted(socket, option, value):
+        chosen.setdefault(socket, {})[option] = value
+        really_set(socket, option, value)
+
+    monkeypatch.setattr(zmq.Socket, "set", noted)
+    async with started(Process(options_for(), primary=True)):
+        with_heartbeat = [each for each in chosen.values() if zmq.HEARTBEAT_IVL in each]
+        assert [each[zmq.RCVHWM] for each in with_heartbeat] == [0]
+        assert sum(each.get(zmq.RCVHWM, 0) > 0 for each in chosen.values()) == 3
 
 
 async def test_who_sends_a_frame_over_the_limit_learns_which_option_that_is():

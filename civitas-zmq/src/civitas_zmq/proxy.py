@@ -28,7 +28,7 @@ from civitas_zmq.options import (
     MEBIBYTE,
     ZMQOptions,
 )
-from civitas_zmq.sockets import MAX_SUBSCRIPTION, SIZE_MARGIN, set_heartbeat
+from civitas_zmq.sockets import MAX_SUBSCRIPTION, SIZE_MARGIN, set_keepalive
 
 _LOG_FAILURE: Final = TransportContext().failed
 
@@ -38,6 +38,10 @@ start at once."""
 
 _HANDSHAKE_MILLISECONDS: Final = 10_000
 """How long a connection may take to say who it is. libzmq's default is 30 s."""
+
+_SILENCE_SECONDS: Final = 30.0
+"""How long a machine may be silent before its connections are closed. Both sockets have high-water
+marks, so they can't have a heartbeat (`sockets.set_heartbeat`)."""
 
 _UNREAD_SUBSCRIPTIONS: Final = 2
 """Subscriptions of a connection that wait for the forwarding thread. libzmq handles them until none
@@ -61,8 +65,6 @@ class ProxySettings:
         allowed_clients: public keys that are let in.
         send_hwm: frames that wait for one process; beyond it frames for that process are dropped.
         receive_hwm: frames of one process that wait to be forwarded; beyond it that process waits.
-        heartbeat_interval: seconds between two pings of a connection.
-        heartbeat_timeout: seconds without an answer after which it counts as lost.
         max_message_bytes: largest frame.
         linger: seconds within which a stop sends what waits.
         max_subscription_bytes: what the subscriptions of one process may have; beyond it its
@@ -77,8 +79,6 @@ class ProxySettings:
     allowed_clients: frozenset[str] = frozenset()
     send_hwm: int = 50_000
     receive_hwm: int = 50_000
-    heartbeat_interval: float = 0.5
-    heartbeat_timeout: float = 1.5
     max_message_bytes: int = 64 * MEBIBYTE
     linger: float = 1.0
     max_subscription_bytes: int = 16 * MEBIBYTE
@@ -110,8 +110,6 @@ class ProxySettings:
             allowed_clients=allowed,
             send_hwm=options.send_hwm,
             receive_hwm=options.receive_hwm,
-            heartbeat_interval=options.heartbeat_interval,
-            heartbeat_timeout=options.heartbeat_timeout,
             max_message_bytes=options.max_message_bytes,
             linger=options.linger,
             max_subscription_bytes=options.max_subscription_bytes,
@@ -237,7 +235,7 @@ class Proxy:
         socket.set(zmq.LINGER, 0)
         socket.set(zmq.BACKLOG, _BACKLOG)
         socket.set(zmq.HANDSHAKE_IVL, _HANDSHAKE_MILLISECONDS)
-        set_heartbeat(socket, settings.heartbeat_interval, settings.heartbeat_timeout)
+        set_keepalive(socket, _SILENCE_SECONDS)
         if is_ipv6(settings.pub_addr) or is_ipv6(settings.sub_addr):
             socket.set(zmq.IPV6, 1)
         if settings.server_secret_key is not None:
