@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from civitas._cluster.config import random_name, unbelieved
@@ -19,6 +20,7 @@ from civitas.errors import (
     logger_of,
 )
 from civitas.messages import PRIMARY
+from civitas.process import AgentProcess
 from civitas.serializer import Serializer
 from civitas.transport import Transport
 
@@ -83,6 +85,56 @@ class Client(Node):
         super().__init__(components, config.process, {})
         self._connect_timeout = connect_timeout
         self._grace = min(connect_timeout, REASON_GRACE)
+
+    @classmethod
+    def from_config(
+        cls,
+        path: str | Path,
+        agent_classes: Mapping[str, type[AgentProcess]] | None = None,
+        *,
+        connect_timeout: float = CONNECT_TIMEOUT,
+    ) -> Self:
+        """Make a client for the system of a topology file.
+
+        The classes of its agents are neither imported nor judged.
+
+        Args:
+            path: the YAML file.
+            agent_classes: taken as `Runtime.from_config` takes it, and not needed.
+            connect_timeout: seconds in which the system is found.
+
+        Raises:
+            ConfigurationError: the topology is wrong, or its transport stays within one process.
+            PluginError: the transport or the serializer can't be used.
+
+        Example:
+            Asking an agent of the system that `civitas up topology.yaml` runs:
+
+                async with Client.from_config("topology.yaml") as client:
+                    reply = await client.ask("greeter", {"name": "Ada"})
+        """
+        from civitas.topology import load_topology
+
+        topology = load_topology(
+            path, agent_base=AgentProcess, agent_classes=agent_classes, processes=()
+        )
+        return cls.from_topology(topology, connect_timeout)
+
+    @classmethod
+    def from_config_dict(
+        cls,
+        mapping: Mapping[str, Any],
+        agent_classes: Mapping[str, type[AgentProcess]] | None = None,
+        *,
+        connect_timeout: float = CONNECT_TIMEOUT,
+    ) -> Self:
+        """Make a client from a topology given as a mapping; see `from_config`."""
+        from civitas.topology import load_topology_mapping
+
+        topology = load_topology_mapping(
+            mapping, agent_base=AgentProcess, agent_classes=agent_classes, processes=()
+        )
+        return cls.from_topology(topology, connect_timeout)
 
     @classmethod
     def from_topology(cls, topology: Topology, connect_timeout: float = CONNECT_TIMEOUT) -> Self:

@@ -97,7 +97,10 @@ class Runtime(AgentHost):
     def from_config(
         cls, path: str | Path, agent_classes: Mapping[str, type[AgentProcess]] | None = None
     ) -> Self:
-        """Make a runtime from a topology file.
+        """Make a runtime from a topology file: the primary process of that system.
+
+        Only the classes of agents that this process hosts are imported. Where the transport stays
+        within one process, it hosts all.
 
         Args:
             path: the YAML file.
@@ -108,7 +111,9 @@ class Runtime(AgentHost):
         """
         from civitas.topology import load_topology
 
-        topology = load_topology(path, agent_base=AgentProcess, agent_classes=agent_classes)
+        topology = load_topology(
+            path, agent_base=AgentProcess, agent_classes=agent_classes, processes=(PRIMARY,)
+        )
         return cls.from_topology(topology)
 
     @classmethod
@@ -121,7 +126,7 @@ class Runtime(AgentHost):
         from civitas.topology import load_topology_mapping
 
         topology = load_topology_mapping(
-            mapping, agent_base=AgentProcess, agent_classes=agent_classes
+            mapping, agent_base=AgentProcess, agent_classes=agent_classes, processes=(PRIMARY,)
         )
         return cls.from_topology(topology)
 

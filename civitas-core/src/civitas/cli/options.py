@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
 
@@ -46,6 +47,12 @@ Sets = Annotated[
         "--set", metavar="KEY.PATH=YAML", help="Set one value, such as send_timeout=5. Repeatable."
     ),
 ]
+ProcessShare = Annotated[
+    str | None,
+    typer.Option(
+        "--process", metavar="NAME", help="Import and judge the agents of this process alone."
+    ),
+]
 AppDir = Annotated[
     Path, typer.Option(metavar="DIR", help="Folder from which agent classes are imported.")
 ]
@@ -59,41 +66,54 @@ LogLevel = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def topology_path(argument: Path | None, option: Path | None) -> Path:
-    """Return the topology file that a command was given, by its argument or its option."""
+class TopologyInput(NamedTuple):
+    """The topology that a command was given: its file, and what changes it."""
+
+    file: Path
+    transport: str | None
+    sets: Sequence[str]
+
+    def load(
+        self,
+        app_dir: Path | None = None,
+        *,
+        processes: Collection[str] | None = None,
+        no_import: bool = False,
+    ) -> Topology:
+        """Read and check the topology; hide its secrets.
+
+        Args:
+            app_dir: where classes of agents are imported from; without it, none is.
+            processes: those whose agents are imported and judged; `None`: all.
+            no_import: whether to import no plugin either.
+        """
+        from civitas.process import AgentProcess
+        from civitas.topology import load_topology
+
+        topology = load_topology(
+            self.file,
+            agent_base=AgentProcess,
+            transport=self.transport,
+            sets=self.sets,
+            app_dir=app_dir,
+            processes=() if app_dir is None else processes,
+            import_classes=not no_import,
+            import_plugins=not no_import,
+        )
+        hide(topology.secrets)
+        return topology
+
+
+def chosen(
+    argument: Path | None, option: Path | None, transport: str | None, sets: Sequence[str] | None
+) -> TopologyInput:
+    """Return the topology that a command was given, its file by its argument or its option."""
     if argument is not None and option is not None and argument != option:
         raise typer.BadParameter(
             f"two topologies were given: {str(argument)!r} and {str(option)!r}"
         )
-    return argument or option or Path(_DEFAULT_TOPOLOGY)
-
-
-def load(
-    path: Path,
-    transport: str | None,
-    sets: list[str] | None,
-    app_dir: Path | None,
-    *,
-    no_import: bool = False,
-) -> Topology:
-    """Read and check a topology, with the overrides of the options; hide its secrets.
-
-    Without an `app_dir`, no class of an agent is imported; with `no_import`, no plugin either.
-    """
-    from civitas.process import AgentProcess
-    from civitas.topology import load_topology
-
-    topology = load_topology(
-        path,
-        agent_base=AgentProcess,
-        transport=transport,
-        sets=sets or (),
-        app_dir=app_dir,
-        import_classes=app_dir is not None and not no_import,
-        import_plugins=not no_import,
-    )
-    hide(topology.secrets)
-    return topology
+    file = argument or option or Path(_DEFAULT_TOPOLOGY)
+    return TopologyInput(file, transport, sets or ())
 
 
 def crosses_processes(topology: Topology) -> bool:

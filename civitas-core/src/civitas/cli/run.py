@@ -47,9 +47,10 @@ def run(
     from civitas.cli.logs import configure_logging
 
     configure_logging(log_level)
-    loaded = options.load(options.topology_path(topology, file), transport, sets, app_dir)
+    given = options.chosen(topology, file, transport, sets)
+    loaded = given.load(app_dir, processes=(process,))
     write_notes(loaded.notes)
-    node = _node_of(loaded, process)
+    node = node_of(loaded, process)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # what agents print shows when they print it
     run_to_end(_run_node(node))
@@ -62,7 +63,13 @@ def run_to_end(main: Coroutine[Any, Any, int]) -> NoReturn:
     raise typer.Exit(asyncio.run(main))
 
 
-def _node_of(topology: Topology, process: str) -> Runtime | Worker:
+def node_of(topology: Topology, process: str) -> Runtime | Worker:
+    """Make the node of one process of a topology; it is not started.
+
+    Raises:
+        ConfigurationError: there is no such process, or it can't be made.
+        PluginError: the transport or a serializer can't be used.
+    """
     from civitas.errors import ConfigurationError
     from civitas.runtime import Runtime
     from civitas.worker import Worker

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -45,7 +44,7 @@ def ask(
         whole = {"sender": reply.sender, "type": reply.type, "payload": payload}
         write_json(whole if as_json else payload)
 
-    _talk(conversation, file, connect_timeout, transport, sets)
+    _talk(conversation, options.chosen(None, file, transport, sets), connect_timeout)
 
 
 def send(
@@ -70,7 +69,7 @@ def send(
         else:
             write_error(f"sent to {agent!r}")
 
-    _talk(conversation, file, connect_timeout, transport, sets)
+    _talk(conversation, options.chosen(None, file, transport, sets), connect_timeout)
 
 
 def stats(
@@ -98,15 +97,13 @@ def stats(
         if backlog is not None and backlog.problem:
             write_error(f"note: what waits in the transport was not counted: {backlog.problem}")
 
-    _talk(conversation, file, connect_timeout, transport, sets)
+    _talk(conversation, options.chosen(None, file, transport, sets), connect_timeout)
 
 
 def _talk(
     conversation: Callable[[Client, Topology], Awaitable[None]],
-    file: Path | None,
+    given: options.TopologyInput,
     connect_timeout: float,
-    transport: str | None,
-    sets: list[str] | None,
 ) -> None:
     """Connect to the system of a topology for a conversation; exit with 1 if it takes too long."""
     from civitas.cli.logs import configure_logging
@@ -114,7 +111,7 @@ def _talk(
 
     configure_logging("error")
     with imports_print_to_stderr():
-        topology = options.load(options.topology_path(None, file), transport, sets, None)
+        topology = given.load()
         client = Client.from_topology(topology, connect_timeout)
 
     async def run() -> None:

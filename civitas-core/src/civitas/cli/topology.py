@@ -11,6 +11,8 @@ import typer
 from civitas.cli import options
 from civitas.cli.exit_codes import BAD_INPUT
 from civitas.cli.output import imports_print_to_stderr, write, write_json, write_notes
+from civitas.cli.run import node_of
+from civitas.cli.up import processes_to_run
 
 if TYPE_CHECKING:
     from civitas.topology import Topology
@@ -24,6 +26,7 @@ def validate(
     file: options.TopologyOption = None,
     transport: options.TransportType = None,
     sets: options.Sets = None,
+    process: options.ProcessShare = None,
     app_dir: options.AppDir = Path(),
     no_import: options.NoImport = False,
     as_json: options.AsJson = False,
@@ -32,16 +35,15 @@ def validate(
 
     Exits with 0 when nothing is, with 2 otherwise. It runs code that the topology names.
     """
-    from civitas.runtime import Runtime
     from civitas.topology import TopologyError
 
-    path = options.topology_path(topology, file)
+    given = options.chosen(topology, file, transport, sets)
     try:
         with imports_print_to_stderr():
-            loaded = options.load(path, transport, sets, app_dir, no_import=no_import)
+            loaded = given.load(app_dir, processes=_only(process), no_import=no_import)
             write_notes(_notes(loaded))
             if not no_import:
-                Runtime.from_topology(loaded)  # as `run` does before it starts anything
+                _make_nodes(loaded, process)
     except TopologyError as error:
         if not as_json:
             raise
@@ -50,7 +52,7 @@ def validate(
             {**each.location._asdict(), **{key: getattr(each, key) for key in keys}}
             for each in error.problems
         ]
-        write_json({"valid": False, "file": str(path), "problems": problems})
+        write_json({"valid": False, "file": str(given.file), "problems": problems})
         raise typer.Exit(BAD_INPUT) from error
     summary = {
         "agents": sum(1 for _ in loaded.supervision.agents()),
@@ -74,6 +76,7 @@ def show(
     file: options.TopologyOption = None,
     transport: options.TransportType = None,
     sets: options.Sets = None,
+    process: options.ProcessShare = None,
     app_dir: options.AppDir = Path(),
     no_import: options.NoImport = False,
     as_json: options.AsJson = False,
@@ -82,9 +85,9 @@ def show(
 
     It runs code that the topology names.
     """
-    path = options.topology_path(topology, file)
+    given = options.chosen(topology, file, transport, sets)
     with imports_print_to_stderr():
-        loaded = options.load(path, transport, sets, app_dir, no_import=no_import)
+        loaded = given.load(app_dir, processes=_only(process), no_import=no_import)
         write_notes(_notes(loaded))
         shown = loaded.as_mapping()
     if as_json:
@@ -109,6 +112,29 @@ def schema(
         installed = installed_plugins(only_builtin=no_import)
     write_notes(installed.notes)
     write_json(json_schema(installed.transports, installed.serializers))
+
+
+def _only(process: str | None) -> tuple[str, ...] | None:
+    return None if process is None else (process,)
+
+
+def _make_nodes(topology: Topology, process: str | None) -> None:
+    """Make the nodes of a topology, or that of one process, as `run` does before it starts one.
+
+    Raises:
+        TopologyError: some can't be made; all problems are listed.
+        ConfigurationError: there is no such process.
+    """
+    from civitas.topology import Problem, TopologyError
+    from civitas.topology.problems import raise_problems
+
+    problems: dict[str, Problem] = {}
+    for name in _only(process) or processes_to_run(topology):
+        try:
+            node_of(topology, name)
+        except TopologyError as error:
+            problems |= {str(each): each for each in error.problems}  # some are those of each node
+    raise_problems(list(problems.values()))
 
 
 def _notes(loaded: Topology) -> list[str]:

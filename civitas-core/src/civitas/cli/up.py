@@ -34,10 +34,15 @@ def up(
     from civitas.cli.logs import configure_logging
 
     configure_logging(log_level)
-    path = options.topology_path(topology, file)
-    with imports_print_to_stderr():  # the processes import it all again, and print it to stdout
-        loaded = options.load(path, transport, sets, app_dir)
-    arguments = ["run", f"--topology={path}", f"--app-dir={app_dir}", f"--log-level={log_level}"]
+    given = options.chosen(topology, file, transport, sets)
+    with imports_print_to_stderr():  # the processes print it again, to stdout
+        loaded = given.load()
+    arguments = [
+        "run",
+        f"--topology={given.file}",
+        f"--app-dir={app_dir}",
+        f"--log-level={log_level}",
+    ]
     arguments += [f"--transport={transport}"] if transport is not None else []
     _run_all(loaded, arguments, [f"--set={each}" for each in sets or ()], grace)
 

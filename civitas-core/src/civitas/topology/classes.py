@@ -6,14 +6,15 @@ import importlib
 import inspect
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from inspect import Parameter
 from types import ModuleType
 from typing import Any, Final
 
 from civitas.errors import describe, is_interrupt
+from civitas.messages import PRIMARY
 from civitas.topology.problems import MistakeError, Problem, did_you_mean, problem_at
-from civitas.topology.validation import blocks
+from civitas.topology.validation import Found, blocks
 from civitas.topology.yaml_nodes import MappingNode, Path, plain, text
 
 _NOT_POSITIONAL: Final = (Parameter.KEYWORD_ONLY, Parameter.VAR_KEYWORD)
@@ -21,9 +22,9 @@ _BY_NAME: Final = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 
 def find_classes(
-    root: MappingNode, base: type, given: Mapping[str, type]
+    root: MappingNode, agents: Sequence[Found], base: type, given: Mapping[str, type]
 ) -> tuple[dict[str, type], list[Problem]]:
-    """Import the classes of all agents, each once, and compare `config` with their constructors.
+    """Import the classes of these agents, each once, and compare `config` with their constructors.
 
     All derive from `base`; those in `given` need no import. Returns classes by the text of `type`,
     and the problems.
@@ -31,9 +32,9 @@ def find_classes(
     classes: dict[str, type] = {}
     errors: dict[str, MistakeError] = {}
     problems: list[Problem] = []
-    for kind, path, node in blocks(root):
+    for _, path, node in agents:
         name = text(node.get("type"))
-        if kind != "agent" or name is None:
+        if name is None:
             continue
         if name not in classes and name not in errors:
             try:
@@ -52,7 +53,7 @@ def find_classes(
 
 
 def named_classes(
-    root: MappingNode, base: type, given: Mapping[str, type]
+    root: MappingNode, agents: Sequence[Found], base: type, given: Mapping[str, type]
 ) -> tuple[dict[str, type], list[Problem]]:
     """Do what can be done of `find_classes` without an import.
 
@@ -60,9 +61,9 @@ def named_classes(
     """
     known: dict[str, type] = {}
     problems: list[Problem] = []
-    for kind, path, node in blocks(root):
+    for _, path, node in agents:
         name = text(node.get("type"))
-        if kind != "agent" or name is None:
+        if name is None:
             continue
         try:
             if name in given:
@@ -74,13 +75,43 @@ def named_classes(
     return known, problems
 
 
-def unjudged_classes(root: MappingNode, classes: Mapping[str, type]) -> list[str]:
-    """Say which classes were not imported, of a topology with which nothing is wrong."""
-    named = (text(node.get("type")) for kind, _, node in blocks(root) if kind == "agent")
-    missing = dict.fromkeys(name for name in named if name is not None and name not in classes)
-    if not missing:
-        return []
-    return [f"the classes of agents, and `config`: not imported were {', '.join(missing)}"]
+def hosted_agents(
+    root: MappingNode, processes: Collection[str] | None, *, crosses: bool
+) -> list[Found]:
+    """Return the agents that these processes host, or all of them.
+
+    Args:
+        root: the topology.
+        processes: names of processes; `None`: all.
+        crosses: whether the transport reaches other processes; else the primary hosts all agents.
+    """
+    agents = [found for found in blocks(root) if found.kind == "agent"]
+    if processes is None:
+        return agents
+    if not crosses:
+        return agents if PRIMARY in processes else []
+    return [each for each in agents if (text(each.node.get("process")) or PRIMARY) in processes]
+
+
+def unjudged_classes(
+    root: MappingNode, judged: Sequence[Found], classes: Mapping[str, type]
+) -> list[str]:
+    """Say which agents and classes were not judged, of a topology with which nothing is wrong."""
+    types = dict.fromkeys(text(each.node.get("type")) or "" for each in judged)
+    missing = [name for name in types if name not in classes]
+    paths = {each.path for each in judged}
+    others = [
+        text(each.node.get("name")) or ""
+        for each in hosted_agents(root, None, crosses=True)
+        if each.path not in paths
+    ]
+    notes = []
+    if missing:
+        listed = ", ".join(missing)
+        notes.append(f"the classes of agents, and `config`: not imported were {listed}")
+    if others:
+        notes.append(f"agents of other processes: {', '.join(others)}")
+    return notes
 
 
 def _find_class(name: str, base: type, given: Mapping[str, type]) -> type:

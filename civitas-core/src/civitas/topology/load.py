@@ -5,21 +5,33 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
 
-from civitas.errors import Location
-from civitas.topology.classes import find_classes, named_classes, unjudged_classes
+from civitas.errors import CivitasError, Location
+from civitas.plugins import Capabilities
+from civitas.plugins.loader import capabilities_of
+from civitas.topology.classes import (
+    find_classes,
+    hosted_agents,
+    named_classes,
+    unjudged_classes,
+)
 from civitas.topology.masking import looks_secret, secret_texts
 from civitas.topology.model import SupervisorBlock
 from civitas.topology.overrides import apply_sets, replace_transport
 from civitas.topology.plugins import Plugins, load_plugins, option_secrets
 from civitas.topology.problems import Problem, TopologyError, kind_of, raise_problems
-from civitas.topology.resolved import ResolvedAgent, ResolvedSupervisor, Topology
+from civitas.topology.resolved import (
+    ResolvedAgent,
+    ResolvedSupervisor,
+    ResolvedTransport,
+    Topology,
+)
 from civitas.topology.signing import find_signing
-from civitas.topology.validation import check_model, check_rules
+from civitas.topology.validation import Found, check_model, check_rules
 from civitas.topology.variables import expand
 from civitas.topology.yaml_nodes import (
     MAX_DEPTH,
@@ -43,6 +55,7 @@ def load_topology(
     transport: str | None = None,
     sets: Sequence[str] = (),
     app_dir: str | os.PathLike[str] | None = None,
+    processes: Collection[str] | None = None,
     import_classes: bool = True,
     import_plugins: bool = True,
     variables: Mapping[str, str] | None = None,
@@ -60,6 +73,8 @@ def load_topology(
         sets: values of `--set`, each `key.path=YAML`, applied in order after `transport`.
         app_dir: a folder that is put in front of `sys.path` before classes are imported; `None`
             leaves `sys.path` as it is.
+        processes: names of processes; of agents that others host, only the settings are used.
+            `None`: all; none at all: nothing of an agent is imported or judged.
         import_classes: whether to import the classes of agents, and compare `config` with them.
         import_plugins: whether to import the plugins that are named, and check the options; else
             they only have to be installed. Built-in ones are loaded all the same.
@@ -74,7 +89,9 @@ def load_topology(
     note = replace_transport(root, transport) if transport is not None else None
     problems = [*parsed.problems, *apply_sets(root, sets)]
     notes = (note,) if note else ()
-    imports = _Imports(agent_base, agent_classes or {}, app_dir, import_classes, import_plugins)
+    imports = _Imports(
+        agent_base, agent_classes or {}, processes, app_dir, import_classes, import_plugins
+    )
     return _load(str(path), root, problems, notes, variables, imports)
 
 
@@ -83,6 +100,7 @@ def load_topology_mapping(
     *,
     agent_base: type,
     agent_classes: Mapping[str, type] | None = None,
+    processes: Collection[str] | None = None,
     import_plugins: bool = True,
     variables: Mapping[str, str] | None = None,
 ) -> Topology:
@@ -101,7 +119,7 @@ def load_topology_mapping(
     except RecursionError as error:
         message = f"this is nested more than {MAX_DEPTH} levels deep, or contains itself"
         raise TopologyError([Problem(where, "", message)]) from error
-    imports = _Imports(agent_base, agent_classes or {}, import_plugins=import_plugins)
+    imports = _Imports(agent_base, agent_classes or {}, processes, import_plugins=import_plugins)
     return _load(where.file, root, [], (), variables, imports)
 
 
@@ -111,20 +129,23 @@ class _Imports:
 
     agent_base: type
     agent_classes: Mapping[str, type]
+    processes: Collection[str] | None
     app_dir: str | os.PathLike[str] | None = None
     import_classes: bool = True
     import_plugins: bool = True
 
-    def classes(self, root: MappingNode) -> tuple[dict[str, type], list[Problem]]:
-        """Find the classes of all agents."""
+    def classes(
+        self, root: MappingNode, agents: Sequence[Found]
+    ) -> tuple[dict[str, type], list[Problem]]:
+        """Find the classes of these agents."""
         if not self.import_classes:
-            return named_classes(root, self.agent_base, self.agent_classes)
+            return named_classes(root, agents, self.agent_base, self.agent_classes)
         if self.app_dir is not None:
             entry = str(FilePath(self.app_dir).resolve())
             if sys.path[:1] != [entry]:
                 sys.path.insert(0, entry)  # where it stays: agents may import more when they run
                 importlib.invalidate_caches()
-        return find_classes(root, self.agent_base, self.agent_classes)
+        return find_classes(root, agents, self.agent_base, self.agent_classes)
 
 
 def _top(root: Node, problems: Sequence[Problem] = ()) -> MappingNode:
@@ -154,10 +175,13 @@ def _load(
     add(of_model)
     # Before the classes: what is in the app folder can't take the place of a plugin.
     plugins = load_plugins(root, imports=imports.import_plugins)
-    classes, of_classes = imports.classes(root)
+    claims = _claims(plugins.transport)
+    crosses = claims is None or claims.cross_process  # not known: what is surely not here stays out
+    agents = hosted_agents(root, imports.processes, crosses=crosses)
+    classes, of_classes = imports.classes(root, agents)
     add(of_classes)
     add(plugins.problems)
-    signing, of_signing = find_signing(root, model, plugins.transport, variables)
+    signing, of_signing = find_signing(root, model, claims, variables)
     add(of_signing)
     raise_problems(problems)
     if model is None or plugins.transport is None or plugins.serializer is None:
@@ -172,9 +196,19 @@ def _load(
         signing=signing,
         supervision=_resolved(model.supervision, ("supervision",), root, classes),
         notes=notes,
-        not_judged=(*plugins.not_judged, *unjudged_classes(root, classes)),
+        not_judged=(*plugins.not_judged, *unjudged_classes(root, agents, classes)),
         secrets=_secrets(root, plugins),
     )
+
+
+def _claims(transport: ResolvedTransport | None) -> Capabilities | None:
+    """Return what a transport claims; `None` where it is not known."""
+    if transport is None or transport.plugin is None:
+        return None
+    try:
+        return capabilities_of(transport.plugin, transport.options, transport.where)
+    except CivitasError:  # told where the transport is made
+        return None
 
 
 def _secrets(root: MappingNode, plugins: Plugins) -> frozenset[str]:

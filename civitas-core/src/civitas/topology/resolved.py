@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from civitas._signing.settings import Signing
-from civitas.errors import Location
+from civitas.errors import ConfigurationError, Location
 from civitas.messages import PRIMARY
 from civitas.plugins.loader import LoadedSerializer, LoadedTransport
 from civitas.topology.masking import MASK, mask_values
@@ -28,7 +28,7 @@ class ResolvedAgent:
 
     Attributes:
         block: its keys. A setting that is `None` was not given: the class decides.
-        cls: its class, a subclass of the `agent_base` that was given; `None` when no class was
+        cls: its class, a subclass of the `agent_base` that was given; `None` when it was not
             imported.
         path: where in the topology it is, in the form that `--set` takes.
         where: where it stands.
@@ -40,8 +40,16 @@ class ResolvedAgent:
     where: Location
 
     def build(self) -> Any:
-        """Make the agent, the way its arguments were checked: `cls(name, **config)`."""
-        assert self.cls is not None
+        """Make the agent, the way its arguments were checked: `cls(name, **config)`.
+
+        Raises:
+            ConfigurationError: its class was not imported.
+        """
+        if self.cls is None:
+            raise ConfigurationError(
+                f"the class of agent {self.block.name!r} was not imported: load the topology for "
+                f"the process that hosts it"
+            )
         return self.cls(self.block.name, **(self.block.config or {}))
 
 

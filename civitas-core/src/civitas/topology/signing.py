@@ -7,18 +7,17 @@ from collections.abc import Mapping
 from pydantic import SecretStr
 
 from civitas._signing.settings import Signing, signing_of
-from civitas.errors import ConfigurationError, PluginError
-from civitas.plugins.loader import capabilities_of
+from civitas.errors import ConfigurationError
+from civitas.plugins import Capabilities
 from civitas.topology.model import TopologyModel
 from civitas.topology.problems import Problem, problem_at
-from civitas.topology.resolved import ResolvedTransport
 from civitas.topology.yaml_nodes import Node
 
 
 def find_signing(
     root: Node,
     model: TopologyModel | None,
-    transport: ResolvedTransport | None,
+    claims: Capabilities | None,
     variables: Mapping[str, str],
 ) -> tuple[Signing, list[Problem]]:
     """Return how frames are signed, and what is wrong with the settings of it.
@@ -26,7 +25,7 @@ def find_signing(
     Args:
         root: the topology as it was read.
         model: the same, checked; None where it is wrong.
-        transport: what carries the messages; its claims are known where its plugin was loaded.
+        claims: those of the transport; `None` where they are not known.
         variables: what `${VAR}` stands for, the key's own variable included.
     """
     if model is None:
@@ -38,11 +37,7 @@ def find_signing(
         signing = signing_of(texts, model.signed_frames, variables)
     except ConfigurationError as error:
         return Signing(), [problem_at(root, ("cluster_key",), str(error))]
-    if transport is None or transport.plugin is None:
-        return signing, []
-    try:
-        claims = capabilities_of(transport.plugin, transport.options, transport.where)
-    except PluginError:  # told where the transport is made
+    if claims is None:
         return signing, []
     try:
         signing.check(claims)

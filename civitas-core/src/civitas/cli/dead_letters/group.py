@@ -22,7 +22,7 @@ def _source(
 
     configure_logging("warning")
     with imports_print_to_stderr():
-        return source_of(options.load(options.topology_path(None, file), transport, sets, None))
+        return source_of(options.chosen(None, file, transport, sets).load())
 
 
 app = commands_for(

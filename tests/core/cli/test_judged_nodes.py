@@ -1,0 +1,71 @@
+"""`civitas topology validate` makes the node of every process, as `civitas run` does in each."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from civitas.cli.app import app
+from civitas.errors import ConfigurationError
+from civitas.topology import TopologyError
+
+MODULE = "agents_of_judged_nodes"
+AGENTS = """
+from civitas import AgentProcess
+
+class Plain(AgentProcess):
+    pass
+
+class Refuses(AgentProcess):
+    def __init__(self, name):
+        raise ValueError("not today")
+"""
+TOPOLOGY = f"""\
+transport: {{type: zmq}}
+supervision:
+  name: root
+  children:
+    - agent: {{name: a, type: {MODULE}.Refuses}}
+    - agent: {{name: b, type: {MODULE}.Plain, process: good}}
+    - agent: {{name: c, type: {MODULE}.Refuses, process: bad}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, MODULE, raising=False)
+    (tmp_path / f"{MODULE}.py").write_text(AGENTS)
+    (tmp_path / "topology.yaml").write_text(TOPOLOGY)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def validate(*arguments: str) -> None:
+    app(["topology", "validate", *arguments], standalone_mode=False)
+
+
+@pytest.mark.parametrize(("share", "lines"), [((), [5, 7]), (("--process=bad",), [7])])
+@pytest.mark.usefixtures("folder", "capfd")
+def test_constructors_of_all_processes_or_of_one_are_judged(
+    share: tuple[str, ...], lines: list[int]
+) -> None:
+    with pytest.raises(TopologyError) as caught:
+        validate(*share)
+
+    assert [each.location.line for each in caught.value.problems] == lines
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_share_of_a_good_process_is_good(capfd: pytest.CaptureFixture[str]) -> None:
+    validate("--process=good")
+
+    assert capfd.readouterr().out.startswith("topology.yaml has no mistake in what was judged (")
+
+
+@pytest.mark.usefixtures("folder", "capfd")
+def test_there_is_no_share_of_a_process_that_the_topology_has_not() -> None:
+    with pytest.raises(ConfigurationError, match="its processes are supervisor, good, bad"):
+        validate("--process=goood")
