@@ -91,7 +91,13 @@ def test_what_a_newer_release_no_longer_offers_is_not_taken_from_an_older_one(sc
     scratch.install(version="2.0", name="", site="first")
     scratch.install(version="1.0", site="second")
     error = scratch.load("pigeon", sites=("first", "second"))["error"]
-    assert error["code"] == "plugin-unknown"
+    assert error["code"] == "plugin-broken"
+    newer, older = (
+        scratch.root / each / f"carrier_pigeon-{version}.dist-info"
+        for each, version in (("first", "2.0"), ("second", "1.0"))
+    )
+    told = f"what it offers in {older} is hidden by carrier-pigeon 2.0 in {newer}"
+    assert told in error["problem"]
 
 
 @pytest.mark.parametrize(

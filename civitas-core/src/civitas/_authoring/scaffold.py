@@ -25,6 +25,7 @@ from typing import Final
 from civitas.errors import ConfigurationError
 from civitas.plugins import catalog
 from civitas.plugins.catalog import CORE_DISTRIBUTION, Candidate, PluginKind
+from civitas.plugins.metadata import normalise
 
 LONGEST_NAME: Final = 28
 LONGEST_DISTRIBUTION: Final = 36
@@ -81,13 +82,13 @@ def rivals_of(identity: Identity, installed: Iterable[Candidate]) -> list[str]:
     owners = {each.owner: each.distribution for each in offers}
     known = catalog.known_distributions(identity.kind).get(identity.name)
     if known is not None:
-        owners[catalog.normalise(known)] = known
+        owners[normalise(known)] = known
     return [_warning(identity, owner) for _, owner in sorted(owners.items())]
 
 
 def _warning(identity: Identity, owner: str) -> str:
     what = f"{owner} offers the {identity.kind.value} {identity.name!r} already"
-    if catalog.normalise(owner) == catalog.normalise(identity.distribution):
+    if normalise(owner) == normalise(identity.distribution):
         return (
             f"{what}: yours would have the same name for pip, which replaces the one by the "
             f"other, and can't be published. Choose another NAME, or another --distribution"
@@ -134,7 +135,7 @@ def _distribution_problems(distribution: str, package: str) -> Iterator[str]:
     if len(distribution) > LONGEST_DISTRIBUTION:
         what = f"the name of the distribution {distribution!r}"
         yield f"{what} is longer than {LONGEST_DISTRIBUTION} characters"
-    if catalog.normalise(distribution) in _OURS:
+    if normalise(distribution) in _OURS:
         yield f"{distribution!r} is a distribution of Civitas: choose another"
     for found, problem in (
         (not package.isidentifier(), "can't be imported: it is no identifier of Python"),

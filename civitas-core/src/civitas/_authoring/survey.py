@@ -22,7 +22,7 @@ class State(Enum):
     SHADOWS_BUILTIN = "shadows-builtin"
     INCOMPATIBLE = "incompatible"
     BROKEN = "broken"
-    """It has a name that no topology can say."""
+    """Its metadata can't be read, or it has a name that no topology can say."""
     MISPLACED = "misplaced"
     """It is in a group of entry points that nothing reads."""
     NOT_INSTALLED = "not-installed"
@@ -81,7 +81,7 @@ def _state(candidate: Candidate, present: list[Candidate], policy: Policy) -> tu
         return State.SHADOWS_BUILTIN, "never used: the built-in can't be replaced"
     if objection := policy.objection(candidate):
         return State.DISABLED, f"by {objection}"
-    if problem := catalog.name_problem(candidate.name):
+    if problem := candidate.damage or catalog.name_problem(candidate.name):
         return State.BROKEN, problem
     rivals = [
         each.origin

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cache
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
-from civitas.errors import logger_of
-
-if TYPE_CHECKING:
-    from importlib_metadata import EntryPoint, IDistribution
+from civitas.plugins import metadata
+from civitas.plugins.metadata import CORE_REQUIREMENT, Metadata, Point, normalise
 
 API_VERSION: Final = 1
 """Version of the plugin API: of the hooks, the specs and the protocols behind them."""
@@ -22,14 +20,14 @@ API_VERSION: Final = 1
 CORE_DISTRIBUTION: Final = "civitas-core"
 """The distribution that the built-ins belong to."""
 
+UNREADABLE: Final = "?"
+"""Stands for the name of a plugin whose metadata is too damaged to tell it."""
+
 _GROUP: Final = re.compile(r"civitas\.v(\d+)\.(transport|serializer)s")
 _NEAR_GROUP: Final = re.compile(
     r"civitas([._-]v\d+)?[._-](transport|serializer|plugin)s?([._-]v?\d+)?"
 )
 """Our groups, and what an author may take for one of them."""
-_CORE_REQUIREMENT: Final = re.compile(r"civitas[._-]+core(?![\w.-])", re.IGNORECASE)
-_FIELD: Final = re.compile(r"^(Name|Version|Requires-Dist):[ \t]*(\S.*)", re.MULTILINE)
-_logger: Final = logger_of("civitas.plugins")
 
 
 class PluginKind(Enum):
@@ -55,7 +53,7 @@ class Candidate:
 
     `name` is the name used in topologies, `value` what would be imported, as `module` or
     `module:object`. The version of a built-in is empty. `core_requirements` is what the metadata
-    of the distribution requires of civitas-core.
+    of the distribution requires of civitas-core. `damage` is why that metadata can't be relied on.
     """
 
     kind: PluginKind
@@ -66,6 +64,7 @@ class Candidate:
     group: str
     builtin: bool = False
     core_requirements: tuple[str, ...] = ()
+    damage: str = ""
 
     @property
     def api_version(self) -> int:
@@ -122,12 +121,6 @@ class Reference(NamedTuple):
         return self.means(candidate.name, candidate.distribution)
 
 
-class _Identity(NamedTuple):
-    name: str
-    version: str
-    core_requirements: tuple[str, ...]
-
-
 _BUILTINS: Final[Mapping[PluginKind, Mapping[str, str]]] = {
     PluginKind.TRANSPORT: {"in_process": "civitas.transport.plugin"},
     PluginKind.SERIALIZER: dict.fromkeys(("json", "msgpack"), "civitas.plugins.builtin"),
@@ -138,11 +131,6 @@ _FOR_TESTS: Final[Mapping[PluginKind, Mapping[str, str]]] = {
     PluginKind.SERIALIZER: {},
 }
 """Built-ins that a topology may name, and that are offered to nobody."""
-
-
-def normalise(distribution: str) -> str:
-    """Return the name under which a distribution is compared (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def builtins(kind: PluginKind) -> list[Candidate]:
@@ -165,14 +153,17 @@ def known_distributions(kind: PluginKind) -> Mapping[str, str]:
     """Return which distribution offers which name, for plugins known when core was released."""
     from importlib.resources import files
 
-    text = files(__package__).joinpath("known.json").read_text(encoding="utf-8")
+    try:
+        text = files(__package__).joinpath("known.json").read_text(encoding="utf-8")
+    except FileNotFoundError:  # a frozen program may come without files that are no modules
+        return {}
     return cast("dict[str, str]", json.loads(text)[f"{kind.value}s"])
 
 
 def scan(name: str | None = None) -> list[Candidate]:
-    """Read every plugin that a distribution on `sys.path` offers, for any plugin API.
+    """Read every plugin that a distribution on the interpreter's path offers, for any plugin API.
 
-    Nothing is imported. Where one distribution is found twice, the first on `sys.path` counts, as
+    Nothing is imported. Where one distribution is found twice, the first on the path counts, as
     for imports. The result is sorted, so that lists and messages do not depend on the file system.
     To look for plugins of one name alone takes less time for each of the others.
     """
@@ -181,20 +172,10 @@ def scan(name: str | None = None) -> list[Candidate]:
 
 def scan_all(name: str | None = None) -> list[Candidate]:
     """Read what `scan` does, and what was probably meant to be a plugin: see `astray`."""
-    import importlib_metadata
-
-    found: dict[str, list[Candidate]] = {}
-    first_folder: object = None
-    for distribution in importlib_metadata.distributions():
-        first_folder = first_folder or distribution.locate_file("")
-        points = _entry_points(distribution, name)
-        identity = _identity(distribution) if points else None
-        if identity is None or normalise(identity.name) in found:
-            continue
-        if distribution.locate_file("") == first_folder or not _is_hidden(distribution, identity):
-            found[normalise(identity.name)] = [_candidate(point, identity) for point in points]
-    order = attrgetter("kind.value", "name", "owner", "api_version", "value")
-    return sorted({each for offers in found.values() for each in offers}, key=order)
+    known = {normalise(each) for kind in PluginKind for each in known_distributions(kind).values()}
+    read = metadata.survey(name, known)
+    found = {each for one in read for each in _offers(one) if name in (None, each.name)}
+    return sorted(found, key=attrgetter("kind.value", "name", "owner", "api_version", "value"))
 
 
 def usable(candidates: Iterable[Candidate], kind: PluginKind) -> list[Candidate]:
@@ -232,62 +213,27 @@ def name_problem(name: str) -> str | None:
     return None
 
 
-def _candidate(point: EntryPoint, identity: _Identity) -> Candidate:
+def _offers(read: Metadata) -> Iterator[Candidate]:
+    """Yield what a distribution offers, or would if its metadata were whole."""
+    points = [each for each in read.points if _NEAR_GROUP.fullmatch(each.group)]
+    yield from (_candidate(each, read) for each in points)
+    if points:
+        return
+    lost = [
+        (kind, name)
+        for kind in PluginKind
+        for name, distribution in known_distributions(kind).items()
+        if normalise(distribution) == normalise(read.name)
+    ]
+    nameless = [(PluginKind.TRANSPORT, UNREADABLE)] if read.damage else []
+    damage = read.damage or f"its metadata in {read.folder} offers no plugin"
+    for kind, name in lost or nameless:
+        point = Point(kind.group, name, "")
+        yield replace(_candidate(point, read), damage=damage)
+
+
+def _candidate(point: Point, read: Metadata) -> Candidate:
     kind = PluginKind.SERIALIZER if "serializer" in point.group else PluginKind.TRANSPORT
-    names = (point.name, point.value, identity.name, identity.version, point.group)
-    return Candidate(kind, *names, core_requirements=identity.core_requirements)
-
-
-def _is_hidden(distribution: IDistribution, identity: _Identity) -> bool:
-    """Return whether a folder that comes first on `sys.path` has the distribution, too.
-
-    That one may offer nothing, and hides what is offered here all the same.
-    """
-    import importlib_metadata
-
-    namesakes = importlib_metadata.distributions(name=identity.name)
-    # There is none where a folder that was made by hand has another name than its metadata.
-    first = next((each for each in namesakes if _identity(each)), distribution)
-    return bool(first.locate_file("") != distribution.locate_file(""))
-
-
-def _identity(distribution: IDistribution) -> _Identity | None:
-    """Return what a distribution is, or `None` for what a broken removal left behind.
-
-    The metadata ends in the distribution's whole README. Parsing that as a mail, as the library
-    does, takes longer than all the rest of a scan, so the fields are looked for above it.
-    """
-    try:
-        text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
-    except UnicodeDecodeError as error:
-        folder = distribution.locate_file("")
-        _logger.warning("the metadata of a distribution in %s can't be read: %s", folder, error)
-        return None
-    fields: list[tuple[str, str]] = _FIELD.findall(text.partition("\n\n")[0])
-    values = {field: value.rstrip() for field, value in fields}
-    if "Name" not in values:
-        return None
-    requirements = (value for field, value in fields if field == "Requires-Dist")
-    return _Identity(
-        values["Name"],
-        values.get("Version", "?"),  # metadata that was made by hand may lack it
-        tuple(each for each in requirements if _CORE_REQUIREMENT.match(each)),
-    )
-
-
-def _entry_points(distribution: IDistribution, name: str | None) -> list[EntryPoint]:
-    """Return the entry points in groups of ours, or taken for ours.
-
-    Most distributions have none, and parsing them all takes long: the text is searched first.
-    """
-    try:
-        text = distribution.read_text("entry_points.txt") or ""
-        if "[civitas" not in text or (name is not None and name not in text):
-            return []
-        points = [each for each in distribution.entry_points if name in (None, each.name)]
-        return [each for each in points if _NEAR_GROUP.fullmatch(each.group)]
-    except Exception as error:  # noqa: BLE001 - somebody else's malformed file: log it, go on
-        identity = _identity(distribution)
-        whose = identity.name if identity else "?"
-        _logger.warning("the entry points of %s can't be read: %s", whose, error)
-        return []
+    requirements = tuple(each for each in read.requirements if CORE_REQUIREMENT.match(each))
+    names = (point.name, point.value, read.name, read.version, point.group)
+    return Candidate(kind, *names, core_requirements=requirements, damage=read.damage)

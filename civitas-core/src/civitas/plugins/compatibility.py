@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from civitas.errors import logger_of
 from civitas.plugins.catalog import API_VERSION, CORE_DISTRIBUTION, Candidate
+from civitas.plugins.metadata import installed_version
 
 if TYPE_CHECKING:
     from packaging.specifiers import Specifier, SpecifierSet
@@ -42,14 +43,12 @@ def incompatibility(candidate: Candidate) -> Incompatibility | None:
         return Incompatibility(reason, outdated)
     if not candidate.core_requirements:
         return None
-    import importlib_metadata
+    core = installed_version(CORE_DISTRIBUTION)
+    if core is None:  # it runs from sources, never installed
+        return None
     from packaging.version import Version
 
-    try:
-        core = Version(importlib_metadata.version(CORE_DISTRIBUTION))
-    except importlib_metadata.PackageNotFoundError:  # core runs from sources, never installed
-        return None
-    return incompatibility_with(candidate, core)
+    return incompatibility_with(candidate, Version(core))
 
 
 def incompatibility_with(candidate: Candidate, core: Version) -> Incompatibility | None:

@@ -26,6 +26,7 @@ from civitas.errors import (
 )
 from civitas.plugins.catalog import Candidate
 from civitas.plugins.errors import BrokenPluginError
+from civitas.plugins.metadata import modules_of
 from civitas.plugins.validation import SpecProblem
 
 _MACHINERY: Final = (
@@ -111,11 +112,5 @@ def _place(error: BaseException, candidate: Candidate) -> str:
 
 def _packages(candidate: Candidate) -> set[str]:
     """Return the names of the packages and modules that a plugin's distribution has."""
-    import importlib_metadata
-
-    try:
-        files = importlib_metadata.files(candidate.distribution) or ()
-    except importlib_metadata.PackageNotFoundError:
-        files = ()
     top = candidate.module.partition(".")[0]  # an editable installation lists no files
-    return {top, *(each.parts[0].removesuffix(".py") for each in files)}
+    return {top, *modules_of(candidate.distribution)}

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from civitas.errors import Location
 from civitas.plugins import catalog, errors
 from civitas.plugins.catalog import Candidate, PluginKind, Reference
 from civitas.plugins.compatibility import incompatibility
+from civitas.plugins.metadata import closed_folders, normalise
 
 ALLOW_SETTING: Final = "CIVITAS_PLUGINS"
 DENY_SETTING: Final = "CIVITAS_DISABLE_PLUGINS"
@@ -104,6 +105,8 @@ def _permitted(offers: Sequence[Candidate], policy: Policy, where: Location | No
             f"it declares this entry point twice, as {' and '.join(each.value for each in left)}"
         )
         raise errors.BrokenPluginError(left[0], twice, where)
+    if left[0].damage:
+        raise errors.BrokenPluginError(left[0], left[0].damage, where)
     if problem := catalog.name_problem(left[0].name):
         raise errors.BrokenPluginError(left[0], problem, where)
     if reason := incompatibility(left[0]):
@@ -125,8 +128,26 @@ def _absence(
             return errors.BrokenPluginError(candidate, problem, where)
     requirement = catalog.known_distributions(kind).get(reference.name)
     if requirement is not None and reference.means(reference.name, requirement):
+        if present := _present(kind, reference.name, requirement, installed):
+            return errors.BrokenPluginError(*present, where)
         return errors.PluginNotInstalledError(kind, name, requirement, where)
     return unknown_plugin([kind], name, installed, where)
+
+
+def _present(
+    kind: PluginKind, name: str, distribution: str, installed: Sequence[Candidate]
+) -> tuple[Candidate, str] | None:
+    """Return the distribution that should offer a name, if it is there, and why it does not."""
+    owner = normalise(distribution)
+    for each in installed:
+        if each.owner == owner:
+            lacking = replace(each, kind=kind, name=name)
+            what = catalog.misplacement(each) if each in catalog.astray([each], each.kind) else ""
+            return lacking, f"it is in {what}" if what else "this version of it offers no such name"
+    for folder in closed_folders():
+        unseen = Candidate(kind, name, "", distribution, "", kind.group)
+        return unseen, f"it may be in {folder}, which is on Python's path and can't be read"
+    return None
 
 
 def unknown_plugin(
@@ -163,6 +184,9 @@ def _hint(kinds: Sequence[PluginKind], reference: Reference, installed: Sequence
         if kind in kinds and reference.distribution is not None and (own or offers):
             owners = [each.distribution for each in offers] or [catalog.CORE_DISTRIBUTION]
             return f"{reference.name!r} is offered by {', '.join(owners)}"
+    for each in installed:
+        if each.name == catalog.UNREADABLE:
+            return f"{each.origin} may offer it, and is broken: {each.damage}"
     for kind in kinds:
         for each in catalog.astray(installed, kind):
             if reference.fits(each):
@@ -175,4 +199,4 @@ def _entries(text: str) -> tuple[str, ...]:
 
 
 def _matches(entry: str, candidate: Candidate) -> bool:
-    return Reference.parse(entry).fits(candidate) or catalog.normalise(entry) == candidate.owner
+    return Reference.parse(entry).fits(candidate) or normalise(entry) == candidate.owner
