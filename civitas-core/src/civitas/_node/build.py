@@ -14,11 +14,11 @@ from civitas.errors import ConfigurationError, Location, PluginError, crash_of, 
 from civitas.messages import PRIMARY
 from civitas.plugins import Capabilities
 from civitas.plugins.loader import capabilities_of
+from civitas.plugins.masking import mask_text
 from civitas.process import AgentProcess, configure, is_complete
 from civitas.serializer import Serializer
 from civitas.supervisor import Supervisor
 from civitas.topology import ResolvedAgent, ResolvedSerializer, ResolvedSupervisor, Topology
-from civitas.topology.masking import mask_text
 from civitas.topology.model import AgentBlock
 from civitas.topology.plugins import option_secrets
 from civitas.topology.problems import Problem, raise_problems

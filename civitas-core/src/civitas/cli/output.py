@@ -45,7 +45,7 @@ def write(*lines: str) -> None:
 
 def write_error(*lines: str) -> None:
     """Print lines to stderr, without logins of URLs and what `hide` was given."""
-    from civitas.topology.masking import mask_text
+    from civitas.plugins.masking import mask_text
 
     sys.stderr.write(_joined(mask_text(line, _secrets) for line in lines))
 

@@ -13,13 +13,13 @@ from typing import Any
 from civitas.errors import CivitasError, Location
 from civitas.plugins import Capabilities
 from civitas.plugins.loader import capabilities_of
+from civitas.plugins.masking import looks_secret, secret_texts
 from civitas.topology.classes import (
     find_classes,
     hosted_agents,
     named_classes,
     unjudged_classes,
 )
-from civitas.topology.masking import looks_secret, secret_texts
 from civitas.topology.model import SupervisorBlock
 from civitas.topology.overrides import apply_sets, replace_transport
 from civitas.topology.plugins import Plugins, load_plugins, option_secrets

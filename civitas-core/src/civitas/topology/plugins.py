@@ -12,9 +12,9 @@ from civitas.errors import Location, PluginError, crash_of, describe
 from civitas.plugins import SerializerSpec, TransportSpec
 from civitas.plugins.catalog import Candidate, PluginKind
 from civitas.plugins.loader import load_serializer, load_transport
+from civitas.plugins.masking import mask_text, secret_texts
 from civitas.plugins.options import is_secret
 from civitas.plugins.selection import select
-from civitas.topology.masking import mask_text, secret_texts
 from civitas.topology.problems import Problem, did_you_mean, explain, problem_at, raise_problems
 from civitas.topology.resolved import ResolvedSerializer, ResolvedTransport
 from civitas.topology.yaml_nodes import (

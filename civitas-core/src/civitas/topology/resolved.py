@@ -12,7 +12,7 @@ from civitas._signing.settings import Signing
 from civitas.errors import ConfigurationError, Location
 from civitas.messages import PRIMARY
 from civitas.plugins.loader import LoadedSerializer, LoadedTransport
-from civitas.topology.masking import MASK, mask_values
+from civitas.plugins.masking import MASK, mask_values
 from civitas.topology.model import (
     AgentBlock,
     SerializerBlock,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from civitas.topology.masking import mask_text, mask_urls, mask_values, secret_texts
+from civitas.plugins.masking import mask_text, mask_urls, mask_values, secret_texts
 
 
 @pytest.mark.parametrize(
