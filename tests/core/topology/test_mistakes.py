@@ -56,9 +56,9 @@ UNKNOWN_KEYS: list[Case] = [
 WRONG_VALUES: list[Case] = [
     (HEAD + "        mailbox_size: big\n", 7, ".mailbox_size", "a whole number, not text", ""),
     (HEAD + "        mailbox_size: '5'\n", 7, ".mailbox_size", "whole number", "the quotes"),
-    (HEAD + "send_timeout: 1e3\n", 7, "send_timeout", "number, not text", "1.0e+3"),
+    (HEAD + "send_timeout: 017\n", 7, "send_timeout", "number, not text", "no zero in front"),
     (HEAD + "        config: {5: x}\n", 7, ".config.5", "a key must be text", "in quotes"),
-    (HEAD + "        config: {null: x}\n", 7, ".config.None", "must be text", "in quotes"),
+    (HEAD + "        config: {null: x}\n", 7, ".config.null", "must be text", "in quotes"),
     (HEAD + "        mailbox_size: 2.5\n", 7, ".mailbox_size", "whole number, not a number", ""),
     (HEAD + "        mailbox_size: true\n", 7, ".mailbox_size", "whole number, not true", ""),
     (HEAD + "        mailbox_size: 0\n", 7, ".mailbox_size", "must be 1 or more", ""),

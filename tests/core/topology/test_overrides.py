@@ -166,7 +166,38 @@ def test_the_path_in_a_report_can_be_given_to_set() -> None:
     assert values["a.b"] == {"a=b": {"a\\": {"\\.": 8}}}
 
 
-@given(st.lists(st.text("a.\\=", min_size=1), min_size=1, max_size=4))
+@pytest.mark.parametrize(
+    ("path", "keys"),
+    [
+        ('"a.b"', ("a.b",)),
+        ("'a.b'.c", ("a.b", "c")),
+        ("x.'a=b'.y", ("x", "a=b", "y")),
+        ('"it\'s"', ("it's",)),
+        ("it's.b", ("it's", "b")),
+        ('"a b" ', ("a b",)),
+        (" a b ", ("a b",)),
+        (r"\"a", ('"a',)),
+        (r"'a\b'", (r"a\b",)),
+    ],
+)
+def test_quotes_hold_a_key_together(path: str, keys: tuple[str, ...]) -> None:
+    root = tree("{}")
+
+    assert apply_sets(root, [f"{path}=5"]) == []
+    expected: Any = 5
+    for key in reversed(keys):
+        expected = {key: expected}
+    assert plain(root) == expected
+
+
+def test_a_child_whose_name_has_brackets_is_addressed_by_it() -> None:
+    root = tree("supervision: {children: [{agent: {name: 'a[0]'}}]}")
+
+    assert apply_sets(root, ["supervision.children.a[0].type=x"]) == []
+    assert plain(root)["supervision"]["children"] == [{"agent": {"name": "a[0]", "type": "x"}}]
+
+
+@given(st.lists(st.text("a.\\=\"'", min_size=1), min_size=1, max_size=4))
 def test_every_path_can_be_written_and_is_read_as_it_was(steps: list[str]) -> None:
     root = tree("{}")
 
@@ -232,6 +263,9 @@ def test_setting_one_use_of_an_alias_leaves_the_others() -> None:
         ("supervision.children.-1=x", "no item '-1'", ""),
         (r"supervision.children.greeter\.eu=x", "no item 'greeter.eu'", "did you mean 'greeter'?"),
         (r"supervision.name\=x", "no value", "--set key.path=VALUE"),
+        ("supervision.children[0].agent.type=x", "no key 'children[0]'", "'children.0'?"),
+        ("'supervision.name=x", "has no end", ""),
+        ('supervision."name=x', "has no end", ""),
         ("supervision.name.first=x", "has no parts", ""),
         ("supervision.name.first.second=x", "has no parts", ""),
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from civitas.errors import Location
@@ -20,8 +20,13 @@ from civitas.topology.yaml_nodes import (
 )
 from civitas.topology.yaml_reader import parse
 
-_TOKEN: Final = re.compile(r"\\[.=\\]|.", re.DOTALL)
-"""A character of a path; one with a backslash before it is part of a key, as in Helm's `--set`."""
+_PART: Final = re.compile(
+    r"""(["'])(?P<quoted>.*?)\1\s*(?=[.=]|\Z)|(?P<plain>(?:\\[.=\\"']|[^.=])*)""", re.DOTALL
+)
+"""A part of a path, with or without quotes; what has a backslash before it is part of the key."""
+_ESCAPED: Final = re.compile(r"""\\([.=\\"'])""")
+_FORM: Final = "write --set key.path=VALUE"
+_WITH_INDEX: Final = re.compile(r"(.+)\[([0-9]+)\]", re.DOTALL)
 
 
 def replace_transport(root: MappingNode, name: str) -> str | None:
@@ -47,21 +52,21 @@ def replace_transport(root: MappingNode, name: str) -> str | None:
 def apply_sets(root: MappingNode, sets: Sequence[str]) -> list[Problem]:
     """Apply the values of `--set`, each `key.path=YAML`, in order and in place.
 
-    A child is addressed by its index or its name. A dot, an equals sign or a backslash that is part
-    of a key or name has a backslash before it. Returns a problem for each one that could not be
-    applied; its location names the option, never the value, which may be a secret.
+    A child is addressed by its index or its name. A key or name with a dot or an equals sign stands
+    in quotes, or has a backslash before each of them, and before each backslash. Returns a problem
+    for each one that could not be applied; its location names the option, never the value, which
+    may be a secret.
     """
     return [problem for each in sets for problem in _apply(root, each)]
 
 
 def _apply(root: MappingNode, given: str) -> list[Problem]:
-    path, value = _split(given)
+    path, equals, value = _split(given.lstrip())
     where = Location(f"--set {path}")
-    steps = _steps(path)
-    if value is None or not all(steps):
-        message = "there is no value" if value is None else "a part of the path is empty"
-        return [Problem(where, path, message, "write --set key.path=VALUE")]
     try:
+        steps = _steps(path)
+        if not equals:
+            raise MistakeError("there is no value", _FORM)
         parsed = parse(value or '""', lambda _: where)
         _assign(root, steps, Entry(where, parsed.root))
     except TopologyError as error:
@@ -71,24 +76,45 @@ def _apply(root: MappingNode, given: str) -> list[Problem]:
     return parsed.problems
 
 
-def _split(given: str) -> tuple[str, str | None]:
-    """Return the path and the value; None when there is none."""
-    end = next((each.start() for each in _TOKEN.finditer(given) if each[0] == "="), None)
-    return (given.strip(), None) if end is None else (given[:end].strip(), given[end + 1 :])
+def _split(given: str) -> tuple[str, str, str]:
+    """Return the path, the equals sign and the value; nothing for the last two without a sign."""
+    *_, last = _parts(given)
+    end = last.end()
+    return given[:end].strip(), given[end : end + 1], given[end + 1 :]
 
 
 def _steps(path: str) -> list[str]:
-    steps = [""]
-    for token in _TOKEN.findall(path):
-        if token == ".":
-            steps.append("")
-        else:
-            steps[-1] += token[-1]
+    """Return the keys of a path.
+
+    Raises:
+        MistakeError: one is empty, or a quote has no end.
+    """
+    steps: list[str] = []
+    for part in _parts(path):
+        steps.append(part["quoted"] or _ESCAPED.sub(r"\1", part["plain"] or ""))
+        if not steps[-1]:
+            raise MistakeError("a part of the path is empty", _FORM)
+        if part["plain"] and part["plain"][0] in "\"'":
+            raise MistakeError(f"the quote that begins {part['plain']!r} has no end")
     return steps
 
 
+def _parts(given: str) -> Iterator[re.Match[str]]:
+    """Find the parts of the path that a text begins with; there is always one."""
+    end = -1
+    while end < 0 or given[end : end + 1] == ".":
+        part = _PART.match(given, end + 1)
+        assert part is not None  # it may be empty
+        yield part
+        end = part.end()
+
+
 def _assign(root: MappingNode, steps: Sequence[str], value: Entry) -> None:
-    """Put a value at the end of a path; mappings that are missing on the way are made."""
+    """Put a value at the end of a path; mappings that are missing on the way are made.
+
+    Raises:
+        MistakeError: the path leads nowhere.
+    """
     node: Node = root
     for step in steps[:-1]:
         holder, key = _place(node, step)
@@ -109,6 +135,10 @@ def _assign(root: MappingNode, steps: Sequence[str], value: Entry) -> None:
 def _place(node: Node, step: str) -> tuple[MappingNode | SequenceNode, str]:
     """Return the list or mapping, and the index or key in it, that a step of a path means."""
     if isinstance(node, MappingNode):
+        indexed = _WITH_INDEX.fullmatch(step)
+        if indexed is not None and step not in node.entries:
+            message = f"there is no key {step!r}, and an index stands behind a dot"
+            raise MistakeError(message, f"did you mean '{dotted(indexed.groups())}'?")
         return node, step
     if not isinstance(node, SequenceNode):
         raise MistakeError(f"what stands before {step!r} is a single value and has no parts")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
+from math import inf, isfinite
 from typing import Any, Final, NamedTuple
 
 from civitas.errors import ConfigurationError, Location, PluginError, printable
@@ -182,7 +182,7 @@ def _hint(expected: str, value: Any) -> str:
     if expected == "true or false":
         return REMOVE_QUOTES if value.lower() in ("true", "false") else ""
     try:
-        float(value)
+        is_number = isfinite(float(value))
     except ValueError:
         return ""
-    return REMOVE_QUOTES if expected in ("a whole number", "a number") else ""
+    return REMOVE_QUOTES if is_number and expected in ("a whole number", "a number") else ""

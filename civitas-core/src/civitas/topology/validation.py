@@ -34,6 +34,7 @@ from civitas.topology.yaml_nodes import (
     Path,
     ScalarNode,
     SequenceNode,
+    dotted,
     find,
     locate,
     plain,
@@ -52,10 +53,12 @@ _CHOICES: Final = {
     "backoff": get_args(Backoff),
     "signed_frames": get_args(SignedFrames),
 }
+_OPEN: Final = frozenset(("transport", "serializer", "config"))
+"""Blocks whose values may be anything."""
 _KINDS: Final = ("agent", "supervisor")
 _SETTINGS: Final = ("mailbox_size", "max_retries", "handle_timeout", "shutdown_timeout")
 _NEEDS_KIND: Final = "a child has the key `agent` or `supervisor`"
-_SPELLING: Final = "YAML takes this spelling for text; write it with a point and a sign: 1.0e+3"
+_SPELLING: Final = "this spelling is text: a number has no zero in front, and 0o17 is octal"
 _CHILD_FORM: Final = "write `- agent: {name: ..., type: ...}`"
 
 
@@ -76,6 +79,21 @@ def check_model(root: Node) -> tuple[TopologyModel | None, list[Problem]]:
         return None, [_model_problem(root, each) for each in errors if not _has_rule(root, each)]
 
 
+def _check_keys(node: Node, path: Path = (), *, deep: bool = True) -> Iterator[Problem]:
+    """Find keys that are no text; what is nested in options and `config` is not ours to judge."""
+    if isinstance(node, SequenceNode):
+        for index, item in enumerate(node.items):
+            yield from _check_keys(item, (*path, index))
+    if not isinstance(node, MappingNode):
+        return
+    for key, entry in node.entries.items():
+        if not isinstance(key, str):
+            path_of_key = dotted((*path, entry.written))
+            yield Problem(entry.where, path_of_key, "a key must be text", "put it in quotes")
+        elif deep:
+            yield from _check_keys(entry.node, (*path, key), deep=key not in _OPEN)
+
+
 def blocks(root: Node, path: Path = ("supervision",), kind: str = "supervisor") -> Iterator[Found]:
     """Walk over the agents and supervisors that are mappings, parents first, in their order."""
     node = find(root, path)
@@ -90,7 +108,7 @@ def blocks(root: Node, path: Path = ("supervision",), kind: str = "supervisor") 
 
 def check_rules(root: Node) -> list[Problem]:
     """Check what no single value shows: children's form, names, and names given twice."""
-    problems: list[Problem] = []
+    problems = list(_check_keys(root))
     names: dict[str, tuple[str, Location]] = {}
     for found in blocks(root):
         problems += _check_name(root, found, names)
@@ -100,7 +118,9 @@ def check_rules(root: Node) -> list[Problem]:
 
 
 def _has_rule(root: Node, error: Any) -> bool:
-    """Return whether an unknown key is that of a child without `agent:`, which has its own rule."""
+    """Return whether `check_rules` judges this: keys, and a child without `agent:`."""
+    if error["type"] == "invalid_key" or error["loc"][-1:] == ("[key]",):
+        return True
     if error["type"] != "extra_forbidden":
         return False
     child = find(root, error["loc"][:-1])
@@ -111,10 +131,7 @@ def _model_problem(root: Node, error: Any) -> Problem:
     path: Path = error["loc"]
     node = find(root, path)
     explanation = explain(error)
-    if path[-1:] == ("[key]",):
-        path = path[:-1]
-        explanation = Explanation("a key must be text", "put it in quotes")
-    elif explanation.suggestion == REMOVE_QUOTES and isinstance(node, ScalarNode) and node.plain:
+    if explanation.suggestion == REMOVE_QUOTES and isinstance(node, ScalarNode) and node.plain:
         explanation = explanation._replace(suggestion=_SPELLING)
     elif error["type"] == "extra_forbidden":
         explanation = _unknown_key(path)

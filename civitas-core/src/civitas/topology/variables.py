@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from civitas.topology.problems import Problem, did_you_mean
 from civitas.topology.yaml_nodes import Node, ScalarNode, dotted, scalars
-from civitas.topology.yaml_reader import retype
+from civitas.topology.yaml_scalars import read_plain
 
 _OPENING: Final = "${"
 _FORM: Final = "write ${NAME} or ${NAME:-default}, or $${ for the characters themselves"
@@ -61,10 +61,10 @@ def _expand_scalar(node: ScalarNode, variables: Mapping[str, str]) -> Iterator[t
         return
     node.variables = result.used
     try:
-        node.value = retype(result.text) if node.plain else result.text
-    except ValueError:
+        node.value = read_plain(result.text) if node.plain else result.text
+    except ValueError as error:
         node.value = result.text
-        yield "the variables make a number that can't be read", ""
+        yield f"{error} (the variables make it)", ""
 
 
 def interpolate(text: str, variables: Mapping[str, str]) -> Interpolated:

@@ -12,7 +12,7 @@ from civitas.errors import Location
 Path: TypeAlias = tuple[Any, ...]
 """Keys and indices from the top of the topology to a value."""
 MAX_DEPTH: Final = 200
-_READ_BY_SET: Final = re.compile(r"[.=\\]")
+_READ_BY_SET: Final = re.compile(r"""[.=\\]|\A["']""")
 
 
 @dataclass(slots=True)
@@ -38,10 +38,11 @@ class SequenceNode:
 
 @dataclass(slots=True)
 class Entry:
-    """A value of a mapping, and where its key stands."""
+    """A value of a mapping, where its key stands, and how the key is written there."""
 
     where: Location
     node: Node
+    written: str = ""
 
 
 @dataclass(slots=True)
@@ -73,7 +74,7 @@ def from_mapping(value: Any, where: Location, deepest: int = MAX_DEPTH) -> Node:
     if isinstance(value, list):
         return SequenceNode(where, [from_mapping(item, where, deepest - 1) for item in value])
     items = ((key, from_mapping(item, where, deepest - 1)) for key, item in value.items())
-    return MappingNode(where, {key: Entry(where, node) for key, node in items})
+    return MappingNode(where, {key: Entry(where, node, str(key)) for key, node in items})
 
 
 def plain(node: Node | None) -> Any:

@@ -25,18 +25,14 @@ from civitas.topology.yaml_nodes import (
     ScalarNode,
     SequenceNode,
 )
+from civitas.topology.yaml_scalars import YES_AND_NO, meaningless, read_plain, read_tagged
 
 MAX_BYTES: Final = 16 * 1024 * 1024
 MAX_ALIASED: Final = 100_000
 """Nodes that aliases may repeat in one document; nested aliases multiply (CWE-776)."""
 
 _MERGE: Final = "tag:yaml.org,2002:merge"
-_PLAIN_TAGS: Final = frozenset(
-    f"tag:yaml.org,2002:{name}" for name in ("str", "value", "merge", "timestamp")
-)
-"""Scalars that stay text: dates too, because a topology holds what JSON could hold."""
 _CONTAINER_TAGS: Final = frozenset((None, "!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"))
-_MEANINGLESS: Final = "the YAML tag {!r} has no meaning here"
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -96,16 +92,6 @@ def parse(text: str, locate: Callable[[int], Location]) -> Parsed:
             loader.dispose()
 
 
-def retype(text: str) -> Any:
-    """Return the value that text without quotes has in YAML: `5` is a number, `yes` is true.
-
-    Raises:
-        ValueError: it looks like a number and is none, such as one of 5,000 digits.
-    """
-    tag: str = yaml.resolver.Resolver().resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
-    return _construct(tag, text)
-
-
 def _error(where: Location, message: str, suggestion: str = "") -> TopologyError:
     return TopologyError([Problem(where, "", message, suggestion)])
 
@@ -127,17 +113,6 @@ def _syntax_error(
         suggestion = f"in what begins at {locate(error.context_mark.line + 1)}"
     message = error.problem or error.context or "can't be parsed"
     return _error(locate(at + 1), f"this is not YAML: {message}", suggestion)
-
-
-def _construct(tag: str, text: str) -> Any:
-    """Return the value of a scalar; ValueError: the text has none, or the type is unknown."""
-    if tag in _PLAIN_TAGS:
-        return text
-    constructor = yaml.constructor.SafeConstructor()
-    try:
-        return constructor.construct_object(yaml.ScalarNode(tag, text))
-    except yaml.YAMLError as error:
-        raise ValueError(_MEANINGLESS.format(tag)) from error
 
 
 class _Composer:
@@ -183,20 +158,31 @@ class _Composer:
         else:
             node = self._mapping(where, depth)
         if not isinstance(node, ScalarNode) and event.tag not in _CONTAINER_TAGS:
-            self.problems.append(Problem(where, "", _MEANINGLESS.format(event.tag)))
+            self.problems.append(Problem(where, "", meaningless(event.tag)))
         if event.anchor is not None:
             self._anchors[event.anchor] = node
         return node
 
     def _scalar(self, event: yaml.ScalarEvent, where: Location) -> ScalarNode:
         value, tag = event.value, event.tag
-        if tag is None or tag == "!":
-            tag = self._loader.resolve(yaml.ScalarNode, value, event.implicit)
         try:
-            value = _construct(tag, value)
+            if tag is not None and tag != "!":
+                value = read_tagged(tag, value)
+            elif event.implicit[0]:
+                value = read_plain(value)
         except ValueError as error:
             self.problems.append(Problem(where, "", str(error)))
-        return ScalarNode(where, value, plain=event.tag is None and event.implicit[0])
+        return ScalarNode(where, value, plain=tag is None and event.implicit[0])
+
+    def _key(self, event: Any, depth: int) -> tuple[Any, str]:
+        """Return a key, and how it is written: `on` is text, and 1.10 is not told as 1.1."""
+        where = self._where(event)
+        node = self._node(event, depth)
+        if not isinstance(node, ScalarNode):
+            raise _error(where, "a key must be text, not a list or a mapping")
+        written = event.value if isinstance(event, yaml.ScalarEvent) else str(node.value)
+        is_word = node.plain and written in YES_AND_NO
+        return written if is_word else node.value, written
 
     def _sequence(self, where: Location, depth: int) -> SequenceNode:
         items: list[Node] = []
@@ -213,16 +199,14 @@ class _Composer:
                 merged += source.items if isinstance(source, SequenceNode) else [source]
                 continue
             key_where = self._where(event)
-            key = self._node(event, depth + 1)
-            if not isinstance(key, ScalarNode):
-                raise _error(key_where, "a key must be text, not a list or a mapping")
+            key, written = self._key(event, depth + 1)
             node = self._node(self._next(), depth + 1)
-            if key.value in entries:
-                first = entries[key.value].where
-                again = f"the key {str(key.value)!r} stands here already, at {first}"
+            if key in entries:
+                first = entries[key]
+                again = f"the key {first.written!r} stands here already, at {first.where}"
                 self.problems.append(Problem(key_where, "", again, "remove one of the two"))
             else:
-                entries[key.value] = Entry(key_where, node)
+                entries[key] = Entry(key_where, node, written)
         for source in merged:
             if not isinstance(source, MappingNode):
                 self.problems.append(Problem(source.where, "", "`<<` merges mappings only"))
@@ -252,7 +236,7 @@ class _Composer:
             items = [self._copy(item, where, depth + 1) for item in node.items]
             return SequenceNode(node.where, items)
         entries = {
-            key: Entry(entry.where, self._copy(entry.node, where, depth + 1))
+            key: replace(entry, node=self._copy(entry.node, where, depth + 1))
             for key, entry in node.entries.items()
         }
         return MappingNode(node.where, entries)
