@@ -24,9 +24,8 @@ SERIALIZERS = [MsgpackSerializer(), JsonSerializer()]
 both = pytest.mark.parametrize("serializer", SERIALIZERS, ids=name_of)
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-scalars = (
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | text
-)
+floats = st.floats(allow_nan=False, allow_infinity=False)
+scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | floats | text
 values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4)
 )
@@ -88,6 +87,27 @@ def test_an_offending_value_is_named_by_its_path(
         serializer.serialize(message(payload))
     assert caught.value.path == path
     assert str(caught.value).startswith(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_number_that_json_lacks_is_refused_by_its_path(value: float) -> None:
+    with pytest.raises(SerializationError, match="neither NaN nor infinity") as caught:
+        JsonSerializer().serialize(message({"a": [1, {"b": value}]}))
+    assert caught.value.path == "payload.a[1].b"
+
+    m = message({})
+    m.ttl = value
+    with pytest.raises(SerializationError) as caught:
+        JsonSerializer().serialize(m)
+    assert caught.value.path == "ttl"
+
+
+@pytest.mark.parametrize("word", [b"NaN", b"Infinity", b"-Infinity"])
+def test_what_is_no_json_is_not_read(word: bytes) -> None:
+    body = JsonSerializer().serialize(message({"a": 0.125})).replace(b"0.125", word)
+
+    with pytest.raises(DeserializationError, match="no JSON"):
+        JsonSerializer().deserialize(body)
 
 
 @pytest.mark.parametrize("key", [1, None, True, 1.5, b"x", ("x", 1)])

@@ -63,3 +63,12 @@ def test_an_agent_gets_values_as_they_are_written_and_variables_as_if_they_were_
     assert done.returncode == 0, done.stderr
     expected = {key: value for each in config.values() for key, value in each.items()}
     assert json.loads(done.stdout) == expected | {"a.b": "12:30"}
+
+
+def test_a_payload_that_is_no_json_is_refused_with_its_path(app: Callable[..., Path]) -> None:
+    file = app("", "name: a, type: agents.A")
+
+    done = completed(COMMAND, "ask", "a", '{"rates": [1, NaN]}', "--topology", file)
+
+    assert done.returncode == 2
+    assert "payload.rates[1] is NaN" in done.stderr

@@ -15,6 +15,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Final
@@ -65,9 +66,13 @@ def write_notes(notes: Iterable[str]) -> None:
 
 
 def write_json(value: Any) -> None:
-    """Print a JSON document to stdout; dataclasses are objects."""
+    """Print JSON to stdout: dataclasses are objects, and numbers that JSON lacks are text."""
     encoding = (sys.stdout.encoding or "").lower().replace("-", "")
-    text = json.dumps(value, indent=2, ensure_ascii=encoding != "utf8", default=asdict)
+    encode = partial(json.dumps, indent=2, ensure_ascii=encoding != "utf8", default=asdict)
+    try:
+        text = encode(value, allow_nan=False)
+    except ValueError:
+        text = encode(json.loads(encode(value), parse_constant=lambda each: str(float(each))))
     lines = (line if line.isprintable() else _escaped_json(line) for line in text.split("\n"))
     sys.stdout.write("\n".join(lines) + "\n")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +10,7 @@ import typer
 
 from civitas.cli import options
 from civitas.cli.output import imports_print_to_stderr, jsonable, write, write_error, write_json
+from civitas.cli.payload import read_payload
 from civitas.errors import CivitasError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def ask(
     sets: options.Sets = None,
 ) -> None:
     """Ask an agent of a running system and print the payload of its answer as JSON."""
-    values = _payload(payload)
+    values = read_payload(payload)
 
     async def conversation(client: Client, _: Topology) -> None:
         reply = await client.ask(agent, values, message_type, timeout)
@@ -59,7 +59,7 @@ def send(
     sets: options.Sets = None,
 ) -> None:
     """Send a message to an agent of a running system; ends when its process has taken it."""
-    values = _payload(payload)
+    values = read_payload(payload)
 
     async def conversation(client: Client, _: Topology) -> None:
         await client.send(agent, values, message_type)
@@ -122,17 +122,6 @@ def _talk(
         asyncio.run(run())
     except TimeoutError as error:
         raise CivitasError(str(error) or "no answer in time") from error
-
-
-def _payload(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise typer.BadParameter(f"this is no JSON: {error}; given was {text!r:.80}") from None
-    if isinstance(value, dict):
-        return value
-    example = '{"question": "..."}'
-    raise typer.BadParameter(f"a payload is a JSON object, such as '{example}', not {text!r:.80}")
 
 
 def _show(nodes: list[dict[str, Any]]) -> None:

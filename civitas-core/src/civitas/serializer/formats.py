@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+import math
+from typing import Any, Final, NoReturn
 
 import msgpack
 
@@ -153,19 +154,27 @@ def _message_from_other_array(values: list[Any]) -> Message:
 
 
 class JsonSerializer:
-    """JSON: an object with the key `schema`. Readable on the wire, stricter about values."""
+    """JSON: an object with the key `schema`. Readable on the wire, stricter about values.
+
+    JSON has no NaN and no infinity (RFC 8259), though Python writes and reads them by default.
+    """
 
     name: Final = "json"
 
     def __init__(self) -> None:
-        self._decode = json.JSONDecoder(object_pairs_hook=limits.unrepeated).decode
+        self._decode = json.JSONDecoder(
+            object_pairs_hook=limits.unrepeated, parse_constant=_refuse_constant
+        ).decode
+        self._encode = json.JSONEncoder(
+            ensure_ascii=False, allow_nan=False, separators=(",", ":")
+        ).encode
 
     def serialize(self, message: Message) -> bytes:
         """Return the message as JSON."""
         document = {"schema": SCHEMA} | {field: getattr(message, field) for field in FIELDS}
         try:
             _refuse_other_keys(message.payload, 0)
-            body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+            body = self._encode(document).encode()
         except BaseException as error:
             raise fields.unserializable(
                 message, self.name, crash_of(error), _check_value, _check_key
@@ -193,6 +202,10 @@ class JsonSerializer:
             raise
         except (ValueError, RecursionError) as error:
             return fields.message_from_frame(self, data, error)
+
+
+def _refuse_constant(word: str) -> NoReturn:
+    raise DeserializationError(f"not a message in json: {word} is no JSON")
 
 
 def _refuse_half_characters(document: Any) -> None:
@@ -225,4 +238,6 @@ def _no_text(key: Any) -> TypeError:
 
 
 def _check_value(value: Any) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("JSON has neither NaN nor infinity")
     json.dumps(value, ensure_ascii=False).encode()
