@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from civitas.errors import ConfigurationError
+from civitas.runtime import Runtime
+from civitas_zmq.keys import make_pair
 from support.commands import COMMAND, completed
 
 pytestmark = pytest.mark.slow
@@ -72,3 +76,58 @@ def test_a_payload_that_is_no_json_is_refused_with_its_path(app: Callable[..., P
 
     assert done.returncode == 2
     assert "payload.rates[1] is NaN" in done.stderr
+
+
+WRONG_FILES = {
+    "a nats authority": ({"type": "nats", "tls": {"ca": "gone.pem"}}, "tls.ca: gone.pem"),
+    "a nats key": (
+        {"type": "nats", "tls": {"cert": "gone.pem", "key": "gone.key"}},
+        "tls.cert: gone.pem",
+    ),
+    "nats credentials": (
+        {"type": "nats", "credentials": "~/gone.creds"},
+        "credentials: /elsewhere/gone.creds can't be read",
+    ),
+    "a nats seed": ({"type": "nats", "nkey_seed": "SUSPECT"}, "nkey_seed is no seed"),
+    "a redis authority": (
+        {"type": "redis", "url": "rediss://localhost", "tls": {"ca": "~/gone.pem"}},
+        "tls.ca: /elsewhere/gone.pem",
+    ),
+    "a zmq folder": (
+        {"type": "zmq", "pub_addr": "ipc:///gone/x", "sub_addr": "tcp://127.0.0.1:1"},
+        "there is no folder /gone",
+    ),
+    "a zmq key": (
+        {"type": "zmq", "curve": {"server_public_key": make_pair().public_key}},
+        "transport.curve.public_key is missing",
+    ),
+}
+
+
+def system(transport: dict[str, Any]) -> dict[str, Any]:
+    agent = {"name": "a", "type": "civitas.process.AgentProcess"}
+    supervision = {"name": "root", "children": [{"agent": agent}]}
+    return {"transport": transport, "supervision": supervision}
+
+
+@pytest.mark.parametrize(("transport", "told"), WRONG_FILES.values(), ids=WRONG_FILES)
+def test_a_file_or_key_that_a_transport_can_not_use_is_found_before_a_start(
+    transport: dict[str, Any], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/elsewhere")
+
+    with pytest.raises(ConfigurationError) as caught:
+        Runtime.from_config_dict(system(transport))
+    assert told in str(caught.value)
+
+
+def test_validate_finds_a_file_that_is_not_there(tmp_path: Path) -> None:
+    file = tmp_path / "topology.yaml"
+    file.write_text(json.dumps(system({"type": "nats", "credentials": "gone.creds"})))
+
+    done = completed(COMMAND, "topology", "validate", file, "--json", cwd=tmp_path)
+
+    assert done.returncode == 2
+    (problem,) = json.loads(done.stdout)["problems"]
+    assert (problem["path"], problem["line"]) == ("transport", 1)
+    assert problem["message"] == "credentials: gone.creds can't be read: No such file or directory"

@@ -128,12 +128,11 @@ async def test_a_certificate_for_another_name_is_not_believed(tmp_path, certific
 
 
 @pytest.mark.parametrize("name", ["ca", "cert", "key"])
-async def test_a_file_that_is_not_what_it_should_be_is_named(tmp_path, certificates, name):
+def test_a_file_that_is_not_what_it_should_be_is_named(tmp_path, certificates, name):
     for wrong in (tmp_path / "nowhere.pem", Path(__file__)):
         options = {**files(certificates), name: str(wrong)}
-        node = Node(f"rediss://127.0.0.1:{free_port()}", tls=options)
         with pytest.raises(ConfigurationError, match=wrong.name):
-            await within(node.transport.start())
+            Node(f"rediss://127.0.0.1:{free_port()}", tls=options)
 
 
 async def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked_for_it(
@@ -144,8 +143,16 @@ async def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked_for_it(
     lock += ["-passout", "pass:sesame"]
     await asyncio.to_thread(subprocess.run, lock, check=True, capture_output=True)
     options = {**files(certificates), "key": str(locked)}
-    node = Node(f"rediss://127.0.0.1:{free_port()}", tls=options)
     with pytest.raises(ConfigurationError, match="has a passphrase"):
+        Node(f"rediss://127.0.0.1:{free_port()}", tls=options)
+
+
+async def test_a_file_that_is_gone_when_it_connects_is_named(tmp_path, certificates):
+    gone = tmp_path / "gone.pem"
+    gone.write_bytes(certificates.ca.read_bytes())
+    node = Node(f"rediss://127.0.0.1:{free_port()}", tls={"ca": str(gone)})
+    gone.unlink()
+    with pytest.raises(ConfigurationError, match=gone.name):
         await within(node.transport.start())
 
 

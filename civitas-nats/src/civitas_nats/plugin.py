@@ -13,15 +13,30 @@ if TYPE_CHECKING:
     from civitas_nats.transport import NATSTransport
 
 
+def _check_files(options: NATSOptions) -> None:
+    """See that what the options name is there and whole, before anything starts.
+
+    Raises:
+        ConfigurationError: a file or a seed is not what it should be, or a package is missing.
+    """
+    from civitas_nats.login import log_in
+    from civitas_nats.tls import context_for
+
+    context_for(options)
+    log_in(options)
+
+
 def _make(options: NATSOptions, context: TransportContext) -> NATSTransport:
     from civitas_nats.transport import NATSTransport
 
+    _check_files(options)
     return NATSTransport(options, context)
 
 
 def _dead_letters(options: NATSOptions, context: TransportContext) -> NATSDeadLetterStore:
     from civitas_nats.jetstream.dead_letter_store import NATSDeadLetterStore
 
+    _check_files(options)
     return NATSDeadLetterStore(options, context)
 
 

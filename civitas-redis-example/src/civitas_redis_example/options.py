@@ -37,10 +37,18 @@ def _none_for_empty(value: object) -> object:
     return None if value == "" else value
 
 
+def _expand_home(file: Path | None) -> Path | None:
+    """Read `~` as the user's folder."""
+    try:
+        return None if file is None else file.expanduser()
+    except RuntimeError:
+        raise ValueError(f"{file} begins with '~', and there is no such user") from None
+
+
 Url = Annotated[str, AfterValidator(_check_url)]
 Text = Annotated[str | None, BeforeValidator(_none_for_empty)]
 Secret = Annotated[SecretStr | None, BeforeValidator(_none_for_empty)]
-File = Annotated[Path | None, BeforeValidator(_none_for_empty)]
+File = Annotated[Path | None, BeforeValidator(_none_for_empty), AfterValidator(_expand_home)]
 
 
 class TLSOptions(BaseModel):

@@ -13,9 +13,16 @@ from civitas_redis_example.options import RedisOptions, capabilities_of
 def make_transport(
     options: RedisOptions, context: TransportContext | None = None
 ) -> BrokerTransport:
-    """Return the transport: the adapter of core, with wires to a Redis server."""
+    """Return the transport: the adapter of core, with wires to a Redis server.
+
+    Raises:
+        ConfigurationError: a file of `tls` can't be read, or is something else.
+    """
+    from civitas_redis_example.connections import check_files
     from civitas_redis_example.wire import RedisWire
 
+    if options.tls is not None:
+        check_files(options.tls)  # here `civitas topology validate` finds it, too
     settings = BrokerSettings(
         place=options.place,
         connect_timeout=options.connect_timeout,

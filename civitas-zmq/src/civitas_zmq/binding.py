@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 import zmq
 
-from civitas.errors import TransportError
+from civitas.errors import ConfigurationError, TransportError
 from civitas_zmq import addresses
 
 _LOCK_TIMEOUT: Final = 1.0
@@ -55,6 +55,20 @@ def exclusively(*bound: str) -> Iterator[None]:
             if _is_alive(path):
                 raise _taken(address)
         yield
+
+
+def check_folders(*bound: str) -> None:
+    """See that the folders of ipc addresses are there.
+
+    Raises:
+        ConfigurationError: one is not.
+    """
+    for address in bound:
+        path = _file_of(address)
+        if path is not None and not path.absolute().parent.is_dir():
+            raise ConfigurationError(
+                f"{address}: there is no folder {path.parent}, and ZeroMQ makes none"
+            )
 
 
 class SocketFile(NamedTuple):

@@ -13,8 +13,16 @@ if TYPE_CHECKING:
 
 
 def _make(options: ZMQOptions, context: TransportContext) -> ZMQTransport:
+    from civitas_zmq.binding import check_folders
+    from civitas_zmq.proxy import ProxySettings
+    from civitas_zmq.sockets import own_pair
     from civitas_zmq.transport import ZMQTransport
 
+    # What a start would refuse is refused here, so that `civitas topology validate` says it, too.
+    own_pair(options)
+    if options.start_proxy and context.is_primary:
+        ProxySettings.from_options(options)
+        check_folders(options.pub_addr, options.sub_addr)
     return ZMQTransport(options, context)
 
 

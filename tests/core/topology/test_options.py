@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from civitas.errors import Location
 from civitas.plugins import TransportSpec
 from civitas.topology import Problem, TopologyError
-from civitas.topology.plugins import check_options, options_from_mapping
+from civitas.topology.plugins import (
+    check_options,
+    option_files,
+    option_secrets,
+    options_from_mapping,
+)
 from civitas.topology.yaml_nodes import MappingNode
 from civitas.topology.yaml_reader import parse
 
@@ -18,6 +24,16 @@ from civitas.topology.yaml_reader import parse
 class Basket(BaseModel):
     model_config = ConfigDict(extra="forbid")
     size: int
+
+
+class Ring(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    colour: str = Field("red", alias="ring-colour")
+
+
+class Cover(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    width: int = 1
 
 
 class PigeonOptions(BaseModel):
@@ -29,6 +45,9 @@ class PigeonOptions(BaseModel):
     routes: str | list[str] = Field("direct", description="Ways to go.")
     baskets: list[Basket] = Field([], description="What they travel in.")
     code: SecretStr | None = Field(None, description="What opens the loft.")
+    lid: Cover | Ring | None = Field(None, description="What closes it.")
+    rings: dict[str, Ring] = Field({}, description="Theirs, by pigeon.")
+    token_file: Path | None = Field(None, description="What lets them in.")
 
     @field_validator("loft")
     @classmethod
@@ -76,6 +95,17 @@ def test_good_options_make_an_instance_of_the_model() -> None:
         ("routes: 5", 3, "transport.routes", "text, not a number; or must be a list", ""),
         ("baskets:\n  - size: 1\n  - size: big", 5, "transport.baskets.1.size", "whole", ""),
         ("baskets:\n  - {}", 4, "transport.baskets.0.size", "is missing", ""),
+        (
+            "baskets: [{size: 1, sise: 2}]",
+            3,
+            "transport.baskets.0.sise",
+            "no key 'sise'",
+            "'size'?",
+        ),
+        ("lid:\n  x: 2", 4, "transport.lid.x", "'lid' has no key 'x'", "are width, ring-colour"),
+        ("lid: {ring-color: x}", 3, "transport.lid.ring-color", "no key", "'ring-colour'?"),
+        ("rings: {a: {b: 1}}", 3, "transport.rings.a.b", "'a' has no key 'b'", "are ring-colour"),
+        ("rings: {a: {5: 1}}", 3, "transport.rings.a.5", "a key must be text", ""),
         ("loft: bad", 3, "transport.loft", "no loft at bad", ""),
         ("loft: tcp\nloft2: a", 4, "transport.loft2", "no option", "'loft'?"),
     ],
@@ -141,3 +171,19 @@ def test_options_given_in_python_are_judged_alike() -> None:
         options_from_mapping({"type": "pigeon", "sped": 3, "speed": 0}, PIGEON)
 
     assert {each.path for each in caught.value.problems} == {"transport.sped", "transport.speed"}
+
+
+def test_the_name_of_a_file_of_secrets_is_no_secret() -> None:
+    given = {"token_file": "/run/token", "token": "sesame", "code": "open"}
+
+    assert option_secrets(given, PigeonOptions) == ["sesame", "open"]
+    assert option_files(given, PigeonOptions) == {"/run/token"}
+
+
+def test_a_key_of_another_form_of_a_block_is_not_called_unknown() -> None:
+    _, problems = check("lid: {width: 1, ring-colour: x}")
+
+    assert sorted(each.message for each in problems) == [
+        "'ring-colour' does not go with the other keys of 'lid'",
+        "'width' does not go with the other keys of 'lid'",
+    ]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import types
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretBytes, SecretStr
@@ -55,8 +57,8 @@ def options_advice(spec: TransportSpec | SerializerSpec) -> list[str]:
     for option in describe_options(spec.options):
         if not option.description:
             advice.append(f"option {option.name!r} has no description")
-        names_file = "Path" in option.type  # a file of secrets is no secret itself
-        if not option.secret and not names_file and _SOUNDS_SECRET.search(option.name):
+        is_file = "Path" in option.type  # a file of secrets is no secret itself
+        if not option.secret and not is_file and _SOUNDS_SECRET.search(option.name):
             advice.append(f"option {option.name!r} sounds like a secret and is not a SecretStr")
     return advice
 
@@ -74,6 +76,39 @@ def _default_text(field: FieldInfo) -> str:
 def is_secret(annotation: Any) -> bool:
     """Return whether a type is, or contains, SecretStr or SecretBytes."""
     return annotation in (SecretStr, SecretBytes) or any(map(is_secret, get_args(annotation)))
+
+
+def keys_at(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
+    """Return the keys that a block nested in options may have; empty where that is not fixed.
+
+    `path` is what pydantic names as the place of an error: it may have list indices, keys of
+    mappings and members of unions in it.
+    """
+    models = [model]
+    for step in path:
+        fields = [
+            field
+            for each in models
+            for name, field in each.model_fields.items()
+            if step in (name, field.alias)
+        ]
+        if fields:
+            models = [nested for field in fields for nested in _models_in(field.annotation)]
+    fields_of = (field for each in models for field in each.model_fields.items())
+    return list(dict.fromkeys(field.alias or name for name, field in fields_of))
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [each for argument in get_args(annotation) for each in _models_in(argument)]
+
+
+def names_file(annotation: Any) -> bool:
+    """Return whether a type is, or contains, Path: its value is the name of a file."""
+    if isinstance(annotation, type) and issubclass(annotation, PurePath):
+        return True
+    return any(map(names_file, get_args(annotation)))
 
 
 def type_text(annotation: Any) -> str:

@@ -22,7 +22,7 @@ from civitas.topology.classes import (
 )
 from civitas.topology.model import SupervisorBlock
 from civitas.topology.overrides import apply_sets, replace_transport
-from civitas.topology.plugins import Plugins, load_plugins, option_secrets
+from civitas.topology.plugins import Plugins, load_plugins, option_files, option_secrets
 from civitas.topology.problems import Problem, TopologyError, kind_of, raise_problems
 from civitas.topology.resolved import (
     ResolvedAgent,
@@ -214,23 +214,22 @@ def _claims(transport: ResolvedTransport | None) -> Capabilities | None:
 def _secrets(root: MappingNode, plugins: Plugins) -> frozenset[str]:
     """Return the values of options, keys and variables that have the names of secrets."""
     resolved = {"transport": plugins.transport, "serializer": plugins.serializer}
-    return frozenset(
-        (
-            *secret_texts(plain(root), ()),
-            *(
-                text
-                for key, each in resolved.items()
-                if each is not None and each.options is not None
-                for text in option_secrets(_mapping(root.get(key)), type(each.options))
-            ),
-            *(
-                value
-                for _, node in scalars(root)
-                for name, value in node.variables.items()
-                if looks_secret(name)
-            ),
-        )
-    )
+    options = [
+        (_mapping(root.get(key)), type(each.options))
+        for key, each in resolved.items()
+        if each is not None and each.options is not None
+    ]
+    texts = {
+        *secret_texts(plain(root), ()),
+        *(text for given, model in options for text in option_secrets(given, model)),
+        *(
+            value
+            for _, node in scalars(root)
+            for name, value in node.variables.items()
+            if looks_secret(name)
+        ),
+    }
+    return frozenset(texts.difference(*(option_files(*each) for each in options)))
 
 
 def _mapping(node: Node | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from civitas.plugins import SerializerSpec, TransportSpec
 from civitas.plugins.catalog import Candidate, PluginKind
 from civitas.plugins.loader import load_serializer, load_transport
 from civitas.plugins.masking import mask_text, secret_texts
-from civitas.plugins.options import is_secret
+from civitas.plugins.options import is_secret, keys_at, names_file
 from civitas.plugins.selection import select
 from civitas.topology.problems import Problem, did_you_mean, explain, problem_at, raise_problems
 from civitas.topology.resolved import ResolvedSerializer, ResolvedTransport
@@ -156,10 +156,24 @@ def options_from_mapping(block: Mapping[str, Any], spec: _Spec) -> BaseModel | N
 def option_secrets(given: Mapping[str, Any], model: type[BaseModel]) -> list[str]:
     """Return the values that no message may repeat, of options as the user wrote them.
 
-    They are those of fields whose type is, or contains, SecretStr, and of names that look secret.
+    They are those of fields whose type is, or contains, SecretStr, and of names that look secret;
+    but not those of `option_files`.
     """
     fields = [(key, each) for key, each in model.model_fields.items() if is_secret(each.annotation)]
-    return secret_texts(given, [name for key, each in fields for name in (key, each.alias) if name])
+    names = [name for key, each in fields for name in (key, each.alias) if name]
+    files = option_files(given, model)
+    return [each for each in secret_texts(given, names) if each not in files]
+
+
+def option_files(given: Mapping[str, Any], model: type[BaseModel]) -> set[str]:
+    """Return the names of files among options: that of a file of secrets is no secret itself."""
+    values = (
+        given.get(name)
+        for key, each in model.model_fields.items()
+        if names_file(each.annotation) and not is_secret(each.annotation)
+        for name in (key, each.alias or key)
+    )
+    return {value for value in values if isinstance(value, str)}
 
 
 def _option_problem(
@@ -169,6 +183,8 @@ def _option_problem(
     if error["type"] == "extra_forbidden" and len(loc) == 1:
         return _unknown_option(root, spec, block, loc[0])
     path = (*block, *loc)
+    if error["type"] == "extra_forbidden" and spec.options is not None:
+        return _unknown_nested(root, path, keys_at(spec.options, loc[:-1]))
     if error["type"] != "missing":
         # Below the option, the location also names the member of a union that was tried.
         path = walkable(root, path)
@@ -183,6 +199,19 @@ def _unknown_option(root: Node, spec: _Spec, block: Path, key: Any) -> Problem:
     suggestion = did_you_mean(str(key), known, f"{listed}; is it one of another {kind}?")
     message = f"{kind} {spec.name!r} has no option {str(key)!r}"
     return problem_at(root, (*block, key), message, suggestion)
+
+
+def _unknown_nested(root: Node, path: Path, known: list[str]) -> Problem:
+    below: Path = ()
+    for step in path[:-1]:  # the location also names members of unions that were tried
+        below = (*below, step) if find(root, (*below, step)) is not None else below
+    owner, key = str(below[-1]), str(path[-1])
+    if key in known:  # of another member
+        message, suggestion = f"{key!r} does not go with the other keys of {owner!r}", ""
+    else:
+        listed = f"its keys are {', '.join(known)}" if known else ""
+        message, suggestion = f"{owner!r} has no key {key!r}", did_you_mean(key, known, listed)
+    return problem_at(root, (*below, path[-1]), message, suggestion)
 
 
 def _merged(problems: list[Problem]) -> list[Problem]:
