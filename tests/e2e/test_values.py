@@ -131,3 +131,24 @@ def test_validate_finds_a_file_that_is_not_there(tmp_path: Path) -> None:
     (problem,) = json.loads(done.stdout)["problems"]
     assert (problem["path"], problem["line"]) == ("transport", 1)
     assert problem["message"] == "credentials: gone.creds can't be read: No such file or directory"
+
+
+def test_up_hands_on_what_came_through_a_pipe_and_folders_may_begin_with_a_tilde(
+    app: Callable[..., Path],
+) -> None:
+    file = app(SHOWS, "name: a, type: agents.Shows, config: {x: 1}")
+    up = f"{COMMAND} up /dev/stdin --app-dir=~/{file.parent.name}"
+
+    done = completed("sh", "-c", f"cat {file} | {up}", HOME=str(file.parent.parent))
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == 'supervisor | {"x": 1}\n'
+
+
+def test_a_folder_of_agents_that_is_not_there_is_bad_input(app: Callable[..., Path]) -> None:
+    file = app(SHOWS, "name: a, type: agents.Shows")
+
+    done = completed(COMMAND, "run", file, "--app-dir", "nowhere", COLUMNS="200")
+
+    assert done.returncode == 2
+    assert "the folder 'nowhere' does not exist" in done.stderr

@@ -14,6 +14,7 @@ import typer
 from civitas.cli.entry import CommandGroup, run_commands
 from civitas.cli.logs import configure_logging
 from civitas.cli.output import write, write_error, write_json
+from civitas.cli.paths import at_home
 from civitas.errors import logger_of
 
 if TYPE_CHECKING:
@@ -53,13 +54,18 @@ def proxy(
     ] = None,
     topology: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Take all settings from this topology's transport."),
+        typer.Option(
+            metavar="FILE",
+            help="Take all settings from this topology's transport.",
+            callback=at_home,
+        ),
     ] = None,
     secret_key_file: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
             help=f"The proxy's secret key; or the variable {SECRET_VARIABLE} has it.",
+            callback=at_home,
         ),
     ] = None,
     allow: Annotated[
@@ -67,7 +73,10 @@ def proxy(
         typer.Option(metavar="KEY", help="Public key of a process to let in. Repeatable."),
     ] = None,
     allow_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Public keys to let in, one in a line.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Public keys to let in, one in a line.", callback=at_home
+        ),
     ] = None,
     log_level: Annotated[str, typer.Option(metavar="LEVEL", help="From which level.")] = "info",
 ) -> None:
@@ -92,7 +101,11 @@ def proxy(
 def keygen(
     name: Annotated[
         Path | None,
-        typer.Argument(metavar="[NAME]", help="Write NAME.key and NAME.pub; none given, print."),
+        typer.Argument(
+            metavar="[NAME]",
+            help="Write NAME.key and NAME.pub; none given, print.",
+            callback=at_home,
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -35,7 +35,7 @@ def no_orphans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 
 @pytest.mark.slow
 def test_a_watched_civitas_is_civitas() -> None:
-    with ParentWatch() as watch, PrivateArguments(["--json"]) as private:
+    with ParentWatch() as watch, PrivateArguments(["--json"], {}) as private:
         done = subprocess.run(
             watch.command("version", grace=1.0, private=private),
             pass_fds=[watch.descriptor, private.descriptor],

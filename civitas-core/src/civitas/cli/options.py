@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 import typer
 
 from civitas.cli.output import hide
+from civitas.cli.paths import at_home, module_folder
 
 if TYPE_CHECKING:
     from civitas.topology import Topology
 
 _DEFAULT_TOPOLOGY: Final = "topology.yaml"
-_topology_option = partial(typer.Option, "--topology", "-t", metavar="FILE")
+_topology_option = partial(typer.Option, "--topology", "-t", metavar="FILE", callback=at_home)
 
 
 def seconds(help_text: str, at_least: float = 0.001, at_most: float | None = None) -> Any:
@@ -25,7 +26,12 @@ def seconds(help_text: str, at_least: float = 0.001, at_most: float | None = Non
 
 TopologyArgument = Annotated[
     Path | None,
-    typer.Argument(metavar="TOPOLOGY", help="The topology file.", show_default=_DEFAULT_TOPOLOGY),
+    typer.Argument(
+        metavar="TOPOLOGY",
+        help="The topology file.",
+        show_default=_DEFAULT_TOPOLOGY,
+        callback=at_home,
+    ),
 ]
 TopologyOption = Annotated[Path | None, _topology_option(help="The same, as an option.")]
 RunningTopology = Annotated[
@@ -54,7 +60,12 @@ ProcessShare = Annotated[
     ),
 ]
 AppDir = Annotated[
-    Path, typer.Option(metavar="DIR", help="Folder from which agent classes are imported.")
+    Path,
+    typer.Option(
+        metavar="DIR",
+        help="Folder from which agent classes are imported.",
+        callback=module_folder,
+    ),
 ]
 NoImport = Annotated[
     bool,

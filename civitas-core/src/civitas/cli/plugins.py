@@ -13,6 +13,7 @@ import typer
 from civitas.cli.exit_codes import FAILURE
 from civitas.cli.options import AsJson, seconds
 from civitas.cli.output import imports_print_to_stderr, write, write_error, write_json, write_notes
+from civitas.cli.paths import at_home
 from civitas.cli.signals import exit_on_signals
 from civitas.errors import CivitasError, printable
 
@@ -154,7 +155,12 @@ def new_plugin(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Its name in topologies.")],
     directory: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", show_default="civitas-NAME", help="The folder to make."),
+        typer.Option(
+            metavar="DIR",
+            show_default="civitas-NAME",
+            help="The folder to make.",
+            callback=at_home,
+        ),
     ] = None,
     distribution: Annotated[
         str | None,

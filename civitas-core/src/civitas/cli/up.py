@@ -32,8 +32,10 @@ def up(
 ) -> None:
     """Run all processes of a topology: Ctrl-C ends them in order, a second one kills them."""
     from civitas.cli.logs import configure_logging
+    from civitas.topology import pipes
 
     configure_logging(log_level)
+    pipes.kept.set({})  # the processes read the topology, too
     given = options.chosen(topology, file, transport, sets)
     with imports_print_to_stderr():  # the processes print it again, to stdout
         loaded = given.load()
@@ -60,13 +62,15 @@ def _run_all(
     from civitas.cli.process_group.group import Member, ProcessGroup
     from civitas.cli.process_group.parent_watch import ParentWatch
     from civitas.cli.process_group.private_arguments import PrivateArguments
+    from civitas.topology import pipes
 
     names = processes_to_run(topology)
     sys.stdout.flush()
     sys.stderr.flush()
     out, err = (io.FileIO(each.fileno(), "wb", closefd=False) for each in (sys.stdout, sys.stderr))
     console = Console(names, out, err, colours=colours_allowed())
-    with ParentWatch() as watch, PrivateArguments(private_arguments) as private:
+    private = PrivateArguments(private_arguments, pipes.kept.get() or {})
+    with ParentWatch() as watch, private:
         members = []
         for name in names:
             command = watch.command(*arguments, f"--process={name}", grace=grace, private=private)

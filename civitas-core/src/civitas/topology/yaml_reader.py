@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 import yaml
 
 from civitas.errors import Location
+from civitas.topology.pipes import read_bytes
 from civitas.topology.problems import Problem, TopologyError
 from civitas.topology.yaml_nodes import (
     MAX_DEPTH,
@@ -51,8 +52,7 @@ def read_file(file: FilePath) -> Parsed:
     """
     name = str(file)
     try:
-        with file.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+        data = read_bytes(file, MAX_BYTES + 1)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise _error(Location(name), f"the file can't be read: {reason}") from error

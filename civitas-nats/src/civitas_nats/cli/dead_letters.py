@@ -9,6 +9,7 @@ import typer
 
 from civitas.cli.dead_letters.commands import commands_for
 from civitas.cli.logs import configure_logging
+from civitas.cli.paths import at_home
 
 if TYPE_CHECKING:
     from civitas.cli.dead_letters.source import MessageSource
@@ -20,6 +21,7 @@ Topology = Annotated[
         "-t",
         metavar="FILE",
         help="Take all settings from this topology's transport: servers, login, names.",
+        callback=at_home,
     ),
 ]
 Servers = Annotated[

@@ -16,6 +16,7 @@ from typing import Annotated, Final
 import typer
 
 from civitas.cli.output import write
+from civitas.cli.paths import at_home
 from civitas.errors import ConfigurationError, TransportError
 from civitas_nats.urls import DEFAULT_PORT
 
@@ -41,6 +42,7 @@ def server(
             metavar="DIR",
             file_okay=False,
             help="Folder of its streams, which is kept; a temporary one when left out.",
+            callback=at_home,
         ),
     ] = None,
 ) -> None:

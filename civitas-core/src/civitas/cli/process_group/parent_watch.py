@@ -64,11 +64,14 @@ def _wait(descriptor: int, grace: float) -> None:
 
 def main() -> None:
     """Run `civitas` as a child: the arguments are two descriptors, the grace, and its own."""
-    from civitas.cli import main as civitas
-
     descriptor, private, grace, *arguments = sys.argv[1:]
     watch_parent(int(descriptor), float(grace))
-    sys.argv = ["civitas", *arguments, *take_arguments(int(private))]
+    from civitas.cli import main as civitas
+    from civitas.topology import pipes
+
+    more, files = take_arguments(int(private))
+    pipes.kept.set(files)
+    sys.argv = ["civitas", *arguments, *more]
     civitas()
 
 

@@ -1,7 +1,8 @@
-"""Arguments of the children of `civitas up` that may hold secrets: they stand on no command line.
+"""What the children of `civitas up` get that stands on no command line, since it may be secret.
 
-Every user of a machine can read the command lines of all processes. So these arguments are written
-to a file that has no name, and the children inherit its descriptor.
+Every user of a machine can read the command lines of all processes. So the values of `--set`, and
+topologies that came through a pipe, are written to a file that has no name, and the children
+inherit its descriptor.
 """
 
 from __future__ import annotations
@@ -9,15 +10,22 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
 
 
 class PrivateArguments:
-    """The file. The children must inherit `descriptor`."""
+    """The file. The children must inherit `descriptor`.
 
-    def __init__(self, arguments: Sequence[str]) -> None:
+    Args:
+        arguments: what the children get after their other arguments.
+        files: contents of files that can't be read again, by path.
+    """
+
+    def __init__(self, arguments: Sequence[str], files: Mapping[str, bytes]) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the end of the block
-        self._file.write(json.dumps(arguments).encode())
+        contents = {path: b64encode(data).decode() for path, data in files.items()}
+        self._file.write(json.dumps([arguments, contents]).encode())
         self._file.flush()
         self.descriptor = self._file.fileno()
 
@@ -28,10 +36,10 @@ class PrivateArguments:
         self._file.close()
 
 
-def take_arguments(descriptor: int) -> list[str]:
-    """Return the arguments that a child has inherited, and close its descriptor."""
+def take_arguments(descriptor: int) -> tuple[list[str], dict[str, bytes]]:
+    """Return the arguments and files that a child has inherited, and close its descriptor."""
     # All children share one position in the file, so none must move it.
     text = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
     os.close(descriptor)
-    arguments: list[str] = json.loads(text)
-    return arguments
+    arguments, contents = json.loads(text)
+    return arguments, {path: b64decode(data) for path, data in contents.items()}
