@@ -154,4 +154,9 @@ CAUGHT_AT_HOME = {
         "a set did not come back as sent",
     ),
     "MakesADictOfAnyKeys": ("test_chosen_keys_cost_no_more_than_others", "chosen keys took"),
+    "CountsForReadersOnly": ("test_what_waits_is_counted", "for no reader"),
+    "CountsWithoutWhatIsInHand": ("test_what_waits_is_counted", "with one in hand"),
+    "CountsNamesLoosely": ("test_what_waits_is_counted", "for no reader"),
+    "TakesWhatItCounts": ("test_what_waits_is_counted", "with one in hand"),
+    "CountsAfterItsEnd": ("test_what_waits_is_counted", "backlog() after stop()"),
 }

@@ -28,6 +28,10 @@ class TestLedger(TransportConformance):
         return read
 
     @pytest.fixture
+    def counts_backlog(self):
+        """The transports count what waits."""
+
+    @pytest.fixture
     def make_transport(self, ledger):
         return ledger.transport
 

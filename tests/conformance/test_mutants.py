@@ -32,6 +32,7 @@ WHOLE = {
     "RightBetweenNodes": {"test_another_process_answers"},
     "LosesWhatIsForNobody": {
         "test_a_frame_for_nobody_is_kept",
+        "test_what_waits_is_counted",
         "test_another_process_answers",
         "test_what_was_kept_is_given_though_its_sender_is_fenced",
     },

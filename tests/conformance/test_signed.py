@@ -90,6 +90,10 @@ class TestDurableSigned(TransportConformance):
         return Server(network)
 
     @pytest.fixture
+    def counts_backlog(self):
+        """The transports count what waits."""
+
+    @pytest.fixture
     def make_transport(self, network):
         numbers = itertools.count(1)
         server = StreamServer(network, DurabilitySettings(ack_wait=1.0, retry_delay=0.05))

@@ -137,6 +137,10 @@ class TestDurable(ConformanceOfSimulation):
         return make
 
     @pytest.fixture
+    def counts_backlog(self):
+        """The transports count what waits."""
+
+    @pytest.fixture
     def make_transport(self, network, server):
         numbers = itertools.count(1)
 

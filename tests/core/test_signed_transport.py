@@ -17,6 +17,7 @@ from civitas.errors import FrameError, MessageTooLargeError
 from civitas.plugins import Capabilities, TransportContext
 from civitas.transport import Dispatcher, Handler, InProcessTransport
 from civitas.transport.signed_transport import LOG_PAUSE, SignedTransport
+from support.ledger import Ledger
 
 KEY = ClusterKey("the-key-of-a-cluster")
 NODE = Origin(b"12345678", 1)
@@ -211,3 +212,14 @@ async def test_a_node_without_a_key_says_of_a_signed_message_what_it_lacks() -> 
             while not reasons:
                 await asyncio.sleep(0)
     assert reasons == ["unreadable frame-signed"]
+
+
+async def test_what_waits_is_counted_by_the_transport_behind() -> None:
+    counting = Ledger().transport()
+    signed = SignedTransport(counting, KEY)
+    await signed.start()
+    await signed.publish("cook", FRAME)
+    assert signed.backlog is not None
+    assert await signed.backlog(["cook"]) == {"cook": 1}
+    await signed.stop()
+    assert SignedTransport(Carrier(), KEY).backlog is None

@@ -98,6 +98,10 @@ class TestJetStream(TransportConformance):
         )
 
     @pytest.fixture
+    def counts_backlog(self):
+        """The transports count what waits."""
+
+    @pytest.fixture
     def make_transport(self, options):
         return network(options)
 

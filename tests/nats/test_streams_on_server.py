@@ -191,3 +191,27 @@ async def test_the_control_plane_stores_nothing_and_asks_nothing_of_jetstream(se
         await within(control.transport.wait_ready())
         await control.send(SYSTEM, "news")
         await heard.has_done(1)
+
+
+# --- what waits in them -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("together", "requests"), [(100_000, 1), (3, 3)])
+async def test_the_backlog_of_many_agents_is_counted_by_one_request_unless_an_answer_may_be_cut(
+    shared_jetstream, unique, monkeypatch, together, requests
+):
+    monkeypatch.setattr(
+        "civitas_nats.jetstream.durable_delivery._COUNTED_TOGETHER", together, raising=True
+    )
+    expected = {"cook": 2, "cook.2": 1, "waiter": 3}
+    async with durable(shared_jetstream.url, unique) as node:
+        for name, count in expected.items():
+            await node.send(name, *"123"[:count])
+        async with bare(shared_jetstream.url) as watcher:
+            heard = await watcher.subscribe(f"$JS.API.STREAM.INFO.{unique}")
+            await watcher.flush()
+            counted = await node.transport.backlog([*expected, "nobody", "away"])
+            await watcher.flush()
+            assert len([await heard.next_msg(1) for _ in range(requests)]) == requests
+            assert heard.pending_msgs == 0
+    assert counted == {**expected, "nobody": 0, "away": 0}

@@ -11,7 +11,7 @@ import asyncio
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -250,6 +250,13 @@ class LedgerTransport:
     def has_reply_address(self, address: str) -> bool:
         """Return whether `address` belongs to a request in flight."""
         return self._inbox.has(address)
+
+    async def backlog(self, addresses: Collection[str]) -> dict[str, int]:
+        """Count what waits for each of these agents."""
+        if not self._started:
+            raise NotConnectedError("the ledger's transport is not started")
+        streams = self._ledger.streams
+        return {each: len(streams[each].entries) for each in addresses if each in streams}
 
     async def cut(self) -> None:
         """Behave from now on as if the process had been killed: nothing goes out, or comes in."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -198,6 +198,23 @@ class Client(Node):
 
         found = await asyncio.gather(*(counters(*each) for each in self.nodes().items()))
         return sorted(found, key=lambda each: (each.get("role") != "primary", each["process"]))
+
+    async def backlog(self, agents: Collection[str], timeout: float = 5.0) -> dict[str, int] | None:
+        """Return how many messages the transport keeps for each of these agents, also absent ones.
+
+        What an agent has in hand counts. None where the transport keeps nothing, or can't count.
+
+        Raises:
+            TimeoutError: it was not counted in time.
+            TransportError: the broker does not answer, or refuses.
+        """
+        self._check_loop()
+        claims, count = self._config.capabilities, getattr(self._bus.transport, "backlog", None)
+        if claims is None or not claims.at_least_once or count is None:
+            return None
+        async with asyncio.timeout(timeout):
+            found: Mapping[str, int] = await count(agents)
+        return {agent: found.get(agent, 0) for agent in agents}
 
     # --- life ---------------------------------------------------------------------------------
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 from nats.aio.msg import Msg
 
 from civitas.plugins import TransportContext
@@ -148,6 +150,14 @@ class NATSTransport(NetworkTransport):
             await self._durable.subscribe(address, handler)
         else:
             await super().subscribe(address, handler)
+
+    async def backlog(self, addresses: Collection[str]) -> Mapping[str, int]:
+        """Count what the stream keeps for each of these agents; without JetStream there is nothing.
+
+        Raises:
+            CivitasError: the transport is not started, or JetStream does not answer, or refuses.
+        """
+        return {} if self._durable is None else await self._durable.backlog(addresses)
 
     async def unsubscribe(self, address: str) -> None:
         """Give no more frames for `address` to anyone here."""

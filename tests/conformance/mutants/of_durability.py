@@ -127,6 +127,40 @@ class LosesWhatIsForNobody(RightLedger):
             del self.ledger.streams[address]
 
 
+class CountsForReadersOnly(RightLedger):
+    def served(self, address):
+        return address in self.ledger.streams and self.ledger.streams[address].serving.locked()
+
+    async def backlog(self, addresses):
+        return await super().backlog([e for e in addresses if self.served(e)])
+
+
+class CountsWithoutWhatIsInHand(RightLedger):
+    async def backlog(self, addresses):
+        streams = self.ledger.streams
+        counts = (await super().backlog(addresses)).items()
+        return {each: count - streams[each].serving.locked() for each, count in counts}
+
+
+class CountsNamesLoosely(RightLedger):
+    async def backlog(self, addresses):
+        alike = {each: [n for n in self.ledger.streams if n.startswith(each)] for each in addresses}
+        counts = await super().backlog([*self.ledger.streams])
+        return {each: sum(counts[n] for n in names) for each, names in alike.items()}
+
+
+class TakesWhatItCounts(RightLedger):
+    async def backlog(self, addresses):
+        counts = await super().backlog(addresses)
+        self.ledger.streams["cook_2"].entries.popleft()
+        return counts
+
+
+class CountsAfterItsEnd(RightLedger):
+    async def backlog(self, addresses):
+        return {each: len(self.ledger.kept(each)) for each in addresses}
+
+
 class KeepsSystemFrames(RightLedger):
     async def publish(self, address, data):
         await super().publish(address, data)

@@ -75,6 +75,11 @@ def dead_letters(self, shared):
 
 
 @pytest.fixture
+def counts_backlog(self):
+    """The transports count what waits."""
+
+
+@pytest.fixture
 def hostile(self):
     return self.subject.hostile
 
@@ -119,6 +124,8 @@ def adopt(subject: type) -> type:
         about["link"] = link
     if hasattr(subject, "dead_letters"):
         about["dead_letters"] = dead_letters
+    if hasattr(subject, "backlog"):
+        about["counts_backlog"] = counts_backlog
     if hasattr(network, "use_secret"):
         about["secret"] = secret
         about["forbidden"] = forbidden

@@ -38,6 +38,7 @@ class BareTransport:
         self.stop = transport.stop
         self.wait_ready = transport.wait_ready
         self.has_reply_address = transport.has_reply_address
+        self.backlog = getattr(transport, "backlog", None)
 
     async def subscribe(self, address: str, handler: Handler) -> None:
         """Give each frame, or body without one, to `handler` as a frame."""

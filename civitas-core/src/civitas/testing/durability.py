@@ -6,6 +6,7 @@ Its handlers are those of `civitas.transport.Handler`: how they end says what be
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 from typing import Final
 
@@ -17,6 +18,7 @@ from civitas.errors import (
     FrameError,
     MessageRoutingError,
     ProcessingError,
+    TransportError,
 )
 from civitas.messages import RESERVED_PREFIX
 from civitas.testing.behaviour import Behaviours, behaviour
@@ -26,6 +28,11 @@ from civitas.transport import Handler, Transport
 
 _POISON: Final = b"poison"
 _SYSTEM: Final = f"{RESERVED_PREFIX}conformance"
+_NAMES: Final = ("cook", "Cook", "cook_2", "cook.2", "köchin")
+"""Names of agents that a count must not take for one another."""
+
+_PAUSE: Final = 0.01
+"""Seconds between two counts."""
 
 
 class DurabilityBehaviours(Behaviours):
@@ -159,6 +166,35 @@ class DurabilityBehaviours(Behaviours):
 
     @for_claim("at_least_once")
     @behaviour
+    async def test_what_waits_is_counted(self, network: Network, counts_backlog: object) -> None:
+        """`backlog` counts what is kept for each address, read or not, in hand or not; all stays.
+
+        If this fails: it counts what has a reader, or what a reader has not been given yet; or a
+        name stands for others, too; or what is counted is taken.
+        """
+        sender, receiver = await network.pair()
+        expected = dict(zip(_NAMES, itertools.count(1), strict=False))
+        frames = {name: await _send(network, sender, name, n) for name, n in expected.items()}
+        assert await _backlog(network, sender, *_NAMES, "nobody") == expected, "for no reader"
+        await _stand_still(network, receiver)
+        expected["worker"] = 1 + len(await _publish(network, sender, b"one", b"two"))
+        assert await _backlog(network, sender, *expected) == expected, "with one in hand"
+        assert await _backlog(network, sender, "worker") == {"worker": 3}, "for one address"
+        [inbox] = await network.listen(receiver, "cook_2")
+        assert await inbox.first(expected["cook_2"]) == frames["cook_2"], "counting has taken some"
+        del expected["cook_2"]
+
+        async def processed() -> None:
+            while await _backlog(network, sender, *_NAMES, "worker") != expected:  # noqa: ASYNC110
+                await asyncio.sleep(_PAUSE)  # nobody would set an event
+
+        await network.within(processed(), "the backlog without what was processed")
+        await network.stop(sender)
+        late = sender.backlog(["worker"])  # type: ignore[attr-defined]
+        await network.refused(late, TransportError, "backlog() after stop()")
+
+    @for_claim("at_least_once")
+    @behaviour
     async def test_system_frames_are_not_kept(self, network: Network) -> None:
         """A frame for a system address without a subscriber is gone.
 
@@ -173,6 +209,22 @@ class DurabilityBehaviours(Behaviours):
         fence = network.frame(b"fence")
         await sender.publish(_SYSTEM, fence)
         assert await inbox.including(fence) == [fence], "a system frame was kept"
+
+
+async def _send(network: Network, sender: Transport, address: str, count: int) -> list[bytes]:
+    frames = [network.frame(b"%d" % n) for n in range(count)]
+    for frame in frames:
+        await network.within(sender.publish(address, frame), "publish()")
+    return frames
+
+
+async def _backlog(network: Network, transport: Transport, *addresses: str) -> dict[str, int]:
+    """Return what is counted for these addresses, without those that have nothing."""
+    count = getattr(transport, "backlog", None)
+    assert count is not None, "there is a fixture `counts_backlog`, and no method `backlog`"
+    found = await network.within(count(list(addresses)), "backlog()")
+    assert found.keys() <= set(addresses), f"counted for addresses not asked for: {found}"
+    return {address: number for address, number in found.items() if number}
 
 
 def _failure() -> ProcessingError:

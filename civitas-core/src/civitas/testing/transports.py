@@ -73,8 +73,9 @@ class TransportConformance(
         the way to the broker and `mend()` it, `freezer` one that lets the broker stand still, with
         `pause()`, and go on, with `resume()`; `dead_letters` gives an async function that returns
         the frames of all dead letters; `make_dead_letters` a callable that makes what your
-        `TransportSpec.dead_letters` makes, on the same network; `secret` and `forbidden` are text:
-        see `civitas.testing.access`.
+        `TransportSpec.dead_letters` makes, on the same network; `counts_backlog` says
+        that the transports have the method `backlog`; `secret` and `forbidden` are text: see
+        `civitas.testing.access`.
     """
 
     kind: ClassVar[str] = "transport"
@@ -86,6 +87,7 @@ class TransportConformance(
         "make_dead_letters": "a callable that makes a DeadLetterStore, not started",
         "dead_letters": "an async function that returns the frames of all dead letters",
         "secret": "a password that the transports of a test with this fixture log in with",
+        "counts_backlog": "anything: it says that the transports have the method backlog",
         "forbidden": "an address that the transports of a test with this fixture may not read",
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Protocol, TypeAlias
 
 Handler: TypeAlias = Callable[[bytes], Awaitable[None]]
@@ -36,8 +36,8 @@ class Transport(Protocol):
     """Carries frames between addresses. There is no base class: any class of this shape will do.
 
     `data` is a frame (`civitas.envelope`); a transport never decodes its body. An optional method
-    `unsubscribe(address)` ends a subscription, and an optional attribute `capabilities` has
-    what the transport claims.
+    `unsubscribe(address)` ends a subscription, `backlog(addresses)` is that of `CountsBacklog`, and
+    an optional attribute `capabilities` has what the transport claims.
     """
 
     async def start(self) -> None:
@@ -96,4 +96,21 @@ class Transport(Protocol):
 
     def has_reply_address(self, address: str) -> bool:
         """Return whether `address` is the reply address of a request in flight here."""
+        ...
+
+
+class CountsBacklog(Protocol):
+    """What a transport that is at-least-once may offer besides: to count what waits in it."""
+
+    async def backlog(self, addresses: Collection[str]) -> Mapping[str, int]:
+        """Return how many frames are kept for each of these addresses of agents.
+
+        Those count that are not processed: also the one that an agent has in hand, and also where
+        nobody is subscribed. Dead letters don't. An address for which nothing is kept has 0, or is
+        left out. Nothing is given or acknowledged. There may be thousands of addresses: ask the
+        broker for them together.
+
+        Raises:
+            TransportError: the transport is not started, or the broker does not answer, or refuses.
+        """
         ...

@@ -93,6 +93,8 @@ class SignedTransport:
         claims: Capabilities = transport.capabilities  # type: ignore[attr-defined]
         self.capabilities: Final = with_trailer(claims)
         self._carrier = transport
+        self.backlog = getattr(transport, "backlog", None)
+        """That of the other transport, where it counts what waits; see `CountsBacklog`."""
         self._key = key
         self._everything = everything
         self._probes_at = probes_at

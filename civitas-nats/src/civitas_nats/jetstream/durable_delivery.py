@@ -7,6 +7,8 @@ on a connection that stores messages (nats-server 2.9.10), and must not hold the
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
+from typing import Final
 
 from civitas.errors import CivitasError, NotConnectedError, TransportError
 from civitas.plugins import TransportContext
@@ -21,6 +23,9 @@ from civitas_nats.jetstream.publisher import Publisher
 from civitas_nats.jetstream.streams import Streams
 from civitas_nats.options import NATSOptions
 from civitas_nats.subjects import Subjects
+
+_COUNTED_TOGETHER: Final = 100_000
+"""Subjects that a server counts in one answer at most (nats-server 2.9 to 2.12)."""
 
 
 class DurableDelivery:
@@ -135,6 +140,28 @@ class DurableDelivery:
         if not self._started:
             raise NotConnectedError("the nats transport is not started")
         await self._publisher.publish(self._subjects.of(agent), frame)
+
+    async def backlog(self, agents: Collection[str]) -> dict[str, int]:
+        """Count what the stream has for each of these agents: a message is there until it is done.
+
+        One request asks for all of them.
+
+        Raises:
+            CivitasError: the transport is not started, or JetStream does not answer, or refuses.
+        """
+        if not self._started:
+            raise NotConnectedError("the nats transport is not started")
+        subjects = {agent: self._subjects.of(agent) for agent in agents}
+        one = next(iter(subjects.values())) if len(subjects) == 1 else None
+        counts = await self._count(one or self._subjects.all_agents)
+        if one is None and len(counts) >= _COUNTED_TOGETHER:  # others may have been left out
+            for subject in [each for each in subjects.values() if each not in counts]:
+                counts |= await self._count(subject)
+        return {agent: counts.get(subject, 0) for agent, subject in subjects.items()}
+
+    async def _count(self, subjects: str) -> dict[str, int]:
+        stream = await self._api.stream(self._options.stream_name, subjects)
+        return {} if stream is None else dict(stream.state.subjects or {})
 
     async def wait_ready(self) -> None:
         """Return when the connection is ready; a stored message waits for its reader anyway."""

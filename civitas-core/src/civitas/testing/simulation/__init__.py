@@ -27,6 +27,7 @@ function of its seed.
     network           who hears whom, when, and what is lost
     transport         at most once, on that network
     stream_server     a broker that keeps messages
+    server_calls      questions to it, repeated until they are answered
     durable_transport at least once, by that broker
     dead_letter_store what that broker keeps, for commands
     plugin            all of them as `type: simulation`

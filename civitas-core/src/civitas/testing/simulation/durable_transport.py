@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -21,6 +21,7 @@ from civitas.messages import REPLY_PREFIX, RESERVED_PREFIX
 from civitas.plugins import Capabilities, TransportContext
 from civitas.testing.simulation.network import SimulatedNetwork
 from civitas.testing.simulation.process import SimulatedProcess
+from civitas.testing.simulation.server_calls import ServerCalls
 from civitas.testing.simulation.stream_server import ConsumerVerdict, StreamServer
 from civitas.testing.simulation.transport import SimulatedTransport
 from civitas.transport import Handler, cancel_task, start_task
@@ -59,6 +60,7 @@ class DurableTransport(SimulatedTransport):
         )
         self._server = server
         self._readers: dict[str, _Reader] = {}
+        self._calls = ServerCalls(network, process, context, self.name, lambda: self.started)
 
     async def stop(self) -> None:
         """Give back what is not processed, and leave the network."""
@@ -92,6 +94,11 @@ class DurableTransport(SimulatedTransport):
         self.check_size(data)
         self.check_started()
         await _Publish(self, self._server, address, data).confirmed()
+
+    async def backlog(self, addresses: Collection[str]) -> dict[str, int]:
+        """Count what the server keeps for each of these agents."""
+        self.check_started()
+        return await self._calls.ask(partial(self._server.backlog, tuple(addresses)))
 
     def to_server(self, call: Callable[[], object]) -> bool:
         """Have something done at the server; return whether it set out."""

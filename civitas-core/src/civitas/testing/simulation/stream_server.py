@@ -18,7 +18,7 @@ Only the first frame of a stream is given, so a later one never overtakes it.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
@@ -110,6 +110,10 @@ class StreamServer:
             for each in stream.entries
         ]
         return sorted(waiting, key=lambda each: each.number)
+
+    def backlog(self, addresses: Collection[str]) -> dict[str, int]:
+        """Count what is kept for each of these agents."""
+        return {each: len(self._stream(each).entries) for each in addresses}
 
     def forget(self, message: KeptMessage) -> None:
         """Keep a message no longer, if it is still there."""
