@@ -91,7 +91,7 @@ async def test_each_message_and_each_target_has_a_key_of_its_own():
 
 @pytest.fixture
 def lossy(monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[StreamServer, object]]:
-    monkeypatch.setattr("civitas.testing.simulation.dead_letter_store._ATTEMPT", 0.02)
+    monkeypatch.setattr("civitas.testing.simulation.server_calls._ATTEMPT", 0.02)
 
     def make() -> tuple[StreamServer, SimulatedDeadLetterStore]:
         network = SimulatedNetwork(RealTime(), Conditions(delay=(0.0, 0.002), spike=0.0, loss=0.3))

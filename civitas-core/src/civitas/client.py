@@ -44,6 +44,7 @@ class Client(Node):
         serializer: a serializer's name or a Serializer; msgpack when left out.
         components: wiring made with `build_component_set`, instead of transport and serializer.
         connect_timeout: seconds in which the system is found.
+        may_be_alone: start also where no system is found; `absence` says so then.
         **transport_options: options of that transport, prefixed by its name; and the settings
             `send_timeout`, `cluster_key` and `signed_frames`, as `build_component_set` has them.
 
@@ -67,6 +68,7 @@ class Client(Node):
         serializer: str | Mapping[str, Any] | Serializer | None = None,
         components: ComponentSet | None = None,
         connect_timeout: float = CONNECT_TIMEOUT,
+        may_be_alone: bool = False,
         **transport_options: Any,
     ) -> None:
         name = random_name("client")
@@ -83,6 +85,9 @@ class Client(Node):
                 "stays within its own: its agents can be asked only from inside"
             )
         super().__init__(components, config.process, {})
+        self.absence = ""
+        """Why no system was found; empty when one was."""
+        self._may_be_alone = may_be_alone
         self._connect_timeout = connect_timeout
         self._grace = min(connect_timeout, REASON_GRACE)
 
@@ -137,14 +142,22 @@ class Client(Node):
         return cls.from_topology(topology, connect_timeout)
 
     @classmethod
-    def from_topology(cls, topology: Topology, connect_timeout: float = CONNECT_TIMEOUT) -> Self:
+    def from_topology(
+        cls,
+        topology: Topology,
+        connect_timeout: float = CONNECT_TIMEOUT,
+        *,
+        may_be_alone: bool = False,
+    ) -> Self:
         """Make a client for the system of a topology that was loaded and checked."""
         from civitas._node.build import components_of, elsewhere
 
         name = random_name("client")
         components = components_of(topology, name)
         components.config.role = "client"
-        client = cls(components=components, connect_timeout=connect_timeout)
+        client = cls(
+            components=components, connect_timeout=connect_timeout, may_be_alone=may_be_alone
+        )
         components.bus.routes.expected.update(elsewhere(topology, name))
         return client
 
@@ -194,10 +207,11 @@ class Client(Node):
             try:
                 return dict(await cluster.counters_of(node, timeout))
             except (CivitasError, TimeoutError) as error:
-                return {"process": process, "node": node, "error": str(error) or "no answer"}
+                late = f"no answer within {timeout:g} s"
+                return {"process": process, "node": node, "error": str(error) or late}
 
         found = await asyncio.gather(*(counters(*each) for each in self.nodes().items()))
-        return sorted(found, key=lambda each: (each.get("role") != "primary", each["process"]))
+        return sorted(found, key=lambda e: (e.get("role") != "primary", str(e.get("process"))))
 
     async def backlog(self, agents: Collection[str], timeout: float = 5.0) -> dict[str, int] | None:
         """Return how many messages the transport keeps for each of these agents, also absent ones.
@@ -265,9 +279,13 @@ class Client(Node):
                 connected = "the transport is connected, and "
                 await self._join()
         except TimeoutError:
-            raise self._nobody(connected, began) from None
+            if not (connected and self._may_be_alone):
+                raise self._nobody(connected, began) from None
         if not self.nodes():
-            raise self._nobody(connected, began)
+            nobody = self._nobody(connected, began)
+            if not self._may_be_alone:
+                raise nobody
+            self.absence = str(nobody)
 
     def _nobody(self, connected: str, began: float) -> NotConnectedError:
         seconds = asyncio.get_running_loop().time() - began

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from civitas._agents.slot import CRASHED_AGAIN, AgentSlot
 from civitas._cluster.events import Event, NodeLost, Received
 from civitas._cluster.protocol import Crashed, NodeInfo, Pong
-from civitas._node.counters import AgentStats, NodeStats
+from civitas._node.counters import AgentStats, NodeStats, RemoteAgentStats, Supervised
 from civitas._node.ending import Ending
 from civitas._node.host import AgentHost
-from civitas._node.tree import build_engine, check_tree, tree_lines
+from civitas._node.tree import build_engine, check_tree, restart_times, tree_lines
 from civitas._supervision.engine import Engine, TreeObserver
 from civitas._supervision.remote import AgentReport, RemoteAgent, RemoteChild
 from civitas._supervision.remote_state import Demand
@@ -27,7 +27,7 @@ from civitas.transport import Transport
 if TYPE_CHECKING:
     from civitas.topology import Topology
 
-__all__ = ["AgentStats", "NodeStats", "Runtime"]
+__all__ = ["AgentStats", "NodeStats", "RemoteAgentStats", "Runtime"]
 
 CRASHED: Final = ProcessStatus.CRASHED.value
 
@@ -174,6 +174,9 @@ class Runtime(AgentHost):
 
     def _supervise(self, slot: AgentSlot) -> None:
         """Do nothing: this node has the tree, which names all its agents."""
+
+    def _supervised(self) -> Supervised:
+        return Supervised(restart_times(self._engine), tuple(self._remote.values()))
 
     async def _start_agents(self) -> None:
         await self._engine.start()

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from civitas import _platform as platform
 from civitas._agents.slot import AgentSlot
 from civitas._cluster.config import random_name
+from civitas._node.counters import Supervised
 from civitas._node.ending import Ending
 from civitas._node.host import AgentHost
 from civitas._node.tree import check_agents
@@ -95,6 +97,8 @@ class Worker(AgentHost):
         self._intensity = RestartIntensity(_DEFAULTS)
         self._on_their_own: set[str] = set()
         self._restarts: dict[str, asyncio.Task[None]] = {}
+        self._backing_off: dict[str, float] = {}
+        """When agents are restarted that wait for it, by `platform.monotonic`."""
         self._completion = Completion()
         self._ends = [self._make_slot(agent, self._agent_exited) for agent in checked]
 
@@ -120,6 +124,9 @@ class Worker(AgentHost):
     def process(self) -> str:
         """The worker's process name."""
         return self._config.process
+
+    def _supervised(self) -> Supervised:
+        return Supervised(dict(self._backing_off))
 
     async def _start_agents(self) -> None:
         for slot in self._slots.values():
@@ -179,12 +186,15 @@ class Worker(AgentHost):
                 if decision.delay is None:
                     self._fail(slot.failure or SpawnError(f"agent {slot.name!r} crashes too often"))
                     return
+                self._backing_off[slot.name] = platform.monotonic() + decision.delay
                 await asyncio.sleep(decision.delay)
+                self._backing_off.pop(slot.name, None)
                 if not self._bus.closing:
                     with suppress(SpawnError):  # it is CRASHED again then, and logged by the slot
                         await slot.start(fresh=True)
         finally:
             del self._restarts[slot.name]
+            self._backing_off.pop(slot.name, None)
             self._announce(slot.name)
 
     async def _end_restarts(self) -> None:

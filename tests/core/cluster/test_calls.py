@@ -73,7 +73,18 @@ def test_a_query_is_answered_with_the_counters() -> None:
     system, primary, worker, _ = three()
     primary.membership.call(worker.id, Query(3), primary.time)
     system.run(1.0)
-    assert primary.heard(Counters) == [Counters(3, {"label": "A"})]
+    assert primary.heard(Counters) == [Counters(3, {"label": "A", "silent": {}})]
+
+
+def test_a_primary_tells_who_owes_it_answers_and_for_how_long() -> None:
+    system, primary, silent, worker = three()
+    silent.pause()
+    system.run(FAST.interval + FAST.timeout)
+    worker.membership.call(primary.id, Query(3), worker.time)
+    system.run(0.2)
+    [told] = worker.heard(Counters)
+    assert told.counters["silent"].keys() == {silent.id}
+    assert FAST.timeout < told.counters["silent"][silent.id] < FAST.bound
 
 
 def test_what_a_node_has_asked_fails_when_it_leaves() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from civitas import _platform as platform
 from civitas._agents.message_loop import AgentCounts, MessageLoop, StopMode
 from civitas._agents.settings import settings_of
 from civitas._bus.bus import MessageBus
@@ -68,7 +69,9 @@ class AgentSlot:
         self.agent = agent
         self.settings = settings_of(agent)
         self.mailbox: Mailbox[bytes] = Mailbox(agent.name, agent.mailbox_size)
-        self.status = ProcessStatus.INITIALIZING
+        self.changed_at = platform.monotonic()
+        """When `status` has changed last."""
+        self._status = ProcessStatus.INITIALIZING
         self.failure: Exception | None = None
         self.redelivered = False
         """Whether it crashed on a message that its transport had given before."""
@@ -88,6 +91,16 @@ class AgentSlot:
         self._starting = False
 
     # --- for the supervisor -----------------------------------------------------------------
+
+    @property
+    def status(self) -> ProcessStatus:
+        """Where the agent is in its life."""
+        return self._status
+
+    @status.setter
+    def status(self, status: ProcessStatus) -> None:
+        if status is not self._status:
+            self._status, self.changed_at = status, platform.monotonic()
 
     @property
     def alive(self) -> bool:

@@ -22,6 +22,7 @@ own instance of the transport where the transport crosses processes:
       rpc           commands and queries until they are answered
       pieces        messages that are larger than a frame may be
     data plane      in the event loop of the node (`data_plane`): routes, and who can be reached
+      departures    the nodes that have gone, and since when
       agent_routes  the routes to agents of other nodes, as these announce them and leave
       probes        the small messages for that
       leaving       how an agent, or all of a node, takes no more, and nothing goes unaccounted

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from civitas import _platform as platform
@@ -20,6 +20,7 @@ from civitas._cluster.codec import LARGEST_FRAME
 from civitas._cluster.config import ClusterConfig
 from civitas._cluster.control_plane import CONTROL_NAME, ControlPlane, MakeMembership, TaskRunner
 from civitas._cluster.data_plane import DataPlane, PeerStats
+from civitas._cluster.departures import Departure
 from civitas._cluster.events import (
     ClockSeen,
     Event,
@@ -129,7 +130,7 @@ class Cluster:
         config.link_state.on_up = self._data.link_up
         self._info = NodeInfo(bus.origin.node.hex(), bus.origin.generation, config.process, role)
         stalled = self._loop_beat.stalled
-        own = OwnNode(agents, stalled, lambda: self._with_peers(counters()), finished)
+        own = OwnNode(agents, stalled, lambda: {**counters(), "stalled": stalled()}, finished)
         self._control = self._control_plane(
             config,
             lambda send, report: Membership(
@@ -281,6 +282,10 @@ class Cluster:
         """Return what is known of the other nodes; in any thread."""
         return self._data.stats()
 
+    def departures(self) -> tuple[Departure, ...]:
+        """Return the nodes that have gone, and none of their name has come; in any thread."""
+        return self._data.departures.list()
+
     # --- events -------------------------------------------------------------------------------
 
     def _on_event(self, event: Event) -> None:
@@ -366,10 +371,6 @@ class Cluster:
         self._announcing = None
         agents, self._changed, leaving = self._changed, {}, self._leaving
         self._control.post(lambda members, _now: members.announce(agents, leaving=leaving))
-
-    def _with_peers(self, counters: Mapping[str, Any]) -> Mapping[str, Any]:
-        peers = [asdict(peer) for peer in self.peers()]
-        return {**counters, "stalled": self._loop_beat.stalled(), "peers": peers}
 
     async def _call(
         self, node: str, message: Command | Query, timeout: float | None

@@ -7,13 +7,13 @@ it asks the primary whom that knows: what the primary has said of its end may ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from math import inf
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from civitas._cluster.claims import PROBE_TIMEOUT
 from civitas._cluster.clocks import Clocks
-from civitas._cluster.liveness import Peer
+from civitas._cluster.liveness import OwnNode, Peer
 from civitas._cluster.member_table import MemberTable
 from civitas._cluster.protocol import ControlMessage, NodeInfo, Ping, control_address
 from civitas._supervision.heartbeat import OwnPings
@@ -68,6 +68,12 @@ class FailureDetector:
             elif peer.vanished(now):
                 gone.append(Silence(peer, _VANISHED, dead=False))
         return gone
+
+    def told(self, own: OwnNode, now: float) -> Mapping[str, Any]:
+        """Return the counters of a node, with who owes it an answer to pings, and for how long."""
+        peers = self._members.peers.values()
+        silent = {p.info.node: p.monitor.silent_for(now) for p in peers if p.monitor.misses(now)}
+        return {**own.counters(), "silent": silent}
 
     def next_due(self, info: NodeInfo) -> float:
         """Return when someone is to be pinged or judged, or asked about; inf for never."""

@@ -334,7 +334,7 @@ class Membership:
             case Result() | Counters() if self.calls.answered(peer.info.node, message.number):
                 self._report(message)
             case Query():
-                self._send(peer.address, Counters(message.number, self._own.counters()))
+                self._send(peer.address, Counters(message.number, self._watch.told(self._own, now)))
 
     # --- coming and going ---------------------------------------------------------------------
 

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from civitas._agents.slot import AgentSlot
+from civitas import _platform as platform
+from civitas._agents.slot import CRASHED_AGAIN, DOWN, AgentSlot
 from civitas._bus.bus import MessageBus
 from civitas._cluster.data_plane import PeerStats
+from civitas._cluster.departures import Departure
+from civitas._supervision.remote import RemoteAgent
+from civitas.errors import NodeLostError, RemoteCrashError, describe, printable
 from civitas.process import ProcessStatus
+
+_LONGEST_REASON: Final = 200
+"""Bytes of a reason at most: a node tells it of each of its agents."""
+
+_WORDS: Final = {
+    ProcessStatus.INITIALIZING.value: "starting",
+    ProcessStatus.STOPPED.value: "done",
+    CRASHED_AGAIN: "crashed",
+    DOWN: "down",
+}
+"""The words for what a node reports, where they differ from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +38,11 @@ class AgentStats:
         handled: messages handled, failed ones that were skipped included.
         errors: times that `handle` raised, retries included.
         restarts: times that a fresh object was started.
+        state: the same as a word: starting, running, stopping, down (stopped by its supervisor),
+            crashed or done.
+        since: seconds that it has been so.
+        restart_in: seconds until its supervisor restarts it, where that waits; else None.
+        failure: why it has crashed, or could not start; empty where it has not.
     """
 
     name: str
@@ -31,6 +51,31 @@ class AgentStats:
     handled: int
     errors: int
     restarts: int
+    state: str = ""
+    since: float = 0.0
+    restart_in: float | None = None
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteAgentStats:
+    """What a supervision tree knows of an agent of another process that does not run.
+
+    Attributes:
+        name: the agent's name.
+        process: its process name, where the tree has one; else empty.
+        state: as for `AgentStats`; absent while no process has it.
+        since: seconds that it has been so.
+        restart_in: as for `AgentStats`.
+        failure: as for `AgentStats`.
+    """
+
+    name: str
+    process: str
+    state: str
+    since: float
+    restart_in: float | None
+    failure: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +91,8 @@ class NodeStats:
         agents: the counters of each agent, in the order in which they start.
         lost: frames that were lost on their way to each agent.
         peers: what is known of the other nodes.
+        gone: the nodes that have gone, and none of their process name has come.
+        elsewhere: agents of other processes that the tree of this node names, and don't run.
     """
 
     process: str
@@ -56,6 +103,8 @@ class NodeStats:
     agents: tuple[AgentStats, ...]
     lost: dict[str, int] = field(default_factory=dict)
     peers: tuple[PeerStats, ...] = ()
+    gone: tuple[Departure, ...] = ()
+    elsewhere: tuple[RemoteAgentStats, ...] = ()
 
     @property
     def restarts(self) -> int:
@@ -70,27 +119,85 @@ class NodeStats:
         return values
 
 
+@dataclass(frozen=True, slots=True)
+class Supervised:
+    """What supervision knows, at one moment, of the agents of a node and of those elsewhere.
+
+    Attributes:
+        restarts: when agents are restarted that wait for it, by `platform.monotonic`.
+        remote: the agents of other processes.
+    """
+
+    restarts: Mapping[str, float] = field(default_factory=dict)
+    remote: tuple[RemoteAgent, ...] = ()
+
+
 def snapshot(
-    process: str, bus: MessageBus, slots: Iterable[AgentSlot], peers: tuple[PeerStats, ...]
+    process: str,
+    bus: MessageBus,
+    slots: Iterable[AgentSlot],
+    supervised: Supervised,
+    peers: tuple[PeerStats, ...] = (),
+    gone: tuple[Departure, ...] = (),
 ) -> NodeStats:
     """Return a node's counters as they are now; in any thread."""
+    now = platform.monotonic()
+    restarts = supervised.restarts
     return NodeStats(
         process=process,
         node=bus.origin.node.hex(),
         sent=bus.sent,
         delivered=bus.delivered,
         dropped=dict(bus.dead_letters.counts),
-        agents=tuple(
-            AgentStats(
-                slot.name,
-                slot.status,
-                slot.mailbox.pending,
-                slot.counts.handled,
-                slot.counts.errors,
-                slot.restarts,
-            )
-            for slot in list(slots)
-        ),
+        agents=tuple(_agent(slot, now, restarts) for slot in list(slots)),
         lost=dict(bus.accounting.lost) if bus.accounting is not None else {},
         peers=peers,
+        gone=gone,
+        elsewhere=tuple(
+            _remote_agent(agent, now, restarts) for agent in supervised.remote if not agent.alive
+        ),
     )
+
+
+def _agent(slot: AgentSlot, now: float, restarts: Mapping[str, float]) -> AgentStats:
+    return AgentStats(
+        slot.name,
+        slot.status,
+        slot.mailbox.pending,
+        slot.counts.handled,
+        slot.counts.errors,
+        slot.restarts,
+        state_word(slot.state[0]),
+        max(now - slot.changed_at, 0.0),
+        _left(restarts.get(slot.name), now),
+        _why(slot.failure),
+    )
+
+
+def _remote_agent(
+    agent: RemoteAgent, now: float, restarts: Mapping[str, float]
+) -> RemoteAgentStats:
+    return RemoteAgentStats(
+        agent.name,
+        agent.child.process or "",
+        "done" if agent.finished else state_word(agent.status.value),
+        max(now - agent.changed_at, 0.0),
+        _left(restarts.get(agent.name), now),
+        _why(agent.failure),
+    )
+
+
+def state_word(status: str) -> str:
+    """Return the word for a status that a node reports; a status that is not known says itself."""
+    return _WORDS.get(status, status.lower())
+
+
+def _left(due: float | None, now: float) -> float | None:
+    return None if due is None else max(due - now, 0.0)
+
+
+def _why(failure: Exception | None) -> str:
+    if failure is None:
+        return ""
+    told = isinstance(failure, RemoteCrashError | NodeLostError)  # its text has all of it
+    return printable(describe(failure).text if told else str(describe(failure)), _LONGEST_REASON)

@@ -12,7 +12,7 @@ from civitas._agents.slot import AgentSlot
 from civitas._cluster.events import Event, Evicted, Received
 from civitas._cluster.protocol import Admitted, Command, Result
 from civitas._node.commands import Commands
-from civitas._node.counters import NodeStats, snapshot
+from civitas._node.counters import NodeStats
 from civitas._node.drain import Drain
 from civitas._node.ending import Ending
 from civitas._node.node import Node
@@ -55,8 +55,7 @@ class AgentHost(Node):
     def stats(self) -> NodeStats:
         """Return a snapshot of this node's counters."""
         self._check_started()
-        peers = self._cluster.peers() if self._cluster is not None else ()
-        return snapshot(self._config.process, self._bus, self._slots.values(), peers)
+        return self._snapshot()
 
     def on_crash(self, callback: CrashCallback) -> None:
         """Call `callback(name, error)` whenever an agent crashes.

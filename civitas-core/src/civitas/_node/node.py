@@ -17,7 +17,7 @@ from civitas._bus.sender import Sender
 from civitas._cluster.cluster import Cluster
 from civitas._cluster.events import Event
 from civitas._cluster.protocol import AgentStates, NodeInfo
-from civitas._node.counters import snapshot
+from civitas._node.counters import NodeStats, Supervised, snapshot
 from civitas._node.ending import Ending
 from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas.components import ComponentSet
@@ -291,8 +291,24 @@ class Node(ABC):
 
     def _counters(self) -> Mapping[str, Any]:
         """Return the counters as JSON-like values; in any thread."""
-        stats = snapshot(self._config.process, self._bus, self._slots.values(), ())
-        return {"role": self.role, **stats.as_json()}
+        return {"role": self.role, "state": self._state, **self._snapshot().as_json()}
+
+    def _snapshot(self) -> NodeStats:
+        cluster = self._cluster
+        others = () if cluster is None else (cluster.peers(), cluster.departures())
+        return snapshot(
+            self._config.process, self._bus, self._slots.values(), self._supervised(), *others
+        )
+
+    def _supervised(self) -> Supervised:
+        """Return what supervision knows of agents; in any thread."""
+        return Supervised()
+
+    @property
+    def _state(self) -> str:
+        if self._bus.closing or self._stopping is not None:
+            return "stopping"
+        return "running" if self._starting is None else "starting"
 
     # --- parts --------------------------------------------------------------------------------
 

@@ -92,6 +92,22 @@ def build_engine(
     return engine
 
 
+def restart_times(engine: Engine, due: float | None = None) -> dict[str, float]:
+    """Return when agents below an engine are restarted that wait for it; in any thread.
+
+    Times are those of `platform.monotonic`; `due` is that of the engine itself, where it waits.
+    """
+    waiting = dict(engine.backing_off)
+    times: dict[str, float] = {}
+    for member in engine.members:
+        when = waiting.get(member.name, due)
+        if isinstance(member, Engine):
+            times |= restart_times(member, when)
+        elif when is not None:
+            times[member.name] = when
+    return times
+
+
 def tree_lines(engine: Engine, indent: str = "") -> list[str]:
     """Return a supervision tree as text, an agent or a supervisor a line."""
     lines = [printable(f"{indent}{engine.name} ({engine.policy.strategy.value})")]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from civitas import _platform as platform
 from civitas._agents.slot import AgentSlot
 from civitas._supervision.completion import Completion
 from civitas._supervision.remote import RemoteAgent
@@ -45,6 +46,8 @@ class Engine:
         self.policy = policy
         self.members: list[Member] = []
         """The children, in the order in which they start."""
+        self.backing_off: dict[str, float] = {}
+        """Members that wait for their restart, and when it is due by `platform.monotonic`."""
         self._observer = observer
         self._parent = parent
         self._intensity = RestartIntensity(policy)
@@ -142,7 +145,7 @@ class Engine:
     async def _restart(self, members: Sequence[Member], delay: float) -> None:
         for member in reversed(members):
             await member.stop(drain=False)
-        await asyncio.sleep(delay)
+        await self._back_off([each.name for each in members if not each.finished], delay)
         for member in members:
             if member.finished:
                 continue  # an agent that said it is done stays so
@@ -152,6 +155,15 @@ class Engine:
                 self.children_failed((member,), error)
                 return
             logger.info("%s restarted", _named(member))
+
+    async def _back_off(self, names: Sequence[str], delay: float) -> None:
+        """Wait before a restart, and let others see for how long."""
+        self.backing_off |= dict.fromkeys(names, platform.monotonic() + delay)
+        try:
+            await asyncio.sleep(delay)
+        finally:
+            for name in names:
+                self.backing_off.pop(name, None)
 
     async def _give_up(self, children: Sequence[Member], error: Exception) -> None:
         most, window = self.policy.max_restarts, self.policy.restart_window

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
+from civitas import _platform as platform
 from civitas._agents.settings import checked_seconds, checked_whole
 from civitas._agents.slot import CRASHED_AGAIN
 from civitas._supervision.heartbeat import DEFAULT, HeartbeatPolicy
@@ -88,6 +89,9 @@ class RemoteAgent:
         self.redelivered = False
         """Whether it crashed on a message that its transport had given before."""
         self.restarts = 0
+        self.changed_at = platform.monotonic()
+        """When `status` has changed last."""
+        self._known = RemoteStatus.ABSENT
         self._state = RemoteState()
         self._command = command
         self._on_exit = on_exit
@@ -194,6 +198,8 @@ class RemoteAgent:
     def _supervise(self) -> None:
         """Begin to decide about it; it may have crashed before, when nobody was there to."""
         self._supervised = True
+        if self.status is RemoteStatus.ABSENT:
+            self.changed_at = platform.monotonic()
         if self.status is RemoteStatus.CRASHED:
             self._on_exit(self)
         elif self._state.wanted is Wanted.NOTHING:
@@ -217,6 +223,8 @@ class RemoteAgent:
 
     def _notify(self) -> None:
         """Send what is to be sent now, and let those look who wait for a change."""
+        if self.status is not self._known:
+            self._known, self.changed_at = self.status, platform.monotonic()
         demand = self._state.demand()
         if demand is not None and demand not in self._sent:
             self._sent = {each for each in self._sent if each.node == demand.node} | {demand}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from civitas.cli import options
-from civitas.cli.output import imports_print_to_stderr, jsonable, write, write_error, write_json
+from civitas.cli.output import imports_print_to_stderr, jsonable, write_error, write_json
 from civitas.cli.payload import read_payload
 from civitas.errors import CivitasError
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 Agent = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.")]
 Payload = Annotated[str, typer.Argument(metavar="JSON", help="The payload: a JSON object.")]
 ConnectTimeout = Annotated[float, options.seconds("Time in which the system is found.")]
+Check = Annotated[
+    bool, typer.Option("--check", help="Exit with 1 unless all runs that the topology names.")
+]
 MessageType = Annotated[str, typer.Option("--type", metavar="TYPE", help="The message's type.")]
 
 
@@ -75,82 +79,46 @@ def send(
 def stats(
     file: options.RunningTopology = None,
     timeout: Annotated[float, options.seconds("Time for each process.")] = 5.0,
+    check: Check = False,
     as_json: options.AsJson = False,
     connect_timeout: ConnectTimeout = 10.0,
     transport: options.TransportType = None,
     sets: options.Sets = None,
 ) -> None:
-    """Show the counters of every process of a running system, and messages that are stranded."""
+    """Show how each process and agent of the topology is, its counters, and what waits for it."""
 
     async def conversation(client: Client, topology: Topology) -> None:
-        from civitas.cli.dead_letters.stranded import backlog_of
+        from civitas.cli.stats.command import show_stats
 
-        nodes = await client.stats(timeout)
-        backlog = await backlog_of(topology, client.agents(), timeout)
-        counted = None if backlog is None or backlog.problem else backlog
-        if as_json:
-            kept = {"waiting": counted.waiting, "stranded": counted.stranded} if counted else {}
-            write_json({"nodes": jsonable(nodes), **kept})
-        else:
-            _show(nodes)
-            write(*counted.lines() if counted else ())
-        if backlog is not None and backlog.problem:
-            write_error(f"note: what waits in the transport was not counted: {backlog.problem}")
+        await show_stats(client, topology, timeout, as_json=as_json, check=check)
 
-    _talk(conversation, options.chosen(None, file, transport, sets), connect_timeout)
+    _talk(conversation, options.chosen(None, file, transport, sets), connect_timeout, starts=False)
 
 
 def _talk(
     conversation: Callable[[Client, Topology], Awaitable[None]],
     given: options.TopologyInput,
     connect_timeout: float,
+    *,
+    starts: bool = True,
 ) -> None:
-    """Connect to the system of a topology for a conversation; exit with 1 if it takes too long."""
+    """Connect to the system of a topology for a conversation; exit with 1 if it takes too long.
+
+    Without `starts` the conversation starts the client, which may find no system.
+    """
     from civitas.cli.logs import configure_logging
     from civitas.client import Client
 
     configure_logging("error")
     with imports_print_to_stderr():
         topology = given.load()
-        client = Client.from_topology(topology, connect_timeout)
+        client = Client.from_topology(topology, connect_timeout, may_be_alone=not starts)
 
     async def run() -> None:
-        async with client:
+        async with client if starts else nullcontext():
             await conversation(client, topology)
 
     try:
         asyncio.run(run())
     except TimeoutError as error:
         raise CivitasError(str(error) or "no answer in time") from error
-
-
-def _show(nodes: list[dict[str, Any]]) -> None:
-    from civitas.cli.tables import Column, write_table
-
-    processes: list[list[str]] = []
-    agents: list[list[str]] = []
-    for node in nodes:
-        name, node_id = node["process"], node["node"][:8]
-        if "error" in node:
-            processes.append([name, "", node_id, node["error"]])
-            continue
-        state = f"stalled for {node['stalled']:.1f} s" if node["stalled"] else "running"
-        missing = (sum(node[each].values()) for each in ("lost", "dropped"))
-        counts = map(str, (node["sent"], node["delivered"], *missing))
-        processes.append([name, node["role"], node_id, state, *counts])
-        for agent in node["agents"]:
-            counters = ("mailbox_depth", "handled", "errors", "restarts")
-            row = (str(agent[counter]) for counter in counters)
-            agents.append([agent["name"], name, agent["status"].lower(), *row])
-    for rows, texts, numbers in (
-        (processes, ("process", "role", "node", "state"), ("sent", "delivered", "lost", "dropped")),
-        (agents, ("agent", "process", "status"), ("queued", "handled", "errors", "restarts")),
-    ):
-        columns = [Column(each, wraps=True) for each in texts]
-        write_table([*columns, *(Column(each, is_number=True) for each in numbers)], rows)
-        if rows is processes:
-            write("")
-    for node in nodes:
-        for what in ("lost", "dropped"):
-            for reason, count in node.get(what, {}).items():
-                write(f"{node['process']}: {what} {count}: {reason}")

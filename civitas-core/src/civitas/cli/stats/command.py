@@ -1,0 +1,76 @@
+"""The command: asks a system for its states and counters, and prints them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from civitas.cli.output import jsonable, write_error, write_json
+from civitas.cli.stats.answers import NodeAnswer
+from civitas.cli.stats.counting import Waiting, what_waits
+from civitas.cli.stats.output import json_of, write_states
+from civitas.cli.stats.states import Expected, states_of
+from civitas.errors import CivitasError, NotConnectedError
+from civitas.messages import PRIMARY
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from civitas.client import Client
+    from civitas.topology import Topology
+
+_NAMED: Final = 10
+"""Names that an error lists, at most."""
+
+
+def expected_of(topology: Topology) -> Expected:
+    """Return what should run of a topology."""
+    agents = {
+        each.block.name: each.block.process or PRIMARY for each in topology.supervision.agents()
+    }
+    return Expected((PRIMARY, *topology.processes), agents)
+
+
+async def show_stats(
+    client: Client, topology: Topology, timeout: float, *, as_json: bool, check: bool
+) -> None:
+    """Start a client that may find nobody, ask, and print what it comes to.
+
+    Raises:
+        NotConnectedError: nobody was found; all is printed by then.
+        CivitasError: with `check`: something does not run that should.
+    """
+    told: list[dict[str, Any]] = []
+    waiting, absence, reached = Waiting(), "", True
+    try:
+        async with client:
+            told, waiting = await asyncio.gather(
+                client.stats(timeout), what_waits(client, topology, timeout)
+            )
+            absence = client.absence
+    except NotConnectedError as error:
+        absence, reached = str(error), False
+    answers = [NodeAnswer.read(each) for each in told]
+    states = states_of(expected_of(topology), answers, reached=reached)
+    if as_json:
+        write_json({"nodes": jsonable(told), **json_of(states, waiting)})
+    else:
+        write_states(states, waiting)
+    if waiting.problem:
+        some = "what waits in the transport" if waiting.counts is None else "what is stranded"
+        write_error(f"note: {some} was not counted: {waiting.problem}")
+    if absence:
+        raise NotConnectedError(absence)
+    processes, agents = states.failing
+    if check and (processes or agents):
+        parts = _listed("process", "processes", processes), _listed("agent", "agents", agents)
+        raise CivitasError(f"not running: {'; '.join(filter(None, parts))}")
+
+
+def _listed(one: str, many: str, names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    text = ", ".join(map(repr, names[:_NAMED]))
+    return f"{one if len(names) == 1 else many} {text}{more}"
