@@ -51,6 +51,10 @@ class Environment:
         # Python compiles what it imports; compiling all takes longer than installing it.
         self._pip("install", "--quiet", "--no-compile", "--no-index", *links, *requirements)
 
+    def uninstall(self, *names: str) -> None:
+        """Uninstall distributions, as `pip uninstall` does it."""
+        self._pip("uninstall", "--quiet", "--yes", *names)
+
     def install_pinned(self, pinned: Path) -> None:
         """Install a pinned set of other projects, by hash, from wherever this machine has it.
 

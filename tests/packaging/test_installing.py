@@ -135,10 +135,11 @@ def test_a_transport_that_is_named_says_what_to_install_and_works_when_that_is_d
         assert check.startswith(f"ok             transport {transport} ({name} ")
 
 
-def test_two_processes_talk_over_zmq_when_its_wheel_is_installed_beside_core(
+def test_two_processes_talk_over_zmq_when_the_extra_is_added_to_a_core_that_is_there(
     prepare: Prepare, folder: Path
 ) -> None:
-    environment = prepare("civitas-zmq")
+    environment = prepare("civitas-core")
+    prepare("civitas-core[zmq]", into=environment)
     addresses = {"pub_addr": free_address(), "sub_addr": free_address()}
     with_transport(folder, type="zmq", **addresses)
     out = civitas(environment, folder, "up", "topology.yaml")
@@ -146,21 +147,29 @@ def test_two_processes_talk_over_zmq_when_its_wheel_is_installed_beside_core(
     assert "supervisor | foreign modules: zmq" in out
 
 
-EXTRAS = {
-    "": set(),
-    "zmq": {"civitas-zmq", "pyzmq"},
-    "nats": {"civitas-nats", "nats-py"},
-    "all": {"civitas-zmq", "pyzmq", "civitas-nats", "nats-py"},
+BOTH = {"civitas-zmq", "pyzmq", "civitas-nats", "nats-py"}
+WITH_EXTRAS = {
+    "civitas-core[zmq]": {"civitas-zmq", "pyzmq"},
+    "civitas-core[nats]": {"civitas-nats", "nats-py"},
+    "civitas-core[all]": BOTH,
+    "civitas[all]": {"civitas", *BOTH},
 }
 
 
-@pytest.mark.parametrize("extra", EXTRAS)
+def test_the_distribution_without_code_has_the_extras_of_core_and_no_others() -> None:
+    extras = WORKSPACE["civitas"].extras
+    assert {f"civitas-core[{extra}]" for extra in extras} == {*WITH_EXTRAS} - {"civitas[all]"}
+    for extra, (needed,) in extras.items():
+        assert (needed.name, needed.extras) == ("civitas-core", {extra})
+
+
+@pytest.mark.parametrize("requirement", WITH_EXTRAS)
 def test_the_extras_pull_what_they_say_and_nothing_else(
-    prepare: Prepare, of_core: set[str], extra: str
+    prepare: Prepare, of_core: set[str], folder: Path, requirement: str
 ) -> None:
-    assert WORKSPACE["civitas"].extras.keys() == EXTRAS.keys() - {""}
-    environment = prepare(f"civitas[{extra}]" if extra else "civitas")
-    assert set(environment.installed()) == of_core | {"civitas"} | EXTRAS[extra]
+    environment = prepare(requirement)
+    assert set(environment.installed()) == of_core | WITH_EXTRAS[requirement]
+    assert "incompatible" not in civitas(environment, folder, "plugins", "list")
 
 
 def test_the_extra_testing_brings_the_conformance_kit_to_run(

@@ -7,6 +7,8 @@ pytest plugin need only some of them.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from civitas import _installation  # noqa: F401 - refuses a mixture of two distributions
+
 if TYPE_CHECKING:
     from civitas._bus.deferred import Deferred
     from civitas.components import ComponentSet

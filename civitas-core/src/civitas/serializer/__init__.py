@@ -5,6 +5,7 @@ format: with them every field is there, types are checked, and a refused value i
 `check_json` and `check_msgpack` refuse bytes that would take memory out of proportion.
 """
 
+from civitas import _installation  # noqa: F401 - first: see its theory
 from civitas.serializer.fields import FIELDS, SCHEMA, Check, message_from_fields, unserializable
 from civitas.serializer.formats import JsonSerializer, MsgpackSerializer
 from civitas.serializer.limits import check_json, check_msgpack
