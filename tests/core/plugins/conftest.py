@@ -199,10 +199,21 @@ class Scratch:
         self, *args: str, sites: tuple[str, ...] = ("site",), **settings: str
     ) -> subprocess.CompletedProcess[str]:
         """Run the installed `civitas` command."""
+        command = str(self.interpreter.with_name("civitas"))
+        return self.program(command, *args, sites=sites, **settings)
+
+    def program(
+        self,
+        *command: str,
+        cwd: Path | None = None,
+        sites: tuple[str, ...] = ("site",),
+        **settings: str,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program to its end, in the root or in another folder."""
         return subprocess.run(
-            [str(self.interpreter.with_name("civitas")), *args],
+            command,
             env=self.environment(settings, sites),
-            cwd=self.root,
+            cwd=cwd or self.root,
             capture_output=True,
             text=True,
             timeout=60,

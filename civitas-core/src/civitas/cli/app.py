@@ -37,15 +37,15 @@ app.add_typer(plugins_group.app, name="plugins")
 @app.command()
 def version(as_json: AsJson = False) -> None:
     """Print the versions of civitas-core, of the plugin API and of Python."""
-    from importlib_metadata import version as distribution_version
+    from civitas.plugins.catalog import API_VERSION, CORE_DISTRIBUTION
+    from civitas.plugins.metadata import installed_version
 
-    from civitas.plugins.catalog import API_VERSION
-
-    core, python = distribution_version("civitas-core"), platform.python_version()
+    core, python = installed_version(CORE_DISTRIBUTION), platform.python_version()
     if as_json:
         write_json({"civitas_core": core, "plugin_api": API_VERSION, "python": python})
     else:
-        write(f"civitas-core {core} (plugin API {API_VERSION}, Python {python})")
+        shown = core or "of unknown version: its metadata is not here"
+        write(f"civitas-core {shown} (plugin API {API_VERSION}, Python {python})")
 
 
 def main() -> None:

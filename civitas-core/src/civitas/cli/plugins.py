@@ -133,7 +133,7 @@ def check_plugins(
         for verdict in verdicts:
             subject = f"{verdict['kind']} {verdict['name']}"
             if verdict["distribution"]:
-                subject += f" ({verdict['distribution']} {verdict['version']})"
+                subject += f" ({verdict['distribution']} {verdict['version'] or '?'})"
             write(f"{verdict['state']:<13}  {subject}")
             if verdict["error"]:
                 write(f"{'':<15}{verdict['error']['problem']}")
@@ -174,14 +174,13 @@ def new_plugin(
     as_json: AsJson = False,
 ) -> None:
     """Write a package that works as it stands; its TODOs say what is yours to do."""
-    from importlib_metadata import version
-
     from civitas._authoring.scaffold import identify, place, render, rivals_of
     from civitas.plugins.catalog import CORE_DISTRIBUTION, scan
+    from civitas.plugins.metadata import installed_version
 
     identity = identify(_plugin_kind(kind, "KIND"), name, distribution)
     folder = directory or Path(identity.distribution)
-    files = render(identity, version(CORE_DISTRIBUTION), author)
+    files = render(identity, installed_version(CORE_DISTRIBUTION) or "unknown", author)
     try:
         place(files, folder)
     except OSError as error:
@@ -283,10 +282,11 @@ def _entry(candidate: Candidate | None) -> dict[str, Any]:
     """Return the fields that every JSON row has about the entry point."""
     if candidate is None:
         return {"version": None, "builtin": False, "entry_point": None}
-    from importlib_metadata import version
+    from civitas.plugins.metadata import installed_version
 
+    version = candidate.version or installed_version(candidate.distribution)
     return {
-        "version": version(candidate.distribution) if candidate.builtin else candidate.version,
+        "version": version,
         "builtin": candidate.builtin,
         "entry_point": {"group": candidate.group, "value": candidate.value},
     }
@@ -340,7 +340,7 @@ def _default_claims(loaded: LoadedTransport) -> Capabilities | None:
 def _write_description(description: dict[str, Any]) -> None:
     entry = description["entry_point"]
     write(f"{description['kind']} {description['name']}: {description['summary']}")
-    write(f"distribution  {description['distribution']} {description['version']}")
+    write(f"distribution  {description['distribution']} {description['version'] or '?'}")
     write(f"entry point   {description['name']} = {entry['value']}  [{entry['group']}]")
     write(f"conformance   {str(description['conformance'] or '') or 'no report'}")
     if "capabilities" in description:

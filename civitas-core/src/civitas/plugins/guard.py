@@ -27,6 +27,7 @@ from civitas.errors import (
 from civitas.plugins.catalog import Candidate
 from civitas.plugins.errors import BrokenPluginError
 from civitas.plugins.metadata import modules_of
+from civitas.plugins.shadowing import culprit
 from civitas.plugins.validation import SpecProblem
 
 _MACHINERY: Final = (
@@ -87,7 +88,9 @@ def guard_start(candidate: Candidate, instance: str) -> Iterator[None]:
 def _cause_of(error: BaseException, candidate: Candidate) -> str:
     """Say in a line what a plugin's code raised, and in which line of which of its files."""
     raised = str(describe(error))
-    if isinstance(error, ModuleNotFoundError) and error.name:
+    if namesake := culprit(error):
+        raised = f"{namesake} ({raised})"
+    elif isinstance(error, ModuleNotFoundError) and error.name:
         own = candidate.module
         if own == error.name or own.startswith(error.name + "."):
             lacking = f"there is no module {error.name!r} ({raised})"

@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Final, TypeAlias
@@ -20,7 +21,9 @@ from civitas.errors import CivitasError, Location
 from civitas.plugins import hookspecs, validation
 from civitas.plugins.catalog import Candidate, PluginKind
 from civitas.plugins.guard import guard_call
+from civitas.plugins.search_path import app_folders
 from civitas.plugins.selection import select
+from civitas.plugins.shadowing import namesakes
 from civitas.plugins.specs import Capabilities, SerializerSpec, TransportContext, TransportSpec
 from civitas.plugins.validation import SpecProblem
 
@@ -86,7 +89,10 @@ class PluginLoader:
                 # A module that serves several names is asked once.
                 source = (kind, candidate.value)
                 if source not in self._specs:
+                    _refuse_namesakes(candidate, [f for f in app_folders() if f in sys.path])
                     self._specs[source] = validation.specs_from(self._call_hook(candidate), kind)
+                    # What it imported so far is its own; what it imports later need not be.
+                    _refuse_namesakes(candidate, app_folders())
                 spec = validation.matching_spec(self._specs[source], candidate)
             self._loaded[candidate] = _LOADED[kind](candidate, spec)
         return self._loaded[candidate]
@@ -185,6 +191,13 @@ def _import(value: str) -> Any:
         raise SpecProblem(f"its entry point's value is {value!r}, not `module` or `module:object`")
     names = (reference["object"] or "").split(".")
     return reduce(getattr, filter(None, names), importlib.import_module(reference["module"]))
+
+
+def _refuse_namesakes(candidate: Candidate, folders: Sequence[str]) -> None:
+    """Refuse a plugin that would get modules of the user's in place of its libraries."""
+    wrong = [e for e in namesakes(candidate, folders) if e.takes_its_place and not e.is_standard]
+    if wrong:
+        raise SpecProblem("; ".join(map(str, wrong)))
 
 
 def _make(

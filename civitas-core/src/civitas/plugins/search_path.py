@@ -35,13 +35,12 @@ def _folder_of_program() -> str | None:
 
 _in_front: Final = [each for each in (_folder_of_program(),) if each is not None]
 """Folders of modules that stand in `sys.path` beside what is the interpreter's own."""
-_named: Final[list[str]] = []
+_next: Final[list[str]] = []
 
 
 def name_app_folder(folder: str) -> None:
-    """Say that a folder, by its absolute path, is for agents' modules, before it is entered."""
-    if folder not in _named:
-        _named.append(folder)
+    """Say which folder of agents' modules, by its absolute path, will be entered next."""
+    _next[:] = [folder]
 
 
 def enter_app_folder(folder: str) -> None:
@@ -61,9 +60,9 @@ def enter_app_folder(folder: str) -> None:
 
 
 def app_folders() -> list[str]:
-    """Return the folders of agents' modules that are not the interpreter's own as well."""
+    """Return the folders of agents' modules, the next one first, without the interpreter's own."""
     own = interpreter_path()
-    return [each for each in dict.fromkeys((*_named, *_in_front)) if each not in own]
+    return [each for each in dict.fromkeys((*_next, *_in_front)) if each not in own]
 
 
 def interpreter_path() -> list[str]:

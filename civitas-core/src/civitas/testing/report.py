@@ -11,6 +11,7 @@ import pytest
 
 from civitas._authoring.conformance import FORMAT
 from civitas.plugins.catalog import CORE_DISTRIBUTION, PluginKind, builtin, scan
+from civitas.plugins.metadata import installed_version
 from civitas.testing.record import StandardTest, SuiteRecord
 
 
@@ -40,7 +41,7 @@ class Report:
             OSError: it can't be written.
         """
         suites = [{**record.as_dict(), **_origin_of(record)} for record in self._in_order()]
-        report = {"format": FORMAT, "core": _version_of(CORE_DISTRIBUTION), "suites": suites}
+        report = {"format": FORMAT, "core": installed_version(CORE_DISTRIBUTION), "suites": suites}
         text = json.dumps(report, indent=2, ensure_ascii=False)
         path.write_text(text + "\n", encoding="utf-8")
 
@@ -61,11 +62,5 @@ def _origin_of(record: SuiteRecord) -> dict[str, Any]:
         found = [mine] if mine else [e for e in scan() if (e.kind, e.name) == (kind, record.plugin)]
         if len(found) == 1:
             name = found[0].distribution
-            version = _version_of(name)
+            version = installed_version(name)
     return {"distribution": name, "version": version}
-
-
-def _version_of(distribution: str) -> str:
-    from importlib_metadata import version
-
-    return version(distribution)

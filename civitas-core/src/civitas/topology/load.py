@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
@@ -14,6 +12,8 @@ from civitas.errors import CivitasError, Location
 from civitas.plugins import Capabilities
 from civitas.plugins.loader import capabilities_of
 from civitas.plugins.masking import looks_secret, secret_texts
+from civitas.plugins.search_path import enter_app_folder, name_app_folder
+from civitas.plugins.shadowing import namesakes
 from civitas.topology.classes import (
     find_classes,
     hosted_agents,
@@ -134,6 +134,11 @@ class _Imports:
     import_classes: bool = True
     import_plugins: bool = True
 
+    def name_app_folder(self) -> None:
+        """Say beforehand from which folder classes will be imported."""
+        if self.import_classes and self.app_dir is not None:
+            name_app_folder(str(FilePath(self.app_dir).resolve()))
+
     def classes(
         self, root: MappingNode, agents: Sequence[Found]
     ) -> tuple[dict[str, type], list[Problem]]:
@@ -141,10 +146,7 @@ class _Imports:
         if not self.import_classes:
             return named_classes(root, agents, self.agent_base, self.agent_classes)
         if self.app_dir is not None:
-            entry = str(FilePath(self.app_dir).resolve())
-            if sys.path[:1] != [entry]:
-                sys.path.insert(0, entry)  # where it stays: agents may import more when they run
-                importlib.invalidate_caches()
+            enter_app_folder(str(FilePath(self.app_dir).resolve()))
         return find_classes(root, agents, self.agent_base, self.agent_classes)
 
 
@@ -173,6 +175,7 @@ def _load(
     add(check_rules(root))
     model, of_model = check_model(root)
     add(of_model)
+    imports.name_app_folder()
     # Before the classes: what is in the app folder can't take the place of a plugin.
     plugins = load_plugins(root, imports=imports.import_plugins)
     claims = _claims(plugins.transport)
@@ -195,7 +198,7 @@ def _load(
         send_timeout=model.send_timeout,
         signing=signing,
         supervision=_resolved(model.supervision, ("supervision",), root, classes),
-        notes=notes,
+        notes=(*notes, *_namesake_notes(plugins)),
         not_judged=(*plugins.not_judged, *unjudged_classes(root, agents, classes)),
         secrets=_secrets(root, plugins),
     )
@@ -209,6 +212,14 @@ def _claims(transport: ResolvedTransport | None) -> Capabilities | None:
         return capabilities_of(transport.plugin, transport.options, transport.where)
     except CivitasError:  # told where the transport is made
         return None
+
+
+def _namesake_notes(plugins: Plugins) -> list[str]:
+    """Say which modules beside the agents have the name of a library or of one of Python's."""
+    used = (plugins.transport, plugins.serializer, *plugins.accepted)
+    loaded = [each.plugin for each in used if each is not None and each.plugin is not None]
+    found = (str(each) for plugin in loaded for each in namesakes(plugin.candidate))
+    return list(dict.fromkeys(found))
 
 
 def _secrets(root: MappingNode, plugins: Plugins) -> frozenset[str]:
