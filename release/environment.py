@@ -23,9 +23,12 @@ class Environment:
     folder: Path
 
     @classmethod
-    def make(cls, folder: Path) -> Environment:
-        """Make an empty one with this Python."""
-        venv.create(folder, with_pip=False, symlinks=True)
+    def make(cls, folder: Path, interpreter: str | Path = sys.executable) -> Environment:
+        """Make an empty one, with this Python by default."""
+        if interpreter == sys.executable:
+            venv.create(folder, with_pip=False, symlinks=True)
+        else:
+            run(interpreter, "-m", "venv", "--without-pip", folder)
         return cls(folder)
 
     @property
@@ -68,6 +71,14 @@ class Environment:
         """Return the versions of what is installed, by normalised name."""
         rows = json.loads(self._pip("list", "--format=json"))
         return {canonicalize_name(row["name"]): row["version"] for row in rows}
+
+    def check(self) -> None:
+        """See that all that is installed has what it says it needs, in versions that it admits.
+
+        Raises:
+            CommandError: it has not.
+        """
+        self._pip("check")
 
     def run(self, *command: str | Path, cwd: Path) -> str:
         """Run a program in an environment that knows nothing of this one.

@@ -36,8 +36,9 @@ def make_bare(folder: Path, *plugins: str) -> Path:
     site = next((folder / "lib").glob("python*/site-packages"))
     link_third_party(folder / "third_party")
     names = [each.replace("-", "_") for each in plugins]
-    sources = [_source(package) for package in ("civitas", *names)]
-    (site / "bare.pth").write_text("\n".join(map(str, (folder / "third_party", *sources))))
+    (site / "bare.pth").write_text(str(folder / "third_party"))
+    for package in ("civitas", *names):
+        (site / package).symlink_to(_source(package))
     for path in map(Path, sys.path):
         for name in ("civitas_core", *names):
             for metadata in path.glob(f"{name}-*.dist-info"):
@@ -51,8 +52,8 @@ def make_bare(folder: Path, *plugins: str) -> Path:
 
 
 def _source(package: str) -> Path:
-    """Return the folder in which a package is, without importing it."""
+    """Return the folder of a package, without importing it; an installed one has others beside it."""
     spec = find_spec(package)
     assert spec is not None, f"{package} is not installed"
     assert spec.origin is not None, f"{package} is a folder of another kind"
-    return Path(spec.origin).parents[1]
+    return Path(spec.origin).parent
