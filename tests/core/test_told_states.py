@@ -8,6 +8,7 @@ from civitas import Runtime, Supervisor, Worker
 from civitas._cluster.departures import Departures
 from civitas._cluster.events import NodeLost
 from civitas._cluster.protocol import NodeInfo
+from civitas._node.counters import told
 from civitas.runtime import RemoteAgentStats
 from support.agents import Scripted, fail, runtime, until
 from support.local_bus.testbed import LocalBus
@@ -107,6 +108,20 @@ async def test_an_agent_that_its_own_process_restarts_waits_there(local_bus: Loc
 
 def _waits(agents: tuple[Any, ...]) -> bool:
     return any(each.restart_in is not None for each in agents)
+
+
+async def test_what_a_node_tells_others_is_short_however_many_are_away(
+    local_bus: LocalBus,
+) -> None:
+    root = Supervisor("root", [Scripted("here")])
+    for number in range(100):
+        root.add_remote_child(f"far{number}")
+    async with Runtime(root, **local_bus.options()) as primary:
+        stats = primary.stats()
+    values = told(stats)
+    assert (len(stats.elsewhere), len(values["elsewhere"])) == (100, 1)
+    assert stats.agents[0].state == "running"
+    assert values["agents"][0].keys().isdisjoint({"state", "since", "restart_in", "failure"})
 
 
 # --- nodes that have gone -----------------------------------------------------------------------

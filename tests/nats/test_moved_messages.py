@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 from collections import Counter
 from collections.abc import Callable
@@ -134,12 +135,15 @@ def test_without_a_topology_it_is_not_known_who_runs_and_somebody_has_to_say_yes
 
 async def test_what_is_stranded_on_a_stream_is_named_by_stats_and_moved(letters, tmp_path):
     await asyncio.to_thread(wait_for_nobody, letters, "cook_2", 3)
+    await asyncio.to_thread(wait_for_nobody, letters, "away", 2)
     file = topology_with_agents(letters, tmp_path)
     cook = Scripted("cook")
     options = {f"nats_{key}": value for key, value in block_of(file).items() if key != "type"}
     async with Runtime(Supervisor("root", [cook]), transport="nats", **options):
         told = await asyncio.to_thread(completed, CIVITAS, "stats", "-t", file)
         assert "stranded: 3 messages for 'cook_2'" in told.stdout, told.stderr
+        assert re.search(r"^cook +supervisor +running( +0){5}$", told.stdout, re.MULTILINE)
+        assert re.search(r"^away +kitchen +missing +2$", told.stdout, re.MULTILINE)
         refused = await asyncio.to_thread(
             completed, CIVITAS, "dead-letters", "move", "--from=cook", "--to=x", "-t", file
         )
@@ -167,7 +171,10 @@ def block_of(file: Path) -> dict[str, object]:
 def topology_with_agents(letters: DeadLetterStream, folder: Path) -> Path:
     """Return a topology of which no class can be imported."""
     file = letters.topology(folder)
-    agents = [{"agent": {"name": "cook", "type": "no.such.Agent"}}]
+    agents = [
+        {"agent": {"name": "cook", "type": "no.such.Agent"}},
+        {"agent": {"name": "away", "type": "no.such.Agent", "process": "kitchen"}},
+    ]
     whole = {"transport": block_of(file), "supervision": {"name": "root", "children": agents}}
     file.write_text(json.dumps(whole))
     return file

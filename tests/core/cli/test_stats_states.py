@@ -73,8 +73,8 @@ def test_a_primary_that_is_away_is_told_by_the_others():
 
 
 def test_a_process_that_was_never_seen_is_missing_since_the_primary_has_started():
-    waits = [agent(name, "absent", process="w1", since=40.0) for name in ("far", "off")]
-    told = situations({**PRIMARY, "elsewhere": waits}, W2)
+    one_for_all = [agent("far", "absent", process="w1", since=40.0)]
+    told = situations({**PRIMARY, "elsewhere": one_for_all}, W2)
     assert (told["w1"].state, told["w1"].since) == ("missing", 40.0)
     assert "not seen since the primary" in told["w1"].reason
 

@@ -18,6 +18,11 @@ from civitas.process import ProcessStatus
 _LONGEST_REASON: Final = 200
 """Bytes of a reason at most: a node tells it of each of its agents."""
 
+_TOLD_ELSEWHERE: Final = 20_000
+"""Agents of other processes that a node tells of, at most."""
+
+_SAID_BY_RUNNING: Final = {"state", "since", "restart_in", "failure"}
+
 _WORDS: Final = {
     ProcessStatus.INITIALIZING.value: "starting",
     ProcessStatus.STOPPED.value: "done",
@@ -157,6 +162,32 @@ def snapshot(
             _remote_agent(agent, now, restarts) for agent in supervised.remote if not agent.alive
         ),
     )
+
+
+def told(stats: NodeStats) -> dict[str, Any]:
+    """Return what a node tells of its counters to others, as JSON-like values.
+
+    It must fit into one message when much does not run. So of an agent that runs nothing is said
+    that follows from this; of the absent agents of a process one stands for all; and of the others
+    elsewhere those come first that are done, which nobody else may know.
+    """
+    values = stats.as_json()
+    values["agents"] = [
+        {key: each[key] for key in each if key not in _SAID_BY_RUNNING}
+        if each["state"] == "running"
+        else each
+        for each in values["agents"]
+    ]
+    absent: dict[str, dict[str, Any]] = {}
+    others: list[dict[str, Any]] = []
+    for each in values["elsewhere"]:
+        if each["state"] == "absent":
+            absent.setdefault(each["process"], each)
+        else:
+            others.append(each)
+    others.sort(key=lambda each: each["state"] != "done")
+    values["elsewhere"] = [*absent.values(), *others][:_TOLD_ELSEWHERE]
+    return values
 
 
 def _agent(slot: AgentSlot, now: float, restarts: Mapping[str, float]) -> AgentStats:

@@ -17,7 +17,7 @@ from civitas._bus.sender import Sender
 from civitas._cluster.cluster import Cluster
 from civitas._cluster.events import Event
 from civitas._cluster.protocol import AgentStates, NodeInfo
-from civitas._node.counters import NodeStats, Supervised, snapshot
+from civitas._node.counters import NodeStats, Supervised, snapshot, told
 from civitas._node.ending import Ending
 from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas.components import ComponentSet
@@ -291,7 +291,7 @@ class Node(ABC):
 
     def _counters(self) -> Mapping[str, Any]:
         """Return the counters as JSON-like values; in any thread."""
-        return {"role": self.role, "state": self._state, **self._snapshot().as_json()}
+        return {"role": self.role, "state": self._state, **told(self._snapshot())}
 
     def _snapshot(self) -> NodeStats:
         cluster = self._cluster
