@@ -4,6 +4,7 @@ The public names are imported when they are first used: the command line, the pl
 pytest plugin need only some of them.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -41,15 +42,29 @@ _HOMES = {
     "Runtime": "civitas.runtime",
     "Supervisor": "civitas.supervisor",
     "Worker": "civitas.worker",
+    # Not among the public names: code that was written for civitas 0.12 imports them from here.
+    "RoutingEntry": "civitas.registry",
+    "SpawnError": "civitas.errors",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise _unknown_name(name)
     value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value
+
+
+def _unknown_name(name: str) -> Exception:
+    from civitas._published import NAMES, hint
+
+    text = f"module {__name__!r} has no attribute {name!r}"
+    elsewhere = hint(name, NAMES)
+    # `from civitas import NAME` drops the text of an AttributeError; its machinery asks from here.
+    if elsewhere and sys._getframe(2).f_code.co_name == "_handle_fromlist":  # noqa: SLF001
+        return ImportError(f"cannot import {name!r} from {__name__!r}: {elsewhere}", name=__name__)
+    return AttributeError(f"{text}: {elsewhere}" if elsewhere else text)
 
 
 def __dir__() -> list[str]:

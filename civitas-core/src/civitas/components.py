@@ -13,6 +13,7 @@ from civitas._bus.bus import DEFAULT_SEND_TIMEOUT, MessageBus
 from civitas._bus.codec import new_origin
 from civitas._bus.dead_letters import DeadLetters
 from civitas._cluster.config import ClusterConfig, signed_control
+from civitas._published import OPTIONS, hint
 from civitas._signing.settings import SignedFrames, Signing, signing_of
 from civitas.envelope import Origin, unsigned
 from civitas.errors import ConfigurationError, Location, logger_of
@@ -352,9 +353,10 @@ def _load(
     for key, value in prefixed.items():
         name = key.removeprefix(prefix)
         if name == key:
+            otherwise = f"its options begin with {prefix!r} here"
             raise ConfigurationError(
-                f"{key!r} is no option of transport {loaded.spec.name!r}: its options begin "
-                f"with {prefix!r} here"
+                f"{key!r} is no option of transport {loaded.spec.name!r}: "
+                f"{hint(key, OPTIONS) or otherwise}"
             )
         given[name] = value
     if loaded.spec.options is None and len(given) == 1:

@@ -24,7 +24,7 @@ class Supervisor:
 
     Args:
         name: the supervisor's name.
-        children: agents and supervisors, in the order in which they start.
+        children: agents and supervisors, in the order in which they start; None is none, too.
         strategy: ONE_FOR_ONE, ONE_FOR_ALL or REST_FOR_ONE; upper or lower case.
         max_restarts: more crashes than this within `restart_window` escalate to the parent.
         restart_window: seconds.
@@ -39,7 +39,7 @@ class Supervisor:
     def __init__(
         self,
         name: str,
-        children: Iterable[Child] = (),
+        children: Iterable[Child] | None = (),
         strategy: str | Strategy = "ONE_FOR_ONE",
         max_restarts: int = 3,
         restart_window: float = 60.0,
@@ -51,7 +51,7 @@ class Supervisor:
         if problem is not None:
             raise ConfigurationError(f"{name!r} can't be a supervisor's name: {problem}")
         self.name = name
-        self.children = _listed(children, name)
+        self.children = _listed(() if children is None else children, name)
         of = f"of supervisor {name!r}"
         self.policy = RestartPolicy(
             _choice(Strategy, strategy, f"strategy {of}"),

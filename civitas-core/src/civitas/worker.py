@@ -70,7 +70,10 @@ class Worker(AgentHost):
         **transport_options: Any,
     ) -> None:
         if components is None and transport is None:
-            raise ConfigurationError("Worker takes a transport that reaches other processes")
+            raise ConfigurationError(
+                "Worker takes the transport that it shares with the Runtime, which reaches other "
+                'processes; write Worker(agents, transport="NAME")'
+            )
         checked = check_agents(agents)
         name = process or random_name("worker")
         given = components

@@ -24,8 +24,9 @@ def distribution_of(requirement: str) -> str:
 
 
 def distributions_of_extras() -> set[str]:
-    extras = project(ROOT / "pyproject.toml")["optional-dependencies"]
-    return {distribution_of(each) for requirements in extras.values() for each in requirements}
+    extras = project(ROOT / "civitas-core/pyproject.toml")["optional-dependencies"]
+    named = {distribution_of(each) for requirements in extras.values() for each in requirements}
+    return {each for each in named if each.startswith("civitas")}
 
 
 def table() -> set[str]:

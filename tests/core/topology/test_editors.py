@@ -112,6 +112,8 @@ supervision:
   children:
     - agent: {name: a, type: m.A, mailbox_size: "${SIZE:-5}"}
     - supervisor: {name: below, children: [{agent: {name: b, type: m.B}}]}
+    - {name: c, type: m.C, process: worker}
+    - supervisor: {name: idle}
 """
 )
 NATS = {"type": "nats", "servers": "nats://a:1"}
@@ -137,7 +139,8 @@ BROKEN: dict[str, tuple[str, Any]] = {
     "a truth value for a number": ("supervision.max_restarts", True),
     "a number with a point for a whole one": ("supervision.max_restarts", 1.5),
     "a negative number": ("supervision.backoff_base", -1),
-    "no children": ("supervision.children", []),
+    "a child of neither kind": ("supervision.children", [{"name": "a"}]),
+    "a misspelt key of a flat agent": ("supervision.children.2.mailbox", 5),
     "a child of two kinds": ("supervision.children.0.supervisor", GOOD["supervision"]),
     "a number for a name": ("supervision.children.0.agent.name", 5),
     "a list for the constructor": ("supervision.children.0.agent.config", [1]),

@@ -90,23 +90,14 @@ STRUCTURE: list[Case] = [
     ("supervision: 5\n", 1, "supervision", "must be a mapping, not a number", ""),
     ("- a\n- b\n", 1, "", "a topology is a mapping, not a list", "supervision:"),
     ("just text\n", 1, "", "a topology is a mapping, not text", ""),
-    ("supervision:\n  name: r\n", 1, "supervision.children", "is missing", ""),
-    ("supervision:\n  name: r\n  children: []\n", 3, ".children", "at least one child", "- agent:"),
     ("supervision:\n  name: r\n  children:\n", 3, ".children", "a list, not nothing", ""),
     ("supervision:\n  name: r\n  children: {agent: x}\n", 3, ".children", "a list", ""),
-    (
-        SUPERVISED + "    - supervisor: {name: s, children: []}\n",
-        5,
-        "supervision.children.1.supervisor.children",
-        "at least one child",
-        "- agent:",
-    ),
     (SUPERVISED + "    - agent:\n        name: b\n", 5, "1.agent.type", "is missing", ""),
     (SUPERVISED + "    - 5\n", 5, "supervision.children.1", "a mapping, not a number", ""),
     (SUPERVISED + "    - {}\n", 5, "supervision.children.1", "`agent` or `supervisor`", "write"),
     (SUPERVISED + "    - agent:\n", 5, "supervision.children.1", "`agent` or `super", "write"),
     (
-        SUPERVISED + "    - name: b\n      type: APP.agents.Plain\n",
+        SUPERVISED + "    - name: b\n      process: worker\n",
         5,
         "supervision.children.1",
         "`agent` or `supervisor`",
@@ -262,9 +253,9 @@ def test_all_mistakes_of_a_file_are_told_at_once_by_line(workspace: Any) -> None
                   token: ${NO_SUCH_VARIABLE_ANYWHERE}
             - supervisor:
                 name: empty
-                children: []
+                children: {}
             - name: loose
-              type: APP.agents.Plain
+              process: worker
         """
     )
 
@@ -343,7 +334,7 @@ def test_a_transport_that_is_replaced_needs_no_variables(workspace: Any) -> None
         ("supervision.max_restarts=x", "supervision.max_restarts", "whole number"),
         ("transport.type=pigeons", "transport.type", "unknown transport"),
         ("supervision.children.a.type=APP.agents.Nobody", "0.agent.type", "no module"),
-        ("supervision.children=[]", "supervision.children", "at least one child"),
+        ("supervision.children=5", "supervision.children", "must be a list"),
         ("supervision.children.a.name=${NOPE}", "0.agent.name", "NOPE"),
     ],
 )
@@ -393,6 +384,6 @@ def test_deep_nesting_in_a_mapping_is_refused() -> None:
 
 def test_a_mistake_in_a_mapping_is_told_by_path() -> None:
     with pytest.raises(TopologyError) as caught:
-        load_topology_mapping({"supervision": {"name": "root"}}, agent_base=AgentProcess)
+        load_topology_mapping({"supervision": {"children": []}}, agent_base=AgentProcess)
 
-    assert str(caught.value) == "<mapping>: supervision.children: is missing"
+    assert str(caught.value) == "<mapping>: supervision.name: is missing"

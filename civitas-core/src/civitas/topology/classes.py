@@ -11,6 +11,7 @@ from inspect import Parameter
 from types import ModuleType
 from typing import Any, Final
 
+from civitas._published import TYPES, hint
 from civitas.errors import describe, is_interrupt
 from civitas.messages import PRIMARY
 from civitas.topology.problems import MistakeError, Problem, did_you_mean, problem_at
@@ -131,6 +132,8 @@ def _split(name: str, given: Mapping[str, type]) -> tuple[str, str]:
     if not separator:
         module_name, separator, attribute = name.rpartition(".")
     parts = [*module_name.split("."), *attribute.split(".")]
+    if name in TYPES:
+        raise MistakeError(f"{name!r} is no class", hint(name, dict.fromkeys(TYPES, "")))
     if not separator or not all(part.isidentifier() for part in parts):
         otherwise = "write `package.module.Class`"
         raise MistakeError(

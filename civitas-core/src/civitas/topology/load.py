@@ -31,7 +31,7 @@ from civitas.topology.resolved import (
     Topology,
 )
 from civitas.topology.signing import find_signing
-from civitas.topology.validation import Found, check_model, check_rules
+from civitas.topology.validation import Found, check_model, check_rules, nest_agents
 from civitas.topology.variables import expand
 from civitas.topology.yaml_nodes import (
     MAX_DEPTH,
@@ -152,6 +152,7 @@ class _Imports:
 
 def _top(root: Node, problems: Sequence[Problem] = ()) -> MappingNode:
     if isinstance(root, MappingNode):
+        nest_agents(root)  # before `--set`, which finds agents by their names
         return root
     message = f"a topology is a mapping, not {kind_of(plain(root))}"
     raise TopologyError([*problems, Problem(root.where, "", message, "begin with `supervision:`")])
@@ -170,6 +171,7 @@ def _load(
         wrong = {each.path for each in problems if each.path}
         problems.extend(each for each in found if each.path not in wrong)
 
+    nest_agents(root)  # those that were set
     variables = os.environ if variables is None else variables
     add(expand(root, variables))
     add(check_rules(root))

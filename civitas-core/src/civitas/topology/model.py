@@ -104,7 +104,10 @@ class AgentBlock(Block):
 
 
 class ChildBlock(Block):
-    """One child of a supervisor: exactly one of the two keys."""
+    """One child of a supervisor: exactly one of the two keys.
+
+    An agent may be written without the key `agent`, too: what has a `type` is one.
+    """
 
     agent: AgentBlock | None = Field(None, description="An agent.")
     supervisor: SupervisorBlock | None = Field(None, description="A supervisor below this one.")
@@ -137,8 +140,9 @@ class SupervisorBlock(Block):
     )
     backoff_max: NotNegativeSeconds = Field(60.0, description="Seconds that a wait never exceeds.")
     children: list[ChildBlock] = Field(
-        min_length=1,
-        description="Agents and supervisors. They start in this order and stop in reverse.",
+        default_factory=list,
+        description="Agents and supervisors. They start in this order and stop in reverse. "
+        "Without any, the supervisor has nothing to do.",
     )
 
 

@@ -109,6 +109,11 @@ def _complete(schema: dict[str, Any], definitions: dict[str, Any], serializers: 
         block, _nothing = each.pop("anyOf")
         child["properties"][key] = {**each, **block}
     child["oneOf"] = [{"required": [key]} for key in child["properties"]]
+    definitions["SupervisorBlock"]["properties"]["children"]["items"] = {
+        "if": {"required": ["type"]},
+        "then": {"$ref": "#/$defs/AgentBlock"},
+        "else": {"$ref": "#/$defs/ChildBlock"},
+    }
     for key in ("strategy", "backoff"):
         block = definitions["SupervisorBlock"]["properties"][key]
         block["enum"] = [*block["enum"], *(each.lower() for each in block["enum"])]

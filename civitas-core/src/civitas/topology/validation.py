@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple, get_args
 
 from pydantic import ValidationError
 
+from civitas._published import KEYS, hint
 from civitas._signing.settings import SignedFrames
 from civitas.errors import Location
 from civitas.messages import name_problem
@@ -29,6 +30,7 @@ from civitas.topology.problems import (
     problem_at,
 )
 from civitas.topology.yaml_nodes import (
+    Entry,
     MappingNode,
     Node,
     Path,
@@ -106,6 +108,22 @@ def blocks(root: Node, path: Path = ("supervision",), kind: str = "supervisor") 
             yield from blocks(root, (*path, "children", index, each), each)
 
 
+def nest_agents(root: Node, path: Path = ("supervision",)) -> None:
+    """Bring agents that are written flat, `- name: x, type: y`, into the form with `agent:`.
+
+    Only a child with a `type` is one: all else that has no `agent:` may be a slip.
+    """
+    children = find(root, (*path, "children"))
+    if not isinstance(children, SequenceNode):
+        return
+    for index, child in enumerate(children.items):
+        if not isinstance(child, MappingNode):
+            continue
+        if "type" in child.entries and not set(_KINDS) & set(child.entries):
+            children.items[index] = MappingNode(child.where, {"agent": Entry(child.where, child)})
+        nest_agents(root, (*path, "children", index, "supervisor"))
+
+
 def check_rules(root: Node) -> list[Problem]:
     """Check what no single value shows: children's form, names, and names given twice."""
     problems = list(_check_keys(root))
@@ -137,8 +155,6 @@ def _model_problem(root: Node, error: Any) -> Problem:
         explanation = _unknown_key(path)
     elif error["type"] == "literal_error" and path[-1] in _CHOICES:
         explanation = _bad_choice(_CHOICES[path[-1]], error["input"])
-    elif error["type"] == "too_short" and path[-1] == "children":
-        explanation = Explanation("a supervisor needs at least one child", _CHILD_FORM)
     elif path == ("transport",):
         explanation = Explanation(explanation.message, "write `transport: {type: NAME}`")
     elif path == ("serializer",):
@@ -154,7 +170,7 @@ def _unknown_key(path: Path) -> Explanation:
     owner, block = _BLOCKS.get(str(path[-2]) if len(path) > 1 else "", ("", ChildBlock))
     known = list(block.model_fields)
     listed = f"the keys {owner}here are {', '.join(known)}"
-    return Explanation(f"unknown key {key!r}", did_you_mean(key, known, listed))
+    return Explanation(f"unknown key {key!r}", hint(key, KEYS) or did_you_mean(key, known, listed))
 
 
 def _bad_choice(choices: tuple[str, ...], given: Any) -> Explanation:
