@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -97,6 +97,7 @@ class Client(Node):
         path: str | Path,
         agent_classes: Mapping[str, type[AgentProcess]] | None = None,
         *,
+        overlays: Sequence[str | Path] = (),
         connect_timeout: float = CONNECT_TIMEOUT,
     ) -> Self:
         """Make a client for the system of a topology file.
@@ -106,6 +107,7 @@ class Client(Node):
         Args:
             path: the YAML file.
             agent_classes: taken as `Runtime.from_config` takes it, and not needed.
+            overlays: files that are laid over it, as `--overlay` does, in this order.
             connect_timeout: seconds in which the system is found.
 
         Raises:
@@ -121,7 +123,11 @@ class Client(Node):
         from civitas.topology import load_topology
 
         topology = load_topology(
-            path, agent_base=AgentProcess, agent_classes=agent_classes, processes=()
+            path,
+            agent_base=AgentProcess,
+            agent_classes=agent_classes,
+            overlays=overlays,
+            processes=(),
         )
         return cls.from_topology(topology, connect_timeout)
 

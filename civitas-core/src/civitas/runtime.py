@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -95,7 +95,11 @@ class Runtime(AgentHost):
 
     @classmethod
     def from_config(
-        cls, path: str | Path, agent_classes: Mapping[str, type[AgentProcess]] | None = None
+        cls,
+        path: str | Path,
+        agent_classes: Mapping[str, type[AgentProcess]] | None = None,
+        *,
+        overlays: Sequence[str | Path] = (),
     ) -> Self:
         """Make a runtime from a topology file: the primary process of that system.
 
@@ -105,6 +109,7 @@ class Runtime(AgentHost):
         Args:
             path: the YAML file.
             agent_classes: agent classes by the names that the topology uses as `type`.
+            overlays: files that are laid over it, as `--overlay` does, in this order.
 
         Raises:
             ConfigurationError: the topology is wrong; all its mistakes are listed.
@@ -112,7 +117,11 @@ class Runtime(AgentHost):
         from civitas.topology import load_topology
 
         topology = load_topology(
-            path, agent_base=AgentProcess, agent_classes=agent_classes, processes=(PRIMARY,)
+            path,
+            agent_base=AgentProcess,
+            agent_classes=agent_classes,
+            overlays=overlays,
+            processes=(PRIMARY,),
         )
         return cls.from_topology(topology)
 

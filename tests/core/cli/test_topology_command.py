@@ -112,6 +112,7 @@ def test_validate_prints_json_for_programs(folder: Path) -> None:
     assert json.loads(good.stdout) == {
         "valid": True,
         "file": "good.yaml",
+        "overlays": [],
         "agents": 2,
         "supervisors": 2,
         "transport": "in_process",

@@ -175,6 +175,20 @@ def test_a_client_from_a_file_imports_no_agent_and_takes_what_a_runtime_takes(
     assert isinstance(Client.from_config(path=str(file), agent_classes=None), Client)
 
 
+def test_a_runtime_and_a_client_take_overlays(modules: Any) -> None:
+    file = modules.topology(text("in_process"))
+    (modules.folder / "prod.yaml").write_text("transport: {type: zmq}\nserializer: json\n")
+    break_others(modules, "desk", "lamp")
+    sys.path.insert(0, str(modules.folder))
+    overlays = [modules.folder / "prod.yaml"]
+
+    runtime = Runtime.from_config(file, overlays=overlays)
+    client = Client.from_config(file, overlays=overlays)
+
+    assert [each.name for each in runtime.all_agents()] == ["desk", "lamp"]
+    assert isinstance(client, Client)
+
+
 def test_a_client_from_a_mapping_imports_no_agent() -> None:
     agent = {"name": "a", "type": "no_such_module.Agent", "process": "b"}
     tree = {"name": "root", "children": [{"agent": agent}]}

@@ -250,9 +250,9 @@ def test_setting_one_use_of_an_alias_leaves_the_others() -> None:
 @pytest.mark.parametrize(
     ("given", "message", "suggestion"),
     [
-        ("send_timeout", "no value", "--set key.path=VALUE"),
-        ("=5", "empty", "--set key.path=VALUE"),
-        ("a..b=5", "empty", "--set key.path=VALUE"),
+        ("send_timeout", "no value", "write key.path=VALUE"),
+        ("=5", "empty", "write key.path=VALUE"),
+        ("a..b=5", "empty", "write key.path=VALUE"),
         ("send_timeout=[1", "not YAML", ""),
         ("send_timeout=a: b: c", "not YAML", ""),
         ("send_timeout={a: 1, a: 2}", "'a'", ""),
@@ -262,7 +262,7 @@ def test_setting_one_use_of_an_alias_leaves_the_others() -> None:
         ("supervision.children.zebra=x", "no item 'zebra'", "greeter, readers"),
         ("supervision.children.-1=x", "no item '-1'", ""),
         (r"supervision.children.greeter\.eu=x", "no item 'greeter.eu'", "did you mean 'greeter'?"),
-        (r"supervision.name\=x", "no value", "--set key.path=VALUE"),
+        (r"supervision.name\=x", "no value", "write key.path=VALUE"),
         ("supervision.children[0].agent.type=x", "no key 'children[0]'", "'children.0'?"),
         ("'supervision.name=x", "has no end", ""),
         ('supervision."name=x', "has no end", ""),

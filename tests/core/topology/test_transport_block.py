@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -26,10 +27,12 @@ BARE = TransportSpec("carrier", "Carries", factory=lambda *_: None)
 
 @pytest.fixture
 def read(tmp_path: Path):
-    def read(text: str, spec: TransportSpec = CARRIER) -> BaseModel | None:
+    def read(
+        text: str, spec: TransportSpec = CARRIER, overlays: Sequence[Path] = ()
+    ) -> BaseModel | None:
         file = tmp_path / "topology.yaml"
         file.write_text(text)
-        return options_of(file, spec, "Civitas_Carrier")
+        return options_of(file, spec, "Civitas_Carrier", overlays)
 
     return read
 
@@ -66,7 +69,6 @@ def test_a_transport_without_options_has_none(read):
         ("transport: {port: 1}", ""),
         ("transport: carrier", ""),
         ("supervision: {name: root}", ""),
-        ("- a list", ""),
     ],
 )
 def test_the_block_of_another_transport_or_none_is_refused(read, text, found):
@@ -83,11 +85,25 @@ def test_the_block_of_another_transport_or_none_is_refused(read, text, found):
         ("transport: {type: carrier, port: '${NOT_SET}'}", "transport.port: .*NOT_SET"),
         ("transport: {type: carrier}\ntransport: {}", "stands here already"),
         ("transport: {", "topology.yaml"),
+        ("- a list", "topology.yaml:1: a topology is a mapping"),
     ],
 )
 def test_what_is_wrong_with_the_block_is_told_with_its_place(read, text, reason):
     with pytest.raises(TopologyError, match=reason):
         read(text)
+
+
+def test_overlays_and_the_environment_change_the_block(read, tmp_path, monkeypatch):
+    overlay = tmp_path / "prod.yaml"
+    overlay.write_text("transport: {secret: of-prod}\nsupervision: {children: [agent: {name: x}]}")
+    monkeypatch.setenv("CIVITAS_SET", "transport.port=7\nsupervision.name=x")
+
+    options = read("transport: {type: carrier, port: 1}", overlays=[overlay])
+
+    assert options == CarrierOptions(port=7, secret=SecretStr("of-prod"))
+    monkeypatch.setenv("CIVITAS_TRANSPORT", "other")
+    with pytest.raises(ConfigurationError, match="its type is 'other'"):
+        read("transport: {type: carrier}")
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path):

@@ -41,16 +41,27 @@ RunningTopology = Annotated[
         show_default=_DEFAULT_TOPOLOGY,
     ),
 ]
+Overlays = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--overlay", metavar="FILE", help="Lay this file over the topology. Repeatable, in order."
+    ),
+]
 TransportType = Annotated[
     str | None,
     typer.Option(
-        "--transport", metavar="TYPE", help="Replace the whole transport block by this type."
+        "--transport",
+        metavar="TYPE",
+        help="Replace the whole transport block by this type. Before it: CIVITAS_TRANSPORT.",
     ),
 ]
 Sets = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="KEY.PATH=YAML", help="Set one value, such as send_timeout=5. Repeatable."
+        "--set",
+        metavar="KEY.PATH=YAML",
+        help="Set one value, such as send_timeout=5. Repeatable. Before it: the lines of "
+        "CIVITAS_SET.",
     ),
 ]
 ProcessShare = Annotated[
@@ -81,6 +92,7 @@ class TopologyInput(NamedTuple):
     """The topology that a command was given: its file, and what changes it."""
 
     file: Path
+    overlays: Sequence[Path]
     transport: str | None
     sets: Sequence[str]
 
@@ -104,6 +116,7 @@ class TopologyInput(NamedTuple):
         topology = load_topology(
             self.file,
             agent_base=AgentProcess,
+            overlays=self.overlays,
             transport=self.transport,
             sets=self.sets,
             app_dir=app_dir,
@@ -116,7 +129,11 @@ class TopologyInput(NamedTuple):
 
 
 def chosen(
-    argument: Path | None, option: Path | None, transport: str | None, sets: Sequence[str] | None
+    argument: Path | None,
+    option: Path | None,
+    overlays: Sequence[Path] | None,
+    transport: str | None,
+    sets: Sequence[str] | None,
 ) -> TopologyInput:
     """Return the topology that a command was given, its file by its argument or its option."""
     if argument is not None and option is not None and argument != option:
@@ -124,7 +141,7 @@ def chosen(
             f"two topologies were given: {str(argument)!r} and {str(option)!r}"
         )
     file = argument or option or Path(_DEFAULT_TOPOLOGY)
-    return TopologyInput(file, transport, sets or ())
+    return TopologyInput(file, overlays or (), transport, sets or ())
 
 
 def crosses_processes(topology: Topology) -> bool:

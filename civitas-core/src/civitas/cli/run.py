@@ -38,6 +38,7 @@ def run(
             "process has only this one.",
         ),
     ] = PRIMARY,
+    overlays: options.Overlays = None,
     transport: options.TransportType = None,
     sets: options.Sets = None,
     app_dir: options.AppDir = Path(),
@@ -47,7 +48,7 @@ def run(
     from civitas.cli.logs import configure_logging
 
     configure_logging(log_level)
-    given = options.chosen(topology, file, transport, sets)
+    given = options.chosen(topology, file, overlays, transport, sets)
     loaded = given.load(app_dir, processes=(process,))
     write_notes(loaded.notes)
     node = node_of(loaded, process)

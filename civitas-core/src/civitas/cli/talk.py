@@ -36,6 +36,7 @@ def ask(
     message_type: MessageType = "message",
     as_json: options.AsJson = False,
     connect_timeout: ConnectTimeout = 10.0,
+    overlays: options.Overlays = None,
     transport: options.TransportType = None,
     sets: options.Sets = None,
 ) -> None:
@@ -48,7 +49,7 @@ def ask(
         whole = {"sender": reply.sender, "type": reply.type, "payload": payload}
         write_json(whole if as_json else payload)
 
-    _talk(conversation, options.chosen(None, file, transport, sets), connect_timeout)
+    _talk(conversation, options.chosen(None, file, overlays, transport, sets), connect_timeout)
 
 
 def send(
@@ -59,6 +60,7 @@ def send(
     message_type: MessageType = "message",
     as_json: options.AsJson = False,
     connect_timeout: ConnectTimeout = 10.0,
+    overlays: options.Overlays = None,
     transport: options.TransportType = None,
     sets: options.Sets = None,
 ) -> None:
@@ -73,7 +75,7 @@ def send(
         else:
             write_error(f"sent to {agent!r}")
 
-    _talk(conversation, options.chosen(None, file, transport, sets), connect_timeout)
+    _talk(conversation, options.chosen(None, file, overlays, transport, sets), connect_timeout)
 
 
 def stats(
@@ -82,6 +84,7 @@ def stats(
     check: Check = False,
     as_json: options.AsJson = False,
     connect_timeout: ConnectTimeout = 10.0,
+    overlays: options.Overlays = None,
     transport: options.TransportType = None,
     sets: options.Sets = None,
 ) -> None:
@@ -92,7 +95,8 @@ def stats(
 
         await show_stats(client, topology, timeout, as_json=as_json, check=check)
 
-    _talk(conversation, options.chosen(None, file, transport, sets), connect_timeout, starts=False)
+    given = options.chosen(None, file, overlays, transport, sets)
+    _talk(conversation, given, connect_timeout, starts=False)
 
 
 def _talk(

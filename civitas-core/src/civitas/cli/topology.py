@@ -24,6 +24,7 @@ app = typer.Typer(help="Check and show topologies.", no_args_is_help=True)
 def validate(
     topology: options.TopologyArgument = None,
     file: options.TopologyOption = None,
+    overlays: options.Overlays = None,
     transport: options.TransportType = None,
     sets: options.Sets = None,
     process: options.ProcessShare = None,
@@ -37,7 +38,7 @@ def validate(
     """
     from civitas.topology import TopologyError
 
-    given = options.chosen(topology, file, transport, sets)
+    given = options.chosen(topology, file, overlays, transport, sets)
     try:
         with imports_print_to_stderr():
             loaded = given.load(app_dir, processes=_only(process), no_import=no_import)
@@ -63,17 +64,20 @@ def validate(
     }
     if as_json:
         judged = {"not_judged": list(loaded.not_judged), "problems": []}
-        write_json({"valid": True, "file": loaded.file, **summary, **judged})
+        files = {"file": loaded.file, "overlays": [str(each) for each in given.overlays]}
+        write_json({"valid": True, **files, **summary, **judged})
     else:
         words = ", ".join(f"{key.replace('_', ' ')}: {_text(summary[key])}" for key in summary)
         valid = "has no mistake in what was judged" if loaded.not_judged else "is valid"
-        write(f"{loaded.file} {valid} ({words})")
+        laid_over = f" with {', '.join(map(str, given.overlays))}" if given.overlays else ""
+        write(f"{loaded.file}{laid_over} {valid} ({words})")
 
 
 @app.command("show")
 def show(
     topology: options.TopologyArgument = None,
     file: options.TopologyOption = None,
+    overlays: options.Overlays = None,
     transport: options.TransportType = None,
     sets: options.Sets = None,
     process: options.ProcessShare = None,
@@ -83,17 +87,22 @@ def show(
 ) -> None:
     """Show supervisors, agents and transport as they would run; secrets are masked.
 
+    What overlays, variables and options have given is listed below the tree, with files and lines.
     It runs code that the topology names.
     """
-    given = options.chosen(topology, file, transport, sets)
+    given = options.chosen(topology, file, overlays, transport, sets)
     with imports_print_to_stderr():
         loaded = given.load(app_dir, processes=_only(process), no_import=no_import)
         write_notes(_notes(loaded))
         shown = loaded.as_mapping()
     if as_json:
-        write_json(shown)
+        origins = {path: where._asdict() for path, where in loaded.origins.items()}
+        write_json({**shown, "origins": origins})
     else:
         _print_tree(shown)
+        elsewhere = [each for each in loaded.origins.items() if each[1].file != loaded.file]
+        elsewhere.sort(key=lambda each: (each[1].line is None, each[1].file, each[1].line))
+        write(*(f"{where}: {path}" for path, where in elsewhere))
 
 
 @app.command("schema")

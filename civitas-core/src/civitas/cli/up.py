@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 def up(
     topology: options.TopologyArgument = None,
     file: options.TopologyOption = None,
+    overlays: options.Overlays = None,
     transport: options.TransportType = None,
     sets: options.Sets = None,
     app_dir: options.AppDir = Path(),
@@ -36,7 +37,7 @@ def up(
 
     configure_logging(log_level)
     pipes.kept.set({})  # the processes read the topology, too
-    given = options.chosen(topology, file, transport, sets)
+    given = options.chosen(topology, file, overlays, transport, sets)
     with imports_print_to_stderr():  # the processes print it again, to stdout
         loaded = given.load()
     arguments = [
@@ -45,6 +46,7 @@ def up(
         f"--app-dir={app_dir}",
         f"--log-level={log_level}",
     ]
+    arguments += [f"--overlay={each}" for each in given.overlays]
     arguments += [f"--transport={transport}"] if transport is not None else []
     _run_all(loaded, arguments, [f"--set={each}" for each in sets or ()], grace)
 

@@ -20,10 +20,10 @@ from civitas.topology.classes import (
     named_classes,
     unjudged_classes,
 )
+from civitas.topology.layers import Layered, Layers, as_paths, read_layers, top_mapping
 from civitas.topology.model import SupervisorBlock
-from civitas.topology.overrides import apply_sets, replace_transport
 from civitas.topology.plugins import Plugins, load_plugins, option_files, option_secrets
-from civitas.topology.problems import Problem, TopologyError, kind_of, raise_problems
+from civitas.topology.problems import Problem, TopologyError, raise_problems
 from civitas.topology.resolved import (
     ResolvedAgent,
     ResolvedSupervisor,
@@ -44,7 +44,6 @@ from civitas.topology.yaml_nodes import (
     plain,
     scalars,
 )
-from civitas.topology.yaml_reader import read_file
 
 
 def load_topology(
@@ -52,6 +51,7 @@ def load_topology(
     *,
     agent_base: type,
     agent_classes: Mapping[str, type] | None = None,
+    overlays: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
     transport: str | None = None,
     sets: Sequence[str] = (),
     app_dir: str | os.PathLike[str] | None = None,
@@ -60,7 +60,10 @@ def load_topology(
     import_plugins: bool = True,
     variables: Mapping[str, str] | None = None,
 ) -> Topology:
-    """Read and check a topology file, and load its classes and plugins.
+    """Read and check a topology file with what changes it, and load its classes and plugins.
+
+    The variables `CIVITAS_TRANSPORT` and `CIVITAS_SET` change it as `transport` and `sets` do, and
+    before these.
 
     To import them is to run code that the file chooses. Without an import, what it would show is
     not judged; `Topology.not_judged` says what.
@@ -69,6 +72,7 @@ def load_topology(
         path: the YAML file.
         agent_base: the class that all agents derive from.
         agent_classes: classes that agents may name as their `type`.
+        overlays: files that are laid over it, in this order, each over all before it.
         transport: replaces the whole transport block, as `--transport` does.
         sets: values of `--set`, each `key.path=YAML`, applied in order after `transport`.
         app_dir: a folder that is put in front of `sys.path` before classes are imported; `None`
@@ -78,21 +82,19 @@ def load_topology(
         import_classes: whether to import the classes of agents, and compare `config` with them.
         import_plugins: whether to import the plugins that are named, and check the options; else
             they only have to be installed. Built-in ones are loaded all the same.
-        variables: what `${VAR}` stands for; by default the environment.
+        variables: the environment, if it is not to be that of this process.
 
     Raises:
         TopologyPluginError: a transport or a serializer can't be used.
         TopologyError: anything else is wrong. Both list all problems of the file.
     """
-    parsed = read_file(FilePath(path))
-    root = _top(parsed.root, parsed.problems)
-    note = replace_transport(root, transport) if transport is not None else None
-    problems = [*parsed.problems, *apply_sets(root, sets)]
-    notes = (note,) if note else ()
+    variables = os.environ if variables is None else variables
+    layers = Layers(FilePath(path), as_paths(overlays), transport, sets)
+    layered = read_layers(layers, variables)
     imports = _Imports(
         agent_base, agent_classes or {}, processes, app_dir, import_classes, import_plugins
     )
-    return _load(str(path), root, problems, notes, variables, imports)
+    return _load(str(path), layered, variables, imports)
 
 
 def load_topology_mapping(
@@ -115,12 +117,13 @@ def load_topology_mapping(
     """
     where = Location("<mapping>")
     try:
-        root = _top(from_mapping(mapping, where))
+        layered = Layered(top_mapping(from_mapping(mapping, where)))
     except RecursionError as error:
         message = f"this is nested more than {MAX_DEPTH} levels deep, or contains itself"
         raise TopologyError([Problem(where, "", message)]) from error
     imports = _Imports(agent_base, agent_classes or {}, processes, import_plugins=import_plugins)
-    return _load(where.file, root, [], (), variables, imports)
+    variables = os.environ if variables is None else variables
+    return _load(where.file, layered, variables, imports)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,29 +153,15 @@ class _Imports:
         return find_classes(root, agents, self.agent_base, self.agent_classes)
 
 
-def _top(root: Node, problems: Sequence[Problem] = ()) -> MappingNode:
-    if isinstance(root, MappingNode):
-        nest_agents(root)  # before `--set`, which finds agents by their names
-        return root
-    message = f"a topology is a mapping, not {kind_of(plain(root))}"
-    raise TopologyError([*problems, Problem(root.where, "", message, "begin with `supervision:`")])
+def _load(file: str, layered: Layered, variables: Mapping[str, str], imports: _Imports) -> Topology:
+    root, problems = layered.root, layered.problems
 
-
-def _load(
-    file: str,
-    root: MappingNode,
-    problems: list[Problem],
-    notes: tuple[str, ...],
-    variables: Mapping[str, str] | None,
-    imports: _Imports,
-) -> Topology:
     def add(found: Iterable[Problem]) -> None:
         """Add the problems of a step, but those of a path that an earlier step found wrong."""
         wrong = {each.path for each in problems if each.path}
         problems.extend(each for each in found if each.path not in wrong)
 
     nest_agents(root)  # those that were set
-    variables = os.environ if variables is None else variables
     add(expand(root, variables))
     add(check_rules(root))
     model, of_model = check_model(root)
@@ -200,9 +189,10 @@ def _load(
         send_timeout=model.send_timeout,
         signing=signing,
         supervision=_resolved(model.supervision, ("supervision",), root, classes),
-        notes=(*notes, *_namesake_notes(plugins)),
+        notes=(*layered.notes, *_namesake_notes(plugins)),
         not_judged=(*plugins.not_judged, *unjudged_classes(root, agents, classes)),
         secrets=_secrets(root, plugins),
+        origins={dotted(path): locate(root, path) for path, _ in scalars(root)},
     )
 
 

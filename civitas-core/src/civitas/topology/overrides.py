@@ -1,4 +1,4 @@
-"""`--transport` and `--set`: changes of a topology before it is checked."""
+"""`--transport` and `--set`, also as variables: changes of a topology before it is checked."""
 
 from __future__ import annotations
 
@@ -25,22 +25,28 @@ _PART: Final = re.compile(
 )
 """A part of a path, with or without quotes; what has a backslash before it is part of the key."""
 _ESCAPED: Final = re.compile(r"""\\([.=\\"'])""")
-_FORM: Final = "write --set key.path=VALUE"
+_FORM: Final = "write key.path=VALUE"
 _WITH_INDEX: Final = re.compile(r"(.+)\[([0-9]+)\]", re.DOTALL)
 
 
-def replace_transport(root: MappingNode, name: str) -> str | None:
+def replace_transport(root: MappingNode, name: str, option: str = "--transport") -> str | None:
     """Replace the whole transport block, in place, by one that has a type only.
 
-    Returns what was dropped, without any value of an option; `None` when there was no block.
+    `option` is what says so, which may be a variable. Returns what was dropped, without any value
+    of an option; `None` when there was no block.
     """
-    where = Location("--transport")
+    where = Location(option)
     entry = root.entries.get("transport")
     block = MappingNode(where, {"type": Entry(where, ScalarNode(where, name))})
     root.entries["transport"] = Entry(where, block)
     if entry is None:
         return None
-    note = f"--transport {name} replaces the transport block at {entry.where}"
+    return f"{option} {name} replaces {describe_replaced(entry, 'transport')}"
+
+
+def describe_replaced(entry: Entry, block: str) -> str:
+    """Return which block of a plugin is replaced, and what is dropped, without any value."""
+    note = f"the {block} block at {entry.where}"
     if isinstance(entry.node, MappingNode):
         former = text(entry.node.get("type"))
         dropped = [str(key) for key in entry.node.entries if key != "type"]
@@ -49,20 +55,20 @@ def replace_transport(root: MappingNode, name: str) -> str | None:
     return note
 
 
-def apply_sets(root: MappingNode, sets: Sequence[str]) -> list[Problem]:
+def apply_sets(root: MappingNode, sets: Sequence[str], option: str = "--set") -> list[Problem]:
     """Apply the values of `--set`, each `key.path=YAML`, in order and in place.
 
     A child is addressed by its index or its name. A key or name with a dot or an equals sign stands
     in quotes, or has a backslash before each of them, and before each backslash. Returns a problem
-    for each one that could not be applied; its location names the option, never the value, which
-    may be a secret.
+    for each one that could not be applied; its location names `option`, which may be a variable,
+    and never the value, which may be a secret.
     """
-    return [problem for each in sets for problem in _apply(root, each)]
+    return [problem for each in sets for problem in _apply(root, each, option)]
 
 
-def _apply(root: MappingNode, given: str) -> list[Problem]:
+def _apply(root: MappingNode, given: str, option: str) -> list[Problem]:
     path, equals, value = _split(given.lstrip())
-    where = Location(f"--set {path}")
+    where = Location(f"{option} {path}")
     try:
         steps = _steps(path)
         if not equals:

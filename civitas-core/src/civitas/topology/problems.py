@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import isfinite
 from typing import Any, Final, NamedTuple
 
 from civitas.errors import ConfigurationError, Location, PluginError, printable
@@ -84,17 +84,15 @@ def problem_at(root: Node, path: Path, message: str, suggestion: str = "") -> Pr
 
 
 class TopologyError(ConfigurationError):
-    """A topology has mistakes; the text lists all of them, one for each line, by line.
+    """A topology has mistakes; the text lists all of them, one for each line, by file and line.
 
     Attributes:
-        problems: the mistakes, sorted by line; those of command-line options come last.
+        problems: the mistakes, sorted by file and line; those of variables and options come last.
         lines: the lines of the text.
     """
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = tuple(
-            sorted(problems, key=lambda each: (each.location.line or inf, each.path))
-        )
+        self.problems = tuple(sorted(problems, key=_place_of))
         lines = [str(problem) for problem in self.problems]
         if len(lines) > 1:
             lines.insert(0, f"the topology has {len(lines)} problems")
@@ -103,6 +101,11 @@ class TopologyError(ConfigurationError):
 
     def __str__(self) -> str:
         return "\n".join(self.lines)
+
+
+def _place_of(problem: Problem) -> tuple[bool, str, int, str]:
+    file, line = problem.location
+    return (True, "", 0, problem.path) if line is None else (False, file, line, problem.path)
 
 
 class TopologyPluginError(TopologyError, PluginError):

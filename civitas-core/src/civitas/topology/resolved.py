@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -135,6 +135,8 @@ class Topology:
         notes: what the user should know, such as what `--transport` dropped.
         not_judged: what would have needed an import that was not wanted.
         secrets: values that are not to be shown; what `${VAR}` gave is among them.
+        origins: by the path of each value that was given, in the form that `--set` takes, the file
+            and line, the variable or the option that gave it.
     """
 
     file: str
@@ -148,6 +150,7 @@ class Topology:
     notes: tuple[str, ...] = ()
     not_judged: tuple[str, ...] = ()
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
+    origins: Mapping[str, Location] = field(default_factory=dict, repr=False)
 
     @property
     def processes(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 def _source(
     file: options.RunningTopology = None,
+    overlays: options.Overlays = None,
     transport: options.TransportType = None,
     sets: options.Sets = None,
 ) -> MessageSource:
@@ -22,7 +23,7 @@ def _source(
 
     configure_logging("warning")
     with imports_print_to_stderr():
-        return source_of(options.chosen(None, file, transport, sets).load())
+        return source_of(options.chosen(None, file, overlays, transport, sets).load())
 
 
 app = commands_for(
