@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import subprocess
@@ -121,31 +122,37 @@ def run_kit(tmp_path: Path, *nodes: str, patience: float = 0.5) -> dict[str, dic
     return found
 
 
+def file_of(mutant: str) -> Path:
+    """Return the file that a mutant is in."""
+    definition = re.compile(rf"^class {mutant}\b", re.MULTILINE)
+    return next(
+        each for each in sorted(MUTANTS.glob("*.py")) if definition.search(each.read_text())
+    )
+
+
 def home_of(mutant: str) -> str:
     """Return the node id of a mutant's test class."""
-    definition = re.compile(rf"^class {mutant}\b", re.MULTILINE)
-    homes = [each for each in sorted(MUTANTS.glob("*.py")) if definition.search(each.read_text())]
-    return f"{homes[0]}::Test{mutant}"
+    return f"{file_of(mutant)}::Test{mutant}"
 
 
 @pytest.fixture(scope="module")
 def named(tmp_path_factory):
-    """Each mutant against the one test that is named for it."""
-    nodes = [f"{home_of(name)}::{test}" for name, (test, _) in CAUGHT.items()]
-    return run_kit(tmp_path_factory.mktemp("named"), *nodes)
+    """Each mutant against the one test that is named for it, those of one file in one run."""
 
+    @functools.cache
+    def outcomes_of(file: Path) -> dict[str, dict[str, str | None]]:
+        chosen = [(name, test) for name, (test, _) in CAUGHT.items() if file_of(name) == file]
+        nodes = [f"{home_of(name)}::{test}" for name, test in chosen]
+        return run_kit(tmp_path_factory.mktemp("named"), *nodes)
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    nodes = [home_of(name) for name in WHOLE]
-    return run_kit(tmp_path_factory.mktemp("whole"), *nodes)
+    return lambda mutant: outcomes_of(file_of(mutant))[mutant]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", CAUGHT)
 def test_a_mutant_is_caught_by_the_test_about_its_fault(named, mutant):
     test, text = CAUGHT[mutant]
-    message = named[mutant][test]
+    message = named(mutant)[test]
     assert message is not None, f"{test} passes with {mutant}"
     assert message.startswith("AssertionError: ")
     assert text in message
@@ -153,10 +160,11 @@ def test_a_mutant_is_caught_by_the_test_about_its_fault(named, mutant):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", WHOLE)
-def test_a_mutant_fails_nothing_but_the_tests_about_its_fault(whole, mutant):
-    failed = {name for name, problem in whole[mutant].items() if problem is not None}
+def test_a_mutant_fails_nothing_but_the_tests_about_its_fault(tmp_path, mutant):
+    outcomes = run_kit(tmp_path, home_of(mutant))[mutant]
+    failed = {name for name, problem in outcomes.items() if problem is not None}
     assert failed == WHOLE[mutant]
-    assert len(whole[mutant]) >= 40
+    assert len(outcomes) >= 40
 
 
 @pytest.mark.soak
