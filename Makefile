@@ -77,7 +77,7 @@ docs-look: docs ## open every page of the site in a browser (chromium), leave pi
 	$(BIN)/python -m docs_build.look site --pictures build/docs-look
 
 packaging: $(VENV)/dev.stamp ## build the distributions and install them in clean environments
-	$(PYTEST) -m packaging tests/packaging
+	$(PYTEST) -m packaging tests
 
 conformance: programs $(VENV)/dev.stamp ## run the conformance kit, and write the reports that the packages ship
 	$(PYTEST) -q tests/conformance/test_in_process.py tests/conformance/test_serializers.py \

@@ -27,7 +27,7 @@ def mypy(path: Path, cache: Path) -> str:
     return completed(sys.executable, "-m", "mypy", *options, str(path)).stdout
 
 
-@pytest.mark.slow
+@pytest.mark.packaging
 def test_users_code_passes_mypy_and_its_slips_do_not(tmp_path: Path) -> None:
     assert mypy(USERS_CODE, tmp_path) == ""
     slips = tmp_path / "slips.py"

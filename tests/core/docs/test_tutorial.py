@@ -67,7 +67,7 @@ def test_the_limit_of_names_is_that_of_core() -> None:
     assert f"1 to {MAX_NAME_BYTES} **bytes** of UTF-8" in PAGE
 
 
-@pytest.mark.slow
+@pytest.mark.packaging
 @pytest.mark.timeout(300)  # the kit alone may take 90 s
 def test_the_package_of_the_page_carries_messages_and_conforms(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -41,7 +41,7 @@ supervision:
     - agent: {name: greeter, type: agents.Greeter}
 """
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # the kit alone may take 90 s
+pytestmark = [pytest.mark.packaging, pytest.mark.timeout(300)]  # the kit alone may take 90 s
 
 
 @dataclass(frozen=True)

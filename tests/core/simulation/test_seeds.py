@@ -1,6 +1,6 @@
 """Whole systems under seeded faults: no seed breaks a rule.
 
-`make test` runs 60 seeds of each scenario, and so 60 or more of each topology on each kind of
+`make test` runs 40 seeds of each scenario, and so 40 or more of each topology on each kind of
 transport that it has. `CIVITAS_SEEDS` says another number; `make soak` sets it to thousands.
 """
 
@@ -16,7 +16,7 @@ from core.simulation.scenarios import SCENARIOS
 
 pytestmark = pytest.mark.slow
 
-SEEDS = int(os.environ.get("CIVITAS_SEEDS", "60"))
+SEEDS = int(os.environ.get("CIVITAS_SEEDS", "40"))
 """Seeds of one scenario."""
 
 TOGETHER = 20
