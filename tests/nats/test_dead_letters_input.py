@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from civitas.errors import ConfigurationError
+from civitas_nats.cli.options import options_of_command
 from civitas_nats.options import NATSOptions
 from support.nats.dead_letter_stream import DeadLetterStream, run
 from support.nats.dead_letters import add_dead_letters, letter_of
@@ -46,6 +48,20 @@ def test_a_topology_gives_servers_and_login_and_nothing_else_of_it_is_read(tmp_p
         assert (done.returncode, done.stdout) == (1, "")
         assert "does not let this process in" in done.stderr
         assert "sesame" not in done.stderr
+
+
+def test_overlays_and_the_environment_change_the_topology(tmp_path, monkeypatch):
+    file, overlay = tmp_path / "topology.yaml", tmp_path / "prod.yaml"
+    file.write_text("transport: {type: nats, stream_name: DEV, jetstream: true}")
+    overlay.write_text("transport: {servers: 'nats://prod:4222', stream_name: PROD}")
+    monkeypatch.setenv("CIVITAS_SET", "transport.dead_letter_subject=prod.dead")
+
+    options = options_of_command(file, [overlay], None, None, None)
+
+    assert (list(options.servers), options.stream_name) == (["nats://prod:4222"], "PROD")
+    assert (options.dead_letter_subject, options.jetstream) == ("prod.dead", True)
+    with pytest.raises(ConfigurationError, match="give --topology as well"):
+        options_of_command(None, [overlay], None, None, None)
 
 
 @pytest.mark.parametrize(

@@ -98,11 +98,13 @@ def as_written(key: str) -> str:
 async def test_a_topology_gives_all_settings_and_only_its_transport_is_read(tmp_path):
     server, client = make_pair(), make_pair()
     options = options_for(start_proxy=False)
-    file = tmp_path / "topology.yaml"
+    file, overlay = tmp_path / "topology.yaml", tmp_path / "prod.yaml"
     key = as_written(server.public_key)
-    file.write_text(TOPOLOGY.format(pub=options.pub_addr, sub=options.sub_addr, server=key))
+    file.write_text(TOPOLOGY.format(pub="ipc://of-dev", sub="ipc://of-dev", server=key))
+    overlay.write_text(f"transport: {{pub_addr: '{options.pub_addr}'}}")
     secrets = {"PROXY_SECRET": server.secret_key, "ALLOWED": client.public_key}
-    proxy = ProxyProcess("--topology", str(file), **secrets)
+    setting = {"CIVITAS_SET": f"transport.sub_addr={options.sub_addr}"}
+    proxy = ProxyProcess("--topology", str(file), "--overlay", str(overlay), **secrets, **setting)
     with proxy:
         assert proxy.first_line.startswith(f"ready: publish to {options.pub_addr}")
         async with started(Process(with_keys(options, KeyPair(server.public_key, ""), client))):
@@ -135,7 +137,7 @@ def test_a_topology_with_mistakes_or_of_another_transport_is_refused(tmp_path):
         ("supervision: {name: root}", "has no transport of type zmq"),
         ("transport: {type: zmq, pub_adr: x}", "did you mean 'pub_addr'"),
         ("transport: {type: zmq, pub_addr: '${NOT_SET}'}", "NOT_SET"),
-        ("- a list", "has no transport of type zmq"),
+        ("- a list", "a topology is a mapping, not a list"),
     ):
         file.write_text(text)
         done = run("proxy", "--topology", str(file))
@@ -147,6 +149,7 @@ def test_a_topology_with_mistakes_or_of_another_transport_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
+        (("--overlay", "x"), "--overlay changes a topology: give --topology as well"),
         (("--pub-addr", "udp://x"), "--pub-addr: 'udp://x' is neither"),
         (("--pub-addr", "tcp://127.0.0.1:5560"), "are both tcp://127.0.0.1:5560"),
         (("--allow", "short"), "a key has 40 characters"),

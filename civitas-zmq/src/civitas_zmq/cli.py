@@ -13,9 +13,10 @@ import typer
 
 from civitas.cli.entry import CommandGroup, run_commands
 from civitas.cli.logs import configure_logging
+from civitas.cli.options import Overlays
 from civitas.cli.output import write, write_error, write_json
 from civitas.cli.paths import at_home
-from civitas.errors import logger_of
+from civitas.errors import ConfigurationError, logger_of
 
 if TYPE_CHECKING:
     from civitas_zmq.proxy import ProxySettings
@@ -60,6 +61,7 @@ def proxy(
             callback=at_home,
         ),
     ] = None,
+    overlays: Overlays = None,
     secret_key_file: Annotated[
         Path | None,
         typer.Option(
@@ -90,7 +92,11 @@ def proxy(
     configure_logging(log_level)
     secret = keys.read_key(secret_key_file) if secret_key_file else None
     secret = secret or os.environ.get(SECRET_VARIABLE)
-    chosen = ProxySettings() if topology is None else cli_settings.of_topology(topology, secret)
+    chosen = ProxySettings()
+    if topology is not None:
+        chosen = cli_settings.of_topology(topology, secret, overlays or ())
+    elif overlays:
+        raise ConfigurationError("--overlay changes a topology: give --topology as well")
     chosen = cli_settings.with_addresses(chosen, pub_addr, sub_addr)
     allowed = [*(allow or []), *(keys.read_keys(allow_file) if allow_file else [])]
     chosen = cli_settings.with_keys(chosen, secret, allowed)

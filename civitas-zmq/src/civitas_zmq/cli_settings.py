@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -19,19 +20,22 @@ from civitas_zmq.proxy import ProxySettings
 _DISTRIBUTION: Final = "civitas-zmq"
 
 
-def of_topology(file: Path, secret_key: str | None = None) -> ProxySettings:
+def of_topology(
+    file: Path, secret_key: str | None = None, overlays: Sequence[Path] = ()
+) -> ProxySettings:
     """Return the settings that the transport block of a topology gives; the rest is not read.
 
     Args:
         file: the topology.
         secret_key: the proxy's own key, if it is not in the topology.
+        overlays: files that are laid over the topology, in this order.
 
     Raises:
         TopologyError: the block is wrong, or a variable in it is not set.
         ConfigurationError: it is the block of another transport.
     """
     [spec] = civitas_transports()
-    options = options_of(file, spec, _DISTRIBUTION)
+    options = options_of(file, spec, _DISTRIBUTION, overlays)
     assert isinstance(options, ZMQOptions)
     if secret_key and options.curve is not None:
         secret = SecretStr(_checked_key(secret_key))

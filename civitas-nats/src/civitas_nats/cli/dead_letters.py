@@ -9,6 +9,7 @@ import typer
 
 from civitas.cli.dead_letters.commands import commands_for
 from civitas.cli.logs import configure_logging
+from civitas.cli.options import Overlays
 from civitas.cli.paths import at_home
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ Subject = Annotated[
 
 def _source(
     topology: Topology = None,
+    overlays: Overlays = None,
     servers: Servers = None,
     stream: Stream = None,
     dead_letter_subject: Subject = None,
@@ -58,7 +60,7 @@ def _source(
     from civitas_nats.jetstream.dead_letter_store import NATSDeadLetterStore
 
     configure_logging("warning")
-    options = options_of_command(topology, servers, stream, dead_letter_subject)
+    options = options_of_command(topology, overlays, servers, stream, dead_letter_subject)
     return MessageSource(lambda: NATSDeadLetterStore(options, context_of("nats")), MessageReader())
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ _DEFAULTS: Final = NATSOptions(max_message_bytes=1024)
 
 def options_of_command(
     topology: Path | None,
+    overlays: Sequence[Path] | None,
     servers: str | None,
     stream: str | None,
     dead_letter_subject: str | None,
@@ -29,6 +30,7 @@ def options_of_command(
 
     Args:
         topology: a file whose transport block is read; the defaults are used when it is None.
+        overlays: files that are laid over the topology, in this order.
         servers: `--servers`, one URL or several with commas between them.
         stream: `--stream`.
         dead_letter_subject: `--dead-letter-subject`.
@@ -37,7 +39,9 @@ def options_of_command(
         TopologyError: the block is wrong, or a variable in it is not set.
         ConfigurationError: it is the block of another transport, or a flag is wrong.
     """
-    options = _DEFAULTS if topology is None else _of_topology(topology)
+    if overlays and topology is None:
+        raise ConfigurationError("--overlay changes a topology: give --topology as well")
+    options = _DEFAULTS if topology is None else _of_topology(topology, overlays or ())
     changes: dict[str, Any] = {}
     if servers is not None:
         changes["servers"] = tuple(
@@ -53,9 +57,9 @@ def options_of_command(
     return options.model_copy(update=changes)
 
 
-def _of_topology(file: Path) -> NATSOptions:
+def _of_topology(file: Path, overlays: Sequence[Path]) -> NATSOptions:
     (spec,) = civitas_transports()
-    options = options_of(file, spec, _DISTRIBUTION)
+    options = options_of(file, spec, _DISTRIBUTION, overlays)
     assert isinstance(options, NATSOptions)
     return options
 

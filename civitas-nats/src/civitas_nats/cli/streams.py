@@ -7,6 +7,7 @@ import asyncio
 import typer
 
 from civitas.cli.logs import configure_logging
+from civitas.cli.options import Overlays
 from civitas.cli.output import write
 from civitas.errors import logger_of
 from civitas_nats.cli.dead_letters import Servers, Stream, Subject, Topology
@@ -22,6 +23,7 @@ def _group() -> None:
 @app.command("create")
 def create(
     topology: Topology = None,
+    overlays: Overlays = None,
     servers: Servers = None,
     stream: Stream = None,
     dead_letter_subject: Subject = None,
@@ -34,6 +36,6 @@ def create(
     from civitas_nats.jetstream.streams import create_streams
 
     configure_logging("warning")
-    options = options_of_command(topology, servers, stream, dead_letter_subject)
+    options = options_of_command(topology, overlays, servers, stream, dead_letter_subject)
     asyncio.run(create_streams(options, logger_of("civitas.transport.nats")))
     write(f"the streams {options.stream_name} and {options.dead_letter_stream} are there")
