@@ -146,6 +146,7 @@ def case(*arguments: str, shown: str = SHOWN, talks: bool = False) -> Case:
 
 HEAD = r"\x1b[2J"
 JSON_HEAD = r"\u001b[2J"
+CONFIG = "supervision.children.0.agent.config"
 TALK = ("--topology=system.yaml",)
 CASES: dict[str, list[Case]] = {
     "civitas run": [
@@ -158,6 +159,7 @@ CASES: dict[str, list[Case]] = {
         case("good.yaml", f"--process=x{HOSTILE}"),
         case("good.yaml", f"--log-level={HOSTILE}"),
         case("good.yaml", f"--transport={HOSTILE}"),
+        case("good.yaml", f"--overlay={HOSTILE}"),
         case(HOSTILE, f"--topology=x{HOSTILE}", shown=HEAD),
     ],
     "civitas up": [
@@ -210,6 +212,7 @@ CASES: dict[str, list[Case]] = {
         case("good.yaml", shown=NAME_SHOWN),
     ],
     "civitas topology show": [
+        case("good.yaml", f"--set={CONFIG}.{NAME}=1", "--no-import", shown=NAME_SHOWN),
         case("good.yaml", shown=NAME_SHOWN),
         case("good.yaml", "--json", shown=JSON_HEAD),
         case("wrong.yaml"),
