@@ -58,7 +58,7 @@ PUBLIC = {
 ROOMS = {"_agents", "_authoring", "_bus", "_cluster", "_node", "_signing", "_supervision"}
 
 
-FOUNDATION = {"_installation", "_platform", "_published", "_text"}
+FOUNDATION = {"_installation", "_platform", "_program", "_published", "_text"}
 
 
 def test_the_top_level_of_core_is_what_people_import_and_six_rooms() -> None:

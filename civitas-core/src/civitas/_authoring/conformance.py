@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from errno import ENOENT, ENOTDIR
 from importlib.machinery import PathFinder
-from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 from civitas.errors import describe
 from civitas.plugins.catalog import Candidate
+from civitas.plugins.search_path import find_installed
 
 FILE: Final = "conformance.json"
 FORMAT: Final = 1
@@ -67,35 +68,43 @@ def proof_of(candidate: Candidate) -> Proof | None:
     The report lies in the package that the entry point leads to, or in one that this package is
     in. It is the author's word: whoever doubts it runs the plugin's tests.
     """
-    files = (folder / FILE for folder in _folders(candidate.module))
-    file = next((each for each in files if each.is_file()), None)
-    if file is None:
-        return None
     try:
-        return _judged(json.loads(file.read_text(encoding="utf-8")), candidate)
+        text = _text_beside(candidate.module)
+        return None if text is None else _judged(json.loads(text), candidate)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return Proof(problem=f"{FILE} can't be read: {describe(error)}")
 
 
-def _folders(module: str) -> list[Path]:
-    """Return the folders of the packages that a module is in, the innermost first.
+def _text_beside(module: str) -> str | None:
+    """Return the report that lies in the innermost of the packages that a module is in, if any.
 
-    `find_spec` imports nothing for a name without a dot, and PathFinder never does.
+    Nothing is imported to find it. A package may be in an archive, so its loader reads the file.
     """
     name, *inner = module.split(".")
-    found: list[Path] = []
-    try:
-        spec = find_spec(name)
-    except (ImportError, ValueError):
-        return found
+    found: str | None = None
+    spec = find_installed(name) if name else None
     while spec is not None and spec.submodule_search_locations is not None:
         places = list(spec.submodule_search_locations)
-        found = [*map(Path, places), *found]
+        for place in reversed(places):
+            text = _read(spec.loader, str(Path(place, FILE)))
+            found = found if text is None else text
         if not inner:
             break
         name = f"{name}.{inner.pop(0)}"
         spec = PathFinder.find_spec(name, places)
     return found
+
+
+def _read(loader: Any, file: str) -> str | None:
+    """Return the text of a file beside a package, by the package's loader if that reads files."""
+    read = getattr(loader, "get_data", None) or (lambda path: Path(path).read_bytes())
+    try:
+        text: str = read(file).decode()
+    except OSError as error:
+        if error.errno in (0, ENOENT, ENOTDIR):  # zipimport has 0 for what an archive lacks
+            return None
+        raise
+    return text
 
 
 def _judged(report: Mapping[str, Any], candidate: Candidate) -> Proof | None:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
 from civitas._authoring.conformance import proof_of, unproved
+from civitas._program import command_of_part
 from civitas.errors import CivitasError, crash_of, describe
 from civitas.plugins import loader
 from civitas.plugins.catalog import Candidate, PluginKind
@@ -55,12 +56,15 @@ def try_plugin(candidate: Candidate, protocol: str, timeout: float) -> Trial:
 
     `protocol` is the Protocol class for its product, as `module:name`. After `timeout` seconds the
     child is killed.
+
+    Raises:
+        CivitasError: this program can't start children.
     """
-    # With -P the child searches the same places as the installed command, not this folder too.
-    program = [sys.executable, "-P", "-m", f"{__package__}.probe"]
+    arguments = (candidate.kind.value, candidate.qualified_name, protocol)
+    program = command_of_part(f"{__package__}.probe", *arguments)
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as stack:
         child = subprocess.Popen(
-            [*program, candidate.kind.value, candidate.qualified_name, protocol],
+            program,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=stack,

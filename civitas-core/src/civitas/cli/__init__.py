@@ -8,6 +8,9 @@ import gc
 def main() -> None:
     """Run the command line and exit: 0 for success, 1 for failure, 2 for bad input."""
     gc.disable()  # what a start imports and builds stays; `run_to_end` enables it
-    from civitas.cli.app import main as run_commands
+    from civitas import _program
 
-    run_commands()
+    if not _program.begin():
+        from civitas.cli.app import main as run_commands
+
+        run_commands()

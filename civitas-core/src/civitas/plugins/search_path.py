@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Final
 
@@ -76,3 +77,20 @@ def interpreter_path() -> list[str]:
         if folder in path and os.path.realpath(folder) != _CORE:
             path.remove(folder)
     return path
+
+
+def find_installed(name: str) -> ModuleSpec | None:
+    """Return what an import of a top-level name would find without the folders of agents' modules.
+
+    Nothing is imported.
+    """
+    path = interpreter_path()
+    for finder in sys.meta_path:
+        if finder is PathFinder:
+            spec = PathFinder.find_spec(name, path)
+        else:  # built-in and frozen modules, editable installations
+            find = getattr(finder, "find_spec", None)
+            spec = None if find is None else find(name, None)
+        if spec is not None:
+            return spec
+    return None

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from civitas.plugins.catalog import CORE_DISTRIBUTION, Candidate
 from civitas.plugins.metadata import modules_of, normalise, requirements_of
-from civitas.plugins.search_path import app_folders, interpreter_path
+from civitas.plugins.search_path import app_folders, find_installed
 
 
 class Namesake(NamedTuple):
@@ -73,8 +73,8 @@ def _doubles(folders: Iterable[str]) -> Iterator[Namesake]:
     for folder in folders:
         for name in _names_in(folder):
             file = _origin(PathFinder.find_spec(name, [folder]))
-            other = _elsewhere(name)
-            if file is not None and other not in (None, file):
+            other = None if file is None else find_installed(name)
+            if file is not None and other is not None and _origin(other) != file:
                 yield Namesake(name, file, name in sys.stdlib_module_names)
 
 
@@ -87,19 +87,6 @@ def _names_in(folder: str) -> list[str]:
     except OSError:
         return []
     return sorted({name for each in files if (name := each.partition(".")[0]).isidentifier()})
-
-
-def _elsewhere(name: str) -> str | None:
-    """Return where a module would come from if there were no folder of agents' modules."""
-    for finder in sys.meta_path:
-        if finder is PathFinder:
-            spec = PathFinder.find_spec(name, interpreter_path())
-        else:
-            find = getattr(finder, "find_spec", None)
-            spec = None if find is None else find(name, None)
-        if spec is not None:
-            return _origin(spec) or str(spec.submodule_search_locations)
-    return None
 
 
 def _origin(spec: object) -> str | None:

@@ -14,6 +14,7 @@ import sys
 import time
 from threading import Thread
 
+from civitas._program import command_of_part
 from civitas.cli.process_group.private_arguments import PrivateArguments, take_arguments
 
 
@@ -34,11 +35,12 @@ class ParentWatch:
         """Return the command that runs `civitas` as a child, with these and private arguments.
 
         When `up` is gone, the child has `grace` seconds to end in order.
+
+        Raises:
+            CivitasError: this program can't start children.
         """
         descriptors = map(str, (self.descriptor, private.descriptor))
-        # With -P the child searches the same places as the installed command, not this folder too.
-        program = [sys.executable, "-P", "-m", __name__]
-        return [*program, *descriptors, str(grace), *arguments]
+        return command_of_part(__name__, *descriptors, str(grace), *arguments)
 
 
 def watch_parent(descriptor: int, grace: float) -> None:
@@ -62,9 +64,9 @@ def _wait(descriptor: int, grace: float) -> None:
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
-def main() -> None:
+def main(given: list[str]) -> None:
     """Run `civitas` as a child: the arguments are two descriptors, the grace, and its own."""
-    descriptor, private, grace, *arguments = sys.argv[1:]
+    descriptor, private, grace, *arguments = given
     watch_parent(int(descriptor), float(grace))
     from civitas.cli import main as civitas
     from civitas.topology import pipes
@@ -76,4 +78,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
