@@ -1,8 +1,8 @@
 """Modules beside the agents that have the name of a library: which take its place, and which can't.
 
 Python has one module of a name in a process. Of a library and a module of the user's it is the one
-that is imported first, so that `redis.py` beside the agents may be what a transport gets instead
-of its library. Nothing is imported to find that out.
+that is imported first, so that a file beside the agents may be what a transport gets instead of its
+library. Nothing is imported to find that out.
 """
 
 from __future__ import annotations
