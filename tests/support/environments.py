@@ -52,7 +52,7 @@ def make_bare(folder: Path, *plugins: str) -> Path:
 
 
 def _source(package: str) -> Path:
-    """Return the folder of a package, without importing it; an installed one has others beside it."""
+    """Return the folder of a package, without importing it; others may be beside it."""
     spec = find_spec(package)
     assert spec is not None, f"{package} is not installed"
     assert spec.origin is not None, f"{package} is a folder of another kind"

@@ -13,7 +13,6 @@ from civitas._bus.bus import DEFAULT_SEND_TIMEOUT, MessageBus
 from civitas._bus.codec import new_origin
 from civitas._bus.dead_letters import DeadLetters
 from civitas._cluster.config import ClusterConfig, signed_control
-from civitas._published import OPTIONS, hint
 from civitas._signing.settings import SignedFrames, Signing, signing_of
 from civitas.envelope import Origin, unsigned
 from civitas.errors import ConfigurationError, Location, logger_of
@@ -349,21 +348,14 @@ def _load(
     """Load the plugin and check its options."""
     given = {"type": transport} if isinstance(transport, str) else dict(transport)
     loaded = load_transport(given.get("type", "in_process"))
-    prefix = f"{loaded.spec.name}_"
-    for key, value in prefixed.items():
-        name = key.removeprefix(prefix)
-        if name == key:
-            otherwise = f"its options begin with {prefix!r} here"
-            raise ConfigurationError(
-                f"{key!r} is no option of transport {loaded.spec.name!r}: "
-                f"{hint(key, OPTIONS) or otherwise}"
-            )
-        given[name] = value
-    if loaded.spec.options is None and len(given) == 1:
+    if loaded.spec.options is None and not prefixed and len(given) == 1:
         return loaded, None
-    from civitas.topology.plugins import options_from_mapping  # loads pydantic
+    from civitas.topology.plugins import keys_of_keywords, options_from_mapping  # loads pydantic
 
-    return loaded, options_from_mapping(given, loaded.spec)
+    keys = keys_of_keywords(prefixed, given, loaded.spec)
+    given |= {key: prefixed[keyword] for key, keyword in keys.items()}
+    by_keyword = isinstance(transport, str) or bool(keys)
+    return loaded, options_from_mapping(given, loaded.spec, keys if by_keyword else None)
 
 
 def serializer_of(

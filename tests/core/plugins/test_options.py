@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +12,11 @@ from pydantic import BaseModel, Field, SecretStr
 
 from civitas.plugins import TransportSpec
 from civitas.plugins.options import describe_options, options_advice, type_text
+
+
+class Mood(Enum):
+    CALM = "calm"
+    WILD = "wild"
 
 
 class Options(BaseModel):
@@ -47,7 +54,7 @@ def test_a_secret_is_never_shown():
 
 
 def test_a_password_in_a_url_is_never_shown():
-    assert described("url").default == "'post://(hidden)@loft/1'"
+    assert described("url").default == "'post://***@loft/1'"
 
 
 def test_an_option_goes_by_its_alias_and_a_computed_default_is_named_so():
@@ -76,6 +83,8 @@ def test_advice_for_authors():
         (tuple[int, ...], "tuple[int, ...]"),
         (SecretStr, "SecretStr"),
         (None, "None"),
+        (Callable[[int], str], "Callable[[int], str]"),
+        (Mood, "'calm' | 'wild'"),
     ],
 )
 def test_types_are_written_as_a_reader_would(annotation, text):

@@ -147,8 +147,12 @@ def _try(kind: PluginKind, name: str, protocol: type, report: Report) -> Trial:
     from pydantic import ValidationError
 
     from civitas.plugins.options import options_advice
+    from civitas.topology.option_schema import option_schema
 
     advice = options_advice(loaded.spec)
+    report("the JSON Schema of its options")
+    left_out = option_schema(loaded.spec.options).left_out
+    advice += [f"{each}: `civitas topology schema` leaves it out" for each in left_out]
     report("making its options")
     try:
         options = loaded.spec.options()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -153,7 +154,9 @@ def _notes(loaded: Topology) -> list[str]:
 def _text(value: Any) -> str:
     if value == []:
         return "none"
-    return " ".join(value) if isinstance(value, list) else str(value)
+    if isinstance(value, list) and not any(isinstance(each, list | dict) for each in value):
+        return " ".join(map(str, value))
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
 
 
 def _print_tree(shown: dict[str, Any]) -> None:

@@ -60,6 +60,19 @@ def mask_values(value: Any, name: str = "") -> Any:
     return mask_urls(value) if isinstance(value, str) else value
 
 
+def without_inputs(error: object) -> str | None:
+    """Return what an error of pydantic says without the values, which its own text repeats.
+
+    `None` for any other error.
+    """
+    if type(error).__name__ != "ValidationError" or not hasattr(error, "errors"):
+        return None
+    told = error.errors(include_url=False, include_input=False, include_context=False)
+    return "; ".join(
+        ": ".join(filter(None, (".".join(map(str, each["loc"])), each["msg"]))) for each in told
+    )
+
+
 def secret_texts(value: Any, names: Collection[str], *, is_secret: bool = False) -> list[str]:
     """Return the texts that stand under these names, or under one that looks secret.
 

@@ -142,6 +142,11 @@ def _options_problems(options: object) -> Iterator[str]:
             f"{options.__name__} ignores unknown keys, so that a mistyped option goes unnoticed; "
             'set model_config = ConfigDict(extra="forbid")'
         )
+    else:
+        from civitas.plugins.option_fields import all_keys
+
+        if "type" in all_keys(options):
+            yield "its option 'type' can't be given, for that key names the plugin: rename it"
 
 
 def _kind_of(value: object) -> str:

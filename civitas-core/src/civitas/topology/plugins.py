@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from civitas.errors import Location, PluginError, crash_of, describe
+from civitas._published import OPTIONS, hint
+from civitas.errors import ConfigurationError, Location, PluginError, crash_of, describe
 from civitas.plugins import SerializerSpec, TransportSpec
 from civitas.plugins.catalog import Candidate, PluginKind
 from civitas.plugins.loader import load_serializer, load_transport
 from civitas.plugins.masking import mask_text, secret_texts
-from civitas.plugins.options import is_secret, keys_at, names_file
+from civitas.plugins.option_fields import (
+    all_keys,
+    is_secret,
+    key_of,
+    keys_at,
+    keyword_of,
+    names_file,
+    option_keys,
+    secret_keys,
+)
 from civitas.plugins.selection import select
+from civitas.plugins.similar import closest
 from civitas.topology.problems import Problem, did_you_mean, explain, problem_at, raise_problems
 from civitas.topology.resolved import ResolvedSerializer, ResolvedTransport
 from civitas.topology.yaml_nodes import (
+    Entry,
     MappingNode,
     Node,
     Path,
@@ -28,7 +41,6 @@ from civitas.topology.yaml_nodes import (
     locate,
     plain,
     text,
-    walkable,
 )
 
 _TRANSPORT: Final[Path] = ("transport",)
@@ -36,6 +48,7 @@ _SERIALIZER: Final[Path] = ("serializer",)
 
 _Loaded = TypeVar("_Loaded")
 _Spec: TypeAlias = TransportSpec | SerializerSpec
+Keywords: TypeAlias = Mapping[str, str] | None
 
 
 @dataclass(slots=True)
@@ -114,25 +127,26 @@ def _named(root: MappingNode, path: Path, default: str) -> tuple[Path, str | Non
 
 
 def check_options(
-    root: Node, spec: _Spec, path: Path = _TRANSPORT
+    root: Node, spec: _Spec, path: Path = _TRANSPORT, keywords: Keywords = None
 ) -> tuple[BaseModel | None, list[Problem]]:
     """Make a plugin's options from its block, which stands at `path`.
 
     The block, if there is one, is a mapping, or the name of a serializer, which has no options
-    then. No problem repeats a value: an option may be a secret, also where the plugin does not say
-    so.
+    then. `keywords` has those of its keys that were given as keywords in code. No problem repeats
+    a value: an option may be a secret, also where the plugin does not say so.
     """
     block = plain(find(root, path))
     given = block if isinstance(block, dict) else {}
     values = {key: value for key, value in given.items() if key != "type"}
     if spec.options is None:
-        return None, [_unknown_option(root, spec, path, key) for key in values]
+        return None, [_unknown_option(root, spec, path, key, keywords) for key in values]
     try:
-        return spec.options.model_validate(values), []
-    except ValidationError as error:
+        made = _made(spec.options, values)
+        if isinstance(made, BaseModel):
+            return made, []
         secrets = option_secrets(values, spec.options)
-        errors = error.errors(include_url=False)
-        return None, _merged([_option_problem(root, spec, path, each, secrets) for each in errors])
+        found = [_option_problem(root, spec, path, each, secrets, keywords) for each in made]
+        return None, _merged(found)
     except BaseException as error:  # noqa: BLE001 - a validator of the plugin's may raise anything
         kind = describe(crash_of(error)).kind
         message = f"checking the options of {spec.name!r} failed with {kind}"
@@ -140,63 +154,136 @@ def check_options(
         return None, [problem_at(root, path, message, suggestion)]
 
 
-def options_from_mapping(block: Mapping[str, Any], spec: _Spec) -> BaseModel | None:
+def _made(model: type[BaseModel], values: dict[str, Any]) -> BaseModel | list[Any]:
+    """Return the options, or what pydantic has against them.
+
+    A strict model takes a text for a path or a time, and a list for a set, in JSON only. So what
+    it refuses is tried as JSON, too: a topology has nothing that JSON does not have.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        refused = error.errors(include_url=False)
+    if any("[key]" in each["loc"] for each in refused):
+        return refused  # a number would be a text there
+    try:
+        return model.model_validate_json(json.dumps(values))
+    except ValidationError as error:
+        as_python = {each["loc"]: each for each in refused}
+        return [
+            as_python.get(each["loc"], each) if each["type"] == "needs_python_object" else each
+            for each in error.errors(include_url=False)
+            if each["loc"] or each["type"] != "json_invalid"  # a text that is no Unicode
+        ] or refused
+    except (TypeError, ValueError):  # given in code, and no JSON
+        return refused
+
+
+def options_from_mapping(
+    block: Mapping[str, Any], spec: _Spec, keywords: Keywords = None
+) -> BaseModel | None:
     """Make a plugin's options from a block that was given in code, with its `type`.
+
+    Args:
+        block: the block.
+        spec: the plugin's.
+        keywords: the keywords by which some of the options were given, by the keys of these;
+            `None` where none could be given.
 
     Raises:
         TopologyError: an option is unknown or wrong; all of them are listed.
     """
     path = _TRANSPORT if isinstance(spec, TransportSpec) else _SERIALIZER
-    root = from_mapping({path[0]: block}, Location("<options>"))
-    options, problems = check_options(root, spec, path)
+    entries: dict[Any, Entry] = {}
+    for key, value in block.items():
+        where = Location((keywords or {}).get(key, "<options>"))
+        entries[key] = Entry(where, from_mapping(value, where))
+    where = Location("<options>")
+    root = MappingNode(where, {path[0]: Entry(where, MappingNode(where, entries))})
+    options, problems = check_options(root, spec, path, keywords)
     raise_problems(problems)
     return options
+
+
+def keys_of_keywords(
+    given: Iterable[str], block: Mapping[str, Any], spec: TransportSpec
+) -> dict[str, str]:
+    """Return the keywords that were given beside a block, by the keys of the options they mean.
+
+    Raises:
+        ConfigurationError: one does not begin with the transport's name, or has its value in the
+            block too.
+    """
+    keys: dict[str, str] = {}
+    for keyword in given:
+        key = key_of(spec.name, keyword, spec.options)
+        if key is None:
+            raise _no_keyword(keyword, spec)
+        if key in block or key in keys:
+            raise ConfigurationError(f"{keyword!r} is given twice: {key!r} has a value already")
+        keys[key] = keyword
+    return keys
+
+
+def _no_keyword(keyword: str, spec: TransportSpec) -> ConfigurationError:
+    known = [keyword_of(spec.name, each) for each in all_keys(spec.options)]
+    wanted = keyword_of(spec.name, keyword)
+    meant = wanted if wanted in known else closest(keyword, known)
+    suggestion = f" (did you mean {meant!r}?)" if meant else ""
+    otherwise = f"its options begin with {keyword_of(spec.name, '')!r} here{suggestion}"
+    advice = hint(keyword, OPTIONS) or otherwise
+    return ConfigurationError(f"{keyword!r} is no option of transport {spec.name!r}: {advice}")
 
 
 def option_secrets(given: Mapping[str, Any], model: type[BaseModel]) -> list[str]:
     """Return the values that no message may repeat, of options as the user wrote them.
 
-    They are those of fields whose type is, or contains, SecretStr, and of names that look secret;
-    but not those of `option_files`.
+    They are those of fields whose type is, or contains, a secret type, and of names that look
+    secret, in nested blocks too; but not those of `option_files`.
     """
-    fields = [(key, each) for key, each in model.model_fields.items() if is_secret(each.annotation)]
-    names = [name for key, each in fields for name in (key, each.alias) if name]
     files = option_files(given, model)
-    return [each for each in secret_texts(given, names) if each not in files]
+    return [each for each in secret_texts(given, secret_keys(model)) if each not in files]
 
 
 def option_files(given: Mapping[str, Any], model: type[BaseModel]) -> set[str]:
     """Return the names of files among options: that of a file of secrets is no secret itself."""
     values = (
-        given.get(name)
-        for key, each in model.model_fields.items()
+        given.get(key)
+        for name, each in model.model_fields.items()
         if names_file(each.annotation) and not is_secret(each.annotation)
-        for name in (key, each.alias or key)
+        for key in option_keys(model, name)
     )
     return {value for value in values if isinstance(value, str)}
 
 
 def _option_problem(
-    root: Node, spec: _Spec, block: Path, error: Any, secrets: list[str]
+    root: Node, spec: _Spec, block: Path, error: Any, secrets: list[str], keywords: Keywords
 ) -> Problem:
     loc: Path = error["loc"]
     if error["type"] == "extra_forbidden" and len(loc) == 1:
-        return _unknown_option(root, spec, block, loc[0])
-    path = (*block, *loc)
+        return _unknown_option(root, spec, block, loc[0], keywords)
+    path = block
+    for step in loc:
+        # The location also names the member of a union that was tried.
+        if find(root, (*path, step)) is not None:
+            path = (*path, step)
     if error["type"] == "extra_forbidden" and spec.options is not None:
         return _unknown_nested(root, path, keys_at(spec.options, loc[:-1]))
-    if error["type"] != "missing":
-        # Below the option, the location also names the member of a union that was tried.
-        path = walkable(root, path)
     message, suggestion = explain(error)
+    if error["type"] == "missing":
+        path = path if path == (*block, *loc) else (*path, loc[-1])
+        if keywords is not None and len(loc) == 1:
+            suggestion = f"give {keyword_of(spec.name, loc[0])}"
     return problem_at(root, path, mask_text(message, secrets), suggestion)
 
 
-def _unknown_option(root: Node, spec: _Spec, block: Path, key: Any) -> Problem:
+def _unknown_option(root: Node, spec: _Spec, block: Path, key: Any, keywords: Keywords) -> Problem:
     kind = "transport" if isinstance(spec, TransportSpec) else "serializer"
-    known = [] if spec.options is None else list(spec.options.model_fields)
+    known, given = all_keys(spec.options), str(key)
+    if keywords is not None and key in keywords:
+        known, given = [keyword_of(spec.name, each) for each in known], keywords[key]
     listed = f"its options are {', '.join(known)}" if known else "it has no options"
-    suggestion = did_you_mean(str(key), known, f"{listed}; is it one of another {kind}?")
+    suggestion = did_you_mean(given, known, f"{listed}; is it one of another {kind}?")
     message = f"{kind} {spec.name!r} has no option {str(key)!r}"
     return problem_at(root, (*block, key), message, suggestion)
 

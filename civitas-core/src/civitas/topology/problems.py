@@ -27,6 +27,10 @@ _TEXTS: Final[Mapping[str, str]] = {
     "string_too_short": "needs at least {min_length} characters",
     "string_too_long": "has at most {max_length} characters",
     "string_pattern_mismatch": "must match {pattern}",
+    "union_tag_invalid": "{discriminator} must be {expected_tags}",
+    "union_tag_not_found": "needs {discriminator}, which says what it is",
+    "callable_type": "must be a function, which only code can give",
+    "is_instance_of": "must be of the class {class}",
 }
 _EXPECTED: Final[Mapping[str, str]] = {
     kind: expected
@@ -34,12 +38,23 @@ _EXPECTED: Final[Mapping[str, str]] = {
         "a whole number": ("int_type", "int_parsing", "int_from_float"),
         "a number": ("float_type", "float_parsing"),
         "true or false": ("bool_type", "bool_parsing"),
-        "text": ("string_type",),
-        "a list": ("list_type", "tuple_type", "set_type"),
-        "a mapping": ("dict_type", "model_type", "model_attributes_type"),
+        "text": ("string_type", "path_type", "bytes_type", "string_sub_type"),
+        "a list": tuple(
+            f"{kind}_type" for kind in ("list", "tuple", "set", "frozen_set", "deque", "iterable")
+        ),
+        "a mapping": tuple(
+            f"{kind}_type" for kind in ("dict", "mapping", "model", "model_attributes", "dataclass")
+        ),
     }.items()
     for kind in kinds
 }
+_BEGINNINGS: Final = {
+    "Value error, ": "",
+    "Assertion failed, ": "",
+    "Input should be ": "must be ",
+    "Input is not ": "is not ",
+}
+"""How messages of pydantic begin, and how they begin here."""
 _WORDS: Final = {int | float: "a number", str: "text", list: "a list", Mapping: "a mapping"}
 REMOVE_QUOTES: Final = "remove the quotes"
 
@@ -161,8 +176,11 @@ def explain(error: Mapping[str, Any]) -> Explanation:
         context = error.get("ctx", {}).items()
         shown = {key: f"{each:g}" if isinstance(each, float) else each for key, each in context}
         return Explanation(_TEXTS[kind].format_map(shown))
-    message = str(error["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    return Explanation(message.replace("Input should be", "must be"))
+    message = str(error["msg"])
+    for begin, instead in _BEGINNINGS.items():
+        if message.startswith(begin):
+            message = instead + message.removeprefix(begin)
+    return Explanation(message)
 
 
 def kind_of(value: Any) -> str:

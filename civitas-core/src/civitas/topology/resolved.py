@@ -12,7 +12,8 @@ from civitas._signing.settings import Signing
 from civitas.errors import ConfigurationError, Location
 from civitas.messages import PRIMARY
 from civitas.plugins.loader import LoadedSerializer, LoadedTransport
-from civitas.plugins.masking import MASK, mask_values
+from civitas.plugins.masking import MASK
+from civitas.plugins.shown import shown_options
 from civitas.topology.model import (
     AgentBlock,
     SerializerBlock,
@@ -182,8 +183,8 @@ def _shown_plugin(
 ) -> dict[str, Any]:
     shown = dict.fromkeys(block.model_extra or {}, MASK) if resolved.plugin is None else {}
     if resolved.options is not None:
-        shown = resolved.options.model_dump(mode="json", by_alias=True)
-    return {"type": resolved.type_name, **mask_values(shown)}
+        shown = shown_options(resolved.options)
+    return {"type": resolved.type_name, **shown}
 
 
 def _shown(resolved: ResolvedSupervisor | ResolvedAgent) -> dict[str, Any]:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
-from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import CoreSchema
-
 from civitas.errors import PluginError
 from civitas.plugins.catalog import PluginKind, builtins, scan, usable
 from civitas.plugins.loader import (
@@ -18,6 +15,7 @@ from civitas.plugins.loader import (
     load_transport,
 )
 from civitas.topology.model import TopologyModel
+from civitas.topology.option_schema import SchemaWriter, option_schema
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _VARIABLE: Final = {"$ref": "#/$defs/Variable"}
@@ -27,14 +25,7 @@ _SUBSCHEMAS: Final = ("items", "additionalProperties", "then", "else", *_LISTS)
 _CONSTRAINTS: Final = ("enum", "pattern", "minLength", "maxLength")
 _NOT_TEXT: Final = ("integer", "number", "boolean")
 
-_Loaded = TypeVar("_Loaded")
-
-
-class _WithoutTitles(GenerateJsonSchema):
-    """Leaves out titles made from names: an editor would show them above each description."""
-
-    def field_title_should_be_set(self, schema: CoreSchema) -> bool:
-        return False
+_Loaded = TypeVar("_Loaded", LoadedTransport, LoadedSerializer)
 
 
 class Installed(NamedTuple):
@@ -56,9 +47,14 @@ def installed_plugins(*, only_builtin: bool = False) -> Installed:
     def loaded(kind: PluginKind, load: Callable[[str], _Loaded]) -> Iterator[_Loaded]:
         for name in dict.fromkeys(each.name for each in [*builtins(kind), *usable(found, kind)]):
             try:
-                yield load(name)
+                plugin = load(name)
             except PluginError as error:
                 notes.append(f"left out: {error}")
+                continue
+            if plugin.spec.options is not None:
+                left_out = option_schema(plugin.spec.options).left_out
+                notes.extend(f"left out: {kind.value} {name!r}, {each}" for each in left_out)
+            yield plugin
 
     transports = list(loaded(PluginKind.TRANSPORT, load_transport))
     serializers = list(loaded(PluginKind.SERIALIZER, load_serializer))
@@ -72,7 +68,7 @@ def json_schema(
 
     Wherever a number, a truth value or a fixed word is wanted, a text with `${VAR}` is fine too.
     """
-    schema = TopologyModel.model_json_schema(schema_generator=_WithoutTitles)
+    schema = TopologyModel.model_json_schema(schema_generator=SchemaWriter)
     definitions = schema.pop("$defs")
     for kind, block, plugins in (
         ("transport", "TransportBlock", transports),
@@ -125,8 +121,7 @@ def _option_definitions(kind: str, plugin: LoadedPlugin) -> dict[str, Any]:
     prefix = f"{kind}.{spec.name}"
     options: dict[str, Any] = {"type": "object", "additionalProperties": False}
     if spec.options is not None:
-        ref = f"#/$defs/{prefix}.{{model}}"
-        options = spec.options.model_json_schema(ref_template=ref, schema_generator=_WithoutTitles)
+        options = option_schema(spec.options, f"#/$defs/{prefix}.{{model}}").schema
     nested = options.pop("$defs", {})
     options["properties"] = {"type": {}, **options.get("properties", {})}
     options["title"] = f"Options of the {kind} {spec.name}"

@@ -98,11 +98,6 @@ def locate(node: Node, path: Path) -> Location:
     return _follow(node, path)[0]
 
 
-def walkable(node: Node, path: Path) -> Path:
-    """Return the beginning of `path` that leads to nodes of this tree."""
-    return path[: _follow(node, path)[1]]
-
-
 def find(node: Node, path: Path) -> Node | None:
     """Return the node that `path` leads to, if there is one."""
     _, depth, found = _follow(node, path)
