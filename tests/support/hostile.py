@@ -8,10 +8,10 @@ HOSTILE = "a\x1b[2J\x1b]0;t\x07\x9b31m\x7f\r\nerror: forged\u202e\u2066\u200f\u2
 SHOWN = r"a\x1b[2J\x1b]0;t\x07\x9b31m\x7f\r\nerror: forged\u202e\u2066\u200f\u2028[red]x[/red]"
 """The same, as it is shown."""
 
-NAME = "n\x1b[2J\x9b\x7f\u202e\u200f[red]x"
+NAME = "n\x1b[2J\x9b\x7f\u202e\u200f[red]x:cd:"
 """Hostile text that is a name of an agent, a supervisor or a process: without white space."""
 
-NAME_SHOWN = r"n\x1b[2J\x9b\x7f\u202e\u200f[red]x"
+NAME_SHOWN = r"n\x1b[2J\x9b\x7f\u202e\u200f[red]x:cd:"
 
 
 def obeyed(text: str) -> list[str]:

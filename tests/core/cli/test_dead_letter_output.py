@@ -127,9 +127,12 @@ class Clock:
         return self.time
 
 
-def worked(stream: StringIO, monkeypatch: pytest.MonkeyPatch, *seconds: float) -> str:
+def worked(
+    stream: StringIO, monkeypatch: pytest.MonkeyPatch, *seconds: float, term: str = "xterm"
+) -> str:
     """Return the progress that was shown, when one step was done at each of these times."""
     monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", term)
     clock = Clock()
     with Progress("read", 9, clock) as progress:
         for done, second in enumerate(seconds, 1):
@@ -151,3 +154,8 @@ def test_a_long_work_tells_now_and_then_how_far_it_is(monkeypatch):
 def test_a_terminal_has_it_in_one_line_which_is_gone_at_the_end(monkeypatch):
     told = worked(Terminal(), monkeypatch, 0.5, 1.5, 1.55, 2.0)
     assert told == "\rread 2 of 9\rread 4 of 9\r           \r"
+
+
+def test_a_dumb_terminal_has_a_line_for_each_report(monkeypatch):
+    told = worked(Terminal(), monkeypatch, 0.5, 1.5, term="dumb")
+    assert told == "read 2 of 9\n"

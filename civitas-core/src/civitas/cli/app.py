@@ -7,6 +7,7 @@ the runtime) is imported when it runs, so that `civitas --help` stays fast.
 from __future__ import annotations
 
 import platform
+from typing import Annotated
 
 import typer
 
@@ -32,6 +33,24 @@ for _command in (run, up, ask, send, stats):
 app.add_typer(dead_letters_group.app, name="dead-letters")
 app.add_typer(topology_group.app, name="topology")
 app.add_typer(plugins_group.app, name="plugins")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def _before_commands(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print versions and exit."
+        ),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
 
 
 @app.command()

@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -14,12 +14,19 @@ from typer.core import TyperGroup
 from civitas._text import traceback_lines
 from civitas.cli.exit_codes import BAD_INPUT, BY_SIGNAL, FAILURE
 from civitas.cli.output import prepare_streams, write_error
-from civitas.errors import CivitasError, ConfigurationError, PluginError, logger_of, printable
+from civitas.errors import CivitasError, ConfigurationError, PluginError, logger_of
+
+_HELP_INSTEAD: Final = "NoArgsIsHelpError"
+"""The name of the error that stands for a command without arguments, which shows its help."""
 
 
 def run_commands(app: typer.Typer) -> NoReturn:
     """Run a command line and exit: 0 for success, 1 for failure, 2 for bad input."""
     prepare_streams()
+    if sys.flags.optimize > 1:
+        from civitas.cli.docstrings import restore_help
+
+        restore_help(app)
     try:
         app()
     except CivitasError as error:
@@ -39,26 +46,33 @@ def run_commands(app: typer.Typer) -> NoReturn:
 
 
 class CommandGroup(TyperGroup):
-    """The commands of a program; what typer says of wrong arguments is printable too."""
+    """The commands of a program; wrong arguments are told as all other errors are.
+
+    Typer would draw a box of 80 columns around the text, in which a path is not whole.
+    """
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         """Read the arguments that stand before a command."""
-        with _printable_errors():
+        with _usage_errors():
             return super().make_context(*args, **kwargs)
 
     def invoke(self, *args: Any) -> Any:
         """Read the arguments of a command, and run it."""
-        with _printable_errors():
+        with _usage_errors():
             return super().invoke(*args)
 
 
 @contextmanager
-def _printable_errors() -> Iterator[None]:
+def _usage_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # Which class typer's errors have depends on its version; all have a `message`.
-        message = getattr(error, "message", None)
-        if isinstance(message, str):
-            error.message = printable(message, sys.maxsize)  # type: ignore[attr-defined]
-        raise
+        # Which class typer's errors have depends on its version; all have a `format_message`.
+        if not hasattr(error, "format_message") or type(error).__name__ == _HELP_INSTEAD:
+            raise
+        context = getattr(error, "ctx", None)
+        if context is not None:
+            write_error(*context.get_usage().splitlines())
+            write_error(f"Try '{context.command_path} --help' for help.")
+        write_error(f"error: {error.format_message()}")
+        raise typer.Exit(getattr(error, "exit_code", BAD_INPUT)) from error

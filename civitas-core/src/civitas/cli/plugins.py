@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -15,7 +14,7 @@ from civitas.cli.options import AsJson, seconds
 from civitas.cli.output import imports_print_to_stderr, write, write_error, write_json, write_notes
 from civitas.cli.paths import at_home
 from civitas.cli.signals import exit_on_signals
-from civitas.errors import CivitasError, printable
+from civitas.errors import CivitasError
 
 if TYPE_CHECKING:
     from civitas._authoring.survey import Finding
@@ -78,9 +77,11 @@ def list_plugins(as_json: AsJson = False) -> None:
     if as_json:
         write_json(rows)
     else:
-        columns = ("kind", "name", "state", "distribution", "version", "conformance", "note")
-        cells = [[str(row[column] or "") for column in columns] for row in rows]
-        _write_table([[column.upper() for column in columns], *cells])
+        from civitas.cli.tables import Column, write_table
+
+        names = ("kind", "name", "state", "distribution", "version", "conformance", "note")
+        columns = [Column(each.upper(), wraps=each in ("conformance", "note")) for each in names]
+        write_table(columns, ([str(row[each] or "") for each in names] for row in rows))
 
 
 @app.command("show")
@@ -338,6 +339,8 @@ def _default_claims(loaded: LoadedTransport) -> Capabilities | None:
 
 
 def _write_description(description: dict[str, Any]) -> None:
+    from civitas.cli.tables import Column, write_table
+
     entry = description["entry_point"]
     write(f"{description['kind']} {description['name']}: {description['summary']}")
     write(f"distribution  {description['distribution']} {description['version'] or '?'}")
@@ -356,7 +359,8 @@ def _write_description(description: dict[str, Any]) -> None:
         default = "required" if each.required else f"default {each.default}"
         default += ", secret" * each.secret
         lines.append([each.name, each.type, default, each.description])
-    _write_table(lines, indent="  ")
+    columns = [Column(""), Column(""), Column(""), Column("", wraps=True)]
+    write_table(columns, lines, has_header=False, indent=2)
 
 
 def _claims_text(claims: Capabilities) -> str:
@@ -366,12 +370,3 @@ def _claims_text(claims: Capabilities) -> str:
     if claims.max_message_bytes is not None:
         words.append(f"messages up to {claims.max_message_bytes} bytes")
     return ", ".join(words) or "none claimed"
-
-
-def _write_table(lines: Sequence[Sequence[str]], indent: str = "") -> None:
-    """Print aligned columns, the last one as long as it is."""
-    lines = [[printable(cell, sys.maxsize) for cell in line] for line in lines]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        write(indent + "  ".join(cells).rstrip())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from rich.console import Console, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
@@ -34,25 +36,38 @@ class Branch(NamedTuple):
     children: Sequence[Branch] = ()
 
 
-def write_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows below the names of their columns; a row may end early."""
-    table = Table(box=None, pad_edge=False)
-    for column in columns:
+def write_table(
+    columns: Sequence[Column],
+    rows: Iterable[Sequence[str]],
+    *,
+    has_header: bool = True,
+    indent: int = 0,
+) -> None:
+    """Print rows below the names of their columns; a row may end early.
+
+    Nothing is cut: what a terminal is too narrow for, the terminal itself breaks into lines.
+    """
+    table = Table(box=None, pad_edge=False, show_header=has_header)
+    texts = [[_shown(cell) for cell in row] for row in rows]
+    for index, column in enumerate(columns):
+        cells = (row[index].cell_len for row in texts if len(row) > index)
         table.add_column(
             Text(column.name),
             justify="right" if column.is_number else "left",
             no_wrap=not column.wraps,
+            min_width=None if column.wraps else max(cells, default=0),
             overflow="fold",
         )
-    for row in rows:
-        table.add_row(*map(_shown, row))
-    _print(table, None if sys.stdout.isatty() else _WIDEST_LINE)
+    for row in texts:
+        table.add_row(*row)
+    if has_header or table.row_count:
+        _print(Padding(table, (0, 0, 0, indent), expand=False), is_whole=not sys.stdout.isatty())
 
 
 def write_tree(branch: Branch) -> None:
     """Print a line with what is below it; a line is never cut."""
     # A tree is cut at the width of its console; the terminal wraps what is longer.
-    _print(_tree(branch) if branch.children else _label(branch), _WIDEST_LINE)
+    _print(_tree(branch) if branch.children else _label(branch), is_whole=True)
 
 
 def _tree(branch: Branch) -> Tree:
@@ -70,5 +85,17 @@ def _shown(text: str, style: str = "") -> Text:
     return Text(printable(text, sys.maxsize), style)
 
 
-def _print(what: RenderableType, width: int | None) -> None:
-    Console(soft_wrap=isinstance(what, Text | Tree), highlight=False, width=width).print(what)
+def _print(what: RenderableType, *, is_whole: bool) -> None:
+    if is_whole:
+        console = _console(_WIDEST_LINE)
+    else:
+        needed = _console(_WIDEST_LINE).measure(what).minimum
+        console = _console(max(needed, shutil.get_terminal_size().columns))
+    with console.capture() as printed:
+        console.print(what, soft_wrap=is_whole)
+    sys.stdout.writelines(f"{line.rstrip()}\n" for line in printed.get().splitlines())
+
+
+def _console(width: int) -> Console:
+    # Without a height rich takes every terminal that calls itself dumb for one of 80 columns.
+    return Console(highlight=False, markup=False, emoji=False, width=width, height=1)

@@ -145,7 +145,7 @@ def _plugin_block(
     description = block["properties"]["type"]["description"]
     return {
         "type": "object",
-        "description": block["description"],
+        **{key: block[key] for key in ("description",) if key in block},  # python -OO has none
         "required": ["type"],
         "properties": {"type": {"description": description, "anyOf": [*names, others]}},
         "allOf": rules,

@@ -254,6 +254,7 @@ def _with_source(
         for each in (*theirs.values(), *own)
     ]
     run.__doc__ = command.__doc__
+    run.__dict__["__wrapped__"] = command  # its source has the docstring
     run.__annotations__ = {each.name: each.annotation for each in arguments}
     run.__dict__["__signature__"] = inspect.Signature(arguments)
     return run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from base64 import b64encode
@@ -118,7 +119,7 @@ class Progress:
         self._now = now
         self._due = now() + _SHOWN_AFTER
         self._shown = 0
-        self._is_terminal = sys.stderr.isatty()
+        self._is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
     def at(self, done: int) -> None:
         """Note how many messages are done, and show it now and then."""
