@@ -65,11 +65,11 @@ def escape_record(record: logging.LogRecord) -> bool:
         return True
     if not message.isprintable() or len(message) > _MESSAGE_LIMIT:
         record.msg, record.args = printable(message, _MESSAGE_LIMIT), ()
-    _format_traceback(record)
+    format_traceback(record)
     return True
 
 
-def _format_traceback(record: logging.LogRecord) -> None:
+def format_traceback(record: logging.LogRecord) -> None:
     """Format the traceback of a record, as a `logging.Formatter` would do later."""
     error = record.exc_info[1] if record.exc_info else None
     if error is not None and not record.exc_text:

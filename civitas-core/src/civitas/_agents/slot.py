@@ -13,6 +13,7 @@ from typing import Final
 
 from civitas import _platform as platform
 from civitas._agents.message_loop import AgentCounts, MessageLoop, StopMode
+from civitas._agents.running import enter
 from civitas._agents.settings import settings_of
 from civitas._bus.bus import MessageBus
 from civitas._bus.mailbox import Mailbox
@@ -296,6 +297,7 @@ class AgentSlot:
             raise
 
     async def _live(self, message_loop: MessageLoop, started: asyncio.Future[None]) -> None:
+        enter(message_loop)
         if not await self._begin(message_loop, started):
             return
         crash: Exception | None = None

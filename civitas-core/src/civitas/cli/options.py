@@ -85,6 +85,9 @@ NoImport = Annotated[
 LogLevel = Annotated[
     str, typer.Option(metavar="LEVEL", help="debug (with tracebacks), info, warning or error.")
 ]
+LogFormat = Annotated[
+    str, typer.Option(metavar="FORMAT", help="text; or json, one object a line, for programs.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

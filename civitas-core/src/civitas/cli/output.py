@@ -12,7 +12,7 @@ import math
 import os
 import sys
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict
 from functools import partial
@@ -25,6 +25,8 @@ from civitas.errors import printable
 _MAX_DEPTH: Final = 100
 _SHORTEST_HIDDEN: Final = 6
 _secrets: Final[set[str]] = set()
+_error_forms: Final[list[Callable[[Iterable[str]], str]]] = []
+"""What makes texts of lines for stderr; the last one counts."""
 
 
 def prepare_streams() -> None:
@@ -46,9 +48,30 @@ def write(*lines: str) -> None:
 
 def write_error(*lines: str) -> None:
     """Print lines to stderr, without logins of URLs and what `hide` was given."""
+    write_to_stderr(error_text(lines))
+
+
+def write_to_stderr(text: str) -> None:
+    """Print what is ready to be printed."""
+    sys.stderr.write(text)
+
+
+def error_text(lines: Iterable[str]) -> str:
+    """Return lines as `write_error` would print them."""
+    form = _error_forms[-1] if _error_forms else _joined
+    return form(map(without_secrets, lines))
+
+
+def without_secrets(text: str) -> str:
+    """Return a text without logins of URLs and what `hide` was given."""
     from civitas.plugins.masking import mask_text
 
-    sys.stderr.write(_joined(mask_text(line, _secrets) for line in lines))
+    return mask_text(text, _secrets)
+
+
+def write_errors_as(form: Callable[[Iterable[str]], str]) -> None:
+    """From now on, let lines for stderr have another form: what this makes of them."""
+    _error_forms.append(form)
 
 
 def hide(secrets: Iterable[str]) -> None:

@@ -43,11 +43,12 @@ def run(
     sets: options.Sets = None,
     app_dir: options.AppDir = Path(),
     log_level: options.LogLevel = "info",
+    log_format: options.LogFormat = "text",
 ) -> None:
     """Run a topology: Ctrl-C or SIGTERM finishes the work in hand, a second one stops at once."""
     from civitas.cli.logs import configure_logging
 
-    configure_logging(log_level)
+    configure_logging(log_level, log_format, process)
     given = options.chosen(topology, file, overlays, transport, sets)
     loaded = given.load(app_dir, processes=(process,))
     write_notes(loaded.notes)

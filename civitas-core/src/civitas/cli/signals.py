@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from civitas.cli.exit_codes import BY_SIGNAL
+from civitas.cli.output import error_text
 
 
 @contextmanager
@@ -70,4 +71,4 @@ def write_from_handler(text: str) -> None:
     """Write a line to stderr within a signal handler, which may have interrupted a write."""
     with suppress(RuntimeError):
         sys.stdout.flush()
-    os.write(2, f"{text}\n".encode())
+    os.write(2, error_text([text]).encode())

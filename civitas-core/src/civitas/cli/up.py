@@ -27,15 +27,17 @@ def up(
     sets: options.Sets = None,
     app_dir: options.AppDir = Path(),
     log_level: options.LogLevel = "info",
+    log_format: options.LogFormat = "text",
     grace: Annotated[
         float, options.seconds("What a process may take to end before it is killed.", 0.0, 86_400.0)
     ] = 35.0,
 ) -> None:
     """Run all processes of a topology: Ctrl-C ends them in order, a second one kills them."""
     from civitas.cli.logs import configure_logging
+    from civitas.cli.process_group.console import OWN_NAME
     from civitas.topology import pipes
 
-    configure_logging(log_level)
+    configure_logging(log_level, log_format, OWN_NAME)
     pipes.kept.set({})  # the processes read the topology, too
     given = options.chosen(topology, file, overlays, transport, sets)
     with imports_print_to_stderr():  # the processes print it again, to stdout
@@ -45,10 +47,11 @@ def up(
         f"--topology={given.file}",
         f"--app-dir={app_dir}",
         f"--log-level={log_level}",
+        f"--log-format={log_format}",
     ]
     arguments += [f"--overlay={each}" for each in given.overlays]
     arguments += [f"--transport={transport}"] if transport is not None else []
-    _run_all(loaded, arguments, [f"--set={each}" for each in sets or ()], grace)
+    _run_all(loaded, arguments, [f"--set={each}" for each in sets or ()], grace, log_format)
 
 
 def processes_to_run(topology: Topology) -> tuple[str, ...]:
@@ -57,9 +60,14 @@ def processes_to_run(topology: Topology) -> tuple[str, ...]:
 
 
 def _run_all(
-    topology: Topology, arguments: list[str], private_arguments: list[str], grace: float
+    topology: Topology,
+    arguments: list[str],
+    private_arguments: list[str],
+    grace: float,
+    log_format: str,
 ) -> None:
     """Run a `civitas run` for each process until they end, and exit."""
+    from civitas.cli.logs import JSON
     from civitas.cli.process_group.console import Console, colours_allowed
     from civitas.cli.process_group.group import Member, ProcessGroup
     from civitas.cli.process_group.parent_watch import ParentWatch
@@ -70,7 +78,7 @@ def _run_all(
     sys.stdout.flush()
     sys.stderr.flush()
     out, err = (io.FileIO(each.fileno(), "wb", closefd=False) for each in (sys.stdout, sys.stderr))
-    console = Console(names, out, err, colours=colours_allowed())
+    console = Console(names, out, err, colours=colours_allowed(), as_json=log_format == JSON)
     private = PrivateArguments(private_arguments, pipes.kept.get() or {})
     with ParentWatch() as watch, private:
         members = []

@@ -3,6 +3,9 @@
 A process may write what it likes, and what agents write has texts of others in it. So of all that a
 terminal obeys only colours (SGR) and tabs are let through, and a line's colours end with the line:
 no line can move to the name of another process, or hide it. Everything else is escaped.
+
+As JSON each line is an object: a process writes its log records so, and whatever else it writes is
+the message of one.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from io import RawIOBase
 from itertools import cycle
 from typing import Final
 
+from civitas.cli.json_lines import JsonLines
 from civitas.errors import printable
 
 OWN_NAME: Final = "up"
@@ -74,15 +78,22 @@ class Console:
     """Writes lines with names in front to stdout and stderr.
 
     A line is written whole before the next one, and at once. With `colours`, each of the names has
-    its own where a stream is a terminal.
+    its own where a stream is a terminal. With `as_json` each line is an object, without names.
     """
 
     def __init__(
-        self, names: Sequence[str], out: RawIOBase, err: RawIOBase, *, colours: bool = True
+        self,
+        names: Sequence[str],
+        out: RawIOBase,
+        err: RawIOBase,
+        *,
+        colours: bool = True,
+        as_json: bool = False,
     ) -> None:
+        painted = dict([(OWN_NAME, _OWN_COLOUR), *zip(names, cycle(_COLOURS), strict=False)])
+        self._json = {name: JsonLines(name) for name in painted} if as_json else {}
         self._streams = {Stream.OUT: out, Stream.ERR: err}
         self._prefixes: dict[tuple[str, Stream], bytes] = {}
-        painted = dict([(OWN_NAME, _OWN_COLOUR), *zip(names, cycle(_COLOURS), strict=False)])
         width = max(len(printable(name)) for name in painted)
         for stream, raw in self._streams.items():
             pattern = f"\x1b[{{1}}m{{0}} | {_RESET}" if colours and raw.isatty() else "{0} | "
@@ -96,8 +107,15 @@ class Console:
         Raises:
             OSError: nobody reads the stream any more.
         """
-        prefix, raw = self._prefixes[name, stream], self._streams[stream]
-        left = memoryview(b"".join(prefix + _shown(line) + b"\n" for line in lines))
+        if name in self._json:
+            text = "".join(self._json[name].of_output(each, stream.value) for each in lines)
+            self._write(stream, text.encode())
+        else:
+            prefix = self._prefixes[name, stream]
+            self._write(stream, b"".join(prefix + _shown(line) + b"\n" for line in lines))
+
+    def _write(self, stream: Stream, data: bytes) -> None:
+        raw, left = self._streams[stream], memoryview(data)
         while left:
             written = raw.write(left)
             if written is None:  # somebody made the terminal that we share non-blocking
@@ -107,7 +125,10 @@ class Console:
 
     def say(self, text: str) -> None:
         """Write a line of `civitas up` itself to stderr; raises as `show` does."""
-        self.show(OWN_NAME, Stream.ERR, [printable(text, sys.maxsize).encode()])
+        if self._json:
+            self._write(Stream.ERR, self._json[OWN_NAME].of_message(text).encode())
+        else:
+            self.show(OWN_NAME, Stream.ERR, [printable(text, sys.maxsize).encode()])
 
 
 def _shown(line: bytes) -> bytes:
