@@ -26,7 +26,7 @@ supervision:
 
 PROD = """\
 transport:
-  pub_addr: ipc:///run/civitas/pub
+  pub_addr: ipc:///tmp/pub
 supervision:
   children:
     - supervisor:

@@ -34,7 +34,8 @@ PAGES = sorted(
         *REPOSITORY.glob("*/README.md"),
     ]
 )
-FENCE = re.compile(r"^```yaml.*\n((?:.*\n)*?)```$", re.MULTILINE)
+FENCE = re.compile(r'^```yaml(?: title="topology\.yaml")?\n((?:.*\n)*?)```$', re.MULTILINE)
+"""A topology or a block of one; a file of another name is an overlay, or something else."""
 
 
 class MadeUpOptions(BaseModel):

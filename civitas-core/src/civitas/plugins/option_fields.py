@@ -129,7 +129,7 @@ def _parts(annotation: Any, *, deep: bool = False) -> list[Any]:
     found: list[Any] = []
     waiting = [annotation]
     while waiting:
-        part = waiting.pop()
+        part = waiting.pop(0)
         if any(part is each for each in found):
             continue
         found.append(part)

@@ -164,7 +164,7 @@ def _made(model: type[BaseModel], values: dict[str, Any]) -> BaseModel | list[An
         return model.model_validate(values)
     except ValidationError as error:
         refused = error.errors(include_url=False)
-    if any("[key]" in each["loc"] for each in refused):
+    if any("[key]" in each["loc"] or each["type"] == "invalid_key" for each in refused):
         return refused  # a number would be a text there
     try:
         return model.model_validate_json(json.dumps(values))
