@@ -195,7 +195,9 @@ async def test_lines_of_a_megabyte_stay_whole_and_apart() -> None:
 async def test_all_that_a_process_wrote_is_shown_before_it_is_said_to_have_ended() -> None:
     shown: list[tuple[Stream, bytes]] = []
     code = "import sys; print('x' * 60_000); print('y', file=sys.stderr, end='')"
-    child = Child(program(code), lambda stream, lines: shown.extend((stream, x) for x in lines))
+    child = Child(
+        program(code), lambda stream, lines: shown.extend((stream, x) for x in lines), os.environ
+    )
     with Watched(child.pid) as process:
         assert process.has_ended(DEADLINE)  # and the event loop had no time to read anything
     child.poll()

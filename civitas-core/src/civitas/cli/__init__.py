@@ -7,10 +7,11 @@ import gc
 
 def main() -> None:
     """Run the command line and exit: 0 for success, 1 for failure, 2 for bad input."""
-    gc.disable()  # what a start imports and builds stays; `run_to_end` enables it
+    gc.disable()  # what a start imports and builds stays; `keep_objects` enables it
     from civitas import _program
 
     if not _program.begin():
-        from civitas.cli.app import main as run_commands
+        from civitas.cli.app import app
+        from civitas.cli.entry import run_program
 
-        run_commands()
+        run_program(app)

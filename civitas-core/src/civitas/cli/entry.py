@@ -13,36 +13,60 @@ from typer.core import TyperGroup
 
 from civitas._text import traceback_lines
 from civitas.cli.exit_codes import BAD_INPUT, BY_SIGNAL, FAILURE
-from civitas.cli.output import prepare_streams, write_error
+from civitas.cli.output import write_error
+from civitas.cli.process_end import end_process
+from civitas.cli.streams import close_streams, open_streams
 from civitas.errors import CivitasError, ConfigurationError, PluginError, logger_of
 
 _HELP_INSTEAD: Final = "NoArgsIsHelpError"
 """The name of the error that stands for a command without arguments, which shows its help."""
 
 
+def run_program(app: typer.Typer) -> NoReturn:
+    """Run a command line, and end the process with its exit code, whatever still runs there."""
+    end_process(_run(app))
+
+
 def run_commands(app: typer.Typer) -> NoReturn:
     """Run a command line and exit: 0 for success, 1 for failure, 2 for bad input."""
-    prepare_streams()
+    try:
+        code = _run(app)
+    finally:
+        close_streams()
+    sys.exit(code)
+
+
+def _run(app: typer.Typer) -> int:
+    """Run a command line; return the exit code."""
+    open_streams()
     if sys.flags.optimize > 1:
         from civitas.cli.docstrings import restore_help
 
         restore_help(app)
     try:
         app()
-    except CivitasError as error:
+    except SystemExit as ended:
+        code = ended.code or 0
+        return code if isinstance(code, int) else FAILURE
+    except KeyboardInterrupt:
+        return BY_SIGNAL + signal.SIGINT
+    except BaseException as error:  # noqa: BLE001 - each becomes an exit code
+        return report(error)
+    return 0
+
+
+def report(error: BaseException) -> int:
+    """Say in words what has ended a command, and return the exit code."""
+    if isinstance(error, CivitasError):
         from civitas.topology.problems import TopologyError
 
         logger_of("civitas.cli").debug("what led to the error below:", exc_info=error)
         first, *others = error.lines if isinstance(error, TopologyError) else (str(error),)
         write_error(f"error: {first}", *others)
         is_bad_input = isinstance(error, ConfigurationError | PluginError)
-        sys.exit(BAD_INPUT if is_bad_input else FAILURE)
-    except KeyboardInterrupt:
-        sys.exit(BY_SIGNAL + signal.SIGINT)
-    except Exception as error:  # noqa: BLE001 - a bug; Python would show its text as it is
-        write_error(*traceback_lines(error))
-        sys.exit(FAILURE)
-    sys.exit()
+        return BAD_INPUT if is_bad_input else FAILURE
+    write_error(*traceback_lines(error))  # a bug; Python would show its text as it is
+    return FAILURE
 
 
 class CommandGroup(TyperGroup):

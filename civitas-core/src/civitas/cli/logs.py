@@ -27,6 +27,10 @@ _LEVELS: Final = ("debug", "info", "warning", "error")
 class _LineFormatter(logging.Formatter):
     """Writes an event as one line; an exception by the place that raised it."""
 
+    def __init__(self, form: str, date_form: str) -> None:
+        super().__init__(form, date_form)
+        self._folder = Path.cwd()  # an agent may go elsewhere, and remove that
+
     def formatException(self, ei: object) -> str:  # noqa: N802 - the name is logging's
         return ""  # `format` adds where the exception was raised
 
@@ -37,16 +41,13 @@ class _LineFormatter(logging.Formatter):
         frames = traceback.extract_tb(record.exc_info[2]) if record.exc_info else []
         if not frames:
             return line
-        file, here = Path(frames[-1].filename), Path.cwd()
-        shown = file.relative_to(here) if file.is_relative_to(here) else file
+        file, folder = Path(frames[-1].filename), self._folder
+        shown = file.relative_to(folder) if file.is_relative_to(folder) else file
         return f"{line} ({shown}:{frames[-1].lineno})"
 
 
 class _StderrHandler(logging.Handler):
-    """Writes to what `sys.stderr` is at the time, so that a progress bar can keep lines above it.
-
-    The records of other libraries come here too, and so do those of agents.
-    """
+    """Writes to stderr, also the records of other libraries and those of agents."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import partial
-from io import TextIOWrapper
-from pathlib import Path
 from typing import Any, Final
 
+from civitas.cli import streams
 from civitas.errors import printable
 
 _MAX_DEPTH: Final = 100
@@ -29,21 +26,9 @@ _error_forms: Final[list[Callable[[Iterable[str]], str]]] = []
 """What makes texts of lines for stderr; the last one counts."""
 
 
-def prepare_streams() -> None:
-    """Let stdout and stderr take everything: a character that can't be shown is escaped.
-
-    Python has `None` for a stream that was closed before the process started.
-    """
-    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 - used to the end
-    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 - used to the end
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
 def write(*lines: str) -> None:
     """Print lines to stdout."""
-    sys.stdout.write(_joined(lines))
+    streams.out().write(_joined(lines))
 
 
 def write_error(*lines: str) -> None:
@@ -53,7 +38,7 @@ def write_error(*lines: str) -> None:
 
 def write_to_stderr(text: str) -> None:
     """Print what is ready to be printed."""
-    sys.stderr.write(text)
+    streams.err().write(text)
 
 
 def error_text(lines: Iterable[str]) -> str:
@@ -90,14 +75,15 @@ def write_notes(notes: Iterable[str]) -> None:
 
 def write_json(value: Any) -> None:
     """Print JSON to stdout: dataclasses are objects, and numbers that JSON lacks are text."""
-    encoding = (sys.stdout.encoding or "").lower().replace("-", "")
+    out = streams.out()
+    encoding = (out.encoding or "").lower().replace("-", "")
     encode = partial(json.dumps, indent=2, ensure_ascii=encoding != "utf8", default=asdict)
     try:
         text = encode(value, allow_nan=False)
     except ValueError:
         text = encode(json.loads(encode(value), parse_constant=lambda each: str(float(each))))
     lines = (line if line.isprintable() else _escaped_json(line) for line in text.split("\n"))
-    sys.stdout.write("\n".join(lines) + "\n")
+    out.write("\n".join(lines) + "\n")
 
 
 def jsonable(value: Any, depth: int = 0) -> Any:
@@ -122,22 +108,3 @@ def _joined(lines: Iterable[str]) -> str:
 def _escaped_json(line: str) -> str:
     """Escape what is not printable: it stands in a string of JSON, so that means the same."""
     return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in line)
-
-
-@contextmanager
-def imports_print_to_stderr() -> Iterator[None]:
-    """Send to stderr what plugins and agents' modules print to stdout when they are imported.
-
-    So the output of a command is its result alone. What is written past `sys.stdout`, by C code or
-    by a child process, goes to stderr as well.
-    """
-    sys.stdout.flush()
-    result, errors = sys.stdout.fileno(), sys.stderr.fileno()
-    kept = os.dup(result)
-    os.dup2(errors, result)
-    try:
-        with redirect_stdout(sys.stderr):
-            yield
-    finally:
-        os.dup2(kept, result)
-        os.close(kept)

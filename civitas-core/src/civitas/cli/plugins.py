@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from civitas.cli.exit_codes import FAILURE
+from civitas.cli.foreign_code import foreign_code
 from civitas.cli.options import AsJson, seconds
-from civitas.cli.output import imports_print_to_stderr, write, write_error, write_json, write_notes
+from civitas.cli.output import write, write_error, write_json, write_notes
 from civitas.cli.paths import at_home
 from civitas.cli.signals import exit_on_signals
 from civitas.errors import CivitasError
@@ -100,7 +101,7 @@ def show_plugin(
     if len(kinds) > 1:
         raise typer.BadParameter(f"{name!r} is a transport and a serializer: choose with --kind")
     try:
-        with imports_print_to_stderr():
+        with foreign_code():
             description = _description(load(kinds[0], name))
     except BrokenPluginError as error:
         raise CivitasError(str(error)) from error  # a failure here, not bad input

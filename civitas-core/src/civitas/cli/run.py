@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import io
-import os
 import sys
-from collections.abc import Coroutine
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from civitas.cli import options
+from civitas.cli.entry import report
+from civitas.cli.event_loop import keep_objects, run_with_agents
+from civitas.cli.exit_codes import FAILURE
+from civitas.cli.foreign_code import foreign_code, own_loggers_enabled
 from civitas.cli.output import write_error, write_notes
-from civitas.cli.signals import stopping_on_signals, write_from_handler
+from civitas.cli.process_end import LAST_GRACE, end_within
+from civitas.cli.signals import stop_on_signals, write_from_handler
+from civitas.errors import IdentityError, SpawnError, describe, logger_of
 from civitas.messages import PRIMARY
 
 if TYPE_CHECKING:
@@ -23,8 +27,8 @@ if TYPE_CHECKING:
     from civitas.topology import Topology
     from civitas.worker import Worker
 
-_LAST_GRACE: Final = 1.0
-"""Seconds that tasks may take to end when all agents have ended."""
+_LONGEST_PATIENCE: Final = 5.0
+"""Seconds that threads and tasks of agents get at most when all agents have ended."""
 
 
 def run(
@@ -50,19 +54,15 @@ def run(
 
     configure_logging(log_level, log_format, process)
     given = options.chosen(topology, file, overlays, transport, sets)
-    loaded = given.load(app_dir, processes=(process,))
-    write_notes(loaded.notes)
-    node = node_of(loaded, process)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # what agents print shows when they print it
-    run_to_end(_run_node(node))
-
-
-def run_to_end(main: Coroutine[Any, Any, int]) -> NoReturn:
-    """Run what goes on for long, and exit with the code that it returns."""
-    gc.freeze()  # what was imported and built so far stays, so no collection need look at it
-    gc.enable()
-    raise typer.Exit(asyncio.run(main))
+    with foreign_code(hosts=True):
+        loaded = given.load(app_dir, processes=(process,))
+        write_notes(loaded.notes)
+        node = node_of(loaded, process)
+    keep_objects()
+    running = _Run(node)
+    raise typer.Exit(run_with_agents(running.main(), running.exited))
 
 
 def node_of(topology: Topology, process: str) -> Runtime | Worker:
@@ -92,51 +92,78 @@ def node_of(topology: Topology, process: str) -> Runtime | Worker:
     return Worker.from_topology(topology, process)
 
 
-async def _run_node(node: Runtime | Worker) -> int:
-    """Run a node until it ends, and return the exit code; the first signal stops it in order."""
-    from civitas.errors import IdentityError, SpawnError, describe
-    from civitas.runtime import Runtime
+class _Run:
+    """A node that runs until it ends; the first signal stops it in order."""
 
-    loop = asyncio.get_running_loop()
-    is_stopping = False
+    def __init__(self, node: Runtime | Worker) -> None:
+        self._node = node
+        self._stopped: float | None = None
+        """When a signal has stopped it (`time.monotonic`)."""
+        self._exit: BaseException | None = None
 
-    def stop(name: str) -> None:
-        nonlocal is_stopping
-        is_stopping = True
-        write_from_handler(f"{name}: finishing the work in hand; once more to stop at once")
-        asyncio.run_coroutine_threadsafe(node.stop(), loop)
+    async def main(self) -> int:
+        """Run the node, and return the exit code of the process; its end has a time limit then."""
+        try:
+            status = await self._run()
+        except Exception as error:  # noqa: BLE001 - said now: the loop may take long to end
+            status = report(error)
+        self._limit_end(status)
+        return status
 
-    def stop_at_once(name: str) -> None:
-        write_from_handler(f"{name} again: stopping at once")
+    async def _run(self) -> int:
+        from civitas.runtime import Runtime
 
-    with stopping_on_signals(stop, stop_at_once):
+        node, loop = self._node, asyncio.get_running_loop()
+
+        def stop(name: str) -> None:
+            self._stopped = time.monotonic()
+            write_from_handler(f"{name}: finishing the work in hand; once more to stop at once")
+            asyncio.run_coroutine_threadsafe(node.stop(), loop)
+
+        def stop_at_once(name: str) -> None:
+            write_from_handler(f"{name} again: stopping at once")
+
+        stop_on_signals(stop, stop_at_once)
         try:
             await node.start()
         except SpawnError:
-            if not is_stopping or node.failure is not None:
+            if not (self._stopped or self._exit) or node.failure is not None:
                 raise
             status = 0  # the signal came while the node started
         else:
+            own_loggers_enabled()
             count = len(node.all_agents())
             write_error(f"running: {count} agent{'s'[: count != 1]}; Ctrl-C stops")
             status = await (node.wait() if isinstance(node, Runtime) else node.wait_until_stopped())
-    if node.failure is not None and not is_stopping:
-        what = describe(node.failure)
-        is_evicted = isinstance(node.failure, IdentityError)
-        write_error(f"error: {what if is_evicted else f'the root supervisor gave up: {what}'}")
-    await _end_tasks(status)
-    return status
+        return self._judged(status)
 
+    def exited(self, error: BaseException) -> None:
+        """Stop, and fail: code of an agent wants the process to exit, and it is no handler's."""
+        logger_of("civitas.cli").error(
+            "a task or a callback of an agent raised %s: ending", describe(error), exc_info=error
+        )
+        if self._exit is None:
+            self._exit = error
+            asyncio.ensure_future(self._node.stop())  # noqa: RUF006
 
-async def _end_tasks(status: int) -> None:
-    """Cancel all other tasks, as asyncio.run would, and exit at once if one of them goes on.
+    def _judged(self, status: int) -> int:
+        """Say why the node has failed, if it has; return the exit code."""
+        failure = self._node.failure
+        if self._exit is not None:
+            write_error(
+                f"error: an agent's code raised {describe(self._exit)} outside of its hooks"
+            )
+            return FAILURE
+        if failure is not None and self._stopped is None:
+            what = describe(failure)
+            is_evicted = isinstance(failure, IdentityError)
+            write_error(f"error: {what if is_evicted else f'the root supervisor gave up: {what}'}")
+        return status
 
-    An agent that ignores its cancellation must not keep the process from ending.
-    """
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    if tasks and (await asyncio.wait(tasks, timeout=_LAST_GRACE))[1]:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+    def _limit_end(self, status: int) -> None:
+        """Give what agents have left running the rest of their `shutdown_timeout`, or less."""
+        patience = max((each.shutdown_timeout for each in self._node.all_agents()), default=0.0)
+        if self._stopped is not None:
+            patience -= time.monotonic() - self._stopped
+        patience = min(max(patience, 0.0), _LONGEST_PATIENCE)
+        end_within(patience + LAST_GRACE, status, asyncio.get_running_loop())

@@ -10,7 +10,12 @@ command            first signal                            second signal
 =================  ======================================  ====================================
 
 SIGHUP does not stop `run` in order. It counts as a first signal for `up`, but not as a second one,
-since a terminal that closes may send two; and not at all after `nohup`.
+since a terminal that closes may send two; and not at all after `nohup`. While a process ends, any
+signal ends it at once.
+
+A forked child is a copy, with the handlers of its parent: with them it would stop a copy of the
+node, or wake up the parent's event loop, and go on. So a fork gives the child the dispositions that
+Python gives to a program. Handlers that are not from here are the business of who has set them.
 """
 
 from __future__ import annotations
@@ -18,18 +23,24 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
 
 from civitas.cli.exit_codes import BY_SIGNAL
 from civitas.cli.output import error_text
 
+_default: Final[dict[int, Any]] = {}
+"""What a child that is forked has instead of the handlers from here, by signal."""
 
-@contextmanager
-def stopping_on_signals(
+_ours: Final[set[object]] = set()
+"""The handlers from here."""
+
+
+def stop_on_signals(
     first: Callable[[str], object], second: Callable[[str], object], *, hangup: bool = False
-) -> Iterator[None]:
-    """Within the block, let the first signal stop the command, and the second one end it at once.
+) -> None:
+    """From now on, let the first signal stop the command, and the second one end it at once.
 
     Both are called with the signal's name, within the signal handler; when `second` returns, the
     process exits. With `hangup`, SIGHUP counts too.
@@ -49,15 +60,13 @@ def stopping_on_signals(
             second(name)
             os._exit(BY_SIGNAL + number)
 
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if hangup and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        numbers.append(signal.SIGHUP)
-    before = {number: signal.signal(number, handle) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    _handle_all(handle, hangup=hangup)
+
+
+def exit_at_once_on_signals() -> None:
+    """From now on, let any signal end this process at once: it is ending anyway."""
+    if _default:  # else Python's own dispositions hold
+        _handle_all(lambda number, _: os._exit(BY_SIGNAL + number), hangup=False)
 
 
 def exit_on_signals() -> None:
@@ -69,6 +78,33 @@ def exit_on_signals() -> None:
 
 def write_from_handler(text: str) -> None:
     """Write a line to stderr within a signal handler, which may have interrupted a write."""
-    with suppress(RuntimeError):
+    with suppress(Exception):  # it may be in a write, and others may have put anything there
         sys.stdout.flush()
     os.write(2, error_text([text]).encode())
+
+
+def _handle_all(handle: Callable[[int, Any], None], *, hangup: bool) -> None:
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hangup and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    _ours.add(handle)
+    for number in numbers:
+        before = signal.signal(number, handle)
+        if before is signal.SIG_IGN:
+            _default.setdefault(number, before)
+        elif number == signal.SIGINT:
+            _default.setdefault(number, signal.default_int_handler)
+        else:
+            _default.setdefault(number, signal.SIG_DFL)
+
+
+def _restore_in_child() -> None:
+    if not _default:
+        return
+    signal.set_wakeup_fd(-1, warn_on_full_buffer=False)
+    for number, disposition in _default.items():
+        if signal.getsignal(number) in _ours:
+            signal.signal(number, disposition)
+
+
+os.register_at_fork(after_in_child=_restore_in_child)

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from civitas.cli import streams
 from civitas.errors import printable
 
 _WIDEST_LINE: Final = 100_000
@@ -61,7 +62,7 @@ def write_table(
     for row in texts:
         table.add_row(*row)
     if has_header or table.row_count:
-        _print(Padding(table, (0, 0, 0, indent), expand=False), is_whole=not sys.stdout.isatty())
+        _print(Padding(table, (0, 0, 0, indent), expand=False), is_whole=not streams.out().isatty())
 
 
 def write_tree(branch: Branch) -> None:
@@ -93,9 +94,11 @@ def _print(what: RenderableType, *, is_whole: bool) -> None:
         console = _console(max(needed, shutil.get_terminal_size().columns))
     with console.capture() as printed:
         console.print(what, soft_wrap=is_whole)
-    sys.stdout.writelines(f"{line.rstrip()}\n" for line in printed.get().splitlines())
+    streams.out().writelines(f"{line.rstrip()}\n" for line in printed.get().splitlines())
 
 
 def _console(width: int) -> Console:
     # Without a height rich takes every terminal that calls itself dumb for one of 80 columns.
-    return Console(highlight=False, markup=False, emoji=False, width=width, height=1)
+    return Console(
+        file=streams.out(), highlight=False, markup=False, emoji=False, width=width, height=1
+    )

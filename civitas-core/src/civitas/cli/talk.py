@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from civitas.cli import options
-from civitas.cli.output import imports_print_to_stderr, jsonable, write_error, write_json
+from civitas.cli.event_loop import run_in_own_loop
+from civitas.cli.foreign_code import foreign_code
+from civitas.cli.output import jsonable, write_error, write_json
 from civitas.cli.payload import read_payload
 from civitas.errors import CivitasError
 
@@ -114,7 +115,7 @@ def _talk(
     from civitas.client import Client
 
     configure_logging("error")
-    with imports_print_to_stderr():
+    with foreign_code():
         topology = given.load()
         client = Client.from_topology(topology, connect_timeout, may_be_alone=not starts)
 
@@ -123,6 +124,6 @@ def _talk(
             await conversation(client, topology)
 
     try:
-        asyncio.run(run())
+        run_in_own_loop(run())
     except TimeoutError as error:
         raise CivitasError(str(error) or "no answer in time") from error

@@ -11,7 +11,8 @@ import typer
 
 from civitas.cli import options
 from civitas.cli.exit_codes import BAD_INPUT
-from civitas.cli.output import imports_print_to_stderr, write, write_json, write_notes
+from civitas.cli.foreign_code import foreign_code
+from civitas.cli.output import write, write_json, write_notes
 from civitas.cli.run import node_of
 from civitas.cli.up import processes_to_run
 
@@ -41,7 +42,7 @@ def validate(
 
     given = options.chosen(topology, file, overlays, transport, sets)
     try:
-        with imports_print_to_stderr():
+        with foreign_code():
             loaded = given.load(app_dir, processes=_only(process), no_import=no_import)
             write_notes(_notes(loaded))
             if not no_import:
@@ -92,7 +93,7 @@ def show(
     It runs code that the topology names.
     """
     given = options.chosen(topology, file, overlays, transport, sets)
-    with imports_print_to_stderr():
+    with foreign_code():
         loaded = given.load(app_dir, processes=_only(process), no_import=no_import)
         write_notes(_notes(loaded))
         shown = loaded.as_mapping()
@@ -118,7 +119,7 @@ def schema(
     """
     from civitas.topology.schema import installed_plugins, json_schema
 
-    with imports_print_to_stderr():
+    with foreign_code():
         installed = installed_plugins(only_builtin=no_import)
     write_notes(installed.notes)
     write_json(json_schema(installed.transports, installed.serializers))

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import io
-import sys
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from civitas.cli import options
-from civitas.cli.output import imports_print_to_stderr
-from civitas.cli.run import run_to_end
-from civitas.cli.signals import stopping_on_signals
+import typer
+
+from civitas.cli import options, streams
+from civitas.cli.event_loop import keep_objects, run_in_own_loop
+from civitas.cli.foreign_code import foreign_code
+from civitas.cli.signals import stop_on_signals
 from civitas.messages import PRIMARY
 
 if TYPE_CHECKING:
@@ -40,7 +43,8 @@ def up(
     configure_logging(log_level, log_format, OWN_NAME)
     pipes.kept.set({})  # the processes read the topology, too
     given = options.chosen(topology, file, overlays, transport, sets)
-    with imports_print_to_stderr():  # the processes print it again, to stdout
+    environment = os.environ.copy()
+    with foreign_code():  # the processes print it again, to stdout
         loaded = given.load()
     arguments = [
         "run",
@@ -51,7 +55,8 @@ def up(
     ]
     arguments += [f"--overlay={each}" for each in given.overlays]
     arguments += [f"--transport={transport}"] if transport is not None else []
-    _run_all(loaded, arguments, [f"--set={each}" for each in sets or ()], grace, log_format)
+    private = [f"--set={each}" for each in sets or ()]
+    _run_all(loaded, arguments, private, environment, grace, log_format)
 
 
 def processes_to_run(topology: Topology) -> tuple[str, ...]:
@@ -63,6 +68,7 @@ def _run_all(
     topology: Topology,
     arguments: list[str],
     private_arguments: list[str],
+    environment: Mapping[str, str],
     grace: float,
     log_format: str,
 ) -> None:
@@ -75,9 +81,8 @@ def _run_all(
     from civitas.topology import pipes
 
     names = processes_to_run(topology)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    out, err = (io.FileIO(each.fileno(), "wb", closefd=False) for each in (sys.stdout, sys.stderr))
+    own = (streams.out(), streams.err())
+    out, err = (io.FileIO(each.fileno(), "wb", closefd=False) for each in own)
     console = Console(names, out, err, colours=colours_allowed(), as_json=log_format == JSON)
     private = PrivateArguments(private_arguments, pipes.kept.get() or {})
     with ParentWatch() as watch, private:
@@ -86,14 +91,17 @@ def _run_all(
             command = watch.command(*arguments, f"--process={name}", grace=grace, private=private)
             members.append(Member(name, command, is_primary=name == PRIMARY))
         descriptors = [watch.descriptor, private.descriptor]
-        group = ProcessGroup(members, console, grace=grace, pass_fds=descriptors)
+        group = ProcessGroup(
+            members, console, grace=grace, pass_fds=descriptors, environment=environment
+        )
         group.say(f"starting {', '.join(names)}; Ctrl-C stops")
         if topology.processes and len(names) == 1:
             group.say(
                 f"transport {topology.transport.type_name!r} stays within one process: "
                 f"the agents of {', '.join(topology.processes)} run in {PRIMARY} too"
             )
-        run_to_end(_run_group(group))
+        keep_objects()
+        raise typer.Exit(run_in_own_loop(_run_group(group)))
 
 
 async def _run_group(group: ProcessGroup) -> int:
@@ -104,7 +112,7 @@ async def _run_group(group: ProcessGroup) -> int:
         group.say(f"{name}: ending all in order; once more to kill them")
         group.stop()
 
-    with stopping_on_signals(
+    stop_on_signals(
         lambda name: loop.call_soon_threadsafe(stop, name), lambda _: group.kill(), hangup=True
-    ):
-        return await group.run()
+    )
+    return await group.run()

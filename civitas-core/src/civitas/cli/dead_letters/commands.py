@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import sys
 import time
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, TypeVar, get
 import typer
 
 from civitas.cli import options
+from civitas.cli.event_loop import run_in_own_loop
 from civitas.cli.exit_codes import BY_SIGNAL, FAILURE
 from civitas.cli.output import write, write_error, write_json
 from civitas.errors import ConfigurationError
@@ -319,7 +319,7 @@ def _counted(count: int, kept: Kept) -> str:
 
 def _run(coroutine: Coroutine[Any, Any, T]) -> T:
     try:
-        return asyncio.run(coroutine)
+        return run_in_own_loop(coroutine)
     except KeyboardInterrupt:
         write_error("interrupted")
         raise typer.Exit(EXIT_INTERRUPTED) from None

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from civitas.cli import options
 from civitas.cli.dead_letters.commands import commands_for
+from civitas.cli.foreign_code import foreign_code
 from civitas.cli.logs import configure_logging
-from civitas.cli.output import imports_print_to_stderr
 
 if TYPE_CHECKING:
     from civitas.cli.dead_letters.source import MessageSource
@@ -22,7 +22,7 @@ def _source(
     from civitas.cli.dead_letters.source import source_of
 
     configure_logging("warning")
-    with imports_print_to_stderr():
+    with foreign_code():
         return source_of(options.chosen(None, file, overlays, transport, sets).load())
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from base64 import b64encode
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final, Self
 
+from civitas.cli import streams
 from civitas.cli.output import jsonable
 from civitas.cli.tables import Column
 from civitas.transport import Kept, KeptMessage
@@ -119,7 +119,7 @@ class Progress:
         self._now = now
         self._due = now() + _SHOWN_AFTER
         self._shown = 0
-        self._is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._is_terminal = streams.err().isatty() and os.environ.get("TERM") != "dumb"
 
     def at(self, done: int) -> None:
         """Note how many messages are done, and show it now and then."""
@@ -128,11 +128,11 @@ class Progress:
         self._due = self._now() + (_TERMINAL_INTERVAL if self._is_terminal else _LINE_INTERVAL)
         line = f"{self._verb} {done} of {self._total}"
         if self._is_terminal:
-            sys.stderr.write(f"\r{line.ljust(self._shown)}")
+            streams.err().write(f"\r{line.ljust(self._shown)}")
             self._shown = len(line)
         else:
-            sys.stderr.write(f"{line}\n")
-        sys.stderr.flush()
+            streams.err().write(f"{line}\n")
+        streams.err().flush()
 
     def __enter__(self) -> Self:
         return self
@@ -140,5 +140,5 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         """Remove the progress from a terminal."""
         if self._shown:
-            sys.stderr.write(f"\r{' ' * self._shown}\r")
-            sys.stderr.flush()
+            streams.err().write(f"\r{' ' * self._shown}\r")
+            streams.err().flush()

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import IO, Final
 
@@ -31,7 +31,11 @@ class Child:
     """
 
     def __init__(
-        self, command: Sequence[str], show: ShowLines, pass_fds: Sequence[int] = ()
+        self,
+        command: Sequence[str],
+        show: ShowLines,
+        environment: Mapping[str, str],
+        pass_fds: Sequence[int] = (),
     ) -> None:
         self._show = show
         self._loop = asyncio.get_running_loop()
@@ -41,7 +45,7 @@ class Child:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            env={**environment, "PYTHONUNBUFFERED": "1"},
             pass_fds=pass_fds,
             start_new_session=True,
         )

@@ -6,9 +6,10 @@ The table of these rules is in the docstring of the package.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -96,6 +97,8 @@ class ProcessGroup:
     backoff: Backoff = Backoff()
     pass_fds: Sequence[int] = ()
     """File descriptors that all processes inherit."""
+    environment: Mapping[str, str] = field(default_factory=os.environ.copy)
+    """That of all processes."""
     jitter: Callable[[], float] = random.random
     """Gives the random numbers from 0 to 1 for the backoff."""
     _children: dict[Member, Child] = field(default_factory=dict, init=False)
@@ -194,7 +197,9 @@ class ProcessGroup:
                 self.stop(FAILURE)
 
         try:
-            child = self._children[member] = Child(member.command, show, self.pass_fds)
+            child = self._children[member] = Child(
+                member.command, show, self.environment, self.pass_fds
+            )
         except OSError as error:
             self.say(f"{member.name} can't be started: {error}")
             return CANNOT_START

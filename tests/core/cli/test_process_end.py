@@ -1,0 +1,106 @@
+"""The end of a command's process: bounded, with the exit code that it has, and with a word."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from support.commands import completed
+
+PROGRAM = """
+import atexit, multiprocessing, os, sys, threading, time
+from civitas.cli import process_end, signals, streams
+from civitas.cli.output import write
+import civitas.plugins.masking  # as a command that has read a topology
+streams.open_streams()
+streams.reserve_stdout()
+def endless(*_):
+    while True:
+        time.sleep(1)
+"""
+
+
+def ended(code: str, *, seconds: str = "") -> subprocess.CompletedProcess[str]:
+    """Run code, and end its process with 7; by default within the time of a short command."""
+    limit = f"process_end.end_within({seconds}, 7)\n" if seconds else ""
+    end = f"write('result')\n{limit}process_end.end_process(7)\n"
+    return completed(sys.executable, "-c", PROGRAM + textwrap.dedent(code) + end)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (
+            "threading.Thread(target=endless, name='poller').start()\n",
+            "thread 'poller', at <string>",
+        ),
+        ("atexit.register(endless)\n", "an exit function, at <string>"),
+        (
+            "fork = multiprocessing.get_context('fork')\n"
+            "fork.Process(target=time.sleep, args=(1,), name='helper').start()\n",
+            r"process 'helper' \(\d+\)",
+        ),
+    ],
+    ids=["thread", "exit function", "process"],
+)
+def test_what_never_ends_is_left_behind_and_named(code: str, said: str) -> None:
+    done = ended(code, seconds="0.1")
+    assert (done.returncode, done.stdout) == (7, "result\n")
+    assert re.search(f"note: left behind, as it had not ended after 0.1 s: {said}", done.stderr)
+
+
+def test_what_ends_in_time_is_waited_for_and_exit_functions_run_and_print_to_stderr() -> None:
+    done = ended(
+        """
+        from concurrent.futures import ThreadPoolExecutor
+        ThreadPoolExecutor().submit(print, "in a pool")
+        threading.Timer(0.01, print, ["in a thread"]).start()
+        atexit.register(print, "at exit")
+        """
+    )
+    assert (done.returncode, done.stdout) == (7, "result\n")
+    assert sorted(done.stderr.splitlines()) == ["at exit", "in a pool", "in a thread"]
+
+
+def test_daemonic_children_of_what_is_left_behind_are_ended() -> None:
+    done = ended(
+        """
+        threading.Thread(target=endless).start()
+        fork = multiprocessing.get_context("fork")
+        fork.Process(target=endless, daemon=True).start()
+        """,
+        seconds="0.1",
+    )  # it returns when no process has our pipes any more
+    assert done.returncode == 7
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "said"),
+    [
+        ("open('/dev/full', 'w')", 1, "error: stdout can't be written to: "),
+        ("reader", 1, ""),
+    ],
+)
+def test_a_result_that_can_not_be_written_is_a_failure(target: str, code: int, said: str) -> None:
+    program = f"""
+import os, sys
+from civitas.cli import process_end, streams
+from civitas.cli.output import write
+reading, writing = os.pipe()
+os.close(reading)
+reader = os.fdopen(writing, "w")
+target = {target}
+os.dup2(target.fileno(), 1)
+streams.open_streams()
+streams.reserve_stdout()
+write("result")
+process_end.end_process(0)
+"""
+    done = completed(sys.executable, "-c", program)
+    assert done.returncode == code
+    assert done.stderr.startswith(said)
+    assert done.stderr.count("\n") == bool(said)
