@@ -25,7 +25,11 @@ OPTIONS = """
 from civitas.plugins import Capabilities, TransportSpec, hookimpl
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+import atexit, threading, time
+
 print("noise of an import")
+atexit.register(print, "noise of an exit")
+threading.Thread(target=time.sleep, args=(1000,), name="pigeon").start()
 
 class Options(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -115,9 +119,11 @@ def test_show_tells_options_and_claims_and_no_secret(scratch):
     assert "coo" not in done.stdout
 
 
-def test_what_a_plugin_prints_does_not_spoil_the_json(scratch):
+def test_what_a_plugin_prints_or_leaves_running_does_not_spoil_the_json(scratch):
     scratch.install(plugin=OPTIONS)
-    shown = json.loads(scratch.civitas("show", "pigeon", "--json").stdout)
+    done = scratch.civitas("show", "pigeon", "--json")
+    shown = json.loads(done.stdout)
+    assert "left behind, as it had not ended after 0.5 s: thread 'pigeon'" in done.stderr
     assert [option["name"] for option in shown["options"]] == ["loft", "birds", "token", "feed"]
     assert shown["options"][2]["default"] == "(hidden)"
 

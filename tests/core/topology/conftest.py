@@ -90,6 +90,7 @@ class Workspace:
         self.write("needy.py", "import a_library_nobody_has\n")
         self.write("garbled.py", "x = 1\ndef f(:\n")
         self.write("quitter.py", "import sys\nsys.exit(3)\n")
+        self.write("shy.py", "def __getattr__(name):\n    raise SystemExit(0)\n")
 
     def write(self, name: str, content: str) -> Path:
         path = self.folder / self.app / name

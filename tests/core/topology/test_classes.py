@@ -67,6 +67,7 @@ def test_a_class_may_be_given_by_name(workspace: Any) -> None:
         ("APP.needy.X", "ModuleNotFoundError: No module named 'a_library_nobody_has'", ""),
         ("APP.garbled.X", "importing APP.garbled failed: SyntaxError", ""),
         ("APP.quitter.X", "importing APP.quitter failed: SystemExit: 3", ""),
+        ("APP.shy.X", "looking at APP.shy.X failed: SystemExit: 0, at", ""),
     ],
 )
 def test_a_class_that_can_not_be_used_is_explained(
@@ -83,7 +84,9 @@ def test_a_class_that_can_not_be_used_is_explained(
     assert suggestion.replace("APP", workspace.app) in problem.suggestion
 
 
-@pytest.mark.parametrize(("module", "line"), [("broken", 3), ("needy", 1), ("garbled", 2)])
+@pytest.mark.parametrize(
+    ("module", "line"), [("broken", 3), ("needy", 1), ("garbled", 2), ("shy", 2)]
+)
 def test_a_failing_import_names_the_line_that_failed(
     workspace: Any, module: str, line: int
 ) -> None:

@@ -100,6 +100,8 @@ class _Run:
         self._stopped: float | None = None
         """When a signal has stopped it (`time.monotonic`)."""
         self._exit: BaseException | None = None
+        """What code of an agent has raised to end the process, outside of its hooks."""
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def main(self) -> int:
         """Run the node, and return the exit code of the process; its end has a time limit then."""
@@ -113,12 +115,12 @@ class _Run:
     async def _run(self) -> int:
         from civitas.runtime import Runtime
 
-        node, loop = self._node, asyncio.get_running_loop()
+        node, self._loop = self._node, asyncio.get_running_loop()
 
         def stop(name: str) -> None:
             self._stopped = time.monotonic()
             write_from_handler(f"{name}: finishing the work in hand; once more to stop at once")
-            asyncio.run_coroutine_threadsafe(node.stop(), loop)
+            self._begin_stop()
 
         def stop_at_once(name: str) -> None:
             write_from_handler(f"{name} again: stopping at once")
@@ -144,7 +146,12 @@ class _Run:
         )
         if self._exit is None:
             self._exit = error
-            asyncio.ensure_future(self._node.stop())  # noqa: RUF006
+            self._begin_stop()
+
+    def _begin_stop(self) -> None:
+        """Stop the node in order; called in a signal handler, or in the event loop."""
+        assert self._loop is not None
+        asyncio.run_coroutine_threadsafe(self._node.stop(), self._loop)
 
     def _judged(self, status: int) -> int:
         """Say why the node has failed, if it has; return the exit code."""

@@ -121,9 +121,16 @@ def _find_class(name: str, base: type, given: Mapping[str, type]) -> type:
         return _agent_class(given[name], name, base)
     module_name, attribute = _split(name, given)
     target: Any = _import(module_name, attribute)
-    for part in attribute.split("."):
-        target = _attribute(target, part, base)
-    return _agent_class(target, name, base)
+    try:
+        for part in attribute.split("."):
+            target = _attribute(target, part, base)
+        return _agent_class(target, name, base)
+    except MistakeError:
+        raise
+    except BaseException as error:  # of a `__getattr__`, or a metaclass, of the user's
+        if is_interrupt(error):
+            raise
+        raise _failed(f"looking at {name}", error) from error
 
 
 def _split(name: str, given: Mapping[str, type]) -> tuple[str, str]:
@@ -188,7 +195,7 @@ def _import(name: str, attribute: str) -> ModuleType:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing is not None and f"{name}.".startswith(f"{missing}."):
             raise _no_module(name, attribute, missing) from error
-        raise _failed_import(name, error) from error
+        raise _failed(f"importing {name}", error) from error
 
 
 def _no_module(name: str, attribute: str, missing: str) -> MistakeError:
@@ -203,7 +210,7 @@ def _no_module(name: str, attribute: str, missing: str) -> MistakeError:
     return MistakeError(f"there is no module {missing!r}{wanted}", suggestion)
 
 
-def _failed_import(name: str, error: BaseException) -> MistakeError:
+def _failed(doing: str, error: BaseException) -> MistakeError:
     line = str(describe(error))
     machinery = (__file__, importlib.__file__)
     places = [
@@ -213,7 +220,7 @@ def _failed_import(name: str, error: BaseException) -> MistakeError:
     ]
     if isinstance(error, SyntaxError) and error.filename:
         places.append(f", at {error.filename}:{error.lineno}")
-    return MistakeError(f"importing {name} failed: {line}{places[-1] if places else ''}")
+    return MistakeError(f"{doing} failed: {line}{places[-1] if places else ''}")
 
 
 def _attribute(holder: Any, name: str, base: type) -> Any:
