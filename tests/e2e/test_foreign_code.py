@@ -196,7 +196,7 @@ class Forking(AgentProcess):
         for number in (signal.SIGTERM, signal.SIGINT):
             started = fork.Event()
             child = fork.Process(target=work, args=(started,))
-            child.start()
+            await asyncio.to_thread(child.start)
             started.wait()
             os.kill(child.pid, number)
             child.join()
