@@ -87,7 +87,7 @@ PLACES_OF_TEXT = {
         "civitas/testing/access.py",  # a handler that reads what is logged
         "civitas/testing/simulation/run.py",  # and this one a handler
     },
-    r"\bsys\.std(out|err)\.write\(|\bos\.write\((1|2|sys)\b|\becho\(": {
+    r"\bs(ys\.std(out|err)|treams\.(out|err)\(\))\.write\(|\bos\.write\((1|2|sys)\b|\becho\(": {
         *("civitas/cli/output.py", "civitas/cli/signals.py"),  # the latter has its own words alone
         "civitas/testing/tcp_link.py",
         "civitas/cli/dead_letters/output.py",  # progress, in its own words
@@ -200,6 +200,7 @@ def test_no_file_names_a_package_index_or_a_path_of_some_machine() -> None:
 
 STARTED_OTHERWISE = {
     "civitas/transport/tasks.py": "it is how all others are started",
+    "civitas/cli/event_loop.py": "the whole of a process, which ends with it",
     "civitas/cli/process_group/group.py": "a TaskGroup, which raises what its tasks raise",
     "civitas/testing/network.py": "a test awaits it",
     "civitas/testing/tcp_link.py": "a test's, which ends with its link",
@@ -221,6 +222,7 @@ UNGUARDED = {
     "civitas/transport/reply_inbox.py end_publish": "it cancels a task",
     "civitas/transport/reply_inbox.py expire": "it settles a future",
     "civitas/transport/tasks.py report": "it reports",
+    "civitas/cli/event_loop.py exited": "it stops the node",
     "civitas/cli/process_group/child.py _read": "the command's own loop, which has no node",
     "civitas/cli/process_group/group.py _poll": "the command's own loop, which has no node",
     "civitas/cli/up.py stop": "the command's own loop, which has no node",

@@ -140,7 +140,7 @@ def _signals(*, hosts: bool) -> Iterator[None]:
 
 @contextmanager
 def _logging(*, hosts: bool) -> Iterator[None]:
-    root = logging.getLogger()
+    root = logging.root
     handlers, level, off = root.handlers[:], root.level, root.manager.disable
     disabled = {each: each.disabled for each in _loggers()}
     try:

@@ -75,15 +75,14 @@ def write_notes(notes: Iterable[str]) -> None:
 
 def write_json(value: Any) -> None:
     """Print JSON to stdout: dataclasses are objects, and numbers that JSON lacks are text."""
-    out = streams.out()
-    encoding = (out.encoding or "").lower().replace("-", "")
+    encoding = (streams.out().encoding or "").lower().replace("-", "")
     encode = partial(json.dumps, indent=2, ensure_ascii=encoding != "utf8", default=asdict)
     try:
         text = encode(value, allow_nan=False)
     except ValueError:
         text = encode(json.loads(encode(value), parse_constant=lambda each: str(float(each))))
     lines = (line if line.isprintable() else _escaped_json(line) for line in text.split("\n"))
-    out.write("\n".join(lines) + "\n")
+    streams.out().write("\n".join(lines) + "\n")
 
 
 def jsonable(value: Any, depth: int = 0) -> Any:

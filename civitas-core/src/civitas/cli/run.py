@@ -61,7 +61,7 @@ def run(
         write_notes(loaded.notes)
         node = node_of(loaded, process)
     keep_objects()
-    running = _Run(node)
+    running = RunningNode(node)
     raise typer.Exit(run_with_agents(running.main(), running.exited))
 
 
@@ -92,7 +92,7 @@ def node_of(topology: Topology, process: str) -> Runtime | Worker:
     return Worker.from_topology(topology, process)
 
 
-class _Run:
+class RunningNode:
     """A node that runs until it ends; the first signal stops it in order."""
 
     def __init__(self, node: Runtime | Worker) -> None:
