@@ -78,6 +78,23 @@ def test_daemonic_children_of_what_is_left_behind_are_ended() -> None:
     assert done.returncode == 7
 
 
+def test_a_signal_ends_at_once_what_waits_for_its_threads() -> None:
+    done = ended(
+        """
+        import signal
+        def interrupt():
+            while signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGINT)
+        threading.Thread(target=interrupt).start()
+        threading.Thread(target=endless).start()
+        atexit.register(print, "at exit")
+        """,
+        seconds="3600",
+    )
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 @pytest.mark.parametrize(
     ("target", "code", "said"),
     [

@@ -23,12 +23,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Final
 
 from civitas.cli.exit_codes import BY_SIGNAL
 from civitas.cli.output import error_text
+
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM)
 
 _default: Final[dict[int, Any]] = {}
 """What a child that is forked has instead of the handlers from here, by signal."""
@@ -60,13 +62,15 @@ def stop_on_signals(
             second(name)
             os._exit(BY_SIGNAL + number)
 
-    _handle_all(handle, hangup=hangup)
+    _handle(_ENDING, handle)
+    if hangup and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        _handle((signal.SIGHUP,), handle)
 
 
 def exit_at_once_on_signals() -> None:
-    """From now on, let any signal end this process at once: it is ending anyway."""
-    if _default:  # else Python's own dispositions hold
-        _handle_all(lambda number, _: os._exit(BY_SIGNAL + number), hangup=False)
+    """From now on, let a signal that is not ignored end this process: it is ending anyway."""
+    heard = [each for each in _ENDING if signal.getsignal(each) is not signal.SIG_IGN]
+    _handle(heard, lambda number, _: os._exit(BY_SIGNAL + number))
 
 
 def exit_on_signals() -> None:
@@ -83,10 +87,7 @@ def write_from_handler(text: str) -> None:
     os.write(2, error_text([text]).encode())
 
 
-def _handle_all(handle: Callable[[int, Any], None], *, hangup: bool) -> None:
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if hangup and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        numbers.append(signal.SIGHUP)
+def _handle(numbers: Iterable[int], handle: Callable[[int, Any], None]) -> None:
     _ours.add(handle)
     for number in numbers:
         before = signal.signal(number, handle)
