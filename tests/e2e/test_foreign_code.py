@@ -26,7 +26,7 @@ os.system("echo foreign: a child")
 atexit.register(print, "foreign: exit")
 
 def poll():
-    while True:
+    while "ENDS" not in os.environ:
         print("foreign: thread")
         time.sleep(0.05)
 
@@ -69,15 +69,31 @@ def spoiled(app: App, agent: str) -> None:
     app(POLICY + SPOILED, agent, more="  max_restarts: 0\n")
 
 
-def test_the_result_of_a_command_is_alone_on_stdout_and_it_ends(app: App, tmp_path: Path) -> None:
+def test_the_result_of_a_command_is_alone_on_stdout(app: App, tmp_path: Path) -> None:
     spoiled(app, "name: a, type: agents.Spoiled")
-    done = completed(COMMAND, "topology", "show", "--json", cwd=tmp_path)
+    done = completed(COMMAND, "topology", "show", "--json", cwd=tmp_path, ENDS="now")
     assert done.returncode == 0
     assert json.loads(done.stdout)["transport"] == {"type": "in_process"}
-    assert "foreign: import\n" in done.stderr
-    assert "foreign: a child\n" in done.stderr
-    assert "note: left behind, as it had not ended after 0.5 s: thread 'poller', " in done.stderr
-    assert "Traceback" not in done.stderr
+    lines = done.stderr.splitlines()
+    assert sorted(lines) == ["foreign: a child", "foreign: exit", "foreign: import"]
+
+
+def test_a_module_that_raises_what_is_no_exception_is_bad_input_and_the_command_ends(
+    app: App, tmp_path: Path
+) -> None:
+    app(
+        """
+        import threading
+        threading.Thread(target=time.sleep, args=(10_000,), name="sleeper").start()
+        raise type("PanicError", (BaseException,), {})("no device")
+        """,
+        "name: a, type: agents.A",
+    )
+    done = completed(COMMAND, "topology", "validate", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    error, left = done.stderr.splitlines()
+    assert error.endswith(f"failed: PanicError: no device, at {tmp_path / 'agents.py'}:6")
+    assert left == "note: left behind, as it had not ended after 0.5 s: thread 'sleeper'"
 
 
 def test_run_says_what_it_has_to_say_and_ends_with_its_own_exit_code(
