@@ -95,29 +95,30 @@ def test_a_signal_ends_at_once_what_waits_for_its_threads() -> None:
     assert (done.returncode, done.stderr) == (130, "")
 
 
+@pytest.mark.parametrize("length", [10, 100_000])
 @pytest.mark.parametrize(
-    ("target", "code", "said"),
-    [
-        ("open('/dev/full', 'w')", 1, "error: stdout can't be written to: "),
-        ("reader", 1, ""),
-    ],
+    ("target", "said"), [("full", "error: stdout can't be written to: "), ("unread", "")]
 )
-def test_a_result_that_can_not_be_written_is_a_failure(target: str, code: int, said: str) -> None:
+def test_a_result_that_can_not_be_written_is_a_failure(target: str, said: str, length: int) -> None:
     program = f"""
-import os, sys
-from civitas.cli import process_end, streams
+import os, sys, typer
+from civitas.cli import streams
+from civitas.cli.entry import run_program
 from civitas.cli.output import write
-reading, writing = os.pipe()
+app = typer.Typer()
+
+@app.command()
+def main():
+    streams.reserve_stdout()
+    write("x" * {length})
+
+reading, unread = os.pipe()
 os.close(reading)
-reader = os.fdopen(writing, "w")
-target = {target}
-os.dup2(target.fileno(), 1)
-streams.open_streams()
-streams.reserve_stdout()
-write("result")
-process_end.end_process(0)
+full = os.open("/dev/full", os.O_WRONLY)
+os.dup2({target}, 1)
+run_program(app)
 """
     done = completed(sys.executable, "-c", program)
-    assert done.returncode == code
+    assert done.returncode == 1
     assert done.stderr.startswith(said)
     assert done.stderr.count("\n") == bool(said)

@@ -35,8 +35,9 @@ def end_process(code: int) -> NoReturn:
         streams.out().flush()
     except BrokenPipeError:  # who reads has seen enough
         code = code or FAILURE
-    except (OSError, ValueError) as error:
-        write_error(f"error: stdout can't be written to: {error}")
+    except OSError as error:
+        if code == 0:  # else it may have been said
+            write_error(f"error: stdout can't be written to: {error}")
         code = code or FAILURE
     end_within(LAST_GRACE, code)
     sys.exit(code)

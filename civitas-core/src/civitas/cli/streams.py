@@ -24,8 +24,22 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Final, TextIO
 
+from civitas.errors import CivitasError
+
 _ESCAPED: Final = "backslashreplace"
 """How a character is written that the encoding of a stream has not."""
+
+
+class _Result(TextIOWrapper):
+    """The stream for a result; who reads it may go away, as ever (BrokenPipeError)."""
+
+    def write(self, text: str) -> int:
+        try:
+            return super().write(text)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise CivitasError(f"stdout can't be written to: {error}") from error
 
 
 class _Streams:
@@ -33,7 +47,9 @@ class _Streams:
 
     def __init__(self) -> None:
         self._errors = _descriptor(sys.stderr)
-        self.err = sys.stderr if self._errors is None else _own(sys.stderr, self._errors)
+        self.err: TextIO = sys.stderr
+        if self._errors is not None:
+            self.err = _own(TextIOWrapper, sys.stderr, self._errors)
         self.out: TextIO | None = None
         self._stdout: TextIO = sys.stdout
         self._target = self._kept = -1
@@ -44,7 +60,7 @@ class _Streams:
             return
         sys.stdout.flush()
         self._stdout, self._target, self._kept = sys.stdout, target, os.dup(target)
-        self.out = _own(sys.stdout, self._kept)
+        self.out = _own(_Result, sys.stdout, self._kept)
         os.dup2(self._errors, target)
         if isinstance(sys.stdout, TextIOWrapper):
             sys.stdout.reconfigure(line_buffering=True)
@@ -106,13 +122,11 @@ def err() -> TextIO:
     return sys.stderr if _streams is None else _streams.err
 
 
-def _own(stream: TextIO, descriptor: int) -> TextIO:
+def _own(kind: type[TextIOWrapper], stream: TextIO, descriptor: int) -> TextIO:
     """Return another stream that writes to a descriptor as this one does."""
-    own = open(  # noqa: SIM115 - used to the end
-        descriptor, "w", encoding=stream.encoding, errors=_ESCAPED, closefd=False
-    )
-    own.reconfigure(line_buffering=stream is sys.stderr or own.isatty())
-    return own
+    raw = open(descriptor, "wb", closefd=False)  # noqa: SIM115 - used to the end
+    line_buffering = stream is sys.stderr or raw.isatty()
+    return kind(raw, stream.encoding, _ESCAPED, line_buffering=line_buffering)
 
 
 def _descriptor(stream: TextIO) -> int | None:
