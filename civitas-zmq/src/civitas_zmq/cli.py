@@ -34,6 +34,27 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+TopologyFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Take all settings from this topology's transport.",
+        callback=at_home,
+    ),
+]
+SecretKeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help=f"The proxy's secret key; or the variable {SECRET_VARIABLE} has it.",
+        callback=at_home,
+    ),
+]
+AllowFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Public keys to let in, one in a line.", callback=at_home),
+]
+
 
 @app.command()
 def proxy(
@@ -53,33 +74,14 @@ def proxy(
             help="Where they receive from.",
         ),
     ] = None,
-    topology: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Take all settings from this topology's transport.",
-            callback=at_home,
-        ),
-    ] = None,
+    topology: TopologyFile = None,
     overlays: Overlays = None,
-    secret_key_file: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help=f"The proxy's secret key; or the variable {SECRET_VARIABLE} has it.",
-            callback=at_home,
-        ),
-    ] = None,
+    secret_key_file: SecretKeyFile = None,
     allow: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY", help="Public key of a process to let in. Repeatable."),
     ] = None,
-    allow_file: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Public keys to let in, one in a line.", callback=at_home
-        ),
-    ] = None,
+    allow_file: AllowFile = None,
     log_level: Annotated[str, typer.Option(metavar="LEVEL", help="From which level.")] = "info",
 ) -> None:
     """Run a proxy in the foreground, until SIGINT or SIGTERM.
