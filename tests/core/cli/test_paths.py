@@ -16,7 +16,7 @@ import typer
 import civitas.cli.app
 import civitas_nats.cli
 import civitas_zmq.cli
-from civitas.cli.paths import at_home, module_folder
+from civitas.cli.paths import all_at_home, at_home, module_folder
 from civitas.cli.process_group.private_arguments import PrivateArguments, take_arguments
 from civitas.topology import pipes
 from civitas.topology.yaml_nodes import plain
@@ -37,11 +37,18 @@ def test_every_path_of_every_command_may_begin_with_a_tilde() -> None:
     for command in (each for app in APPS for each in commands(app)):
         for name, hint in get_type_hints(command, include_extras=True).items():
             kind, *_ = get_args(hint) or (hint,)
-            if Path in (kind, *get_args(kind)):
+            if Path in (kind, *get_args(kind)) or list[Path] in get_args(kind):
                 (settings,) = hint.__metadata__
-                assert settings.callback in (at_home, module_folder), (command, name)
+                assert settings.callback in (at_home, all_at_home, module_folder), (command, name)
                 checked.add(f"{command.__name__} {name}")
-    assert checked > {"run app_dir", "up topology", "ask file", "keygen name", "server store"}
+    assert checked > {
+        "run app_dir",
+        "up topology",
+        "ask file",
+        "run overlays",
+        "keygen name",
+        "server store",
+    }
 
 
 @pytest.mark.parametrize("path", ["x/~", "x~"])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 import typer
 
 from civitas.cli.output import hide
-from civitas.cli.paths import at_home, module_folder
+from civitas.cli.paths import all_at_home, at_home, module_folder
 
 if TYPE_CHECKING:
     from civitas.topology import Topology
@@ -44,7 +44,10 @@ RunningTopology = Annotated[
 Overlays = Annotated[
     list[Path] | None,
     typer.Option(
-        "--overlay", metavar="FILE", help="Lay this file over the topology. Repeatable, in order."
+        "--overlay",
+        metavar="FILE",
+        help="Lay this file over the topology. Repeatable, in order.",
+        callback=all_at_home,
     ),
 ]
 TransportType = Annotated[

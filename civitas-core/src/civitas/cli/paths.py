@@ -24,6 +24,11 @@ def at_home(path: Path | None) -> Path | None:
         )
 
 
+def all_at_home(paths: list[Path] | None) -> list[Path] | None:
+    """Return some paths, each as `at_home` does."""
+    return paths and [at_home(each) or each for each in paths]
+
+
 def module_folder(path: Path) -> Path:
     """Return a folder from which modules can be imported, or a zip file, which Python reads too.
 
