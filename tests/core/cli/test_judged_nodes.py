@@ -22,6 +22,17 @@ class Refuses(AgentProcess):
     def __init__(self, name):
         raise ValueError("not today")
 """
+HAWK = """
+from civitas.errors import ConfigurationError
+from civitas.plugins import Capabilities, TransportSpec, hookimpl
+
+def make(options, context):
+    raise ConfigurationError("there is no sky")
+
+@hookimpl
+def civitas_transports():
+    yield TransportSpec("hawk", "Flies", make, capabilities=Capabilities(cross_process=True))
+"""
 TOPOLOGY = f"""\
 transport: {{type: zmq}}
 supervision:
@@ -56,6 +67,25 @@ def test_constructors_of_all_processes_or_of_one_are_judged(
         validate(*share)
 
     assert [each.location.line for each in caught.value.problems] == lines
+
+
+@pytest.mark.usefixtures("capfd")
+def test_what_is_wrong_with_the_node_of_every_process_is_told_once(folder: Path) -> None:
+    info = folder / "site" / "hawk-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: hawk\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[civitas.v1.transports]\nhawk = judged_hawk\n")
+    (folder / "site" / "judged_hawk.py").write_text(HAWK)
+    sys.path.append(str(folder / "site"))
+    text = TOPOLOGY.replace("zmq", "hawk").replace("Refuses", "Plain")
+    (folder / "topology.yaml").write_text(text)
+
+    with pytest.raises(TopologyError) as caught:
+        validate()
+
+    (problem,) = caught.value.problems
+    assert (problem.location.line, problem.path) == (1, "transport")
+    assert "there is no sky" in problem.message
 
 
 @pytest.mark.usefixtures("folder")
