@@ -102,7 +102,8 @@ class Client(Node):
     ) -> Self:
         """Make a client for the system of a topology file.
 
-        The classes of its agents are neither imported nor judged.
+        The classes of its agents are neither imported nor judged. `CIVITAS_TRANSPORT` and
+        `CIVITAS_SET` change the topology.
 
         Args:
             path: the YAML file.

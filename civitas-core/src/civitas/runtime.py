@@ -104,7 +104,7 @@ class Runtime(AgentHost):
         """Make a runtime from a topology file: the primary process of that system.
 
         Only the classes of agents that this process hosts are imported. Where the transport stays
-        within one process, it hosts all.
+        within one process, it hosts all. `CIVITAS_TRANSPORT` and `CIVITAS_SET` change the topology.
 
         Args:
             path: the YAML file.
