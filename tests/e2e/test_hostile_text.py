@@ -191,7 +191,7 @@ CASES: dict[str, list[Case]] = {
     ],
     "civitas dead-letters show": [
         case("1", "--topology=wrong.yaml"),
-        case(HOSTILE, "--topology=good.yaml", shown="Error"),
+        case(HOSTILE, "--topology=good.yaml", shown="error: "),
     ],
     "civitas dead-letters replay": [
         case("--all", f"--to={HOSTILE}", "--topology=good.yaml", shown="error: ")
@@ -255,7 +255,7 @@ CASES: dict[str, list[Case]] = {
         case(f"--from={HOSTILE}", "--to=x", shown="error: "),
         case("--from=x", "--to=y", f"--servers={HOSTILE}", shown="error: --servers"),
     ],
-    "civitas-nats server": [case(f"--port={HOSTILE}", shown="Error")],
+    "civitas-nats server": [case(f"--port={HOSTILE}", shown="error: ")],
     "civitas-nats streams create": [
         case(f"--servers={HOSTILE}", shown="error: --servers"),
         case("--topology=elsewhere.yaml", shown=HEAD),

@@ -66,3 +66,10 @@ def test_nothing_relies_on_docstrings_or_assertions(app: Callable[..., Path]) ->
     assert (ran.returncode, ran.stdout) == (0, "supervisor | here\n"), ran.stderr
     assert "transport.nats" in json.loads(schema.stdout)["$defs"], schema.stderr
     assert "Move what waits for an agent" in helped.stdout
+
+
+def test_the_conformance_kit_does_not_judge_without_assertions() -> None:
+    done = completed(sys.executable, "-O", "-c", "from civitas.testing import TransportConformance")
+
+    assert done.returncode == 1
+    assert "every transport would pass" in done.stderr

@@ -20,6 +20,12 @@ _ORIGIN: Final = "origin"
 
 Test = Callable[..., None]
 
+if not __debug__:
+    raise ImportError(
+        "the conformance kit judges by `assert`, which `python -O` and PYTHONOPTIMIZE leave out: "
+        "every transport would pass. Run pytest without them"
+    )
+
 
 def for_claim(*claims: str, probe: bool = False) -> Callable[[Test], Test]:
     """Make a standard test part of the list of those only who make all of these claims.
