@@ -13,7 +13,11 @@ from civitas import Runtime, Supervisor, Worker
 from civitas._published import KEYS, NAMES, OPTIONS, TYPES
 from civitas.components import build_component_set
 from civitas.errors import ConfigurationError
+from civitas.serializer import MsgpackSerializer
 from civitas.topology.model import BLOCKS
+from civitas.transport import InProcessTransport
+from civitas_nats import NATSTransport
+from civitas_zmq import ZMQTransport
 from support.commands import printed_by
 
 
@@ -71,3 +75,9 @@ async def test_a_tree_without_children_is_idle_until_it_is_stopped() -> None:
         waiting = runtime.wait()
         await runtime.stop()
         assert await waiting == 0
+
+
+@pytest.mark.parametrize("transport", [InProcessTransport, ZMQTransport, NATSTransport])
+def test_a_transport_that_is_given_a_serializer_says_what_it_takes(transport: Any) -> None:
+    with pytest.raises(ConfigurationError, match="not MsgpackSerializer; a serializer is given to"):
+        transport(MsgpackSerializer())

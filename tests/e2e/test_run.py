@@ -209,7 +209,7 @@ def test_tracebacks_are_shown_when_asked_for(start: Start, app: App) -> None:
         (["run", "--log-level", "loud"], "--log-level is one of"),
         (["run", "--transport", "in_proces"], "did you mean"),
         (["run", "--set", "supervision.stratgy=one_for_all"], "stratgy"),
-        (["run", "--process", "worker_9"], "'worker_9' can't be run on its own"),
+        (["run", "-p", "worker_9"], "'worker_9' can't be run on its own"),
     ],
 )
 def test_bad_input_exits_with_2_and_no_traceback(

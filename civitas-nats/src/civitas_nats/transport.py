@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 
 from nats.aio.msg import Msg
 
+from civitas.errors import ConfigurationError
 from civitas.plugins import TransportContext
 from civitas.transport import Handler, NetworkTransport
 from civitas_nats.client import offers_jetstream
@@ -32,6 +33,11 @@ class NATSTransport(NetworkTransport):
     def __init__(
         self, options: NATSOptions | None = None, context: TransportContext | None = None
     ) -> None:
+        if not isinstance(options, NATSOptions | None):
+            given = type(options).__name__
+            raise ConfigurationError(
+                f"NATSTransport takes NATSOptions or nothing, not {given}; a serializer is given to the node"
+            )
         self._options = options or NATSOptions()
         capabilities = capabilities_of(self._options)
         super().__init__("nats", capabilities, context, linger=self._options.linger)

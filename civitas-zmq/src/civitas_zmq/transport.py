@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
+from civitas.errors import ConfigurationError
 from civitas.plugins import TransportContext
 from civitas.transport import NetworkTransport
 from civitas_zmq.connections import Connections
@@ -26,6 +27,11 @@ class ZMQTransport(NetworkTransport):
     def __init__(
         self, options: ZMQOptions | None = None, context: TransportContext | None = None
     ) -> None:
+        if not isinstance(options, ZMQOptions | None):
+            given = type(options).__name__
+            raise ConfigurationError(
+                f"ZMQTransport takes ZMQOptions or nothing, not {given}; a serializer is given to the node"
+            )
         self._options = options or ZMQOptions()
         capabilities = capabilities_of(self._options)
         super().__init__("zmq", capabilities, context, linger=self._options.linger)

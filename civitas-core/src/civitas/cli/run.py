@@ -37,6 +37,8 @@ def run(
     process: Annotated[
         str,
         typer.Option(
+            "--process",
+            "-p",
             metavar="NAME",
             help="Which process of the topology to run here. A transport that stays within one "
             "process has only this one.",

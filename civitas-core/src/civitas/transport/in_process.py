@@ -7,6 +7,7 @@ from typing import Final
 
 from civitas.errors import (
     CivitasError,
+    ConfigurationError,
     MessageRoutingError,
     NotConnectedError,
     TransportError,
@@ -26,11 +27,19 @@ class InProcessTransport:
 
     Args:
         context: what the node gives; a transport on its own needs none.
+
+    Raises:
+        ConfigurationError: it is something else, such as a serializer.
     """
 
     capabilities: Final = Capabilities()
 
     def __init__(self, context: TransportContext | None = None) -> None:
+        if not isinstance(context, TransportContext | None):
+            raise ConfigurationError(
+                f"InProcessTransport takes a TransportContext or nothing, not "
+                f"{type(context).__name__}; a serializer is given to the node"
+            )
         self._context = context or TransportContext()
         self.inbox: Final = ReplyInbox(
             self._context.node if context is not None else None, self._context.dropped
