@@ -33,10 +33,12 @@ class NATSTransport(NetworkTransport):
     def __init__(
         self, options: NATSOptions | None = None, context: TransportContext | None = None
     ) -> None:
-        if not isinstance(options, NATSOptions | None):
-            given = type(options).__name__
+        given: object = options
+        if not isinstance(given, NATSOptions | None):
+            kind = type(given).__name__
             raise ConfigurationError(
-                f"NATSTransport takes NATSOptions or nothing, not {given}; a serializer is given to the node"
+                f"NATSTransport takes NATSOptions or nothing, not {kind}; a serializer is given to "
+                f"the node"
             )
         self._options = options or NATSOptions()
         capabilities = capabilities_of(self._options)

@@ -27,10 +27,12 @@ class ZMQTransport(NetworkTransport):
     def __init__(
         self, options: ZMQOptions | None = None, context: TransportContext | None = None
     ) -> None:
-        if not isinstance(options, ZMQOptions | None):
-            given = type(options).__name__
+        given: object = options
+        if not isinstance(given, ZMQOptions | None):
+            kind = type(given).__name__
             raise ConfigurationError(
-                f"ZMQTransport takes ZMQOptions or nothing, not {given}; a serializer is given to the node"
+                f"ZMQTransport takes ZMQOptions or nothing, not {kind}; a serializer is given to "
+                f"the node"
             )
         self._options = options or ZMQOptions()
         capabilities = capabilities_of(self._options)
