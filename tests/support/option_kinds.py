@@ -121,6 +121,16 @@ KINDS: Final[dict[str, Kind]] = {
         "{a: {who: bad-sesame, key_of: sesame}}",
         "nobody is called bad-***",
     ),
+    "pins": Kind("Pins", "{a: sesame}", {"a": _MASKED}, "{a: sesame-x}", "no pin: ***"),
+    "old": Kind("int", "5", 5, "x", "must be a whole number", "1, deprecated='it is old'"),
+    "tree": Kind(
+        "Tree",
+        "{below: [{below: []}]}",
+        {"below": [{"below": []}]},
+        "{below: [{below: x}]}",
+        "must be a list",
+    ),
+    "of_any": Kind("Any", "{a: b}", {"a": "b"}, "", "", "Thing()"),
     "revealed": Kind("SecretStr", "sesame", _MASKED, "[sesame]", "must be text"),
     "password": Kind("str", "sesame", _MASKED, "[sesame]", "must be text"),
 }
@@ -150,6 +160,18 @@ class Ring:
 
 class Tag(NamedTuple):
     size: int
+
+class Tree(Strict):
+    below: "list[Tree]"
+
+def judge_pins(pins):
+    for value in pins.values():
+        if value.get_secret_value() == "sesame-x":
+            raise ValueError("no pin: " + value.get_secret_value())
+    return pins
+
+class Pins(RootModel[Annotated[dict[str, SecretStr], AfterValidator(judge_pins)]]):
+    pass
 
 class Own(SecretStr):
     pass

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from collections.abc import Callable
+from typing import Annotated, Any
+from urllib.parse import quote
 
 import pytest
+from pydantic import Field, TypeAdapter, ValidationError
 
-from civitas.plugins.masking import mask_text, mask_urls, mask_values, secret_texts
+from civitas.errors import printable
+from civitas.plugins.masking import (
+    describe_without_inputs,
+    mask_text,
+    mask_urls,
+    mask_values,
+    secret_texts,
+)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +44,26 @@ def test_users_and_passwords_of_urls_are_masked(text: str, expected: str) -> Non
 
 def test_secrets_inside_a_text_are_masked() -> None:
     assert mask_text("can't log in with hunter2", ["hunter2"]) == "can't log in with ***"
+
+
+@pytest.mark.parametrize("form", [repr, ascii, json.dumps, quote, str.strip, printable])
+def test_a_secret_is_masked_however_it_is_written(form: Callable[[str], str]) -> None:
+    secret = "se same\\'\u00e4\n/\x1bopen"
+    assert mask_text(f"no {form(secret)}.", [secret]) in ("no ***.", "no '***'.", 'no "***".')
+
+
+def test_a_line_of_a_secret_is_masked() -> None:
+    key = "--- begin\nMIICXAIBAAKBgQ\n--- end"
+    assert mask_text("at 'MIICXAIBAAKBgQ'", [key]) == "at '***'"
+
+
+def test_what_pydantic_says_of_a_value_is_told_without_it() -> None:
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(dict[str, Annotated[str, Field(max_length=3)]]).validate_python({"a": "b" * 90})
+    assert "bbb" in str(caught.value)
+    told = describe_without_inputs(caught.value)
+    assert told == "ValidationError: a: String should have at most 3 characters"
+    assert describe_without_inputs(KeyError("a")) == "KeyError: 'a'"
 
 
 @pytest.mark.parametrize(

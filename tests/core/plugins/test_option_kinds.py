@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import types
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, NoReturn
 
 import pytest
 from pydantic import (
@@ -16,7 +17,7 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
-from pydantic_core import PydanticUseDefault
+from pydantic_core import CoreSchema, core_schema
 
 from civitas.errors import Location
 from civitas.plugins import TransportSpec
@@ -162,7 +163,6 @@ def nested_refusal() -> ValidationError:
         (SystemExit(SESAME), "failed with SystemExit"),
         (UnspeakableError(), "failed with"),
         (nested_refusal(), "has at most 3 characters"),
-        (PydanticUseDefault(), "is missing"),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -173,3 +173,36 @@ def test_whatever_a_validator_raises_is_told_without_the_value(
     assert options is None
     assert told in problem.message
     assert "ses" not in str(problem)
+
+
+def test_options_that_contain_themselves_have_a_schema() -> None:
+    class Options(BaseModel):
+        model_config = ConfigDict(extra="forbid", populate_by_name=True, alias_generator=str.upper)
+        size: int
+        hook: Callable[[], None] | None = None
+        below: list[Options] = []
+
+    Options.model_rebuild()
+    schema, left_out = option_schema(Options, "#/$defs/transport.x.{model}")
+    assert set(schema["properties"]) == {"SIZE", "size", "BELOW", "below"}
+    assert schema["patternProperties"].keys() == {"^HOOK$", "^hook$"}
+    assert left_out == ["option 'HOOK': its type has no JSON Schema"]
+
+
+def test_a_schema_that_can_not_be_had_is_left_out_with_the_reason() -> None:
+    class Odd:
+        @classmethod
+        def __get_pydantic_core_schema__(cls, source: object, handler: object) -> CoreSchema:
+            return core_schema.any_schema()
+
+        @classmethod
+        def __get_pydantic_json_schema__(cls, schema: object, handler: object) -> NoReturn:
+            raise SystemExit(3)
+
+    class Options(BaseModel):
+        odd: Odd | None = None
+
+    assert option_schema(Options) == (
+        {"type": "object"},
+        ["its options: their JSON Schema can't be had: SystemExit: 3"],
+    )

@@ -105,6 +105,11 @@ def test_every_constructor_that_raises_is_told_of_with_its_line(scratch):
             "raise RuntimeError('refused ' + options.token.get_secret_value())",
             "is broken: its factory failed: RuntimeError: refused ***",
         ),
+        (
+            "from pydantic import TypeAdapter; "
+            "TypeAdapter(int).validate_python(options.token.get_secret_value() * 20)",
+            "is broken: its factory failed: ValidationError: Input should be a valid integer",
+        ),
     ],
 )
 def test_a_transport_that_can_not_be_made_is_told_of(scratch, body, reason):

@@ -10,11 +10,11 @@ from civitas._agents.settings import settings_of
 from civitas._supervision.heartbeat import DEFAULT
 from civitas._supervision.remote import RemoteChild
 from civitas.components import ComponentSet, make_named_serializer, wire
-from civitas.errors import ConfigurationError, Location, PluginError, crash_of, describe, logger_of
+from civitas.errors import ConfigurationError, Location, PluginError, crash_of, logger_of
 from civitas.messages import PRIMARY
 from civitas.plugins import Capabilities
 from civitas.plugins.loader import capabilities_of
-from civitas.plugins.masking import mask_text
+from civitas.plugins.masking import describe_without_inputs, mask_text
 from civitas.process import AgentProcess, configure, is_complete
 from civitas.serializer import Serializer
 from civitas.supervisor import Supervisor
@@ -130,7 +130,7 @@ def _agent(resolved: ResolvedAgent, secrets: Collection[str]) -> AgentProcess:
     try:
         agent: AgentProcess = resolved.build()
     except BaseException as error:
-        text = mask_text(str(describe(crash_of(error))), secrets)
+        text = mask_text(describe_without_inputs(crash_of(error)), secrets)
         raise ConfigurationError(f"{made_by} raised {text}") from error
     if not is_complete(agent):
         raise ConfigurationError(f"{made_by} does not call super().__init__(name)")

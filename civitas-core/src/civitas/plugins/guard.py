@@ -21,12 +21,11 @@ from civitas.errors import (
     Location,
     TransportError,
     crash_unless_cancelled,
-    describe,
     is_interrupt,
 )
 from civitas.plugins.catalog import Candidate
 from civitas.plugins.errors import BrokenPluginError
-from civitas.plugins.masking import without_inputs
+from civitas.plugins.masking import describe_without_inputs
 from civitas.plugins.metadata import modules_of
 from civitas.plugins.shadowing import culprit
 from civitas.plugins.validation import SpecProblem
@@ -88,8 +87,7 @@ def guard_start(candidate: Candidate, instance: str) -> Iterator[None]:
 
 def _cause_of(error: BaseException, candidate: Candidate) -> str:
     """Say in a line what a plugin's code raised, and in which line of which of its files."""
-    validation = without_inputs(error)
-    raised = str(describe(error)) if validation is None else f"ValidationError: {validation}"
+    raised = describe_without_inputs(error)
     if namesake := culprit(error):
         raised = f"{namesake} ({raised})"
     elif isinstance(error, ModuleNotFoundError) and error.name:

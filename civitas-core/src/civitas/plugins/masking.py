@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final
+from urllib.parse import quote
+
+from civitas.errors import describe, printable
 
 MASK: Final = "***"
 
@@ -20,6 +25,7 @@ _SECRET_PARAMETER: Final = re.compile(
     rf"([?&][^=&#\s]*{_SECRET_WORDS}[^=&#\s]*=)[^&#\s'\"]*", re.IGNORECASE
 )
 _SHORTEST_SECRET: Final = 3
+_SHORTEST_LINE: Final = 8
 
 
 def mask_urls(text: str) -> str:
@@ -38,10 +44,21 @@ def mask_text(text: str, secrets: Iterable[str]) -> str:
     Secrets of one or two characters are left alone: replacing them would garble the text and hide
     nothing.
     """
-    for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= _SHORTEST_SECRET:
-            text = text.replace(secret, MASK)
+    forms = {form for secret in secrets for form in _forms(secret)}
+    for form in sorted(forms, key=len, reverse=True):
+        text = text.replace(form, MASK)
     return mask_urls(text)
+
+
+@lru_cache(maxsize=256)
+def _forms(secret: str) -> frozenset[str]:
+    """Return how a text may have a secret in it: as it is, escaped in some way, or a line of it."""
+    lines = [line for line in secret.splitlines() if len(line) >= _SHORTEST_LINE]
+    plain = [secret, *lines]
+    escaped = [*map(repr, plain), *map(ascii, plain), *map(json.dumps, plain)]
+    quoted = [quote(each, safe, errors="replace") for each in plain for safe in ("", "/")]
+    forms = [*plain, *(each[1:-1] for each in escaped), *map(printable, plain), *quoted]
+    return frozenset(each for each in forms if len(each) >= _SHORTEST_SECRET)
 
 
 def mask_values(value: Any, name: str = "") -> Any:
@@ -60,17 +77,21 @@ def mask_values(value: Any, name: str = "") -> Any:
     return mask_urls(value) if isinstance(value, str) else value
 
 
-def without_inputs(error: object) -> str | None:
-    """Return what an error of pydantic says without the values, which its own text repeats.
+def describe_without_inputs(error: BaseException) -> str:
+    """Return kind and text of what foreign code raised with values that may be secret.
 
-    `None` for any other error.
+    An error of pydantic's repeats them, shortened, so that masking would not find them.
     """
-    if type(error).__name__ != "ValidationError" or not hasattr(error, "errors"):
-        return None
+    described = describe(error)
+    if described.kind != "ValidationError" or not hasattr(error, "errors"):
+        return str(described)
     told = error.errors(include_url=False, include_input=False, include_context=False)
-    return "; ".join(
-        ": ".join(filter(None, (".".join(map(str, each["loc"])), each["msg"]))) for each in told
-    )
+    texts = (": ".join((*filter(None, [_dotted(each["loc"])]), each["msg"])) for each in told)
+    return printable(f"{described.kind}: {'; '.join(texts)}")
+
+
+def _dotted(place: Iterable[Any]) -> str:
+    return ".".join(map(str, place))
 
 
 def secret_texts(value: Any, names: Collection[str], *, is_secret: bool = False) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
-from pydantic import AliasChoices, AliasPath, BaseModel, Secret, SecretBytes, SecretStr
+from pydantic import AliasChoices, AliasPath, BaseModel, RootModel, Secret, SecretBytes, SecretStr
 
 SECRET_TYPES: Final = (Secret, SecretStr, SecretBytes)
 _NOT_IN_NAMES: Final = re.compile(r"\W")
@@ -73,8 +73,9 @@ def is_secret(annotation: Any) -> bool:
 
 
 def models_in(model: type[BaseModel]) -> list[type[BaseModel]]:
-    """Return a model and those that are nested in it, at any depth."""
-    return [each for each in _parts(model, deep=True) if _is_model(each)]
+    """Return a model and those that are nested in it, at any depth: each has keys of its own."""
+    parts = _parts(model, deep=True)
+    return [each for each in parts if _is_model(each) and not issubclass(each, RootModel)]
 
 
 def keys_at(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
@@ -136,7 +137,7 @@ def _parts(annotation: Any, *, deep: bool = False) -> list[Any]:
         waiting += part if isinstance(part, list) else get_args(part)  # of a Callable
         waiting += [each for each in (get_origin(part),) if each is not None]
         waiting += [getattr(part, each) for each in _STANDS_FOR if hasattr(part, each)]
-        if deep:
+        if deep or (_is_model(part) and issubclass(part, RootModel)):
             waiting += _fields_of(part).values()
     return found
 

@@ -11,15 +11,17 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence, Set
 from enum import Enum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, Final
 
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from civitas.plugins.masking import MASK, mask_values
 from civitas.plugins.option_fields import SECRET_TYPES, is_secret, option_keys
 
 _DEEPEST: Final = 50
+_ADDRESSES: Final = (IPv4Address, IPv4Network, IPv6Address, IPv6Network)
 
 
 def shown_options(options: BaseModel) -> dict[str, Any]:
@@ -33,11 +35,14 @@ def shown_value(value: Any, annotation: Any, name: str) -> Any:
     return mask_values(_shown(value, 0, is_secret=is_secret(annotation)), name)
 
 
-def _shown_model(model: BaseModel, depth: int) -> dict[str, Any]:
+def _shown_model(model: BaseModel, depth: int) -> Any:
+    if isinstance(model, RootModel):
+        return _shown(model.root, depth + 1, is_secret=is_secret(type(model)))
     shown = {}
+    values = vars(model)  # to get an attribute that is deprecated would warn
     for name, field in type(model).model_fields.items():
         if not field.exclude:
-            value = getattr(model, name, None)
+            value = values.get(name)
             secret = is_secret(field.annotation)
             shown[option_keys(type(model), name)[0]] = _shown(value, depth + 1, is_secret=secret)
     for name, value in (model.model_extra or {}).items():
@@ -79,6 +84,8 @@ def _scalar(value: Any) -> Any:
         return value if math.isfinite(value) else str(value)
     if isinstance(value, bytes | bytearray):
         return bytes(value).decode(errors="backslashreplace")
+    if isinstance(value, _ADDRESSES):  # pydantic 2.7 does not know them
+        return str(value)
     try:
         shown = to_jsonable_python(value)
     except (PydanticSerializationError, ValueError, TypeError):

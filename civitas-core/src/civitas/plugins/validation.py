@@ -143,9 +143,9 @@ def _options_problems(options: object) -> Iterator[str]:
             'set model_config = ConfigDict(extra="forbid")'
         )
     else:
-        from civitas.plugins.option_fields import all_keys
+        from civitas.plugins.option_fields import option_keys
 
-        if "type" in all_keys(options):
+        if any(set(option_keys(options, name)) == {"type"} for name in options.model_fields):
             yield "its option 'type' can't be given, for that key names the plugin: rename it"
 
 

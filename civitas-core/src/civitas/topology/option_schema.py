@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
@@ -34,6 +34,7 @@ class SchemaWriter(GenerateJsonSchema):
 
     def encode_default(self, dft: Any) -> Any:
         """Return a default as it is shown, or leave it out."""
+        super().encode_default(dft)  # it raises where that is no JSON
         shown = shown_value(dft, None, "")
         if shown == MASK:
             raise PydanticSerializationError(MASK)  # pydantic leaves the default out then
@@ -47,7 +48,10 @@ class OptionSchema(NamedTuple):
     left_out: list[str]
 
 
-def option_schema(model: type[BaseModel], ref_template: str = "#/$defs/{model}") -> OptionSchema:
+_PLAIN: Final = "#/$defs/{model}"
+
+
+def option_schema(model: type[BaseModel], ref_template: str = _PLAIN) -> OptionSchema:
     """Return the schema of options. A plugin may do anything to it; that does no more than cost it.
 
     What is left out may be given all the same: there may be a way to make it of a text.
@@ -62,24 +66,27 @@ def option_schema(model: type[BaseModel], ref_template: str = "#/$defs/{model}")
     except BaseException as error:  # noqa: BLE001 - code of the plugin's, or of its library's
         reason = f"its options: their JSON Schema can't be had: {describe(crash_of(error))}"
         return OptionSchema({"type": "object"}, [reason])
-    _add_keys(written, model)
+    _add_keys(written := _inlined(written, ref_template), model)
     return OptionSchema(written, left_out)
+
+
+def _inlined(schema: dict[str, Any], ref_template: str) -> dict[str, Any]:
+    """Return a schema that does not refer to a model as a whole, which contains itself then."""
+    references = [each["$ref"] for each in (schema, *schema.get("allOf", ())) if "$ref" in each]
+    if not references or "properties" in schema:
+        return schema
+    begin, _, end = ref_template.partition("{model}")
+    name = references[0].removeprefix(begin).removesuffix(end)
+    return {**schema["$defs"][name], "$defs": schema["$defs"]}
 
 
 def _missing_fields(model: type[BaseModel], *, top: bool) -> list[str]:
     """Return the fields that the schema of a model lacks: their keys, below its name if nested."""
     schema = model.model_json_schema(schema_generator=SchemaWriter)
-    described = _own_properties(schema)
+    described = set(_inlined(schema, _PLAIN).get("properties", ()))
     keys = {name: option_keys(model, name) for name in model.model_fields}
     missing = [each[0] for name, each in keys.items() if not described & {name, *each}]
     return missing if top else [f"{model.__name__}.{key}" for key in missing]
-
-
-def _own_properties(schema: dict[str, Any]) -> set[str]:
-    """Return the properties of a schema; a model that contains itself is among its definitions."""
-    if "$ref" in schema:
-        schema = schema["$defs"][schema["$ref"].rpartition("/")[2]]
-    return set(schema.get("properties", ()))
 
 
 def _add_keys(schema: dict[str, Any], model: type[BaseModel]) -> None:

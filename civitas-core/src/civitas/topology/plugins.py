@@ -175,7 +175,8 @@ def _made(model: type[BaseModel], values: dict[str, Any]) -> BaseModel | list[An
             for each in error.errors(include_url=False)
             if each["loc"] or each["type"] != "json_invalid"  # a text that is no Unicode
         ] or refused
-    except (TypeError, ValueError):  # given in code, and no JSON
+    except (TypeError, ValueError, NotImplementedError):
+        # Given in code, and no JSON; or pydantic 2.7 looks for an object, of a class, in JSON.
         return refused
 
 
