@@ -37,6 +37,26 @@ def test_each_of_them_is_pinned(name: str) -> None:
         assert pinned[canonicalize_name(project)] == Version(version or str(pinned[project]))
 
 
+PAGES = [
+    *REPOSITORY.glob("docs/**/*.md"),
+    *REPOSITORY.glob("civitas-*/README.md"),
+    *REPOSITORY.glob("civitas-*/src/**/*.tmpl"),
+]
+
+
+def test_what_pages_and_templates_say_is_the_same() -> None:
+    ends = lowest(WORKSPACE) | lowest_of_build(WORKSPACE)
+    said = [
+        (path.name, name, version)
+        for path in PAGES
+        for name, version in re.findall(r"([A-Za-z][\w.-]*)>=(\d[\d.]*)", path.read_text())
+        if canonicalize_name(name) in ends
+    ]
+    assert ("custom-transport.md", "hatchling", str(ends["hatchling"])) in said
+    for page, name, version in said:
+        assert Version(version) == ends[canonicalize_name(name)], page
+
+
 def test_of_two_lower_ends_the_higher_one_counts_and_ours_are_left_out(
     workspace: Workspace,
 ) -> None:

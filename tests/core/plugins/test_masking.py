@@ -57,6 +57,16 @@ def test_a_line_of_a_secret_is_masked() -> None:
     assert mask_text("at 'MIICXAIBAAKBgQ'", [key]) == "at '***'"
 
 
+@pytest.mark.parametrize("secret", ["abcdefghij" * 6, "ab\n'\u00e4" * 30, "se" * 10])
+def test_a_secret_is_masked_where_pydantic_repeats_it_shortened(secret: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(int).validate_python(secret)
+    masked = mask_text(str(caught.value), [secret])
+    assert "***" in masked
+    assert secret[:4] not in masked
+    assert repr(secret)[-8:-1] not in masked
+
+
 def test_what_pydantic_says_of_a_value_is_told_without_it() -> None:
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(dict[str, Annotated[str, Field(max_length=3)]]).validate_python({"a": "b" * 90})

@@ -26,6 +26,7 @@ _SECRET_PARAMETER: Final = re.compile(
 )
 _SHORTEST_SECRET: Final = 3
 _SHORTEST_LINE: Final = 8
+_LONGEST_REPEATED: Final = 50
 
 
 def mask_urls(text: str) -> str:
@@ -58,7 +59,17 @@ def _forms(secret: str) -> frozenset[str]:
     escaped = [*map(repr, plain), *map(ascii, plain), *map(json.dumps, plain)]
     quoted = [quote(each, safe, errors="replace") for each in plain for safe in ("", "/")]
     forms = [*plain, *(each[1:-1] for each in escaped), *map(printable, plain), *quoted]
+    forms += map(_shortened, plain)
     return frozenset(each for each in forms if len(each) >= _SHORTEST_SECRET)
+
+
+def _shortened(secret: str) -> str:
+    """Return how an error of pydantic's repeats a long value (2.7 to 2.14): both ends of it."""
+    written = repr(secret).encode(errors="replace")
+    if len(written) <= _LONGEST_REPEATED:
+        return secret
+    ends = written[:25], written[-24:]
+    return "...".join(each.decode(errors="ignore") for each in ends)
 
 
 def mask_values(value: Any, name: str = "") -> Any:
