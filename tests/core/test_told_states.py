@@ -67,34 +67,22 @@ async def test_an_agent_that_is_done_and_one_that_its_node_has_stopped_are_told_
 # --- agents of others ---------------------------------------------------------------------------
 
 
-async def test_a_primary_tells_of_agents_elsewhere_that_do_not_run_and_of_nodes_that_have_gone(
+async def test_a_primary_tells_of_agents_elsewhere_that_do_not_run(
     local_bus: LocalBus,
 ) -> None:
     root = Supervisor("root", backoff_base=60.0)
     root.add_remote_child("far")
 
-    def worker() -> Worker:
-        return Worker([Scripted("far", fail)], process="w", **local_bus.options())
-
     async with Runtime(root, **local_bus.options()) as primary:
         absent = only(primary.stats().elsewhere)
         assert (absent.name, absent.state, absent.restart_in) == ("far", "absent", None)
-        async with worker():
+        async with Worker([Scripted("far", fail)], process="w", **local_bus.options()):
             await until(lambda: not primary.stats().elsewhere)
-            assert primary.stats().gone == ()
             await primary.send("far", {})
             await until(lambda: _waits(primary.stats().elsewhere))
             crashed = only(primary.stats().elsewhere)
             assert (crashed.state, crashed.failure) == ("crashed", "ValueError: no good")
-        [gone] = primary.stats().gone
-        assert (gone.process, gone.role, gone.died, gone.reason) == (
-            "w",
-            "worker",
-            False,
-            "it stopped",
-        )
-        async with worker():
-            await until(lambda: not primary.stats().gone)
+        await until(lambda: only(primary.stats().elsewhere).state == "absent")
 
 
 async def test_an_agent_that_its_own_process_restarts_waits_there(local_bus: LocalBus) -> None:

@@ -188,7 +188,7 @@ def test_a_question_from_another_terminal_is_answered_across_processes(
     answer = json.loads("\n".join(asked.out))
     assert [each["line"] for each in answer["lines"]] == ["A frame has a header."]
 
-    told = start("stats", "--json", *topology, **system)
+    told = start("stats", "--json", "--check", *topology, **system)
     assert told.wait() == 0, told.err
     nodes = {each["process"]: each for each in json.loads("\n".join(told.out))["nodes"]}
     assert {name: node["agents"][0]["handled"] for name, node in nodes.items()} == {

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from civitas._cluster.codec import decode
 from civitas._cluster.events import NodeLost
 from civitas._cluster.protocol import Command, Counters, Fenced, Left, Query, Result
-from core.cluster.simulation import FAST, Network, System, deaths, three
+from civitas.messages import PRIMARY
+from core.cluster.simulation import FAST, Network, SimulatedNode, System, deaths, three
 
 SEEDS = st.integers(0, 10_000)
 START = st.floats(0.0, 2.0)
@@ -73,7 +74,32 @@ def test_a_query_is_answered_with_the_counters() -> None:
     system, primary, worker, _ = three()
     primary.membership.call(worker.id, Query(3), primary.time)
     system.run(1.0)
-    assert primary.heard(Counters) == [Counters(3, {"label": "A", "silent": {}})]
+    assert primary.heard(Counters) == [Counters(3, {"label": "A", "silent": {}, "gone": []})]
+
+
+def gone_of(
+    asker: SimulatedNode, told: SimulatedNode, system: System
+) -> dict[str, tuple[bool, str]]:
+    """Return who has gone, as one node tells another: whether it died, and why."""
+    asker.events.clear()
+    asker.membership.call(told.id, Query(3), asker.time)
+    system.run(1.0)
+    [answer] = asker.heard(Counters)
+    return {each["process"]: (each["died"], each["reason"]) for each in answer.counters["gone"]}
+
+
+def test_each_node_tells_who_has_gone_until_one_of_that_name_comes() -> None:
+    system, primary, a, b = three()
+    b.membership.leave("it stopped")
+    system.run(1.0)
+    assert gone_of(a, primary, system) == {"B": (False, "it stopped")}
+    assert gone_of(primary, a, system) == {"B": (False, "it stopped")}
+    other = system.add("B", "b")
+    system.joined(primary, a, other)
+    assert gone_of(a, primary, system) == {}
+    primary.kill()
+    system.run(30.0)
+    assert gone_of(other, a, system) == {PRIMARY: (True, "its pings have stopped")}
 
 
 def test_a_primary_tells_who_owes_it_answers_and_for_how_long() -> None:

@@ -13,6 +13,7 @@ own instance of the transport where the transport crosses processes:
       admission     how a node is let in
       announcements what this node announces of itself: wholes, changes and beacons
       member_table  who is in, and under which names
+      departures    the nodes that have gone, and since when
       naming        what this node says where two want one name
       claims        who of them gets it
       discovery     this node's own search for the others
@@ -22,7 +23,6 @@ own instance of the transport where the transport crosses processes:
       rpc           commands and queries until they are answered
       pieces        messages that are larger than a frame may be
     data plane      in the event loop of the node (`data_plane`): routes, and who can be reached
-      departures    the nodes that have gone, and since when
       agent_routes  the routes to agents of other nodes, as these announce them and leave
       probes        the small messages for that
       leaving       how an agent, or all of a node, takes no more, and nothing goes unaccounted

@@ -20,7 +20,6 @@ from civitas._cluster.codec import LARGEST_FRAME
 from civitas._cluster.config import ClusterConfig
 from civitas._cluster.control_plane import CONTROL_NAME, ControlPlane, MakeMembership, TaskRunner
 from civitas._cluster.data_plane import DataPlane, PeerStats
-from civitas._cluster.departures import Departure
 from civitas._cluster.events import (
     ClockSeen,
     Event,
@@ -281,10 +280,6 @@ class Cluster:
     def peers(self) -> tuple[PeerStats, ...]:
         """Return what is known of the other nodes; in any thread."""
         return self._data.stats()
-
-    def departures(self) -> tuple[Departure, ...]:
-        """Return the nodes that have gone, and none of their name has come; in any thread."""
-        return self._data.departures.list()
 
     # --- events -------------------------------------------------------------------------------
 

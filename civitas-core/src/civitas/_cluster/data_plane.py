@@ -16,7 +16,6 @@ from civitas._bus.accounting import ReceiveAccounting
 from civitas._bus.bus import MessageBus
 from civitas._bus.routes import LocalRoute, RemoteRoute
 from civitas._cluster.agent_routes import AgentRoutes
-from civitas._cluster.departures import Departures
 from civitas._cluster.events import NodeLost
 from civitas._cluster.leaving import ALL, LeaveHandshake
 from civitas._cluster.probes import Probes
@@ -88,7 +87,6 @@ class DataPlane:
         self._on_reached = on_reached
         self._proved: set[str] = set()
         self._stalled: dict[str, float] = {}
-        self.departures = Departures()
         self._missing: list[str] = []
         self._handshake = LeaveHandshake(
             self.probes.send, lambda node, agent: self._accounting.seen(bytes.fromhex(node), agent)
@@ -111,7 +109,6 @@ class DataPlane:
         self._agents.setdefault(info.node, {}).update(info.agents)
         if before is None:
             logger.debug("met %s", info)
-            self.departures.came(info)
             if info.node in self._missing:
                 self._missing.remove(info.node)
             self.probes.send(info.node, Probe(fresh=not self._routes.of(info.node)))
@@ -125,7 +122,6 @@ class DataPlane:
     def node_lost(self, event: NodeLost) -> None:
         """Take note that a node has gone: fail what was asked there, refuse what would be sent."""
         info = self.nodes.pop(event.info.node, event.info)
-        self.departures.went(event)
         self._agents.pop(info.node, None)
         self._proved.discard(info.node)
         self.probes.confirmed(info.node)

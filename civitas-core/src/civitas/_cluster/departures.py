@@ -61,9 +61,9 @@ class Departures:
         self._gone.pop(info.process, None)
 
     def list(self) -> tuple[Departure, ...]:
-        """Return them as they are now; in any thread."""
+        """Return them as they are now."""
         now = platform.monotonic()
         return tuple(
             Departure(info.process, info.node, info.role, died, reason, now - at)
-            for info, reason, died, at in list(self._gone.values())
+            for info, reason, died, at in self._gone.values()
         )

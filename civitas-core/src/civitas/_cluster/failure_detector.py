@@ -8,6 +8,7 @@ it asks the primary whom that knows: what the primary has said of its end may ha
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict
 from math import inf
 from typing import Any, Final, NamedTuple
 
@@ -70,10 +71,16 @@ class FailureDetector:
         return gone
 
     def told(self, own: OwnNode, now: float) -> Mapping[str, Any]:
-        """Return the counters of a node, with who owes it an answer to pings, and for how long."""
+        """Return the counters of a node, with who owes it an answer to pings, and who has gone.
+
+        Both are known here also while the node's event loop is blocked.
+        """
         peers = self._members.peers.values()
         silent = {p.info.node: p.monitor.silent_for(now) for p in peers if p.monitor.misses(now)}
-        return {**own.counters(), "silent": silent}
+        present = {peer.info.process for peer in peers}
+        departures = self._members.departures.list()
+        gone = [asdict(each) for each in departures if each.process not in present]
+        return {**own.counters(), "silent": silent, "gone": gone}
 
     def next_due(self, info: NodeInfo) -> float:
         """Return when someone is to be pinged or judged, or asked about; inf for never."""

@@ -11,6 +11,7 @@ from typing import Final
 
 from civitas._cluster.authority import Speaker
 from civitas._cluster.claims import Claims, conflict
+from civitas._cluster.departures import Departures
 from civitas._cluster.events import Event, NodeLost, NodeSeen
 from civitas._cluster.liveness import Peer
 from civitas._cluster.protocol import NodeInfo
@@ -80,6 +81,7 @@ class MemberTable:
         """Nodes that have said goodbye, by key: what still comes of them was overtaken by it."""
         self.fenced = BoundedSet(fenced)
         """Nodes that were declared dead, by key."""
+        self.departures = Departures()
         self._policies = policies
         self._report = report
 
@@ -137,6 +139,7 @@ class MemberTable:
         self.missing.pop(info.node, None)
         for missing in [each for each in self.missing.values() if conflict(each, info)]:
             self.give_up(missing.node, f"silent, and superseded by node {info.node[:8]}", died=True)
+        self.departures.came(info)
         self.peers[info.node] = Peer(info, self._policy(info.agents), now)
         self._report(NodeSeen(info))
         return True
@@ -177,7 +180,7 @@ class MemberTable:
                 self.give_up(next(iter(self.missing)), reason, died=died)
         elif may_return:  # it had left its names to another node
             self.fenced.add(info.key)
-        self._report(NodeLost(info, reason, died, final=info.node not in self.missing))
+        self._lost(NodeLost(info, reason, died, final=info.node not in self.missing))
 
     def give_up(self, node: str, reason: str, *, died: bool) -> None:
         """Take note that a missing node, if it is one, will not come back."""
@@ -185,7 +188,11 @@ class MemberTable:
         if info is not None:
             if died:
                 self.fenced.add(info.key)
-            self._report(NodeLost(info.header, reason, died))
+            self._lost(NodeLost(info.header, reason, died))
+
+    def _lost(self, event: NodeLost) -> None:
+        self.departures.went(event)
+        self._report(event)
 
     def forgive(self, now: float) -> None:
         """Hold nobody's silence against it: what was not heard was this node's own fault."""

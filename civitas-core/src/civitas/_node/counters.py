@@ -10,7 +10,6 @@ from civitas import _platform as platform
 from civitas._agents.slot import CRASHED_AGAIN, DOWN, AgentSlot
 from civitas._bus.bus import MessageBus
 from civitas._cluster.data_plane import PeerStats
-from civitas._cluster.departures import Departure
 from civitas._supervision.remote import RemoteAgent
 from civitas.errors import NodeLostError, RemoteCrashError, describe, printable
 from civitas.process import ProcessStatus
@@ -96,7 +95,6 @@ class NodeStats:
         agents: the counters of each agent, in the order in which they start.
         lost: frames that were lost on their way to each agent.
         peers: what is known of the other nodes.
-        gone: the nodes that have gone, and none of their process name has come.
         elsewhere: agents of other processes that the tree of this node names, and don't run.
     """
 
@@ -108,7 +106,6 @@ class NodeStats:
     agents: tuple[AgentStats, ...]
     lost: dict[str, int] = field(default_factory=dict)
     peers: tuple[PeerStats, ...] = ()
-    gone: tuple[Departure, ...] = ()
     elsewhere: tuple[RemoteAgentStats, ...] = ()
 
     @property
@@ -143,7 +140,6 @@ def snapshot(
     slots: Iterable[AgentSlot],
     supervised: Supervised,
     peers: tuple[PeerStats, ...] = (),
-    gone: tuple[Departure, ...] = (),
 ) -> NodeStats:
     """Return a node's counters as they are now; in any thread."""
     now = platform.monotonic()
@@ -157,7 +153,6 @@ def snapshot(
         agents=tuple(_agent(slot, now, restarts) for slot in list(slots)),
         lost=dict(bus.accounting.lost) if bus.accounting is not None else {},
         peers=peers,
-        gone=gone,
         elsewhere=tuple(
             _remote_agent(agent, now, restarts) for agent in supervised.remote if not agent.alive
         ),

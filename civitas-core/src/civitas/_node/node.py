@@ -294,11 +294,9 @@ class Node(ABC):
         return {"role": self.role, "state": self._state, **told(self._snapshot())}
 
     def _snapshot(self) -> NodeStats:
-        cluster = self._cluster
-        others = () if cluster is None else (cluster.peers(), cluster.departures())
-        return snapshot(
-            self._config.process, self._bus, self._slots.values(), self._supervised(), *others
-        )
+        peers = self._cluster.peers() if self._cluster is not None else ()
+        supervised = self._supervised()
+        return snapshot(self._config.process, self._bus, self._slots.values(), supervised, peers)
 
     def _supervised(self) -> Supervised:
         """Return what supervision knows of agents; in any thread."""

@@ -133,7 +133,8 @@ class _Judgement:
         self._silent = primary.silent
         self._known: dict[str, PeerAnswer | GoneAnswer] = {}
         for each in sorted(answers, key=lambda one: one is not primary):  # its word counts first
-            others: tuple[PeerAnswer | GoneAnswer, ...] = (*each.peers, *each.gone)
+            # Of one that is stalled, who has gone is news, and whom it sees is not.
+            others: tuple[PeerAnswer | GoneAnswer, ...] = (*each.gone, *each.peers)
             for other in others:
                 self._known.setdefault(other.process, other)
         answers.sort(key=lambda one: one.state != "stopping")  # who takes over comes later
