@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from typing import Any
 
 import pytest
 
-from support.deployment import Build, System, agent
+from support.deployment import BEATS, Build, System, agent
 from support.waiting import eventually
 
 pytestmark = pytest.mark.slow
@@ -74,3 +75,17 @@ def test_what_has_died_or_left_is_listed_and_so_is_a_primary_that_is_away(
         assert away.states("supervisor", "here", "w1", "w3") == ["missing"] * 3 + ["gone"]
         assert away.processes["supervisor"]["reason"] == "its pings have stopped"
         w2.signal(signal.SIGKILL)
+
+
+def test_a_process_that_does_not_answer_is_silent_and_the_limit_is_told(build: Build) -> None:
+    slowly = {**BEATS, "heartbeat_interval": 60.0, "heartbeat_timeout": 60.0}
+    system = build(agent("here"), agent("far", "w1"), beats=slowly)
+    primary, w1 = system.run("supervisor", "w1")
+    primary.until("joined: far")
+    w1.signal(signal.SIGSTOP)
+    told = Told(system, "--timeout=0.5")
+    w1.signal(signal.SIGCONT)
+    assert told.code == 1
+    assert told.states("supervisor", "here", "w1", "far") == ["running"] * 2 + ["silent"] * 2
+    assert re.search(r"answer within \d\.\d s$", told.processes["w1"]["reason"])
+    system.stop(w1, primary)

@@ -30,7 +30,8 @@ W2 = node("w2", agent("near"))
 
 
 def judged(*told: dict[str, Any], reached: bool = True) -> SystemStates:
-    return states_of(EXPECTED, [NodeAnswer.read(each) for each in told], reached=reached)
+    answers = [NodeAnswer.read(each) for each in told]
+    return states_of(EXPECTED, answers, reached=reached, searched=3.04)
 
 
 def situations(*told: dict[str, Any], reached: bool = True) -> dict[str, Situation]:
@@ -86,6 +87,7 @@ def test_a_process_that_does_not_answer_is_silent_with_its_limit():
     known = {"process": "w1", "node": "id-w1", "role": "worker", "agents": ["far", "off"]}
     unheard = situations({**silent, "peers": [known]}, W2)
     assert (unheard["w1"].state, unheard["w1"].since) == ("silent", 4.0)
+    assert unheard["w1"].reason.endswith("it did not answer within 3.0 s")
     assert (unheard["far"].state, unheard["far"].since) == ("silent", 4.0)
 
 

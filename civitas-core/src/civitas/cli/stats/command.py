@@ -43,16 +43,19 @@ async def show_stats(
     """
     told: list[dict[str, Any]] = []
     waiting, absence, reached = Waiting(), "", True
+    clock = asyncio.get_running_loop().time
+    began = clock()
     try:
         async with client:
+            searched = clock() - began
             told, waiting = await asyncio.gather(
                 client.stats(timeout), what_waits(client, topology, timeout)
             )
             absence = client.absence
     except NotConnectedError as error:
-        absence, reached = str(error), False
+        absence, reached, searched = str(error), False, clock() - began
     answers = [NodeAnswer.read(each) for each in told]
-    states = states_of(expected_of(topology), answers, reached=reached)
+    states = states_of(expected_of(topology), answers, reached=reached, searched=searched)
     if as_json:
         write_json({"nodes": jsonable(told), **json_of(states, waiting)})
     else:

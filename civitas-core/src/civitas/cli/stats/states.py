@@ -110,20 +110,26 @@ def _fails(row: ProcessRow | AgentRow) -> bool:
     return row.expected and row.situation.state not in {RUNNING, DONE}
 
 
-def states_of(expected: Expected, told: Iterable[NodeAnswer], *, reached: bool) -> SystemStates:
+def states_of(
+    expected: Expected, told: Iterable[NodeAnswer], *, reached: bool, searched: float = 0.0
+) -> SystemStates:
     """Say how the processes and agents of a system are.
 
     Args:
         expected: what the topology names.
         told: what nodes have told, and those that were asked in vain, each with its error.
         reached: whether anybody could be asked; where nobody could, nothing is known.
+        searched: seconds for which nodes were looked for.
     """
-    return _Judgement(expected, list(told), reached).states()
+    return _Judgement(expected, list(told), reached, searched).states()
 
 
 class _Judgement:
-    def __init__(self, expected: Expected, told: list[NodeAnswer], reached: bool) -> None:
+    def __init__(
+        self, expected: Expected, told: list[NodeAnswer], reached: bool, searched: float
+    ) -> None:
         self._expected = expected
+        self._searched = searched
         self._reached = reached
         self._told = told
         answers = [each for each in told if not each.error]
@@ -180,7 +186,7 @@ class _Judgement:
         if node is not None and gone is None:
             return Situation(SILENT, self._silent.get(node.node), reason=node.error)
         if isinstance(known, PeerAnswer):
-            reason = "others know it, and it does not answer"
+            reason = f"others know it, and it did not answer within {self._searched:.1f} s"
             return Situation(SILENT, self._silent.get(known.node), reason=reason)
         if not self._reached:
             return Situation(UNKNOWN)
