@@ -102,12 +102,12 @@ class SystemStates:
     @property
     def failing(self) -> tuple[list[str], list[str]]:
         """The names of the processes, and of the agents, that should run and don't."""
-        rows = self.processes, self.agents
-        return tuple([row.name for row in some if _fails(row)] for some in rows)  # type: ignore[return-value]
+        return _failing(self.processes), _failing(self.agents)
 
 
-def _fails(row: ProcessRow | AgentRow) -> bool:
-    return row.expected and row.situation.state not in {RUNNING, DONE}
+def _failing(rows: Iterable[ProcessRow | AgentRow]) -> list[str]:
+    good = {RUNNING, DONE}
+    return [each.name for each in rows if each.expected and each.situation.state not in good]
 
 
 def states_of(
