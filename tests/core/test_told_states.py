@@ -13,6 +13,8 @@ from civitas.runtime import RemoteAgentStats
 from support.agents import Scripted, fail, runtime, until
 from support.local_bus.testbed import LocalBus
 
+NOW = 1_000.0
+
 
 def node(process: str, number: int = 1) -> NodeInfo:
     return NodeInfo(f"{number:016x}", 1, process, "worker")
@@ -117,18 +119,19 @@ async def test_what_a_node_tells_others_is_short_however_many_are_away(
 
 def test_the_first_word_of_a_nodes_end_counts() -> None:
     departures = Departures()
-    departures.went(NodeLost(node("w"), "silent", died=True, final=False))
-    departures.went(NodeLost(node("w"), "superseded", died=True))
-    assert [each.reason for each in departures.list()] == ["silent"]
-    departures.went(NodeLost(node("w", 2), "it stopped", died=False))
-    assert [(each.reason, each.died) for each in departures.list()] == [("it stopped", False)]
+    departures.went(NodeLost(node("w"), "silent", died=True, final=False), NOW)
+    departures.went(NodeLost(node("w"), "superseded", died=True), NOW)
+    assert [each.reason for each in departures.list(NOW + 2)] == ["silent"]
+    departures.went(NodeLost(node("w", 2), "it stopped", died=False), NOW)
+    [last] = departures.list(NOW + 2)
+    assert (last.reason, last.died, last.since) == ("it stopped", False, 2.0)
 
 
 def test_clients_are_not_remembered_and_of_others_a_thousand() -> None:
     departures = Departures()
-    departures.went(NodeLost(NodeInfo("1" * 16, 1, "c", "client"), "it stopped", died=False))
+    departures.went(NodeLost(NodeInfo("1" * 16, 1, "c", "client"), "it stopped", died=False), NOW)
     for number in range(1_002):
-        departures.went(NodeLost(node(f"w{number}", number + 1), "x" * 10_000, died=True))
-    found = departures.list()
+        departures.went(NodeLost(node(f"w{number}", number + 1), "x" * 10_000, died=True), NOW)
+    found = departures.list(NOW + 2)
     assert [found[0].process, found[-1].process, len(found)] == ["w2", "w1001", 1_000]
     assert max(len(each.reason) for each in found) <= 203

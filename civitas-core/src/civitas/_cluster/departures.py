@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from civitas import _platform as platform
 from civitas._cluster.events import NodeLost
 from civitas._cluster.protocol import NodeInfo
 from civitas.errors import printable
@@ -39,12 +38,12 @@ class Departure:
 
 
 class Departures:
-    """The departures that one node remembers."""
+    """The departures that one node remembers; times are seconds of the caller's monotonic clock."""
 
     def __init__(self) -> None:
         self._gone: dict[str, tuple[NodeInfo, str, bool, float]] = {}
 
-    def went(self, event: NodeLost) -> None:
+    def went(self, event: NodeLost, now: float) -> None:
         """Take note that a node has gone; the first word of it counts."""
         info = event.info
         known = self._gone.get(info.process)
@@ -52,7 +51,7 @@ class Departures:
             return
         reason = printable(event.reason, _REASON)
         self._gone.pop(info.process, None)
-        self._gone[info.process] = info.header, reason, event.died, platform.monotonic()
+        self._gone[info.process] = info.header, reason, event.died, now
         if len(self._gone) > _REMEMBERED:
             del self._gone[next(iter(self._gone))]
 
@@ -60,9 +59,8 @@ class Departures:
         """Take note that a node is there."""
         self._gone.pop(info.process, None)
 
-    def list(self) -> tuple[Departure, ...]:
+    def list(self, now: float) -> tuple[Departure, ...]:
         """Return them as they are now."""
-        now = platform.monotonic()
         return tuple(
             Departure(info.process, info.node, info.role, died, reason, now - at)
             for info, reason, died, at in self._gone.values()

@@ -93,6 +93,10 @@ class Discovery:
         before, self._last_turn = self._last_turn, now
         return before is not None and now - before > PAUSE
 
+    def last_turn(self) -> float:
+        """Return when `stood_still` was asked last."""
+        return self._last_turn or 0.0
+
     def turn_due(self) -> float:
         """Return when a turn is due whatever else is: by its absence a node knows of its pause."""
         return 0.0 if self._last_turn is None else self._last_turn + IDLE

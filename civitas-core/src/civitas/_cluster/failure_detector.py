@@ -78,7 +78,7 @@ class FailureDetector:
         peers = self._members.peers.values()
         silent = {p.info.node: p.monitor.silent_for(now) for p in peers if p.monitor.misses(now)}
         present = {peer.info.process for peer in peers}
-        departures = self._members.departures.list()
+        departures = self._members.departures.list(now)
         gone = [asdict(each) for each in departures if each.process not in present]
         return {**own.counters(), "silent": silent, "gone": gone}
 

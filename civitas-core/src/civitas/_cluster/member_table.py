@@ -64,7 +64,8 @@ class MemberTable:
     """The other nodes by their state: members, claiming, missing, departed, fenced.
 
     The data transport looks into `fenced`, and refuses the frames of these nodes. `report` is
-    called with an event when a node comes, changes or goes.
+    called with an event when a node comes, changes or goes. `clock` returns the time of the present
+    turn.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class MemberTable:
         fenced: set[bytes],
         policies: Mapping[str, HeartbeatPolicy],
         report: Callable[[Event], None],
+        clock: Callable[[], float],
     ) -> None:
         self.peers: dict[str, Peer] = {}
         self.claims = Claims()
@@ -84,6 +86,7 @@ class MemberTable:
         self.departures = Departures()
         self._policies = policies
         self._report = report
+        self._clock = clock
 
     @property
     def primary(self) -> Peer | None:
@@ -191,7 +194,7 @@ class MemberTable:
             self._lost(NodeLost(info.header, reason, died))
 
     def _lost(self, event: NodeLost) -> None:
-        self.departures.went(event)
+        self.departures.went(event, self._clock())
         self._report(event)
 
     def forgive(self, now: float) -> None:

@@ -74,12 +74,12 @@ class Membership:
         authenticated: bool = False,
     ) -> None:
         self.announcements = Announcements(info)
-        self.members = MemberTable(fenced, policies, report)
+        self._discovery = Discovery()
+        self.members = MemberTable(fenced, policies, report, self._discovery.last_turn)
         self.peers = self.members.peers
         self._own = own
         self._send = send
         self._report = report
-        self._discovery = Discovery()
         self._clocks = Clocks(clock or platform.wall, report)
         self._naming = Naming(
             self.announcements,
