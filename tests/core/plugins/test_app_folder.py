@@ -12,6 +12,7 @@ import pytest
 from civitas.plugins.catalog import PluginKind, builtin
 from civitas.plugins.search_path import interpreter_path
 from civitas.plugins.shadowing import culprit, namesakes
+from support.commands import completed
 
 AGENTS = """
 from civitas import AgentProcess
@@ -232,3 +233,104 @@ def test_an_error_that_blames_a_library_is_no_culprit_of_the_users() -> None:
         json.nothing  # noqa: B018
     assert culprit(caught.value) is None
     assert culprit(ImportError("no name")) is None
+
+
+REAL = """
+import sys
+from civitas.plugins.errors import UnusablePluginError
+from civitas.plugins.loader import load_transport
+from civitas.plugins.search_path import name_app_folder
+name_app_folder(sys.argv[1])
+for name in sys.argv[2:]:
+    try:
+        load_transport(name)
+    except UnusablePluginError as error:
+        print(error.problem.partition("is broken: ")[2])
+"""
+
+
+@pytest.mark.slow
+def test_the_libraries_of_our_own_transports_are_known(tmp_path) -> None:
+    for file in ("redis.py", "zmq.py", "nats/__init__.py", "agents.py"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text("")
+    names = ("redis", "zmq", "nats", "in_process")
+    done = completed(sys.executable, "-P", "-c", REAL, tmp_path, *names, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        f"`{name}` is ./{file}, not the library; rename it"
+        for name, file in (("redis", "redis.py"), ("zmq", "zmq.py"), ("nats", "nats/__init__.py"))
+    ]
+
+
+SHARED = """
+import json, sys
+from civitas.plugins.catalog import PluginKind
+from civitas.plugins.errors import UnusablePluginError
+from civitas.plugins.loader import load_transport
+from civitas.plugins.search_path import enter_app_folder, name_app_folder
+name_app_folder(sys.argv[1])
+try:
+    load_transport("hawk")
+    enter_app_folder(sys.argv[1])
+    import acme.agents
+    print(acme.agents.__file__)
+except UnusablePluginError as error:
+    print(error.problem)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_package", [False, True])
+def test_a_namespace_is_shared_by_a_plugin_and_agents_unless_one_of_them_closes_it(
+    scratch, is_package
+) -> None:
+    scratch.lay("hawk", {}, transports="acme.hawk")
+    (scratch.site / "acme").mkdir()
+    (scratch.site / "acme/hawk.py").write_text(PLUGIN.replace("pigeon", "hawk"))
+    (scratch.site / "feather.py").write_text("def plume(): ...\n")
+    mine = scratch.root / "acme"
+    mine.mkdir(parents=True)
+    (mine / "agents.py").write_text(AGENTS)
+    if is_package:
+        (mine / "__init__.py").write_text("")
+    topology = "transport: {type: hawk}\n" + TREE.replace("agents.Done", "acme.agents.Done")
+    (scratch.root / "topology.yaml").write_text(topology)
+    done = scratch.command("run")
+    told = (
+        "there is no module 'acme.agents' (./acme/__init__.py can't be imported: "
+        "`acme` is the library, which is in use; rename it)"
+    )
+    assert (done.returncode, told in done.stderr) == ((2, True) if is_package else (0, False))
+
+
+EDITABLE = """
+import sys
+from importlib.machinery import PathFinder
+
+class Finder:
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return PathFinder.find_spec(name, [{folder!r}]) if name == "pigeon" else None
+
+sys.meta_path.append(Finder)
+"""
+"""What setuptools makes of an editable installation."""
+
+
+def test_an_editable_installation_is_found_by_its_own_finder(scratch) -> None:
+    scratch.lay("pigeon", {"plugin": PLUGIN}, transports="pigeon.plugin")
+    elsewhere = scratch.root / "project"
+    elsewhere.mkdir()
+    (scratch.site / "pigeon").rename(elsewhere / "pigeon")
+    (scratch.site / "sitecustomize.py").write_text(EDITABLE.format(folder=str(elsewhere)))
+    program = SHARED.replace("hawk", "pigeon").replace("acme.agents", "pigeon.plugin")
+    done = scratch.program(str(scratch.interpreter), "-P", "-c", program, str(elsewhere))
+    assert done.stdout.strip() == str(elsewhere / "pigeon/plugin.py"), done.stderr
+    copy = scratch.root / "copy/pigeon"
+    copy.mkdir(parents=True)
+    (copy / "__init__.py").write_text("")
+    done = scratch.program(
+        str(scratch.interpreter), "-c", program, str(copy.parent), cwd=copy.parent
+    )
+    assert "`pigeon` is ./pigeon/__init__.py, not the library; rename it" in done.stdout

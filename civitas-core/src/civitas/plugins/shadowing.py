@@ -68,14 +68,28 @@ def culprit(error: BaseException) -> Namesake | None:
     return Namesake(top, file, top in sys.stdlib_module_names)
 
 
+def hidden(module: str) -> Namesake | None:
+    """Return the module beside the agents that can't be imported under this name, if one can't."""
+    top = module.partition(".")[0]
+    found = (_double(folder, top) for folder in app_folders())
+    return next((each for each in found if each is not None and not each.takes_its_place), None)
+
+
 def _doubles(folders: Iterable[str]) -> Iterator[Namesake]:
     """Find the modules in some folders whose names are taken by others."""
     for folder in folders:
         for name in _names_in(folder):
-            file = _origin(PathFinder.find_spec(name, [folder]))
-            other = None if file is None else find_installed(name)
-            if file is not None and other is not None and _origin(other) != file:
-                yield Namesake(name, file, name in sys.stdlib_module_names)
+            if (double := _double(folder, name)) is not None:
+                yield double
+
+
+def _double(folder: str, name: str) -> Namesake | None:
+    """Return the module of that name in a folder, if its name is taken by another."""
+    file = _origin(PathFinder.find_spec(name, [folder]))
+    other = None if file is None else find_installed(name)
+    if file is None or other is None or _origin(other) == file:
+        return None
+    return Namesake(name, file, name in sys.stdlib_module_names)
 
 
 def _names_in(folder: str) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from civitas._published import TYPES, hint
 from civitas.errors import describe, is_interrupt
 from civitas.messages import PRIMARY
+from civitas.plugins.shadowing import hidden
 from civitas.topology.problems import MistakeError, Problem, did_you_mean, problem_at
 from civitas.topology.validation import Found, blocks
 from civitas.topology.yaml_nodes import MappingNode, Path, plain, text
@@ -120,12 +121,14 @@ def _find_class(name: str, base: type, given: Mapping[str, type]) -> type:
     if name in given:
         return _agent_class(given[name], name, base)
     module_name, attribute = _split(name, given)
-    target: Any = _import(module_name, attribute)
     try:
+        target: Any = _import(module_name, attribute)
         for part in attribute.split("."):
             target = _attribute(target, part, base)
         return _agent_class(target, name, base)
-    except MistakeError:
+    except MistakeError as error:
+        if namesake := hidden(module_name):
+            raise MistakeError(str(error), str(namesake)) from error
         raise
     except BaseException as error:  # of a `__getattr__`, or a metaclass, of the user's
         if is_interrupt(error):
