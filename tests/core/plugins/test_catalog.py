@@ -31,7 +31,7 @@ def test_a_scan_finds_all_kinds_and_versions_sorted_and_imports_none(scratch):
     assert not [module for module in result["modules"] if "pigeon" in module]
 
 
-def test_a_distribution_without_a_version_is_found_and_hides_nothing(scratch):
+def test_a_distribution_without_a_version_has_that_of_its_folder_and_hides_nothing(scratch):
     scratch.install()
     site = scratch.install("torn-bird", name="torn")
     metadata = site / "torn_bird-1.0.dist-info" / "METADATA"
@@ -39,7 +39,7 @@ def test_a_distribution_without_a_version_is_found_and_hides_nothing(scratch):
     result = scratch.python(SCAN)
     assert [each[1:4] for each in result["found"]] == [
         ["pigeon", "carrier-pigeon", "1.0"],
-        ["torn", "torn-bird", "?"],
+        ["torn", "torn-bird", "1.0"],
     ]
 
 

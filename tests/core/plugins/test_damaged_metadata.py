@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import sys
 import sysconfig
 from collections.abc import Callable
@@ -18,6 +19,15 @@ from civitas._authoring.survey import State, survey
 from civitas.plugins.catalog import UNREADABLE, Candidate, PluginKind, scan, scan_all
 from civitas.plugins.errors import UnusablePluginError
 from civitas.plugins.selection import Policy, select
+
+PLUGIN = """
+from civitas.plugins import TransportSpec, hookimpl
+from civitas.transport import InProcessTransport
+
+@hookimpl
+def civitas_transports():
+    yield TransportSpec("pigeon", "Slow but sure", lambda _, context: InProcessTransport(context))
+"""
 
 NEEDED = (importlib_metadata, packaging.version)
 """What core imports late, and what could not be found on the path of these tests."""
@@ -137,6 +147,7 @@ def test_a_plugin_whose_name_is_lost_is_listed_and_named_to_who_looks_for_it(
     assert code == "plugin-unknown"
     assert "acme-hawk 1.0 may offer it, and is broken: its entry_points.txt " in text
     assert str(folder) in text
+    assert "Installed: in_process. " in text
     assert state(UNREADABLE)[0] is State.BROKEN
     assert problem(f"acme-hawk:{UNREADABLE}")[0] == "plugin-broken"
 
@@ -244,6 +255,19 @@ def test_what_may_not_be_read_is_not_taken_for_missing(lay: Lay) -> None:
             closed.chmod(0o700)
         assert code == "plugin-broken"
         assert str(closed) in text
+
+
+@pytest.mark.slow
+def test_what_is_in_an_archive_is_judged_alike(scratch) -> None:
+    for name in ("pigeon", "civitas_nats"):
+        scratch.lay(name, {"plugin": PLUGIN}, transports=f"{name}.plugin")
+    (scratch.site / "civitas_nats-1.0.dist-info/entry_points.txt").write_text("")
+    shutil.make_archive(str(scratch.site), "zip", scratch.site)
+    results = scratch.load_each("pigeon", "nats", sites=("site.zip",))
+    assert results["pigeon"]["loaded"] == "pigeon:pigeon"
+    folder = scratch.root / "site.zip/civitas_nats-1.0.dist-info"
+    told = f"its entry_points.txt is empty; remove {folder}, then run: "
+    assert told in results["nats"]["error"]["problem"]
 
 
 @pytest.mark.slow

@@ -121,7 +121,7 @@ def survey(name: str | None, expected: Collection[str]) -> list[Metadata]:
     copies: dict[str, list[Metadata]] = {}
     first_place: str | None = None
     for distribution in _distributions():
-        folder = str(_path_of(distribution))
+        folder = _folder_of(distribution)
         first_place = first_place or posixpath.dirname(folder)
         found = _relevant(distribution, name, expected)
         if found is not None:
@@ -145,7 +145,7 @@ def _relevant(
     distribution: Distribution, name: str | None, expected: Collection[str]
 ) -> Metadata | None:
     """Read what may have plugins. Most distributions have none, and to read all takes long."""
-    stem = posixpath.basename(str(_path_of(distribution)))
+    stem = posixpath.basename(_folder_of(distribution))
     if stem.startswith("~"):
         return None  # pip was about to remove it
     is_expected = normalise(_from_stem(stem)[0]) in expected
@@ -200,7 +200,7 @@ def _read_all(distribution: Distribution, points: str, damage: str) -> Metadata:
     The metadata ends in the distribution's whole README. Parsing that as a mail, as the library
     does, takes longer than all the rest of a scan, so the fields are looked for above it.
     """
-    folder = str(_path_of(distribution))
+    folder = _folder_of(distribution)
     parsed, mistake = _parse_points(points)
     reasons = [damage or mistake, "METADATA is missing"]
     text = ""
@@ -219,7 +219,7 @@ def _read_all(distribution: Distribution, points: str, damage: str) -> Metadata:
     repair = f'remove {folder}, then run: pip install "{name}"'
     return Metadata(
         name,
-        values.get("Version", version if "Name" not in values else _NO_VERSION),
+        values.get("Version", version),
         tuple(value for field, value in fields if field == "Requires-Dist"),
         tuple(parsed),
         folder,
@@ -280,6 +280,10 @@ def _bytes_of(distribution: Distribution, file: str) -> bytes | None:
     except (FileNotFoundError, NotADirectoryError, KeyError):
         return None
     return data
+
+
+def _folder_of(distribution: Distribution) -> str:
+    return str(_path_of(distribution)).rstrip("/")  # in an archive it has one at its end
 
 
 def _path_of(distribution: Distribution) -> Any:

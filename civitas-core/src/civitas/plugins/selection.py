@@ -162,7 +162,7 @@ def unknown_plugin(
     for kind in kinds:
         offers = [*catalog.builtins(kind), *catalog.usable(installed, kind)]
         present = [each.name for each in offers]
-        names += [each for each in present if catalog.name_problem(each) is None]
+        names += [e.name for e in offers if not (e.damage or catalog.name_problem(e.name))]
         known |= {k: v for k, v in catalog.known_distributions(kind).items() if k not in present}
     return errors.UnknownPluginError(
         kinds[0] if len(kinds) == 1 else None,
