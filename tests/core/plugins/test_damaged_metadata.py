@@ -174,6 +174,7 @@ def test_what_is_no_plugin_is_not_judged(lay: Lay, caplog: pytest.LogCaptureFixt
     lay("great-tit", metadata=b"\xff", points=None)
     lay("blue-tit", metadata=NAMED, points=b"\n")  # an agents' package, made with setuptools
     lay("sand-martin", metadata=NAMED, points=None)
+    lay("coal-tit", metadata=NAMED.partition(b"Requires")[0], points=b"")
     assert scan_all() == []
     assert caplog.records == []
 

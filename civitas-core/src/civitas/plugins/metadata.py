@@ -28,6 +28,7 @@ _SECTION: Final = "[civitas"
 _IDENTITY: Final = ("METADATA", "PKG-INFO", "")
 """Which files have a distribution's name; the last is metadata that is a file and no folder."""
 _NO_VERSION: Final = "?"
+_EMPTY: Final = " is empty"
 _logger: Final = logger_of("civitas.plugins")
 _warned: Final[set[str]] = set()
 
@@ -154,9 +155,10 @@ def _relevant(
     if not (is_ours or is_expected or damage):
         return None
     found = _read_all(distribution, text, damage)
-    if found.damage:
+    is_relevant = is_ours or is_expected or found.is_for_core
+    if found.damage and (is_relevant or not damage.endswith(_EMPTY)):
         _warn(f"{found.name} {found.version} is broken: {found.damage}")
-    return found if is_ours or is_expected or found.is_for_core else None
+    return found if is_relevant else None
 
 
 def _counted(copies: Sequence[Metadata], first_place: str | None) -> Metadata:
@@ -259,8 +261,8 @@ def _read(distribution: Distribution, file: str) -> tuple[str, str]:
     text = (
         raw.decode("utf-8-sig", "replace").lstrip("\ufffd").replace("\0", "").replace("\r\n", "\n")
     )
-    if not text:
-        return "", f"{file} is empty"
+    if not raw.strip(b"\0"):
+        return "", f"{file}{_EMPTY}"
     try:
         raw.decode()
     except UnicodeDecodeError as error:
