@@ -334,3 +334,15 @@ def test_an_editable_installation_is_found_by_its_own_finder(scratch) -> None:
         str(scratch.interpreter), "-c", program, str(copy.parent), cwd=copy.parent
     )
     assert "`pigeon` is ./pigeon/__init__.py, not the library; rename it" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_module_of_pythons_that_a_plugin_misses_is_told_with_the_file_instead(loft) -> None:
+    plugin = loft.scratch.site / "pigeon/plugin.py"
+    plugin.write_text(PLUGIN.replace("import feather", "from colorsys import rgb_to_hls"))
+    (loft.folder / "colorsys.py").write_text("")
+    done = loft.command("run")
+    assert done.returncode == 2
+    file = f"{loft.shown}/colorsys.py"
+    told = f"its factory failed: `colorsys` is {file}, not Python's own module; rename it (ImportE"
+    assert told in done.stderr
