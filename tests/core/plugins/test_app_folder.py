@@ -232,7 +232,14 @@ def test_an_error_that_blames_a_library_is_no_culprit_of_the_users() -> None:
     with pytest.raises(AttributeError) as caught:
         json.nothing  # noqa: B018
     assert culprit(caught.value) is None
-    assert culprit(ImportError("no name")) is None
+    for name in (None, "", ".", 7):
+        assert culprit(ImportError("no name", name=name)) is None
+
+    class Hostile:
+        def __getattr__(self, name):
+            raise SystemExit(name)
+
+    assert culprit(AttributeError("no name", obj=Hostile())) is None
 
 
 REAL = """

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from importlib.machinery import PathFinder, all_suffixes
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 from civitas.plugins.catalog import CORE_DISTRIBUTION, Candidate
@@ -58,9 +59,13 @@ def namesakes(candidate: Candidate, folders: Iterable[str] | None = None) -> lis
 
 def culprit(error: BaseException) -> Namesake | None:
     """Return the module beside the agents that lacks what somebody wanted, if that is the error."""
-    blamed = getattr(error, "obj", None) if isinstance(error, AttributeError) else None
-    name = error.name if isinstance(error, ImportError) else getattr(blamed, "__name__", None)
-    top = str(name).partition(".")[0]
+    blamed = error.obj if isinstance(error, AttributeError) else None
+    name: object = error.name if isinstance(error, ImportError) else None
+    if isinstance(blamed, ModuleType):
+        name = vars(blamed).get("__name__")
+    if not isinstance(name, str) or not name:  # an error of others may have anything there
+        return None
+    top = name.partition(".")[0]
     file = _origin(getattr(sys.modules.get(top), "__spec__", None))
     mine = (_origin(PathFinder.find_spec(top, [folder])) for folder in app_folders())
     if file is None or file not in mine:
