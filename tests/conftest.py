@@ -6,6 +6,7 @@ import asyncio
 import compileall
 import gc
 import itertools
+import logging
 import os
 import sys
 import threading
@@ -96,6 +97,20 @@ def default_signals() -> Iterator[None]:
     """Let the suite pass under `nohup` and in the background: its children hear every signal."""
     with default_signals_for_children():
         yield
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """Put back what a command that a test has run in this process made of the logging."""
+    loggers = [logging.getLogger(name) for name in (None, "civitas.control")]
+    levels = [each.level for each in loggers]
+    handlers, hook = logging.root.handlers[:], threading.excepthook
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+    logging.root.handlers[:] = [each for each in logging.root.handlers if each in handlers]
+    logging.captureWarnings(capture=False)
+    threading.excepthook = hook
 
 
 def _keep_what_is_there() -> None:

@@ -64,7 +64,7 @@ def test_a_child_that_is_no_agent_is_refused(
     refused(lambda: worker([Scripted("first"), child]), f"agent number 2 of the worker.*{text}")
 
 
-@pytest.mark.parametrize("children", [Scripted("a"), "agents", 5, None])
+@pytest.mark.parametrize("children", [Scripted("a"), "agents", 5])
 def test_children_that_are_no_list_are_refused(
     children: Any, worker: Callable[[Any], Worker]
 ) -> None:

@@ -110,6 +110,14 @@ def test_what_is_no_json_is_not_read(word: bytes) -> None:
         JsonSerializer().deserialize(body)
 
 
+@pytest.mark.parametrize("number", [b"1e999", b"-1e9999999", b"9" * 400 + b".0"])
+def test_a_number_that_would_be_read_as_an_infinity_is_refused(number: bytes) -> None:
+    body = JsonSerializer().serialize(message({"a": 0.125})).replace(b"0.125", number)
+
+    with pytest.raises(DeserializationError, match="too large a number"):
+        JsonSerializer().deserialize(body)
+
+
 @pytest.mark.parametrize("key", [1, None, True, 1.5, b"x", ("x", 1)])
 def test_a_key_that_is_no_text_is_refused_by_json_and_never_turned_into_text(key: object) -> None:
     with pytest.raises(SerializationError) as caught:

@@ -137,16 +137,6 @@ def test_the_name_of_a_logger_is_printable() -> None:
     assert logger_of(f"civitas.transport.{HOSTILE}").name == f"civitas.transport.{SHOWN}"
 
 
-@pytest.fixture
-def _logging() -> Iterator[None]:
-    root = logging.getLogger()
-    before, level = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = before, level
-    logging.getLogger("civitas.control").setLevel(logging.NOTSET)
-
-
-@pytest.mark.usefixtures("_logging")
 @pytest.mark.parametrize("level", ["info", "debug"])
 def test_the_log_of_a_command_has_one_line_for_each_event_of_any_library(
     level: str, capsys: pytest.CaptureFixture[str]
@@ -164,7 +154,6 @@ def test_the_log_of_a_command_has_one_line_for_each_event_of_any_library(
     assert bool(traceback) is (level == "debug")
 
 
-@pytest.mark.usefixtures("_logging")
 def test_the_log_of_a_command_has_no_password_of_a_url(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("info")
     logging.getLogger("another.library").error("lost broker://ada:sesame@there:1")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -82,13 +81,9 @@ def read(frame: bytes) -> dict[str, Any]:
 
 @pytest.fixture
 def kept(tmp_path, capfd, monkeypatch) -> Iterator[Kept]:
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
     monkeypatch.setattr("civitas.cli.dead_letters.source._CONNECT_TIMEOUT", 0.3)
     with installed(tmp_path, monkeypatch) as ledger:
         yield Kept(ledger, tmp_path, capfd, monkeypatch)
-    root.handlers[:] = before[0]
-    root.setLevel(before[1])
 
 
 # --- listing ------------------------------------------------------------------------------------

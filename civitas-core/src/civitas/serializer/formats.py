@@ -163,7 +163,9 @@ class JsonSerializer:
 
     def __init__(self) -> None:
         self._decode = json.JSONDecoder(
-            object_pairs_hook=limits.unrepeated, parse_constant=_refuse_constant
+            object_pairs_hook=limits.unrepeated,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
         ).decode
         self._encode = json.JSONEncoder(
             ensure_ascii=False, allow_nan=False, separators=(",", ":")
@@ -206,6 +208,14 @@ class JsonSerializer:
 
 def _refuse_constant(word: str) -> NoReturn:
     raise DeserializationError(f"not a message in json: {word} is no JSON")
+
+
+def _finite(text: str) -> float:
+    """Return a number; one that is too large would be read as an infinity, which is no JSON."""
+    number = float(text)
+    if math.isinf(number):
+        raise DeserializationError(f"not a message in json: {text:.40} is too large a number")
+    return number
 
 
 def _refuse_half_characters(document: Any) -> None:
