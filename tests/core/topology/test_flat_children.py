@@ -60,6 +60,13 @@ def test_a_set_reaches_a_flat_agent_and_may_bring_one(
     assert [each.block.mailbox_size for each in loaded.supervision.agents()] == expected
 
 
+def test_a_set_reaches_an_agent_that_another_set_has_brought(workspace: Any) -> None:
+    brought = "supervision.children=[{name: d, type: APP.agents.Plain}]"
+    sets = [brought.replace("APP", workspace.app), "supervision.children.d.mailbox_size=7"]
+    (agent,) = workspace.load(FLAT, sets=sets).supervision.agents()
+    assert agent.block.mailbox_size == 7
+
+
 def test_a_mistake_in_a_flat_agent_has_its_line_and_the_keys_of_an_agent(workspace: Any) -> None:
     (problem,) = workspace.problems(FLAT.replace("mailbox_size", "mailbox_sise"))
     assert problem.location.line == 11

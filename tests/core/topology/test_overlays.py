@@ -120,6 +120,31 @@ def test_children_are_merged_by_name_in_their_places() -> None:
     assert laid.problems == []
 
 
+def test_an_agent_may_be_written_flat_whatever_is_changed_of_it() -> None:
+    laid = Laid("""
+        supervision:
+          children:
+            - {name: greeter, process: web}
+            - supervisor:
+                name: readers
+                children:
+                  - {name: reader, mailbox_sise: 7}
+    """)
+
+    assert laid.children[0]["agent"]["process"] == "web"
+    (reader,) = laid.children[1]["supervisor"]["children"]
+    assert reader["agent"]["mailbox_sise"] == 7, "a slip in a key is judged as that of an agent"
+    assert laid.problems == []
+
+
+def test_a_supervisor_is_not_written_flat() -> None:
+    child = "{name: readers, max_restarts: 1, children: []}"
+    laid = Laid(f"supervision:\n  children:\n    - {child}\n")
+
+    assert laid.children[2] == {"name": "readers", "max_restarts": 1, "children": []}
+    assert laid.problems == []
+
+
 def test_a_new_child_starts_last() -> None:
     laid = Laid("""
         supervision:
@@ -147,6 +172,12 @@ def test_a_new_child_starts_last() -> None:
             "supervision.children.zebra",
             "there is no agent 'zebra' here to change",
             "a new one needs `type`",
+        ),
+        (
+            "{name: greter, process: web}",
+            "supervision.children.greter",
+            "there is no agent 'greter' here to change",
+            "did you mean 'greeter'?",
         ),
         (
             "supervisor: {name: zebra, max_restarts: 1}",

@@ -31,7 +31,7 @@ from civitas.topology.resolved import (
     Topology,
 )
 from civitas.topology.signing import find_signing
-from civitas.topology.validation import Found, check_model, check_rules, nest_agents
+from civitas.topology.validation import Found, check_model, check_rules
 from civitas.topology.variables import expand
 from civitas.topology.yaml_nodes import (
     MAX_DEPTH,
@@ -161,7 +161,6 @@ def _load(file: str, layered: Layered, variables: Mapping[str, str], imports: _I
         wrong = {each.path for each in problems if each.path}
         problems.extend(each for each in found if each.path not in wrong)
 
-    nest_agents(root)  # those that were set
     add(expand(root, variables))
     add(check_rules(root))
     model, of_model = check_model(root)

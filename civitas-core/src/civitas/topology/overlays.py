@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple, TypeAlias
 
+from civitas.topology.model import AgentBlock, SupervisorBlock
 from civitas.topology.overrides import describe_replaced
 from civitas.topology.problems import Problem, did_you_mean
 from civitas.topology.validation import blocks
@@ -43,6 +44,7 @@ _Rule: TypeAlias = Callable[[Entry, Entry, Path], None]
 
 _NEEDED: Final = {"agent": "type", "supervisor": "children"}
 """What a new child can't do without."""
+_OF_SUPERVISORS: Final = SupervisorBlock.model_fields.keys() - AgentBlock.model_fields.keys()
 
 
 class _Child(NamedTuple):
@@ -130,7 +132,7 @@ class _Merging:
         items = former.node.items
         there = {_child_of(node): index for index, node in enumerate(items)}
         names = [child.name for child in there if child is not None]
-        for node in entry.node.items:
+        for node in map(_nested, entry.node.items):
             child = _child_of(node)
             index = there.pop(child, None) if child is not None else None  # a second one is added
             base = None if index is None else items[index]
@@ -169,6 +171,19 @@ def _all_children(root: MappingNode) -> Iterator[tuple[_Child, Path]]:
         name = text(node.get("name"))
         if len(path) > 1 and name is not None:
             yield _Child(kind, name), path
+
+
+def _nested(node: Node) -> Node:
+    """Return an agent that is written flat, without `agent:`, in the form with it.
+
+    In an overlay it needs no `type`: its name says that it is one, unless it has what only a
+    supervisor has.
+    """
+    if not isinstance(node, MappingNode) or text(node.get("name")) is None:
+        return node
+    if node.entries.keys() & {*_NEEDED, *_OF_SUPERVISORS}:
+        return node
+    return MappingNode(node.where, {"agent": Entry(node.where, node)})
 
 
 def _child_of(node: Node) -> _Child | None:

@@ -9,6 +9,7 @@ from typing import Final
 from civitas.errors import Location
 from civitas.plugins.similar import closest
 from civitas.topology.problems import MistakeError, Problem, TopologyError
+from civitas.topology.validation import nest_agents
 from civitas.topology.yaml_nodes import (
     Entry,
     MappingNode,
@@ -75,6 +76,7 @@ def _apply(root: MappingNode, given: str, option: str) -> list[Problem]:
             raise MistakeError("there is no value", _FORM)
         parsed = parse(value or '""', lambda _: where)
         _assign(root, steps, Entry(where, parsed.root))
+        nest_agents(root)  # the next one may address by its name what this one has brought
     except TopologyError as error:
         return list(error.problems)
     except MistakeError as error:
