@@ -122,3 +122,23 @@ run_program(app)
     assert done.returncode == 1
     assert done.stderr.startswith(said)
     assert done.stderr.count("\n") == bool(said)
+
+
+@pytest.mark.parametrize("reserve", ["streams.reserve_stdout()", "pass"], ids=["result", "run"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "for each in (sys.stdout, sys.stderr): each.close()",
+        "for each in (sys.stdout, sys.stderr): each.detach()",
+        "sys.stdout = sys.stderr = object()",
+        "sys.stdout = sys.stderr = None",
+        "atexit.register(print, 'at exit'); sys.stdout.detach()",
+    ],
+    ids=["closed", "detached", "replaced", "none", "used at exit"],
+)
+def test_what_others_did_to_the_streams_of_python_changes_no_exit_code(
+    code: str, reserve: str
+) -> None:
+    program = PROGRAM.replace("streams.reserve_stdout()", reserve) + f"{code}\n"
+    done = completed(sys.executable, "-c", f"{program}process_end.end_process(7)\n")
+    assert (done.returncode, done.stdout, done.stderr) == (7, "", "")

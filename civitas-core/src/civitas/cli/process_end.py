@@ -31,6 +31,7 @@ _deadlines: Final[list[threading.Thread]] = []
 
 def end_process(code: int) -> NoReturn:
     """End this process with a code; 1 takes the place of 0 where the output can't be written."""
+    streams.replace_unusable()
     try:
         streams.out().flush()
     except BrokenPipeError:  # who reads has seen enough

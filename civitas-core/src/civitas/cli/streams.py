@@ -87,8 +87,7 @@ def open_streams() -> None:
     before the process started.
     """
     global _streams  # noqa: PLW0603 - a process has one stdout
-    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 - used to the end
-    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 - used to the end
+    replace_unusable()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors=_ESCAPED)
@@ -102,6 +101,21 @@ def reserve_stdout() -> None:
     """
     if _streams is not None:
         _streams.reserve()
+
+
+def replace_unusable() -> None:
+    """Replace `sys.stdout` and `sys.stderr` by nothing, where others have left what can't be used.
+
+    Python flushes both at its end, and exits with 120 where that fails. One whose reader has gone,
+    or whose disk is full, stays.
+    """
+    for name in ("stdout", "stderr"):
+        try:
+            getattr(sys, name).flush()
+        except OSError:
+            continue
+        except Exception:  # noqa: BLE001 - closed, detached, or anything at all in its place
+            setattr(sys, name, Path(os.devnull).open("w"))
 
 
 def close_streams() -> None:
