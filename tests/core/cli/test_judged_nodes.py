@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -95,7 +96,18 @@ def test_a_share_of_a_good_process_is_good(capfd: pytest.CaptureFixture[str]) ->
     assert capfd.readouterr().out.startswith("topology.yaml has no mistake in what was judged (")
 
 
+@pytest.mark.parametrize("command", ["validate", "show"])
 @pytest.mark.usefixtures("folder", "capfd")
-def test_there_is_no_share_of_a_process_that_the_topology_has_not() -> None:
+def test_there_is_no_share_of_a_process_that_the_topology_has_not(command: str) -> None:
     with pytest.raises(ConfigurationError, match="its processes are supervisor, good, bad"):
-        validate("--process=goood")
+        app(["topology", command, "--process=goood"], standalone_mode=False)
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_is_wrong_with_no_single_value_is_json_too(capfd: pytest.CaptureFixture[str]) -> None:
+    code = app(["topology", "validate", "--process=goood", "--json"], standalone_mode=False)
+
+    report = json.loads(capfd.readouterr().out)
+    (problem,) = report["problems"]
+    assert (code, report["valid"], problem["file"]) == (2, False, "topology.yaml")
+    assert problem["message"].startswith("topology.yaml has no process 'goood'")

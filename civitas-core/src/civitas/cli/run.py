@@ -74,13 +74,26 @@ def node_of(topology: Topology, process: str) -> Runtime | Worker:
         ConfigurationError: there is no such process, or it can't be made.
         PluginError: the transport or a serializer can't be used.
     """
-    from civitas.errors import ConfigurationError
     from civitas.runtime import Runtime
     from civitas.worker import Worker
 
+    check_process(topology, process)
     if process == PRIMARY:
         return Runtime.from_topology(topology)
+    return Worker.from_topology(topology, process)
+
+
+def check_process(topology: Topology, process: str) -> None:
+    """Check that a topology has a process.
+
+    Raises:
+        ConfigurationError: there is no such process, or it can't be run on its own.
+    """
+    from civitas.errors import ConfigurationError
+
     known = ", ".join((PRIMARY, *topology.processes))
+    if process == PRIMARY:
+        return
     if not options.crosses_processes(topology):
         raise ConfigurationError(
             f"process {process!r} can't be run on its own: transport "
@@ -91,7 +104,6 @@ def node_of(topology: Topology, process: str) -> Runtime | Worker:
         raise ConfigurationError(
             f"{topology.file} has no process {process!r}; its processes are {known}"
         )
-    return Worker.from_topology(topology, process)
 
 
 class RunningNode:

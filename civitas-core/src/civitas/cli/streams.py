@@ -115,7 +115,7 @@ def replace_unusable() -> None:
         except OSError:
             continue
         except Exception:  # noqa: BLE001 - closed, detached, or anything at all in its place
-            setattr(sys, name, Path(os.devnull).open("w"))
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - used to the end
 
 
 def close_streams() -> None:

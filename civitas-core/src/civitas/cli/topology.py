@@ -13,10 +13,11 @@ from civitas.cli import options
 from civitas.cli.exit_codes import BAD_INPUT
 from civitas.cli.foreign_code import foreign_code
 from civitas.cli.output import write, write_json, write_notes
-from civitas.cli.run import node_of
+from civitas.cli.run import check_process, node_of
 from civitas.cli.up import processes_to_run
 
 if TYPE_CHECKING:
+    from civitas.errors import ConfigurationError, PluginError
     from civitas.topology import Topology
 
 app = typer.Typer(help="Check and show topologies.", no_args_is_help=True)
@@ -38,7 +39,7 @@ def validate(
 
     Exits with 0 when nothing is, with 2 otherwise. It runs code that the topology names.
     """
-    from civitas.topology import TopologyError
+    from civitas.errors import ConfigurationError, PluginError
 
     given = options.chosen(topology, file, overlays, transport, sets)
     try:
@@ -47,14 +48,10 @@ def validate(
             write_notes(_notes(loaded))
             if not no_import:
                 _make_nodes(loaded, process)
-    except TopologyError as error:
+    except (ConfigurationError, PluginError) as error:
         if not as_json:
             raise
-        keys = ("path", "message", "suggestion", "code")
-        problems = [
-            {**each.location._asdict(), **{key: getattr(each, key) for key in keys}}
-            for each in error.problems
-        ]
+        problems = _problems(error, given.file)
         write_json({"valid": False, "file": str(given.file), "problems": problems})
         raise typer.Exit(BAD_INPUT) from error
     summary = {
@@ -96,6 +93,8 @@ def show(
     with foreign_code():
         loaded = given.load(app_dir, processes=_only(process), no_import=no_import)
         write_notes(_notes(loaded))
+        if process is not None and not no_import:  # else what the transport claims is not known
+            check_process(loaded, process)
         shown = loaded.as_mapping()
     if as_json:
         origins = {path: where._asdict() for path, where in loaded.origins.items()}
@@ -146,6 +145,19 @@ def _make_nodes(topology: Topology, process: str | None) -> None:
         except TopologyError as error:
             problems |= {str(each): each for each in error.problems}  # some are those of each node
     raise_problems(list(problems.values()))
+
+
+def _problems(error: ConfigurationError | PluginError, file: Path) -> list[dict[str, Any]]:
+    """Return the problems that an error lists; one that lists none is one of the whole file."""
+    from civitas.errors import Location
+    from civitas.topology import Problem, TopologyError
+
+    whole = Problem(Location(str(file)), "", str(error), code=error.code, cause=error)
+    keys = ("path", "message", "suggestion", "code")
+    return [
+        {**each.location._asdict(), **{key: getattr(each, key) for key in keys}}
+        for each in (error.problems if isinstance(error, TopologyError) else (whole,))
+    ]
 
 
 def _notes(loaded: Topology) -> list[str]:
