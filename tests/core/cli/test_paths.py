@@ -104,6 +104,22 @@ def test_what_came_through_a_pipe_is_read_once_and_handed_on(tmp_path: Path) -> 
     assert files == {str(pipe): b"a: 12:30"}
 
 
+@pytest.mark.parametrize("folder", ["/dev/fd", "/proc/self/fd"])
+def test_a_file_that_has_its_path_in_this_process_alone_is_handed_on(
+    tmp_path: Path, folder: str
+) -> None:
+    (tmp_path / "file").write_text("a: 1")
+    with (tmp_path / "file").open() as opened:
+        path = Path(f"{folder}/{opened.fileno()}")
+
+        def read() -> object:
+            pipes.kept.set({})
+            read_file(path)
+            return pipes.kept.get()
+
+        assert copy_context().run(read) == {str(path): b"a: 1"}
+
+
 def test_nothing_is_kept_unless_somebody_wants_it(tmp_path: Path) -> None:
     file = tmp_path / "file"
 
