@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -240,6 +241,30 @@ def test_an_error_that_blames_a_library_is_no_culprit_of_the_users() -> None:
             raise SystemExit(name)
 
     assert culprit(AttributeError("no name", obj=Hostile())) is None
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_a_module_that_a_folder_of_the_path_has_before_the_library_is_a_culprit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, installed: bool
+) -> None:
+    name = "down_of_two_folders"
+    for folder in ("app", "site"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{name}.py").write_text("")
+    if installed:
+        (tmp_path / "app" / "down-1.dist-info").mkdir()
+    folders = [str(tmp_path / "app"), str(tmp_path / "site")]
+    monkeypatch.setattr(sys, "path", [*folders, *sys.path])
+    with pytest.raises(ModuleNotFoundError) as caught:
+        importlib.import_module(f"{name}.asyncio")
+
+    found = culprit(caught.value)
+    del sys.modules[name]
+    if installed:
+        assert found is None, "what was installed there is a library, too"
+    else:
+        told = f"`{name}` is {folders[0]}/{name}.py, not the library; rename it"
+        assert str(found) == told
 
 
 REAL = """

@@ -79,12 +79,12 @@ def interpreter_path() -> list[str]:
     return path
 
 
-def find_installed(name: str) -> ModuleSpec | None:
+def find_installed(name: str, but: str | None = None) -> ModuleSpec | None:
     """Return what an import of a top-level name would find without the folders of agents' modules.
 
-    Nothing is imported.
+    Nothing is imported. `but` is one more folder that is left out.
     """
-    path = interpreter_path()
+    path = [each for each in interpreter_path() if each != but]
     for finder in sys.meta_path:
         if finder is PathFinder:
             spec = PathFinder.find_spec(name, path)

@@ -58,7 +58,10 @@ def namesakes(candidate: Candidate, folders: Iterable[str] | None = None) -> lis
 
 
 def culprit(error: BaseException) -> Namesake | None:
-    """Return the module beside the agents that lacks what somebody wanted, if that is the error."""
+    """Return the user's module that lacks what somebody wanted of a library, if that is the error.
+
+    It stands beside the agents, or, where PYTHONPATH names that folder, earlier than the library.
+    """
     blamed = error.obj if isinstance(error, AttributeError) else None
     name: object = error.name if isinstance(error, ImportError) else None
     if isinstance(blamed, ModuleType):
@@ -67,10 +70,21 @@ def culprit(error: BaseException) -> Namesake | None:
         return None
     top = name.partition(".")[0]
     file = _origin(getattr(sys.modules.get(top), "__spec__", None))
-    mine = (_origin(PathFinder.find_spec(top, [folder])) for folder in app_folders())
-    if file is None or file not in mine:
+    if file is None:
         return None
-    return Namesake(top, file, top in sys.stdlib_module_names)
+    for folder in dict.fromkeys((*app_folders(), *sys.path)):
+        if _origin(PathFinder.find_spec(top, [folder])) == file:
+            mine = folder in app_folders() or _hides(folder, top)
+            return Namesake(top, file, top in sys.stdlib_module_names) if mine else None
+    return None
+
+
+def _hides(folder: str, name: str) -> bool:
+    """Return whether a folder into which nothing was installed hides a library by a module."""
+    if any(Path(folder).glob("*.dist-info")):
+        return False
+    other = find_installed(name, but=folder)
+    return other is not None and _origin(other) is not None
 
 
 def hidden(module: str) -> Namesake | None:
