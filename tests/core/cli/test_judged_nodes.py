@@ -96,11 +96,14 @@ def test_a_share_of_a_good_process_is_good(capfd: pytest.CaptureFixture[str]) ->
     assert capfd.readouterr().out.startswith("topology.yaml has no mistake in what was judged (")
 
 
+@pytest.mark.parametrize("options", [[], ["--no-import"]])
 @pytest.mark.parametrize("command", ["validate", "show"])
 @pytest.mark.usefixtures("folder", "capfd")
-def test_there_is_no_share_of_a_process_that_the_topology_has_not(command: str) -> None:
+def test_there_is_no_share_of_a_process_that_the_topology_has_not(
+    command: str, options: list[str]
+) -> None:
     with pytest.raises(ConfigurationError, match="its processes are supervisor, good, bad"):
-        app(["topology", command, "--process=goood"], standalone_mode=False)
+        app(["topology", command, "--process=goood", *options], standalone_mode=False)
 
 
 @pytest.mark.usefixtures("folder")

@@ -94,7 +94,8 @@ def check_process(topology: Topology, process: str) -> None:
     known = ", ".join((PRIMARY, *topology.processes))
     if process == PRIMARY:
         return
-    if not options.crosses_processes(topology):
+    is_known = topology.transport.plugin is not None  # else what it claims is not known
+    if is_known and not options.crosses_processes(topology):
         raise ConfigurationError(
             f"process {process!r} can't be run on its own: transport "
             f"{topology.transport.type_name!r} stays within one process, {PRIMARY!r} "

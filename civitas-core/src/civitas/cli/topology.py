@@ -46,6 +46,8 @@ def validate(
         with foreign_code():
             loaded = given.load(app_dir, processes=_only(process), no_import=no_import)
             write_notes(_notes(loaded))
+            if process is not None:
+                check_process(loaded, process)
             if not no_import:
                 _make_nodes(loaded, process)
     except (ConfigurationError, PluginError) as error:
@@ -93,7 +95,7 @@ def show(
     with foreign_code():
         loaded = given.load(app_dir, processes=_only(process), no_import=no_import)
         write_notes(_notes(loaded))
-        if process is not None and not no_import:  # else what the transport claims is not known
+        if process is not None:
             check_process(loaded, process)
         shown = loaded.as_mapping()
     if as_json:
