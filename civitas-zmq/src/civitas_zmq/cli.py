@@ -13,24 +13,15 @@ import typer
 
 from civitas.cli.entry import CommandGroup, run_commands
 from civitas.cli.logs import configure_logging
+from civitas.cli.options import Overlays
 from civitas.cli.output import write, write_error, write_json
-from civitas.cli.paths import all_at_home, at_home
+from civitas.cli.paths import at_home
 from civitas.errors import ConfigurationError, logger_of
 
 if TYPE_CHECKING:
     from civitas_zmq.proxy import ProxySettings
 
 SECRET_VARIABLE: Final = "CIVITAS_ZMQ_SERVER_SECRET_KEY"
-
-Overlays = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--overlay",
-        metavar="FILE",
-        help="Lay this file over the topology. Repeatable, in order.",
-        callback=all_at_home,
-    ),
-]
 
 _CHECK_INTERVAL: Final = 0.5
 """Seconds between two checks that the proxy still runs."""

@@ -9,7 +9,8 @@ import typer
 
 from civitas.cli.dead_letters.commands import commands_for
 from civitas.cli.logs import configure_logging
-from civitas.cli.paths import all_at_home, at_home
+from civitas.cli.options import Overlays
+from civitas.cli.paths import at_home
 
 if TYPE_CHECKING:
     from civitas.cli.dead_letters.source import MessageSource
@@ -22,15 +23,6 @@ Topology = Annotated[
         metavar="FILE",
         help="Take all settings from this topology's transport: servers, login, names.",
         callback=at_home,
-    ),
-]
-Overlays = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--overlay",
-        metavar="FILE",
-        help="Lay this file over the topology. Repeatable, in order.",
-        callback=all_at_home,
     ),
 ]
 Servers = Annotated[

@@ -7,9 +7,10 @@ import asyncio
 import typer
 
 from civitas.cli.logs import configure_logging
+from civitas.cli.options import Overlays
 from civitas.cli.output import write
 from civitas.errors import logger_of
-from civitas_nats.cli.dead_letters import Overlays, Servers, Stream, Subject, Topology
+from civitas_nats.cli.dead_letters import Servers, Stream, Subject, Topology
 
 app = typer.Typer(help="The streams that keep messages, and dead letters.", no_args_is_help=True)
 
