@@ -142,3 +142,21 @@ def test_what_others_did_to_the_streams_of_python_changes_no_exit_code(
     program = PROGRAM.replace("streams.reserve_stdout()", reserve) + f"{code}\n"
     done = completed(sys.executable, "-c", f"{program}process_end.end_process(7)\n")
     assert (done.returncode, done.stdout, done.stderr) == (7, "", "")
+
+
+@pytest.mark.parametrize("target", ["full", "unread", "closed"])
+def test_where_nobody_can_be_told_anything_all_goes_on(target: str) -> None:
+    program = f"""
+{PROGRAM}
+from civitas.cli.output import write_error
+reading, unread = os.pipe()
+os.close(reading)
+full = os.open("/dev/full", os.O_WRONLY)
+os.close(2) if {target!r} == "closed" else os.dup2({{"full": full}}.get({target!r}, unread), 2)
+write_error("said")
+signals.write_from_handler("said in a handler")
+write("result")
+process_end.end_process(7)
+"""
+    done = completed(sys.executable, "-c", program)
+    assert (done.returncode, done.stdout) == (7, "result\n")

@@ -12,6 +12,7 @@ import math
 import sys
 from base64 import b64encode
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from typing import Any, Final
@@ -37,8 +38,9 @@ def write_error(*lines: str) -> None:
 
 
 def write_to_stderr(text: str) -> None:
-    """Print what is ready to be printed."""
-    streams.err().write(text)
+    """Print what is ready to be printed; where it can't be, nobody can be told that either."""
+    with suppress(OSError):  # a full disk, a reader that has gone: what a command does goes on
+        streams.err().write(text)
 
 
 def error_text(lines: Iterable[str]) -> str:

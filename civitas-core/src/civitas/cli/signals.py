@@ -84,7 +84,8 @@ def write_from_handler(text: str) -> None:
     """Write a line to stderr within a signal handler, which may have interrupted a write."""
     with suppress(Exception):  # it may be in a write, and others may have put anything there
         sys.stdout.flush()
-    os.write(2, error_text([text]).encode())
+    with suppress(OSError):  # the command stops all the same
+        os.write(2, error_text([text]).encode())
 
 
 def _handle(numbers: Iterable[int], handle: Callable[[int, Any], None]) -> None:
