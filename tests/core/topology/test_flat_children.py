@@ -67,6 +67,16 @@ def test_a_set_reaches_an_agent_that_another_set_has_brought(workspace: Any) -> 
     assert agent.block.mailbox_size == 7
 
 
+def test_an_index_is_that_of_a_child_and_the_keys_of_an_agent_stand_below_it(
+    workspace: Any,
+) -> None:
+    with pytest.raises(TopologyError) as refused:
+        workspace.load(FLAT, sets=["supervision.children.0.mailbox_size=7"])
+    (problem,) = refused.value.problems
+    assert problem.message == "unknown key 'mailbox_size'"
+    assert problem.suggestion == "did you mean 'supervision.children.0.agent.mailbox_size'?"
+
+
 def test_a_mistake_in_a_flat_agent_has_its_line_and_the_keys_of_an_agent(workspace: Any) -> None:
     (problem,) = workspace.problems(FLAT.replace("mailbox_size", "mailbox_sise"))
     assert problem.location.line == 11

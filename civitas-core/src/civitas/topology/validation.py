@@ -152,7 +152,7 @@ def _model_problem(root: Node, error: Any) -> Problem:
     if explanation.suggestion == REMOVE_QUOTES and isinstance(node, ScalarNode) and node.plain:
         explanation = explanation._replace(suggestion=_SPELLING)
     elif error["type"] == "extra_forbidden":
-        explanation = _unknown_key(path)
+        explanation = _unknown_key(root, path)
     elif error["type"] == "literal_error" and path[-1] in _CHOICES:
         explanation = _bad_choice(_CHOICES[path[-1]], error["input"])
     elif path == ("transport",):
@@ -165,9 +165,13 @@ def _model_problem(root: Node, error: Any) -> Problem:
     return problem_at(root, path, *explanation)
 
 
-def _unknown_key(path: Path) -> Explanation:
+def _unknown_key(root: Node, path: Path) -> Explanation:
     key = str(path[-1])
     owner, block = _BLOCKS.get(str(path[-2]) if len(path) > 1 else "", ("", ChildBlock))
+    for kind in _KINDS if block is ChildBlock else ():
+        if key in _BLOCKS[kind][1].model_fields and find(root, (*path[:-1], kind)) is not None:
+            below = dotted((*path[:-1], kind, key))
+            return Explanation(f"unknown key {key!r}", f"did you mean {below!r}?")
     known = list(block.model_fields)
     listed = f"the keys {owner}here are {', '.join(known)}"
     return Explanation(f"unknown key {key!r}", hint(key, KEYS) or did_you_mean(key, known, listed))
