@@ -76,7 +76,7 @@ docs: $(VENV)/dev.stamp ## build the documentation site into site/
 docs-look: docs ## open every page of the site in a browser (chromium), leave pictures in build/docs-look/
 	$(BIN)/python -m docs_build.look site --pictures build/docs-look
 
-packaging: programs $(VENV)/dev.stamp ## build the distributions and install them in clean environments
+packaging: programs $(VENV)/dev.stamp ## build the distributions and the site, and install what is built in clean environments
 	$(PYTEST) -m packaging tests
 
 conformance: programs $(VENV)/dev.stamp ## run the conformance kit, and write the reports that the packages ship

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 OWN_PROXY = {"start_proxy": False}
 
 
-@pytest.mark.parametrize("count", [1, 900, 5_000])
+@pytest.mark.parametrize("count", [1, 900, pytest.param(5_000, marks=pytest.mark.soak)])
 def test_all_agents_live_again_and_nobody_was_fenced(build: Build, count: int) -> None:
     names = [f"many-{number}" for number in range(count)]
     system = build(

@@ -38,7 +38,7 @@ def test_a_workspace_that_is_ready_passes_and_the_rest_is_said_to_be_left_out(
     )
 
 
-@pytest.mark.slow
+@pytest.mark.packaging
 def test_the_files_are_built_into_dist_once_and_are_those_of_this_release(
     workspace: Workspace, capsys: Any
 ) -> None:

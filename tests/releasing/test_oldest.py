@@ -37,7 +37,7 @@ def test_a_released_one_is_taken_from_its_tag_and_the_first_of_its_series_counts
     assert str(oldest_of(workspace)) == "civitas-core 0.1.0 (civitas-core-v0.1.0)"
 
 
-@pytest.mark.slow
+@pytest.mark.packaging
 def test_its_wheel_has_the_code_of_the_tag_and_not_that_of_today(
     workspace: Workspace, tmp_path: Path
 ) -> None:

@@ -51,7 +51,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     return Site(place)
 
 
-@pytest.mark.slow
+@pytest.mark.packaging
 def test_every_page_of_the_docs_is_built(site: Site) -> None:
     for page in DOCS.rglob("*.md"):
         built = site.folder / page.relative_to(DOCS).with_suffix(".html")
@@ -60,14 +60,14 @@ def test_every_page_of_the_docs_is_built(site: Site) -> None:
         assert "generated:" not in re.sub(r"<pre.*?</pre>", "", text, flags=re.DOTALL), page
 
 
-@pytest.mark.slow
+@pytest.mark.packaging
 def test_every_link_leads_to_a_file_and_an_anchor_that_exist(site: Site) -> None:
     links = [(page, link) for page in site.pages.values() for link in page.links]
     assert len(links) > 1000
     assert [wrong for page, link in links if (wrong := site.broken(page, link))] == []
 
 
-@pytest.mark.slow
+@pytest.mark.packaging
 def test_a_link_that_leads_nowhere_is_noticed(site: Site) -> None:
     page = site.pages["api/process.html"]
     assert site.broken(page, "../nats.html#tls") == ""
@@ -77,7 +77,7 @@ def test_a_link_that_leads_nowhere_is_noticed(site: Site) -> None:
     assert site.broken(page, "nats2.html") == "api/process.html: nats2.html: there is no such file"
 
 
-@pytest.mark.slow
+@pytest.mark.packaging
 def test_no_page_loads_anything_from_elsewhere_and_all_that_it_loads_is_there(site: Site) -> None:
     for page in site.pages.values():
         assert page.loads, page.path
@@ -86,7 +86,7 @@ def test_no_page_loads_anything_from_elsewhere_and_all_that_it_loads_is_there(si
         assert not page.mermaid, f"{page.path}: the theme loads mermaid from a CDN"
 
 
-@pytest.mark.slow
+@pytest.mark.packaging
 def test_no_style_loads_anything_from_elsewhere(site: Site) -> None:
     styles = list(site.folder.rglob("*.css"))
     assert styles
@@ -95,13 +95,13 @@ def test_no_style_loads_anything_from_elsewhere(site: Site) -> None:
         assert not re.search(r"(?:url\(|@import\s+)[\"']?(?:https?:)?//", content), style
 
 
-@pytest.mark.slow
+@pytest.mark.packaging
 def test_links_to_other_sites_are_plain_links(site: Site) -> None:
     outside = {link for page in site.pages.values() for link in page.links if elsewhere(link)}
     assert {urlsplit(link).scheme for link in outside} <= {"https"}
 
 
-@pytest.mark.slow
+@pytest.mark.packaging
 def test_every_diagram_is_drawn_in_a_page_with_a_description(site: Site) -> None:
     pages = "".join(page.read_text(encoding="utf-8") for page in site.folder.rglob("*.html"))
     for diagram in (DOCS / "assets").glob("*.svg"):
@@ -122,7 +122,7 @@ def public_names(module: str) -> list[str]:
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.packaging
 @pytest.mark.parametrize("module", API)
 def test_the_reference_has_every_public_name_of_a_module(module: str, site: Site) -> None:
     documented = site.documented()
@@ -139,7 +139,7 @@ def test_every_package_that_offers_names_has_a_page_in_the_reference() -> None:
     assert {"civitas.plugins", "civitas.transport", "civitas_zmq", "civitas_nats"} <= offering
 
 
-@pytest.mark.slow
+@pytest.mark.packaging
 @pytest.mark.parametrize(
     ("change", "told"),
     [
