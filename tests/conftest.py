@@ -29,7 +29,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default")
 
 WORKSPACE = Path(__file__).parents[1]
 
-DESCRIPTORS = Path("/proc/self/fd")
+DESCRIPTORS = "/proc/self/fd"
 
 CHILD_WATCHER = "asyncio-waitpid"
 """Beginning of the names of threads in which asyncio waits for a process.
@@ -86,7 +86,7 @@ def _descriptors() -> dict[str, str]:
     found = {}
     for name in os.listdir(DESCRIPTORS):
         try:
-            found[name] = os.readlink(DESCRIPTORS / name)
+            found[name] = os.readlink(f"{DESCRIPTORS}/{name}")
         except FileNotFoundError:
             continue  # the one that listed them
     return found
