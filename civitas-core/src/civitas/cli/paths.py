@@ -24,9 +24,9 @@ def at_home(path: Path | None) -> Path | None:
         )
 
 
-def all_at_home(paths: list[Path] | None) -> list[Path] | None:
+def all_at_home(paths: list[Path] | None) -> list[Path]:
     """Return some paths, each as `at_home` does."""
-    return paths and [at_home(each) or each for each in paths]
+    return [at_home(each) or each for each in paths or ()]
 
 
 def module_folder(path: Path) -> Path:

@@ -17,6 +17,7 @@ from civitas.cli import streams
 from civitas.errors import printable
 
 _WIDEST_LINE: Final = 100_000
+_GAP: Final = 2
 
 
 class Column(NamedTuple):
@@ -48,9 +49,12 @@ def write_table(
 
     Nothing is cut: what a terminal is too narrow for, the terminal itself breaks into lines.
     """
-    table = Table(box=None, pad_edge=False, show_header=has_header)
+    # Versions of rich differ in what padding adds to `min_width`: so a gap is a column here.
+    table = Table(box=None, padding=0, pad_edge=False, show_header=has_header)
     texts = [[_shown(cell) for cell in row] for row in rows]
     for index, column in enumerate(columns):
+        if index:
+            table.add_column(width=_GAP)
         cells = (row[index].cell_len for row in texts if len(row) > index)
         table.add_column(
             Text(column.name),
@@ -60,7 +64,7 @@ def write_table(
             overflow="fold",
         )
     for row in texts:
-        table.add_row(*row)
+        table.add_row(*row[:1], *(cell for text in row[1:] for cell in ("", text)))
     if has_header or table.row_count:
         _print(Padding(table, (0, 0, 0, indent), expand=False), is_whole=not streams.out().isatty())
 
