@@ -62,10 +62,10 @@ def culprit(error: BaseException) -> Namesake | None:
 
     It stands beside the agents, or, where PYTHONPATH names that folder, earlier than the library.
     """
-    blamed = error.obj if isinstance(error, AttributeError) else None
+    owner = error.obj if isinstance(error, AttributeError) else None
     name: object = error.name if isinstance(error, ImportError) else None
-    if isinstance(blamed, ModuleType):
-        name = vars(blamed).get("__name__")
+    if isinstance(owner, ModuleType):
+        name = vars(owner).get("__name__")
     if not isinstance(name, str) or not name:  # an error of others may have anything there
         return None
     top = name.partition(".")[0]
