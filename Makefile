@@ -39,8 +39,10 @@ PROGRAMS := nats-server redis-server openssl ip
 # Folders of tests/ that have a transport's run of the conformance kit.
 REPORTED := $(patsubst tests/%/test_conformance.py,%,$(wildcard tests/*/test_conformance.py))
 
+FAST := not slow and not soak and not packaging and not earlier_release
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check lint types docs docs-look packaging test-core test-pythons bench soak clean programs conformance release-check
+.PHONY: help demo test test-fast check lint types docs docs-look packaging releases test-core test-pythons bench soak clean programs conformance release-check
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -48,19 +50,19 @@ help:
 demo: $(DEMO_NEEDS) ## count the words of a folder in three processes, one of which is killed (FOLDER=... TRANSPORT=nats)
 	WORD_COUNT_FOLDER="$(FOLDER)" $(DEMO)
 
-test: programs $(VENV)/dev.stamp ## the whole test suite, without what `make packaging` runs
+test: programs $(VENV)/dev.stamp ## the whole test suite, without what `make check` and `make soak` run
 	$(PYTEST) -n $(JOBS)
 
 test-fast: programs $(VENV)/dev.stamp ## the suite without its slow tests, properties with fewer examples
-	HYPOTHESIS_PROFILE=fast $(PYTEST) -n $(JOBS) -m "not slow"
+	HYPOTHESIS_PROFILE=fast $(PYTEST) -n $(JOBS) -m "$(FAST)"
 
 test-core: $(VENV)/dev.stamp
-	HYPOTHESIS_PROFILE=fast $(PYTEST) -n $(JOBS) -m "not slow and not soak and not packaging" tests/core
+	HYPOTHESIS_PROFILE=fast $(PYTEST) -n $(JOBS) -m "$(FAST)" tests/core
 
 test-pythons: ## the fast tests of core on each Python of 3.11 to 3.14 that is installed, beside that of .venv
 	@tests/setup/pythons.sh "$(MADE_WITH)" 3.11 3.12 3.13 3.14
 
-check: lint types docs packaging ## style, types, documentation, packaging
+check: lint types docs packaging releases ## style, types, documentation, packaging, earlier releases of brokers
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
@@ -79,6 +81,9 @@ docs-look: docs ## open every page of the site in a browser (chromium), leave pi
 packaging: programs $(VENV)/dev.stamp ## build the distributions and the site, and install what is built in clean environments
 	$(PYTEST) -m packaging tests
 
+releases: programs $(VENV)/dev.stamp ## run what concerns brokers with an earlier release of theirs
+	$(PYTEST) -n $(JOBS) -m earlier_release tests
+
 conformance: programs $(VENV)/dev.stamp ## run the conformance kit, and write the reports that the packages ship
 	$(PYTEST) -q tests/conformance/test_in_process.py tests/conformance/test_serializers.py \
 	    --conformance-report=civitas-core/src/civitas/conformance.json
@@ -91,7 +96,7 @@ bench: programs $(VENV)/dev.stamp ## measure against the floors
 	$(BIN)/python -m benchmarks
 
 soak: programs $(VENV)/dev.stamp ## property tests and simulations with many more examples, and what takes minutes
-	HYPOTHESIS_PROFILE=soak $(PYTEST) -n $(JOBS) --timeout 3600 -m "not slow" tests/core
+	HYPOTHESIS_PROFILE=soak $(PYTEST) -n $(JOBS) --timeout 3600 -m "$(FAST)" tests/core
 	CIVITAS_SEEDS=$(SEEDS) $(PYTEST) -n $(JOBS) --timeout 3600 tests/core/simulation/test_seeds.py
 	$(PYTEST) --timeout 3600 -m soak
 	$(PYTEST) --timeout 3600 --conformance-stress -k test_stress tests/conformance/test_in_process.py \

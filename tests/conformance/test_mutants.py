@@ -158,7 +158,7 @@ def test_a_mutant_is_caught_by_the_test_about_its_fault(named, mutant):
     assert text in message
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("mutant", WHOLE)
 def test_a_mutant_fails_nothing_but_the_tests_about_its_fault(tmp_path, mutant):
     outcomes = run_kit(tmp_path, home_of(mutant))[mutant]
