@@ -43,10 +43,11 @@ _SILENCE_SECONDS: Final = 30.0
 """How long a machine may be silent before its connections are closed. Both sockets have high-water
 marks, so they can't have a heartbeat (`sockets.set_heartbeat`)."""
 
-_UNREAD_SUBSCRIPTIONS: Final = 2
+_UNREAD_SUBSCRIPTIONS: Final = 1
 """Subscriptions of a connection that wait for the forwarding thread. libzmq handles them until none
 is left: one that sends them faster held it up for as long as it sent (60,000 in one turn with a
-mark of 64, some 7,000 with 8, fewer than 3,000 with 2). None is dropped at this mark."""
+mark of 64; with 2, fewer than 3,000 or all of them, as the machine was busy or not). With 1 each of
+them has to be asked for, and a turn soon finds none. None is dropped at this mark."""
 
 
 _RECEIVE_BUFFER: Final = 64 << 10
