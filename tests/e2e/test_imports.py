@@ -83,7 +83,8 @@ def test_each_process_of_up_imports_its_own_agents_and_who_talks_to_them_none(
     client = completed(sys.executable, "-c", CLIENT, cwd=folder)
 
     assert (asked.returncode, asked.stdout) == (0, '{\n  "by": "press"\n}\n')
-    assert (client.stdout.split(), client.stderr) == (["desk", "press", "page"], "")
+    # Its stderr may tell of the proxy, which ends with the last agent.
+    assert (client.returncode, client.stdout.split()) == (0, ["desk", "press", "page"])
     assert running.wait() == 0
     assert imported(folder) == [f"of_{each}" for each in sorted(PROCESSES)]
 
