@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from civitas.cli.output import write_json
 from civitas.cli.payload import read_payload
 
-NESTED = '{"a":' * 5000
+NESTED = '{"a":' * 200_000
 
 
 @pytest.mark.parametrize(

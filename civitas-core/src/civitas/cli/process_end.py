@@ -35,8 +35,10 @@ def end_process(code: int) -> NoReturn:
     try:
         streams.out().flush()
     except BrokenPipeError:  # who reads has seen enough
+        streams.discard()
         code = code or FAILURE
     except OSError as error:
+        streams.discard()
         if code == 0:  # else it may have been said
             write_error(f"error: stdout can't be written to: {error}")
         code = code or FAILURE

@@ -126,6 +126,14 @@ def close_streams() -> None:
         _streams = None
 
 
+def discard() -> None:
+    """Let what the stream for the result still holds go nowhere: Python writes it at its end."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, out().fileno())
+        os.close(nowhere)
+
+
 def out() -> TextIO:
     """Return the stream for the result of a command."""
     return sys.stdout if _streams is None or _streams.out is None else _streams.out
