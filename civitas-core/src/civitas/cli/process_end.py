@@ -12,8 +12,7 @@ import asyncio
 import os
 import sys
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, Final, NoReturn
 
@@ -58,22 +57,26 @@ def end_within(seconds: float, code: int, loop: asyncio.AbstractEventLoop | None
     """
     if _deadlines:
         return
-    exit_at_once_on_signals()
+    wait = exit_at_once_on_signals()
     threads = [each for each in threading.enumerate() if not each.daemon]
     threads.remove(threading.main_thread())
     tasks = [] if loop is None else list(asyncio.all_tasks(loop) - {asyncio.current_task(loop)})
     thread = threading.Thread(
-        target=_end, args=(seconds, code, threads, tasks), name="civitas end", daemon=True
+        target=_end, args=(wait, seconds, code, threads, tasks), name="civitas end", daemon=True
     )
     _deadlines.append(thread)
     thread.start()
 
 
 def _end(
-    seconds: float, code: int, threads: list[threading.Thread], tasks: list[asyncio.Task[Any]]
+    wait: Callable[[float], None],
+    seconds: float,
+    code: int,
+    threads: list[threading.Thread],
+    tasks: list[asyncio.Task[Any]],
 ) -> None:
     """Exit after some time, and name what was there in the beginning and still is."""
-    time.sleep(seconds)
+    wait(seconds)
     try:
         left = [f"thread {each.name!r}{at_work(each)}" for each in threads if each.is_alive()]
         left += [f"task {each.get_name()!r}" for each in tasks if not each.done()]

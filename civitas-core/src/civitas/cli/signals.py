@@ -21,8 +21,10 @@ Python gives to a program. Handlers that are not from here are the business of w
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Final
@@ -67,10 +69,26 @@ def stop_on_signals(
         _handle((signal.SIGHUP,), handle)
 
 
-def exit_at_once_on_signals() -> None:
-    """From now on, let a signal that is not ignored end this process: it is ending anyway."""
+def exit_at_once_on_signals() -> Callable[[float], None]:
+    """From now on, let a signal that is not ignored end this process: it is ending anyway.
+
+    Returns what a thread calls to wait for so many seconds, and to end the process at a signal:
+    from Python 3.13 on no handler is called while the main thread waits for the end of others.
+    """
     heard = [each for each in _ENDING if signal.getsignal(each) is not signal.SIG_IGN]
     _handle(heard, lambda number, _: os._exit(BY_SIGNAL + number))
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+
+    def wait(seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while select.select((reader,), (), (), max(0.0, until - time.monotonic()))[0]:
+            number = os.read(reader, 1)[0]
+            if number in heard:
+                os._exit(BY_SIGNAL + number)
+
+    return wait
 
 
 def exit_on_signals() -> None:
