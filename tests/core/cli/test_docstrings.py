@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import typer
 
-import civitas.cli.app
-import civitas_nats.cli
-import civitas_zmq.cli
 from civitas.cli.docstrings import docstring_of, restore_help
-
-APPS = (civitas.cli.app.app, civitas_nats.cli.app, civitas_zmq.cli.app)
-
-
-def commands(app: typer.Typer) -> Iterator[Callable[..., Any]]:
-    yield from (each.callback for each in app.registered_commands if each.callback is not None)
-    for group in app.registered_groups:
-        assert group.typer_instance is not None
-        yield from commands(group.typer_instance)
+from support.own_commands import own_commands
 
 
 def test_the_source_of_every_command_has_its_help() -> None:
-    found = [each for app in APPS for each in commands(app)]
+    found = own_commands()
 
     assert len(found) > 15
     for command in found:

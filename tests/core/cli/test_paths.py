@@ -4,37 +4,25 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
 from contextvars import Context, copy_context
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import get_args, get_type_hints
 from zipfile import ZipFile
 
 import pytest
 import typer
 
-import civitas.cli.app
-import civitas_nats.cli
-import civitas_zmq.cli
 from civitas.cli.paths import all_at_home, at_home, module_folder
 from civitas.cli.process_group.private_arguments import PrivateArguments, take_arguments
 from civitas.topology import pipes
 from civitas.topology.yaml_nodes import plain
 from civitas.topology.yaml_reader import read_file
-
-APPS = (civitas.cli.app.app, civitas_nats.cli.app, civitas_zmq.cli.app)
-
-
-def commands(app: typer.Typer) -> Iterator[Callable[..., Any]]:
-    yield from (each.callback for each in app.registered_commands if each.callback is not None)
-    for group in app.registered_groups:
-        assert group.typer_instance is not None
-        yield from commands(group.typer_instance)
+from support.own_commands import own_commands
 
 
 def test_every_path_of_every_command_may_begin_with_a_tilde() -> None:
     checked: set[str] = set()
-    for command in (each for app in APPS for each in commands(app)):
+    for command in own_commands():
         for name, hint in get_type_hints(command, include_extras=True).items():
             kind, *_ = get_args(hint) or (hint,)
             if Path in (kind, *get_args(kind)) or list[Path] in get_args(kind):
