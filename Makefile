@@ -39,10 +39,10 @@ PROGRAMS := nats-server redis-server openssl ip
 # Folders of tests/ that have a transport's run of the conformance kit.
 REPORTED := $(patsubst tests/%/test_conformance.py,%,$(wildcard tests/*/test_conformance.py))
 
-FAST := not slow and not soak and not packaging and not earlier_release
+FAST := not slow and not soak and not packaging and not earlier_release and not mutants
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check lint types docs docs-look packaging releases test-core test-pythons bench soak clean programs conformance release-check
+.PHONY: help demo test test-fast check lint types docs docs-look packaging releases mutants test-core test-pythons bench soak clean programs conformance release-check
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -62,7 +62,7 @@ test-core: $(VENV)/dev.stamp
 test-pythons: ## the fast tests of core on each Python of 3.11 to 3.14 that is installed, beside that of .venv
 	@tests/setup/pythons.sh "$(MADE_WITH)" 3.11 3.12 3.13 3.14
 
-check: lint types docs packaging releases ## style, types, documentation, packaging, earlier releases of brokers
+check: lint types docs packaging releases mutants ## style, types, documentation, packaging, earlier releases of brokers, mutants
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
@@ -83,6 +83,9 @@ packaging: programs $(VENV)/dev.stamp ## build the distributions and the site, a
 
 releases: programs $(VENV)/dev.stamp ## run what concerns brokers with an earlier release of theirs
 	$(PYTEST) -n $(JOBS) -m earlier_release tests
+
+mutants: programs $(VENV)/dev.stamp ## see that what is wrong is noticed: mutants for the kits, permissions without a line
+	$(PYTEST) -n $(JOBS) --dist loadgroup -m "mutants and not soak" tests
 
 conformance: programs $(VENV)/dev.stamp ## run the conformance kit, and write the reports that the packages ship
 	$(PYTEST) -q tests/conformance/test_in_process.py tests/conformance/test_serializers.py \

@@ -130,7 +130,7 @@ class Mine(InProcessTransport):
 """
 
 
-@pytest.mark.slow
+@pytest.mark.mutants
 def test_a_deviation_is_reported_and_no_pass(tmp_path):
     told = adoption(
         tmp_path,
@@ -142,7 +142,7 @@ def test_a_deviation_is_reported_and_no_pass(tmp_path):
     assert "deviation test_wait_ready_returns: there is no wait" in told
 
 
-@pytest.mark.slow
+@pytest.mark.mutants
 def test_a_deviation_that_is_not_needed_fails(tmp_path):
     told = adoption(
         tmp_path,
@@ -153,7 +153,7 @@ def test_a_deviation_that_is_not_needed_fails(tmp_path):
     assert f"{LISTED - 1} of {LISTED} passed, 1 failed" in told
 
 
-@pytest.mark.slow
+@pytest.mark.mutants
 def test_a_test_removed_with_a_reason_is_a_deviation(tmp_path):
     told = adoption(
         tmp_path,
@@ -164,7 +164,7 @@ def test_a_test_removed_with_a_reason_is_a_deviation(tmp_path):
     assert f"{LISTED - 1} of {LISTED} passed, 1 deviation" in told
 
 
-@pytest.mark.slow
+@pytest.mark.mutants
 def test_what_is_not_offered_is_skipped_and_no_pass(tmp_path):
     told = adoption(tmp_path, WITHOUT_UNSUBSCRIBE)
     assert f"{LISTED - 2} of {LISTED} passed, 2 skipped" in told
@@ -217,7 +217,7 @@ def test_a_transport_that_needs_a_context_is_told_how_to_get_one():
         network.needed_notes(network.make())
 
 
-@pytest.mark.slow
+@pytest.mark.mutants
 def test_a_disclaimed_capability_that_works_is_reported(tmp_path):
     told = run(tmp_path, MODEST, options=["--conformance-report=report.json"], status=0)
     assert "disclaimed but works: at_least_once" in told
@@ -290,7 +290,7 @@ def reports(tmp_path_factory):
     return [(folder / f"{name}.json").read_text() for name in ("one", "two")]
 
 
-@pytest.mark.slow
+@pytest.mark.mutants
 def test_the_report_says_what_was_tested_and_what_that_proves(reports):
     report = json.loads(reports[0])
     assert (report["format"], report["core"]) == (1, version("civitas-core"))
@@ -316,12 +316,12 @@ def test_the_report_says_what_was_tested_and_what_that_proves(reports):
     }
 
 
-@pytest.mark.slow
+@pytest.mark.mutants
 def test_tests_that_run_in_several_processes_give_the_same_report(reports):
     assert reports[0] == reports[1]
 
 
-@pytest.mark.slow
+@pytest.mark.mutants
 def test_a_report_of_nothing_is_an_error(tmp_path):
     options = ["--conformance-report=report.json"]
     told = run(tmp_path, "def test_something():", "    pass", options=options, status=4)
@@ -329,7 +329,7 @@ def test_a_report_of_nothing_is_an_error(tmp_path):
     assert not (tmp_path / "report.json").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.mutants
 def test_a_report_that_can_not_be_written_fails_the_run(tmp_path):
     options = ["--conformance-report=no/such/folder/report.json", "-k", "TestMySerializer"]
     told = run(tmp_path, REPORTED, options=options, status=4)
@@ -340,7 +340,7 @@ def test_a_report_that_can_not_be_written_fails_the_run(tmp_path):
 # --- what the page says --------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.mutants
 def test_the_page_s_adoption_passes_every_test_of_the_kit(tmp_path):
     block = re.search(r"```python\n(import pytest\n.*?)```", DOCS.read_text(), re.DOTALL)
     assert block is not None
@@ -376,7 +376,7 @@ def test_the_plugin_imports_nothing_of_the_kit():
     assert loaded == {"civitas.testing", "civitas.testing.plugin"}
 
 
-@pytest.mark.slow
+@pytest.mark.mutants
 def test_a_run_without_the_kit_says_nothing_of_it(tmp_path):
     told = run(tmp_path, "def test_something():", "    pass")
     assert "1 passed" in told

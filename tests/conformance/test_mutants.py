@@ -148,8 +148,14 @@ def named(tmp_path_factory):
     return lambda mutant: outcomes_of(file_of(mutant))[mutant]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("mutant", CAUGHT)
+TOGETHER = [
+    pytest.param(each, marks=pytest.mark.xdist_group(file_of(each).name)) for each in CAUGHT
+]
+"""The mutants, with the mark that sends those of one file to one test process."""
+
+
+@pytest.mark.mutants
+@pytest.mark.parametrize("mutant", TOGETHER)
 def test_a_mutant_is_caught_by_the_test_about_its_fault(named, mutant):
     test, text = CAUGHT[mutant]
     message = named(mutant)[test]

@@ -6,7 +6,7 @@ import pytest
 
 from conformance.test_mutants import home_of, run_kit
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.mutants
 
 LISTED = "test_a_dead_letter_is_listed_with_what_is_known_of_it"
 CHOSEN = "test_dead_letters_are_chosen_by_agent_and_number"

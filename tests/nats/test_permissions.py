@@ -69,6 +69,7 @@ async def test_a_system_works_with_the_permissions_that_are_shown(tmp_path):
         assert "Violation" not in server.log
 
 
+@pytest.mark.mutants
 async def test_without_any_line_of_them_it_does_not(tmp_path):
     users = users_of(TITLE)
     lines = lines_of(users)

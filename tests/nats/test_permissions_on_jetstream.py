@@ -145,6 +145,7 @@ def test_what_has_nothing_to_do_with_streams_is_as_without_them():
                 assert (verb, subject) in shown[name].lines()
 
 
+@pytest.mark.mutants
 async def test_without_any_line_of_them_it_does_not(tmp_path):
     """Lines that are those of core NATS are proved there."""
     users, known = users_of(TITLE), set(lines_of(users_of("restaurant.conf")))
