@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +14,8 @@ import typer.main
 import civitas.cli.app
 import civitas_nats.cli
 import civitas_zmq.cli
-from support.commands import Running, completed
+from support.commands import Running
+from support.forked_commands import ForkedCommands, forked_commands
 from support.hostile import HOSTILE, NAME, NAME_SHOWN, SHOWN, obeyed
 
 pytestmark = pytest.mark.slow
@@ -288,17 +288,17 @@ def test_every_command_has_a_case() -> None:
     assert sorted(found) == sorted(CASES)
 
 
-def shown_by(name: str, case: Case, folder: Path) -> str:
-    """Run a command, and return all that it has printed."""
-    program, *path = name.split(" ")
+@pytest.fixture(scope="module")
+def programs(folder: Path) -> Iterator[ForkedCommands]:
+    """Run commands where the hostile plugins are found, in lines of 400 columns."""
     search = os.pathsep.join(filter(None, (str(folder / "site"), os.environ.get("PYTHONPATH"))))
-    done = completed(
-        Path(sys.executable).with_name(program),
-        *(*path, *case.arguments),
-        cwd=folder,
-        PYTHONPATH=search,
-        COLUMNS="400",
-    )
+    with forked_commands(folder, PYTHONPATH=search, COLUMNS="400") as commands:
+        yield commands
+
+
+def shown_by(name: str, case: Case, programs: ForkedCommands) -> str:
+    """Run a command, and return all that it has printed."""
+    done = programs.run(*name.split(" "), *case.arguments)
     assert done.returncode in (0, 1, 2), done.stderr
     assert "Traceback" not in done.stderr or "debug" in str(case.arguments), done.stderr
     if "--json" in case.arguments or name.endswith("schema"):
@@ -316,21 +316,23 @@ def cases(*, talks: bool) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(("name", "case"), chosen)
 
 
-def check(name: str, case: Case, folder: Path) -> None:
-    output = shown_by(name, case, folder)
+def check(name: str, case: Case, programs: ForkedCommands) -> None:
+    output = shown_by(name, case, programs)
     assert obeyed(output) == []
     assert case.shown in output
     assert not any(line.startswith("error: forged") for line in output.splitlines())
 
 
 @cases(talks=False)
-def test_no_terminal_obeys_what_a_command_shows(name: str, case: Case, folder: Path) -> None:
-    check(name, case, folder)
+def test_no_terminal_obeys_what_a_command_shows(
+    name: str, case: Case, programs: ForkedCommands
+) -> None:
+    check(name, case, programs)
 
 
 @cases(talks=True)
 @pytest.mark.usefixtures("system")
 def test_no_terminal_obeys_what_a_running_system_answers(
-    name: str, case: Case, folder: Path
+    name: str, case: Case, programs: ForkedCommands
 ) -> None:
-    check(name, case, folder)
+    check(name, case, programs)

@@ -39,12 +39,12 @@ def transport(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[s
             yield {"type": "nats", "servers": server.url, "jetstream": True}
 
 
-def test_60_fresh_nodes_of_which_6_are_processes_each_get_their_first_message_once(
+def test_30_fresh_nodes_of_which_3_are_processes_each_get_their_first_message_once(
     build: Build, transport: dict[str, Any]
 ) -> None:
     """Enough to notice a loss of one in ten; `make soak` has 200 of them."""
     system = build(agent("far", "w1"), transport=transport)
-    see_that_each_gets_its_first_message_once(system, together=54, alone=6)
+    see_that_each_gets_its_first_message_once(system, together=27, alone=3)
 
 
 @pytest.mark.soak
