@@ -1,0 +1,122 @@
+"""The reader of a socket: whatever comes is read, with one signal for any number of frames."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+import zmq
+
+from civitas_zmq.subscriber import Subscriber
+from support.zmq import until
+
+PLACE = "inproc://here"
+TOPIC = b"agent\0"
+
+
+class Line:
+    """A socket that publishes, and a subscriber to it, which notes what it reads."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
+        self.publisher = context.socket(zmq.XPUB)
+        self.publisher.set(zmq.SNDHWM, 0)
+        self.publisher.bind(PLACE)
+        self.read: list[object] = []
+        self.then: Callable[[], object] = list
+        self._socket = context.socket(zmq.SUB)
+        self._socket.set(zmq.RCVHWM, 0)
+        self._socket.connect(PLACE)
+        self.subscriber = Subscriber(
+            self._socket,
+            {TOPIC: "agent"},
+            deliver=self._deliver,
+            other=lambda topic, frame: self.read.append((topic, frame)),
+            malformed=self.read.append,
+            failed=self.read.append,
+        )
+
+    def _deliver(self, _: str, frame: bytes) -> None:
+        self.read.append(frame)
+        self.then()
+
+    def publish(self, *frames: bytes) -> None:
+        for frame in frames:
+            self.publisher.send_multipart([TOPIC, frame])
+
+    async def settled(self) -> None:
+        """Wait until the subscription is in place, and the subscriber waits for a signal."""
+        await until(lambda: bool(self.publisher.poll(0)))
+        self.publisher.recv()
+        self.publish(b"first")
+        await until(lambda: self.read == [b"first"])
+        for _ in range(3):
+            await asyncio.sleep(0)
+        self.read.clear()
+
+
+@pytest.fixture
+async def line() -> AsyncIterator[Line]:
+    context = zmq.Context()
+    try:
+        line = Line(context)
+        await line.settled()
+        yield line
+        line.subscriber.close()
+    finally:
+        context.destroy(linger=0)
+
+
+@pytest.mark.parametrize("count", [1, 2, 64, 65, 66, 1000])
+async def test_of_frames_that_one_signal_announces_none_stays_unread(line, count):
+    frames = [b"%d" % number for number in range(count)]
+    for _ in range(3):
+        line.publish(*frames)
+        await until(lambda: len(line.read) >= count)
+        assert line.read == frames
+        line.read.clear()
+
+
+async def test_a_frame_that_comes_while_another_is_delivered_is_read(line):
+    def answer() -> None:
+        if len(line.read) < 500:
+            line.publish(b"%d" % len(line.read))
+
+    line.then = answer
+    line.publish(b"0")
+    await until(lambda: len(line.read) == 500)
+
+
+async def test_whoever_waits_for_a_frame_goes_on_before_the_next_one_is_read(line):
+    came = asyncio.get_running_loop().create_future()
+
+    async def wait() -> None:
+        line.read.append(await came)
+
+    def answer() -> None:
+        if not came.done():
+            came.set_result("went on")
+
+    line.then = answer
+    waiting = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    line.publish(b"1", b"2")
+    await until(lambda: len(line.read) == 3)
+    assert line.read == [b"1", "went on", b"2"]
+    await waiting
+
+
+async def test_another_use_of_the_socket_takes_no_signal_away(line):
+    for number in range(100):
+        line.publish(b"%d" % number)
+        line.subscriber.subscribe(b"other-%d\0" % number)
+        await until(lambda number=number: line.read[-1:] == [b"%d" % number])
+
+
+async def test_when_it_is_closed_it_reads_no_more(line):
+    line.subscriber.subscribe(b"other\0")  # a turn is scheduled
+    line.publish(b"1")
+    line.subscriber.close()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert line.read == []
