@@ -46,11 +46,13 @@ async def test_the_readiness():
 
 
 async def test_the_monitor_of_a_connection(monkeypatch):
-    process = Process(options_for(), primary=True)
+    options = options_for()
+    process = Process(options)
     monkeypatch.setattr(SocketMonitor, "_take", raising(SystemExit("a defect")))
-    await process.transport.start()
-    assert "'civitas zmq monitor' has ended" in await failure_of(process)
-    await process.transport.stop()
+    async with started(Process(options, primary=True)):
+        await process.transport.start()
+        assert "'civitas zmq monitor' has ended" in await failure_of(process)
+        await process.transport.stop()
 
 
 async def test_the_thread_that_forwards(monkeypatch):
@@ -64,10 +66,13 @@ async def test_the_thread_that_forwards(monkeypatch):
 
 async def test_the_thread_that_lets_in(monkeypatch):
     monkeypatch.setattr(Authenticator, "_answer", raising(PanicError("a defect")))
-    process = Process(with_keys(options_for(), make_pair(), make_pair()), primary=True)
+    options = with_keys(options_for(), make_pair(), make_pair())
+    primary, process = Process(options, primary=True), Process(options)
+    await primary.transport.start()
     await process.transport.start()
-    assert "'civitas zmq authenticator' has ended" in await failure_of(process)
+    assert "'civitas zmq authenticator' has ended" in await failure_of(primary)
     await process.transport.stop()
+    await primary.transport.stop()
 
 
 async def test_a_proof_that_fails(monkeypatch):

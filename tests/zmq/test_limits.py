@@ -106,6 +106,17 @@ def test_a_system_of_many_agents_is_within_the_limits_by_default(processes, agen
         assert table.excess() is None
 
 
+def test_what_this_process_has_itself_counts_and_is_never_closed():
+    table = table_of()
+    for connection in range(TIMES):
+        fill(table, connection, 100)
+    assert table.excess(0) is None
+    assert table.excess(1) == TIMES - 1
+    for connection in range(TIMES):
+        table.forget(connection)
+    assert table.excess(TIMES * LIMIT + 1) is None
+
+
 def test_a_connection_is_known_by_an_agent_of_its_process():
     table = table_of()
     for topic in (b"_agency.data.00", b"\xffprobe", b"cook-\x1b[2J\xff\0", b"waiter\0"):

@@ -13,6 +13,12 @@ import socket
 from typing import Final
 
 IPC: Final = "ipc://"
+
+INPROC_PUB_ADDR: Final = "inproc://civitas.pub"
+INPROC_SUB_ADDR: Final = "inproc://civitas.sub"
+"""Where a proxy binds as well, for the process that runs it (zmq_inproc(7)). Only sockets of the
+proxy's own context can connect there, so each proxy has names of its own."""
+
 MAX_IPC_PATH: Final = 107
 """Bytes of a path in `sockaddr_un` on Linux, without the zero byte that ends it."""
 

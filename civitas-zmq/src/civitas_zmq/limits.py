@@ -2,7 +2,8 @@
 
 It joins what the tables decide (`subscriptions.py`, `backlog.py`) with what the system knows of a
 connection (`peers.py`). A connection is known from its first subscription on: before that nothing
-waits for it.
+waits for it. The process that runs the proxy has none, but may have subscriptions: these only leave
+less to the others.
 """
 
 from __future__ import annotations
@@ -36,6 +37,10 @@ class ConnectionLimits:
         max_total_subscription_bytes: what those of all connections may have.
         max_queue_bytes: what may wait for one connection.
         logger: hears of each connection that is closed.
+
+    Attributes:
+        own_subscriptions: what those of this process have, which are never closed; any thread may
+            set it before it subscribes.
     """
 
     def __init__(
@@ -48,6 +53,7 @@ class ConnectionLimits:
         self._subscriptions = SubscriptionTable(
             max_subscription_bytes, max_total_subscription_bytes
         )
+        self.own_subscriptions = 0
         self._max_total = max_total_subscription_bytes
         self._max_queue = max_queue_bytes
         self._logger = logger
@@ -68,7 +74,7 @@ class ConnectionLimits:
             if reason := self._subscriptions.take(identity, message):
                 self._close(identity, reason)
                 identities[descriptor] = None
-        while (youngest := self._subscriptions.excess()) is not None:
+        while (youngest := self._subscriptions.excess(self.own_subscriptions)) is not None:
             self._close(
                 youngest,
                 "the subscriptions of all connections have more than max_total_subscription_bytes"

@@ -1,5 +1,11 @@
 """Proxy: forwards frames between all processes that connect to it, in a thread of its own.
 
+The process that runs it may connect within its context, over inproc: then its frames need no system
+call and no other thread to reach the proxy (an ask of another process took a quarter less time). It
+is the process itself: so there are no keys on that way, nothing is closed there, and nobody has to
+look whether it is alive. What waits there is in the process's own queue already, whose high-water
+mark is the sum of those that a connection has at its two ends.
+
 What was measured here was measured with libzmq 4.3.5.
 """
 
@@ -17,7 +23,12 @@ import zmq
 from civitas.errors import ConfigurationError
 from civitas.plugins import TransportContext
 from civitas_zmq import binding
-from civitas_zmq.addresses import is_ipv6, is_on_this_machine
+from civitas_zmq.addresses import (
+    INPROC_PUB_ADDR,
+    INPROC_SUB_ADDR,
+    is_ipv6,
+    is_on_this_machine,
+)
 from civitas_zmq.authenticator import DOMAIN, Authenticator
 from civitas_zmq.forwarder import Forwarder
 from civitas_zmq.keys import check_pair, public_key_of
@@ -148,6 +159,12 @@ class Proxy:
         self._logger = logger
         self._failed = failed
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
+        self._limits = ConnectionLimits(
+            settings.max_subscription_bytes,
+            settings.max_total_subscription_bytes,
+            settings.max_queue_bytes,
+            logger,
+        )
         self._threads: list[threading.Thread] = []
         self._files: list[binding.SocketFile] = []
 
@@ -174,18 +191,16 @@ class Proxy:
             self.stop()
             raise
         self._warn_if_open()
-        limits = ConnectionLimits(
-            self._settings.max_subscription_bytes,
-            self._settings.max_total_subscription_bytes,
-            self._settings.max_queue_bytes,
-            self._logger,
-        )
-        forwarder = Forwarder(context, front, back, limits, self._settings.linger, self._failed)
+        linger = self._settings.linger
+        forwarder = Forwarder(context, front, back, self._limits, linger, self._failed)
         self._threads += forwarder.threads
         forwarder.start()
 
     def stop(self) -> None:
-        """Send what waits, within `linger` seconds, and end. This blocks until then."""
+        """Send what waits, within `linger` seconds, and end. This blocks until then.
+
+        Sockets of this process that are connected within the context have to be closed before.
+        """
         context, self._context = self._context, None
         if context is not None:
             context.term()  # ends both threads, which close their sockets; then it returns
@@ -193,6 +208,16 @@ class Proxy:
             self._threads.pop().join()
         binding.remove(self._files)
         self._files = []
+
+    @property
+    def context(self) -> zmq.Context[zmq.Socket[bytes]]:
+        """The context in which this process may connect, while the proxy is started."""
+        assert self._context is not None
+        return self._context
+
+    def note_own_subscriptions(self, size: int) -> None:
+        """Note how many bytes this process is about to have subscribed within the context."""
+        self._limits.own_subscriptions = size
 
     @property
     def is_running(self) -> bool:
@@ -205,6 +230,8 @@ class Proxy:
             for socket, address in zip((front, back), addresses, strict=True):
                 binding.bind(socket, address)
                 self._files += binding.files_of(address)
+        front.bind(INPROC_PUB_ADDR)
+        back.bind(INPROC_SUB_ADDR)
 
     def _allowed_clients(self) -> frozenset[str] | None:
         has_keys = self._settings.server_secret_key is not None

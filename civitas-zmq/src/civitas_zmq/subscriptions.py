@@ -38,6 +38,11 @@ _UNSUBSCRIBE: Final = b"\0"
 _SUBSCRIBE: Final = b"\1"
 
 
+def cost_of(topic: bytes) -> int:
+    """Return what the subscription to a topic counts, in bytes."""
+    return len(topic) + TOPIC_COST
+
+
 class SubscriptionTable:
     """Counts the subscriptions of each connection.
 
@@ -66,7 +71,7 @@ class SubscriptionTable:
             return "it sent what is no subscription"
         if (kind == _SUBSCRIBE) == (topic in topics):
             return None
-        cost = len(topic) + TOPIC_COST
+        cost = cost_of(topic)
         if kind == _UNSUBSCRIBE:
             topics.remove(topic)
             cost = -cost
@@ -81,9 +86,12 @@ class SubscriptionTable:
             )
         return None
 
-    def excess(self) -> int | None:
-        """Return the connection to close while all together hold too much, `None` otherwise."""
-        if self._total <= self._limit_of_all:
+    def excess(self, own: int = 0) -> int | None:
+        """Return the connection to close while all together hold too much, `None` otherwise.
+
+        All are those here and whoever has `own` bytes without a connection.
+        """
+        if not self._sizes or self._total + own <= self._limit_of_all:
             return None
         least = self._total / len(self._sizes) / 2
         return next(each for each in reversed(self._sizes) if self._sizes[each] >= least)

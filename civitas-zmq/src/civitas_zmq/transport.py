@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from civitas.errors import ConfigurationError
 from civitas.plugins import TransportContext
-from civitas.transport import NetworkTransport
+from civitas.transport import NetworkTransport, guard_callback
 from civitas_zmq.connections import Connections
 from civitas_zmq.options import ZMQOptions, capabilities_of
 from civitas_zmq.proxy import Proxy, ProxySettings
@@ -46,17 +48,19 @@ class ZMQTransport(NetworkTransport):
 
         Raises:
             ConfigurationError: the keys don't belong together.
-            TransportError: the proxy's address is taken, or can't be bound.
+            TransportError: the proxy's address is taken, or can't be bound; or the addresses of
+                this process are more than the proxy allows.
         """
         own_pair(self._options)  # raises before anything is opened
         if self._options.start_proxy and self.context.is_primary:
             settings = ProxySettings.from_options(self._options)
-            proxy = Proxy(settings, self.context.logger, self.context.failed)
+            failed = partial(self._proxy_failed, asyncio.get_running_loop())
+            proxy = Proxy(settings, self.context.logger, failed)
             proxy.start()
             self._proxy = proxy
         self._subscriptions = {topic_of(each): each for each in self.dispatcher.addresses()}
         self._connections = Connections(
-            self._options, self.context, self._subscriptions, self.dispatcher.deliver
+            self._options, self.context, self._subscriptions, self.dispatcher.deliver, self._proxy
         )
         self.offer = self._connections.offer
 
@@ -68,11 +72,15 @@ class ZMQTransport(NetworkTransport):
             if connections is not None:
                 await connections.close()
         finally:
-            if proxy is not None:
+            if proxy is not None:  # its context ends only when no socket is left in it
                 await _stop_in_thread(proxy)
 
     async def listen(self, address: str) -> None:
-        """Ask the proxy for the frames of an address."""
+        """Ask the proxy for the frames of an address.
+
+        Raises:
+            TransportError: this process runs the proxy, and has more addresses than that allows.
+        """
         topic = topic_of(address)
         self._subscriptions[topic] = address
         self._opened().subscribe(topic)
@@ -99,6 +107,19 @@ class ZMQTransport(NetworkTransport):
             NotConnectedError: there was no proxy within `connect_timeout`, or it refuses us.
         """
         await self._opened().wait_ready()
+
+    def _proxy_failed(self, loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
+        """Report that this process's proxy has ended; called in one of its threads."""
+        lose = guard_callback(
+            self._lose_proxy, name="civitas zmq proxy", failed=self.context.failed
+        )
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(lose)
+        self.context.failed(error)
+
+    def _lose_proxy(self) -> None:
+        if self._connections is not None:
+            self._connections.lose("the proxy in this process has failed")
 
     def _opened(self) -> Connections:
         if self._connections is None:
