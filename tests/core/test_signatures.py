@@ -30,11 +30,6 @@ frames = st.builds(
 )
 
 
-def batch(*parts: bytes) -> bytes:
-    whole = (len(part).to_bytes(4, "big") + part for part in parts)
-    return b"\xc1\x01\x03\x00" + b"".join(whole)
-
-
 def refuses(key: ClusterKey, address: str, frame: bytes) -> bool:
     try:
         key.at(address).verify(frame)
@@ -134,11 +129,16 @@ def test_a_key_shows_nothing_of_its_secret() -> None:
 
 def test_a_batch_is_signed_as_a_whole_and_is_of_one_node() -> None:
     parts = [envelope.seal(body, "json", NODE) for body in (b"one", b"two")]
-    signed = KEY.at("a").sign(batch(*parts), 1)
-    assert KEY.at("a").verify(signed) == (batch(*parts), 1)
-    assert sender_of(batch(*parts)) == parts[0][ORIGIN_AT]
+    signed = KEY.at("a").sign(envelope.batch(parts), 1)
+    assert KEY.at("a").verify(signed) == (envelope.batch(parts), 1)
+    assert sender_of(envelope.batch(parts)) == parts[0][ORIGIN_AT]
     stranger = envelope.seal(b"three", "json", Origin(b"87654321", 7))
-    for wrong in (batch(*parts, stranger), batch(*parts)[:-1], batch(), batch(b"short")):
+    for wrong in (
+        envelope.batch([*parts, stranger]),
+        envelope.batch(parts)[:-1],
+        envelope.batch([]),
+        envelope.batch([b"short"]),
+    ):
         with pytest.raises(FrameError):
             KEY.at("a").sign(wrong, 2)
         with pytest.raises(FrameError):

@@ -23,6 +23,17 @@ A signed frame (`civitas._signing.signatures`) has SIGNED in its kind, and a tra
 Nothing else of it is moved, so that a transport may look into it. Whoever verifies it takes the
 trailer off; what reads a body refuses a frame that still has one.
 
+A batch holds several frames of one address, in their order. It has no other header:
+
+    0      1  magic 0xC1
+    1      1  frame version, 1
+    2      1  kind: 3
+    3      1  0
+    4      4  length n of the first frame
+    8      n  the first frame; then the length of the next one, and so on
+
+Its frames are not signed, and none of them is a batch; it is signed as a whole.
+
 All functions are pure: they take bytes and return bytes or an Envelope. Bytes that are no frame
 raise FrameError, and nothing else.
 """
@@ -30,6 +41,7 @@ raise FrameError, and nothing else.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -43,6 +55,16 @@ MAX_SERIALIZER_BYTES: Final = 0xFF
 KIND_MESSAGE: Final = 0
 KIND_REPLY: Final = 1
 KIND_SYSTEM: Final = 2
+KIND_BATCH: Final = 3
+
+BATCH: Final = bytes((MAGIC, VERSION, KIND_BATCH, 0))
+"""How a batch begins."""
+
+MAX_BATCH_FRAMES: Final = 256
+"""Frames of one batch: as many as a sender may have under way to one agent."""
+
+BATCH_OVERHEAD: Final = 4
+"""Bytes that a batch has besides its frames: for each of them, and at its beginning."""
 
 SIGNED: Final = 0x80
 """Bit of the kind of a frame that has a trailer."""
@@ -56,6 +78,7 @@ ORIGIN_AT: Final = slice(4, 16)
 
 _HEADER: Final = Struct(">BBBB8sIQB")
 _LENGTH: Final = Struct(">H")
+_FRAME_LENGTH: Final = Struct(">I")
 _NAME_AT: Final = _HEADER.size
 _ATTEMPT_AT: Final = 3
 _NODE_BYTES: Final = 8
@@ -236,6 +259,42 @@ def is_sound(frame: bytes) -> bool:
 def is_frame(data: bytes) -> bool:
     """Return whether the bytes claim to be a frame: whether they begin with the magic."""
     return data[:1] == b"\xc1"
+
+
+def batch(frames: Sequence[bytes]) -> bytes:
+    """Make one message of the wire of several frames, all of one address.
+
+    It does not look at them: a reader refuses what is no frame, and more than MAX_BATCH_FRAMES.
+    """
+    parts = [BATCH]
+    for frame in frames:
+        parts += (_FRAME_LENGTH.pack(len(frame)), frame)
+    return b"".join(parts)
+
+
+def frames_in(batch: bytes) -> list[bytes]:
+    """Return the frames of a batch, in their order.
+
+    Raises:
+        FrameError: the bytes are no batch, or something in it is no frame. Then none of its frames
+            counts: nobody knows where one begins.
+    """
+    if not batch.startswith(BATCH):
+        raise FrameError("it does not begin as a batch does")
+    frames: list[bytes] = []
+    at, end = len(BATCH), len(batch)
+    while at < end:
+        begin = at + BATCH_OVERHEAD
+        at = begin + int.from_bytes(batch[at:begin])
+        frame = batch[begin:at]
+        if at > end or len(frame) < _SMALLEST or frame[:3] not in _BEGINNINGS:
+            raise FrameError(f"what a batch has as its frame {len(frames)} is none")
+        if len(frames) >= MAX_BATCH_FRAMES:
+            raise FrameError(f"more than {MAX_BATCH_FRAMES} frames in a batch")
+        frames.append(frame)
+    if not frames:
+        raise FrameError("a batch without a frame")
+    return frames
 
 
 def with_reply_to(frame: bytes, reply_to: str) -> bytes:

@@ -46,19 +46,26 @@ from itertools import count
 from struct import Struct
 from typing import Final
 
-from civitas.envelope import KIND_SYSTEM, MAGIC, ORIGIN_AT, SIGNED, TRAILER_BYTES, VERSION
+from civitas.envelope import (
+    KIND_BATCH,
+    KIND_SYSTEM,
+    MAGIC,
+    ORIGIN_AT,
+    SIGNED,
+    TRAILER_BYTES,
+    VERSION,
+    frames_in,
+)
 from civitas.errors import FrameError, UnauthenticatedFrameError
 
 SENDERS: Final = 16_384
 ADDRESSES: Final = 4_096
 
-_KIND_BATCH: Final = 3
 _TAG_BYTES: Final = 16
 _SHORTEST_FRAME: Final = 27
 _ATTEMPT: Final = b"\x00"
 _COUNTER: Final = Struct(">Q")
 _LENGTH: Final = Struct(">H")
-_PART: Final = Struct(">I")
 _MARKED: Final = [bytes((kind | SIGNED,)) for kind in range(SIGNED)]
 _PLAIN: Final = [bytes((kind & ~SIGNED,)) for kind in range(2 * SIGNED)]
 
@@ -152,17 +159,11 @@ def sender_of(frame: bytes) -> bytes:
     Raises:
         FrameError: a batch is malformed, or has frames of several nodes.
     """
-    if frame[2] != _KIND_BATCH:
+    if frame[2] != KIND_BATCH:
         return frame[ORIGIN_AT]
-    senders, at = set(), 4
-    while at + _PART.size <= len(frame):
-        (size,) = _PART.unpack_from(frame, at)
-        at += _PART.size + size
-        if size < _SHORTEST_FRAME:
-            raise FrameError("a part of a batch is too short for a frame")
-        senders.add(frame[at - size : at][ORIGIN_AT])
-    if at != len(frame) or len(senders) != 1:
-        raise FrameError("a batch is whole, and all its frames are of one node")
+    senders = {each[ORIGIN_AT] for each in frames_in(frame)}
+    if len(senders) != 1:
+        raise FrameError("all frames of a batch are of one node")
     return senders.pop()
 
 

@@ -3,6 +3,10 @@
 Frames of one address reach its handler in order, one after the other. A handler that can take a
 frame without waiting gets it at once, in the reader's own turn; behind one that has to wait, a
 lane of the address's own fills up, and no other address notices.
+
+A batch is taken apart here, and each of its frames goes the way of a single one: none of them is
+spared a check, and the lanes count them one by one. Of a signed batch that is done once it is
+verified. A malformed one is dropped as a whole.
 """
 
 from __future__ import annotations
@@ -12,10 +16,11 @@ from collections import deque
 from collections.abc import Callable, Collection
 from typing import Final
 
-from civitas.envelope import KIND_SYSTEM, ORIGIN_AT, SIGNED
+from civitas.envelope import BATCH, KIND_SYSTEM, ORIGIN_AT, SIGNED, frames_in
 from civitas.errors import (
     AbortError,
     CivitasError,
+    FrameError,
     TransportError,
     crash_of,
     crash_unless_cancelled,
@@ -29,6 +34,7 @@ LANE_LIMIT: Final = 16_384
 """Frames that wait for one handler at most; windows keep what nodes send far below it."""
 
 
+_FENCED: Final = "from a node that was superseded"
 _KIND: Final = slice(2, 3)
 _SYSTEM: Final = (bytes((KIND_SYSTEM,)), bytes((KIND_SYSTEM | SIGNED,)))
 
@@ -88,6 +94,10 @@ class Dispatcher:
 
     def deliver(self, address: str, frame: bytes) -> None:
         """Hand a frame to the handlers of its address. Never waits, never raises."""
+        if frame.startswith(BATCH):
+            for each in _taken_apart(frame, self._context):
+                self.deliver(address, each)
+            return
         lanes = self._lanes.get(address)
         if lanes is None:
             # What nodes say to one that has stopped is no loss; a message is.
@@ -96,7 +106,7 @@ class Dispatcher:
                 self._context.dropped("nobody is subscribed", frame)
             return
         if self._fenced and frame[ORIGIN_AT] in self._fenced:
-            self._context.dropped("from a node that was superseded", frame)
+            self._context.dropped(_FENCED, frame)
             return
         for lane in lanes:
             lane.deliver(frame)
@@ -124,6 +134,7 @@ class _Lane:
         "_limit",
         "_screen",
         "_take",
+        "deliver",
         "task",
     )
 
@@ -131,7 +142,9 @@ class _Lane:
         self, address: str, handler: Handler, context: TransportContext, limit: int
     ) -> None:
         self._screen: Callable[[bytes], bytes | None] | None = getattr(handler, "screen", None)
+        self.deliver: Callable[[bytes], None] = self._deliver
         if self._screen is not None:
+            self.deliver = self._deliver_screened
             handler = handler.screened  # type: ignore[attr-defined]
         self._address = address
         self._handler = handler
@@ -141,13 +154,26 @@ class _Lane:
         self._frames: deque[bytes] = deque()
         self.task: asyncio.Task[None] | None = None
 
-    def deliver(self, frame: bytes) -> None:
+    def _deliver_screened(self, frame: bytes) -> None:
+        assert self._screen is not None
         try:
-            if self._screen is not None:
-                screened = self._screen(frame)
-                if screened is None:
-                    return
-                frame = screened
+            screened = self._screen(frame)
+        except BaseException as error:  # noqa: BLE001 - a handler that raises stops nothing
+            self._survive(frame, crash_of(error))
+            return
+        if screened is None:
+            return
+        if not screened.startswith(BATCH):
+            self._deliver(screened)
+            return
+        for each in _taken_apart(screened, self._context):
+            if each[ORIGIN_AT] in self._context.fenced:
+                self._context.dropped(_FENCED, each)
+            else:
+                self._deliver(each)
+
+    def _deliver(self, frame: bytes) -> None:
+        try:
             if self.task is None and self._take is not None and self._take(frame):
                 return
         except BaseException as error:  # noqa: BLE001 - a handler that raises stops nothing
@@ -192,6 +218,15 @@ class _Lane:
             return
         self._context.logger.error("the handler of %r raised", self._address, exc_info=error)
         self._context.dropped("handler raised", frame)
+
+
+def _taken_apart(batch: bytes, context: TransportContext) -> list[bytes]:
+    """Return the frames of a batch; of a malformed one, which is counted as one frame, none."""
+    try:
+        return frames_in(batch)
+    except FrameError:
+        context.dropped("malformed frame", batch)
+        return []
 
 
 def _counts(address: str, frame: bytes) -> bool:
