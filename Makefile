@@ -42,7 +42,7 @@ REPORTED := $(patsubst tests/%/test_conformance.py,%,$(wildcard tests/*/test_con
 FAST := not slow and not soak and not packaging and not earlier_release and not mutants
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check lint types docs docs-look packaging releases mutants test-core test-pythons bench soak clean programs conformance release-check
+.PHONY: help demo test test-fast check lint types docs docs-look packaging releases mutants test-core test-pythons bench bench-page soak clean programs conformance release-check
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -95,8 +95,11 @@ conformance: programs $(VENV)/dev.stamp ## run the conformance kit, and write th
 	        --conformance-report=$$(echo civitas-$$name*/src/civitas_$$name*)/conformance.json || exit 1; \
 	done
 
-bench: programs $(VENV)/dev.stamp ## measure against the floors
-	$(BIN)/python -m benchmarks
+bench: programs $(VENV)/dev.stamp ## measure against the floors, some 15 minutes (SUITES="messages ..." QUICK=1)
+	$(BIN)/python -m benchmarks $(SUITES) $(if $(QUICK),--quick) --output build/benchmarks.json
+
+bench-page: $(VENV)/dev.stamp ## have the page on performance show what `make bench` has measured
+	$(BIN)/python -m benchmarks.page build/benchmarks.json
 
 soak: programs $(VENV)/dev.stamp ## property tests and simulations with many more examples, and what takes minutes
 	HYPOTHESIS_PROFILE=soak $(PYTEST) -n $(JOBS) --timeout 3600 -m "$(FAST)" tests/core

@@ -25,8 +25,9 @@ class Child:
 
     def __init__(self, module: str, role: str, *arguments: str) -> None:
         command = [sys.executable, "-m", f"benchmarks.{module}", role, *arguments]
+        # In a group of its own, since a Ctrl-C is for the parent alone, which ends its children.
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0
         )
         self._name = f"the process {module} {role}"
         self._read()  # it is ready
@@ -49,6 +50,8 @@ class Child:
     ) -> None:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        if exc is not None:  # it may be at work, and does not hear that the pipe is closed
+            self._process.kill()
         self._process.stdin.close()
         try:
             self._process.wait(_PATIENCE)

@@ -3,48 +3,57 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator, Sequence
 from time import perf_counter
-from typing import Any
+from typing import Any, Final
 
 import msgpack
 
-from benchmarks.harness import Row, paired
+from benchmarks.crew import Echo, percentiles
+from benchmarks.harness import Effort, Pairing, Row, Work
+from benchmarks.payloads import SIZES, SMALL, fewer, payload
 from civitas import AgentProcess, Message, Runtime, Supervisor
 
-ONE_WAY = 20_000
-ASKS = 2_000
-MAILBOX = 1_000
-TIMEOUT = 30.0
-PAYLOAD = {"n": 1, "text": "hello"}
+ONE_WAY: Final = 20_000
+ASKS: Final = 2_000
+MAILBOX: Final = 1_000
+TIMEOUT: Final = 30.0
+
+FLOOR: Final = "asyncio.Queue and msgpack"
+NOTE: Final = "the floor packs and unpacks all 14 fields of a message"
+
+ONE_WAY_TARGETS: Final = {"100 B": 1.7}
+ASK_TARGETS: Final = {"100 B": 1.3, "1 MiB": 1.5}
 
 
-def _values() -> list[Any]:
+def _values(size: int) -> list[Any]:
     """Return what one of our messages packs."""
-    message = Message(sender="source", recipient="sink", payload=PAYLOAD)
+    message = Message(sender="source", recipient="sink", payload=payload(size))
     return [1, *(getattr(message, field) for field in Message.__slots__)]
 
 
-async def _floor_one_way() -> float:
+async def _floor_one_way(count: int, size: int) -> dict[str, float]:
     queue: asyncio.Queue[bytes] = asyncio.Queue(MAILBOX)
-    values = _values()
+    values = _values(size)
 
     async def drain() -> None:
-        for _ in range(ONE_WAY):
+        for _ in range(count):
             msgpack.unpackb(await queue.get())
 
     began = perf_counter()
     consumer = asyncio.create_task(drain())
-    for _ in range(ONE_WAY):
+    for _ in range(count):
         await queue.put(msgpack.packb(values))
     await consumer
-    return (perf_counter() - began) / ONE_WAY * 1e6
+    return {"each": (perf_counter() - began) / count * 1e6}
 
 
-class Sink(AgentProcess):
-    """Counts, and tells when it has counted enough."""
+class CountingSink(AgentProcess):
+    """Counts down, and sets an event when it has counted enough."""
 
-    async def on_start(self) -> None:
-        self.left = ONE_WAY
+    def __init__(self, name: str, count: int) -> None:
+        super().__init__(name, mailbox_size=MAILBOX)
+        self.left = count
         self.enough = asyncio.Event()
 
     async def handle(self, message: Message) -> None:
@@ -53,29 +62,30 @@ class Sink(AgentProcess):
             self.enough.set()
 
 
-class Source(AgentProcess):
+class FastSource(AgentProcess):
     """Sends as fast as `send` returns."""
 
     async def handle(self, message: Message) -> None:
-        for _ in range(ONE_WAY):
-            await self.send("sink", PAYLOAD)
+        sent = payload(message.payload["size"])
+        for _ in range(message.payload["count"]):
+            await self.send("sink", sent)
 
 
-async def _ours_one_way() -> float:
-    sink = Sink("sink", mailbox_size=MAILBOX)
-    async with Runtime(Supervisor("root", [sink, Source("source")])) as runtime:
+async def _ours_one_way(count: int, size: int) -> dict[str, float]:
+    sink = CountingSink("sink", count)
+    async with Runtime(Supervisor("root", [sink, FastSource("source")])) as runtime:
         began = perf_counter()
-        await runtime.send("source", {})
+        await runtime.send("source", {"count": count, "size": size})
         await sink.enough.wait()
-        return (perf_counter() - began) / ONE_WAY * 1e6
+        return {"each": (perf_counter() - began) / count * 1e6}
 
 
-async def _floor_ask() -> float:
+async def _floor_ask(count: int, size: int) -> dict[str, float]:
     """Each way: a queue hop, a future that is resolved, and a timer that is cancelled."""
     loop = asyncio.get_running_loop()
     there: asyncio.Queue[tuple[bytes, asyncio.Future[None]]] = asyncio.Queue()
     back: asyncio.Queue[tuple[bytes, asyncio.Future[None]]] = asyncio.Queue()
-    values = _values()
+    values, seconds = _values(size), []
 
     async def hop(queue: asyncio.Queue[tuple[bytes, asyncio.Future[None]]]) -> None:
         taken: asyncio.Future[None] = loop.create_future()
@@ -90,50 +100,67 @@ async def _floor_ask() -> float:
         taken.set_result(None)
 
     async def serve() -> None:
-        for _ in range(ASKS):
+        for _ in range(count):
             await take(there)
             await hop(back)
 
     server = asyncio.create_task(serve())
-    began = perf_counter()
-    for _ in range(ASKS):
+    for _ in range(count):
+        began = perf_counter()
         await hop(there)
         await take(back)
-    elapsed = perf_counter() - began
+        seconds.append(perf_counter() - began)
     await server
-    return elapsed / ASKS * 1e6
+    return percentiles(seconds)
 
 
-class Echo(AgentProcess):
-    """Answers with what it was asked."""
-
-    async def handle(self, message: Message) -> Message:
-        return self.reply(message.payload)
-
-
-async def _ours_ask() -> float:
-    async with Runtime(Supervisor("root", [Echo("echo")])) as runtime:
-        began = perf_counter()
-        for _ in range(ASKS):
-            await runtime.ask("echo", PAYLOAD, timeout=TIMEOUT)
-        return (perf_counter() - began) / ASKS * 1e6
+async def _ours_ask(count: int, size: int, agents: Sequence[str] = ("echo",)) -> dict[str, float]:
+    asked, seconds = payload(size), []
+    async with Runtime(Supervisor("root", [Echo(name) for name in agents])) as runtime:
+        for number in range(count):
+            agent = agents[number % len(agents)]
+            began = perf_counter()
+            await runtime.ask(agent, asked, timeout=TIMEOUT)
+            seconds.append(perf_counter() - began)
+    return percentiles(seconds)
 
 
-def rows() -> list[Row]:
-    """Measure one-way messages and asks."""
-    return [
-        paired(
-            "one-way message, in_process",
-            "us",
-            lambda: asyncio.run(_floor_one_way()),
-            lambda: asyncio.run(_ours_one_way()),
-            2.5,
-        ),
-        paired(
-            "ask round trip, in_process",
-            "us",
-            lambda: asyncio.run(_floor_ask()),
-            lambda: asyncio.run(_ours_ask()),
-            2.0,
-        ),
-    ]
+def rows(effort: Effort) -> Iterator[Row]:
+    """Measure one-way messages and asks, by the size of their payload, and among many agents."""
+    for name, size in SIZES.items():
+        count = effort.count(fewer(ONE_WAY, size))
+        yield from Pairing(
+            {FLOOR: lambda c=count, s=size: asyncio.run(_floor_one_way(c, s))},
+            lambda c=count, s=size: asyncio.run(_ours_one_way(c, s)),
+            [Work("each", f"one-way message, {name}", ONE_WAY_TARGETS.get(name))],
+            note=NOTE,
+            key="one-way",
+            at=size,
+        ).rows(effort)
+    for name, size in SIZES.items():
+        count = effort.count(fewer(ASKS, size))
+        yield from Pairing(
+            {FLOOR: lambda c=count, s=size: asyncio.run(_floor_ask(c, s))},
+            lambda c=count, s=size: asyncio.run(_ours_ask(c, s)),
+            [
+                Work("p50", f"ask, {name} (p50)", ASK_TARGETS.get(name)),
+                Work("p99", f"ask, {name} (p99)"),
+            ],
+            note=NOTE,
+            key="ask",
+            at=size,
+        ).rows(effort)
+    yield from _among_many(effort)
+
+
+def _among_many(effort: Effort) -> Iterator[Row]:
+    count = effort.count(ASKS)
+    for agents in (100, 10_000):
+        names = [f"echo_{number}" for number in range(effort.count(agents))]
+        yield from Pairing(
+            {"ours with one agent": lambda: asyncio.run(_ours_ask(count, SMALL))},
+            lambda names=names: asyncio.run(_ours_ask(count, SMALL, names)),
+            [Work("p50", f"ask to {agents:,} agents in turn (p50)")],
+            key="agents",
+            at=agents,
+        ).rows(effort)

@@ -6,14 +6,16 @@ import os
 import subprocess
 import sys
 import tempfile
-from functools import partial
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import perf_counter
+from typing import Final
 
-from benchmarks.harness import Row, added
+from benchmarks.harness import Effort, Row, Spread
 
-CIVITAS = Path(sys.executable).with_name("civitas")
-COUNTS = (100, 400)
+CIVITAS: Final = Path(sys.executable).with_name("civitas")
+COUNTS: Final = (100, 400)
+ROUNDS: Final = 15
 
 # As long as that of a usual package: its description is the README.
 METADATA = "Metadata-Version: 2.4\nName: bench-{name}\nVersion: 1.0\nSummary: Not used\n"
@@ -72,7 +74,7 @@ def _timed(here: Path, count: int, *arguments: str) -> float:
     return (perf_counter() - began) * 1e6
 
 
-def rows() -> list[Row]:
+def rows(effort: Effort) -> Iterator[Row]:
     """Measure whole commands with and without idle plugins, in turn.
 
     A built-in is found without a look at what is installed, but pydantic looks once for plugins of
@@ -87,15 +89,25 @@ def rows() -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
         _prepare(here)
-        return [
-            added(
-                f"{work}: each of {count} idle plugins",
-                "us",
-                partial(_timed, here, 0, *arguments),
-                partial(_timed, here, count, *arguments),
-                count,
-                target,
-            )
-            for work, (arguments, target) in commands.items()
-            for count in COUNTS
-        ]
+        for work, (arguments, target) in commands.items():
+            yield from _added(effort.of(ROUNDS), here, work, arguments, target)
+
+
+def _added(
+    effort: Effort, here: Path, work: str, arguments: Sequence[str], target: float
+) -> Iterator[Row]:
+    """Measure what each plugin adds: the median over rounds, so that one is no matter in which
+    something else ran.
+    """
+    counts = (0, *COUNTS)
+    for count in counts:
+        _timed(here, count, *arguments)
+    rounds = [
+        {count: _timed(here, count, *arguments) for count in counts} for _ in range(effort.rounds)
+    ]
+    for count in counts:
+        times = Spread.of([each[count] / 1e3 for each in rounds])
+        yield Row(f"{work}: {count} idle plugins", "ms", times, key=work, at=count)
+    for count in COUNTS:
+        each = Spread.of([(times[count] - times[0]) / count for times in rounds])
+        yield Row(f"{work}: each of {count} idle plugins adds", "us", each, target=target)

@@ -8,7 +8,6 @@ stores each once.
 from __future__ import annotations
 
 import asyncio
-import statistics
 import sys
 from time import perf_counter
 from typing import Final
@@ -20,9 +19,14 @@ from nats.aio.msg import Msg
 from nats.js.api import ConsumerConfig, DiscardPolicy, RetentionPolicy
 
 from benchmarks.child import obey
-from benchmarks.frames import Kinds
+from benchmarks.crew import percentiles
+from benchmarks.frames import kinds_of
+from benchmarks.payloads import SMALL
 
 STREAM: Final = "RAW"
+SINK: Final = "raw.sink"
+AWAY: Final = "raw.away"
+DONE: Final = "done.raw"
 WINDOW: Final = 256
 TIMEOUT: Final = 30.0
 PULL: Final = 1.0
@@ -32,43 +36,41 @@ PULL: Final = 1.0
 class Client:
     """Sends, one after the other or several at once."""
 
-    def __init__(self, connection: Connection, kinds: Kinds) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._stream = connection.jetstream()
-        self._make = kinds.message.make
-        self._sink, self._away = _subjects(kinds)
+        self._make = kinds_of(SMALL).message.make
         self._sent = 0
 
-    async def send(self, count: int) -> float:
-        """Send one after the other what nobody reads; return the median in microseconds."""
+    async def send(self, count: int) -> dict[str, float]:
+        """Send one after the other what nobody reads; return p50 and p99 in microseconds."""
         seconds = []
         for _ in range(count):
             began = perf_counter()
-            await self._stream.publish(self._away, self._make())
+            await self._stream.publish(AWAY, self._make())
             seconds.append(perf_counter() - began)
-        return statistics.median(seconds) * 1e6
+        return percentiles(seconds)
 
-    async def stream(self, count: int, at_once: int) -> float:
+    async def stream(self, count: int, at_once: int) -> dict[str, float]:
         """Send, so many at a time, until all is handled; return the microseconds for each."""
         began = perf_counter()
-        await asyncio.gather(*(self._send(count // at_once) for _ in range(at_once)))
+        shares = [count // at_once + (number < count % at_once) for number in range(at_once)]
+        await asyncio.gather(*map(self._send, shares))
         self._sent += count
-        last = str(self._sent).encode()
-        await self._connection.request(_done_of(self._sink), last, TIMEOUT)
-        return (perf_counter() - began) / count * 1e6
+        await self._connection.request(DONE, str(self._sent).encode(), TIMEOUT)
+        return {"each": (perf_counter() - began) / count * 1e6}
 
     async def _send(self, count: int) -> None:
         for _ in range(count):
-            await self._stream.publish(self._sink, self._make())
+            await self._stream.publish(SINK, self._make())
 
 
 class Server:
     """Pulls messages and acknowledges each."""
 
-    def __init__(self, connection: Connection, kinds: Kinds) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._read = kinds.message.read
-        self._sink, self._away = _subjects(kinds)
+        self._read = kinds_of(SMALL).message.read
         self._acknowledged = 0
         self._waiting: dict[int, Msg] = {}
 
@@ -77,14 +79,14 @@ class Server:
         stream = self._connection.jetstream()
         await stream.add_stream(
             name=STREAM,
-            subjects=[self._sink, self._away],
+            subjects=[SINK, AWAY],
             retention=RetentionPolicy.WORK_QUEUE,
             discard=DiscardPolicy.NEW,
         )
         config = ConsumerConfig(max_ack_pending=WINDOW)
-        await stream.pull_subscribe(self._away, "away", STREAM, config=config)
-        self._pulled = await stream.pull_subscribe(self._sink, "sink", STREAM, config=config)
-        await self._connection.subscribe(_done_of(self._sink), cb=self._on_last)
+        await stream.pull_subscribe(AWAY, "away", STREAM, config=config)
+        self._pulled = await stream.pull_subscribe(SINK, "sink", STREAM, config=config)
+        await self._connection.subscribe(DONE, cb=self._on_last)
 
     async def work(self) -> None:
         """Read and acknowledge message after message."""
@@ -109,24 +111,14 @@ class Server:
             await self._waiting.pop(last).respond(b"")
 
 
-def _subjects(kinds: Kinds) -> tuple[str, str]:
-    """Return where messages are sent that somebody reads, and that nobody does."""
-    sink = kinds.message.topic.decode()
-    return sink, sink.removesuffix("sink") + "away"
-
-
-def _done_of(subject: str) -> str:
-    return f"done.{subject}"
-
-
-async def _run(role: str, url: str, kinds: Kinds) -> None:
+async def _run(role: str, url: str) -> None:
     connection = await nats.connect(url)
     try:
         if role == "client":
-            client = Client(connection, kinds)
+            client = Client(connection)
             await obey({"send": client.send, "stream": client.stream})
         else:
-            server = Server(connection, kinds)
+            server = Server(connection)
             await server.open()
             worker = asyncio.create_task(server.work())
             await obey({})
@@ -136,9 +128,9 @@ async def _run(role: str, url: str, kinds: Kinds) -> None:
         await connection.close()
 
 
-def main(role: str, url: str, captured: str) -> None:
+def main(role: str, url: str) -> None:
     """Be one of the processes until the parent closes the pipe."""
-    asyncio.run(_run(role, url, Kinds.read(captured)))
+    asyncio.run(_run(role, url))
 
 
 if __name__ == "__main__":

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
+from benchmarks import ours
 from benchmarks.child import Child
-from benchmarks.harness import Row, paired
+from benchmarks.harness import Effort, Pairing, Row, Work, one, pair
+from benchmarks.payloads import SIZES, fewer
 
 ASKS: Final = 400
 STREAM: Final = 10_000
 PATIENCE: Final = 20.0
+LARGEST: Final = 16 << 20
+
+TCP: Final = "raw pyzmq through a proxy, tcp"
+INPROC: Final = "raw pyzmq through a proxy, its own process over inproc"
+
+ASK_TARGETS: Final = {"100 B": 1.15, "1 MiB": 1.5}
+STREAM_TARGETS: Final = {"100 B": 1.2}
 
 CIVITAS: Final = Path(sys.executable).with_name("civitas")
 LIBRARIES: Final = (
@@ -43,6 +53,21 @@ def free_addresses() -> tuple[str, str]:
     return first, second
 
 
+def options_at(addresses: tuple[str, str], **more: Any) -> dict[str, Any]:
+    """Return the options of ours, at these addresses."""
+    return dict(zip(("zmq_pub_addr", "zmq_sub_addr"), addresses, strict=True)) | more
+
+
+@contextmanager
+def raw_client(hop: str, servers: int = 1) -> Iterator[Child]:
+    """Run the processes of a floor; yield the one that asks, which reaches the proxy by `hop`."""
+    addresses = free_addresses()
+    with ExitStack() as stack:
+        for number in range(servers):
+            stack.enter_context(Child("processes.raw", "server", *addresses, str(number)))
+        yield stack.enter_context(Child("processes.raw", "client", *addresses, hop, str(servers)))
+
+
 class _Start:
     """The start of a worker, until its agent answers the primary."""
 
@@ -57,7 +82,7 @@ class _Start:
         began = perf_counter()
         worker = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            self._primary("answered", agent="fresh")
+            self._primary("answered", agents=["fresh"])
             return (perf_counter() - began) * 1e3
         finally:
             worker.send_signal(signal.SIGTERM)
@@ -70,48 +95,94 @@ def _imports() -> float:
     return (perf_counter() - began) * 1e3
 
 
-def rows() -> list[Row]:
+def by_size(
+    effort: Effort,
+    place: str,
+    floors: dict[str, Child],
+    primary: Child,
+    asks: dict[str, float],
+    streams: dict[str, float],
+) -> Iterator[Row]:
+    """Measure asks and streams between two processes, by the size of their payload.
+
+    Args:
+        effort: how much.
+        place: what names the rows, such as `zmq`.
+        floors: the processes that ask, by what each floor is.
+        primary: the process of ours.
+        asks: targets of asks, by the name of a size.
+        streams: those of streams.
+    """
+    for name, size in SIZES.items():
+        count = {"count": effort.count(fewer(ASKS, size)), "size": size}
+        yield from Pairing(
+            {each: lambda c=child, m=count: c("ask", **m) for each, child in floors.items()},
+            lambda m=count: primary("ask", **m),
+            [
+                Work("p50", f"ask over {place}, {name} (p50)", asks.get(name)),
+                Work("p99", f"ask over {place}, {name} (p99)"),
+            ],
+            key=f"{place} ask",
+            at=size,
+        ).rows(effort)
+    for name, size in SIZES.items():
+        count = {"count": effort.count(fewer(STREAM, size)), "size": size}
+        yield from Pairing(
+            {each: lambda c=child, m=count: c("stream", **m) for each, child in floors.items()},
+            lambda m=count: primary("stream", **m),
+            [Work("each", f"stream over {place}, {name}", streams.get(name))],
+            key=f"{place} stream",
+            at=size,
+        ).rows(effort)
+
+
+def rows(effort: Effort) -> Iterator[Row]:
     """Measure asks, streams and starts, with all processes kept but those that are started."""
-    ours, raw = free_addresses(), free_addresses()
+    addresses = free_addresses()
+    options = options_at(addresses)
     with (
         tempfile.TemporaryDirectory() as folder,
-        Child("processes.ours", "alone") as alone,
-        Child("processes.ours", "primary", *ours) as primary,
-        Child("processes.ours", "worker", *ours),
+        ours.primary("in_process") as alone,
+        ours.primary("zmq", options) as primary,
+        ours.worker("zmq", options),
+        raw_client("tcp") as over_tcp,
+        raw_client("inproc") as over_inproc,
     ):
-        kinds = json.dumps(primary("capture", sub_addr=ours[1]))
+        primary("answered", agents=["far", "sink"])
+        floors = {TCP: over_tcp, INPROC: over_inproc}
+        yield from by_size(effort, "zmq", floors, primary, ASK_TARGETS, STREAM_TARGETS)
+        near = {"agents": ["near"], "count": effort.count(ASKS)}
+        yield from Pairing(
+            {"ours on in_process": lambda: alone("ask", **near)},
+            lambda: primary("ask", **near),
+            [Work("p50", "ask within a process on zmq (p50)", 1.1)],
+        ).rows(effort)
+        yield from pair(
+            "start of a worker until it answers",
+            "ms",
+            "an import of the libraries that it needs",
+            one(_imports),
+            one(_Start(primary, Path(folder), addresses)),
+            1.5,
+        ).rows(effort)
+
+
+def many_agents(effort: Effort) -> Iterator[Row]:
+    """Measure asks to many agents of another process, in turn."""
+    count = effort.count(ASKS)
+    for agents in (100, 10_000):
+        number = effort.count(agents)
+        names = [f"echo_{each}" for each in range(number)]
+        options = options_at(free_addresses())
         with (
-            Child("processes.raw", "server", *raw, kinds),
-            Child("processes.raw", "client", *raw, kinds) as client,
+            ours.primary("zmq", options) as primary,
+            ours.worker("zmq", options, agents={"far": "Echo"}, many=number),
         ):
-            return [
-                paired(
-                    "ask between two processes, zmq (p50)",
-                    "us",
-                    lambda: client("ask", count=ASKS),
-                    lambda: primary("ask", agent="far", count=ASKS),
-                    1.3,
-                ),
-                paired(
-                    "stream between two processes, zmq",
-                    "us",
-                    lambda: client("stream", count=STREAM),
-                    lambda: primary("stream", count=STREAM),
-                    2.0,
-                ),
-                paired(
-                    "ask within a process, zmq against in_process (p50)",
-                    "us",
-                    lambda: alone("ask", agent="near", count=ASKS),
-                    lambda: primary("ask", agent="near", count=ASKS),
-                    1.2,
-                ),
-                paired(
-                    "start of a worker until it answers",
-                    "ms",
-                    _imports,
-                    _Start(primary, Path(folder), ours),
-                    2.0,
-                    turns=2,
-                ),
-            ]
+            primary("answered", agents=["far", *names])
+            yield from Pairing(
+                {"ours with one agent": lambda p=primary: p("ask", count=count)},
+                lambda p=primary, n=names: p("ask", count=count, agents=n),
+                [Work("p50", f"ask to {agents:,} agents of a worker in turn (p50)")],
+                key="zmq agents",
+                at=agents,
+            ).rows(effort)

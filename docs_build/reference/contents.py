@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 
-from docs_build.reference import workspace
+from docs_build.reference import benchmarks, workspace
 from docs_build.reference.commands import Commands
 from docs_build.reference.errors import Errors
 from docs_build.reference.markers import Marker, MarkerError, Part, chosen, markers, replaced
@@ -61,6 +61,7 @@ def reference() -> Reference:
     topology = Topology()
     commands = Commands(workspace.commands())
     errors = Errors(workspace.modules())
+    measured = benchmarks.Benchmarks(benchmarks.document())
     return Reference(
         {
             "options": options.part,
@@ -68,6 +69,11 @@ def reference() -> Reference:
             "command": commands.part,
             "error": errors.part,
             "error-codes": errors.codes,
+            "benchmarks": measured.part,
         },
-        [name for source in (options, topology, commands, errors) for name in source.entries()],
+        [
+            name
+            for source in (options, topology, commands, errors, measured)
+            for name in source.entries()
+        ],
     )

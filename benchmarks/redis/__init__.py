@@ -1,0 +1,1 @@
+"""Redis between processes: ours against bare redis-py that carries the same messages."""
