@@ -185,9 +185,10 @@ def name_problem(name: object) -> str | None:
         return "a name can't be empty"
     if name.startswith("_"):
         return "names that begin with '_' are reserved"
-    for character in name:
-        if character in _FORBIDDEN_IN_NAMES or character.isspace():
-            return f"a name can't contain {character!r}"
+    if not name.isidentifier():  # most are, and have none of these
+        for character in name:
+            if character in _FORBIDDEN_IN_NAMES or character.isspace():
+                return f"a name can't contain {character!r}"
     if "" in name.split("."):
         return "a name can't begin or end with a dot, or have two dots in a row"
     try:

@@ -263,12 +263,23 @@ class AgentProcess:
 # --- for the runtime ------------------------------------------------------------------------------
 
 _binding: Final[Callable[[AgentProcess], _Binding]] = attrgetter("_civitas_binding")
+_all_attributes: Final = attrgetter(
+    "name",
+    "mailbox_size",
+    "max_retries",
+    "shutdown_timeout",
+    "handle_timeout",
+    "_civitas_binding",
+)
 
 
 def is_complete(agent: AgentProcess) -> bool:
     """Return whether the constructors of AgentProcess have run."""
-    own = ("name", "mailbox_size", "max_retries", "shutdown_timeout", "handle_timeout")
-    return all(hasattr(agent, each) for each in (*own, "_civitas_binding"))
+    try:
+        _all_attributes(agent)
+    except AttributeError:
+        return False
+    return True
 
 
 def connect(

@@ -23,6 +23,8 @@ def checked_whole(value: int, least: int, what: str) -> int:
     Raises:
         ConfigurationError: it is none.
     """
+    if type(value) is int and value >= least:  # nearly always, and abstract classes are slow
+        return value
     given: object = value
     if isinstance(given, bool) or not isinstance(given, Integral) or value < least:
         raise ConfigurationError(
@@ -37,6 +39,8 @@ def checked_seconds(value: float, what: str, *, above_zero: bool = True, hint: s
     Raises:
         ConfigurationError: it is none.
     """
+    if type(value) is float and value > 0.0:
+        return value
     given: object = value
     good = not isinstance(given, bool) and isinstance(given, Real) and not isnan(value)
     if not good or value < 0 or (above_zero and value == 0):

@@ -59,12 +59,17 @@ def run(
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # what agents print shows when they print it
     with foreign_code(hosts=True):
-        loaded = given.load(app_dir, processes=(process,))
-        write_notes(loaded.notes)
-        node = node_of(loaded, process)
+        node = _load_node(given, app_dir, process)
     keep_objects()
     running = RunningNode(node)
     raise typer.Exit(run_with_agents(running.main(), running.exited))
+
+
+def _load_node(given: options.TopologyInput, app_dir: Path, process: str) -> Runtime | Worker:
+    """Load a topology, and make the node of a process of it; the topology itself is let go."""
+    loaded = given.load(app_dir, processes=(process,))
+    write_notes(loaded.notes)
+    return node_of(loaded, process)
 
 
 def node_of(topology: Topology, process: str) -> Runtime | Worker:

@@ -34,6 +34,7 @@ def mask_urls(text: str) -> str:
     return _SECRET_PARAMETER.sub(rf"\1{MASK}", _USER_INFO.sub(f"{MASK}@", text))
 
 
+@lru_cache(maxsize=256)  # a topology has the same keys again and again
 def looks_secret(name: str) -> bool:
     """Return whether a name such as `password` says that its value is secret."""
     return bool(_SECRET_NAME.search(name))

@@ -7,6 +7,7 @@ import inspect
 import sys
 import traceback
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from inspect import Parameter
 from types import ModuleType
 from typing import Any, Final
@@ -21,6 +22,7 @@ from civitas.topology.yaml_nodes import MappingNode, Path, plain, text
 
 _NOT_POSITIONAL: Final = (Parameter.KEYWORD_ONLY, Parameter.VAR_KEYWORD)
 _BY_NAME: Final = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+_ONLY_NAME: Final = "it takes only the name"
 
 
 def find_classes(
@@ -32,6 +34,7 @@ def find_classes(
     and the problems.
     """
     classes: dict[str, type] = {}
+    constructors: dict[str, _Constructor] = {}
     errors: dict[str, MistakeError] = {}
     problems: list[Problem] = []
     for _, path, node in agents:
@@ -41,6 +44,7 @@ def find_classes(
         if name not in classes and name not in errors:
             try:
                 classes[name] = _find_class(name, base, given)
+                constructors[name] = _Constructor(classes[name])
             except MistakeError as error:
                 errors[name] = error
         if name in errors:
@@ -50,7 +54,7 @@ def find_classes(
         config = plain(node.get("config"))
         if isinstance(config, dict | None):  # else the model says so
             below = (*path, "config") if "config" in node.entries else path
-            problems += _argument_problems(root, below, classes[name], config or {})
+            problems += constructors[name].problems(root, below, config or {})
     return classes, problems
 
 
@@ -153,40 +157,57 @@ def _split(name: str, given: Mapping[str, type]) -> tuple[str, str]:
     return module_name, attribute
 
 
-def _argument_problems(
-    root: MappingNode, path: Path, cls: type, config: Mapping[Any, Any]
-) -> Iterator[Problem]:
-    """Compare `config` with what the constructor takes, given the name as its first argument.
+class _Constructor:
+    """What the constructor of a class takes, given the name as its first argument.
 
-    A constructor with `**kwargs` takes everything, as far as can be seen from outside.
+    One with `**kwargs` takes everything, as far as can be seen from outside.
     """
-    try:
-        # The class's own signature may be that of a `__new__` in its base.
-        signature = inspect.signature(cls.__init__)  # type: ignore[misc]
-    except (TypeError, ValueError):
-        return  # a constructor written in C need not have a signature
-    parameters = list(signature.parameters.values())[1:]
-    first = next((each for each in parameters if each.kind not in _NOT_POSITIONAL), None)
-    if first is None:
-        message = f"{cls.__qualname__} does not take the agent's name first"
-        yield problem_at(root, path, message)
-        return
-    named = {each.name: each for each in parameters if each.kind in _BY_NAME and each is not first}
-    takes_all = any(each.kind is Parameter.VAR_KEYWORD for each in parameters)
-    for key in config:
-        if not isinstance(key, str):
-            continue  # the model says so
-        if key == first.name:
-            message = f"{key!r} is the agent's name already"
-            yield problem_at(root, (*path, key), message, "remove it here")
-        elif key not in named and not takes_all:
-            listed = f"it takes {', '.join(named)}" if named else "it takes only the name"
-            message = f"{cls.__qualname__} takes no argument {key!r}"
-            yield problem_at(root, (*path, key), message, did_you_mean(key, named, listed))
-    for name, parameter in named.items():
-        if parameter.default is Parameter.empty and name not in config:
-            message = f"{cls.__qualname__} needs the argument {name!r}"
-            yield problem_at(root, path, message, f"add `{name}:` to config")
+
+    def __init__(self, cls: type) -> None:
+        self._title = cls.__qualname__
+        self._parameters: list[Parameter] | None = None
+        """All but `self`; `None` where they can't be known."""
+        # The class's own signature may be that of a `__new__` in its base; a constructor written in
+        # C need not have one.
+        with suppress(TypeError, ValueError):
+            signature = inspect.signature(cls.__init__)  # type: ignore[misc]
+            self._parameters = list(signature.parameters.values())[1:]
+        parameters = self._parameters or ()
+        named = [each for each in parameters if each.kind not in _NOT_POSITIONAL]
+        self._first = named[0] if named else None
+        self._named = {
+            each.name: each.default is Parameter.empty
+            for each in parameters
+            if each.kind in _BY_NAME and each is not self._first
+        }
+        """Whether each argument that has a name is needed."""
+        self._takes_all = any(each.kind is Parameter.VAR_KEYWORD for each in parameters)
+
+    def problems(
+        self, root: MappingNode, path: Path, config: Mapping[Any, Any]
+    ) -> Iterator[Problem]:
+        """Compare `config` with it."""
+        if self._parameters is None:
+            return
+        if self._first is None:
+            message = f"{self._title} does not take the agent's name first"
+            yield problem_at(root, path, message)
+            return
+        for key in config:
+            if not isinstance(key, str):
+                continue  # the model says so
+            if key == self._first.name:
+                message = f"{key!r} is the agent's name already"
+                yield problem_at(root, (*path, key), message, "remove it here")
+            elif key not in self._named and not self._takes_all:
+                listed = f"it takes {', '.join(self._named)}" if self._named else _ONLY_NAME
+                message = f"{self._title} takes no argument {key!r}"
+                suggestion = did_you_mean(key, self._named, listed)
+                yield problem_at(root, (*path, key), message, suggestion)
+        for name, needed in self._named.items():
+            if needed and name not in config:
+                message = f"{self._title} needs the argument {name!r}"
+                yield problem_at(root, path, message, f"add `{name}:` to config")
 
 
 def _import(name: str, attribute: str) -> ModuleType:

@@ -35,12 +35,11 @@ from civitas.topology.validation import Found, check_model, check_rules
 from civitas.topology.variables import expand
 from civitas.topology.yaml_nodes import (
     MAX_DEPTH,
+    Entry,
     MappingNode,
     Node,
-    Path,
-    dotted,
+    SequenceNode,
     from_mapping,
-    locate,
     plain,
     scalars,
 )
@@ -187,11 +186,13 @@ def _load(file: str, layered: Layered, variables: Mapping[str, str], imports: _I
         accept_serializers=tuple(plugins.accepted),
         send_timeout=model.send_timeout,
         signing=signing,
-        supervision=_resolved(model.supervision, ("supervision",), root, classes),
+        supervision=_resolved(
+            model.supervision, "supervision", root.entries["supervision"], classes
+        ),
         notes=(*layered.notes, *_namesake_notes(plugins)),
         not_judged=(*plugins.not_judged, *unjudged_classes(root, agents, classes)),
         secrets=_secrets(root, plugins),
-        origins={dotted(path): locate(root, path) for path, _ in scalars(root)},
+        root=root,
     )
 
 
@@ -227,6 +228,7 @@ def _secrets(root: MappingNode, plugins: Plugins) -> frozenset[str]:
         *(
             value
             for _, node in scalars(root)
+            if node.variables
             for name, value in node.variables.items()
             if looks_secret(name)
         ),
@@ -241,16 +243,25 @@ def _mapping(node: Node | None) -> dict[str, Any]:
 
 
 def _resolved(
-    block: SupervisorBlock, path: Path, root: MappingNode, classes: Mapping[str, type]
+    block: SupervisorBlock, path: str, entry: Entry, classes: Mapping[str, type]
 ) -> ResolvedSupervisor:
-    """Return a supervisor with all that is below it; nothing is wrong with the topology."""
-    children: list[ResolvedSupervisor | ResolvedAgent] = []
-    for index, child in enumerate(block.children):
+    """Return a supervisor with all that is below it; nothing is wrong with the topology.
+
+    `path` and `entry` are where it is in the tree.
+    """
+    resolved: list[ResolvedSupervisor | ResolvedAgent] = []
+    assert isinstance(entry.node, MappingNode)
+    nodes = entry.node.get("children")
+    listed = nodes.items if isinstance(nodes, SequenceNode) else ()
+    for index, (child, node) in enumerate(zip(block.children, listed, strict=True)):
+        assert isinstance(node, MappingNode)
         for kind, given in child:
-            below = (*path, "children", index, kind)
+            if given is None:
+                continue
+            below, place = f"{path}.children.{index}.{kind}", node.entries[kind]
             if isinstance(given, SupervisorBlock):
-                children.append(_resolved(given, below, root, classes))
-            elif given is not None:
-                cls, where = classes.get(given.type), locate(root, below)
-                children.append(ResolvedAgent(given, cls, dotted(below), where))
-    return ResolvedSupervisor(block, tuple(children), locate(root, path))
+                resolved.append(_resolved(given, below, place, classes))
+            else:
+                cls = classes.get(given.type)
+                resolved.append(ResolvedAgent(given, cls, below, place.where))
+    return ResolvedSupervisor(block, tuple(resolved), entry.where)

@@ -21,6 +21,7 @@ from civitas.topology.model import (
     TopologyModel,
     TransportBlock,
 )
+from civitas.topology.yaml_nodes import MappingNode, dotted, locate, scalars
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +137,7 @@ class Topology:
         notes: what the user should know, such as what `--transport` dropped.
         not_judged: what would have needed an import that was not wanted.
         secrets: values that are not to be shown; what `${VAR}` gave is among them.
-        origins: by the path of each value that was given, in the form that `--set` takes, the file
-            and line, the variable or the option that gave it.
+        root: the tree that it was made of.
     """
 
     file: str
@@ -151,7 +151,18 @@ class Topology:
     notes: tuple[str, ...] = ()
     not_judged: tuple[str, ...] = ()
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
-    origins: Mapping[str, Location] = field(default_factory=dict, repr=False)
+    root: MappingNode | None = field(default=None, repr=False)
+
+    @property
+    def origins(self) -> Mapping[str, Location]:
+        """By the path of each value that was given, in the form that `--set` takes, its origin.
+
+        That is the file and line, the variable or the option that gave it.
+        """
+        root = self.root
+        if root is None:
+            return {}
+        return {dotted(path): locate(root, path) for path, _ in scalars(root)}
 
     @property
     def processes(self) -> tuple[str, ...]:

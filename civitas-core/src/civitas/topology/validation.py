@@ -9,7 +9,6 @@ from pydantic import ValidationError
 
 from civitas._published import KEYS, hint
 from civitas._signing.settings import SignedFrames
-from civitas.errors import Location
 from civitas.messages import name_problem
 from civitas.topology.model import (
     AgentBlock,
@@ -96,38 +95,54 @@ def _check_keys(node: Node, path: Path = (), *, deep: bool = True) -> Iterator[P
             yield from _check_keys(entry.node, (*path, key), deep=key not in _OPEN)
 
 
-def blocks(root: Node, path: Path = ("supervision",), kind: str = "supervisor") -> Iterator[Found]:
+def blocks(root: MappingNode) -> Iterator[Found]:
     """Walk over the agents and supervisors that are mappings, parents first, in their order."""
-    node = find(root, path)
-    if not isinstance(node, MappingNode):
-        return
-    yield Found(kind, path, node)
-    children = node.get("children") if kind == "supervisor" else None
-    for index in range(len(children.items) if isinstance(children, SequenceNode) else 0):
-        for each in _KINDS:
-            yield from blocks(root, (*path, "children", index, each), each)
+    top = root.get("supervision")
+    waiting = [Found("supervisor", ("supervision",), top)] if isinstance(top, MappingNode) else []
+    while waiting:
+        found = waiting.pop()
+        yield found
+        if found.kind == "supervisor":
+            waiting.extend(reversed(list(_children(found))))
 
 
-def nest_agents(root: Node, path: Path = ("supervision",)) -> None:
+def _children(supervisor: Found) -> Iterator[Found]:
+    for index, child in _mappings(supervisor.node.get("children")):
+        for kind in _KINDS:
+            node = child.get(kind)
+            if isinstance(node, MappingNode):
+                yield Found(kind, (*supervisor.path, "children", index, kind), node)
+
+
+def _mappings(children: Node | None) -> Iterator[tuple[int, MappingNode]]:
+    for index, child in enumerate(children.items if isinstance(children, SequenceNode) else ()):
+        if isinstance(child, MappingNode):
+            yield index, child
+
+
+def nest_agents(root: MappingNode) -> None:
     """Bring agents that are written flat, `- name: x, type: y`, into the form with `agent:`.
 
     Only a child with a `type` is one: all else that has no `agent:` may be a slip.
     """
-    children = find(root, (*path, "children"))
-    if not isinstance(children, SequenceNode):
-        return
-    for index, child in enumerate(children.items):
-        if not isinstance(child, MappingNode):
+    waiting = [root.get("supervision")]
+    while waiting:
+        supervisor = waiting.pop()
+        children = supervisor.get("children") if isinstance(supervisor, MappingNode) else None
+        if not isinstance(children, SequenceNode):
             continue
-        if "type" in child.entries and not set(_KINDS) & set(child.entries):
-            children.items[index] = MappingNode(child.where, {"agent": Entry(child.where, child)})
-        nest_agents(root, (*path, "children", index, "supervisor"))
+        for index, child in _mappings(children):
+            if "type" in child.entries and child.entries.keys().isdisjoint(_KINDS):
+                nested = MappingNode(child.where, {"agent": Entry(child.where, child)})
+                children.items[index] = nested
+            else:
+                waiting.append(child.get("supervisor"))
 
 
-def check_rules(root: Node) -> list[Problem]:
+def check_rules(root: MappingNode) -> list[Problem]:
     """Check what no single value shows: children's form, names, and names given twice."""
     problems = list(_check_keys(root))
-    names: dict[str, tuple[str, Location]] = {}
+    names: dict[str, Found] = {}
     for found in blocks(root):
         problems += _check_name(root, found, names)
         check = _check_agent if found.kind == "agent" else _check_children
@@ -184,24 +199,23 @@ def _bad_choice(choices: tuple[str, ...], given: Any) -> Explanation:
     return Explanation(f"must be {listed}", did_you_mean(given, choices))
 
 
-def _check_name(
-    root: Node, found: Found, names: dict[str, tuple[str, Location]]
-) -> Iterable[Problem]:
+def _check_name(root: Node, found: Found, names: dict[str, Found]) -> Iterable[Problem]:
     name = text(found.node.get("name"))
     if name is None:
         return  # missing or no text: the model says so
-    path = (*found.path, "name")
     reason = name_problem(name)
+    first = names.setdefault(name, found)
+    if reason is None and first is found:
+        return
+    path = (*found.path, "name")
     if reason is not None:
         allowed = _allowed(name)
         usable = name_problem(allowed) is None
         yield problem_at(root, path, reason, f"{allowed!r} would do" if usable else "")
-    if name in names:
-        kind, first = names[name]
-        message = f"the name {name!r} is already that of the {kind} at {first}"
+    if first is not found:
+        place = locate(root, (*first.path, "name"))
+        message = f"the name {name!r} is already that of the {first.kind} at {place}"
         yield problem_at(root, path, message, "give each agent and supervisor its own name")
-    else:
-        names[name] = (found.kind, locate(root, path))
 
 
 def _allowed(name: str) -> str:
@@ -216,8 +230,10 @@ def _check_agent(root: Node, found: Found) -> Iterable[Problem]:
     if reason is not None:
         yield problem_at(root, (*found.path, "process"), reason)
     config = found.node.get("config")
+    if not isinstance(config, MappingNode):
+        return
     for key in _SETTINGS:
-        if key in found.node.entries and isinstance(config, MappingNode) and key in config.entries:
+        if key in found.node.entries and key in config.entries:
             message = f"{key!r} is given beside `config` too"
             path = (*found.path, "config", key)
             yield problem_at(root, path, message, "remove one of the two")

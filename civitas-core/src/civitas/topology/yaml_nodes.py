@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from civitas.errors import Location
@@ -19,13 +19,13 @@ _READ_BY_SET: Final = re.compile(r"""[.=\\]|\A["']""")
 class ScalarNode:
     """A value without parts. `plain` text stood without quotes in YAML, so it may be retyped.
 
-    `variables` are those that were replaced in it, with their values.
+    `variables` are those that were replaced in it, with their values; `None` for none.
     """
 
     where: Location
     value: Any
     plain: bool = False
-    variables: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] | None = None
 
 
 @dataclass(slots=True)
@@ -117,16 +117,20 @@ def _follow(node: Node, path: Path) -> tuple[Location, int, Node]:
     return where, len(path), node
 
 
-def scalars(node: Node, path: Path = ()) -> Iterator[tuple[Path, ScalarNode]]:
-    """Walk over all scalars with their paths."""
-    if isinstance(node, ScalarNode):
-        yield path, node
-    elif isinstance(node, SequenceNode):
-        for index, item in enumerate(node.items):
-            yield from scalars(item, (*path, index))
-    else:
-        for key, entry in node.entries.items():
-            yield from scalars(entry.node, (*path, key))
+def scalars(node: Node) -> Iterator[tuple[Path, ScalarNode]]:
+    """Walk over all scalars with their paths, in the order in which they stand."""
+    # A stack, since each level of nested generators would pass on each of the values below it.
+    waiting: list[tuple[Path, Node]] = [((), node)]
+    while waiting:
+        path, node = waiting.pop()
+        if isinstance(node, ScalarNode):
+            yield path, node
+        elif isinstance(node, SequenceNode):
+            below = [((*path, index), item) for index, item in enumerate(node.items)]
+            waiting.extend(reversed(below))
+        else:
+            entries = reversed(node.entries.items())
+            waiting.extend(((*path, key), entry.node) for key, entry in entries)
 
 
 def dotted(path: Path) -> str:

@@ -122,6 +122,7 @@ class _Composer:
         self._loader = loader
         self._next = loader.get_event
         self._locate = locate
+        self._line, self._place = 1, locate(1)
         self.problems: list[Problem] = []
         self._anchors: dict[str, Node | None] = {}  # `None` while the anchored node is read
         self._aliased = 0
@@ -140,7 +141,10 @@ class _Composer:
         return root
 
     def _where(self, event: Any) -> Location:
-        return self._locate(event.start_mark.line + 1)
+        line = event.start_mark.line + 1
+        if line != self._line:  # the values of a line share its location
+            self._line, self._place = line, self._locate(line)
+        return self._place
 
     def _node(self, event: Any, depth: int) -> Node:
         where = self._where(event)
@@ -174,9 +178,8 @@ class _Composer:
             self.problems.append(Problem(where, "", str(error)))
         return ScalarNode(where, value, plain=tag is None and event.implicit[0])
 
-    def _key(self, event: Any, depth: int) -> tuple[Any, str]:
+    def _key(self, event: Any, where: Location, depth: int) -> tuple[Any, str]:
         """Return a key, and how it is written: `on` is text, and 1.10 is not told as 1.1."""
-        where = self._where(event)
         node = self._node(event, depth)
         if not isinstance(node, ScalarNode):
             raise _error(where, "a key must be text, not a list or a mapping")
@@ -199,7 +202,7 @@ class _Composer:
                 merged += source.items if isinstance(source, SequenceNode) else [source]
                 continue
             key_where = self._where(event)
-            key, written = self._key(event, depth + 1)
+            key, written = self._key(event, key_where, depth + 1)
             node = self._node(self._next(), depth + 1)
             if key in entries:
                 first = entries[key]

@@ -34,6 +34,7 @@ _FLOAT: Final = re.compile(
     rf"[-+]?(?:{_WHOLE}\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?"
     rf"|[-+]?{_WHOLE}[eE][-+]?[0-9]+"
 )
+_NUMBERS_BEGIN: Final = "-+.0123456789"
 _NO_NUMBER: Final = re.compile(r"([-+]?\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN)")
 _AROUND: Final = " \t\r\n"
 """White space that text without quotes neither begins nor ends with in a file."""
@@ -51,6 +52,8 @@ def read_plain(text: str) -> Any:
     text = text.strip(_AROUND)
     if text in _WORDS:
         return _WORDS[text]
+    if text[0] not in _NUMBERS_BEGIN:  # most texts: four patterns need not be tried
+        return text
     digits = text.replace("_", "")
     if _DECIMAL.fullmatch(text):
         return _whole(digits)
