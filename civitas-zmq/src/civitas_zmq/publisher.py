@@ -43,7 +43,9 @@ class Publisher:
         self, socket: zmq.Socket[bytes], timeout: float, failed: Callable[[BaseException], None]
     ) -> None:
         self._socket = socket
-        self._send = socket.send
+        # What pyzmq puts in Python before this one serves other kinds of sockets, and takes longer
+        # than all the rest of a send: 1.3 us for the two parts of a message, 0.5 without.
+        self._send = super(zmq.Socket, socket).send
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
         self._queue: OrderedDict[asyncio.Future[None], tuple[bytes, bytes]] = OrderedDict()

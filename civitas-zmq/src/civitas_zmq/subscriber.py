@@ -39,7 +39,7 @@ class Subscriber:
     | scheduled | the descriptor signals        | -                                | scheduled |
 
     Most often one frame comes at a time. Then whoever waited for it goes on first, and EVENTS says
-    at a fifth of the cost of an EAGAIN, which is an exception, that no other has come.
+    at less than half the cost of an EAGAIN, which is an exception, that no other has come.
 
     Args:
         socket: a SUB socket; the owner closes it.
