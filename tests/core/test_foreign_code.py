@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from civitas import Message
+from civitas._bus.batching import OutgoingBatches
 from civitas._bus.codec import FrameCodec, new_origin
 from civitas._cluster.probes import Probes
 from civitas._cluster.protocol import Probe
@@ -141,7 +142,8 @@ async def test_a_transport_that_fails_to_send_a_probe_is_tried_again(
         heard.append(message)
         return True
 
-    probes = Probes(transport, origin, hear, lambda _: True, print, failures.append)
+    outgoing = OutgoingBatches(transport, 1.0, print, failures.append)
+    probes = Probes(transport, outgoing, origin, hear, lambda _: True, print, failures.append)
     await probes.start()
     for _ in range(2):
         probes.send(origin.node.hex(), Probe())

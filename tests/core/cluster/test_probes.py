@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from civitas import envelope
+from civitas._bus.batching import OutgoingBatches
 from civitas._cluster.codec import encode
 from civitas._cluster.probes import Probes
 from civitas._cluster.protocol import Credit, DataMessage, Ping, Probe, ProbeAnswer, data_address
@@ -35,6 +36,7 @@ class End:
         self.strangers: set[str] = set()
         self.probes = Probes(
             transport,
+            OutgoingBatches(transport, DEADLINE, print, self.failures.append),
             origin,
             self._hear,
             self._knows,

@@ -10,6 +10,7 @@ A message goes through these files, in this order:
     bus             the name is looked up once; what is found decides everything that follows
     routes          for an agent of another node: a number, and credit or a place in the line for it
     codec           the message becomes a frame: one encoding for each hop
+    batching        for other nodes: what goes to one address in one turn is one message of the wire
     (transport)     carries the frame to the handler of the agent's address
     receivers       that handler puts the frame into the mailbox
     mailbox         the frame waits for its agent; the senders of this process wait for room
@@ -55,6 +56,8 @@ Invariants
 - No number of a node's frames to an agent is taken twice while both know each other.
 - A frame of this process is in exactly one place: on its way, in a mailbox, with a waiting
   sender, or in the hand of its agent. When an agent ends, each of these is accounted for.
+- Frames for one address of another node leave in the order of their numbers, answers in that of
+  their sending: what waits for the end of a turn, or for room, is overtaken by none.
 - A handler of the bus never raises for what it was given, except to settle a durable frame.
 
 It knows neither agents' classes nor other nodes: who is there, and why, is for

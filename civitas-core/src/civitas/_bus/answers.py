@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from civitas._bus.batching import OutgoingBatches
 from civitas._bus.codec import FrameCodec
 from civitas._bus.dead_letters import DeadLetters
 from civitas._bus.error_replies import error_reply, request_in
@@ -19,7 +20,7 @@ from civitas.errors import (
 )
 from civitas.messages import REPLY_PREFIX, Message
 from civitas.registry import LocalRegistry
-from civitas.transport import Transport, published_at
+from civitas.transport import published_at
 
 _ERROR_REPLY_TIMEOUT: Final = 2.0
 """Seconds that a transport may take for one; agents that end answer with it."""
@@ -40,10 +41,10 @@ class Answers:
         self._dead_letters = dead_letters
         self._lookup = registry.entries.get
 
-    def identify(self, codec: FrameCodec, transport: Transport, *, bare: bool) -> None:
+    def identify(self, codec: FrameCodec, outgoing: OutgoingBatches, *, bare: bool) -> None:
         """Seal and send answers by these from now on; a `bare` transport has its own addresses."""
         self._codec = codec
-        self._transport = transport
+        self._outgoing = outgoing
         self._bare = bare
 
     def expects(self, request: Message) -> bool:
@@ -67,7 +68,9 @@ class Answers:
                 f"{printable(reply_to, _SHORT_TEXT)!r} is no reply address: answers go to the "
                 f"`reply_to` of the message that they answer"
             )
-        await self._transport.publish(address, self._codec.reply(reply))
+        frame = self._codec.reply(reply)
+        if not self._outgoing.publish_nowait(address, frame):
+            await self._outgoing.wait_and_publish(address, frame)
 
     async def report_error(
         self, request: Message, agent: str, error: BaseException, *, executed: bool = True

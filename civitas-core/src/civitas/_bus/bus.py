@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from threading import get_ident
-from typing import Final
+from typing import Final, cast
 
 from civitas._bus.accounting import ReceiveAccounting
 from civitas._bus.affinity import LoopAffinity
 from civitas._bus.answers import Answers
 from civitas._bus.bare_transport import BareTransport
+from civitas._bus.batching import OutgoingBatches
 from civitas._bus.codec import FrameCodec, new_origin
 from civitas._bus.dead_letters import DeadLetters
 from civitas._bus.error_replies import error_of
@@ -29,7 +30,7 @@ from civitas.messages import REPLY_PREFIX, RESERVED_PREFIX, TYPE_ERROR, Message
 from civitas.plugins.specs import log_failure
 from civitas.registry import LocalRegistry
 from civitas.serializer import Serializer
-from civitas.transport import Transport
+from civitas.transport import PublishesAtOnce, Transport
 from civitas.transport.tasks import Failed, contained
 
 DEFAULT_SEND_TIMEOUT: Final = 30.0
@@ -109,7 +110,20 @@ class MessageBus:
             transport = BareTransport(transport, lambda: self.codec.head, lambda: self.send_timeout)
         if transport is not None:
             self.transport: Transport = transport
-        self.answers.identify(self.codec, self.transport, bare=self._is_bare)
+        self.outgoing = OutgoingBatches(
+            self.transport,
+            self.send_timeout,
+            self.dead_letters.record,
+            self.failed,
+            together=not (self.durable or self._is_bare),
+        )
+        """What goes to other nodes goes by this."""
+        self._publish_nowait = self.outgoing.publish_nowait
+        self._request_far: Callable[..., Awaitable[bytes]] = self.transport.request
+        if self.outgoing.together:
+            request = cast("PublishesAtOnce", self.transport).request
+            self._request_far = partial(request, publish=self.outgoing.publish)
+        self.answers.identify(self.codec, self.outgoing, bare=self._is_bare)
 
     @property
     def delivered(self) -> int:
@@ -168,7 +182,9 @@ class MessageBus:
         body = self._serialize(message)
         number = await route.number(left)
         try:
-            await self.transport.publish(name, self.codec.numbered(number, body))
+            frame = self.codec.numbered(number, body)
+            if not self._publish_nowait(name, frame):
+                await self.outgoing.wait_and_publish(name, frame)
         except BaseException as error:
             if _was_sent(error):
                 self.sent += 1
@@ -230,7 +246,7 @@ class MessageBus:
         try:
             with route.requesting():
                 frame = self.codec.request(number, "" if self._is_bare else route.node, body)
-                return await self.transport.request(name, frame, _until(deadline))  # type: ignore[arg-type]
+                return await self._request_far(name, frame, _until(deadline))
         except BaseException as error:
             if not _was_sent(error):
                 route.give_back(number)

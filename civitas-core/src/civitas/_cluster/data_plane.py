@@ -73,6 +73,7 @@ class DataPlane:
         """The states of the agents of each, as announced."""
         self.probes = Probes(
             bus.transport,
+            bus.outgoing,
             bus.origin,
             self._on_message,
             self._knows,

@@ -1,6 +1,7 @@
 """Probes: sends and takes the small messages of the data transport: probes of routes, and credit.
 
-They travel the way that agents' messages travel, since it is that way which they are about.
+They travel the way that agents' messages travel, since it is that way which they are about. What
+goes to an agent's own address, behind messages, goes by the bus; all else each by itself.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from contextlib import suppress
 from typing import Final
 
 from civitas import envelope
+from civitas._bus.batching import OutgoingBatches
 from civitas._cluster.codec import DATA, decode, drop_reason, encode
 from civitas._cluster.protocol import DataMessage, Probe, ProbeAnswer, data_address
 from civitas.envelope import KIND_SYSTEM, Origin
 from civitas.errors import CivitasError, crash_unless_cancelled, logger_of
+from civitas.messages import RESERVED_PREFIX
 from civitas.transport import Transport
 from civitas.transport.tasks import Failed, cancel_task, start_task
 
@@ -38,6 +41,7 @@ class Probes:
     def __init__(
         self,
         transport: Transport,
+        outgoing: OutgoingBatches,
         origin: Origin,
         on_message: Callable[[str, DataMessage], bool],
         knows: Callable[[str], bool],
@@ -45,6 +49,7 @@ class Probes:
         failed: Failed,
     ) -> None:
         self._transport = transport
+        self._outgoing = outgoing
         self._origin = origin
         self._on_message = on_message
         self._knows = knows
@@ -98,6 +103,7 @@ class Probes:
         try:
             async with asyncio.timeout(timeout):
                 await self._flush()
+                self._outgoing.flush()  # else the question overtakes what waits for its turn's end
                 for node in asked:
                     if not await self._ask_for_confirmation(node):
                         unasked.append(node)
@@ -158,8 +164,9 @@ class Probes:
     async def _flush(self) -> None:
         while self._queue:
             address, frame = self._queue.popleft()
+            by = self._transport if address.startswith(RESERVED_PREFIX) else self._outgoing
             try:
-                await self._transport.publish(address, frame)
+                await by.publish(address, frame)
             except CivitasError as error:  # what matters of it is sent again
                 logger.debug("not sent to %s: %s", address, error)
             except BaseException as error:

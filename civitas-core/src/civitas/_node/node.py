@@ -369,6 +369,7 @@ class Node(ABC):
             await agents.step("the node", end_agents(agents))
             if self._cluster is not None:
                 await rest.step("the cluster", self._cluster.close(), _TRANSPORT_TIMEOUT)
+            await rest.step("what was sent last", self._bus.outgoing.close(), _TRANSPORT_TIMEOUT)
             await rest.step("the transport", self._bus.transport.stop(), _TRANSPORT_TIMEOUT)
             callbacks = self._bus.dead_letters.callbacks
             await rest.step("a callback", callbacks.finish(_CALLBACKS_TIMEOUT))

@@ -11,7 +11,7 @@ from civitas.transport.dead_letters import (
 from civitas.transport.dispatcher import Dispatcher
 from civitas.transport.in_process import InProcessTransport
 from civitas.transport.network import NetworkTransport
-from civitas.transport.protocol import CountsBacklog, Handler, Transport
+from civitas.transport.protocol import CountsBacklog, Handler, Publish, PublishesAtOnce, Transport
 from civitas.transport.reply_inbox import ReplyInbox, is_reply_address, published_at
 from civitas.transport.tasks import cancel_task, failure_of, guard_callback, start_task
 
@@ -27,6 +27,8 @@ __all__ = [
     "KeptMessage",
     "NetworkTransport",
     "Outgoing",
+    "Publish",
+    "PublishesAtOnce",
     "ReplyInbox",
     "Selection",
     "Survey",

@@ -19,7 +19,7 @@ from civitas.messages import RESERVED_PREFIX
 from civitas.plugins import Capabilities, TransportContext
 from civitas.transport.dispatcher import Dispatcher
 from civitas.transport.in_process import InProcessTransport
-from civitas.transport.protocol import Handler
+from civitas.transport.protocol import Handler, Publish
 
 
 def _wait(_address: str, _frame: bytes) -> bool:
@@ -45,7 +45,8 @@ class NetworkTransport(ABC):
         dispatcher: knows the addresses that have a handler; its `deliver` takes what comes from
             the network.
         offer: called with (address, frame) before `send`: it hands a frame to the network without
-            waiting and returns True, or returns False. A subclass that can do so replaces it.
+            waiting and returns True, or returns False. A subclass that can do so replaces it; it
+            returns False while a `send` waits, so that it overtakes none, and never raises.
     """
 
     def __init__(
@@ -185,16 +186,30 @@ class NetworkTransport(ABC):
         elif not self.offer(address, data):
             await self.send(address, data)
 
-    async def request(self, address: str, data: bytes, timeout: float | None) -> bytes:
-        """Send a frame and return the frame that answers it.
+    def publish_nowait(self, address: str, data: bytes) -> bool:
+        """Send a frame to an address elsewhere if that can be done at once; return whether it was.
+
+        `publish` does it, or raises the error, where it was not.
+        """
+        return (
+            self._is_open
+            and len(data) <= self._largest
+            and address not in self._local
+            and self.offer(address, data)
+        )
+
+    async def request(
+        self, address: str, data: bytes, timeout: float | None, publish: Publish | None = None
+    ) -> bytes:
+        """Send a frame, by `publish` if that is given, and return the frame that answers it.
 
         Raises:
             TimeoutError: no answer within `timeout` seconds.
         """
         if not self._is_open or self._stopping.locked():
             raise self.not_started()
-        publish = partial(self.publish, address)
-        return await self._local.inbox.request(data, timeout, publish, address)
+        send = partial(publish or self.publish, address)
+        return await self._local.inbox.request(data, timeout, send, address)
 
     async def wait_ready(self) -> None:
         """Return when a frame published anywhere to an address subscribed here would arrive.

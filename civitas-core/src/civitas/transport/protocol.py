@@ -31,13 +31,17 @@ Before the node calls `unsubscribe` for an agent, or `stop`, it ends the handler
 all the same, and keeps the rest of the address for whoever subscribes to it next.
 """
 
+Publish: TypeAlias = Callable[[str, bytes], Awaitable[None]]
+"""Sends a frame to an address, as `Transport.publish` does."""
+
 
 class Transport(Protocol):
     """Carries frames between addresses. There is no base class: any class of this shape will do.
 
     `data` is a frame (`civitas.envelope`); a transport never decodes its body. An optional method
-    `unsubscribe(address)` ends a subscription, `backlog(addresses)` is that of `CountsBacklog`, and
-    an optional attribute `capabilities` has what the transport claims.
+    `unsubscribe(address)` ends a subscription, `backlog(addresses)` is that of `CountsBacklog`,
+    `publish_nowait(address, data)` that of `PublishesAtOnce`, and an optional attribute
+    `capabilities` has what the transport claims.
     """
 
     async def start(self) -> None:
@@ -96,6 +100,27 @@ class Transport(Protocol):
 
     def has_reply_address(self, address: str) -> bool:
         """Return whether `address` is the reply address of a request in flight here."""
+        ...
+
+
+class PublishesAtOnce(Protocol):
+    """What a transport may offer besides: then the frames of one turn of the loop go together.
+
+    What core sends to one address in one turn is then one message, a batch (`civitas.envelope`).
+    Such a transport gives what comes to a `Dispatcher`, which takes batches apart.
+    """
+
+    def publish_nowait(self, address: str, data: bytes) -> bool:
+        """Send a frame and return True; return False where `publish` has to wait, or to raise.
+
+        It overtakes no frame: it returns False while a `publish` waits for room. It never raises.
+        """
+        ...
+
+    async def request(
+        self, address: str, data: bytes, timeout: float | None, publish: Publish | None = None
+    ) -> bytes:
+        """Do what `Transport.request` does, and send the frame by `publish` if that is given."""
         ...
 
 

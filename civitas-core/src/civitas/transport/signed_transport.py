@@ -24,7 +24,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import partial
 from logging import Logger
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from civitas import _platform as platform
 from civitas._signing.settings import FORMER_NODE, NOT_AUTHENTICATED, REPLAYED
@@ -47,7 +47,7 @@ from civitas.errors import (
 from civitas.messages import REPLY_PREFIX, RESERVED_PREFIX
 from civitas.plugins import Capabilities, TransportContext
 from civitas.transport.in_process import InProcessTransport
-from civitas.transport.protocol import Handler, Transport
+from civitas.transport.protocol import Handler, Publish, PublishesAtOnce, Transport
 
 LOG_PAUSE: Final = 10.0
 """Seconds between two lines of the log about refused frames at least."""
@@ -95,6 +95,11 @@ class SignedTransport:
         self._carrier = transport
         self.backlog = getattr(transport, "backlog", None)
         """That of the other transport, where it counts what waits; see `CountsBacklog`."""
+        self._offer: Callable[[str, bytes], bool] | None = getattr(
+            transport, "publish_nowait", None
+        )
+        self.publish_nowait = None if self._offer is None else self._publish_nowait
+        """Where the other transport has it; see `PublishesAtOnce`."""
         self._key = key
         self._everything = everything
         self._probes_at = probes_at
@@ -164,17 +169,22 @@ class SignedTransport:
             return self._publish(address, data)
         return self._carrier.publish(address, data)
 
-    async def request(self, address: str, data: bytes, timeout: float | None) -> bytes:
-        """Send a frame and return the frame that answers it.
+    async def request(
+        self, address: str, data: bytes, timeout: float | None, publish: Publish | None = None
+    ) -> bytes:
+        """Send a frame, by `publish` if that is given, and return the frame that answers it.
 
         Raises:
             TimeoutError: no answer within `timeout` seconds.
         """
         if not self._signs(address):
-            return await self._carrier.request(address, data, timeout)  # type: ignore[arg-type]
+            if publish is None:
+                return await self._carrier.request(address, data, timeout)  # type: ignore[arg-type]
+            carrier = cast("PublishesAtOnce", self._carrier)  # else there would be no `publish`
+            return await carrier.request(address, data, timeout, publish)
         if not self._started:
             raise NotConnectedError("the transport is not started")
-        send = partial(self.publish, address)
+        send = partial(publish or self.publish, address)
         return await self._local.inbox.request(data, timeout, send)
 
     async def wait_ready(self) -> None:
@@ -198,6 +208,16 @@ class SignedTransport:
         """Return whether frames for an address of this process are delivered within it."""
         return not address.startswith(RESERVED_PREFIX) and not self._is_stored(address)
 
+    def _publish_nowait(self, address: str, data: bytes) -> bool:
+        assert self._offer is not None
+        if not self._signs(address):
+            return self._offer(address, data)
+        if address in self._local or (self._largest is not None and len(data) > self._largest):
+            return False
+        # Where it returns False the frame is signed once more, with a later counter: none is the
+        # same twice, and gaps mean nothing.
+        return self._offer(address, self._sign(address, data))
+
     async def _publish(self, address: str, data: bytes) -> None:
         if self._largest is not None and len(data) > self._largest:
             raise MessageTooLargeError(
@@ -208,8 +228,11 @@ class SignedTransport:
         if address in self._local:
             await self._local.publish(address, data)
             return
+        await self._carrier.publish(address, self._sign(address, data))
+
+    def _sign(self, address: str, data: bytes) -> bytes:
         key = self._known.get(address) or self._key_at(address)
-        await self._carrier.publish(address, key.sign(data, next(self._counters)))
+        return key.sign(data, next(self._counters))
 
     def _key_at(self, address: str) -> AddressKey:
         if len(self._known) >= _KNOWN_ADDRESSES:

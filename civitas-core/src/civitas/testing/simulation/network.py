@@ -46,6 +46,7 @@ class Conditions:
         loss: how often a frame is lost.
         repetition: how often a frame of a control plane arrives twice.
         reordering: whether frames for different addresses overtake each other.
+        crowding: how often a sender finds no room, and has to wait for some time.
     """
 
     delay: tuple[float, float] = (0.0002, 0.004)
@@ -54,6 +55,7 @@ class Conditions:
     loss: float = 0.0
     repetition: float = 0.0
     reordering: bool = False
+    crowding: float = 0.01
 
 
 class SimulatedNetwork:
@@ -135,6 +137,10 @@ class SimulatedNetwork:
             (left in one and right in other) or (left in other and right in one)
             for one, other in self._partitions
         )
+
+    def is_crowded(self) -> bool:
+        """Return whether there is no room for a frame now."""
+        return self._random.random() < self.conditions.crowding
 
     def latency(self) -> float:
         """Return the seconds that something takes now."""

@@ -11,7 +11,7 @@ from civitas.messages import RESERVED_PREFIX
 from civitas.plugins import Capabilities, TransportContext
 from civitas.testing.simulation.network import SimulatedNetwork
 from civitas.testing.simulation.process import SimulatedProcess
-from civitas.transport import Dispatcher, Handler, InProcessTransport, guard_callback
+from civitas.transport import Dispatcher, Handler, InProcessTransport, Publish, guard_callback
 
 CONNECT_TIMEOUT: Final = 20.0
 """Seconds that a start waits for its link."""
@@ -49,10 +49,15 @@ class SimulatedTransport:
         self.dispatcher = Dispatcher(context)
         self.started = False
         self.context = context
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+        self._line = asyncio.Lock()
+        self._in_line = 0
         self.guard = partial(guard_callback, name=self.name, failed=context.failed)
         self._deliver_later = self.guard(self.dispatcher.deliver)
         self._link_down_later = self.guard(context.link_down)
         self._link_up_later = self.guard(context.link_up)
+        self._has_room_later = self.guard(self._has_room.set)
         self.loop: asyncio.AbstractEventLoop | None = None
 
     async def start(self) -> None:
@@ -91,12 +96,35 @@ class SimulatedTransport:
             await self.local.publish(address, data)
             return
         self.check()
+        if self._in_line or not self._has_room.is_set():
+            await self._wait_for_room()
         self.network.publish(self, address, data)
 
-    async def request(self, address: str, data: bytes, timeout: float | None) -> bytes:
-        """Send a frame and return the frame that answers it."""
+    def publish_nowait(self, address: str, data: bytes) -> bool:
+        """Hand a frame to the network and return True; now and then there is no room for a while.
+
+        It returns False for all that `publish` does in another way, too.
+        """
+        small = self._largest is None or len(data) <= self._largest
+        linked = self.started and not self.network.trouble(self.process)
+        if not small or not linked or address in self.local:
+            return False
+        if self._in_line or not self._has_room.is_set():
+            return False
+        if self.network.is_crowded() and self.loop is not None:
+            self._has_room.clear()
+            self.loop.call_later(self.network.latency(), self._has_room_later)
+            return False
+        self.network.publish(self, address, data)
+        return True
+
+    async def request(
+        self, address: str, data: bytes, timeout: float | None, publish: Publish | None = None
+    ) -> bytes:
+        """Send a frame, by `publish` if that is given, and return the frame that answers it."""
         self.check()
-        return await self.local.inbox.request(data, timeout, partial(self.publish, address))
+        send = partial(publish or self.publish, address)
+        return await self.local.inbox.request(data, timeout, send)
 
     async def wait_ready(self) -> None:
         """Return when this process has its link, and a round trip has passed."""
@@ -148,6 +176,16 @@ class SimulatedTransport:
         trouble = self.network.trouble(self.process)
         if trouble:
             raise NotConnectedError(f"the link is down: {trouble}")
+
+    async def _wait_for_room(self) -> None:
+        """Wait in line: who was called first goes on first."""
+        self._in_line += 1
+        try:
+            async with self._line:
+                await self._has_room.wait()
+        finally:
+            self._in_line -= 1
+        self.check()
 
     async def _connected(self) -> None:
         loop = asyncio.get_running_loop()
