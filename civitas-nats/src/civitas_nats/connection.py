@@ -60,6 +60,7 @@ from civitas_nats.connector import (
     error_text,
     server_of,
 )
+from civitas_nats.handing_over import YIELD_ABOVE, hand_over
 from civitas_nats.options import NATSOptions
 from civitas_nats.probes import Probes
 from civitas_nats.refusals import Refusals
@@ -71,11 +72,6 @@ _LOOK: Final = 0.1
 
 _ABORT_AFTER: Final = 1.0
 """Seconds after which the socket of a lost connection is aborted (see `civitas_nats.client`)."""
-
-_YIELD_ABOVE: Final = 32 * 1024
-"""Bytes that wait for the socket, above which a publish lets the client send them. The client does
-that in a task of its own (nats-py 2.16), which a sender that never pauses would hold up: so the
-receiver works on the first part of a window while the rest of it is made."""
 
 _SILENT: Final = "the server is silent"
 """What is wrong with a lost connection, unless the client has reported an error."""
@@ -221,6 +217,11 @@ class Connection:
         except nats.errors.Error as error:  # the connection was lost, and the subscription with it
             self._logger.debug("not unsubscribed from %s: %s", subscription.subject, error)
 
+    def publish_nowait(self, subject: str, data: bytes) -> bool:
+        """Hand a message to the client; return False where `publish` has to wait, or to raise."""
+        client = self._client if self.is_up and not self._waiting_for_room else None
+        return client is not None and hand_over(client, subject, data)
+
     async def publish(
         self, subject: str, data: bytes, reply: str = "", headers: dict[str, str] | None = None
     ) -> None:
@@ -239,7 +240,7 @@ class Connection:
             await self._wait_for_room(client)
         try:
             await client.publish(subject, data, reply, headers)
-            if pending > _YIELD_ABOVE and not reply:  # who awaits an answer pauses anyway
+            if pending > YIELD_ABOVE and not reply:  # who awaits an answer pauses anyway
                 await asyncio.sleep(0)  # after the publish: a numbered frame must not be overtaken
         except asyncio.CancelledError as error:
             raise error from OutcomeUnknownError("the client may have it")

@@ -43,6 +43,7 @@ class NATSTransport(NetworkTransport):
         self._options = options or NATSOptions()
         capabilities = capabilities_of(self._options)
         super().__init__("nats", capabilities, context, linger=self._options.linger)
+        self.offer = self._offer
         self._subjects = Subjects(self._options.subject_prefix)
         self._subscriptions: dict[str, Subscription] = {}
         self._connection: Connection | None = None
@@ -132,6 +133,12 @@ class NATSTransport(NetworkTransport):
             raise self.not_started()
         else:
             await self._connection.publish(self._subjects.of(address), frame)
+
+    def _offer(self, address: str, frame: bytes) -> bool:
+        """Hand a frame to the client if nothing stands against it; return whether it was."""
+        if self._connection is None or (self._durable is not None and is_agent(address)):
+            return False
+        return self._connection.publish_nowait(self._subjects.of(address), frame)
 
     async def prove(self) -> None:
         """Return when this process's own server has all subscriptions.

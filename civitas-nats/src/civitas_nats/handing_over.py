@@ -1,0 +1,34 @@
+"""Handing a message to a client of nats-py without awaiting it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import nats.errors
+from nats.aio.client import Client
+
+YIELD_ABOVE: Final = 32 * 1024
+"""Bytes that wait for the socket, above which a publish lets the client send them. The client does
+that in a task of its own (nats-py 2.16), which a sender that never pauses would hold up: so the
+receiver works on the first part of a window while the rest of it is made."""
+
+
+def hand_over(client: Client, subject: str, data: bytes) -> bool:
+    """Hand a message to a client and return True.
+
+    It returns False, and the client has nothing, where a publish would wait, or let the client
+    send, or raise.
+    """
+    if not client.is_connected or client.pending_data_size > YIELD_ABOVE:
+        return False
+    publishing = client.publish(subject, data)
+    try:
+        # One step is all of it (nats-py 2.16): the message is put to those that the client is to
+        # send, and its task is woken.
+        publishing.send(None)
+    except StopIteration:
+        return True
+    except nats.errors.Error:
+        return False
+    publishing.close()  # it has the message, and waits to wake a task that is awake
+    return True
