@@ -184,6 +184,11 @@ CASES: dict[str, list[Case]] = {
         case("--json", *TALK, shown=JSON_HEAD, talks=True),
         case("--topology=wrong.yaml"),
     ],
+    "civitas bench": [
+        case("wrong.yaml"),
+        case("good.yaml", f"--transport={HOSTILE}"),
+        case("elsewhere.yaml", shown=HEAD),
+    ],
     "civitas dead-letters list": [
         case("--topology=wrong.yaml"),
         case("--topology=elsewhere.yaml", shown=HEAD),

@@ -212,6 +212,14 @@ SPECS: Final[Table] = {
         with_spec("dead_letters=True"),
         "dead_letters must be callable or None, not a value of type bool",
     ),
+    "has_an_apart_of_no_kind": (
+        with_spec("apart='elsewhere'"),
+        "apart must be callable or None, not a value of type str",
+    ),
+    "has_an_apart_of_no_name": (
+        with_spec("apart=lambda options: None"),
+        "apart is called with (options, name); it takes (options), too many positional arguments",
+    ),
     "has_dead_letters_of_no_context": (
         with_spec("dead_letters=lambda options: None"),
         "dead_letters is called with (options, context); it takes (options), too many positional"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
+from civitas.errors import CivitasError, NotConnectedError, TransportError, logger_of
 from civitas.plugins import TransportContext, TransportSpec, hookimpl
 from civitas_nats.options import NATSOptions, capabilities_of
 
@@ -40,6 +42,40 @@ def _dead_letters(options: NATSOptions, context: TransportContext) -> NATSDeadLe
     return NATSDeadLetterStore(options, context)
 
 
+@asynccontextmanager
+async def _apart(options: NATSOptions, name: str) -> AsyncIterator[NATSOptions]:
+    """Have subjects below those of the system, which permissions name, and streams of its own."""
+    own = options.model_copy(
+        update={
+            "subject_prefix": f"{options.subject_prefix}.{name}",
+            "dead_letter_subject": f"{options.dead_letter_subject}.{name}",
+            "stream_name": f"{options.stream_name}-{name}",
+            "create_stream": True,
+        }
+    )
+    try:
+        yield own
+    except NotConnectedError:  # there is no server to delete anything at
+        raise
+    except BaseException:
+        with suppress(CivitasError):  # what ended it counts
+            await _delete_streams(own)
+        raise
+    await _delete_streams(own)
+
+
+async def _delete_streams(options: NATSOptions) -> None:
+    if not options.jetstream:
+        return
+    from civitas_nats.jetstream.streams import delete_streams
+
+    names = f"{options.stream_name} and {options.dead_letter_stream}"
+    try:
+        await delete_streams(options, logger_of("civitas.transport.nats"))
+    except CivitasError as error:
+        raise TransportError(f"the streams {names} may still be there: {error}") from error
+
+
 @hookimpl
 def civitas_transports() -> Iterable[TransportSpec]:
     """Offer `nats`."""
@@ -50,4 +86,5 @@ def civitas_transports() -> Iterable[TransportSpec]:
         options=NATSOptions,
         capabilities=capabilities_of,
         dead_letters=_dead_letters,
+        apart=_apart,
     )

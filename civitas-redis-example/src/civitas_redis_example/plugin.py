@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from functools import partial
 
 from civitas.plugins import TransportContext, TransportSpec, hookimpl
@@ -34,6 +35,12 @@ def make_transport(
     return BrokerTransport("redis", make_wire, settings, capabilities_of(options), context)
 
 
+@asynccontextmanager
+async def _apart(options: RedisOptions, name: str) -> AsyncIterator[RedisOptions]:
+    """Have channels of its own, below those of the system; pub/sub leaves nothing behind."""
+    yield options.model_copy(update={"prefix": f"{options.prefix}{name}:"})
+
+
 @hookimpl
 def civitas_transports() -> Iterable[TransportSpec]:
     """Offer `redis`."""
@@ -43,4 +50,5 @@ def civitas_transports() -> Iterable[TransportSpec]:
         factory=make_transport,
         options=RedisOptions,
         capabilities=capabilities_of,
+        apart=_apart,
     )

@@ -1,7 +1,7 @@
 """Addresses of a proxy: which are valid, and the forms in which one binds and connects to them.
 
-zmq_tcp(7) and zmq_ipc(7) describe what ZeroMQ accepts. Nothing here opens a socket: `binding.py`
-does.
+zmq_tcp(7) and zmq_ipc(7) describe what ZeroMQ accepts. Nothing here opens a socket of ZeroMQ:
+`binding.py` does.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import ipaddress
 import os
 import re
 import socket
+from collections.abc import Sequence
 from typing import Final
 
 IPC: Final = "ipc://"
@@ -77,6 +78,29 @@ def host_name(address: str) -> str | None:
     """Return the host of an address if it is a name, which has to be resolved."""
     host = _split(address)[0]
     return None if not host or host in _ANY or _is_literal(host.strip("[]")) else host
+
+
+def apart_from(addresses: Sequence[str], folder: str) -> list[str]:
+    """Return addresses of the same kinds that nobody has: files in `folder`, or free ports.
+
+    The ports are free on the loopback interface now; another program may take one.
+    """
+    sockets: list[socket.socket] = []
+    found = []
+    for number, address in enumerate(addresses):
+        if ipc_path(address) is not None:
+            found.append(f"{IPC}{folder}/{number}")
+            continue
+        family, host = (socket.AF_INET, "127.0.0.1")
+        if is_ipv6(address):
+            family, host = (socket.AF_INET6, "::1")
+        sockets.append(free := socket.socket(family))
+        free.bind((host, 0))
+        shown = f"[{host}]" if family is socket.AF_INET6 else host
+        found.append(f"tcp://{shown}:{free.getsockname()[1]}")
+    for each in sockets:  # together, so that no port is given twice
+        each.close()
+    return found
 
 
 def is_ipv6(address: str) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from civitas.plugins import TransportContext, TransportSpec, hookimpl
@@ -26,6 +28,17 @@ def _make(options: ZMQOptions, context: TransportContext) -> ZMQTransport:
     return ZMQTransport(options, context)
 
 
+@asynccontextmanager
+async def _apart(options: ZMQOptions, name: str) -> AsyncIterator[ZMQOptions]:
+    """Have a proxy of this system's own on this machine, at free addresses of the same kind."""
+    from civitas_zmq.addresses import apart_from
+
+    with TemporaryDirectory(prefix=f"{name}-") as folder:
+        pub_addr, sub_addr = apart_from((options.pub_addr, options.sub_addr), folder)
+        own = {"pub_addr": pub_addr, "sub_addr": sub_addr, "start_proxy": True}
+        yield options.model_copy(update=own)
+
+
 @hookimpl
 def civitas_transports() -> Iterable[TransportSpec]:
     """Offer `zmq`."""
@@ -35,4 +48,5 @@ def civitas_transports() -> Iterable[TransportSpec]:
         factory=_make,
         options=ZMQOptions,
         capabilities=capabilities_of,
+        apart=_apart,
     )

@@ -13,6 +13,7 @@ import typer
 
 from civitas.cli import plugins as plugins_group
 from civitas.cli import topology as topology_group
+from civitas.cli.bench.command import bench
 from civitas.cli.dead_letters import group as dead_letters_group
 from civitas.cli.entry import CommandGroup, run_commands
 from civitas.cli.options import AsJson
@@ -28,7 +29,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for _command in (run, up, ask, send, stats):
+for _command in (run, up, ask, send, stats, bench):
     app.command()(_command)
 app.add_typer(dead_letters_group.app, name="dead-letters")
 app.add_typer(topology_group.app, name="topology")

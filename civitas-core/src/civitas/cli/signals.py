@@ -5,13 +5,15 @@ command            first signal                            second signal
 =================  ======================================  ====================================
 `run`              stops the node in order; exit code 0    exits at once with 128 + signal
 `up`               ends all processes in order             kills them, exits with 128 + signal
+`bench`            removes what it has made and exits      nothing more
+                   with 128 + signal
 `plugins check`    kills the plugin's process and exits
                    with 128 + signal
 =================  ======================================  ====================================
 
-SIGHUP does not stop `run` in order. It counts as a first signal for `up`, but not as a second one,
-since a terminal that closes may send two; and not at all after `nohup`. While a process ends, any
-signal ends it at once.
+SIGHUP counts for `bench` as SIGTERM does. It does not stop `run` in order. For `up` it counts as a
+first signal, but not as a second one, since a terminal that closes may send two; and not at all
+after `nohup`. While a process ends, any signal ends it at once.
 
 A forked child is a copy, with the handlers of its parent: with them it would stop a copy of the
 node, or wake up the parent's event loop, and go on. So a fork gives the child the dispositions that

@@ -11,6 +11,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Final, TypeAlias
@@ -159,6 +160,26 @@ def make_dead_letters(
     factory = loaded.spec.dead_letters
     assert factory is not None
     return _make(loaded, factory, (options, context), protocol, where, "dead_letters")
+
+
+def options_apart(
+    loaded: LoadedTransport, options: Any, name: str, *, where: Location | None = None
+) -> AbstractAsyncContextManager[Any]:
+    """Have options for a system apart from that of these, of a transport that knows how.
+
+    Raises:
+        BrokenPluginError: the plugin's function failed, or gave something else.
+        CivitasError: whatever the function itself raises of these.
+    """
+    apart = loaded.spec.apart
+    assert apart is not None
+    with guard_call(loaded.candidate, "its apart failed: ", where, CivitasError):
+        manager: Any = apart(options, name)
+        if not isinstance(manager, AbstractAsyncContextManager):
+            what = type(manager).__name__
+            raise SpecProblem(f"what its apart gives is no asynchronous context manager: {what}")
+        apart_from: AbstractAsyncContextManager[Any] = manager
+    return apart_from
 
 
 def make_serializer(

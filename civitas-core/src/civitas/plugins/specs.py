@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Set
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from logging import Logger
 from typing import TYPE_CHECKING, Any
@@ -92,6 +93,11 @@ class TransportSpec:
         dead_letters: called with (options, context), gives an unstarted DeadLetterStore
             (`civitas.transport`), by which commands reach what an `at_least_once` transport keeps;
             `None` where it offers none. Of the context it needs `process`, `logger` and `failed`.
+        apart: called with (options, name), gives an asynchronous context manager of options for a
+            system apart from the one that these options are for: the same servers, logins and
+            limits, but subjects, addresses or streams of its own, which `name` (letters, digits
+            and hyphens) tells from all others. When it is left, nothing of that system remains at
+            the broker. `civitas bench` needs it; `None` where there is none.
     """
 
     name: str
@@ -100,6 +106,7 @@ class TransportSpec:
     options: type[BaseModel] | None = None
     capabilities: Capabilities | Callable[[Any], Capabilities] = Capabilities()
     dead_letters: Callable[[Any, TransportContext], Any] | None = None
+    apart: Callable[[Any, str], AbstractAsyncContextManager[Any]] | None = None
 
     def capabilities_for(self, options: Any) -> Capabilities:
         """Return what the transport claims when it is made with these options."""

@@ -18,6 +18,9 @@ from civitas.plugins.specs import Capabilities, SerializerSpec, TransportSpec
 _MAX_SPECS: Final = 1000
 """Specs that a hook may give: a generator that never ends would take all memory."""
 
+_OPTIONAL_PARTS: Final = {"dead_letters": ("options", "context"), "apart": ("options", "name")}
+"""What a spec of a transport may have besides, and what each is called with."""
+
 _MISSING: Final = object()
 _AWAITABLE_RESULTS: Final = ("Awaitable", "Coroutine", "Future", "Task")
 
@@ -123,12 +126,14 @@ def _transport_problems(spec: Any) -> Iterator[str]:
         yield from capabilities_problems(spec.capabilities)
     elif problem := call_problem(spec.capabilities, ("options",)):
         yield f"capabilities is called with (options); {problem}"
-    if spec.dead_letters is None:
-        return
-    if not callable(spec.dead_letters):
-        yield f"dead_letters must be callable or None, not {_kind_of(spec.dead_letters)}"
-    elif problem := call_problem(spec.dead_letters, ("options", "context")):
-        yield f"dead_letters is called with (options, context); {problem}"
+    for name, arguments in _OPTIONAL_PARTS.items():
+        part = getattr(spec, name)
+        if part is None:
+            continue
+        if not callable(part):
+            yield f"{name} must be callable or None, not {_kind_of(part)}"
+        elif problem := call_problem(part, arguments):
+            yield f"{name} is called with ({', '.join(arguments)}); {problem}"
 
 
 def _options_problems(options: object) -> Iterator[str]:

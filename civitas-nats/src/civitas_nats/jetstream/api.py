@@ -91,6 +91,10 @@ class JetStreamAPI:
                 return None  # it overlaps with itself: another process created it meanwhile
             raise self._refused(error, f"stream {config.name}") from error
 
+    async def delete_stream(self, name: str) -> None:
+        """Delete a stream with all that it keeps, if there is one."""
+        await self._optional(lambda manager: manager.delete_stream(name))
+
     async def message(self, stream: str, number: int) -> RawStreamMsg | None:
         """Return a message of a stream; None when there is none of that number."""
         return await self._optional(lambda manager: manager.get_msg(stream, number))

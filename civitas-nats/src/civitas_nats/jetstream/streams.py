@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
 
@@ -124,6 +126,25 @@ async def create_streams(options: NATSOptions, logger: logging.Logger) -> None:
     Raises:
         CivitasError: as for `Connection.open` and `Streams.ensure`.
     """
+    async with _api(options, logger) as api:
+        may_create = options.model_copy(update={"create_stream": True})
+        await Streams(api, may_create, logger).ensure()
+
+
+async def delete_streams(options: NATSOptions, logger: logging.Logger) -> None:
+    """Delete both streams on a connection of its own, with all that they keep, if there are any.
+
+    Raises:
+        CivitasError: as for `Connection.open`; or JetStream does not answer, or refuses.
+    """
+    async with _api(options, logger) as api:
+        for name in (options.stream_name, options.dead_letter_stream):
+            await api.delete_stream(name)
+
+
+@asynccontextmanager
+async def _api(options: NATSOptions, logger: logging.Logger) -> AsyncIterator[JetStreamAPI]:
+    """Ask JetStream on a connection of its own."""
     connection = Connection(
         options,
         "civitas-nats",
@@ -137,8 +158,7 @@ async def create_streams(options: NATSOptions, logger: logging.Logger) -> None:
     api = JetStreamAPI(connection, options.send_timeout)
     try:
         await connection.open()
-        may_create = options.model_copy(update={"create_stream": True})
-        await Streams(api, may_create, logger).ensure()
+        yield api
     finally:
         await connection.close()
 
