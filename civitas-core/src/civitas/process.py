@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Generator, Mapping
 from enum import Enum
 from functools import cached_property
 from operator import attrgetter
-from typing import Any, Final, NoReturn, Self, TypeAlias, TypeVar
+from typing import Any, Final, NoReturn, Protocol, Self, TypeAlias, TypeVar
 
 from civitas._bus.deferred import Deferred
 from civitas._bus.mailbox import DEFAULT_SIZE
@@ -52,8 +52,20 @@ class _Done:
 _DONE = _Done()
 
 
+class Place(Protocol):
+    """Where an agent object is in a runtime."""
+
+    def leave(self) -> None:
+        """End the agent after the message in hand: it is done."""
+        ...
+
+    def status(self) -> ProcessStatus:
+        """Return where the agent is in its life."""
+        ...
+
+
 class _Unconnected:
-    """Stands for the sender, and for the way out, of an agent that no runtime has started."""
+    """Stands for the sender, and for the place, of an agent that no runtime has started."""
 
     __slots__ = ("_agent",)
 
@@ -76,7 +88,7 @@ class _Unconnected:
 class _Binding:
     """What the runtime keeps with one agent object."""
 
-    __slots__ = ("arguments", "leave", "sender", "status")
+    __slots__ = ("arguments", "place", "sender")
 
     def __init__(self, agent: AgentProcess, arguments: _Arguments) -> None:
         unconnected = _Unconnected(agent)
@@ -84,9 +96,8 @@ class _Binding:
         """Those of the constructor."""
         self.sender: Sender | _Unconnected = unconnected
         """What the verbs act through."""
-        self.leave: Callable[[], None] = unconnected.leave
-        """What `stop` calls."""
-        self.status: Callable[[], ProcessStatus] = unconnected.status
+        self.place: Place = unconnected
+        """What `stop` and `status` act through."""
 
 
 class AgentProcess:
@@ -251,13 +262,13 @@ class AgentProcess:
         It is not restarted. When all agents have ended, so does the runtime.
         """
         self._civitas_binding.sender.check_loop()
-        self._civitas_binding.leave()
+        self._civitas_binding.place.leave()
         return _DONE
 
     @property
     def status(self) -> ProcessStatus:
         """Where this agent is in its life."""
-        return self._civitas_binding.status()
+        return self._civitas_binding.place.status()
 
 
 # --- for the runtime ------------------------------------------------------------------------------
@@ -282,17 +293,11 @@ def is_complete(agent: AgentProcess) -> bool:
     return True
 
 
-def connect(
-    agent: AgentProcess,
-    sender: Sender,
-    leave: Callable[[], None],
-    status: Callable[[], ProcessStatus],
-) -> None:
+def connect(agent: AgentProcess, sender: Sender, place: Place) -> None:
     """Connect an agent's verbs, its `stop` and its `status`; the slot does so before `on_start`."""
     binding = _binding(agent)
     binding.sender = sender
-    binding.leave = leave
-    binding.status = status
+    binding.place = place
 
 
 def respawn(agent: A) -> A:
@@ -329,4 +334,4 @@ def configure(
 
 def leave(agent: AgentProcess) -> None:
     """End an agent after the message in hand, as its own `stop` does, whatever it made of that."""
-    _binding(agent).leave()
+    _binding(agent).place.leave()

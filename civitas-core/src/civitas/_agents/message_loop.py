@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from typing import Final, TypeVar
@@ -65,14 +65,15 @@ class AgentCounts:
 
     handled: int = 0
     errors: int = 0
-    warned: set[str] = field(default_factory=set)
+    warned: frozenset[str] = frozenset()
     """Types of messages for which `handle` returned what it should not, and that was logged."""
 
 
 class MessageLoop:
     """Handles the messages of one agent, with one object, in one task.
 
-    `on_idle` is called while the node stops, when the mailbox is empty and no answer is deferred.
+    `on_idle` is called with the agent's name while the node stops, when the mailbox is empty and no
+    answer is deferred.
     """
 
     __slots__ = (
@@ -97,7 +98,7 @@ class MessageLoop:
         mailbox: Mailbox[bytes],
         bus: MessageBus,
         counts: AgentCounts,
-        on_idle: Callable[[], None],
+        on_idle: Callable[[str], None],
     ) -> None:
         self.agent = agent
         self.deferred = DeferredAnswers(bus, mailbox.name, mailbox.size, self._idle)
@@ -222,7 +223,7 @@ class MessageLoop:
     def _idle(self) -> None:
         """Report, while the node stops, that nothing is in hand and no answer is deferred."""
         if self._bus.closing and not self.working and not self.deferred:
-            self._on_idle()
+            self._on_idle(self._mailbox.name)
 
     async def _within(self, limit: float | None, what: str, work: Awaitable[T]) -> T:
         try:
@@ -342,7 +343,7 @@ class MessageLoop:
         """Log what is wrong with what `handle` returned, once for each type of messages."""
         types = self._counts.warned
         if message.type not in types and len(types) < _WARNED:
-            types.add(message.type)
+            self._counts.warned = types | {message.type}
             logger.warning("agent %r: %s", self.agent.name, why)
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from civitas import _platform as platform
 from civitas._agents.message_loop import AgentCounts, MessageLoop, StopMode
@@ -27,7 +26,7 @@ from civitas.errors import (
     logger_of,
 )
 from civitas.process import AgentProcess, ProcessStatus, connect, respawn
-from civitas.transport.tasks import cancel_task, contained, start_task
+from civitas.transport.tasks import absorb_cancellation, cancel_task, contained, start_task
 
 logger = logger_of("civitas.agent")
 
@@ -56,7 +55,7 @@ class AgentSlot:
         bus: carries its messages.
         on_exit: called with the slot when the agent has ended, and not because of `stop`:
             it crashed (`failure` says why), or it is done.
-        on_idle: called when the mailbox is empty while the node stops.
+        on_idle: called with the agent's name when the mailbox is empty while the node stops.
     """
 
     def __init__(
@@ -64,7 +63,7 @@ class AgentSlot:
         agent: AgentProcess,
         bus: MessageBus,
         on_exit: Callable[[AgentSlot], None],
-        on_idle: Callable[[], None],
+        on_idle: Callable[[str], None],
     ) -> None:
         self.name = agent.name
         self.agent = agent
@@ -228,14 +227,14 @@ class AgentSlot:
     async def finish(self) -> None:
         """End the agent for good, and await that it has: it was done before, in another node."""
         if self._message_loop is not None:
-            self._leave(self._message_loop)
+            self.leave(self._message_loop)
             await self.stop(drain=False)
         elif not self.finished:  # its node has not come to its start yet
             self._done = True
             self.status = ProcessStatus.STOPPED
             self._on_exit(self)
 
-    def _leave(self, message_loop: MessageLoop) -> None:
+    def leave(self, message_loop: MessageLoop) -> None:
         """End after the message in hand; the agent said that it is done."""
         message_loop.stop_mode = StopMode.NOW
         if message_loop is not self._message_loop:
@@ -248,14 +247,13 @@ class AgentSlot:
         self.status = ProcessStatus.STOPPED
         self._on_exit(self)
 
-    def _status_of(self, message_loop: MessageLoop) -> ProcessStatus:
+    def status_of(self, message_loop: MessageLoop) -> ProcessStatus:
         """Return the status of an agent object; one that was left behind has stopped."""
         return self.status if message_loop is self._message_loop else ProcessStatus.STOPPED
 
     async def close(self) -> None:
         """Refuse what comes from now on, and part with what is queued."""
-        text = f"agent {self.name!r} has stopped and takes no more messages"
-        gone = MessageRoutingError(text)
+        gone = MessageRoutingError(f"agent {self.name!r} has stopped and takes no more messages")
         left = self.mailbox.close(str(gone))
         await asyncio.gather(*(contained(self._part_with(frame, gone)) for frame in left))
 
@@ -282,10 +280,8 @@ class AgentSlot:
         self._message_loop = message_loop = MessageLoop(
             self.agent, self.mailbox, self._bus, self.counts, self._on_idle
         )
-        leave = partial(self._leave, message_loop)
-        connect(self.agent, message_loop.sender, leave, partial(self._status_of, message_loop))
-        loop = asyncio.get_running_loop()
-        started: asyncio.Future[None] = loop.create_future()
+        connect(self.agent, message_loop.sender, _Occupancy(self, message_loop))
+        started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         life = self._live(message_loop, started)
         self._task = start_task(life, name=self.name, failed=self._bus.failed)
         self.mailbox.consumer = message_loop.task = self._task
@@ -300,6 +296,7 @@ class AgentSlot:
         enter(message_loop)
         if not await self._begin(message_loop, started):
             return
+        del started  # this frame lives as long as the agent
         crash: Exception | None = None
         try:
             await message_loop.run(self.settings)
@@ -316,7 +313,7 @@ class AgentSlot:
         try:
             crash = message_loop.crash_in("its message loop", error)
         except asyncio.CancelledError:
-            _absorb_cancellation()
+            absorb_cancellation()
             if self._stop_asked:
                 return None
             return CancelledFromOutsideError("its task was cancelled by somebody else")
@@ -347,7 +344,7 @@ class AgentSlot:
             if failure is None and self.status is ProcessStatus.INITIALIZING:
                 self.status = ProcessStatus.RUNNING
             elif self._bus.closing:
-                self._on_idle()
+                self._on_idle(self.name)
         if not started.done():
             if failure is None:
                 started.set_result(None)
@@ -382,7 +379,7 @@ class AgentSlot:
         elif crash is not None:
             logger.error("agent %r crashed while it was stopped", self.name, exc_info=crash)
         if self._bus.closing:
-            self._on_idle()
+            self._on_idle(self.name)
 
     def _report_cancellation(self) -> None:
         """Report a crash to the supervisor, unless it knows; asyncio.run's own end is none."""
@@ -390,11 +387,14 @@ class AgentSlot:
             self._on_exit(self)
 
 
-def _absorb_cancellation() -> None:
-    """Take note that this task was cancelled and sees to its own end.
+class _Occupancy(NamedTuple):
+    """What an agent object reaches of the slot that it is in."""
 
-    Before 3.11.3, `asyncio.timeout` in a task that has been cancelled ends in CancelledError.
-    """
-    task = asyncio.current_task()
-    while task is not None and task.cancelling():
-        task.uncancel()
+    slot: AgentSlot
+    message_loop: MessageLoop
+
+    def leave(self) -> None:
+        self.slot.leave(self.message_loop)
+
+    def status(self) -> ProcessStatus:
+        return self.slot.status_of(self.message_loop)

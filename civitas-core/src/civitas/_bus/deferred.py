@@ -125,6 +125,19 @@ class DeferredAnswers:
     `limit` is how many may be open; `on_settled` is called when none is any more.
     """
 
+    __slots__ = (
+        "_agent",
+        "_answering",
+        "_bus",
+        "_changed",
+        "_in_hand",
+        "_limit",
+        "_loop",
+        "_on_settled",
+        "_open",
+        "durable",
+    )
+
     def __init__(
         self, bus: MessageBus, agent: str, limit: int, on_settled: Callable[[], None]
     ) -> None:
@@ -135,16 +148,10 @@ class DeferredAnswers:
         self._limit = limit
         self._on_settled = on_settled
         self._loop = asyncio.get_running_loop()
-        self._answer_forgotten_later = guard_callback(
-            self._answer_forgotten, name="civitas deferred answer", failed=bus.failed
-        )
-        self._expire_later = guard_callback(
-            self._expire, name="civitas deferred answer", failed=bus.failed
-        )
         self._in_hand: DeferredMessage | None = None
         self._open: dict[DeferredMessage, None] = {}  # in order, unlike a set
         self._changed: asyncio.Future[None] | None = None
-        self._answering: set[asyncio.Task[None]] = set()
+        self._answering: dict[asyncio.Task[None], None] = {}  # smaller than a set, when empty
 
     def __len__(self) -> int:
         return len(self._open)
@@ -164,7 +171,7 @@ class DeferredAnswers:
         self._open[deferred] = None
         if message.ttl is not None:
             left = max(message.timestamp + message.ttl - platform.wall(), 0.0)
-            deferred.timer = self._loop.call_later(left, self._expire_later, deferred)
+            deferred.timer = self._loop.call_later(left, self._guarded(self._expire), deferred)
         return Deferred(self, deferred)
 
     def keep(self) -> None:
@@ -222,9 +229,13 @@ class DeferredAnswers:
     def forgotten(self, deferred: DeferredMessage) -> None:
         """Take note, in any thread, that nobody can settle one any more."""
         try:
-            self._loop.call_soon_threadsafe(self._answer_forgotten_later, deferred)
+            self._loop.call_soon_threadsafe(self._guarded(self._answer_forgotten), deferred)
         except RuntimeError:
             logger.debug("an event loop had ended with a deferred answer of %r", self._agent)
+
+    def _guarded(self, call: Callable[[DeferredMessage], None]) -> Callable[..., None]:
+        """Return a callback; it is made when it is needed, since most agents never defer."""
+        return guard_callback(call, name="civitas deferred answer", failed=self._bus.failed)
 
     def _answer_forgotten(self, deferred: DeferredMessage) -> None:
         if deferred.settled is not None:
@@ -235,8 +246,8 @@ class DeferredAnswers:
         logger.warning("agent %r: %s", self._agent, why)
         work = self.fail(deferred, UnansweredError(self._agent, why))
         task = start_task(work, name="civitas deferred answer", failed=self._bus.failed)
-        self._answering.add(task)
-        task.add_done_callback(self._answering.discard)
+        self._answering[task] = None
+        task.add_done_callback(self._answering.pop)
 
     async def _fail(self, deferred: DeferredMessage, error: BaseException) -> None:
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from functools import partial
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from civitas._bus.wait_queue import WaitQueue
 from civitas.errors import MailboxFullError, MessageRoutingError
@@ -16,6 +16,9 @@ from civitas.errors import MailboxFullError, MessageRoutingError
 T = TypeVar("T")
 
 DEFAULT_SIZE: Final = 1000
+
+_NOTHING: Final[deque[Any]] = deque(maxlen=0)
+"""What is in every mailbox that has never had an item: an empty deque takes 760 bytes (3.11)."""
 
 
 class Mailbox(Generic[T]):
@@ -41,7 +44,7 @@ class Mailbox(Generic[T]):
         self.size = size
         self.consumer: asyncio.Task[None] | None = None
         """The task that drains this mailbox; a send of its own can't wait for room here."""
-        self._items: deque[T] = deque()
+        self._items: deque[T] = _NOTHING
         self._limit = size  # 0 once it is closed
         self._senders: WaitQueue[T] | None = None  # most mailboxes are never full
         self._consumer_wakeup: asyncio.Future[None] | None = None
@@ -61,11 +64,14 @@ class Mailbox(Generic[T]):
         Raises:
             MessageRoutingError: the mailbox is closed, for the reason that it was closed with.
         """
-        if len(self._items) >= self._limit:
+        items = self._items
+        if len(items) >= self._limit:
             if self._closed is not None:
                 raise MessageRoutingError(self._closed)
             return False
-        self._items.append(item)
+        if items is _NOTHING:
+            items = self._items = deque()
+        items.append(item)
         wakeup = self._consumer_wakeup
         if wakeup is not None and not wakeup.done():
             wakeup.set_result(None)

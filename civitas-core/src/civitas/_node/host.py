@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 from typing import TypeAlias
 
 from civitas._agents.slot import AgentSlot
@@ -39,6 +38,7 @@ class AgentHost(Node):
         self._has_left = False
         self._crash_callbacks: list[CrashCallback] = []
         self._drain = Drain(self._bus, self._slots, restarts=self.role == "primary")
+        self._rested = self._drain.rested  # one object for all slots
         self._commands = Commands(self._slots, self._answer, self._supervise, self._config.failed)
 
     # --- looking at it ------------------------------------------------------------------------
@@ -77,7 +77,7 @@ class AgentHost(Node):
 
     def _make_slot(self, agent: AgentProcess, on_exit: Callable[[AgentSlot], None]) -> AgentSlot:
         """Make the place of an agent."""
-        slot = AgentSlot(agent, self._bus, on_exit, partial(self._drain.rested, agent.name))
+        slot = AgentSlot(agent, self._bus, on_exit, self._rested)
         self._slots[agent.name] = slot
         return slot
 

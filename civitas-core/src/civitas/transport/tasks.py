@@ -64,6 +64,16 @@ def cancel_task(task: asyncio.Task[Any]) -> None:
     task.cancel()
 
 
+def absorb_cancellation() -> None:
+    """Take note that this task was cancelled and sees to its own end.
+
+    Before 3.11.3, `asyncio.timeout` in a task that has been cancelled ends in CancelledError.
+    """
+    task = asyncio.current_task()
+    while task is not None and task.cancelling():
+        task.uncancel()
+
+
 def guard_callback(
     call: Callable[..., object], *, name: str, failed: Failed
 ) -> Callable[..., None]:
