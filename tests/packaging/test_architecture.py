@@ -161,6 +161,31 @@ def test_a_runtime_on_in_process_loads_none_of_them_either() -> None:
     assert printed_by(code) == "[]"
 
 
+def test_a_runtime_on_in_process_loads_nothing_that_only_a_network_needs() -> None:
+    code = (
+        "import asyncio, sys\n"
+        "from civitas import *\n"
+        "async def main():\n"
+        "    async with Runtime(Supervisor('root', [AgentProcess('a')])): pass\n"
+        "asyncio.run(main())\n"
+        "rooms = ('civitas._cluster.', 'civitas.transport.')\n"
+        "print(*sorted(each for each in sys.modules if each.startswith(rooms)))"
+    )
+    local = ("in_process", "plugin", "protocol", "reply_inbox", "tasks", "interruption")
+    expected = ["civitas._cluster.config", *(f"civitas.transport.{each}" for each in local)]
+    assert printed_by(code).split() == sorted(expected)
+
+
+def test_every_public_name_of_transports_is_there() -> None:
+    code = (
+        "import civitas.transport as room\n"
+        "assert set(room.__all__) <= set(dir(room))\n"
+        "from civitas.transport import *\n"
+        "print(len(room.__all__), hasattr(room, 'nothing'), sorted(set(room.__all__) - set(dir())))"
+    )
+    assert printed_by(code).split(" ", 1)[1] == "False []"
+
+
 def test_imports_point_one_way_and_make_no_cycle() -> None:
     linter = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run(

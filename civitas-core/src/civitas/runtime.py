@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from civitas._agents.slot import CRASHED_AGAIN, AgentSlot
-from civitas._cluster.events import Event, NodeLost, Received
-from civitas._cluster.protocol import Crashed, NodeInfo, Pong
 from civitas._node.counters import AgentStats, NodeStats, RemoteAgentStats, Supervised
 from civitas._node.ending import Ending
 from civitas._node.host import AgentHost
@@ -25,6 +23,8 @@ from civitas.supervisor import Supervisor
 from civitas.transport import Transport
 
 if TYPE_CHECKING:
+    from civitas._cluster.events import Event
+    from civitas._cluster.protocol import NodeInfo, Pong
     from civitas.topology import Topology
 
 __all__ = ["AgentStats", "NodeStats", "RemoteAgentStats", "Runtime"]
@@ -200,6 +200,9 @@ class Runtime(AgentHost):
     # --- agents of other processes ------------------------------------------------------------
 
     def _on_event(self, event: Event) -> None:
+        from civitas._cluster.events import NodeLost, Received  # loaded by the cluster alone
+        from civitas._cluster.protocol import Crashed, Pong
+
         match event:
             case Received(info=info, message=Pong() as pong) if info.leaving:
                 self._node_leaves(info, pong)

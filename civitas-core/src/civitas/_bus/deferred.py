@@ -171,7 +171,8 @@ class DeferredAnswers:
         self._open[deferred] = None
         if message.ttl is not None:
             left = max(message.timestamp + message.ttl - platform.wall(), 0.0)
-            deferred.timer = self._loop.call_later(left, self._guarded(self._expire), deferred)
+            expire_later = self._guarded(self._expire)
+            deferred.timer = self._loop.call_later(left, expire_later, deferred)
         return Deferred(self, deferred)
 
     def keep(self) -> None:
@@ -228,8 +229,9 @@ class DeferredAnswers:
 
     def forgotten(self, deferred: DeferredMessage) -> None:
         """Take note, in any thread, that nobody can settle one any more."""
+        answer_later = self._guarded(self._answer_forgotten)
         try:
-            self._loop.call_soon_threadsafe(self._guarded(self._answer_forgotten), deferred)
+            self._loop.call_soon_threadsafe(answer_later, deferred)
         except RuntimeError:
             logger.debug("an event loop had ended with a deferred answer of %r", self._agent)
 

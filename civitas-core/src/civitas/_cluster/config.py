@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from civitas import _platform as platform
-from civitas._cluster.protocol import data_address
 from civitas._signing.settings import NOT_AUTHENTICATED, SIGNED_FRAME, Signing
 from civitas.errors import crash_of, describe, logger_of
 from civitas.messages import PRIMARY
@@ -131,7 +130,8 @@ class ClusterConfig:
         """
         if not signing.applies_to(self.capabilities):
             return transport
-        from civitas.transport.signed_transport import SignedTransport  # which few have a use for
+        from civitas._cluster.protocol import data_address  # neither of which is loaded for all
+        from civitas.transport.signed_transport import SignedTransport
 
         signing.check(getattr(transport, "capabilities", None))
         assert signing.key is not None

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from civitas._agents.slot import AgentSlot
-from civitas._cluster.protocol import Command, Result
 from civitas.errors import SpawnError, describe
 from civitas.transport.tasks import Failed, cancel_task, start_task
+
+if TYPE_CHECKING:
+    from civitas._cluster.protocol import Command, Result
 
 _REMEMBERED: Final = 1000
 """Commands of one primary whose results are kept; it has one or two for each agent."""
@@ -81,6 +83,8 @@ class Commands:
         self._answer(node, command.agent, result)
 
     async def _carry_out(self, command: Command) -> Result:
+        from civitas._cluster.protocol import Result  # loaded by the cluster alone
+
         slot = self._slots.get(command.agent)
         if self._ended:
             return Result(command.number, "its process is stopping")

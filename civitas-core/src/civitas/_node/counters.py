@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from civitas import _platform as platform
 from civitas._agents.slot import CRASHED_AGAIN, DOWN, AgentSlot
 from civitas._bus.bus import MessageBus
-from civitas._cluster.data_plane import PeerStats
 from civitas._supervision.remote import RemoteAgent
 from civitas.errors import NodeLostError, RemoteCrashError, describe, printable
 from civitas.process import ProcessStatus
+
+if TYPE_CHECKING:
+    from civitas._cluster.data_plane import PeerStats
 
 _LONGEST_REASON: Final = 200
 """Bytes of a reason at most: a node tells it of each of its agents."""

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from civitas._agents.slot import AgentSlot
-from civitas._cluster.events import Event, Evicted, Received
-from civitas._cluster.protocol import Admitted, Command, Result
 from civitas._node.commands import Commands
 from civitas._node.counters import NodeStats
 from civitas._node.drain import Drain
@@ -19,6 +17,10 @@ from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas.components import ComponentSet
 from civitas.errors import IdentityError, logger_of
 from civitas.process import AgentProcess, ProcessStatus
+
+if TYPE_CHECKING:
+    from civitas._cluster.events import Event
+    from civitas._cluster.protocol import Result
 
 logger = logger_of("civitas.node")
 
@@ -110,6 +112,9 @@ class AgentHost(Node):
             self._cluster.announce(states, leaving=self._bus.closing)
 
     def _on_event(self, event: Event) -> None:
+        from civitas._cluster.events import Evicted, Received  # loaded by the cluster alone
+        from civitas._cluster.protocol import Admitted, Command
+
         match event:
             case Received(info=info, message=Command() as command):
                 self._commands.receive(info.node, command)

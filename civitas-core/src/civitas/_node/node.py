@@ -9,28 +9,24 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
-from typing import Any, ClassVar, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
 from civitas._agents.slot import AgentSlot
 from civitas._bus.dead_letters import DeadLetterCallback
 from civitas._bus.sender import Sender
-from civitas._cluster.cluster import Cluster
-from civitas._cluster.events import Event
-from civitas._cluster.protocol import AgentStates, NodeInfo
 from civitas._node.counters import NodeStats, Supervised, snapshot, told
 from civitas._node.ending import Ending
 from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas.components import ComponentSet
-from civitas.errors import (
-    ConfigurationError,
-    NotConnectedError,
-    SpawnError,
-    describe,
-    logger_of,
-)
+from civitas.errors import ConfigurationError, NotConnectedError, SpawnError, describe, logger_of
 from civitas.messages import Message
 from civitas.transport.interruption import Interruption
 from civitas.transport.tasks import start_task
+
+if TYPE_CHECKING:
+    from civitas._cluster.cluster import Cluster
+    from civitas._cluster.events import Event
+    from civitas._cluster.protocol import AgentStates, NodeInfo
 
 logger = logger_of("civitas.node")
 
@@ -332,6 +328,8 @@ class Node(ABC):
         self.components.identify(type(self).__name__.lower())
         if self._policies is None:
             return
+        from civitas._cluster.cluster import Cluster  # a sixth of what a start in one process loads
+
         try:
             self._cluster = Cluster(
                 self._bus,
