@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from support.nats.nodes import Node, durable, frame_of, until, within
+from civitas_nats.client import HardenedClient
+from support.nats.nodes import Node, bare, durable, frame_of, until, within
 from support.nats.server import NatsServer
 
 # --- others pass on nonsense --------------------------------------------------------------------
@@ -69,6 +70,15 @@ async def test_a_stored_message_with_such_headers_is_handled_and_the_next(
         say(jetstream, with_headers(f"{unique}.worker", headers, frame_of("1")))
         await node.send("worker", "2")
         assert await agent.has_done(2) == ["1", "2"]
+
+
+async def test_headers_of_publishers_are_not_read_and_those_of_servers_are(server):
+    async with bare(server.url, client=HardenedClient(encrypted=False)) as client:
+        inbox = await client.subscribe("inbox")
+        await client.publish("inbox", b"1", headers={"Nats-Msg-Id": "1"})
+        assert (await inbox.next_msg(10)).headers is None
+        await client.publish("nobody", reply="inbox")
+        assert (await inbox.next_msg(10)).headers["Status"] == "503"
 
 
 async def test_a_reply_subject_that_is_no_text_does_not_end_the_reader(server):

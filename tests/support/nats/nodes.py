@@ -216,13 +216,13 @@ async def fill(node: Node) -> None:
 
 
 @asynccontextmanager
-async def bare(url: str, **options: Any) -> AsyncIterator[Client]:
-    """Connect a client of nats-py, without any of our code."""
+async def bare(url: str, client: Client | None = None, **options: Any) -> AsyncIterator[Client]:
+    """Connect a client of nats-py, without any of our code unless one is given."""
 
     async def ignore(error: Exception) -> None:
         """Leave it to what is awaited."""
 
-    client = Client()
+    client = client or Client()
     try:
         await client.connect(url, allow_reconnect=False, error_cb=ignore, **options)
         yield client
