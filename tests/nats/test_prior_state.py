@@ -10,16 +10,23 @@ from hypothesis import strategies as st
 
 from civitas_nats.jetstream.prior_state import PriorState, ReaderRecord
 
+COUNTS = st.integers(min_value=0)
 
-@given(st.text(), st.integers(min_value=0), st.integers(min_value=0))
-def test_a_record_is_read_as_it_was_written(owner, head, deliveries):
-    record = ReaderRecord(owner, head, deliveries)
+
+@given(st.text(), COUNTS, COUNTS, COUNTS)
+def test_a_record_is_read_as_it_was_written(owner, head, deliveries, doubtful):
+    record = ReaderRecord(owner, head, deliveries, doubtful)
     assert ReaderRecord.read(record.text()) == record
 
 
 def test_a_record_fits_a_description():
-    largest = ReaderRecord("f" * 16, 2**64 - 1, 2**31)
+    largest = ReaderRecord("f" * 16, 2**64 - 1, 2**31, 2**64 - 1)
     assert len(largest.text()) < 4096
+
+
+def test_a_record_of_an_earlier_release_is_read():
+    text = '{"owner":"me","head":5,"deliveries":2}'
+    assert ReaderRecord.read(text) == ReaderRecord("me", 5, 2)
 
 
 @pytest.mark.parametrize(
@@ -65,3 +72,20 @@ def test_no_description_whatever_is_an_error(text):
 )
 def test_deliveries_of_the_first_message_are_taken_over(record, unsettled, first, deliveries):
     assert PriorState(record, unsettled).deliveries_of(first) == deliveries
+
+
+@pytest.mark.parametrize(
+    ("record", "unsettled", "settled", "first", "deliveries"),
+    [
+        (ReaderRecord("me", 3, 1, 9), 20, 2, 5, 2),  # it was in hand twice, for all that is known
+        (ReaderRecord("me", 3, 1, 9), 20, 15, 9, 2),
+        (ReaderRecord("me", 3, 1, 9), 20, 16, 9, 1),  # so far no reader gets unacknowledged
+        (ReaderRecord("me", 3, 1, 9), 20, 2, 10, 1),  # it came after all that was given then
+        (ReaderRecord("me", 3, 1, 9), 20, 0, 3, 2),  # it was counted then
+        (ReaderRecord("me", 3, 1, 9), 0, 2, 5, 0),  # its process ended in good order
+    ],
+)
+def test_one_that_may_have_been_in_hand_at_two_ends_counts_twice(
+    record, unsettled, settled, first, deliveries
+):
+    assert PriorState(record, unsettled, settled).deliveries_of(first) == deliveries

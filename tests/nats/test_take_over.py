@@ -121,6 +121,25 @@ async def test_a_message_that_kills_its_process_each_time_is_a_dead_letter_in_th
         assert letter.headers["Civitas-Deliveries"] == "2"
 
 
+@pytest.mark.slow
+async def test_a_message_that_kills_its_process_behind_a_burst_is_given_no_more_than_max_deliver(
+    shared_jetstream, unique
+):
+    """Which one was in hand, the server can't tell: the acknowledgements of 2 to 5 are not sent."""
+    async with durable(shared_jetstream.url, unique, ack_wait=60, max_deliver=2) as node:
+        await node.send("worker", *numbered(1, 5), "poison", "7")
+        for _ in range(2):
+            with reading("worker", node) as reader:
+                await asyncio.to_thread(reader.until, "given poison")
+                await asyncio.to_thread(reader.wait)
+        agent = await node.agent("worker")
+        await agent.has_done(1)
+        assert agent.given == [("7", 0)]
+        (letter,) = await dead_letters(shared_jetstream, node)
+        assert letter.headers is not None
+        assert letter.headers["Civitas-Deliveries"] == "2"
+
+
 async def test_a_node_whose_agent_was_taken_over_reads_no_more(shared_jetstream, unique, caplog):
     caplog.set_level(logging.WARNING, "civitas.tests.nats")
     first, second = (durable(shared_jetstream.url, unique) for _ in range(2))

@@ -90,7 +90,10 @@ class Consumer:
             held = await reader.next()
             if self._prior_state is not None:
                 await self._apply_prior_state(self._prior_state, held)
-            await reader.finish(await self._process(held))
+            outcome = await self._process(held)
+            # One that has been given before, or may have been, is counted exactly from now on.
+            is_first_time = held.deliveries == 0 and held.number > self._lease.doubtful
+            await reader.finish(outcome, may_wait=is_first_time)
 
     async def _process(self, held: Held) -> bytes:
         """Give a message to the agent until it is processed or given up; return its outcome."""

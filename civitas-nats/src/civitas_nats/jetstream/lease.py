@@ -66,6 +66,9 @@ class Lease:
         self._api = shared.api
         self._stream = shared.options.stream_name
         self._owner = shared.context.node
+        self.doubtful = 0
+        """Number of the last message that was delivered to a reader which was cut off; 0 for none.
+        Whether those up to it were handled then, nobody knows."""
 
     async def take_over(self) -> PriorState:
         """Make the consumer this node's, and return what its reader before has left."""
@@ -74,13 +77,16 @@ class Lease:
             await self._put(ReaderRecord(self._owner))
             return PriorState(ReaderRecord(self._owner))
         previous = ReaderRecord.read(found.config.description)
-        record = ReaderRecord(self._owner, previous.head, previous.deliveries)
         pending = found.num_ack_pending or 0
+        delivered = found.delivered.stream_seq if found.delivered is not None else 0
+        unsettled = delivered if pending else 0
+        self.doubtful = max(unsettled, previous.doubtful)
+        record = ReaderRecord(self._owner, previous.head, previous.deliveries, self.doubtful)
         if pending or found.num_waiting or not self._fits(found.config):
             await self._api.delete_consumer(self._stream, self._name)
         await self._put(record)
-        delivered = found.delivered.stream_seq if found.delivered is not None else 0
-        return PriorState(record, delivered if pending else 0)
+        settled = found.ack_floor.consumer_seq if found.ack_floor is not None else 0
+        return PriorState(previous, unsettled, settled)
 
     async def record_deliveries(self, held: Held) -> None:
         """Write how often a message was given to its agent, before it is given again."""
@@ -125,8 +131,8 @@ class Lease:
 
     def _record(self, held: Held | None) -> ReaderRecord:
         if held is None:
-            return ReaderRecord(self._owner)
-        return ReaderRecord(self._owner, held.number, held.deliveries)
+            return ReaderRecord(self._owner, doubtful=self.doubtful)
+        return ReaderRecord(self._owner, held.number, held.deliveries, self.doubtful)
 
     async def _put(self, record: ReaderRecord) -> None:
         await self._api.put_consumer(self._stream, self._config(record))

@@ -36,7 +36,7 @@ from nats.aio.msg import Msg
 from civitas.errors import CivitasError, TransportError
 from civitas.transport import start_task
 from civitas_nats.client import cancel_and_wait
-from civitas_nats.jetstream.acknowledgements import Acknowledger
+from civitas_nats.jetstream.acknowledgements import Acknowledger, sent_together
 from civitas_nats.jetstream.consumer_context import ConsumerContext
 from civitas_nats.jetstream.lease import Lease, LeaseState
 from civitas_nats.jetstream.window import (
@@ -100,7 +100,14 @@ class PullReader:
         self._connection = shared.connection
         self._logger = shared.context.logger
         self._dropped = shared.context.dropped
-        self._acknowledger = Acknowledger(agent, shared.connection, shared.context.logger)
+        self._news = asyncio.Event()
+        self._acknowledger = Acknowledger(
+            agent,
+            shared.connection,
+            shared.context.logger,
+            sent_together(shared.options),
+            self._news.set,
+        )
         self._window = Window()
         self._requests = PullRequests(shared.options.max_ack_pending)
         name = f"{shared.options.stream_name}.{consumer_name(agent)}"
@@ -112,7 +119,6 @@ class PullReader:
         self._stream_created: datetime | None = None
         self._state = ReaderState.IN_STEP
         self._arrived = asyncio.Event()
-        self._news = asyncio.Event()
         self._trouble = ""
         self._heard_at = 0.0
         self._keeper: asyncio.Task[None] | None = None
@@ -129,6 +135,7 @@ class PullReader:
     async def close(self) -> None:
         """Stop pulling, and give back what is held: the next reader gets it at once, in order."""
         await cancel_and_wait(self._keeper)
+        self._acknowledger.close()
         await self._close_inbox()
         if self._state is ReaderState.TAKEN_OVER or not self._connection.is_up:
             return  # the next reader sees by the consumer itself what this one has left
@@ -155,11 +162,16 @@ class PullReader:
             self._arrived.clear()
             await self._arrived.wait()
 
-    async def finish(self, outcome: bytes) -> None:
-        """Acknowledge the message in hand, with `ACK` or `TERM`, and pull more if there is room."""
+    async def finish(self, outcome: bytes, may_wait: bool) -> None:
+        """Acknowledge the message in hand, with `ACK` or `TERM`, and pull more if there is room.
+
+        Args:
+            outcome: what became of it.
+            may_wait: whether its `ACK` may wait a little for those of the next messages.
+        """
         held = self._window.finish()
         try:
-            await self._acknowledger.settle(held, outcome)
+            await self._acknowledger.settle(held, outcome, may_wait and self._window.has_more)
             await self._pull()
         except TransportError as error:  # it comes again, and is acknowledged then
             self._logger.debug("a message of %r is not acknowledged: %s", self._agent, error)
@@ -222,6 +234,7 @@ class PullReader:
             if not self._connection.is_up:
                 continue  # `doubt` is called when it is back
             try:
+                await self._acknowledger.send()  # first: what is not sent puts the server behind
                 await self._get_in_step()
                 await self._acknowledger.repeat()
                 await self._pull()
@@ -285,6 +298,7 @@ class PullReader:
         )
         self._stream_created = self._streams.created
         self._acknowledger.forget()
+        self._lease.doubtful = 0
         self._window.begin_with_another_stream()
 
     async def _recreate_consumer(self) -> None:

@@ -151,6 +151,11 @@ class Window:
         return self._next_delivery - 1
 
     @property
+    def has_more(self) -> bool:
+        """Whether messages wait behind the one in hand."""
+        return bool(self._waiting)
+
+    @property
     def _last_number(self) -> int:
         last = self._waiting[-1] if self._waiting else self.in_hand
         return 0 if last is None else last.number
