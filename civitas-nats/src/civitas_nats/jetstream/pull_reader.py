@@ -120,7 +120,8 @@ class PullReader:
         self._state = ReaderState.IN_STEP
         self._arrived = asyncio.Event()
         self._trouble = ""
-        self._heard_at = 0.0
+        self._now = asyncio.get_running_loop().time
+        self._heard_at = self._now()
         self._keeper: asyncio.Task[None] | None = None
 
     # --- opening and closing ------------------------------------------------------------------
@@ -179,7 +180,7 @@ class PullReader:
     # --- what arrives in the inbox ------------------------------------------------------------
 
     def _on_message(self, message: Msg) -> None:
-        self._heard_at = asyncio.get_running_loop().time()
+        self._heard_at = self._now()
         if not message.reply:
             self._on_status(message)
             return
@@ -221,7 +222,7 @@ class PullReader:
 
     async def _keep(self) -> None:
         """Get back in step, repeat acknowledgements, pull, and extend what is held."""
-        now = asyncio.get_running_loop().time
+        now = self._now
         interval = self._ack_wait / 3
         extension_due = now() + interval
         while True:
@@ -316,7 +317,7 @@ class PullReader:
         token = self._agent.encode().hex()
         self._inbox = f"{self._connection.inbox}.pull.{token}.{self._epoch}"
         self._subscription = await self._connection.subscribe(f"{self._inbox}.*", self._on_message)
-        self._heard_at = asyncio.get_running_loop().time()
+        self._heard_at = self._now()
         await self._pull()
 
     async def _close_inbox(self) -> None:
