@@ -266,6 +266,16 @@ def test_any_bytes_are_counted_or_left_to_who_unpacks_them(noise: bytes) -> None
         check_msgpack(noise, Limits(3, 1))
 
 
+@pytest.mark.parametrize("between", [0, 1, 20_000, 100_000])
+def test_containers_are_counted_wherever_they_are_in_a_large_body(between: int) -> None:
+    count = 100
+    data = msgpack.packb([[{}, "x" * between] for _ in range(count)])
+    containers = 2 * count + 1
+    check_msgpack(data, Limits(values=1 << 20, containers=containers))
+    with pytest.raises(DeserializationError):
+        check_msgpack(data, Limits(values=1 << 20, containers=containers - 1))
+
+
 NUMBERS = [b"\xca\x3f\x80\0\0", b"\xcb\x3f\xf0" + bytes(6), b"\xcc\xc8", b"\xcd\x01\0"]
 NUMBERS += [b"\xce" + b"\xff" * 4, b"\xcf" + b"\xff" * 8]
 NUMBERS += [b"\xd0\x80", b"\xd1\x80\0", b"\xd2\x80\0\0\0", b"\xd3\x80" + bytes(7)]

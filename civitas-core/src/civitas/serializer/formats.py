@@ -93,6 +93,8 @@ def _refuse_false_lengths(data: bytes) -> None:
     add up: 100 kB of nested array headers would take 800 MB. A claim as long as that needs one of
     two bytes; only bodies in which they are frequent are walked, in C and without making objects.
     """
+    if b"\xdc" not in data and b"\xdd" not in data:  # counting takes ten times as long
+        return
     if (data.count(b"\xdc") + data.count(b"\xdd")) * len(data) > _MAX_CLAIM:
         _skip(data)
 

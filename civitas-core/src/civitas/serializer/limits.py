@@ -52,6 +52,9 @@ CONTAINERS: Final = frozenset((*range(0x80, 0xA0), 0xDC, 0xDD, 0xDE, 0xDF))
 
 _HEADS: Final = bytes(CONTAINERS)
 
+_PIECE: Final = 1 << 14
+"""Bytes that are looked at together; few enough for a processor's cache."""
+
 _TEXT: Final = frozenset((str, bytes))
 _MAPS: Final = frozenset((*range(0x80, 0x90), 0xDE, 0xDF))
 _HIGH: Final = bytes(range(0x80, 0x100))
@@ -92,14 +95,28 @@ def check_msgpack(data: bytes, limits: Limits = BODY) -> None:
 
     What is no msgpack passes: whoever unpacks it finds that out.
     """
-    if len(data) <= limits.containers:
+    if not _has_more(data, _HIGH, limits.containers):
         return
-    high = len(data) - len(data.translate(None, _HIGH))
-    if high <= limits.containers:
-        return
-    if high <= limits.values and len(data) - len(data.translate(None, _HEADS)) <= limits.containers:
+    if not _has_more(data, _HIGH, limits.values) and not _has_more(data, _HEADS, limits.containers):
         return
     _walk(data, limits)
+
+
+def _has_more(data: bytes, kind: bytes, most: int) -> bool:
+    """Return whether more than `most` bytes are of a kind, which is none of ASCII.
+
+    Pieces at a time, until it is known: to look at all bytes of text of 1 MiB for it, and to copy
+    them for that, took half of the time of an ask.
+    """
+    found, left = 0, len(data)
+    at = 0
+    while found <= most < found + left:
+        piece = data[at : at + _PIECE]
+        if not piece.isascii():
+            found += len(piece) - len(piece.translate(None, kind))
+        at += _PIECE
+        left -= len(piece)
+    return found > most
 
 
 def _walk(data: bytes, limits: Limits) -> None:
