@@ -159,17 +159,24 @@ async def test_senders_of_several_tasks_share_a_message() -> None:
         assert line.wire() == [frames(1), frames(2, 3, 4)]
 
 
-async def test_frames_that_are_far_apart_need_no_callback_of_the_loop(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("pause", "within", "begins"),
+    [(2.0, 1.0, False), (0.5, 1.0, True), (0.5, 0.1, False)],
+    ids=["far apart", "near each other", "a lone one"],
+)
+async def test_only_frames_that_are_near_each_other_need_a_callback_of_the_loop(
+    monkeypatch: pytest.MonkeyPatch, pause: float, within: float, begins: bool
 ) -> None:
-    line, seconds = Line(), itertools.count(1.0)
-    loop = asyncio.get_running_loop()
+    line, seconds = Line(), itertools.count(pause, pause)
+    loop, callbacks = asyncio.get_running_loop(), []
     with replaced(Platform(monotonic=lambda: next(seconds))):
         node = Node(line)
-        monkeypatch.setattr(loop, "call_soon", None)
-        await node.send(1, 2, 3)
+        monkeypatch.setattr(loop, "call_soon", lambda *call: callbacks.append(call))
+        for number in (1, 2, 3):
+            await node.outgoing.publish("a", frame(number), within)
         monkeypatch.undo()
-    assert line.wire() == [frames(1), frames(2), frames(3)]
+    assert len(callbacks) == begins
+    assert (line.wire() == [[each] for each in frames(1, 2, 3)]) != begins
 
 
 async def test_a_batch_goes_before_the_turn_ends_when_it_is_full() -> None:

@@ -322,7 +322,7 @@ class MessageLoop:
             if reply.recipient != request.reply_to:
                 # Made by hand; or of somebody else's, to be passed on; or the request, as an echo.
                 reply = compose_reply(self.agent.name, request, reply.payload, reply.type)
-            await self._bus.answers.answer(reply)
+            await self._bus.answers.answer(reply, more=len(self._mailbox) > 0)
         except BaseException as raised:  # a payload may do anything when it is read
             error = self.crash_in("the reply", raised)
             logger.exception("agent %r could not answer", self.agent.name)

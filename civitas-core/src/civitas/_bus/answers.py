@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from civitas._bus.batching import OutgoingBatches
+from civitas._bus.batching import DENSE, LONE, OutgoingBatches
 from civitas._bus.codec import FrameCodec
 from civitas._bus.dead_letters import DeadLetters
 from civitas._bus.error_replies import error_reply, request_in
@@ -55,8 +55,10 @@ class Answers:
         reply_to = request.reply_to
         return reply_to is not None and (self._bare or reply_to.startswith(REPLY_PREFIX))
 
-    async def answer(self, reply: Message) -> None:
+    async def answer(self, reply: Message, *, more: bool = False) -> None:
         """Publish an answer at the reply address that `reply.recipient` names.
+
+        `more` says whether its agent has other messages already, and so perhaps more to answer.
 
         Raises:
             MessageRoutingError: it is no such address.
@@ -69,7 +71,7 @@ class Answers:
                 f"`reply_to` of the message that they answer"
             )
         frame = self._codec.reply(reply)
-        if not self._outgoing.publish_nowait(address, frame):
+        if not self._outgoing.publish_nowait(address, frame, DENSE if more else LONE):
             await self._outgoing.wait_and_publish(address, frame)
 
     async def report_error(

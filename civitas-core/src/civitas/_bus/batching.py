@@ -25,8 +25,8 @@ So frames of one address leave in the order in which they were given here, whate
 whoever finds no room waits. What the transport can't take after all, a numbered frame shows as a
 gap, and others are dropped and counted.
 
-A turn begins only where frames are dense: the end of one costs a callback of the loop, some 4,000
-instructions, which a lone message should not pay. To look at a clock costs 300.
+A turn begins only where more is to be expected (`within`): the end of one costs a callback of the
+loop, about 1 us, which a lone question should not pay. To look at a clock costs a tenth.
 
 Only where a transport has `publish_nowait`, which takes a frame or says that it can't, is anything
 kept; so what was kept goes in the order of the calls, and without a task. Frames at system
@@ -59,9 +59,12 @@ MOST_BYTES: Final = 1 << 16
 LARGE: Final = 1 << 13
 """Bytes above which a frame goes by itself."""
 
-_DENSE: Final = 100e-6
-"""Seconds between two frames that are worth a look at the end of the turn. An answer from another
-process takes longer; a loop that sends takes a fifth of it for each."""
+DENSE: Final = 1e-3
+"""Seconds since the last frame within which a message may have others behind it."""
+
+LONE: Final = 100e-6
+"""The same for a question, or an answer, of which nothing else is under way: the next one takes
+longer, unless somebody else asks or answers."""
 
 _LAST_TIMEOUT: Final = 1.0
 """Seconds that what is late may take when the node ends."""
@@ -109,8 +112,11 @@ class OutgoingBatches:
         self._late: dict[str, _Late] = {}
         self._sent_at = 0.0
 
-    def publish_nowait(self, address: str, frame: bytes) -> bool:
-        """Send a frame, at the end of this turn at the latest; return False if it has to wait."""
+    def publish_nowait(self, address: str, frame: bytes, within: float = DENSE) -> bool:
+        """Send a frame, at the end of this turn at the latest; return False if it has to wait.
+
+        It begins a turn if the last frame was sent, to whomever, `within` so many seconds.
+        """
         kept = self._begun.get(address)
         if kept is not None:
             return self._keep(address, kept, frame)
@@ -118,20 +124,20 @@ class OutgoingBatches:
             return False
         if self._turn is None:
             now = platform.monotonic()
-            if now - self._sent_at > _DENSE:
+            if now - self._sent_at > within:
                 self._sent_at = now
                 return True
             self._turn = asyncio.get_running_loop().call_soon(self._end_later)
         self._begun[address] = _Kept()
         return True
 
-    async def publish(self, address: str, frame: bytes) -> None:
+    async def publish(self, address: str, frame: bytes, within: float = DENSE) -> None:
         """Send a frame, at the end of this turn at the latest, or when there is room for it.
 
         Raises:
             TransportError: as for `Transport.publish`; or what went before it is still not taken.
         """
-        if not self.publish_nowait(address, frame):
+        if not self.publish_nowait(address, frame, within):
             await self.wait_and_publish(address, frame)
 
     async def wait_and_publish(self, address: str, frame: bytes) -> None:

@@ -12,7 +12,7 @@ from civitas._bus.accounting import ReceiveAccounting
 from civitas._bus.affinity import LoopAffinity
 from civitas._bus.answers import Answers
 from civitas._bus.bare_transport import BareTransport
-from civitas._bus.batching import OutgoingBatches
+from civitas._bus.batching import LONE, OutgoingBatches
 from civitas._bus.codec import FrameCodec, new_origin
 from civitas._bus.dead_letters import DeadLetters
 from civitas._bus.error_replies import error_of
@@ -120,9 +120,12 @@ class MessageBus:
         """What goes to other nodes goes by this."""
         self._publish_nowait = self.outgoing.publish_nowait
         self._request_far: Callable[..., Awaitable[bytes]] = self.transport.request
+        self._request_alone = self._request_far
         if self.outgoing.together:
             request = cast("PublishesAtOnce", self.transport).request
             self._request_far = partial(request, publish=self.outgoing.publish)
+            lone = partial(self.outgoing.publish, within=LONE)
+            self._request_alone = partial(request, publish=lone)
         self.answers.identify(self.codec, self.outgoing, bare=self._is_bare)
 
     @property
@@ -243,10 +246,11 @@ class MessageBus:
         body = self._serialize(message)
         # A bare transport takes requests apart for its own reply scheme, and loses the number.
         number = 0 if self._is_bare else await route.number(_until(deadline))
+        request = self._request_far if route.has_requests else self._request_alone
         try:
             with route.requesting():
                 frame = self.codec.request(number, "" if self._is_bare else route.node, body)
-                return await self._request_far(name, frame, _until(deadline))
+                return await request(name, frame, _until(deadline))
         except BaseException as error:
             if not _was_sent(error):
                 route.give_back(number)
