@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from civitas import AgentProcess, ComponentSet, Message, Runtime, Supervisor, Worker
+from civitas.components import build_component_set
+from civitas.envelope import BATCH
+from civitas.plugins import TransportContext
 from civitas.testing.simulation.network import Conditions, SimulatedNetwork
+from civitas.testing.simulation.plugin import network_of
 from civitas.testing.simulation.process import SimulatedProcess
+from civitas.testing.simulation.transport import SimulatedTransport
 from civitas.testing.simulation.world import World, installed
 
 
@@ -154,3 +161,113 @@ def test_nothing_arrives_at_a_process_that_was_killed() -> None:
         pair.two.process.kill()
 
     assert play(Conditions(), scenario).arrived == []
+
+
+class Owner:
+    """An agent's handler that keeps what comes."""
+
+    def __init__(self) -> None:
+        self.came: list[bytes] = []
+
+    async def __call__(self, frame: bytes) -> None:
+        self.came.append(frame)
+
+
+def crowded(odds: float) -> tuple[list[bytes], set[bool]]:
+    """Send 50 frames, of four tasks; return what came, and whether any went at once, and waited."""
+    world = World(1)
+    network = SimulatedNetwork(world, Conditions(crowding=odds))
+    here, there = (
+        SimulatedTransport(network, world.process(name), TransportContext(), number)
+        for number, name in enumerate(("here", "there"))
+    )
+    owner, ways, numbers = Owner(), set(), itertools.count()
+
+    async def send() -> None:
+        for _ in range(50):
+            frame = b"%d" % next(numbers)
+            ways.add(at_once := here.publish_nowait("a", frame))
+            if not at_once:
+                await here.publish("a", frame)
+
+    async def live() -> None:
+        for each in (here, there):
+            await each.start()
+        await there.subscribe("a", owner)
+        await asyncio.gather(*(send() for _ in range(4)))
+        await asyncio.sleep(10.0)
+
+    with installed(world):
+        world.run(live())
+    return owner.came, ways
+
+
+@pytest.mark.parametrize(("odds", "ways"), [(0.0, {True}), (0.02, {True, False}), (1.0, {False})])
+def test_who_finds_no_room_waits_and_is_not_overtaken(odds: float, ways: set[bool]) -> None:
+    assert crowded(odds) == ([b"%d" % number for number in range(200)], ways)
+
+
+class Sink(AgentProcess):
+    """Keeps the numbers that it is sent, by who sent them."""
+
+    async def on_start(self) -> None:
+        self.came: dict[int, list[int]] = {}
+
+    async def handle(self, message: Message) -> Message | None:
+        if message.reply_to is not None:
+            return self.reply({"n": message.payload["n"]})
+        self.came.setdefault(message.payload["by"], []).append(message.payload["n"])
+        return None
+
+
+def test_a_crowded_system_sends_batches_and_nothing_is_lost_or_overtaken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Four senders send 100 messages each, and ask in between; a window holds them up, too."""
+    seen: set[tuple[bool, bool]] = set()
+    hand_over = SimulatedTransport.publish_nowait
+
+    def handed_over(transport: SimulatedTransport, address: str, frame: bytes) -> bool:
+        taken = hand_over(transport, address, frame)
+        seen.add((frame.startswith(BATCH), taken))
+        return taken
+
+    monkeypatch.setattr(SimulatedTransport, "publish_nowait", handed_over)
+    world, sink = World(1), Sink("sink")
+
+    def wired(process: str) -> ComponentSet:
+        primary = process == "supervisor"
+        return build_component_set({"type": "simulation"}, process=process, is_primary=primary)
+
+    async def work() -> int:
+        root = Supervisor("root", [])
+        root.add_remote_child("sink")
+        async with Runtime(root, components=wired("supervisor")) as runtime:
+            await runtime.ask("sink", {"n": 0})
+            network_of(world).conditions.crowding = 0.3
+
+            async def send(by: int) -> int:
+                answers = 0
+                for number in range(100):
+                    await runtime.send("sink", {"by": by, "n": number})
+                    if number % 10 == by:
+                        answer = await runtime.ask("sink", {"n": number})
+                        answers += answer.payload["n"] == number
+                return answers
+
+            return sum(await asyncio.gather(*map(send, range(4))))
+
+    async def host() -> None:
+        await Worker([sink], process="w1", components=wired("w1")).start()
+
+    async def live() -> int:
+        working = world.process("supervisor").spawn(work())
+        world.process("w1").spawn(host())
+        while not working.done():
+            await asyncio.sleep(0.1)
+        return working.result()
+
+    with installed(world):
+        assert world.run(live()) == 40
+    assert sink.came == {by: list(range(100)) for by in range(4)}
+    assert seen == {(batch, taken) for batch in (False, True) for taken in (False, True)}

@@ -18,7 +18,7 @@ from civitas._bus.dead_letters import DeadLetters
 from civitas._bus.error_replies import error_of
 from civitas._bus.mailbox import Mailbox
 from civitas._bus.receivers import DurableReceiver, LocalReceiver, NumberedReceiver
-from civitas._bus.routes import LocalRoute, Receiver
+from civitas._bus.routes import LocalRoute, Receiver, RemoteRoute
 from civitas._bus.routing_table import RoutingTable
 from civitas.envelope import Origin
 from civitas.errors import (
@@ -28,7 +28,7 @@ from civitas.errors import (
 )
 from civitas.messages import REPLY_PREFIX, RESERVED_PREFIX, TYPE_ERROR, Message
 from civitas.plugins.specs import log_failure
-from civitas.registry import LocalRegistry
+from civitas.registry import LocalRegistry, RoutingEntry
 from civitas.serializer import Serializer
 from civitas.transport import PublishesAtOnce, Transport
 from civitas.transport.tasks import Failed, contained
@@ -120,7 +120,7 @@ class MessageBus:
         """What goes to other nodes goes by this."""
         self._publish_nowait = self.outgoing.publish_nowait
         self._request_far: Callable[..., Awaitable[bytes]] = self.transport.request
-        self._request_alone = self._request_far
+        self._request_alone: Callable[..., Awaitable[bytes]] = self._request_far
         if self.outgoing.together:
             request = cast("PublishesAtOnce", self.transport).request
             self._request_far = partial(request, publish=self.outgoing.publish)
@@ -156,16 +156,15 @@ class MessageBus:
             raise _reserved(message)
         route = self._lookup(message.recipient)
         if route is None or not route.is_local:
-            await self._send_far(message)
+            await self._send_far(message, route)
             return
         await self.transport.publish(route.address, self._head + self._serialize(message))
         self.sent += 1
 
-    async def _send_far(self, message: Message) -> None:
+    async def _send_far(self, message: Message, route: RoutingEntry | None) -> None:
         """Send to what is no agent of this node: one of another node, a reply address, nobody."""
-        name = message.recipient
-        route, left = self.routes.get(name), self.send_timeout
-        if route is None:
+        name, left = message.recipient, self.send_timeout
+        if not isinstance(route, RemoteRoute):
             if not isinstance(name, str):
                 raise MessageValidationError(f"a recipient is a name, not a {type(name).__name__}")
             if name.startswith(REPLY_PREFIX) or self.transport.has_reply_address(name):
@@ -183,7 +182,7 @@ class MessageBus:
             route = await self.routes.find(name, left)
             left = max(deadline - now(), 0.0)
         body = self._serialize(message)
-        number = await route.number(left)
+        number = route.next_number() or await route.number(left)
         try:
             frame = self.codec.numbered(number, body)
             if not self._publish_nowait(name, frame):
@@ -214,7 +213,7 @@ class MessageBus:
         route = self._lookup(message.recipient)
         try:
             if route is None or not route.is_local:
-                frame = await self._ask_far(message, timeout)
+                frame = await self._ask_far(message, timeout, route)
             else:
                 here = route if isinstance(route, LocalRoute) else None
                 if here is not None and here.mailbox.consumer is asyncio.current_task():
@@ -238,14 +237,19 @@ class MessageBus:
             raise error_of(reply)
         return reply
 
-    async def _ask_far(self, message: Message, timeout: float | None) -> bytes:
+    async def _ask_far(
+        self, message: Message, timeout: float | None, route: RoutingEntry | None
+    ) -> bytes:
         """Send a request to an agent of another node and return the frame that answers it."""
         name = message.recipient
         deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
-        route = self.routes.get(name) or await self.routes.find(name, timeout)
+        if not isinstance(route, RemoteRoute):
+            route = await self.routes.find(name, timeout)
         body = self._serialize(message)
         # A bare transport takes requests apart for its own reply scheme, and loses the number.
-        number = 0 if self._is_bare else await route.number(_until(deadline))
+        number = 0
+        if not self._is_bare:
+            number = route.next_number() or await route.number(_until(deadline))
         request = self._request_far if route.has_requests else self._request_alone
         try:
             with route.requesting():

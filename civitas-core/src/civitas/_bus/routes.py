@@ -144,6 +144,13 @@ class RemoteRoute(Route):
         """Whether replies, or credit, may still come."""
         return self.has_requests or self.outstanding > 0 or self.suspended
 
+    def next_number(self) -> int:
+        """Return the number of the next frame; 0 where `number` has to be awaited."""
+        window = self.window
+        if self._closed is not None or window is None or self._waiters or self._paused:
+            return 0
+        return window.take()
+
     async def number(self, timeout: float | None) -> int:
         """Return the number of the next frame (0 where none are numbered), once there is credit.
 
@@ -159,11 +166,7 @@ class RemoteRoute(Route):
             raise MessageRoutingError(self._closed)
         if window is None:
             return 0
-        if not self._waiters and not self._paused:
-            number = window.take()
-            if number:
-                return number
-        return await self._wait(window, timeout)
+        return self.next_number() or await self._wait(window, timeout)
 
     def give_back(self, number: int) -> None:
         """Take back the number of a frame that was not sent."""

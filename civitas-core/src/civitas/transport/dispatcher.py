@@ -95,8 +95,7 @@ class Dispatcher:
     def deliver(self, address: str, frame: bytes) -> None:
         """Hand a frame to the handlers of its address. Never waits, never raises."""
         if frame.startswith(BATCH):
-            for each in _taken_apart(frame, self._context):
-                self.deliver(address, each)
+            self._deliver_batch(address, frame)
             return
         lanes = self._lanes.get(address)
         if lanes is None:
@@ -110,6 +109,17 @@ class Dispatcher:
             return
         for lane in lanes:
             lane.deliver(frame)
+
+    def _deliver_batch(self, address: str, batch: bytes) -> None:
+        frames = _taken_apart(batch, self._context)
+        lanes = () if self._fenced else self._lanes.get(address, ())
+        if not lanes:  # each is judged, or counted, by itself
+            for each in frames:
+                self.deliver(address, each)
+            return
+        for each in frames:
+            for lane in lanes:
+                lane.deliver(each)
 
     async def close(self, timeout: float = 0.0) -> None:
         """Let the handlers finish within `timeout` seconds, then forget them all.
