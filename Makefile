@@ -42,7 +42,7 @@ REPORTED := $(patsubst tests/%/test_conformance.py,%,$(wildcard tests/*/test_con
 FAST := not slow and not soak and not packaging and not earlier_release and not mutants
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check lint types docs docs-look packaging releases mutants test-core test-pythons bench bench-page soak clean programs conformance release-check
+.PHONY: help demo test test-fast check lint types docs docs-look packaging releases mutants test-core test-pythons bench bench-page bench-peers soak clean programs conformance release-check
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -100,6 +100,9 @@ bench: programs $(VENV)/dev.stamp ## measure against the floors, some 15 minutes
 
 bench-page: $(VENV)/dev.stamp ## have the page on performance show what `make bench` has measured
 	$(BIN)/python -m benchmarks.page build/benchmarks.json
+
+bench-peers: programs $(VENV)/dev.stamp ## measure beside other projects, each in an environment of its own, some 3 minutes
+	$(BIN)/python -m benchmarks.peers
 
 soak: programs $(VENV)/dev.stamp ## property tests and simulations with many more examples, and what takes minutes
 	HYPOTHESIS_PROFILE=soak $(PYTEST) -n $(JOBS) --timeout 3600 -m "$(FAST)" tests/core

@@ -1,0 +1,145 @@
+"""Child: a program that is measured, in the Python of its environment, and told what to do.
+
+It is told by lines of JSON. Both ends of the pipe are here, in the standard library alone: the
+programs run in environments that have nothing of ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from time import perf_counter
+from types import TracebackType
+from typing import Any, Final, Self
+
+ROOT: Final = Path(__file__).parents[2]
+
+_PATIENCE: Final = 20.0
+"""Seconds in which a child ends by itself."""
+
+_SHOWN: Final = 15
+"""Lines of what a failed child has written to its standard error that are shown."""
+
+
+class ChildError(RuntimeError):
+    """A program failed; the message has the end of what it said."""
+
+
+class Child:
+    """A running `python -m benchmarks.peers.PROGRAM ARGUMENTS`, which answers each command.
+
+    It is in a session of its own, so that Ctrl-C reaches only its parent, which ends it in order.
+
+    Args:
+        python: the interpreter of its environment.
+        program: a module of `benchmarks.peers` that calls `obey`.
+        arguments: what it is told besides.
+
+    Raises:
+        ChildError: it did not start.
+    """
+
+    def __init__(self, python: Path, program: str, *arguments: str) -> None:
+        self._name = " ".join((program, *arguments[:1]))
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in `_end`
+        self._process = subprocess.Popen(
+            [python, "-m", f"benchmarks.peers.{program}", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            cwd=ROOT,
+            start_new_session=True,
+        )
+        try:
+            self.facts: dict[str, Any] = self._read()
+            """What it says of itself: its `version`, and a `note` where there is one."""
+        except BaseException:
+            self._end()
+            raise
+
+    def __call__(self, command: str, **arguments: Any) -> Any:
+        """Have the program do something and return what it says.
+
+        Raises:
+            ChildError: it failed.
+        """
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # then there is no answer either
+            self._process.stdin.write(json.dumps([command, arguments]) + "\n")
+            self._process.stdin.flush()
+        return self._read()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._end()
+
+    def _read(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_PATIENCE)
+            self._errors.seek(0)
+            said = "".join(self._errors.readlines()[-_SHOWN:])
+            raise ChildError(f"{self._name} ended with {self._process.poll()}:\n{said}")
+        return json.loads(line)
+
+    def _end(self) -> None:
+        """Let it end, and end what it has left in its session."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_PATIENCE)
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._process.stdout.close()
+        self._errors.close()
+
+
+async def obey(facts: Mapping[str, Any], commands: Mapping[str, Callable[..., Any]]) -> None:
+    """Say what this program is, and do what its parent says until that closes the pipe.
+
+    What it prints besides goes to the standard error.
+    """
+    with os.fdopen(os.dup(1), "w") as pipe:
+        os.dup2(2, 1)
+
+        def say(value: Any) -> None:
+            pipe.write(json.dumps(value) + "\n")
+            pipe.flush()
+
+        say(dict(facts))
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            command, arguments = json.loads(line)
+            say(await commands[command](**arguments))
+
+
+async def timed(count: int, ask: Callable[[], Awaitable[object]]) -> dict[str, float]:
+    """Ask so many times, one after the other; return median and 99th percentile in microseconds."""
+    seconds = []
+    for _ in range(count):
+        began = perf_counter()
+        await ask()
+        seconds.append(perf_counter() - began)
+    cuts = statistics.quantiles(seconds, n=100, method="inclusive")
+    return {"p50": cuts[49] * 1e6, "p99": cuts[98] * 1e6}

@@ -1,0 +1,201 @@
+"""Floors: the libraries alone, which pack and unpack what a message of ours has.
+
+Roles: `alone` is asyncio and msgpack in one process; `zmq-client` and `zmq-server` are two
+processes on bare pyzmq, through the same proxy as ours; `nats-client` and `nats-server` on bare
+nats-py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.metadata import version
+from time import perf_counter
+from typing import Any, Final
+
+import msgpack
+import nats
+import zmq
+
+from benchmarks.peers.child import obey, timed
+from benchmarks.peers.work import PAYLOAD, TIMEOUT
+from civitas_zmq import Proxy, ProxySettings
+
+MAILBOX: Final = 1_000
+VALUES: Final = [
+    *(1, str(uuid.uuid4()), "message", "asker", "echo", None, None, PAYLOAD, time.time()),
+    *(uuid.uuid4().hex, uuid.uuid4().hex[:16], None, 0, 0, TIMEOUT),
+]
+"""What one of our messages packs."""
+
+
+class _InProcess:
+    """Queues between two tasks."""
+
+    async def ask(self, count: int) -> dict[str, float]:
+        """Each way: a queue hop, a future that is resolved, and a timer that is cancelled."""
+        loop = asyncio.get_running_loop()
+        there: asyncio.Queue[tuple[bytes, asyncio.Future[None]]] = asyncio.Queue()
+        back: asyncio.Queue[tuple[bytes, asyncio.Future[None]]] = asyncio.Queue()
+
+        async def hop(queue: asyncio.Queue[tuple[bytes, asyncio.Future[None]]]) -> None:
+            taken: asyncio.Future[None] = loop.create_future()
+            timer = loop.call_later(TIMEOUT, taken.cancel)
+            await queue.put((msgpack.packb(VALUES), taken))
+            await taken
+            timer.cancel()
+
+        async def take(queue: asyncio.Queue[tuple[bytes, asyncio.Future[None]]]) -> None:
+            data, taken = await queue.get()
+            msgpack.unpackb(data)
+            taken.set_result(None)
+
+        async def serve() -> None:
+            for _ in range(count):
+                await take(there)
+                await hop(back)
+
+        async def ask() -> None:
+            await hop(there)
+            await take(back)
+
+        server = asyncio.create_task(serve())
+        result = await timed(count, ask)
+        await server
+        return result
+
+    async def one_way(self, count: int) -> dict[str, float]:
+        """Each message: a hop over a queue that holds as many as a mailbox."""
+        queue: asyncio.Queue[bytes] = asyncio.Queue(MAILBOX)
+
+        async def drain() -> None:
+            for _ in range(count):
+                msgpack.unpackb(await queue.get())
+
+        began = perf_counter()
+        consumer = asyncio.create_task(drain())
+        for _ in range(count):
+            await queue.put(msgpack.packb(VALUES))
+        await consumer
+        return {"each": (perf_counter() - began) / count * 1e6}
+
+
+class _Line:
+    """A publisher and a subscriber at the proxy, read by its descriptor within asyncio."""
+
+    def __init__(self, pub: str, sub: str, topic: bytes, take: Callable[[bytes], None]) -> None:
+        self._take = take
+        self._context = zmq.Context()
+        self._publisher = self._context.socket(zmq.XPUB)
+        self._subscriber = self._context.socket(zmq.SUB)
+        self._publisher.connect(pub)
+        self._subscriber.connect(sub)
+        self._subscriber.subscribe(topic)
+        self._loop = asyncio.get_running_loop()
+        self._descriptor = int(self._subscriber.get(zmq.FD))
+        self._loop.add_reader(self._descriptor, self._read)
+        self._loop.call_soon(self._read)
+
+    def send(self, topic: bytes) -> None:
+        """Pack and send."""
+        self._publisher.send(topic, zmq.SNDMORE | zmq.NOBLOCK)
+        self._publisher.send(msgpack.packb(VALUES), zmq.NOBLOCK)
+
+    def close(self) -> None:
+        """End."""
+        self._loop.remove_reader(self._descriptor)
+        self._context.destroy(linger=0)
+
+    def _read(self) -> None:
+        with suppress(zmq.Again):
+            while True:
+                self._subscriber.recv(zmq.NOBLOCK)
+                self._take(self._subscriber.recv(zmq.NOBLOCK))
+
+
+async def _zmq_client(pub: str, sub: str) -> None:
+    proxy = Proxy(ProxySettings(pub, sub), logging.getLogger("proxy"))
+    proxy.start()
+    answers: asyncio.Queue[bytes] = asyncio.Queue()
+    line = _Line(pub, sub, b"asker\0", answers.put_nowait)
+
+    async def ask() -> None:
+        line.send(b"echo\0")
+        msgpack.unpackb(await answers.get())
+
+    async def ready() -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    return await ask()
+
+    try:
+        facts = {"version": f"pyzmq {zmq.pyzmq_version()}"}
+        await obey(facts, {"ready": ready, "ask": lambda count: timed(count, ask)})
+    finally:
+        line.close()
+        proxy.stop()
+
+
+async def _zmq_server(pub: str, sub: str) -> None:
+    def take(frame: bytes) -> None:
+        msgpack.unpackb(frame)
+        line.send(b"asker\0")
+
+    line = _Line(pub, sub, b"echo\0", take)
+    try:
+        await obey({}, {})
+    finally:
+        line.close()
+
+
+async def _nats_client(url: str) -> None:
+    async with await nats.connect(url) as client:
+
+        async def ask() -> None:
+            answer = await client.request("echo", msgpack.packb(VALUES), TIMEOUT)
+            msgpack.unpackb(answer.data)
+
+        async def ready() -> None:
+            while True:
+                with suppress(nats.errors.Error):
+                    return await ask()
+                await asyncio.sleep(0.05)
+
+        facts = {"version": f"nats-py {version('nats-py')}"}
+        await obey(facts, {"ready": ready, "ask": lambda count: timed(count, ask)})
+
+
+async def _nats_server(url: str) -> None:
+    async with await nats.connect(url) as client:
+
+        async def answer(message: Any) -> None:
+            msgpack.unpackb(message.data)
+            await message.respond(msgpack.packb(VALUES))
+
+        await client.subscribe("echo", cb=answer)
+        await client.flush()
+        await obey({}, {})
+
+
+async def _alone() -> None:
+    floor = _InProcess()
+    facts = {"version": f"msgpack {version('msgpack')}"}
+    await obey(facts, {"ask": floor.ask, "one_way": floor.one_way})
+
+
+ROLES: Final[dict[str, Callable[..., Any]]] = {
+    "alone": _alone,
+    "zmq-client": _zmq_client,
+    "zmq-server": _zmq_server,
+    "nats-client": _nats_client,
+    "nats-server": _nats_server,
+}
+
+if __name__ == "__main__":
+    asyncio.run(ROLES[sys.argv[1]](*sys.argv[2:]))
