@@ -35,7 +35,7 @@ def test_who_fails_is_named_with_the_reason_and_the_others_are_measured() -> Non
 
 
 def test_who_has_no_environment_takes_no_part() -> None:
-    work = Work("ask", "ask", 20, (Contender("peer", "xoscar", (), "peer"),), {})
+    work = Work("ask", "ask", 20, (FLOOR, OURS), {})
     assert measure(work, {}, NOWHERE, 1, pytest.fail, lambda _: None) == []
 
 
