@@ -90,7 +90,8 @@ PLACES_OF_TEXT = {
     r"\bs(ys\.std(out|err)|treams\.(out|err)\(\))\.write\(|\bos\.write\((1|2|sys)\b|\becho\(": {
         *("civitas/cli/output.py", "civitas/cli/signals.py"),  # the latter has its own words alone
         "civitas/testing/tcp_link.py",
-        "civitas/cli/dead_letters/output.py",  # progress, in its own words
+        # progress, in its own words
+        *("civitas/cli/dead_letters/output.py", "civitas/cli/bench/output.py"),
     },
 }
 """What writes texts of others, and the files that escape them, or have none."""
@@ -247,6 +248,8 @@ UNGUARDED = {
     "civitas/transport/reply_inbox.py end_publish": "it cancels a task",
     "civitas/transport/reply_inbox.py expire": "it settles a future",
     "civitas/transport/tasks.py report": "it reports",
+    "civitas/cli/bench/command.py end": "the command's own loop, whose main task it cancels",
+    "civitas/cli/bench/worker.py wake": "it settles a future",
     "civitas/cli/event_loop.py exited": "it stops the node",
     "civitas/cli/process_group/child.py _read": "the command's own loop, which has no node",
     "civitas/cli/process_group/group.py _poll": "the command's own loop, which has no node",

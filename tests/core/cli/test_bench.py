@@ -15,7 +15,7 @@ from civitas.cli.app import app
 from civitas.cli.bench.agents import EchoAgent, SinkAgent
 from civitas.cli.bench.measuring import BenchEffort, SizeResult, measured
 from civitas.cli.bench.output import changed, write_results
-from civitas.cli.bench.system import BenchSystem, Names, Stream
+from civitas.cli.bench.system import BenchSystem, Names, StreamResult
 
 NAMES = Names("bench-1", "bench-1-worker", "bench-1-echo", "bench-1-sink")
 EFFORT = BenchEffort(rounds=1, seconds=0.001)
@@ -66,8 +66,8 @@ async def test_a_size_that_the_transport_does_not_take_is_skipped_with_the_reaso
 @pytest.mark.parametrize("durable", [False, True])
 async def test_messages_that_never_come_are_counted_as_lost(durable: bool) -> None:
     async with system_of(Forgetful(NAMES.sink), durable) as system:
-        assert await system.stream(10, 20) == Stream(0.0, 10)
-        assert await system.stream(10, 20) == Stream(0.0, 10)
+        assert await system.stream(10, 20) == StreamResult(0.0, 10)
+        assert await system.stream(10, 20) == StreamResult(0.0, 10)
 
 
 async def test_the_sink_answers_when_it_has_counted_enough_whichever_comes_first() -> None:

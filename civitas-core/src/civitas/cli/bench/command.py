@@ -77,10 +77,11 @@ async def _interruptible(main: Coroutine[Any, Any, list[SizeResult]]) -> list[Si
     Raises:
         _TerminatedError: one did.
     """
-    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(main)
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
     heard: list[int] = []
 
     def end(number: int) -> None:
+        assert task is not None
         heard.append(number)
         task.cancel()
 
@@ -88,7 +89,7 @@ async def _interruptible(main: Coroutine[Any, Any, list[SizeResult]]) -> list[Si
         if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` ignores one of them
             loop.add_signal_handler(number, end, number)
     try:
-        return await task
+        return await main
     except asyncio.CancelledError:
         if heard:
             raise _TerminatedError(heard[0]) from None
@@ -112,17 +113,14 @@ async def _measured(
         largest = capabilities_of(block.plugin, own, block.where).max_message_bytes
         with ProgressLine() as progress:
             progress.show("starting")
-            starts = [] if worker is None else [asyncio.ensure_future(worker.start(own))]
-            try:
-                async with BenchSystem.running(apart, names, alone=worker is None) as system:
-                    await asyncio.gather(*starts)
-                    await system.wait_ready()
-                    effort = QUICK if quick else FULL
-                    return [e async for e in measured(system, effort, largest, progress.show)]
-            finally:
-                for each in starts:
-                    each.cancel()
-                await asyncio.gather(*starts, return_exceptions=True)
+            if worker is not None:
+                worker.start(own)
+            async with BenchSystem.running(apart, names, alone=worker is None) as system:
+                if worker is not None:
+                    await worker.wait_running()
+                await system.wait_ready()
+                effort = QUICK if quick else FULL
+                return [e async for e in measured(system, effort, largest, progress.show)]
 
 
 def _apart(

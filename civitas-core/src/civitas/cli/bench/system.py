@@ -51,7 +51,7 @@ class Names(NamedTuple):
         return [EchoAgent(self.echo), SinkAgent(self.sink)]
 
 
-class Stream(NamedTuple):
+class StreamResult(NamedTuple):
     """What a stream came to: messages a second, and how many were lost."""
 
     rate: float
@@ -144,7 +144,7 @@ class BenchSystem:
             seconds.append(perf_counter() - began)
         return seconds
 
-    async def stream(self, size: int, count: int) -> Stream:
+    async def stream(self, size: int, count: int) -> StreamResult:
         """Send as fast as the transport takes it, and wait until all is handled."""
         payload = _payload(size)
         began = perf_counter()
@@ -156,8 +156,8 @@ class BenchSystem:
         except TimeoutError:
             handled = await self._counted(0, TIMEOUT)
             lost, self._sent = self._sent - handled, handled
-            return Stream(0.0, lost)
-        return Stream(count / (perf_counter() - began), 0)
+            return StreamResult(0.0, lost)
+        return StreamResult(count / (perf_counter() - began), 0)
 
     async def _send(self, payload: dict[str, Any], numbers: Iterable[int]) -> None:
         for _ in numbers:

@@ -39,11 +39,11 @@ class WorkerProcess:
         self._process.start()
         theirs.close()
 
-    async def start(self, options: Any) -> None:
-        """Have the process start its worker with these options; return when it runs.
+    def start(self, options: Any) -> None:
+        """Have the process start its worker with these options.
 
         Raises:
-            CivitasError: it could not; the text is that of the error there.
+            ConfigurationError: they can't be given to another process.
         """
         try:
             self._pipe.send(options)
@@ -52,6 +52,13 @@ class WorkerProcess:
                 "the options of this transport can't be given to another process: "
                 f"{describe(error)}"
             ) from error
+
+    async def wait_running(self) -> None:
+        """Return when the worker runs.
+
+        Raises:
+            CivitasError: it could not start; the text is that of the error there.
+        """
         try:
             problem = await _received(self._pipe)
         except EOFError:
