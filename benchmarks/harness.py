@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, NamedTuple, Self
+
+from benchmarks.payloads import SIZES
 
 Measure = Callable[[], Mapping[str, float]]
 """Runs some work once and returns what it took, by the name of the value."""
@@ -23,11 +25,13 @@ class Effort:
         rounds: the values that a median is made of.
         turns: how often floor and ours run for one value.
         share: part of the full number of messages that one run has.
+        largest: bytes of data in the largest messages.
     """
 
     rounds: int
     turns: int
     share: float
+    largest: int = 4 << 20
 
     def count(self, full: int) -> int:
         """Return how many messages, agents or starts there are, where `full` is the whole."""
@@ -35,10 +39,14 @@ class Effort:
 
     def of(self, rounds: int) -> Self:
         """Return an effort with another number of rounds for what needs more, or takes long."""
-        return type(self)(min(rounds, max(1, round(rounds * self.share))), self.turns, self.share)
+        return replace(self, rounds=min(rounds, max(1, round(rounds * self.share))))
+
+    def sizes(self) -> dict[str, int]:
+        """Return the sizes of payloads to measure, by name."""
+        return {name: size for name, size in SIZES.items() if size <= self.largest}
 
 
-FULL: Final = Effort(rounds=5, turns=3, share=1.0)
+FULL: Final = Effort(rounds=5, turns=2, share=1.0)
 QUICK: Final = Effort(rounds=3, turns=1, share=0.25)
 
 

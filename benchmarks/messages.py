@@ -11,7 +11,7 @@ import msgpack
 
 from benchmarks.crew import Echo, percentiles
 from benchmarks.harness import Effort, Pairing, Row, Work
-from benchmarks.payloads import SIZES, SMALL, fewer, payload
+from benchmarks.payloads import SMALL, fewer, payload
 from civitas import AgentProcess, Message, Runtime, Supervisor
 
 ONE_WAY: Final = 20_000
@@ -127,7 +127,7 @@ async def _ours_ask(count: int, size: int, agents: Sequence[str] = ("echo",)) ->
 
 def rows(effort: Effort) -> Iterator[Row]:
     """Measure one-way messages and asks, by the size of their payload, and among many agents."""
-    for name, size in SIZES.items():
+    for name, size in effort.sizes().items():
         count = effort.count(fewer(ONE_WAY, size))
         yield from Pairing(
             {FLOOR: lambda c=count, s=size: asyncio.run(_floor_one_way(c, s))},
@@ -137,7 +137,7 @@ def rows(effort: Effort) -> Iterator[Row]:
             key="one-way",
             at=size,
         ).rows(effort)
-    for name, size in SIZES.items():
+    for name, size in effort.sizes().items():
         count = effort.count(fewer(ASKS, size))
         yield from Pairing(
             {FLOOR: lambda c=count, s=size: asyncio.run(_floor_ask(c, s))},

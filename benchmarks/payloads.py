@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from random import Random
 from typing import Any, Final
 
 SIZES: Final = {"100 B": 100, "10 KiB": 10 << 10, "1 MiB": 1 << 20, "4 MiB": 4 << 20}
@@ -18,8 +19,8 @@ _FEWEST: Final = 8
 
 @cache
 def payload(size: int) -> dict[str, Any]:
-    """Return a payload with so many bytes of data."""
-    return {"n": 1, "data": bytes(size)}
+    """Return a payload with so many bytes of data, which are any: zeros would be one page."""
+    return {"n": 1, "data": Random(size).randbytes(size)}
 
 
 def fewer(count: int, size: int) -> int:

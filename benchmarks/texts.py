@@ -16,6 +16,8 @@ def spread_text(spread: Spread | None, unit: str = "") -> str:
     """Return a median with its quartiles, where they differ."""
     if spread is None:
         return ""
+    if unit == "us" and spread.median >= 1000:
+        spread, unit = Spread(*(each / 1000 for each in spread)), "ms"
     low, median, high = map(digits, spread)
     around = f" ({low}\N{EN DASH}{high})" if low != high else ""
     return f"{median}{f' {unit}' if unit else ''}{around}"

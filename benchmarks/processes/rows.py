@@ -16,7 +16,7 @@ from typing import Any, Final
 from benchmarks import ours
 from benchmarks.child import Child
 from benchmarks.harness import Effort, Pairing, Row, Work, one, pair
-from benchmarks.payloads import SIZES, fewer
+from benchmarks.payloads import fewer
 
 ASKS: Final = 400
 STREAM: Final = 10_000
@@ -113,7 +113,7 @@ def by_size(
         asks: targets of asks, by the name of a size.
         streams: those of streams.
     """
-    for name, size in SIZES.items():
+    for name, size in effort.sizes().items():
         count = {"count": effort.count(fewer(ASKS, size)), "size": size}
         yield from Pairing(
             {each: lambda c=child, m=count: c("ask", **m) for each, child in floors.items()},
@@ -125,7 +125,7 @@ def by_size(
             key=f"{place} ask",
             at=size,
         ).rows(effort)
-    for name, size in SIZES.items():
+    for name, size in effort.sizes().items():
         count = {"count": effort.count(fewer(STREAM, size)), "size": size}
         yield from Pairing(
             {each: lambda c=child, m=count: c("stream", **m) for each, child in floors.items()},

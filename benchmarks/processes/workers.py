@@ -48,8 +48,8 @@ def rows(effort: Effort) -> Iterator[Row]:
                     row.ours,
                     target=1.5 * BEFORE[workers],
                     is_rate=True,
-                    note=f"the target is 1.5 times {BEFORE[workers]} k/s, of a machine with two"
-                    " processors",
+                    note="the targets are 1.5 times what a machine with two processors had before"
+                    " work on it began",
                 )
 
 

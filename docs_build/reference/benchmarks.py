@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from benchmarks.document import Document, Part
 from benchmarks.harness import Row
-from benchmarks.texts import digits, met_text, spread_text, target_text
+from benchmarks.texts import digits, spread_text, target_text
 from docs_build import plots
 from docs_build.plots import Group, Item
 from docs_build.reference import markers
@@ -18,7 +18,11 @@ from docs_build.reference.workspace import ROOT
 DOCUMENT: Final = ROOT / "benchmarks" / "results.json"
 """The run that the page shows; `make bench-page` replaces it."""
 
-_COLUMNS: Final = ("work", "ours", "floor", "ratio", "target", "met", "floor is")
+_LONGEST_RATIO: Final = 2.5
+"""The longest bar of a ratio: one that is far off would leave all others without a length."""
+
+_COLUMNS: Final = ("work", "ours", "floor", "ratio", "target")
+_WITHOUT_FLOOR: Final = ("work", "ours", "target")
 
 
 def document() -> Document:
@@ -83,7 +87,7 @@ class Benchmarks:
             items = [
                 Item(
                     row.work,
-                    row.ratio.median,
+                    min(row.ratio.median, _LONGEST_RATIO),
                     f"{digits(row.ratio.median)}, target {row.target:.2f}",
                     row.target,
                     "" if row.met else "missed",
@@ -165,21 +169,39 @@ def _place(key: str, wanted: str) -> str | None:
 
 
 def _table(part: Part) -> str:
+    """Return a table for each floor of a suite, and one for what has none."""
     if part.missing:
         return f"This was not measured: {part.missing}."
-    cells = [
-        [
-            row.work,
-            spread_text(row.ours, row.unit),
-            spread_text(row.floor, row.unit),
-            spread_text(row.ratio),
-            target_text(row),
-            met_text(row),
-            row.floor_is + (f" ({row.note})" if row.note else ""),
+    by_floor: dict[str, list[Row]] = {}
+    for row in part.rows:
+        by_floor.setdefault(row.floor_is, []).append(row)
+    return "\n\n".join(text for each in by_floor.items() for text in _of_floor(*each))
+
+
+def _of_floor(floor_is: str, rows: Sequence[Row]) -> Iterator[str]:
+    if floor_is:
+        yield f"Against {floor_is}:"
+        cells = [
+            [
+                row.work,
+                spread_text(row.ours, row.unit),
+                spread_text(row.floor, row.unit),
+                spread_text(row.ratio),
+                _target(row),
+            ]
+            for row in rows
         ]
-        for row in part.rows
-    ]
-    return table("benchmarks", _COLUMNS, cells)
+        yield table("benchmarks", _COLUMNS, cells)
+    else:
+        cells = [[row.work, spread_text(row.ours, row.unit), _target(row)] for row in rows]
+        yield table("benchmarks alone", _WITHOUT_FLOOR, cells)
+    notes = dict.fromkeys(row.note for row in rows if row.note)
+    yield from (f"*{note[0].upper()}{note[1:]}.*" for note in notes)
+
+
+def _target(row: Row) -> str:
+    judged = {True: ", met", False: ", **missed**", None: ""}[row.met]
+    return f"{target_text(row)}{judged}"
 
 
 def _size(size: float) -> str:
