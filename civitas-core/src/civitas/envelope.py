@@ -108,6 +108,23 @@ class Envelope(NamedTuple):
     body: bytes
 
 
+class UnsealedRequest(NamedTuple):
+    """The frame of a request but for its reply address, which only a transport knows.
+
+    A frame that has one already is copied twice to exchange it.
+    """
+
+    front: bytes
+    """All that precedes the address."""
+    asked: bytes
+    """The id of the node that is to answer."""
+    body: bytes
+
+    def seal(self, reply_to: str) -> bytes:
+        """Return the frame, with this reply address."""
+        return b"".join((self.front, reply_part(reply_to), self.body))
+
+
 def header(
     serializer: str,
     origin: Origin,

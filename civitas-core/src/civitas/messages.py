@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from civitas import _platform as platform
 
@@ -28,6 +28,9 @@ _FORBIDDEN_IN_NAMES: Final = frozenset("*>/\\~\0")
 
 _SPAN_BYTES: Final = 8
 _POOL_SPANS: Final = 256
+_RANDOM_BITS: Final = int.from_bytes(b"\x3f\xff\xff\xff\xff\xff\xff\xff" * _POOL_SPANS)
+_VARIANT_BITS: Final = int.from_bytes(b"\x80\0\0\0\0\0\0\0" * _POOL_SPANS)
+"""The first two bits of each span are the variant's."""
 
 
 class IdSource:
@@ -49,12 +52,10 @@ class IdSource:
         self._refill_pool()
 
     def _refill_pool(self) -> None:
-        block = bytearray(platform.random_bytes(_POOL_SPANS * _SPAN_BYTES))
-        for first in range(0, len(block), _SPAN_BYTES):
-            block[first] = block[first] & 0x3F | 0x80  # the variant's two bits
-        digits = block.hex()
-        step = 2 * _SPAN_BYTES
-        self._pool = [digits[at : at + step] for at in range(0, len(digits), step)]
+        # In C, all at once: span by span it would be a tenth of what it takes to compose a message.
+        block = int.from_bytes(platform.random_bytes(_POOL_SPANS * _SPAN_BYTES))
+        block = block & _RANDOM_BITS | _VARIANT_BITS
+        self._pool = block.to_bytes(_POOL_SPANS * _SPAN_BYTES).hex(" ", _SPAN_BYTES).split(" ")
 
     def next(self, now: float) -> tuple[str, str]:
         """Return id and span id for a message made at `now` (epoch seconds)."""
@@ -134,6 +135,14 @@ class Message:
     def expired(self, now: float) -> bool:
         """Return whether the message's time to live had passed at `now` (epoch seconds)."""
         return self.ttl is not None and now > self.timestamp + self.ttl
+
+
+LocalMessage: TypeAlias = tuple[Message, bytes]
+"""A message that does not leave its process: its payload as it was packed, and all the rest.
+
+What its own `payload` refers to is still the sender's, until the packed one is read. It is a plain
+tuple since one is made for each message: a class would cost a tenth of a send (Python 3.11).
+"""
 
 
 def compose(

@@ -17,7 +17,7 @@ from civitas._agents.settings import Settings
 from civitas._bus.arguments import kind_of
 from civitas._bus.bus import MessageBus
 from civitas._bus.deferred import DeferredAnswers
-from civitas._bus.mailbox import Mailbox
+from civitas._bus.mailbox import Item, Mailbox
 from civitas._bus.sender import Sender
 from civitas._bus.settlement import DurableFrame, GivenUp
 from civitas.errors import (
@@ -95,7 +95,7 @@ class MessageLoop:
     def __init__(
         self,
         agent: AgentProcess,
-        mailbox: Mailbox[bytes],
+        mailbox: Mailbox[Item],
         bus: MessageBus,
         counts: AgentCounts,
         on_idle: Callable[[str], None],
@@ -173,7 +173,8 @@ class MessageLoop:
                 reply = await self._recover(message, self.crash_in("handle", error))
             counts.handled += 1
             if reply is not None or message.reply_to is not None or sender.deferred is not None:
-                await self._conclude(message, reply)
+                if reply is None or not self._answered_here(message, reply):
+                    await self._conclude(message, reply)
             elif durable is not None:
                 durable.processed()
             sender.current = None
@@ -201,7 +202,7 @@ class MessageLoop:
             await self._bus.answers.give_up(message, self._durable, self.agent.name, why, reason)
         await self.deferred.end(crash)
 
-    async def _refuse(self, frame: bytes, error: CivitasError) -> None:
+    async def _refuse(self, frame: Item, error: CivitasError) -> None:
         if isinstance(frame, DurableFrame):
             known = isinstance(error, FrameError | DeserializationError)
             frame.failed(error if known else DeserializationError(str(error)))
@@ -294,6 +295,18 @@ class MessageLoop:
         """Take back what the handler has deferred: the message is settled now."""
         self.deferred.withdraw()
         self.sender.deferred = None
+
+    def _answered_here(self, message: Message, reply: Message) -> bool:
+        """Answer the message that was handled, if that is all there is to do, within the process.
+
+        It is what `_conclude` does then, without a coroutine for each step of it.
+        """
+        return (
+            type(reply) is Message
+            and reply.recipient == message.reply_to
+            and self.sender.deferred is None
+            and self._bus.answers.answer_here(reply)
+        )
 
     async def _conclude(self, message: Message, reply: Message | None) -> None:
         """Answer the message that was handled, and settle it, unless its answer comes later."""

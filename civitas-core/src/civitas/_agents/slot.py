@@ -15,7 +15,7 @@ from civitas._agents.message_loop import AgentCounts, MessageLoop, StopMode
 from civitas._agents.running import enter
 from civitas._agents.settings import settings_of
 from civitas._bus.bus import MessageBus
-from civitas._bus.mailbox import Mailbox
+from civitas._bus.mailbox import Item, Mailbox
 from civitas._bus.settlement import DurableFrame, GivenUp
 from civitas.errors import (
     CivitasError,
@@ -68,7 +68,7 @@ class AgentSlot:
         self.name = agent.name
         self.agent = agent
         self.settings = settings_of(agent)
-        self.mailbox: Mailbox[bytes] = Mailbox(agent.name, agent.mailbox_size)
+        self.mailbox: Mailbox[Item] = Mailbox(agent.name, agent.mailbox_size)
         self.changed_at = platform.monotonic()
         """When `status` has changed last."""
         self._status = ProcessStatus.INITIALIZING
@@ -257,13 +257,14 @@ class AgentSlot:
         left = self.mailbox.close(str(gone))
         await asyncio.gather(*(contained(self._part_with(frame, gone)) for frame in left))
 
-    async def _part_with(self, frame: bytes, gone: MessageRoutingError) -> None:
+    async def _part_with(self, frame: Item, gone: MessageRoutingError) -> None:
         durable = frame if isinstance(frame, DurableFrame) else None
         try:
             message = self._bus.read(frame)
         except CivitasError as error:
             if durable is None:
-                self._bus.dead_letters.record(f"unreadable {error.code}", frame, str(error))
+                unread = self._bus.codec.as_frame(frame)
+                self._bus.dead_letters.record(f"unreadable {error.code}", unread, str(error))
             else:
                 durable.failed(gone)  # the next one to get it accounts for it
             return

@@ -16,6 +16,18 @@ A message goes through these files, in this order:
     mailbox         the frame waits for its agent; the senders of this process wait for room
     codec           the agent's message loop reads the frame: one decoding for each hop
 
+To an agent of the same process the way is shorter. Of a message that does not leave the process
+only the payload is packed, so that the receiver has one of its own, and it is judged as ever; the
+other thirteen fields are the receiver's already (`local_delivery`):
+
+    bus             finds a mailbox of this process
+    local_delivery  packs the payload, or has a frame made of whatever is unusual
+    mailbox         the message waits there, with its packed payload, among frames
+    codec           the agent's message loop unpacks the payload
+
+An answer to who has asked so goes straight to who waits for it, with its payload packed. What a
+reader or a callback for dead letters sees is in both cases the same, and so are all errors.
+
 The **routing table** is one dict, the registry's entries, and nothing else says where an agent
 is. An entry is a `LocalRoute` (a mailbox) or a `RemoteRoute` (a window to another node); the
 table of states of a name stands in `routing_table`.

@@ -9,6 +9,8 @@ from civitas._bus.batching import DENSE, LONE, OutgoingBatches
 from civitas._bus.codec import FrameCodec
 from civitas._bus.dead_letters import DeadLetters
 from civitas._bus.error_replies import error_reply, request_in
+from civitas._bus.local_delivery import LocalDelivery
+from civitas._bus.mailbox import Item
 from civitas._bus.routes import LocalRoute
 from civitas._bus.settlement import DurableFrame, GivenUp, failure_of
 from civitas.errors import (
@@ -41,9 +43,17 @@ class Answers:
         self._dead_letters = dead_letters
         self._lookup = registry.entries.get
 
-    def identify(self, codec: FrameCodec, outgoing: OutgoingBatches, *, bare: bool) -> None:
+    def identify(
+        self,
+        codec: FrameCodec,
+        outgoing: OutgoingBatches,
+        delivery: LocalDelivery | None,
+        *,
+        bare: bool,
+    ) -> None:
         """Seal and send answers by these from now on; a `bare` transport has its own addresses."""
         self._codec = codec
+        self._delivery = delivery
         self._outgoing = outgoing
         self._bare = bare
 
@@ -55,6 +65,13 @@ class Answers:
         reply_to = request.reply_to
         return reply_to is not None and (self._bare or reply_to.startswith(REPLY_PREFIX))
 
+    def answer_here(self, reply: Message) -> bool:
+        """Hand an answer over to who asked within this process; return False where that can't be.
+
+        Then `answer` can, or says why not.
+        """
+        return self._delivery is not None and self._delivery.answer(reply)
+
     async def answer(self, reply: Message, *, more: bool = False) -> None:
         """Publish an answer at the reply address that `reply.recipient` names.
 
@@ -63,6 +80,8 @@ class Answers:
         Raises:
             MessageRoutingError: it is no such address.
         """
+        if self.answer_here(reply):
+            return
         reply_to = reply.recipient
         address = published_at(reply_to)
         if address is reply_to and not self._bare:
@@ -138,8 +157,9 @@ class Answers:
         elif durable is not None:
             durable.failed(why.failure)
 
-    async def refuse(self, frame: bytes, agent: str, error: CivitasError) -> None:
-        """Account for a frame that `agent` could not read, and answer who asked with it."""
+    async def refuse(self, item: Item, agent: str, error: CivitasError) -> None:
+        """Account for what `agent` could not read, as a frame, and answer who asked with it."""
+        frame = self._codec.as_frame(item)
         self._dead_letters.record(f"unreadable {error.code}", frame, str(error))
         await self.report_error(request_in(frame, agent), agent, error)
 

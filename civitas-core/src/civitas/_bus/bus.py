@@ -16,7 +16,8 @@ from civitas._bus.batching import LONE, OutgoingBatches
 from civitas._bus.codec import FrameCodec, new_origin
 from civitas._bus.dead_letters import DeadLetters
 from civitas._bus.error_replies import error_of
-from civitas._bus.mailbox import Mailbox
+from civitas._bus.local_delivery import local_delivery
+from civitas._bus.mailbox import Item, Mailbox
 from civitas._bus.receivers import DurableReceiver, LocalReceiver, NumberedReceiver
 from civitas._bus.routes import LocalRoute, Receiver, RemoteRoute
 from civitas._bus.routing_table import RoutingTable
@@ -31,6 +32,7 @@ from civitas.plugins.specs import log_failure
 from civitas.registry import LocalRegistry, RoutingEntry
 from civitas.serializer import Serializer
 from civitas.transport import PublishesAtOnce, Transport
+from civitas.transport.reply_inbox import Answer
 from civitas.transport.tasks import Failed, contained
 
 DEFAULT_SEND_TIMEOUT: Final = 30.0
@@ -90,6 +92,7 @@ class MessageBus:
         self._lookup = registry.entries.get
         self._is_bare = getattr(transport, "capabilities", None) is None
         dropped = None if self._is_bare else self.dead_letters.record
+        self._serializer = serializer
         self._make_codec = partial(FrameCodec, serializer, tuple(accept), dropped=dropped)
         self.identify(origin or new_origin(), transport)
 
@@ -126,7 +129,11 @@ class MessageBus:
             self._request_far = partial(request, publish=self.outgoing.publish)
             lone = partial(self.outgoing.publish, within=LONE)
             self._request_alone = partial(request, publish=lone)
-        self.answers.identify(self.codec, self.outgoing, bare=self._is_bare)
+        self._delivery = local_delivery(
+            self.transport, self._serializer, origin, durable=self.durable
+        )
+        self._packed = _as_frame if self._delivery is None else self._delivery.packed
+        self.answers.identify(self.codec, self.outgoing, self._delivery, bare=self._is_bare)
 
     @property
     def delivered(self) -> int:
@@ -139,8 +146,10 @@ class MessageBus:
 
     # --- sending ----------------------------------------------------------------------------
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: Message, *, own: bool = False) -> None:
         """Send a message to the agent, or the reply address, that it names.
+
+        `own` says that it was composed for this call: nobody else has it.
 
         Raises:
             MessageRoutingError: there is no agent of that name.
@@ -155,6 +164,14 @@ class MessageBus:
         if message.type < _AFTER_RESERVED and message.type.startswith(RESERVED_PREFIX):
             raise _reserved(message)
         route = self._lookup(message.recipient)
+        if own and type(route) is LocalRoute:
+            packed = self._packed(message)
+            if packed is not None:
+                waiting = route.put((message, packed))
+                if waiting is not None:
+                    await waiting
+                self.sent += 1
+                return
         if route is None or not route.is_local:
             await self._send_far(message, route)
             return
@@ -197,8 +214,8 @@ class MessageBus:
 
     # --- asking -----------------------------------------------------------------------------
 
-    async def ask(self, message: Message, timeout: float | None) -> Message:
-        """Send a message and return its answer.
+    async def ask(self, message: Message, timeout: float | None, *, own: bool = False) -> Message:
+        """Send a message and return its answer; `own` says what it says for `send`.
 
         Raises:
             AgentError: the asked agent raised.
@@ -210,32 +227,48 @@ class MessageBus:
             self.affinity.check()
         if message.type.startswith(RESERVED_PREFIX):
             raise _reserved(message)
-        route = self._lookup(message.recipient)
+        recipient = message.recipient
+        route = self._lookup(recipient)
+        answer: Answer
         try:
             if route is None or not route.is_local:
-                frame = await self._ask_far(message, timeout, route)
-            else:
-                here = route if isinstance(route, LocalRoute) else None
-                if here is not None and here.mailbox.consumer is asyncio.current_task():
-                    raise _asked_itself(here.name)
+                answer = await self._ask_far(message, timeout, route)
+            elif type(route) is LocalRoute:
+                answer = await self._ask_here(route, message, timeout, own=own)
+            else:  # a name that somebody has registered by hand
                 request = self._request_head + self._serialize(message)
-                if here is not None and self.durable:
-                    # It may wait in the transport, where nobody answers once the agent has ended.
-                    with here.requesting():
-                        frame = await self.transport.request(route.address, request, timeout)  # type: ignore[arg-type]
-                else:
-                    frame = await self.transport.request(route.address, request, timeout)  # type: ignore[arg-type]
+                answer = await self.transport.request(recipient, request, timeout)  # type: ignore[arg-type]
         except BaseException as error:
             self.sent += _was_sent(error)
             if not isinstance(error, TimeoutError):
                 raise
-            text = f"ask {message.recipient!r}: {error}".removesuffix(": ")
+            text = f"ask {recipient!r}: {error}".removesuffix(": ")
             raise type(error)(text) from None
         self.sent += 1
-        reply = self.read(frame, answer=True)
+        reply = self.read(answer, answer=True)
         if reply.type == TYPE_ERROR:
             raise error_of(reply)
         return reply
+
+    def _ask_here(
+        self, route: LocalRoute, message: Message, timeout: float | None, *, own: bool
+    ) -> Awaitable[Answer]:
+        """Send a request to an agent of this node; awaiting it gives what answers it."""
+        if route.mailbox.consumer is asyncio.current_task():
+            raise _asked_itself(route.name)
+        if own and self._delivery is not None:
+            asking = self._delivery.ask(route, message, timeout)
+            if asking is not None:
+                return asking
+        request = self._request_head + self._serialize(message)
+        if self.durable:
+            return self._ask_durably(route, request, timeout)
+        return self.transport.request(route.address, request, timeout)  # type: ignore[arg-type]
+
+    async def _ask_durably(self, route: LocalRoute, request: bytes, timeout: float | None) -> bytes:
+        # It may wait in the transport, where nobody answers once the agent has ended.
+        with route.requesting():
+            return await self.transport.request(route.address, request, timeout)  # type: ignore[arg-type]
 
     async def _ask_far(
         self, message: Message, timeout: float | None, route: RoutingEntry | None
@@ -262,7 +295,7 @@ class MessageBus:
 
     # --- receiving --------------------------------------------------------------------------
 
-    async def attach(self, mailbox: Mailbox[bytes]) -> None:
+    async def attach(self, mailbox: Mailbox[Item]) -> None:
         """Register an agent and put what comes for it into its mailbox.
 
         What a durable transport keeps waits for `take_over`: another node may have the name, and
@@ -271,7 +304,7 @@ class MessageBus:
         Raises:
             ConfigurationError: the name can't be one, or is taken.
         """
-        route = LocalRoute(mailbox, self._receiver(mailbox))
+        route = LocalRoute(mailbox, self._receiver(mailbox), self.send_timeout)
         self.registry.add(route)
         if self.durable:
             self._pending_subscriptions.append(route)
@@ -305,13 +338,17 @@ class MessageBus:
         if unsubscribe is not None:
             await unsubscribe(name)
 
-    def _receiver(self, mailbox: Mailbox[bytes]) -> Receiver:
+    def _receiver(self, mailbox: Mailbox[Item]) -> Receiver:
         dropped = self.dead_letters.record
         if self.durable:
             return DurableReceiver(mailbox, self.answers.reject_while_stopping, dropped)
         if self.accounting is not None:
             return NumberedReceiver(mailbox, self.accounting, self.send_timeout, dropped)
         return LocalReceiver(mailbox, self.send_timeout)
+
+
+def _as_frame(_message: Message) -> None:
+    """Take the place of `LocalDelivery.packed` where everything is a frame."""
 
 
 def _until(deadline: float | None) -> float | None:

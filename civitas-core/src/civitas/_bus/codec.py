@@ -13,10 +13,11 @@ from typing import Final
 
 from civitas import _platform as platform
 from civitas import envelope
-from civitas.envelope import KIND_MESSAGE, KIND_REPLY, Origin
+from civitas.envelope import KIND_MESSAGE, KIND_REPLY, Origin, UnsealedRequest
 from civitas.errors import CivitasError, DeserializationError, FrameError, crash_of, describe
-from civitas.messages import Message
+from civitas.messages import LocalMessage, Message
 from civitas.serializer import Serializer, name_of
+from civitas.serializer.formats import body_of, unpack_payload
 from civitas.serializer.guards import checked, guarded
 from civitas.transport import is_reply_address
 
@@ -81,17 +82,26 @@ class FrameCodec:
         asked = envelope.reply_part(node)
         return self._front + _NUMBER.pack(number) + self._to_node + asked + body
 
+    def unsealed_request(self, number: int, node: str, body: bytes) -> UnsealedRequest:
+        """Make it for a transport that seals it with the reply address at once."""
+        front = self._front + _NUMBER.pack(number) + self._to_node
+        return UnsealedRequest(front, bytes.fromhex(node), body)
+
     def reply(self, reply: Message) -> bytes:
         """Make the frame of a reply; its recipient is the reply address."""
         return self._reply_head + envelope.reply_part(reply.recipient) + self.serialize(reply)
 
-    def read(self, frame: bytes, *, answer: bool = False) -> Message:
-        """Decode the frame of a message, or of an `answer`.
+    def read(self, frame: bytes | LocalMessage, *, answer: bool = False) -> Message:
+        """Decode the frame of a message, or of an `answer`; or what has not left the process.
 
         Raises:
             FrameError: the bytes are no frame, or one of another kind.
             DeserializationError: its body is no message, or its serializer is not accepted here.
         """
+        if isinstance(frame, tuple):
+            message, packed = frame
+            message.payload = unpack_payload(packed)
+            return message
         try:
             if frame.startswith(self.head):  # of this node's own: no need to take it apart
                 message = self._deserialize(frame[self._head_size :])
@@ -104,6 +114,16 @@ class FrameCodec:
         except BaseException as error:
             crash = describe(crash_of(error))
             raise DeserializationError(f"a serializer failed to read: {crash}") from error
+
+    def as_frame(self, frame: bytes | LocalMessage) -> bytes:
+        """Return the frame that a message would have been if it had left the process."""
+        if not isinstance(frame, tuple):
+            return frame
+        message, packed = frame
+        reply_to, message.reply_to = message.reply_to, None  # it is in the header
+        body = body_of(message, packed)
+        message.reply_to = reply_to
+        return self.head[:-2] + envelope.reply_part(reply_to or "") + body
 
     def clock_seen(self, node: str, offset: float) -> None:
         """Take note that a node's clock is ahead by `offset` seconds."""

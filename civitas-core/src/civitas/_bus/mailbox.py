@@ -8,12 +8,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from functools import partial
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from civitas._bus.wait_queue import WaitQueue
 from civitas.errors import MailboxFullError, MessageRoutingError
+from civitas.messages import LocalMessage
 
 T = TypeVar("T")
+
+Item: TypeAlias = bytes | LocalMessage
+"""What waits in an agent's mailbox: a frame, or a message that has not left the process."""
 
 DEFAULT_SIZE: Final = 1000
 

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
 from civitas._bus.accounting import ReceiveAccounting, number_of
-from civitas._bus.mailbox import Mailbox
+from civitas._bus.mailbox import Item, Mailbox
 from civitas._bus.settlement import DurableFrame
 from civitas.envelope import KIND_MESSAGE, KIND_SYSTEM, MAGIC, NODE_AT
 from civitas.errors import FrameError, MessageRoutingError
@@ -38,7 +38,7 @@ class LocalReceiver:
 
     __slots__ = ("_mailbox", "_put_nowait", "_send_timeout", "delivered")
 
-    def __init__(self, mailbox: Mailbox[bytes], send_timeout: float) -> None:
+    def __init__(self, mailbox: Mailbox[Item], send_timeout: float) -> None:
         self._mailbox = mailbox
         self._put_nowait = mailbox.put_nowait
         self._send_timeout = send_timeout
@@ -64,7 +64,7 @@ class NumberedReceiver:
 
     def __init__(
         self,
-        mailbox: Mailbox[bytes],
+        mailbox: Mailbox[Item],
         accounting: ReceiveAccounting,
         send_timeout: float,
         dropped: Dropped,
@@ -145,7 +145,7 @@ class DurableReceiver:
 
     def __init__(
         self,
-        mailbox: Mailbox[bytes],
+        mailbox: Mailbox[Item],
         reject: Callable[[bytes, str], Awaitable[bool]],
         dropped: Dropped,
     ) -> None:

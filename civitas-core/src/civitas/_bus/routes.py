@@ -7,12 +7,13 @@ nodes here, for credit (`windows` has the arithmetic of it).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from math import inf
 from typing import Final, Protocol
 
-from civitas._bus.mailbox import Mailbox
+from civitas._bus.mailbox import Item, Mailbox
 from civitas._bus.wait_queue import WaitQueue
 from civitas._bus.windows import WINDOW, SendWindow
 from civitas.errors import (
@@ -21,6 +22,7 @@ from civitas.errors import (
     NotConnectedError,
     OutcomeUnknownError,
 )
+from civitas.messages import LocalMessage
 from civitas.registry import RoutingEntry
 from civitas.transport import Handler
 from civitas.transport.interruption import Interruption
@@ -90,14 +92,32 @@ class Route(RoutingEntry):
 class LocalRoute(Route):
     """The way to an agent of this node."""
 
-    __slots__ = ("answered", "mailbox", "receiver")
+    __slots__ = ("_send_timeout", "answered", "mailbox", "receiver")
 
-    def __init__(self, mailbox: Mailbox[bytes], receiver: Receiver) -> None:
+    def __init__(
+        self, mailbox: Mailbox[Item], receiver: Receiver, send_timeout: float = inf
+    ) -> None:
         super().__init__(mailbox.name, is_local=True)
+        self._send_timeout = send_timeout
         self.mailbox = mailbox
         self.receiver = receiver
         self.answered = ""
         """The reply address of the last answer that the agent has sent by itself."""
+
+    def put(self, item: LocalMessage) -> Awaitable[None] | None:
+        """Put a message of this process into the mailbox; where it has to wait, return the wait.
+
+        Raises:
+            MessageRoutingError: the mailbox is closed.
+        """
+        if not self.mailbox.put_nowait(item):
+            return self._put(item)
+        self.receiver.delivered += 1
+        return None
+
+    async def _put(self, item: LocalMessage) -> None:
+        await self.mailbox.put(item, self._send_timeout)
+        self.receiver.delivered += 1
 
 
 class RemoteRoute(Route):

@@ -42,7 +42,8 @@ class Sender:
         current = self.current
         if current is None and self._bus.closing:
             self._refuse_while_closing(recipient)
-        return self._bus.send(compose(self.name, recipient, payload, message_type, current))
+        message = compose(self.name, recipient, payload, message_type, current)
+        return self._bus.send(message, own=True)
 
     def ask(
         self,
@@ -62,7 +63,7 @@ class Sender:
             if timeout is not None and timeout <= 0.0:
                 return _no_time(recipient, timeout)
         message = compose(self.name, recipient, payload, message_type, current, timeout)
-        return self._bus.ask(message, timeout)
+        return self._bus.ask(message, timeout, own=True)
 
     async def broadcast(self, pattern: str, payload: Mapping[str, Any], message_type: str) -> None:
         """Send to each agent whose name matches; a full one does not hold up the others."""

@@ -8,7 +8,7 @@ from typing import Any, Final, NoReturn
 
 import msgpack
 
-from civitas.errors import DeserializationError, SerializationError, crash_of
+from civitas.errors import DeserializationError, SerializationError, crash_of, describe
 from civitas.messages import Message
 from civitas.serializer import fields, limits
 from civitas.serializer.fields import FIELDS, LARGEST, SCHEMA
@@ -20,6 +20,9 @@ _LENGTH: Final = len(FIELDS) + 1
 _SMALL_BODY: Final = 512
 _LARGE_BODY: Final = 1 << 20
 _MAX_CLAIM: Final = 1 << 20
+_PAYLOAD: Final = limits.BODY._replace(values=limits.BODY.values - len(FIELDS))
+"""The limits of a payload by itself: the rest of the body has so many values more."""
+
 _unpack: Final = msgpack.unpackb
 _refuse_extension: Final = limits.refuse_extension
 
@@ -58,6 +61,27 @@ class MsgpackSerializer:
             _refuse_unreadable(packed, message.payload)
         return packed
 
+    def pack_payload(self, payload: dict[str, Any]) -> bytes | None:
+        """Return a payload in MessagePack, for `unpack_payload`; None for `serialize` to refuse it.
+
+        It stands in a list, so that it may be as deep as within a body, and no deeper.
+        """
+        try:
+            packed: bytes = self._pack((payload,))
+        except BaseException as error:  # noqa: BLE001 - a value whose own code raises
+            crash_of(error)
+            return None
+        size = len(packed)
+        if size > limits.SAFE_SIZE:
+            if size > _LARGE_BODY:
+                self._pack = msgpack.Packer().pack
+            try:
+                limits.check_msgpack(packed, _PAYLOAD)
+                limits.check_keys(payload)
+            except DeserializationError:
+                return None
+        return packed
+
     def deserialize(self, data: bytes) -> Message:
         """Return the message in these bytes, which are a body or a whole frame."""
         try:
@@ -75,6 +99,41 @@ class MsgpackSerializer:
             raise
         except Exception as error:  # noqa: BLE001 - whatever msgpack raises is the cause
             return fields.message_from_frame(self, data, error)
+
+
+def unpack_payload(packed: bytes) -> dict[str, Any]:
+    """Return the payload that `pack_payload` was given, which has checked how much there is.
+
+    Raises:
+        DeserializationError: it can't be read, as it could not be in a body.
+    """
+    try:
+        if len(packed) > _SMALL_BODY:
+            _refuse_false_lengths(packed)
+        try:
+            (payload,) = _unpack(packed, max_ext_len=0, ext_hook=_refuse_extension)
+        except ValueError as error:
+            if type(error) is not ValueError:
+                raise
+            (payload,) = _unpack_with_any_keys(packed)
+        if type(payload) is dict:
+            return payload
+    except DeserializationError:
+        raise
+    except Exception as error:
+        problem = f"not a message in {MsgpackSerializer.name}: {describe(error)}"
+        raise DeserializationError(problem) from error
+    raise DeserializationError(f"the message's 'payload' is a {type(payload).__name__}")
+
+
+def body_of(message: Message, packed: bytes) -> bytes:
+    """Return the body of a message whose payload was packed by `pack_payload`."""
+    m = message
+    before = (SCHEMA, m.id, m.type, m.sender, m.recipient, m.correlation_id, m.reply_to)
+    after = (m.timestamp, m.trace_id, m.span_id, m.parent_span_id, m.attempt, m.priority, m.ttl)
+    parts = (msgpack.packb(before), packed, msgpack.packb(after))
+    # Each begins with one byte, for none has more than 15 elements.
+    return b"".join((bytes((0x90 | _LENGTH,)), *(part[1:] for part in parts)))
 
 
 def _refuse_unreadable(packed: bytes, payload: Any) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
+from civitas.envelope import UnsealedRequest
 from civitas.errors import (
     CivitasError,
     ConfigurationError,
@@ -15,7 +17,7 @@ from civitas.errors import (
 )
 from civitas.messages import REPLY_PREFIX, RESERVED_PREFIX
 from civitas.plugins import Capabilities, TransportContext
-from civitas.transport.protocol import Handler
+from civitas.transport.protocol import Handler, Transport
 from civitas.transport.reply_inbox import ReplyInbox
 
 
@@ -47,19 +49,25 @@ class InProcessTransport:
         """The requests in flight; a transport that is built around this one shares it."""
         self._handlers: dict[str, Handler] = {}
         self._system: dict[str, list[Handler]] = {}
-        self._reachable: dict[str, Handler] = {}  # the same dict while started, an empty one else
+        self.reachable: Mapping[str, Handler] = {}  # the same dict while started, an empty one else
+        """The addresses of this process to which it would deliver now, with their handlers."""
         self._started = False
+
+    @property
+    def within_process(self) -> InProcessTransport | None:
+        """Itself, see `within_process_of`; a subclass may want to see each frame."""
+        return self if type(self) is InProcessTransport else None
 
     async def start(self) -> None:
         """Accept frames from now on."""
         self._started = True
-        self._reachable = self._handlers
+        self.reachable = self._handlers
         self._handlers[self.inbox.address] = self.inbox
 
     async def stop(self) -> None:
         """Forget all subscriptions and fail the requests in flight."""
         self._started = False
-        self._reachable = {}
+        self.reachable = {}
         self._handlers.clear()
         self._system.clear()
         self.inbox.close()
@@ -80,11 +88,11 @@ class InProcessTransport:
 
     def __contains__(self, address: str) -> bool:
         """Return whether an agent or an inbox of this process owns the address."""
-        return address in self._reachable
+        return address in self.reachable
 
     async def publish(self, address: str, data: bytes) -> None:
         """Await the handler of `address` with the frame."""
-        handler = self._reachable.get(address)
+        handler = self.reachable.get(address)
         if handler is None:
             await self._publish_elsewhere(address, data)
             return
@@ -95,7 +103,9 @@ class InProcessTransport:
         except BaseException as error:  # noqa: BLE001 - one that raises never stops the transport
             self._survive(address, data, crash_unless_cancelled(error))
 
-    async def request(self, address: str, data: bytes, timeout: float | None) -> bytes:
+    async def request(
+        self, address: str, data: bytes | UnsealedRequest, timeout: float | None
+    ) -> bytes:
         """Send a frame and return the frame that answers it."""
         return await self.inbox.request(data, timeout, partial(self.publish, address))
 
@@ -123,3 +133,14 @@ class InProcessTransport:
     def _survive(self, address: str, data: bytes, error: Exception) -> None:
         self._context.logger.error("the handler of %r raised", address, exc_info=error)
         self._context.dropped("handler raised", data)
+
+
+def within_process_of(transport: Transport) -> InProcessTransport | None:
+    """Return what delivers within the process for a transport; None where that sees each frame.
+
+    It is its attribute `within_process`. A transport that has one promises that what it does with a
+    frame for an address that is `reachable` there, and with a request, is what that does: hand it
+    over. So core may do it without a frame, and gives requests as `UnsealedRequest`.
+    """
+    found = getattr(transport, "within_process", None)
+    return found if type(found) is InProcessTransport else None

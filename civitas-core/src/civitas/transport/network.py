@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 
+from civitas.envelope import UnsealedRequest
 from civitas.errors import MessageTooLargeError, NotConnectedError
 from civitas.messages import RESERVED_PREFIX
 from civitas.plugins import Capabilities, TransportContext
@@ -199,7 +200,11 @@ class NetworkTransport(ABC):
         )
 
     async def request(
-        self, address: str, data: bytes, timeout: float | None, publish: Publish | None = None
+        self,
+        address: str,
+        data: bytes | UnsealedRequest,
+        timeout: float | None,
+        publish: Publish | None = None,
     ) -> bytes:
         """Send a frame, by `publish` if that is given, and return the frame that answers it.
 
@@ -225,6 +230,18 @@ class NetworkTransport(ABC):
     def has_reply_address(self, address: str) -> bool:
         """Return whether `address` belongs to a request in flight here."""
         return self._local.inbox.has(address)
+
+    @property
+    def within_process(self) -> InProcessTransport | None:
+        """What delivers within the process, see `within_process_of`.
+
+        None for a subclass with a `publish` or `request` of its own, which is to see each frame.
+        """
+        own = type(self)
+        is_seen = (
+            own.publish is NetworkTransport.publish and own.request is NetworkTransport.request
+        )
+        return self._local if is_seen else None
 
     def refused(self, address: str, reason: str) -> None:
         """Take the word of the network that it has thrown away a frame which it had taken.

@@ -13,6 +13,8 @@ is, and needs to know of none of this.
     a reply to no request, to one that is over, or a    | dropped
     second one                                          |
     a frame of another kind, or none                    | dropped
+    what has not left the process, to a request that    | the request has its answer
+    has not, either                                     |
 
 What is dropped is counted, each by a reason of its own. A request that names no node (one that a
 transport makes for itself, or a test) takes its answer from any.
@@ -26,18 +28,23 @@ from binascii import unhexlify
 from collections.abc import Awaitable, Callable
 from struct import Struct
 from types import TracebackType
-from typing import Final
+from typing import Final, TypeAlias, TypeVar
 
 from civitas import _platform as platform
 from civitas import envelope
-from civitas.envelope import KIND_REPLY, NODE_AT
+from civitas.envelope import KIND_REPLY, NODE_AT, UnsealedRequest
 from civitas.errors import FrameError, MailboxFullError, NotConnectedError, OutcomeUnknownError
-from civitas.messages import REPLY_PREFIX
+from civitas.messages import REPLY_PREFIX, LocalMessage, Message
 from civitas.transport.interruption import Interruption
 
 _reply_address: Final = re.compile(
     f"({re.escape(REPLY_PREFIX)}[0-9a-f]{{16}})\\.[0-9]{{1,20}}"
 ).fullmatch
+
+T = TypeVar("T")
+
+Answer: TypeAlias = bytes | LocalMessage
+"""A frame; or, to who asked an agent of its own node, what does not leave the process."""
 
 _NODE_AT: Final = NODE_AT.start
 _BATCH: Final = 128
@@ -50,7 +57,7 @@ def _ignore(reason: str, frame: bytes) -> None:
     """Take the place of accounting where an inbox is used without a node."""
 
 
-class _RequestInFlight(Interruption):
+class RequestInFlight(Interruption):
     """A request in flight.
 
     What ends it early becomes the exception of its answer. While the request is still being
@@ -58,13 +65,16 @@ class _RequestInFlight(Interruption):
     which says more than the confirmation that a transport may wait for.
     """
 
-    __slots__ = ("address", "answer", "asked", "ended", "handed_over")
+    __slots__ = ("address", "answer", "asked", "ended", "handed_over", "is_here")
 
-    def __init__(self, answer: asyncio.Future[bytes], asked: bytes, address: str) -> None:
+    def __init__(
+        self, answer: asyncio.Future[Answer], asked: bytes, address: str, *, is_here: bool
+    ) -> None:
         self.interrupted = False  # what the base does; a call of it would cost each request
         self.answer = answer
         self.asked = asked
         self.address = address
+        self.is_here = is_here
         self.handed_over = False
         self.ended = False
 
@@ -82,18 +92,27 @@ class _RequestInFlight(Interruption):
                 error.__cause__ = exc.__cause__  # whether the request may have been sent
         return super().__exit__(exc_type, exc, traceback)
 
+    def take(self, answer: Answer) -> None:
+        """Take the answer."""
+        self.answer.set_result(answer)
+        if not self.handed_over:
+            # Later, since it may be the publish that calls this.
+            self.answer.get_loop().call_soon(self.end_publish)
+
     def end_publish(self) -> None:
         """Go on to the answer, which has come, unless that is done already."""
         if not self.handed_over and not self.ended:
             self.interrupt()
 
     def expire(self, timeout: float) -> None:
+        """End it: its `timeout` in seconds is over."""
         if self.handed_over:
             self.fail(TimeoutError(f"no answer within {timeout:g} s"))
         else:
             self.fail(MailboxFullError(f"no room for the request within {timeout:g} s"))
 
     def fail(self, error: Exception) -> None:
+        """End it with an error, unless it has an answer."""
         if self.answer.done():
             return
         self.answer.set_exception(error)
@@ -142,7 +161,7 @@ class ReplyInbox:
         if not is_reply_address(f"{self._prefix}0"):
             raise ValueError(f"a node id has 16 hex digits, unlike {node!r}")
         self._numbers: list[int] = []
-        self._pending: dict[str, _RequestInFlight] = {}
+        self._pending: dict[str, RequestInFlight] = {}
         self._dropped = dropped
 
     def __len__(self) -> int:
@@ -154,7 +173,7 @@ class ReplyInbox:
 
     async def request(
         self,
-        frame: bytes,
+        frame: bytes | UnsealedRequest,
         timeout: float | None,
         publish: Callable[[bytes], Awaitable[None]],
         address: str = "",
@@ -172,23 +191,61 @@ class ReplyInbox:
             MailboxFullError: the time went by before the request could be handed over.
             TimeoutError: it went by before the answer came.
         """
+        reply_to = self._next_address()
+        if isinstance(frame, UnsealedRequest):
+            stamped, asked = frame.seal(reply_to), frame.asked
+        else:
+            stamped, node = envelope.exchange_reply_to(frame, reply_to)
+            try:
+                asked = unhexlify(node)
+            except ValueError:  # no node's id
+                asked = b""
+        answer = await self._answer(reply_to, asked, timeout, publish, stamped, address)
+        assert isinstance(answer, bytes)
+        return answer
+
+    def request_here(
+        self,
+        message: Message,
+        packed: bytes,
+        timeout: float | None,
+        put: Callable[[LocalMessage], Awaitable[None] | None],
+        node: bytes,
+    ) -> Awaitable[Answer]:
+        """Do so, once it is awaited, with a message to an agent of this node.
+
+        Args:
+            message: the request, which gets the reply address.
+            packed: its payload, packed.
+            timeout: seconds for the wait for room, and for the answer, together.
+            put: puts it into the agent's mailbox; where it has to wait, it returns what to await.
+            node: this node's id: an answer by wire is to come from it.
+        """
+        message.reply_to = reply_to = self._next_address()
+        return self._answer(reply_to, node, timeout, put, (message, packed), is_here=True)
+
+    async def _answer(
+        self,
+        reply_to: str,
+        asked: bytes,
+        timeout: float | None,
+        hand_over: Callable[[T], Awaitable[None] | None],
+        item: T,
+        address: str = "",
+        *,
+        is_here: bool = False,
+    ) -> Answer:
         loop = asyncio.get_running_loop()
-        try:
-            reply_to = f"{self._prefix}{self._numbers.pop()}"
-        except IndexError:
-            self._numbers.extend(_NUMBERS.unpack(platform.random_bytes(_NUMBERS.size)))
-            reply_to = f"{self._prefix}{self._numbers.pop()}"
-        stamped, node = envelope.exchange_reply_to(frame, reply_to)
-        try:
-            asked = unhexlify(node)
-        except ValueError:  # no node's id
-            asked = b""
-        request = _RequestInFlight(loop.create_future(), asked, address)
+        request = RequestInFlight(loop.create_future(), asked, address, is_here=is_here)
         self._pending[reply_to] = request
         timer = None if timeout is None else loop.call_later(timeout, request.expire, timeout)
         try:
-            with request:
-                await publish(stamped)
+            handing_over = hand_over(item)
+            if handing_over is not None:
+                with request:
+                    await handing_over
+                    request.handed_over = True
+            else:
                 request.handed_over = True
             return await request.answer
         except asyncio.CancelledError as error:
@@ -204,6 +261,20 @@ class ReplyInbox:
             if timer is not None:
                 timer.cancel()
             del self._pending[reply_to]
+
+    def _next_address(self) -> str:
+        try:
+            return f"{self._prefix}{self._numbers.pop()}"
+        except IndexError:
+            self._numbers.extend(_NUMBERS.unpack(platform.random_bytes(_NUMBERS.size)))
+            return f"{self._prefix}{self._numbers.pop()}"
+
+    def asked_here(self, reply_to: str) -> RequestInFlight | None:
+        """Return the request of `request_here` that waits for an answer at this address, if any."""
+        request = self._pending.get(reply_to)
+        if request is None or not request.is_here or request.answer.done():
+            return None
+        return request
 
     async def deliver(self, frame: bytes) -> None:
         """Give an answer to the request it belongs to; drop and count what is none."""
@@ -228,10 +299,7 @@ class ReplyInbox:
         if not frame.startswith(request.asked, _NODE_AT):
             self._dropped("reply from another node than the asked one", frame)
             return True
-        request.answer.set_result(frame)
-        if not request.handed_over:
-            # Later, since it may be the publish that calls this.
-            request.answer.get_loop().call_soon(request.end_publish)
+        request.take(frame)
         return True
 
     def fail_requests_to(self, address: str, reason: str) -> None:

@@ -36,7 +36,7 @@ from civitas._signing.signatures import (
     Verdict,
     sender_of,
 )
-from civitas.envelope import ORIGIN_AT, TRAILER_BYTES
+from civitas.envelope import ORIGIN_AT, TRAILER_BYTES, UnsealedRequest
 from civitas.errors import (
     CivitasError,
     FrameError,
@@ -46,7 +46,7 @@ from civitas.errors import (
 )
 from civitas.messages import REPLY_PREFIX, RESERVED_PREFIX
 from civitas.plugins import Capabilities, TransportContext
-from civitas.transport.in_process import InProcessTransport
+from civitas.transport.in_process import InProcessTransport, within_process_of
 from civitas.transport.protocol import Handler, Publish, PublishesAtOnce, Transport
 
 LOG_PAUSE: Final = 10.0
@@ -122,6 +122,11 @@ class SignedTransport:
         self._started = False
         self._has_inbox = False
 
+    @property
+    def within_process(self) -> InProcessTransport | None:
+        """What delivers within the process, see `within_process_of`."""
+        return self._local if self._everything else within_process_of(self._carrier)
+
     async def start(self) -> None:
         """Start the other transport."""
         await self._carrier.start()
@@ -170,7 +175,11 @@ class SignedTransport:
         return self._carrier.publish(address, data)
 
     async def request(
-        self, address: str, data: bytes, timeout: float | None, publish: Publish | None = None
+        self,
+        address: str,
+        data: bytes | UnsealedRequest,
+        timeout: float | None,
+        publish: Publish | None = None,
     ) -> bytes:
         """Send a frame, by `publish` if that is given, and return the frame that answers it.
 

@@ -175,28 +175,28 @@ def record_bus(bus: MessageBus) -> None:
     vars(bus).update(send=partial(_send, bus.send), ask=partial(_ask, bus.ask))
 
 
-async def _send(send: Any, message: Message) -> None:
+async def _send(send: Any, message: Message, *, own: bool = False) -> None:
     if message.recipient.startswith(REPLY_PREFIX):
-        await send(message)
+        await send(message, own=own)
         return
     history = _history()
     sending = history.sending(message, None, is_ask=False)
     try:
-        await send(message)
+        await send(message, own=own)
     except BaseException as error:
         history.sent(sending, type(error).__name__)
         raise
     history.sent(sending, ACCEPTED)
 
 
-async def _ask(ask: Any, message: Message, timeout: float | None) -> Message:
+async def _ask(ask: Any, message: Message, timeout: float | None, *, own: bool = False) -> Message:
     history = _history()
     if message.type == PROBE:
-        probed: Message = await ask(message, timeout)
+        probed: Message = await ask(message, timeout, own=own)
         return probed
     sending = history.sending(message, timeout, is_ask=True)
     try:
-        reply: Message = await ask(message, timeout)
+        reply: Message = await ask(message, timeout, own=own)
     except BaseException as error:
         history.sent(sending, type(error).__name__)
         raise

@@ -6,6 +6,7 @@ import asyncio
 from functools import partial
 from typing import Final
 
+from civitas.envelope import UnsealedRequest
 from civitas.errors import MessageTooLargeError, NotConnectedError
 from civitas.messages import RESERVED_PREFIX
 from civitas.plugins import Capabilities, TransportContext
@@ -45,7 +46,7 @@ class SimulatedTransport:
         self.process = process
         self.control = context.control
         self.name = f"{process.label}#{number}"
-        self.local = InProcessTransport(context)
+        self.local = self.within_process = InProcessTransport(context)
         self.dispatcher = Dispatcher(context)
         self.started = False
         self.context = context
@@ -119,7 +120,11 @@ class SimulatedTransport:
         return True
 
     async def request(
-        self, address: str, data: bytes, timeout: float | None, publish: Publish | None = None
+        self,
+        address: str,
+        data: bytes | UnsealedRequest,
+        timeout: float | None,
+        publish: Publish | None = None,
     ) -> bytes:
         """Send a frame, by `publish` if that is given, and return the frame that answers it."""
         self.check()
