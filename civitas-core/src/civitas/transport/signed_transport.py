@@ -190,7 +190,7 @@ class SignedTransport:
             if publish is None:
                 return await self._carrier.request(address, data, timeout)  # type: ignore[arg-type]
             carrier = cast("PublishesAtOnce", self._carrier)  # else there would be no `publish`
-            return await carrier.request(address, data, timeout, publish)
+            return await carrier.request(address, data, timeout, publish)  # type: ignore[arg-type]
         if not self._started:
             raise NotConnectedError("the transport is not started")
         send = partial(publish or self.publish, address)
