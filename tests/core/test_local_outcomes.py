@@ -209,7 +209,7 @@ def test_so_has_what_is_near_the_largest_frame(narrow: Pair, size: int, length: 
     assert here == framed
 
 
-@pytest.mark.parametrize("value", ALTERED, ids=repr)
+@pytest.mark.parametrize("value", ALTERED, ids=[type(each).__name__ for each in ALTERED])
 @pytest.mark.parametrize("field", ["trace_id", "span_id"])
 def test_so_has_what_is_sent_in_a_trace_of_which_a_handler_has_made_anything(
     field: str, value: Any
