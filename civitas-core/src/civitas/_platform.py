@@ -7,7 +7,6 @@ number. A lookup here costs what one in `time` or `os` does.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import random
 import threading
@@ -57,6 +56,8 @@ class ThreadRunner:
 
 
 def _run(main: Main, ended: Ended) -> None:
+    import asyncio  # commands that run no event loop don't load it
+
     failure: BaseException | None = None
     try:
         asyncio.run(main())

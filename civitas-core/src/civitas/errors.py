@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dis
 import signal
 import sys
@@ -10,9 +9,12 @@ import threading
 from enum import Enum
 from functools import partial
 from types import CodeType
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from civitas import _text
+
+if TYPE_CHECKING:
+    import asyncio
 
 TEXT_LIMIT: Final = _text.TEXT_LIMIT
 """Bytes of UTF-8 that the text of an exception has at most where it is logged or sent."""
@@ -326,6 +328,8 @@ def crash_unless_cancelled(
     """
     if isinstance(error, Exception):
         return crash_of(error)
+    import asyncio  # a third of what `civitas --help` would load
+
     running = _running_task()
     if isinstance(error, GeneratorExit) and (task is None or running is not task):
         raise error
@@ -340,6 +344,8 @@ def crash_unless_cancelled(
 
 
 def _running_task() -> asyncio.Task[Any] | None:
+    import asyncio
+
     try:
         return asyncio.current_task()
     except RuntimeError:  # no event loop runs

@@ -45,10 +45,14 @@ def test_no_file_says_to_install_the_distribution_civitas() -> None:
     listed = subprocess.run(
         ["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
+    spared = (
+        Path(__file__).relative_to(REPOSITORY).as_posix(),
+        "requirements/peers/civitas.in",  # it is measured beside ours, in an environment of its own
+    )
     found = [
         f"{name}:{number}: {line.strip()}"
         for name in listed.stdout.splitlines()
-        if name != Path(__file__).relative_to(REPOSITORY).as_posix()
+        if name not in spared
         if (path := REPOSITORY / name).is_file()
         for number, line in enumerate(path.read_text("utf-8", errors="ignore").splitlines(), 1)
         if INSTALLS_IT.search(line)

@@ -11,7 +11,9 @@ def main() -> None:
     from civitas import _program
 
     if not _program.begin():
-        from civitas.cli.app import app
+        import sys
+
+        from civitas.cli.app import app_for
         from civitas.cli.entry import run_program
 
-        run_program(app)
+        run_program(app_for(sys.argv[1:]))

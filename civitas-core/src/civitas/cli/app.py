@@ -1,48 +1,89 @@
-"""The `civitas` command: registers its commands.
+"""The `civitas` command: registers its commands, and of these no more than are needed.
 
-Command modules import only typer at their top. What a command needs beyond that (pydantic, rich,
-the runtime) is imported when it runs, so that `civitas --help` stays fast.
+To make all commands takes a tenth of a start, so a command line that begins with the name of one
+gets that one alone. What else there is (help, a completion, a name that is none) gets all; for a
+list of them, the names and helps are enough. Command modules import only typer at their top: what a
+command needs beyond that (pydantic, rich, asyncio, the runtime) is imported when it runs.
 """
 
 from __future__ import annotations
 
-import platform
-from typing import Annotated
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from civitas.cli import plugins as plugins_group
-from civitas.cli import topology as topology_group
-from civitas.cli.bench.command import bench
-from civitas.cli.dead_letters import group as dead_letters_group
 from civitas.cli.entry import CommandGroup, run_commands
-from civitas.cli.options import AsJson
-from civitas.cli.output import write, write_json
-from civitas.cli.run import run
-from civitas.cli.talk import ask, send, stats
-from civitas.cli.up import up
 
-app = typer.Typer(
-    name="civitas",
-    cls=CommandGroup,
-    help="Run supervised agents; the transport that carries their messages is a plugin.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
-for _command in (run, up, ask, send, stats, bench):
-    app.command()(_command)
-app.add_typer(dead_letters_group.app, name="dead-letters")
-app.add_typer(topology_group.app, name="topology")
-app.add_typer(plugins_group.app, name="plugins")
+if TYPE_CHECKING:
+    app: typer.Typer
+    """All of it, for who looks at the commands."""
+
+_COMMANDS: Final = {
+    "run": "civitas.cli.run",
+    "up": "civitas.cli.up",
+    "ask": "civitas.cli.talk",
+    "send": "civitas.cli.talk",
+    "stats": "civitas.cli.talk",
+    "bench": "civitas.cli.bench.command",
+    "version": "civitas.cli.version",
+}
+"""Where the functions are that are commands; each has its command's name."""
+
+_GROUPS: Final = {
+    "dead-letters": "civitas.cli.dead_letters.group",
+    "topology": "civitas.cli.topology",
+    "plugins": "civitas.cli.plugins",
+}
+"""Where groups of commands are: `app` of each."""
+
+
+def app_for(arguments: Sequence[str]) -> typer.Typer:
+    """Return the program, with the commands that it needs for these arguments."""
+    named = {*arguments[:1]} & {*_COMMANDS, *_GROUPS}
+    # `-OO` has no docstrings, and the sources of stand-ins have none either.
+    listed = arguments in ([], ["--help"]) and sys.flags.optimize < 2
+    # Of a completion, the arguments are in the environment.
+    return _app(named, listed=listed and not any("_COMPLETE" in each for each in os.environ))
+
+
+def _app(names: set[str], *, listed: bool = False) -> typer.Typer:
+    """Return the program with these commands, or with all; `listed`: just their names and helps."""
+    made = typer.Typer(
+        name="civitas",
+        cls=CommandGroup,
+        help="Run supervised agents; the transport that carries their messages is a plugin.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+    )
+    made.callback()(_before_commands)
+    for name in names & {*_COMMANDS} if names else _COMMANDS:
+        command = getattr(import_module(_COMMANDS[name]), name)
+        made.command(name)(_stand_in(command) if listed else command)
+    for name in names & {*_GROUPS} if names else _GROUPS:
+        group = import_module(_GROUPS[name]).app
+        made.add_typer(typer.Typer(help=group.info.help) if listed else group, name=name)
+    return made
+
+
+def _stand_in(command: Callable[..., Any]) -> Callable[[], None]:
+    """Return a command that has the help of this one, and nothing else."""
+
+    def shown() -> None: ...
+
+    shown.__doc__ = command.__doc__
+    return shown
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        version()
+        _version()()
         raise typer.Exit
 
 
-@app.callback()
 def _before_commands(
     version: Annotated[
         bool,
@@ -54,20 +95,14 @@ def _before_commands(
     """Take the options that stand before a command."""
 
 
-@app.command()
-def version(as_json: AsJson = False) -> None:
-    """Print the versions of civitas-core, of the plugin API and of Python."""
-    from civitas.plugins.catalog import API_VERSION, CORE_DISTRIBUTION
-    from civitas.plugins.metadata import installed_version
-
-    core, python = installed_version(CORE_DISTRIBUTION), platform.python_version()
-    if as_json:
-        write_json({"civitas_core": core, "plugin_api": API_VERSION, "python": python})
-    else:
-        shown = core or "of unknown version: its metadata is not here"
-        write(f"civitas-core {shown} (plugin API {API_VERSION}, Python {python})")
-
-
 def main() -> None:
     """Run the command line and exit: 0 for success, 1 for failure, 2 for bad input."""
-    run_commands(app)
+    run_commands(app_for(sys.argv[1:]))
+
+
+def __getattr__(name: str) -> Any:
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    made = _app(set())
+    globals()[name] = made
+    return made

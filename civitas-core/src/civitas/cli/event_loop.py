@@ -6,7 +6,6 @@ loops of `run`, where the agents run. A command that only talks or watches has a
 
 from __future__ import annotations
 
-import asyncio
 import gc
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -31,6 +30,8 @@ def run_in_own_loop(main: Coroutine[Any, Any, T]) -> T:
     Raises:
         CivitasError: other code in that loop has raised SystemExit.
     """
+    import asyncio  # help, and commands that run no event loop, don't load it
+
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         try:
             return runner.run(main)
@@ -45,6 +46,8 @@ def run_with_agents(main: Coroutine[Any, Any, T], exited: Callable[[BaseExceptio
     Here `exited` is called with it, and the loop goes on; so it is with a KeyboardInterrupt that
     code has raised.
     """
+    import asyncio
+
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
         task = loop.create_task(main)

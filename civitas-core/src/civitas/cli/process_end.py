@@ -8,19 +8,21 @@ the code that the command has ended with. Until then everything ends as it does 
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from civitas.cli import streams
 from civitas.cli.exit_codes import FAILURE
 from civitas.cli.output import write_error
 from civitas.cli.signals import exit_at_once_on_signals
 from civitas.cli.stacks import at_work
+
+if TYPE_CHECKING:
+    import asyncio
 
 LAST_GRACE: Final = 0.5
 """Seconds in which what was told to end does."""
@@ -60,12 +62,23 @@ def end_within(seconds: float, code: int, loop: asyncio.AbstractEventLoop | None
     wait = exit_at_once_on_signals()
     threads = [each for each in threading.enumerate() if not each.daemon]
     threads.remove(threading.main_thread())
-    tasks = [] if loop is None else list(asyncio.all_tasks(loop) - {asyncio.current_task(loop)})
     thread = threading.Thread(
-        target=_end, args=(wait, seconds, code, threads, tasks), name="civitas end", daemon=True
+        target=_end,
+        args=(wait, seconds, code, threads, _tasks_of(loop)),
+        name="civitas end",
+        daemon=True,
     )
     _deadlines.append(thread)
     thread.start()
+
+
+def _tasks_of(loop: asyncio.AbstractEventLoop | None) -> list[asyncio.Task[Any]]:
+    """Return the other tasks of an event loop."""
+    if loop is None:
+        return []
+    import asyncio
+
+    return list(asyncio.all_tasks(loop) - {asyncio.current_task(loop)})
 
 
 def _end(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import os
 from collections.abc import Mapping
@@ -106,6 +105,8 @@ def _run_all(
 
 async def _run_group(group: ProcessGroup) -> int:
     """Run a process group until it ends; the first signal stops it, the second one kills it."""
+    import asyncio  # the help of this command needs none
+
     loop = asyncio.get_running_loop()
 
     def stop(name: str) -> None:
