@@ -150,6 +150,7 @@ def test_few_wait_where_the_window_is_small_and_none_where_each_is_given_once(op
     assert sent_together(NATSOptions(**options)) == together
 
 
+@pytest.mark.each_release
 async def test_of_a_burst_none_is_owed_while_the_next_handler_takes_its_time(
     shared_jetstream, unique
 ):
@@ -166,6 +167,7 @@ async def test_of_a_burst_none_is_owed_while_the_next_handler_takes_its_time(
         held.go_on.set()
 
 
+@pytest.mark.each_release
 async def test_a_stop_in_the_middle_of_a_burst_gives_nothing_again(shared_jetstream, unique):
     held = HeldUp("6")
     async with durable(shared_jetstream.url, unique, ack_wait=60) as first:

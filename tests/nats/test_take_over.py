@@ -122,6 +122,7 @@ async def test_a_message_that_kills_its_process_each_time_is_a_dead_letter_in_th
 
 
 @pytest.mark.slow
+@pytest.mark.each_release
 async def test_a_message_that_kills_its_process_behind_a_burst_is_given_no_more_than_max_deliver(
     shared_jetstream, unique
 ):
