@@ -40,6 +40,7 @@ from typing import Final
 import nats.errors
 
 from civitas.errors import TransportError
+from civitas.transport import guard_callback
 from civitas_nats.connection import Connection
 from civitas_nats.jetstream.prior_state import TOGETHER
 from civitas_nats.jetstream.window import Held
@@ -94,6 +95,8 @@ class Acknowledger:
         self._last_reply = ""
         self._noted: deque[str] = deque()
         self._burst: asyncio.TimerHandle | None = None
+        name = f"civitas nats acks of {agent}"
+        self._end_burst_later = guard_callback(self._end_burst, name=name, failed=connection.failed)
         self._repeated: list[str] = []
 
     async def settle(self, held: Held, outcome: bytes, may_wait: bool) -> None:
@@ -118,7 +121,7 @@ class Acknowledger:
         if may_wait and self._burst is not None and len(self._noted) < self._together:
             return
         if may_wait and self._burst is None:
-            self._burst = asyncio.get_running_loop().call_later(_BURST, self._end_burst)
+            self._burst = asyncio.get_running_loop().call_later(_BURST, self._end_burst_later)
         await self.send()
 
     async def send(self) -> None:
