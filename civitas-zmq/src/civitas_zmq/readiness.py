@@ -31,6 +31,9 @@ A publish depends on one of three states:
 | a connection is refused | `wait_ready` fails    | `wait_ready` fails    | `wait_ready` fails    |
 | `close`                 | all who wait fail     | all who wait fail     | all who wait fail     |
 
+In the process that runs the proxy both sockets are connected from the start, within its context,
+and a connection is lost only when the proxy fails. The proof is the same.
+
 When a probe comes back, those calls of `wait_ready` return that were made before its proof began.
 When the state becomes down, those publishes fail that wait at the high-water mark.
 

@@ -1,7 +1,8 @@
 """The two sockets with which a process connects to the proxy, and the options that they need.
 
 Each option steps around something that ZeroMQ does by default; what was measured here was measured
-with libzmq 4.3.5. The proxy's own sockets are made in `proxy.py`.
+with libzmq 4.3.5. The proxy's own sockets are made in `proxy.py`. A socket that connects to the
+proxy of its own process has the same options; those of the network mean nothing there.
 """
 
 from __future__ import annotations

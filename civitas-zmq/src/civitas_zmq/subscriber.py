@@ -70,8 +70,8 @@ class Subscriber:
         self._scheduled: asyncio.Handle | None = None
         self._descriptor = descriptor_of(socket)
         self._look_later = guard_callback(self._look, name=_NAME, failed=failed)
-        signalled = guard_callback(self._on_signal, name=_NAME, failed=failed)
-        self._loop.add_reader(self._descriptor, signalled)
+        signal_later = guard_callback(self._on_signal, name=_NAME, failed=failed)
+        self._loop.add_reader(self._descriptor, signal_later)
         for topic in addresses:
             self._socket.subscribe(topic)
         self._look_soon()

@@ -110,11 +110,11 @@ class ZMQTransport(NetworkTransport):
 
     def _proxy_failed(self, loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
         """Report that this process's proxy has ended; called in one of its threads."""
-        lose = guard_callback(
+        lose_later = guard_callback(
             self._lose_proxy, name="civitas zmq proxy", failed=self.context.failed
         )
         with contextlib.suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(lose)
+            loop.call_soon_threadsafe(lose_later)
         self.context.failed(error)
 
     def _lose_proxy(self) -> None:
