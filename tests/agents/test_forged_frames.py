@@ -214,3 +214,31 @@ async def test_forged_last_numbers_end_no_stream(system: Any) -> None:
         assert [each.payload.get("n") for each in a.got] == [*range(3 * WINDOW), None]
         assert sum(s.dropped.values()) == 1
         assert s.lost == 0
+
+
+async def test_a_malformed_batch_is_refused_and_the_next_message_arrives(system: Any) -> None:
+    a = Scripted("a", echo)
+    async with system(a) as s:
+        forger = Forger(s)
+        frame = forger.frame(payload={"n": 1})
+        whole = envelope.batch([frame])
+        broken = (envelope.BATCH, whole[:-1], envelope.batch([whole]), envelope.batch([b"", frame]))
+        for each in broken:
+            await forger.publish("a", each)
+        await until(lambda: sum(s.dropped.values()) == len(broken))
+        await s.ask("a", {}, timeout=SOON)
+        assert len(a.got) == 1
+
+
+@pytest.mark.parametrize("place", NUMBERED, indirect=True)
+async def test_each_frame_of_a_forged_batch_is_judged_by_itself(system: Any) -> None:
+    a = Scripted("a", echo)
+    async with system(a) as s:
+        forger = Forger(s, s.runtime.components.origin)
+        numbers = (1, 1, 2, 2**60, 3)
+        frames = [forger.frame(number=number, payload={"n": number}) for number in numbers]
+        await forger.publish("a", envelope.batch(frames))
+        await until(lambda: len(a.got) == 3)
+        assert [each.payload["n"] for each in a.got] == [1, 2, 3]
+        assert s.dropped == {REPEATED: 1, BEYOND: 1}
+        assert s.lost == 0

@@ -9,7 +9,7 @@ import pytest
 
 from civitas import Message
 from civitas.errors import MessageValidationError
-from support.agents import Scripted, echo, until
+from support.agents import SOON, Scripted, echo, until
 from support.system import SPREAD
 
 
@@ -152,3 +152,24 @@ async def test_the_counters_tell_what_was_sent_delivered_and_handled(system: Any
     assert (b.handled, b.errors, b.restarts, b.mailbox_depth) == (1, 0, 0, 0)
     assert stats[0].process == "supervisor"
     assert {len(each.node) for each in stats} == {16}
+
+
+async def test_many_messages_and_questions_of_one_turn_arrive_in_their_order(system: Any) -> None:
+    a = Scripted("a", echo)
+    async with system(a) as s:
+
+        async def send(by: int) -> None:
+            for n in range(100):
+                await s.send("a", {"by": by, "n": n})
+                if n % 10 == by:
+                    await s.ask("a", {"by": by, "n": -1}, timeout=SOON)
+
+        async with asyncio.timeout(3 * SOON):
+            await asyncio.gather(*map(send, range(4)))
+            await s.ask("a", {"by": 4}, timeout=SOON)  # behind all of them
+        for by in range(4):
+            mine = [each.payload["n"] for each in a.got[:-1] if each.payload["by"] == by]
+            assert [n for n in mine if n >= 0] == list(range(100))
+            assert mine.count(-1) == 10
+        assert s.dropped == {}
+        assert s.lost == 0

@@ -26,7 +26,7 @@ whoever finds no room waits. What the transport can't take after all, a numbered
 gap, and others are dropped and counted.
 
 A turn begins only where more is to be expected (`within`): the end of one costs a callback of the
-loop, about 1 us, which a lone question should not pay. To look at a clock costs a tenth.
+loop, 1 us, which a lone question should not pay. To find that it is alone costs 0.2 us.
 
 Only where a transport has `publish_nowait`, which takes a frame or says that it can't, is anything
 kept; so what was kept goes in the order of the calls, and without a task. Frames at system
