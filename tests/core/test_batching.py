@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from civitas import envelope
-from civitas._bus.batching import LARGE, MOST_BYTES, MOST_FRAMES, OutgoingBatches
+from civitas._bus.batching import DENSE, LARGE, MOST_BYTES, MOST_FRAMES, OutgoingBatches
 from civitas._platform import Platform, replaced
 from civitas.envelope import BATCH, Origin
 from civitas.errors import NotConnectedError, TransportError
@@ -186,6 +186,21 @@ async def test_a_batch_goes_before_the_turn_ends_when_it_is_full() -> None:
         assert [len(each) for each in line.wire()] == [1, MOST_FRAMES]
         await turn()
         assert line.sent() == frames(*range(2 * MOST_FRAMES))
+
+
+async def test_in_a_long_turn_what_is_kept_goes_with_the_next_frame() -> None:
+    line, clock = Line(), [0.0]
+    with replaced(Platform(monotonic=lambda: clock[0])):
+        node = Node(line)
+        await node.send(1, 2, 3)
+        clock[0] = 2 * DENSE  # a handler has computed meanwhile
+        await node.send(4)
+        assert line.wire() == [frames(1), frames(2, 3, 4)]
+        await node.send(5)
+        clock[0] = 4 * DENSE
+        await node.send(6)
+        await node.outgoing.close()
+    assert line.wire()[2:] == [frames(5, 6)]
 
 
 async def test_a_batch_is_no_larger_than_it_may_be() -> None:

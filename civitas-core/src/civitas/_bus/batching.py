@@ -13,6 +13,8 @@ and its number says so.
                | room                             | the last one was a moment ago      | quiet
                | a frame, and there is no room    | its sender waits in the transport  | quiet
     begun      | a frame                          | kept                               | begun
+               | one, and the first that is kept  | all that is kept goes as one       | begun
+               | is old                           |                                    |
                | one that is large                | what is kept goes, then that one   | begun
                | enough is kept                   | it goes as one                     | begun
                | the turn ends; `flush`           | what is kept goes as one           | quiet
@@ -20,6 +22,8 @@ and its number says so.
     late       | a frame                          | its sender waits in line           | late
                | the transport has taken what was | those in line go on, one behind    | quiet
                | late, or can't                   | the other                          |
+
+A turn may be long, where handlers compute: what was kept for 1 ms goes with the next frame, then.
 
 So frames of one address leave in the order in which they were given here, whatever happens, and
 whoever finds no room waits. What the transport can't take after all, a numbered frame shows as a
@@ -60,7 +64,8 @@ LARGE: Final = 1 << 13
 """Bytes above which a frame goes by itself."""
 
 DENSE: Final = 1e-3
-"""Seconds since the last frame within which a message may have others behind it."""
+"""Seconds since the last frame within which a message may have others behind it; and for which one
+is kept while others come."""
 
 LONE: Final = 100e-6
 """The same for a question, or an answer, of which nothing else is under way: the next one takes
@@ -184,9 +189,12 @@ class OutgoingBatches:
             self._hand_over(address, kept)
             if address in self._late:
                 return False
+        now = platform.monotonic()
+        if not kept.frames:
+            kept.since = now
         kept.bytes += size
         kept.frames.append(frame)
-        if len(kept.frames) == MOST_FRAMES:
+        if len(kept.frames) == MOST_FRAMES or now - kept.since > DENSE:
             self._hand_over(address, kept)
         return True
 
@@ -251,11 +259,12 @@ class OutgoingBatches:
 class _Kept:
     """The frames of one address that wait for the end of the turn, and their bytes in a batch."""
 
-    __slots__ = ("bytes", "frames")
+    __slots__ = ("bytes", "frames", "since")
 
     def __init__(self) -> None:
         self.frames: list[bytes] = []
         self.bytes = BATCH_OVERHEAD
+        self.since = 0.0
 
     def take(self) -> list[bytes]:
         frames, self.frames, self.bytes = self.frames, [], BATCH_OVERHEAD
