@@ -15,6 +15,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partialmethod
 from typing import Any, Final, NamedTuple
 
 import msgpack
@@ -145,18 +146,30 @@ def _count_libraries(patch: pytest.MonkeyPatch, counted: Counter[str]) -> None:
 
         return call
 
-    methods = {
-        (zmq.Socket, "sends"): ("send",),
-        (zmq.Socket, "reads"): ("recv", "recv_into"),
-        (zmq.Socket, "looks"): ("get", "getsockopt", "poll"),
-        (socket.socket, "sends"): ("send", "sendmsg"),
-        (socket.socket, "reads"): ("recv", "recv_into"),
-    }
-    for (kind, name), of_kind in methods.items():
-        for method in of_kind:
-            if hasattr(kind, method):  # recv_into of pyzmq is there from 26.4 on
-                patch.setattr(kind, method, counting(name, getattr(kind, method)))
+    for name, methods in (("sends", ("send", "sendmsg")), ("reads", ("recv", "recv_into"))):
+        for method in methods:
+            original = getattr(socket.socket, method)
+            patch.setattr(socket.socket, method, counting(name, original))
+    _count_zmq(patch, counting)
     _count_msgpack(patch, counting)
+
+
+def _count_zmq(patch: pytest.MonkeyPatch, counting: Counting) -> None:
+    """Have contexts make sockets that count the calls of their compiled part, whoever calls it."""
+    compiled = zmq.backend.Socket
+
+    class Compiled(compiled):
+        send = counting("sends", compiled.send)
+        recv = counting("reads", compiled.recv)
+        get = counting("looks", compiled.get)
+        if hasattr(compiled, "recv_into"):  # from pyzmq 26.4 on
+            recv_into = counting("reads", compiled.recv_into)
+
+    class Socket(zmq.Socket, Compiled):
+        getsockopt = Compiled.get  # pyzmq's own name for it goes past what stands in between
+
+    make = zmq.Context.socket
+    patch.setattr(zmq.Context, "socket", partialmethod(make, socket_class=Socket))
 
 
 def _count_msgpack(patch: pytest.MonkeyPatch, counting: Counting) -> None:
