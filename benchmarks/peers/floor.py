@@ -8,6 +8,7 @@ nats-py.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import sys
 import time
@@ -101,10 +102,10 @@ class _Line:
         self._loop.add_reader(self._descriptor, self._read)
         self._loop.call_soon(self._read)
 
-    def send(self, topic: bytes) -> None:
+    def send(self, topic: bytes, values: list[Any]) -> None:
         """Pack and send."""
         self._publisher.send(topic, zmq.SNDMORE | zmq.NOBLOCK)
-        self._publisher.send(msgpack.packb(VALUES), zmq.NOBLOCK)
+        self._publisher.send(msgpack.packb(values), zmq.NOBLOCK)
 
     def close(self) -> None:
         """End."""
@@ -123,16 +124,21 @@ async def _zmq_client(pub: str, sub: str) -> None:
     proxy.start()
     answers: asyncio.Queue[bytes] = asyncio.Queue()
     line = _Line(pub, sub, b"asker\0", answers.put_nowait)
+    numbers = itertools.count()
 
     async def ask() -> None:
-        line.send(b"echo\0")
-        msgpack.unpackb(await answers.get())
+        number = next(numbers)
+        line.send(b"echo\0", [VALUES[0], number, *VALUES[2:]])
+        # Not the answer to an earlier one, which was given up: each would come one ask too early.
+        while msgpack.unpackb(await answers.get())[1] != number:
+            pass
 
     async def ready() -> None:
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(0.1):
-                    return await ask()
+        async with asyncio.timeout(TIMEOUT):
+            while True:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(0.1):
+                        return await ask()
 
     try:
         facts = {"version": f"pyzmq {zmq.pyzmq_version()}"}
@@ -144,8 +150,7 @@ async def _zmq_client(pub: str, sub: str) -> None:
 
 async def _zmq_server(pub: str, sub: str) -> None:
     def take(frame: bytes) -> None:
-        msgpack.unpackb(frame)
-        line.send(b"asker\0")
+        line.send(b"asker\0", msgpack.unpackb(frame))
 
     line = _Line(pub, sub, b"echo\0", take)
     try:
@@ -162,10 +167,11 @@ async def _nats_client(url: str) -> None:
             msgpack.unpackb(answer.data)
 
         async def ready() -> None:
-            while True:
-                with suppress(nats.errors.Error):
-                    return await ask()
-                await asyncio.sleep(0.05)
+            async with asyncio.timeout(TIMEOUT):
+                while True:
+                    with suppress(nats.errors.Error):
+                        return await ask()
+                    await asyncio.sleep(0.05)
 
         facts = {"version": f"nats-py {version('nats-py')}"}
         await obey(facts, {"ready": ready, "ask": lambda count: timed(count, ask)})
