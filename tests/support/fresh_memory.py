@@ -19,11 +19,16 @@ from typing import Final
 _MMAP_THRESHOLD: Final = -3
 """M_MMAP_THRESHOLD of mallopt(3): bytes from which on a block comes fresh from the system."""
 
+_TRIM_THRESHOLD: Final = -1
+"""M_TRIM_THRESHOLD: free bytes from which on the heap gives memory back, to ask for it again."""
+
+_NEVER: Final = 1 << 30
+
 _LARGE: Final = 192 << 10
 """Bytes; more than the allocator has in hand for small blocks, less than asyncio reads at once."""
 
 _DEFAULT: Final = 128 << 10
-"""What glibc begins with. (It would raise this by itself, but not once it was set.)"""
+"""What glibc begins with, for both. (It would raise them by itself, but not once they were set.)"""
 
 _SET_THP_DISABLE: Final = 41
 """PR_SET_THP_DISABLE of prctl(2): no pages of 2 MiB, one of which would count as one."""
@@ -43,6 +48,7 @@ def large_blocks_are_fresh() -> Iterator[None]:
     library.mallinfo2.restype = _Mallinfo
     library.malloc.restype = ctypes.c_void_p
     library.mallopt(_MMAP_THRESHOLD, _LARGE)
+    library.mallopt(_TRIM_THRESHOLD, _NEVER)
     library.prctl(_SET_THP_DISABLE, 1, 0, 0, 0)
     taken = []
     try:
@@ -52,6 +58,7 @@ def large_blocks_are_fresh() -> Iterator[None]:
         for block in taken:
             library.free(ctypes.c_void_p(block))
         library.prctl(_SET_THP_DISABLE, 0, 0, 0, 0)
+        library.mallopt(_TRIM_THRESHOLD, _DEFAULT)
         library.mallopt(_MMAP_THRESHOLD, _DEFAULT)
 
 
