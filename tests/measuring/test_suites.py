@@ -26,6 +26,7 @@ from support.commands import completed
 REPOSITORY = Path(__file__).parents[2]
 LEAST = Effort(rounds=1, turns=1, share=0.0005)
 IN_PROCESS = ["messages"]
+SLOW = ["agents", "nats", "processes", "redis"]
 
 
 def check(rows: list[Row]) -> None:
@@ -42,8 +43,14 @@ def test_messages_within_a_process_are_measured() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(set(SUITES) - set(IN_PROCESS)))
+@pytest.mark.parametrize("name", SLOW)
 def test_a_suite_of_processes_runs(name: str) -> None:
+    check(list(SUITES[name].rows(LEAST)))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", sorted(set(SUITES) - {*IN_PROCESS, *SLOW}))
+def test_a_suite_of_many_processes_runs(name: str) -> None:
     check(list(SUITES[name].rows(LEAST)))
 
 

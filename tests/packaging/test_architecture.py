@@ -249,6 +249,7 @@ UNGUARDED = {
     "civitas/transport/reply_inbox.py expire": "it settles a future",
     "civitas/transport/tasks.py report": "it reports",
     "civitas/cli/bench/command.py end": "the command's own loop, whose main task it cancels",
+    "civitas/cli/bench/worker.py end": "the process's own loop, whose main task it cancels",
     "civitas/cli/bench/worker.py wake": "it settles a future",
     "civitas/cli/event_loop.py exited": "it stops the node",
     "civitas/cli/process_group/child.py _read": "the command's own loop, which has no node",

@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
+import multiprocessing
 import socket
 from pathlib import Path
 
 import pytest
 
+from civitas import AgentProcess
+from civitas.cli.bench.system import Names
+from civitas.cli.bench.worker import work
+from civitas.topology import load_topology_mapping
 from civitas_zmq import addresses
 from civitas_zmq.options import ZMQOptions
 from civitas_zmq.plugin import civitas_transports
+from support.agents import until
 
 [SPEC] = civitas_transports()
+
+
+async def test_the_worker_ends_with_the_command_also_while_it_waits_for_a_proxy() -> None:
+    tree = {"name": "root", "children": []}
+    mapping = {"transport": {"type": "zmq"}, "supervision": tree}
+    topology = load_topology_mapping(mapping, agent_base=AgentProcess, processes=())
+    ours, theirs = multiprocessing.Pipe()
+    assert SPEC.apart is not None
+    async with SPEC.apart(topology.transport.options, "bench-1") as own:
+        worker = asyncio.create_task(work(topology, Names.random(), theirs))
+        ours.send(own)
+        await until(lambda: not theirs.poll())
+        ours.close()
+        async with asyncio.timeout(30):
+            await worker
+    theirs.close()
 
 
 async def test_a_system_apart_has_a_proxy_of_its_own_at_free_ports() -> None:

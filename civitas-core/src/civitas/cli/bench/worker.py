@@ -6,7 +6,8 @@ import asyncio
 import multiprocessing
 import pickle
 import signal
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -83,19 +84,41 @@ def _main(topology: Topology, names: Names, pipe: Connection, parents: Connectio
     for number in (signal.SIGINT, signal.SIGHUP):  # from a terminal: the command ends this process
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    run_in_own_loop(_work(topology, names, pipe))
+    run_in_own_loop(work(topology, names, pipe))
 
 
-async def _work(topology: Topology, names: Names, pipe: Connection) -> None:
+async def work(topology: Topology, names: Names, pipe: Connection) -> None:
+    """Run a worker with the options that come through a pipe, until its other end is closed."""
     with suppress(EOFError, OSError):
         options = await _received(pipe)
-        try:
-            components = components_of(with_options(topology, options), names.worker)
-            async with Worker(names.agents(), components=components):
-                pipe.send("")
-                await _received(pipe)
-        except CivitasError as error:
-            pipe.send(str(error))
+        with suppress(asyncio.CancelledError), _ended_with(pipe):
+            try:
+                components = components_of(with_options(topology, options), names.worker)
+                async with Worker(names.agents(), components=components):
+                    pipe.send("")
+                    await asyncio.Event().wait()
+            except CivitasError as error:
+                pipe.send(str(error))
+
+
+@contextmanager
+def _ended_with(pipe: Connection) -> Iterator[None]:
+    """Cancel this task when the other end of a pipe is closed, through which nothing more comes.
+
+    A start may wait for ever, such as for a proxy of the command that has been killed.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+
+    def end() -> None:
+        loop.remove_reader(pipe.fileno())  # the end of a pipe can be read again and again
+        task.cancel()
+
+    loop.add_reader(pipe.fileno(), end)
+    try:
+        yield
+    finally:
+        loop.remove_reader(pipe.fileno())
 
 
 async def _received(pipe: Connection) -> Any:
