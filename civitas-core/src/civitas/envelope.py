@@ -206,8 +206,8 @@ def contents(frame: bytes) -> tuple[str, str, int, bytes]:
     return name, reply_to, frame[_ATTEMPT_AT], frame[body_at:]
 
 
-def reply_to_and_body(frame: bytes, reply_at: int) -> tuple[str, bytes]:
-    """Return the reply address and the body of a frame whose header is known but for the address.
+def reply_to_and_body_at(frame: bytes, reply_at: int) -> tuple[str, int]:
+    """Return the reply address of a frame whose header is known but for that, and its body's place.
 
     Args:
         frame: the frame.
@@ -220,9 +220,9 @@ def reply_to_and_body(frame: bytes, reply_at: int) -> tuple[str, bytes]:
     if len(frame) < body_at:
         raise FrameError("the frame ends within its reply address")
     if body_at == reply_at:
-        return "", frame[body_at:]
+        return "", body_at
     try:
-        return frame[reply_at:body_at].decode(), frame[body_at:]
+        return frame[reply_at:body_at].decode(), body_at
     except UnicodeDecodeError as error:
         raise FrameError(f"the frame's reply address is not valid: {error}") from None
 

@@ -263,8 +263,7 @@ class AgentSlot:
             message = self._bus.read(frame)
         except CivitasError as error:
             if durable is None:
-                unread = self._bus.codec.as_frame(frame)
-                self._bus.dead_letters.record(f"unreadable {error.code}", unread, str(error))
+                self._bus.answers.record_unreadable(frame, error)
             else:
                 durable.failed(gone)  # the next one to get it accounts for it
             return

@@ -158,10 +158,15 @@ class Answers:
             durable.failed(why.failure)
 
     async def refuse(self, item: Item, agent: str, error: CivitasError) -> None:
-        """Account for what `agent` could not read, as a frame, and answer who asked with it."""
+        """Account for what `agent` could not read, and answer who asked with it."""
+        frame = self.record_unreadable(item, error)
+        await self.report_error(request_in(frame, agent), agent, error)
+
+    def record_unreadable(self, item: Item, error: CivitasError) -> bytes:
+        """Count what can't be read, and return it as the frame that it is, or would have been."""
         frame = self._codec.as_frame(item)
         self._dead_letters.record(f"unreadable {error.code}", frame, str(error))
-        await self.report_error(request_in(frame, agent), agent, error)
+        return frame
 
     def answered_by_hand(self, agent: str, reply_to: str) -> bool:
         """Return whether the last reply that an agent has sent by itself went to this address."""

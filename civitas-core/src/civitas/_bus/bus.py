@@ -32,6 +32,7 @@ from civitas.plugins.specs import log_failure
 from civitas.registry import LocalRegistry, RoutingEntry
 from civitas.serializer import Serializer
 from civitas.transport import PublishesAtOnce, Transport
+from civitas.transport.in_process import within_process_of
 from civitas.transport.reply_inbox import Answer
 from civitas.transport.tasks import Failed, contained
 
@@ -132,6 +133,8 @@ class MessageBus:
         self._delivery = local_delivery(
             self.transport, self._serializer, origin, durable=self.durable
         )
+        seals = within_process_of(self.transport) is not None  # with the reply address, at once
+        self._request = self.codec.unsealed_request if seals else self.codec.request
         self._packed = _as_frame if self._delivery is None else self._delivery.packed
         self.answers.identify(self.codec, self.outgoing, self._delivery, bare=self._is_bare)
 
@@ -286,7 +289,7 @@ class MessageBus:
         request = self._request_far if route.has_requests else self._request_alone
         try:
             with route.requesting():
-                frame = self.codec.request(number, "" if self._is_bare else route.node, body)
+                frame = self._request(number, "" if self._is_bare else route.node, body)
                 return await request(name, frame, _until(deadline))
         except BaseException as error:
             if not _was_sent(error):

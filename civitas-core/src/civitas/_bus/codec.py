@@ -16,7 +16,7 @@ from civitas import envelope
 from civitas.envelope import KIND_MESSAGE, KIND_REPLY, Origin, UnsealedRequest
 from civitas.errors import CivitasError, DeserializationError, FrameError, crash_of, describe
 from civitas.messages import LocalMessage, Message
-from civitas.serializer import Serializer, name_of
+from civitas.serializer import MsgpackSerializer, Serializer, name_of
 from civitas.serializer.formats import body_of, unpack_payload
 from civitas.serializer.guards import checked, guarded
 from civitas.transport import is_reply_address
@@ -25,6 +25,9 @@ _NUMBER: Final = struct.Struct(">Q")
 _MESSAGE: Final = bytes((envelope.MAGIC, envelope.VERSION, KIND_MESSAGE))
 _REPLY: Final = bytes((envelope.MAGIC, envelope.VERSION, KIND_REPLY))
 _NO_REPLY_ADDRESS: Final = "an answer is expected where no answers go"
+_LARGE: Final = 1 << 14
+"""Bytes of a frame from which on a copy of its body costs more than a view of it."""
+
 _CLOCKS_AGREE: Final = 0.05
 """Seconds; clocks of one machine differ by less than can be measured."""
 
@@ -68,6 +71,9 @@ class FrameCodec:
         self._reply_head = envelope.header(name_of(serializer), origin, kind=KIND_REPLY)[:-2]
         self._readers = {name_of(each): checked(each) for each in (*accept, serializer)}
         self._deserialize = self._readers[name_of(serializer)]
+        self._in_place: Callable[[bytes, int], Message] | None = None
+        if isinstance(serializer, MsgpackSerializer):
+            self._in_place = serializer.deserialize
         self._clock_offsets: dict[bytes, float] = {}
 
     def numbered(self, number: int, body: bytes) -> bytes:
@@ -104,7 +110,7 @@ class FrameCodec:
             return message
         try:
             if frame.startswith(self.head):  # of this node's own: no need to take it apart
-                message = self._deserialize(frame[self._head_size :])
+                message = self._read_at(frame, self._head_size)
                 if message.reply_to is not None:
                     self._refuse_reply_address(message, frame, message.reply_to)
                 return message
@@ -133,11 +139,17 @@ class FrameCodec:
         else:
             self._clock_offsets.pop(key, None)
 
+    def _read_at(self, frame: bytes, body_at: int) -> Message:
+        """Read a body of the node's own serializer, a large one where it is: without a copy."""
+        if len(frame) > _LARGE and self._in_place is not None:
+            return self._in_place(frame, body_at)
+        return self._deserialize(frame[body_at:])
+
     def _read_foreign(self, frame: bytes, *, answer: bool) -> Message:
         if frame.startswith(self._to_node, 24) and frame.startswith(_REPLY if answer else _MESSAGE):
             # As this node writes it: most frames are like that.
-            reader, attempt = self._deserialize, frame[3]
-            reply_to, body = envelope.reply_to_and_body(frame, self._head_size)
+            reply_to, body_at = envelope.reply_to_and_body_at(frame, self._head_size)
+            message, attempt = self._read_at(frame, body_at), frame[3]
         else:
             serializer, reply_to, attempt, body = envelope.contents(frame)
             if frame[2] != KIND_MESSAGE and not answer:
@@ -147,8 +159,7 @@ class FrameCodec:
                     f"the frame is in {serializer!r}; this node reads "
                     f"{', '.join(sorted(self._readers))} (see accept_serializers)"
                 )
-            reader = self._readers[serializer]
-        message = reader(body)
+            message = self._readers[serializer](body)
         if reply_to and (answer or self._dropped is None or is_reply_address(reply_to)):
             message.reply_to = reply_to
         elif reply_to or message.reply_to is not None:

@@ -80,7 +80,7 @@ def _stand_in(command: Callable[..., Any]) -> Callable[[], None]:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        _version()()
+        import_module(_COMMANDS["version"]).version()
         raise typer.Exit
 
 

@@ -20,6 +20,7 @@ _LENGTH: Final = len(FIELDS) + 1
 _SMALL_BODY: Final = 512
 _LARGE_BODY: Final = 1 << 20
 _MAX_CLAIM: Final = 1 << 20
+_MUCH_TO_COUNT: Final = 1 << 15
 _PAYLOAD: Final = limits.BODY._replace(values=limits.BODY.values - len(FIELDS))
 """The limits of a payload by itself: the rest of the body has so many values more."""
 
@@ -82,23 +83,27 @@ class MsgpackSerializer:
                 return None
         return packed
 
-    def deserialize(self, data: bytes) -> Message:
-        """Return the message in these bytes, which are a body or a whole frame."""
+    def deserialize(self, data: bytes, start: int = 0) -> Message:
+        """Return the message in these bytes, which are a body or a whole frame.
+
+        The body of a frame may be read where it is: it begins at `start`.
+        """
         try:
             if len(data) > _SMALL_BODY:
-                _refuse_false_lengths(data)
-                limits.check_msgpack(data)
+                _refuse_false_lengths(data, start)
+                limits.check_msgpack(data, start=start)
+            body = memoryview(data)[start:] if start else data
             try:
-                values = _unpack(data, max_ext_len=0, ext_hook=_refuse_extension)
+                values = _unpack(body, max_ext_len=0, ext_hook=_refuse_extension)
             except ValueError as error:
                 if type(error) is not ValueError:
                     raise
-                values = _unpack_with_any_keys(data)  # there may be one that is no text
+                values = _unpack_with_any_keys(body)  # there may be one that is no text
             return _message_from_array(values)
         except DeserializationError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever msgpack raises is the cause
-            return fields.message_from_frame(self, data, error)
+            return fields.message_from_frame(self, data[start:], error)
 
 
 def unpack_payload(packed: bytes) -> dict[str, Any]:
@@ -145,20 +150,20 @@ def _refuse_unreadable(packed: bytes, payload: Any) -> None:
         raise SerializationError(f"the message can't be sent: {error}", "payload") from None
 
 
-def _refuse_false_lengths(data: bytes) -> None:
+def _refuse_false_lengths(data: bytes, start: int = 0) -> None:
     """Raise when arrays claim more elements than the bytes hold.
 
     msgpack 1.x makes a list of the claimed length before it reads the elements, and nested claims
     add up: 100 kB of nested array headers would take 800 MB. A claim as long as that needs one of
     two bytes; only bodies in which they are frequent are walked, in C and without making objects.
     """
-    if b"\xdc" not in data and b"\xdd" not in data:  # counting takes ten times as long
+    if len(data) > _MUCH_TO_COUNT and limits.is_simple(data, start):
         return
-    if (data.count(b"\xdc") + data.count(b"\xdd")) * len(data) > _MAX_CLAIM:
-        _skip(data)
+    if (data.count(b"\xdc", start) + data.count(b"\xdd", start)) * len(data) > _MAX_CLAIM:
+        _skip(memoryview(data)[start:])
 
 
-def _unpack_with_any_keys(data: bytes) -> Any:
+def _unpack_with_any_keys(data: bytes | memoryview) -> Any:
     _skip(data)  # with the hook, msgpack makes lists of the lengths that maps claim
     keys = limits.CountedKeys()
     try:
@@ -169,7 +174,7 @@ def _unpack_with_any_keys(data: bytes) -> Any:
         raise
 
 
-def _skip(data: bytes) -> None:
+def _skip(data: bytes | memoryview) -> None:
     """Raise what msgpack raises where the bytes end before their first value does."""
     unpacker = msgpack.Unpacker(max_buffer_size=len(data), strict_map_key=False)
     unpacker.feed(data)
