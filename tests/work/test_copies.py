@@ -31,9 +31,9 @@ BUDGETS: Final = Budgets(
     zmq question         13
     zmq answer           11
     zmq send             11
-    nats question        15.5
-    nats answer          13
-    nats send            13
+    nats question        16
+    nats answer          14
+    nats send            14
     """
 )
 
