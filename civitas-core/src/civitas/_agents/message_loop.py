@@ -163,6 +163,7 @@ class MessageLoop:
             except CivitasError as error:
                 await self._refuse(frame, error)
                 continue
+            frame = None  # it may be large, and to handle it may take long
             if message.ttl is not None and message.expired(platform.wall()):
                 self._expire(message)
                 continue

@@ -20,7 +20,9 @@ _LENGTH: Final = len(FIELDS) + 1
 _SMALL_BODY: Final = 512
 _LARGE_BODY: Final = 1 << 20
 _MAX_CLAIM: Final = 1 << 20
-_MUCH_TO_COUNT: Final = 1 << 15
+_MUCH_TO_COUNT: Final = 1 << 13
+"""Bytes from which on it takes longer to count in them than `limits.is_simple` does to give up."""
+
 _PAYLOAD: Final = limits.BODY._replace(values=limits.BODY.values - len(FIELDS))
 """The limits of a payload by itself: the rest of the body has so many values more."""
 

@@ -241,6 +241,7 @@ class ReplyInbox:
         timer = None if timeout is None else loop.call_later(timeout, request.expire, timeout)
         try:
             handing_over = hand_over(item)
+            del item  # it may be large, and an answer may take long
             if handing_over is not None:
                 with request:
                     await handing_over
