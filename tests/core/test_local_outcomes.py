@@ -194,12 +194,11 @@ ALTERED: list[Any] = [
 ]  # fmt: skip
 
 
-@given(changes=st.dictionaries(st.sampled_from(FIELDS), st.sampled_from(ALTERED), max_size=2))
-def test_so_has_an_answer_of_which_the_handler_has_made_anything(
-    pair: Pair, changes: dict[str, Any]
-) -> None:
-    here, framed = pair.happened({}, **changes)
-    assert here == framed
+@pytest.mark.parametrize("field", FIELDS)
+def test_so_has_an_answer_of_which_the_handler_has_made_anything(pair: Pair, field: str) -> None:
+    for value in ALTERED:
+        here, framed = pair.happened({}, **{field: value})
+        assert here == framed
 
 
 @pytest.mark.parametrize("length", [7, 1_990, 2_010, 6_000])
