@@ -93,7 +93,7 @@ class Server:
         while True:
             try:
                 messages = await self._pulled.fetch(WINDOW, timeout=PULL)
-            except nats.errors.TimeoutError:
+            except TimeoutError:  # nats-py 2.16 raises one of its own, and the built-in one
                 continue
             for message in messages:
                 self._read(message.data)

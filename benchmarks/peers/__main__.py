@@ -21,11 +21,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.harness import MissingError
-from benchmarks.nats.server import nats_server
 from benchmarks.peers.contenders import WORKS, Contender, Places
 from benchmarks.peers.environments import OURS, UnavailableError, find_python, make
 from benchmarks.peers.measure import Row, measure, pin_to_one_processor
 from benchmarks.processes.rows import free_addresses
+from benchmarks.servers import nats_server
 from release.commands import run
 
 INTERRUPTED = 130
