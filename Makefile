@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 FOLDER ?= docs
 PYTEST ?= $(BIN)/pytest
-JOBS   ?= 3
+JOBS   ?= 4
 SEEDS  ?= 20000
 
 # An environment stays as it is until PYTHON names another version, or its own Python is gone.

@@ -21,7 +21,7 @@ from support.local_bus.testbed import LocalBus, installed
 from support.signals import default_signals_for_children
 
 # Deadlines would measure the machine, and examples by chance would differ from run to run.
-hypothesis.settings.register_profile("default", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("default", deadline=None, derandomize=True, max_examples=60)
 hypothesis.settings.register_profile("fast", deadline=None, derandomize=True, max_examples=20)
 hypothesis.settings.register_profile("soak", deadline=None, max_examples=5_000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from civitas._bus.mailbox import Mailbox
+from civitas._bus.mailbox import Mailbox, has_entered
 from civitas.errors import MailboxFullError, MessageRoutingError
 
 LONG = 30.0
@@ -186,3 +186,24 @@ async def test_the_consumer_wakes_for_an_item_and_when_it_is_told_to() -> None:
         rouse()
         await asyncio.wait_for(consumer, LONG)
         drain(mailbox)
+
+
+async def test_a_sender_that_is_cancelled_as_its_item_enters_hears_that_it_has() -> None:
+    mailbox = full()
+    sender = await waiting(mailbox, 2)
+    assert mailbox.get_nowait() == 0
+    sender.cancel()
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await sender
+    assert has_entered(caught.value)
+    assert drain(mailbox) == [1, 2]
+
+
+async def test_a_sender_that_is_cancelled_while_it_waits_has_put_nothing_in() -> None:
+    mailbox = full()
+    sender = await waiting(mailbox, 2)
+    sender.cancel()
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await sender
+    assert not has_entered(caught.value)
+    assert drain(mailbox) == [0, 1]

@@ -1,6 +1,6 @@
 """Whole systems under seeded faults: no seed breaks a rule.
 
-`make test` runs 40 seeds of each scenario, and so 40 or more of each topology on each kind of
+`make test` runs 24 seeds of each scenario, and so 24 or more of each topology on each kind of
 transport that it has. `CIVITAS_SEEDS` says another number; `make soak` sets it to thousands.
 """
 
@@ -16,10 +16,10 @@ from core.simulation.scenarios import SCENARIOS
 
 pytestmark = pytest.mark.slow
 
-SEEDS = int(os.environ.get("CIVITAS_SEEDS", "40"))
+SEEDS = int(os.environ.get("CIVITAS_SEEDS", "24"))
 """Seeds of one scenario."""
 
-TOGETHER = 20
+TOGETHER = 12
 """Seeds of one test."""
 
 _THIS = "tests/core/simulation/test_seeds.py"

@@ -172,13 +172,23 @@ class MessageBus:
             if packed is not None:
                 waiting = route.put((message, packed))
                 if waiting is not None:
-                    await waiting
-                self.sent += 1
+                    await self._counted(waiting)
+                else:
+                    self.sent += 1
                 return
         if route is None or not route.is_local:
             await self._send_far(message, route)
             return
-        await self.transport.publish(route.address, self._head + self._serialize(message))
+        frame = self._head + self._serialize(message)
+        await self._counted(self.transport.publish(route.address, frame))
+
+    async def _counted(self, sending: Awaitable[None]) -> None:
+        """Await it, and count it as sent, also where it was cancelled and may have been."""
+        try:
+            await sending
+        except BaseException as error:
+            self.sent += _was_sent(error)
+            raise
         self.sent += 1
 
     async def _send_far(self, message: Message, route: RoutingEntry | None) -> None:
@@ -194,8 +204,8 @@ class MessageBus:
                     by.answered = name
                 return
             if self.routes.keeps(name):
-                await self.transport.publish(name, self._head + self._serialize(message))
-                self.sent += 1
+                frame = self._head + self._serialize(message)
+                await self._counted(self.transport.publish(name, frame))
                 return
             now = asyncio.get_running_loop().time
             deadline = now() + left

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
 from civitas._bus.accounting import ReceiveAccounting, number_of
-from civitas._bus.mailbox import Item, Mailbox
+from civitas._bus.mailbox import Item, Mailbox, has_entered
 from civitas._bus.settlement import DurableFrame
 from civitas.envelope import KIND_MESSAGE, KIND_SYSTEM, MAGIC, NODE_AT
 from civitas.errors import FrameError, MessageRoutingError
@@ -50,7 +50,11 @@ class LocalReceiver:
         It is a bound method: calling an object costs three times as much (Python 3.11).
         """
         if not self._put_nowait(frame):
-            await self._mailbox.put(frame, self._send_timeout)
+            try:
+                await self._mailbox.put(frame, self._send_timeout)
+            except asyncio.CancelledError as error:
+                self.delivered += has_entered(error)
+                raise
         self.delivered += 1
 
 
@@ -118,6 +122,11 @@ class NumberedReceiver:
             await self._mailbox.put(frame, None if number else self._send_timeout)
         except MessageRoutingError:
             self._account(frame, number)
+            raise
+        except asyncio.CancelledError as error:
+            if has_entered(error):
+                self.delivered += 1
+                self._account(frame, number)
             raise
         self.delivered += 1
         self._account(frame, number)

@@ -13,7 +13,7 @@ from functools import partial
 from math import inf
 from typing import Final, Protocol
 
-from civitas._bus.mailbox import Item, Mailbox
+from civitas._bus.mailbox import Item, Mailbox, has_entered
 from civitas._bus.wait_queue import WaitQueue
 from civitas._bus.windows import WINDOW, SendWindow
 from civitas.errors import (
@@ -116,7 +116,11 @@ class LocalRoute(Route):
         return None
 
     async def _put(self, item: LocalMessage) -> None:
-        await self.mailbox.put(item, self._send_timeout)
+        try:
+            await self.mailbox.put(item, self._send_timeout)
+        except asyncio.CancelledError as error:
+            self.receiver.delivered += has_entered(error)
+            raise
         self.receiver.delivered += 1
 
 

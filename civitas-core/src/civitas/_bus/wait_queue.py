@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from civitas.errors import OutcomeUnknownError
+
 T = TypeVar("T")
 
 
@@ -38,6 +40,9 @@ class WaitQueue(Generic[T]):
     async def wait(self, item: T, timeout: float | None) -> None:
         """Wait in line until it is this one's turn, at most `timeout` seconds; None for no limit.
 
+        Cancelled when `pop` has just handed over the item, its CancelledError has an
+        OutcomeUnknownError as its cause.
+
         Raises:
             TimeoutError: the turn did not come in time.
             Exception: the one that `fail` was given.
@@ -49,6 +54,10 @@ class WaitQueue(Generic[T]):
             timer = asyncio.get_running_loop().call_later(timeout, _expire, waiter.turn)
         try:
             await waiter.turn
+        except asyncio.CancelledError as error:
+            if waiter not in self._line and _has_come(waiter.turn):
+                raise error from OutcomeUnknownError("its turn had just come")
+            raise
         finally:
             if timer is not None:
                 timer.cancel()
@@ -75,6 +84,10 @@ class WaitQueue(Generic[T]):
             if not waiter.turn.done():
                 waiter.turn.set_exception(error())
         self._line.clear()
+
+
+def _has_come(turn: asyncio.Future[None]) -> bool:
+    return turn.done() and not turn.cancelled() and turn.exception() is None
 
 
 def _expire(turn: asyncio.Future[None]) -> None:

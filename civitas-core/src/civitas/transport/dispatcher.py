@@ -21,6 +21,7 @@ from civitas.errors import (
     AbortError,
     CivitasError,
     FrameError,
+    OutcomeUnknownError,
     TransportError,
     crash_of,
     crash_unless_cancelled,
@@ -214,7 +215,7 @@ class _Lane:
                     await self._handler(frame)
                 except BaseException as error:
                     if isinstance(error, asyncio.CancelledError) and task.cancelling():
-                        if _counts(self._address, frame):
+                        if _counts(self._address, frame) and not _is_taken(error):
                             self._context.dropped("its handler was cancelled", frame)
                         raise
                     self._survive(frame, crash_unless_cancelled(error))
@@ -237,6 +238,11 @@ def _taken_apart(batch: bytes, context: TransportContext) -> list[bytes]:
     except FrameError:
         context.dropped("malformed frame", batch)
         return []
+
+
+def _is_taken(error: asyncio.CancelledError) -> bool:
+    """Return whether a handler that was cancelled says that it had taken its frame by then."""
+    return isinstance(error.__cause__, OutcomeUnknownError)
 
 
 def _counts(address: str, frame: bytes) -> bool:
