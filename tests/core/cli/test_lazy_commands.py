@@ -12,7 +12,18 @@ from typer.main import get_command
 from civitas.cli.app import app, app_for
 from support.commands import COMMAND, completed
 
-NAMES = ["run", "up", "ask", "send", "stats", "bench", "version", "dead-letters", "topology", "plugins"]
+NAMES = [
+    "run",
+    "up",
+    "ask",
+    "send",
+    "stats",
+    "bench",
+    "version",
+    "dead-letters",
+    "topology",
+    "plugins",
+]
 MODULES_OF_HELP = 40
 """Of civitas, for `civitas --help`, at most; 32 were seen."""
 MODULES_OF_RUN = 130

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import platform
 import signal
@@ -77,6 +76,8 @@ async def _interruptible(main: Coroutine[Any, Any, list[SizeResult]]) -> list[Si
     Raises:
         _TerminatedError: one did.
     """
+    import asyncio
+
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     heard: list[int] = []
 
