@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
 from civitas.errors import NotConnectedError, OutcomeUnknownError
+from civitas.plugins import TransportContext
+from civitas.transport import BrokerSettings, Dispatcher
+from civitas.transport.broker.session import BrokerSession
 from support.failing import PanicError
 from support.memory_broker.broker import MemoryBroker
 from support.memory_broker.node import PLACE, MemoryNode, outcomes
@@ -204,3 +208,21 @@ async def test_a_wire_whose_close_hangs_is_left_after_linger() -> None:
     await node.transport.stop()
     assert now() - begun < 1.1
     assert len(asyncio.all_tasks()) == 1
+
+
+# --- ends at any moment -------------------------------------------------------------------------
+
+
+async def test_a_session_that_ends_in_any_turn_of_the_loop_leaves_nothing_unawaited() -> None:
+    for turns in range(40):
+        context = TransportContext()
+        settings = BrokerSettings(place=PLACE)
+        wire = MemoryBroker(round_trip=0).make_wire()
+        session = BrokerSession(wire, settings, context, Dispatcher(context), lambda: None)
+        running = asyncio.ensure_future(session.run(lambda: None))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await session.close()
+        [ended] = await asyncio.gather(running, return_exceptions=True)
+        assert isinstance(ended, NotConnectedError)
+    gc.collect()  # a coroutine that nobody has awaited warns when it goes, and that is an error

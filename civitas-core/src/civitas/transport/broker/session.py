@@ -10,11 +10,12 @@ sent after the broker had confirmed all subscriptions shows that frames arrive.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 from civitas import _platform as platform
 from civitas.errors import (
@@ -111,7 +112,7 @@ class BrokerSession:
         """
         await self._connect()
         self._answered()
-        for work in (self._subscriptions.run(), self._probe(proved)):
+        for work in (self._subscriptions.run, partial(self._probe, proved)):
             self._start(work)
         raise await asyncio.shield(self._failure)
 
@@ -156,9 +157,9 @@ class BrokerSession:
             async with asyncio.timeout(limit):
                 await self._wire.connect()
                 self._is_connected = True
-                self._start(self._read())
-                self._start(self._queue.run())
-                first = self._start(self._wire.subscribe([self._own]))
+                self._start(self._read)
+                self._start(self._queue.run)
+                first = self._start(partial(self._wire.subscribe, [self._own]))
                 await asyncio.wait((first, self._failure), return_when=asyncio.FIRST_COMPLETED)
         except TimeoutError as error:
             raise NotConnectedError(
@@ -169,17 +170,20 @@ class BrokerSession:
 
     # --- the tasks ----------------------------------------------------------------------------
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Start a task with which the session ends when it raises."""
+    def _start(self, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        """Start a task with which the session ends when it raises.
+
+        It makes the coroutine itself: one that is cancelled before its first turn has made none.
+        """
         part = start_task(self._or_fail(work), name="civitas broker", failed=self._context.failed)
         self._parts.add(part)
         part.add_done_callback(self._parts.discard)
         return part
 
-    async def _or_fail(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _or_fail(self, work: Callable[[], Awaitable[None]]) -> None:
         task = asyncio.current_task()
         try:
-            await work
+            await work()
         except BaseException as error:  # noqa: BLE001 - whatever it is ends the session
             self._fail(crash_unless_cancelled(error, "the wire", task))
 
@@ -207,7 +211,7 @@ class BrokerSession:
         limit = self._settings.probe_timeout
         while True:
             is_in_line = self._subscriptions.in_line
-            probe = self._start(self._round_trip())
+            probe = self._start(self._round_trip)
             for _ in range(_LOOKS):
                 await asyncio.wait((probe,), timeout=limit / _LOOKS)
                 if probe.done():
