@@ -38,7 +38,8 @@ class Blocking(AgentProcess):
 
     async def handle(self, message):
         print("blocking", flush=True)
-        time.sleep(60)
+        for _ in range(600):  # a signal that comes just before one sleep is heard after it
+            time.sleep(0.1)
 """
 
 
