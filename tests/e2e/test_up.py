@@ -44,7 +44,8 @@ class Blocking(AgentProcess):
 
     async def handle(self, message):
         print("blocking")
-        time.sleep(60)
+        for _ in range(600):  # a signal that comes just before one sleep is heard after it
+            time.sleep(0.1)
 
 class Chatty(AgentProcess):
     async def on_start(self):
