@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import statistics
 from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
 from typing import Any, Final
 
 from benchmarks.payloads import SMALL, payload
+from benchmarks.timing import percentiles
 from civitas import AgentProcess, Message, Runtime
 from civitas.errors import MessageRoutingError, OutcomeUnknownError
 
 TIMEOUT: Final = 60.0
-
-
-def percentiles(seconds: Sequence[float]) -> dict[str, float]:
-    """Return the median and the 99th percentile of times, in microseconds."""
-    highest = sorted(seconds)[min(len(seconds) - 1, int(len(seconds) * 0.99))]
-    return {"p50": statistics.median(seconds) * 1e6, "p99": highest * 1e6}
 
 
 class Echo(AgentProcess):

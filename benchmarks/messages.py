@@ -9,9 +9,10 @@ from typing import Any, Final
 
 import msgpack
 
-from benchmarks.crew import Echo, percentiles
+from benchmarks.crew import Echo
 from benchmarks.harness import Effort, Pairing, Row, Work
 from benchmarks.payloads import SMALL, fewer, payload
+from benchmarks.timing import percentiles
 from civitas import AgentProcess, Message, Runtime, Supervisor
 
 ONE_WAY: Final = 20_000

@@ -17,9 +17,9 @@ from nats.aio.client import Client as Connection
 from nats.aio.msg import Msg
 
 from benchmarks.child import obey
-from benchmarks.crew import percentiles
 from benchmarks.frames import data_size, kinds_of
 from benchmarks.payloads import SMALL
+from benchmarks.timing import percentiles
 
 WINDOW: Final = 256
 GRANT_EVERY: Final = 64

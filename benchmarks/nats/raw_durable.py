@@ -19,9 +19,9 @@ from nats.aio.msg import Msg
 from nats.js.api import ConsumerConfig, DiscardPolicy, RetentionPolicy
 
 from benchmarks.child import obey
-from benchmarks.crew import percentiles
 from benchmarks.frames import kinds_of
 from benchmarks.payloads import SMALL
+from benchmarks.timing import percentiles
 
 STREAM: Final = "RAW"
 SINK: Final = "raw.sink"

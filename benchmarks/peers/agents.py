@@ -13,8 +13,9 @@ from importlib.metadata import version
 from time import perf_counter
 from typing import Any
 
-from benchmarks.peers.child import obey, timed
+from benchmarks.child import obey
 from benchmarks.peers.work import PAYLOAD, TIMEOUT, check_none_lost
+from benchmarks.timing import timed
 from civitas import AgentProcess, Message, Runtime, Supervisor, Worker
 
 COUNT = "count"
@@ -73,7 +74,7 @@ async def _run(role: str, options: dict[str, Any]) -> None:
         worker = Worker(agents=[Echo("echo")], **options)
         await worker.start()
         try:
-            await obey(facts, {})
+            await obey({}, facts)
         finally:
             await worker.stop()
         return
@@ -94,12 +95,12 @@ async def _run(role: str, options: dict[str, Any]) -> None:
 
     try:
         await obey(
-            facts,
             {
                 "ready": ready,
                 "ask": lambda count: command("asker", count),
                 "one_way": lambda count: command("source", count),
             },
+            facts,
         )
     finally:
         await runtime.stop()

@@ -19,8 +19,9 @@ from autogen_core import (
     rpc,
 )
 
-from benchmarks.peers.child import obey, timed
+from benchmarks.child import obey
 from benchmarks.peers.work import PAYLOAD, check_none_lost
+from benchmarks.timing import timed
 
 
 @dataclass
@@ -121,11 +122,11 @@ async def _main() -> None:
 
     try:
         await obey(
-            {"version": version("autogen-core")},
             {
                 "ask": lambda count: command("asker", count),
                 "one_way": lambda count: command("source", count),
             },
+            {"version": version("autogen-core")},
         )
     finally:
         await runtime.stop()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.peers.child import Child
+from benchmarks.child import Child
 from benchmarks.peers.environments import OURS
 
 ASKS: Final = 250
@@ -50,7 +50,9 @@ class Contender:
             ChildError: one of them failed.
         """
         children = [
-            stack.enter_context(Child(python, self.program, *self._arguments(role, places)))
+            stack.enter_context(
+                Child(f"peers.{self.program}", *self._arguments(role, places), python=python)
+            )
             for role in self.roles or ("",)
         ]
         if len(children) > 1:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from benchmarks.peers.child import ROOT
+from benchmarks.child import ROOT
 from release.commands import CommandError, run
 from release.environment import Environment
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from faststream.nats import NatsBroker
 
-from benchmarks.peers.child import obey, timed
+from benchmarks.child import obey
 from benchmarks.peers.work import PAYLOAD, TIMEOUT
+from benchmarks.timing import timed
 
 SUBJECT = "faststream.echo"
 
@@ -23,7 +24,7 @@ async def _server(broker: NatsBroker) -> None:
 
     async with broker:
         await broker.start()
-        await obey({}, {})
+        await obey({})
 
 
 async def _client(broker: NatsBroker) -> None:
@@ -40,7 +41,7 @@ async def _client(broker: NatsBroker) -> None:
 
     async with broker:
         facts = {"version": version("faststream"), "note": "core NATS, JSON"}
-        await obey(facts, {"ready": ready, "ask": lambda count: timed(count, ask)})
+        await obey({"ready": ready, "ask": lambda count: timed(count, ask)}, facts)
 
 
 async def _main(role: str, url: str) -> None:

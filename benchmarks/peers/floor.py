@@ -23,8 +23,9 @@ import msgpack
 import nats
 import zmq
 
-from benchmarks.peers.child import obey, timed
+from benchmarks.child import obey
 from benchmarks.peers.work import PAYLOAD, TIMEOUT
+from benchmarks.timing import timed
 from civitas_zmq import Proxy, ProxySettings
 
 MAILBOX: Final = 1_000
@@ -142,7 +143,7 @@ async def _zmq_client(pub: str, sub: str) -> None:
 
     try:
         facts = {"version": f"pyzmq {zmq.pyzmq_version()}"}
-        await obey(facts, {"ready": ready, "ask": lambda count: timed(count, ask)})
+        await obey({"ready": ready, "ask": lambda count: timed(count, ask)}, facts)
     finally:
         line.close()
         proxy.stop()
@@ -154,7 +155,7 @@ async def _zmq_server(pub: str, sub: str) -> None:
 
     line = _Line(pub, sub, b"echo\0", take)
     try:
-        await obey({}, {})
+        await obey({})
     finally:
         line.close()
 
@@ -174,7 +175,7 @@ async def _nats_client(url: str) -> None:
                     await asyncio.sleep(0.05)
 
         facts = {"version": f"nats-py {version('nats-py')}"}
-        await obey(facts, {"ready": ready, "ask": lambda count: timed(count, ask)})
+        await obey({"ready": ready, "ask": lambda count: timed(count, ask)}, facts)
 
 
 async def _nats_server(url: str) -> None:
@@ -186,13 +187,13 @@ async def _nats_server(url: str) -> None:
 
         await client.subscribe("echo", cb=answer)
         await client.flush()
-        await obey({}, {})
+        await obey({})
 
 
 async def _alone() -> None:
     floor = _InProcess()
     facts = {"version": f"msgpack {version('msgpack')}"}
-    await obey(facts, {"ask": floor.ask, "one_way": floor.one_way})
+    await obey({"ask": floor.ask, "one_way": floor.one_way}, facts)
 
 
 ROLES: Final[dict[str, Callable[..., Any]]] = {

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import psutil
 
-from benchmarks.peers.child import Child, ChildError
+from benchmarks.child import Child, ChildError
 from benchmarks.peers.contenders import Contender, Places, Work
 
 Missing = Callable[[Contender, str], None]

@@ -17,8 +17,9 @@ import xoscar as xo
 from xoscar.backends.allocate_strategy import ProcessIndex
 from xoscar.backends.router import Router
 
-from benchmarks.peers.child import obey, timed
+from benchmarks.child import obey
 from benchmarks.peers.work import PAYLOAD, TIMEOUT, check_none_lost
+from benchmarks.timing import timed
 
 
 class Echo(xo.Actor):
@@ -116,7 +117,7 @@ async def _main(role: str) -> None:
         source = await xo.create_actor(Source, sink, address=address, **at(1))
         await asker.ask(10)
         facts = {"version": version("xoscar"), "note": _note(await asker.way(), apart)}
-        await obey(facts, {"ask": asker.ask, "one_way": source.one_way})
+        await obey({"ask": asker.ask, "one_way": source.one_way}, facts)
 
 
 if __name__ == "__main__":

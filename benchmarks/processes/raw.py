@@ -20,9 +20,9 @@ from typing import Final
 import zmq
 
 from benchmarks.child import obey
-from benchmarks.crew import percentiles
 from benchmarks.frames import data_size, kinds_of
 from benchmarks.payloads import SMALL
+from benchmarks.timing import percentiles
 
 WINDOW: Final = 256
 GRANT_EVERY: Final = 64

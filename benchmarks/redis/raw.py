@@ -15,9 +15,9 @@ from typing import Any, Final
 from redis.asyncio import Redis
 
 from benchmarks.child import obey
-from benchmarks.crew import percentiles
 from benchmarks.frames import data_size, kinds_of
 from benchmarks.payloads import SMALL
+from benchmarks.timing import percentiles
 
 WINDOW: Final = 256
 GRANT_EVERY: Final = 64
