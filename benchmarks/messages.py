@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from time import perf_counter
 from typing import Any, Final
 
-import msgpack
-
+from benchmarks.by_hand import MAILBOX, ask, one_way
 from benchmarks.crew import Echo
 from benchmarks.harness import Effort, Pairing, Row, Work
 from benchmarks.payloads import SMALL, fewer, payload
@@ -17,7 +16,6 @@ from civitas import AgentProcess, Message, Runtime, Supervisor
 
 ONE_WAY: Final = 20_000
 ASKS: Final = 2_000
-MAILBOX: Final = 1_000
 TIMEOUT: Final = 30.0
 
 FLOOR: Final = "asyncio.Queue and msgpack"
@@ -31,22 +29,6 @@ def _values(size: int) -> list[Any]:
     """Return what one of our messages packs."""
     message = Message(sender="source", recipient="sink", payload=payload(size))
     return [1, *(getattr(message, field) for field in Message.__slots__)]
-
-
-async def _floor_one_way(count: int, size: int) -> dict[str, float]:
-    queue: asyncio.Queue[bytes] = asyncio.Queue(MAILBOX)
-    values = _values(size)
-
-    async def drain() -> None:
-        for _ in range(count):
-            msgpack.unpackb(await queue.get())
-
-    began = perf_counter()
-    consumer = asyncio.create_task(drain())
-    for _ in range(count):
-        await queue.put(msgpack.packb(values))
-    await consumer
-    return {"each": (perf_counter() - began) / count * 1e6}
 
 
 class CountingSink(AgentProcess):
@@ -81,40 +63,6 @@ async def _ours_one_way(count: int, size: int) -> dict[str, float]:
         return {"each": (perf_counter() - began) / count * 1e6}
 
 
-async def _floor_ask(count: int, size: int) -> dict[str, float]:
-    """Each way: a queue hop, a future that is resolved, and a timer that is cancelled."""
-    loop = asyncio.get_running_loop()
-    there: asyncio.Queue[tuple[bytes, asyncio.Future[None]]] = asyncio.Queue()
-    back: asyncio.Queue[tuple[bytes, asyncio.Future[None]]] = asyncio.Queue()
-    values, seconds = _values(size), []
-
-    async def hop(queue: asyncio.Queue[tuple[bytes, asyncio.Future[None]]]) -> None:
-        taken: asyncio.Future[None] = loop.create_future()
-        timer = loop.call_later(TIMEOUT, taken.cancel)
-        await queue.put((msgpack.packb(values), taken))
-        await taken
-        timer.cancel()
-
-    async def take(queue: asyncio.Queue[tuple[bytes, asyncio.Future[None]]]) -> None:
-        data, taken = await queue.get()
-        msgpack.unpackb(data)
-        taken.set_result(None)
-
-    async def serve() -> None:
-        for _ in range(count):
-            await take(there)
-            await hop(back)
-
-    server = asyncio.create_task(serve())
-    for _ in range(count):
-        began = perf_counter()
-        await hop(there)
-        await take(back)
-        seconds.append(perf_counter() - began)
-    await server
-    return percentiles(seconds)
-
-
 async def _ours_ask(count: int, size: int, agents: Sequence[str] = ("echo",)) -> dict[str, float]:
     asked, seconds = payload(size), []
     async with Runtime(Supervisor("root", [Echo(name) for name in agents])) as runtime:
@@ -131,7 +79,7 @@ def rows(effort: Effort) -> Iterator[Row]:
     for name, size in effort.sizes().items():
         count = effort.count(fewer(ONE_WAY, size))
         yield from Pairing(
-            {FLOOR: lambda c=count, s=size: asyncio.run(_floor_one_way(c, s))},
+            {FLOOR: lambda c=count, s=size: asyncio.run(one_way(_values(s), c))},
             lambda c=count, s=size: asyncio.run(_ours_one_way(c, s)),
             [Work("each", f"one-way message, {name}", ONE_WAY_TARGETS.get(name))],
             note=NOTE,
@@ -141,7 +89,7 @@ def rows(effort: Effort) -> Iterator[Row]:
     for name, size in effort.sizes().items():
         count = effort.count(fewer(ASKS, size))
         yield from Pairing(
-            {FLOOR: lambda c=count, s=size: asyncio.run(_floor_ask(c, s))},
+            {FLOOR: lambda c=count, s=size: asyncio.run(ask(_values(s), c))},
             lambda c=count, s=size: asyncio.run(_ours_ask(c, s)),
             [
                 Work("p50", f"ask, {name} (p50)", ASK_TARGETS.get(name)),

@@ -15,76 +15,25 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from importlib.metadata import version
-from time import perf_counter
 from typing import Any, Final
 
 import msgpack
 import nats
 import zmq
 
+from benchmarks.by_hand import ask, one_way
 from benchmarks.child import obey
 from benchmarks.peers.work import PAYLOAD, TIMEOUT
 from benchmarks.timing import timed
 from civitas_zmq import Proxy, ProxySettings
 
-MAILBOX: Final = 1_000
 VALUES: Final = [
     *(1, str(uuid.uuid4()), "message", "asker", "echo", None, None, PAYLOAD, time.time()),
     *(uuid.uuid4().hex, uuid.uuid4().hex[:16], None, 0, 0, TIMEOUT),
 ]
 """What one of our messages packs."""
-
-
-class _InProcess:
-    """Queues between two tasks."""
-
-    async def ask(self, count: int) -> dict[str, float]:
-        """Each way: a queue hop, a future that is resolved, and a timer that is cancelled."""
-        loop = asyncio.get_running_loop()
-        there: asyncio.Queue[tuple[bytes, asyncio.Future[None]]] = asyncio.Queue()
-        back: asyncio.Queue[tuple[bytes, asyncio.Future[None]]] = asyncio.Queue()
-
-        async def hop(queue: asyncio.Queue[tuple[bytes, asyncio.Future[None]]]) -> None:
-            taken: asyncio.Future[None] = loop.create_future()
-            timer = loop.call_later(TIMEOUT, taken.cancel)
-            await queue.put((msgpack.packb(VALUES), taken))
-            await taken
-            timer.cancel()
-
-        async def take(queue: asyncio.Queue[tuple[bytes, asyncio.Future[None]]]) -> None:
-            data, taken = await queue.get()
-            msgpack.unpackb(data)
-            taken.set_result(None)
-
-        async def serve() -> None:
-            for _ in range(count):
-                await take(there)
-                await hop(back)
-
-        async def ask() -> None:
-            await hop(there)
-            await take(back)
-
-        server = asyncio.create_task(serve())
-        result = await timed(count, ask)
-        await server
-        return result
-
-    async def one_way(self, count: int) -> dict[str, float]:
-        """Each message: a hop over a queue that holds as many as a mailbox."""
-        queue: asyncio.Queue[bytes] = asyncio.Queue(MAILBOX)
-
-        async def drain() -> None:
-            for _ in range(count):
-                msgpack.unpackb(await queue.get())
-
-        began = perf_counter()
-        consumer = asyncio.create_task(drain())
-        for _ in range(count):
-            await queue.put(msgpack.packb(VALUES))
-        await consumer
-        return {"each": (perf_counter() - began) / count * 1e6}
 
 
 class _Line:
@@ -191,9 +140,8 @@ async def _nats_server(url: str) -> None:
 
 
 async def _alone() -> None:
-    floor = _InProcess()
     facts = {"version": f"msgpack {version('msgpack')}"}
-    await obey({"ask": floor.ask, "one_way": floor.one_way}, facts)
+    await obey({"ask": partial(ask, VALUES), "one_way": partial(one_way, VALUES)}, facts)
 
 
 ROLES: Final[dict[str, Callable[..., Any]]] = {
