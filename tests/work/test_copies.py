@@ -25,15 +25,15 @@ ROUNDS: Final = 15
 BUDGETS: Final = Budgets(
     """
                          copies
-    in_process question  9
-    in_process answer    7
-    in_process send      7
-    zmq question         13
-    zmq answer           11
-    zmq send             11
-    nats question        16
-    nats answer          14
-    nats send            14
+    in_process question  3
+    in_process answer    3
+    in_process send      3
+    zmq question         7
+    zmq answer           7
+    zmq send             7
+    nats question        11
+    nats answer          10
+    nats send            10
     """
 )
 
