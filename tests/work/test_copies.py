@@ -31,9 +31,9 @@ BUDGETS: Final = Budgets(
     zmq question         7
     zmq answer           7
     zmq send             7
-    nats question        11
-    nats answer          10
-    nats send            10
+    nats question        12
+    nats answer          12
+    nats send            12
     """
 )
 
