@@ -17,6 +17,7 @@ import hypothesis
 import pytest
 import pytest_asyncio
 
+from support.forked_commands import of_this_process
 from support.local_bus.testbed import LocalBus, installed
 from support.signals import default_signals_for_children
 
@@ -145,6 +146,12 @@ async def nothing_left() -> AsyncIterator[None]:
     assert not left, f"threads left behind: {left}"
     opened = {k: v for k, v in _descriptors().items() if descriptors.get(k) != v}
     assert not opened, f"file descriptors left behind: {opened}"
+
+
+@pytest.fixture(scope="session")
+def forked_programs() -> None:
+    """Let tests run commands by `support.forked_commands.printed`."""
+    of_this_process()
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from support.nats.dead_letter_stream import COMMAND, PROGRESS, DeadLetterStream,
 from support.nats.dead_letters import jetstream_of, letter_of
 from support.waiting import eventually
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_programs")]
 
 GARBAGE = DeadLetter("a", b"no frame at all\xff", "unreadable: no frame", 1, 3)
 EXPIRED = letter_of({"n": 2}, reply_to="_reply.8.1", age=100.0, ttl=30.0)

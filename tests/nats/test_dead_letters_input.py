@@ -15,7 +15,7 @@ from support.nats.dead_letters import add_dead_letters, letter_of
 from support.nats.server import NatsServer
 from support.ports import free_port
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_programs")]
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from support.nats.dead_letters import jetstream_of
 from support.nats.server import NatsServer
 from support.waiting import eventually
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_programs")]
 
 MOVE = ("move", "--from", "cook_2", "--to", "cook", "--yes")
 

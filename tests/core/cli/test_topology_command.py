@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from support.commands import COMMAND, completed
+from support.forked_commands import printed
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_programs")]
 
 AGENTS = """
 from civitas import AgentProcess
@@ -66,7 +67,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def civitas(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    return completed(COMMAND, "topology", *arguments, cwd=folder, **settings)
+    return printed("civitas", "topology", *arguments, cwd=folder, **settings)
 
 
 def test_a_good_topology_is_valid(folder: Path) -> None:
@@ -247,7 +248,8 @@ def test_what_a_module_prints_is_not_in_the_json(folder: Path, command: str) -> 
 def test_a_name_that_the_terminal_can_not_show_is_escaped(folder: Path, options: list[str]) -> None:
     topology = GOOD.replace("name: greeter", "name: grüßer")
     (folder / "good.yaml").write_text(topology, encoding="utf-8")
-    done = civitas(folder, "show", "good.yaml", *options, PYTHONIOENCODING="ascii")
+    ascii_only = {"PYTHONIOENCODING": "ascii"}
+    done = completed(COMMAND, "topology", "show", "good.yaml", *options, cwd=folder, **ascii_only)
     assert done.returncode == 0, done.stderr
     assert "\\xfc" in done.stdout or "\\u00fc" in done.stdout
     if options:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from support import pages
-from support.commands import COMMAND, completed
 from support.environments import make_bare
+from support.forked_commands import printed
 from support.pages import DOCS, Block, blocks
 
 REPOSITORY = Path(__file__).parents[3]
@@ -60,6 +60,7 @@ def test_every_python_block_is_a_file_that_a_session_or_another_file_uses(page: 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_programs")
 @pytest.mark.parametrize(
     ("page", "topology"),
     [
@@ -73,7 +74,7 @@ def test_every_python_block_is_a_file_that_a_session_or_another_file_uses(page: 
 )
 def test_every_topology_is_valid(page: str, topology: Block, tmp_path: Path) -> None:
     pages.write_files(PAGES[page], tmp_path, OWN_ADDRESSES)
-    done = completed(COMMAND, "topology", "validate", topology.title, cwd=tmp_path)
+    done = printed("civitas", "topology", "validate", topology.title, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from civitas_nats.jetstream.dead_letters import DeadLetter
 from civitas_nats.options import NATSOptions
-from support.commands import completed
+from support.forked_commands import printed
 from support.nats.dead_letters import add_dead_letters, stored
 from support.nats.server import NatsServer
 
@@ -23,7 +23,7 @@ COMMAND = Path(sys.executable).with_name("civitas-nats")
 
 def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     settings = {"COLUMNS": "100", "TZ": "UTC", **environment}
-    done = completed(COMMAND, "dead-letters", *map(str, arguments), **settings)
+    done = printed("civitas-nats", "dead-letters", *arguments, **settings)
     assert "Traceback" not in done.stderr
     done.stderr = PROGRESS.sub("", done.stderr)
     return done
