@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 FOLDER ?= docs
 PYTEST ?= $(BIN)/pytest
-JOBS   ?= 4
+JOBS   ?= 6
 SEEDS  ?= 20000
 
 # An environment stays as it is until PYTHON names another version, or its own Python is gone.
@@ -42,7 +42,7 @@ REPORTED := $(patsubst tests/%/test_conformance.py,%,$(wildcard tests/*/test_con
 FAST := not slow and not soak and not packaging and not earlier_release and not mutants
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check lint types docs docs-look packaging releases mutants test-core test-pythons bench bench-page bench-peers soak clean programs conformance release-check
+.PHONY: help demo test test-fast check lint types docs docs-look packaging releases mutants seeds test-core test-pythons bench bench-page bench-peers soak clean programs conformance release-check
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -62,7 +62,7 @@ test-core: $(VENV)/dev.stamp
 test-pythons: ## the fast tests of core on each Python of 3.11 to 3.14 that is installed, beside that of .venv
 	@tests/setup/pythons.sh "$(MADE_WITH)" 3.11 3.12 3.13 3.14
 
-check: lint types docs packaging releases mutants ## style, types, documentation, packaging, earlier releases of brokers, mutants
+check: lint types docs packaging releases mutants seeds ## style, types, documentation, packaging, earlier releases of brokers, mutants, seeds
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
@@ -86,6 +86,9 @@ releases: programs $(VENV)/dev.stamp ## run what concerns brokers with an earlie
 
 mutants: programs $(VENV)/dev.stamp ## see that what is wrong is noticed: mutants for the kits, permissions without a line
 	$(PYTEST) -n $(JOBS) --dist loadgroup -m "mutants and not soak" tests
+
+seeds: $(VENV)/dev.stamp ## simulate many systems under faults, 100 seeds of each scenario
+	CIVITAS_SEEDS=100 $(PYTEST) -n $(JOBS) tests/core/simulation/test_seeds.py
 
 conformance: programs $(VENV)/dev.stamp ## run the conformance kit, and write the reports that the packages ship
 	$(PYTEST) -q tests/conformance/test_in_process.py tests/conformance/test_serializers.py \

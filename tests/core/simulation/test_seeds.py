@@ -1,7 +1,8 @@
 """Whole systems under seeded faults: no seed breaks a rule.
 
-`make test` runs 24 seeds of each scenario, and so 24 or more of each topology on each kind of
-transport that it has. `CIVITAS_SEEDS` says another number; `make soak` sets it to thousands.
+`make test` runs 12 seeds of each scenario, and so 12 or more of each topology on each kind of
+transport that it has. `CIVITAS_SEEDS` says another number: `make seeds` sets it to 100, and
+`make soak` to thousands.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from core.simulation.scenarios import SCENARIOS
 
 pytestmark = pytest.mark.slow
 
-SEEDS = int(os.environ.get("CIVITAS_SEEDS", "24"))
+SEEDS = int(os.environ.get("CIVITAS_SEEDS", "12"))
 """Seeds of one scenario."""
 
 TOGETHER = 12
