@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from civitas import Message, Runtime, Supervisor, Worker, envelope
-from civitas._agents.slot import CRASHED_AGAIN
+from civitas._agents.states import CRASHED_AGAIN
 from civitas._supervision.remote import AgentReport, RemoteAgent, RemoteChild
 from civitas._supervision.remote_state import RemoteStatus
 from civitas.components import build_component_set

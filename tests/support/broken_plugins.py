@@ -232,7 +232,7 @@ SPECS: Final[Table] = {
 }
 """Those with a malformed spec; each cause begins with `its TransportSpec is malformed: `."""
 
-NO_TRANSPORT: Final = "what its factory makes is not a Transport: "
+NO_TRANSPORT: Final = "what its factory makes is no Transport: "
 MISFITS: Final[Table] = {
     "has_a_factory_of_one_argument": (
         plugin().replace("make(options, context)", "make(options)"),
@@ -243,7 +243,7 @@ MISFITS: Final[Table] = {
         plugin().replace("def make", "async def make"),
         NO_TRANSPORT + "coroutine must be awaited before it is a Transport",
     ),
-    "makes_nothing": (plugin(make="return"), NO_TRANSPORT + "None is not a Transport"),
+    "makes_nothing": (plugin(make="return"), NO_TRANSPORT + "None is no Transport"),
     "makes_a_class": (
         plugin(make="return Pigeon"),
         NO_TRANSPORT + "the class Pigeon is not an instance: it must be called",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -45,13 +45,15 @@ class Client(Node):
         components: wiring made with `build_component_set`, instead of transport and serializer.
         connect_timeout: seconds in which the system is found.
         may_be_alone: start also where no system is found; `absence` says so then.
+        instruments: instruments' names, mappings with their options, or instances; see
+            `civitas.instruments`.
         **transport_options: options of that transport, prefixed by its name; and the settings
             `send_timeout`, `cluster_key` and `signed_frames`, as `build_component_set` has them.
 
     Raises:
         ConfigurationError: an argument or an option is wrong, or the transport stays within one
             process.
-        PluginError: the transport or the serializer can't be used.
+        PluginError: the transport, the serializer or an instrument can't be used.
 
     Example:
         Asking an agent of a system that runs:
@@ -69,11 +71,19 @@ class Client(Node):
         components: ComponentSet | None = None,
         connect_timeout: float = CONNECT_TIMEOUT,
         may_be_alone: bool = False,
+        *,
+        instruments: Iterable[str | Mapping[str, Any] | object] = (),
         **transport_options: Any,
     ) -> None:
         name = random_name("client")
         components = components_for(
-            "Client", transport, serializer, components, transport_options, process=name
+            "Client",
+            transport,
+            serializer,
+            components,
+            transport_options,
+            instruments=instruments,
+            process=name,
         )
         config = components.config
         if config.process in {name, PRIMARY}:  # the latter of a set that was given no name

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from civitas._agents.slot import CRASHED_AGAIN, AgentSlot
+from civitas._agents.slot import AgentSlot
+from civitas._agents.states import CRASHED_AGAIN
 from civitas._node.counters import AgentStats, NodeStats, RemoteAgentStats, Supervised
 from civitas._node.ending import Ending
 from civitas._node.host import AgentHost
@@ -40,13 +41,15 @@ class Runtime(AgentHost):
         transport: a transport's name, a mapping `{"type": name, ...}` or a Transport.
         serializer: a serializer's name or a Serializer; msgpack when left out.
         components: wiring made with `build_component_set`, instead of transport and serializer.
+        instruments: instruments' names, mappings with their options, or instances; see
+            `civitas.instruments`.
         **transport_options: options of that transport, prefixed by its name; and the settings
             `send_timeout`, `cluster_key` and `signed_frames`, as `build_component_set` has them.
 
     Raises:
         ConfigurationError: an argument or an option is wrong, a name is given twice in the tree,
             or the tree has agents of other processes and the transport stays within one.
-        PluginError: the transport or the serializer can't be used.
+        PluginError: the transport, the serializer or an instrument can't be used.
 
     Example:
         A tree of one agent, which is asked:
@@ -63,12 +66,20 @@ class Runtime(AgentHost):
         transport: str | Mapping[str, Any] | Transport = "in_process",
         serializer: str | Mapping[str, Any] | Serializer | None = None,
         components: ComponentSet | None = None,
+        *,
+        instruments: Iterable[str | Mapping[str, Any] | object] = (),
         **transport_options: Any,
     ) -> None:
         check_tree(supervisor)
         named = None if transport == "in_process" else transport  # the default is no choice
         components = components_for(
-            "Runtime", named, serializer, components, transport_options, process=PRIMARY
+            "Runtime",
+            named,
+            serializer,
+            components,
+            transport_options,
+            instruments=instruments,
+            process=PRIMARY,
         )
         remote = supervisor.remote_children()
         claims = components.config.capabilities
@@ -254,4 +265,6 @@ class Runtime(AgentHost):
                 lost.setdefault(self._parents[agent.name], []).append(agent)
         if error is not None:
             for parent, agents in lost.items():
+                for agent in agents:  # their own node can't tell its instruments any more
+                    self._bus.instruments.crashed(agent.name, error)
                 parent.children_failed(agents, error)

@@ -43,13 +43,15 @@ class Worker(AgentHost):
         serializer: a serializer's name or a Serializer; msgpack when left out.
         components: wiring made with `build_component_set`, instead of transport and serializer.
         process: its process name; a unique one when left out.
+        instruments: instruments' names, mappings with their options, or instances; see
+            `civitas.instruments`.
         **transport_options: options of that transport, prefixed by its name; and the settings
             `send_timeout`, `cluster_key` and `signed_frames`, as `build_component_set` has them.
 
     Raises:
         ConfigurationError: an argument or an option is wrong, two agents share a name, or the
             transport stays within one process.
-        PluginError: the transport or the serializer can't be used.
+        PluginError: the transport, the serializer or an instrument can't be used.
 
     Example:
         A worker that runs until it is stopped:
@@ -67,6 +69,8 @@ class Worker(AgentHost):
         serializer: str | Mapping[str, Any] | Serializer | None = None,
         components: ComponentSet | None = None,
         process: str | None = None,
+        *,
+        instruments: Iterable[str | Mapping[str, Any] | object] = (),
         **transport_options: Any,
     ) -> None:
         if components is None and transport is None:
@@ -78,7 +82,13 @@ class Worker(AgentHost):
         name = process or random_name("worker")
         given = components
         components = components_for(
-            "Worker", transport, serializer, components, transport_options, process=name
+            "Worker",
+            transport,
+            serializer,
+            components,
+            transport_options,
+            instruments=instruments,
+            process=name,
         )
         config = components.config
         # A set that was given no name has that of the primary.

@@ -140,4 +140,4 @@ def test_a_method_without_a_signature_is_given_the_benefit_of_the_doubt():
 @pytest.mark.parametrize("product", [None, Fitting])
 def test_what_is_no_instance_is_told_as_such(product):
     (problem,) = contract_problems(product, Post)
-    assert "None is not a Post" in problem or "is not an instance" in problem
+    assert "None is no Post" in problem or "is not an instance" in problem

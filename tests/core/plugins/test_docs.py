@@ -12,6 +12,8 @@ import pytest
 
 from civitas.plugins import (
     Capabilities,
+    InstrumentContext,
+    InstrumentSpec,
     SerializerSpec,
     TransportContext,
     TransportSpec,
@@ -50,7 +52,13 @@ def test_there_is_a_hook_and_a_documented_group_for_every_kind():
     }
 
 
-@pytest.mark.parametrize("spec", [TransportSpec, Capabilities, TransportContext, SerializerSpec])
+SPECS = (
+    *(TransportSpec, Capabilities, TransportContext),
+    *(SerializerSpec, InstrumentSpec, InstrumentContext),
+)
+
+
+@pytest.mark.parametrize("spec", SPECS)
 def test_every_field_of_a_spec_is_documented_in_order(spec):
     documented = re.findall(r"^\| `(\w+)` \|", section(spec.__name__), re.MULTILINE)
     assert documented == [field.name for field in fields(spec)]

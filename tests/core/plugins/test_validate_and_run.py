@@ -99,7 +99,7 @@ def test_every_constructor_that_raises_is_told_of_with_its_line(scratch):
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ("return object()", "is broken: what its factory makes is not a Transport"),
+        ("return object()", "is broken: what its factory makes is no Transport"),
         ("raise ConfigurationError('one loft is too few')", "transport: one loft is too few"),
         (
             "raise RuntimeError('refused ' + options.token.get_secret_value())",

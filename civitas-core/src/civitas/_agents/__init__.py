@@ -9,7 +9,9 @@ the captured constructor arguments; what these may be stands in `settings`. Each
 task, which runs `on_start`, then the **message loop** (`message_loop`), then `on_stop`; what these
 raise is a crash, whatever it is (`civitas.errors.crash_unless_cancelled`); `running` tells a log
 record which agent's task it comes from. The slot never decides
-about a restart: it reports the end of a task, once, to its supervisor.
+about a restart: it reports the end of a task, once, to its supervisor. What it says of itself to
+other nodes, beyond the states below, stands in `states`. Instruments see each execution of
+`handle`, each crash and each restart (`civitas.instruments`).
 
 States of a slot (`ProcessStatus`), and what moves it:
 

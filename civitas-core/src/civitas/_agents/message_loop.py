@@ -31,6 +31,7 @@ from civitas.errors import (
     logger_of,
     printable,
 )
+from civitas.instruments.guards import Handle
 from civitas.messages import Message, compose_reply
 from civitas.process import AgentProcess, leave
 
@@ -80,6 +81,7 @@ class MessageLoop:
         "_bus",
         "_counts",
         "_durable",
+        "_handle",
         "_limit",
         "_mailbox",
         "_max_retries",
@@ -110,6 +112,7 @@ class MessageLoop:
         self._on_idle = on_idle
         self._durable: DurableFrame | None = None  # the last one
         self._limit: float | None = None
+        self._handle: Handle = agent.handle
         self._max_retries = 0
         self.stop_mode = StopMode.NEVER
         self.task: asyncio.Task[None] | None = None
@@ -133,7 +136,7 @@ class MessageLoop:
         read = self._bus.read
         self._max_retries = settings.max_retries
         limit = self._limit = settings.handle_timeout
-        handle = self.agent.handle if limit is None else partial(self._handle_within, limit)
+        handle = self._handle = self._watched(limit)
         sender = self.sender
         counts = self._counts
         now = asyncio.get_running_loop().time
@@ -237,7 +240,14 @@ class MessageLoop:
                 raise TimeoutError(text) from error
             raise
 
-    async def _handle_within(self, limit: float | None, message: Message) -> Message | None:
+    def _watched(self, limit: float | None) -> Handle:
+        """Return the agent's `handle`, with its limit, and with the instruments around it."""
+        handle: Handle = self.agent.handle
+        if limit is not None:
+            handle = partial(self._handle_within, limit)
+        return self._bus.instruments.around(self._mailbox.name, handle)
+
+    async def _handle_within(self, limit: float, message: Message) -> Message | None:
         return await self._within(limit, "handle", self.agent.handle(message))
 
     async def _recover(self, message: Message, error: Exception) -> Message | None:
@@ -252,7 +262,7 @@ class MessageLoop:
                 retries += 1
                 message.attempt += 1
                 try:
-                    return await self._handle_within(self._limit, message)
+                    return await self._handle(message)
                 except BaseException as again:  # noqa: BLE001 - judged next
                     error = self.crash_in("handle", again)
                 continue

@@ -14,6 +14,7 @@ from civitas import _platform as platform
 from civitas._agents.message_loop import AgentCounts, MessageLoop, StopMode
 from civitas._agents.running import enter
 from civitas._agents.settings import settings_of
+from civitas._agents.states import CRASHED_AGAIN, DOWN, CancelledFromOutsideError
 from civitas._bus.bus import MessageBus
 from civitas._bus.mailbox import Item, Mailbox
 from civitas._bus.settlement import DurableFrame, GivenUp
@@ -26,25 +27,18 @@ from civitas.errors import (
     logger_of,
 )
 from civitas.process import AgentProcess, ProcessStatus, connect, respawn
-from civitas.transport.tasks import absorb_cancellation, cancel_task, contained, start_task
+from civitas.transport.tasks import (
+    LAST_MOMENT,
+    absorb_cancellation,
+    cancel_task,
+    contained,
+    start_task,
+)
 
 logger = logger_of("civitas.agent")
 
-CRASHED_AGAIN: Final = "CRASHED_AGAIN"
-"""The state of an agent that crashed on a message which its transport had given before."""
-
-DOWN: Final = "DOWN"
-"""The state of an agent that its supervisor has stopped, and may start again."""
-
 _CANCEL_GRACE: Final = 5.0
 """Seconds that a cancelled agent may take to let go."""
-
-_LAST_MOMENT: Final = 0.05
-"""Seconds after which an event loop that cancelled its tasks would have ended."""
-
-
-class CancelledFromOutsideError(RuntimeError):
-    """Neither its supervisor nor its handler has ended the agent's task."""
 
 
 class AgentSlot:
@@ -164,11 +158,11 @@ class AgentSlot:
             await self._launch()
         except BaseException as raised:  # noqa: BLE001 - what the author's code raised
             error = crash_unless_cancelled(raised, "the constructor", asyncio.current_task())
-            self._done = False
-            self.status = ProcessStatus.CRASHED
-            self.failure = error
+            self._crash(error)
             text = f"agent {self.name!r} could not start: {describe(error)}"
             raise SpawnError(text) from error
+        if fresh:
+            self._bus.instruments.restarted(self.name)
 
     async def stop(self, *, drain: bool, since: float | None = None, final: bool = False) -> None:
         """End the agent and await that it has.
@@ -274,8 +268,7 @@ class AgentSlot:
 
     async def _launch(self) -> None:
         self.failure = None
-        self.redelivered = self._left_behind = False
-        self._stop_asked = False
+        self.redelivered = self._left_behind = self._stop_asked = False
         self.status = ProcessStatus.INITIALIZING
         self._message_loop = message_loop = MessageLoop(
             self.agent, self.mailbox, self._bus, self.counts, self._on_idle
@@ -366,14 +359,12 @@ class AgentSlot:
         if message_loop is not self._message_loop:
             return  # it was left behind, and another object has its place
         message_loop.working = False
-        self.failure = crash
         if crash is not None:
-            self._done = False
-            self.status = ProcessStatus.CRASHED
+            self._crash(crash)
         elif self._done:
             self.status = ProcessStatus.STOPPED
         if isinstance(crash, CancelledFromOutsideError):
-            asyncio.get_running_loop().call_later(_LAST_MOMENT, self._report_cancellation)
+            asyncio.get_running_loop().call_later(LAST_MOMENT, self._report_cancellation)
         elif self._done or not self._stop_asked:
             self._on_exit(self)
         elif crash is not None:
@@ -381,9 +372,18 @@ class AgentSlot:
         if self._bus.closing:
             self._on_idle(self.name)
 
+    def _crash(self, error: Exception) -> None:
+        """Be down, with the error that says why."""
+        self._done = False
+        self.status = ProcessStatus.CRASHED
+        self.failure = error
+        if not isinstance(error, CancelledFromOutsideError):
+            self._bus.instruments.crashed(self.name, error)
+
     def _report_cancellation(self) -> None:
         """Report a crash to the supervisor, unless it knows; asyncio.run's own end is none."""
-        if not (self.alive or self._stop_asked or self._retired):
+        if self.failure and not (self.alive or self._stop_asked or self._retired):
+            self._bus.instruments.crashed(self.name, self.failure)
             self._on_exit(self)
 
 

@@ -28,8 +28,14 @@ from civitas.errors import CivitasError, crash_of, describe
 from civitas.plugins import loader
 from civitas.plugins.catalog import Candidate, PluginKind
 from civitas.plugins.errors import BrokenPluginError, UnusablePluginError
-from civitas.plugins.loader import LoadedPlugin, LoadedTransport, PluginLoader
-from civitas.plugins.specs import Capabilities, TransportContext
+from civitas.plugins.loader import (
+    LoadedInstrument,
+    LoadedPlugin,
+    LoadedSerializer,
+    LoadedTransport,
+    PluginLoader,
+)
+from civitas.plugins.specs import Capabilities, InstrumentContext, TransportContext
 
 _STACK_TIMEOUT: Final = 2.0
 """Seconds in which a child whose time is up writes its stack."""
@@ -141,7 +147,7 @@ def main(arguments: list[str]) -> None:
 def _try(kind: PluginKind, name: str, protocol: type, report: Report) -> Trial:
     """Load a plugin and make its product where that needs no options."""
     plugins = PluginLoader(report)
-    loaded: LoadedPlugin = plugins.load(kind, name)
+    loaded: LoadedPlugin[Any] = plugins.load(kind, name)
     if loaded.spec.options is None:
         return _make(loaded, None, protocol, report)
     from pydantic import ValidationError
@@ -169,7 +175,7 @@ def _try(kind: PluginKind, name: str, protocol: type, report: Report) -> Trial:
     return made._replace(advice=[*advice, *made.advice])
 
 
-def _make(loaded: LoadedPlugin, options: Any, protocol: type, report: Report) -> Trial:
+def _make(loaded: LoadedPlugin[Any], options: Any, protocol: type, report: Report) -> Trial:
     """Make the product, without starting it."""
     advice: list[str] = []
     open_: list[str] = []
@@ -185,7 +191,11 @@ def _make(loaded: LoadedPlugin, options: Any, protocol: type, report: Report) ->
         else:
             open_ = _unproved(loaded.candidate)
             report("its factory")
-            loader.make_serializer(loaded, options, protocol)
+            if isinstance(loaded, LoadedInstrument):
+                loader.make_instrument(loaded, options, InstrumentContext(), protocol)
+            else:
+                assert isinstance(loaded, LoadedSerializer)
+                loader.make_serializer(loaded, options, protocol)
     except UnusablePluginError:
         raise
     except CivitasError as error:

@@ -27,6 +27,7 @@ from civitas.errors import (
     MessageValidationError,
     OutcomeUnknownError,
 )
+from civitas.instruments.guards import Instruments
 from civitas.messages import REPLY_PREFIX, RESERVED_PREFIX, TYPE_ERROR, Message
 from civitas.plugins.specs import log_failure
 from civitas.registry import LocalRegistry, RoutingEntry
@@ -57,6 +58,7 @@ class MessageBus:
         durable: whether the transport is at-least-once: it keeps messages for agents that are away
             and gives each again until it is processed.
         failed: called when something of the bus that runs on its own has ended unexpectedly.
+        instruments: see its dead letters, and, in a `WatchedBus`, what is sent.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class MessageBus:
         send_timeout: float = DEFAULT_SEND_TIMEOUT,
         durable: bool = False,
         failed: Failed = log_failure,
+        instruments: Instruments | None = None,
     ) -> None:
         self.affinity = LoopAffinity()
         """Where it may be used: in the event loop of the node that was started with it."""
@@ -78,6 +81,9 @@ class MessageBus:
         self.routes = RoutingTable(registry, durable=durable)
         self.dead_letters = dead_letters if dead_letters is not None else DeadLetters(failed)
         self.failed = failed
+        self.instruments = Instruments() if instruments is None else instruments
+        if instruments is not None:
+            self.dead_letters.subscribe(instruments.dead_letter)
         self.answers = Answers(self.dead_letters, registry)
         self.send_timeout = send_timeout
         self.closing = False

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from civitas import _platform as platform
-from civitas._agents.slot import CRASHED_AGAIN, DOWN, AgentSlot
+from civitas._agents.slot import AgentSlot
+from civitas._agents.states import CRASHED_AGAIN, DOWN
 from civitas._bus.bus import MessageBus
 from civitas._supervision.remote import RemoteAgent
 from civitas.errors import NodeLostError, RemoteCrashError, describe, printable
@@ -98,6 +99,7 @@ class NodeStats:
         lost: frames that were lost on their way to each agent.
         peers: what is known of the other nodes.
         elsewhere: agents of other processes that the tree of this node names, and don't run.
+        instruments: by the name of each instrument, how often methods of it have raised.
     """
 
     process: str
@@ -109,6 +111,7 @@ class NodeStats:
     lost: dict[str, int] = field(default_factory=dict)
     peers: tuple[PeerStats, ...] = ()
     elsewhere: tuple[RemoteAgentStats, ...] = ()
+    instruments: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
     def restarts(self) -> int:
@@ -158,6 +161,7 @@ def snapshot(
         elsewhere=tuple(
             _remote_agent(agent, now, restarts) for agent in supervised.remote if not agent.alive
         ),
+        instruments=bus.instruments.failures(),
     )
 
 

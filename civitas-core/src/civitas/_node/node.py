@@ -313,6 +313,7 @@ class Node(ABC):
             self._ended.set()
             raise
         try:
+            await self._bus.instruments.start(self._config.process, self.role, self._counters)
             await self._start()
         except BaseException as error:
             self._aborting = True
@@ -371,6 +372,7 @@ class Node(ABC):
             await rest.step("the transport", self._bus.transport.stop(), _TRANSPORT_TIMEOUT)
             callbacks = self._bus.dead_letters.callbacks
             await rest.step("a callback", callbacks.finish(_CALLBACKS_TIMEOUT))
+            await rest.step("the instruments", self._bus.instruments.stop())
         finally:
             self._end()
         return agents.error

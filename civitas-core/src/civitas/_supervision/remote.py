@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 
 from civitas import _platform as platform
 from civitas._agents.settings import checked_seconds, checked_whole
-from civitas._agents.slot import CRASHED_AGAIN
+from civitas._agents.states import CRASHED_AGAIN
 from civitas._supervision.heartbeat import DEFAULT, HeartbeatPolicy
 from civitas._supervision.remote_state import (
     Demand,

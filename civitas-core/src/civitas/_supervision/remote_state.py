@@ -48,7 +48,7 @@ from __future__ import annotations
 from enum import Enum, IntEnum
 from typing import Final, NamedTuple
 
-from civitas._agents.slot import CRASHED_AGAIN, DOWN
+from civitas._agents.states import CRASHED_AGAIN, DOWN
 
 
 class Rank(IntEnum):

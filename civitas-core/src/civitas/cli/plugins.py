@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _PROTOCOLS: Final = {
     "transport": "civitas.transport:Transport",
     "serializer": "civitas.serializer:Serializer",
+    "instrument": "civitas.instruments:Instrument",
 }
 """What the product of a plugin of each kind must fit, as `module:name`."""
 
@@ -294,7 +295,7 @@ def _entry(candidate: Candidate | None) -> dict[str, Any]:
     }
 
 
-def _description(loaded: LoadedPlugin) -> dict[str, Any]:
+def _description(loaded: LoadedPlugin[Any]) -> dict[str, Any]:
     """Return what `show` shows.
 
     `capabilities` is `null` where the claims depend on the options. `default_capabilities` has the

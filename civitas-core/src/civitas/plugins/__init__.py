@@ -1,8 +1,10 @@
-"""Plugins: what the author of a transport or a serializer needs, and nothing else."""
+"""Plugins: what the author of a plugin of any kind needs, and nothing else."""
 
 from civitas.plugins.hookspecs import hookimpl, hookspec
 from civitas.plugins.specs import (
     Capabilities,
+    InstrumentContext,
+    InstrumentSpec,
     SerializerSpec,
     TransportContext,
     TransportSpec,
@@ -10,6 +12,8 @@ from civitas.plugins.specs import (
 
 __all__ = [
     "Capabilities",
+    "InstrumentContext",
+    "InstrumentSpec",
     "SerializerSpec",
     "TransportContext",
     "TransportSpec",

@@ -23,18 +23,13 @@ CORE_DISTRIBUTION: Final = "civitas-core"
 UNREADABLE: Final = "?"
 """Stands for the name of a plugin whose metadata is too damaged to tell it."""
 
-_GROUP: Final = re.compile(r"civitas\.v(\d+)\.(transport|serializer)s")
-_NEAR_GROUP: Final = re.compile(
-    r"civitas([._-]v\d+)?[._-](transport|serializer|plugin)s?([._-]v?\d+)?"
-)
-"""Our groups, and what an author may take for one of them."""
-
 
 class PluginKind(Enum):
     """What a plugin provides. The value is the word for one of them."""
 
     TRANSPORT = "transport"
     SERIALIZER = "serializer"
+    INSTRUMENT = "instrument"
 
     @property
     def group(self) -> str:
@@ -45,6 +40,17 @@ class PluginKind(Enum):
     def hook(self) -> str:
         """The name of the hook that offers plugins of this kind."""
         return f"civitas_{self.value}s"
+
+    @property
+    def article(self) -> str:
+        """The word for one of them with its article, for messages."""
+        return f"{'an' if self.value[0] in 'aeiou' else 'a'} {self.value}"
+
+
+_KINDS: Final = "|".join(kind.value for kind in PluginKind)
+_GROUP: Final = re.compile(rf"civitas\.v(\d+)\.({_KINDS})s")
+_NEAR_GROUP: Final = re.compile(rf"civitas([._-]v\d+)?[._-]({_KINDS}|plugin)s?([._-]v?\d+)?")
+"""Our groups, and what an author may take for one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +130,13 @@ class Reference(NamedTuple):
 _BUILTINS: Final[Mapping[PluginKind, Mapping[str, str]]] = {
     PluginKind.TRANSPORT: {"in_process": "civitas.transport.plugin"},
     PluginKind.SERIALIZER: dict.fromkeys(("json", "msgpack"), "civitas.plugins.builtin"),
+    PluginKind.INSTRUMENT: {},
 }
 
 _FOR_TESTS: Final[Mapping[PluginKind, Mapping[str, str]]] = {
     PluginKind.TRANSPORT: {"simulation": "civitas.testing.simulation.plugin"},
     PluginKind.SERIALIZER: {},
+    PluginKind.INSTRUMENT: {},
 }
 """Built-ins that a topology may name, and that are offered to nobody."""
 
@@ -233,7 +241,7 @@ def _offers(read: Metadata) -> Iterator[Candidate]:
 
 
 def _candidate(point: Point, read: Metadata) -> Candidate:
-    kind = PluginKind.SERIALIZER if "serializer" in point.group else PluginKind.TRANSPORT
+    kind = next((k for k in PluginKind if k.value in point.group), PluginKind.TRANSPORT)
     requirements = tuple(each for each in read.requirements if CORE_REQUIREMENT.match(each))
     names = (point.name, point.value, read.name, read.version, point.group)
     return Candidate(kind, *names, core_requirements=requirements, damage=read.damage)

@@ -7,7 +7,7 @@ from typing import Final
 
 import pluggy
 
-from civitas.plugins.specs import SerializerSpec, TransportSpec
+from civitas.plugins.specs import InstrumentSpec, SerializerSpec, TransportSpec
 
 PROJECT: Final = "civitas"
 
@@ -76,4 +76,35 @@ def civitas_serializers() -> Iterable[SerializerSpec]:  # type: ignore[empty-bod
             @hookimpl
             def civitas_serializers():
                 yield SerializerSpec(name="cbor", summary="RFC 8949", factory=CborSerializer)
+    """
+
+
+@hookspec
+def civitas_instruments() -> Iterable[InstrumentSpec]:  # type: ignore[empty-body]
+    """Offer instruments.
+
+    Called once, after the plugin's module has been imported, with no arguments.
+
+    Returns:
+        The specs of the instruments in this module. The one whose name equals the entry point's
+        name is used. That one is installed switches nothing on: a topology names it.
+
+    Example:
+        An instrument with the entry point `census = "civitas_census.plugin"` in the group
+        `civitas.v1.instruments`:
+
+            class Census:
+                def __init__(self):
+                    self.sent = Counter()
+
+                def sending(self, message):
+                    self.sent[message.recipient] += 1
+
+            @hookimpl
+            def civitas_instruments():
+                yield InstrumentSpec(
+                    name="census",
+                    summary="Counts messages by recipient",
+                    factory=lambda options, context: Census(),
+                )
     """

@@ -1,7 +1,7 @@
 """The loader: from a name such as `type: NAME` to the class behind it, and an instance of that.
 
 `selection` chooses the plugin. Here it is imported, its hook is called, its spec is checked, and
-the factory of the spec makes the transport or the serializer.
+the factory of the spec makes the transport, the serializer or the instrument.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Generic, TypeVar
 
 import pluggy
 
@@ -25,7 +25,15 @@ from civitas.plugins.guard import guard_call
 from civitas.plugins.search_path import app_folders
 from civitas.plugins.selection import select
 from civitas.plugins.shadowing import namesakes
-from civitas.plugins.specs import Capabilities, SerializerSpec, TransportContext, TransportSpec
+from civitas.plugins.specs import (
+    Capabilities,
+    InstrumentContext,
+    InstrumentSpec,
+    PluginSpec,
+    SerializerSpec,
+    TransportContext,
+    TransportSpec,
+)
 from civitas.plugins.validation import SpecProblem
 
 _REFERENCE: Final = re.compile(
@@ -34,24 +42,40 @@ _REFERENCE: Final = re.compile(
 """The value of an entry point, as the packaging specifications have it."""
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedTransport:
-    """A transport plugin that has been imported, and the spec that it offers under its name."""
-
-    candidate: Candidate
-    spec: TransportSpec
+SpecT = TypeVar("SpecT", bound=PluginSpec)
 
 
 @dataclass(frozen=True, slots=True)
-class LoadedSerializer:
-    """A serializer plugin that has been imported, and the spec that it offers under its name."""
+class LoadedPlugin(Generic[SpecT]):
+    """A plugin that has been imported, and the spec that it offers under its name."""
 
     candidate: Candidate
-    spec: SerializerSpec
+    spec: SpecT
 
 
-LoadedPlugin: TypeAlias = LoadedTransport | LoadedSerializer
-_LOADED: Final = {PluginKind.TRANSPORT: LoadedTransport, PluginKind.SERIALIZER: LoadedSerializer}
+class LoadedTransport(LoadedPlugin[TransportSpec]):
+    """A transport that has been imported."""
+
+    __slots__ = ()
+
+
+class LoadedSerializer(LoadedPlugin[SerializerSpec]):
+    """A serializer that has been imported."""
+
+    __slots__ = ()
+
+
+class LoadedInstrument(LoadedPlugin[InstrumentSpec]):
+    """An instrument that has been imported."""
+
+    __slots__ = ()
+
+
+_LOADED: Final[dict[PluginKind, type[LoadedPlugin[Any]]]] = {
+    PluginKind.TRANSPORT: LoadedTransport,
+    PluginKind.SERIALIZER: LoadedSerializer,
+    PluginKind.INSTRUMENT: LoadedInstrument,
+}
 
 
 class PluginLoader:
@@ -75,8 +99,13 @@ class PluginLoader:
         loaded: LoadedSerializer = self.load(PluginKind.SERIALIZER, name, where)
         return loaded
 
+    def instrument(self, name: str, where: Location | None = None) -> LoadedInstrument:
+        """Load the instrument of that name; see `load`."""
+        loaded: LoadedInstrument = self.load(PluginKind.INSTRUMENT, name, where)
+        return loaded
+
     def load(self, kind: PluginKind, name: str, where: Location | None = None) -> Any:
-        """Import the plugin of that kind and name and no other: a loaded transport or serializer.
+        """Import the plugin of that kind and name and no other: what is loaded of that kind.
 
         Its name is `name`, or `distribution:name` where two distributions offer one name. `where`
         is the place in the topology that names it, for messages.
@@ -127,6 +156,7 @@ _loader: Final = PluginLoader()
 load: Final = _loader.load
 load_transport: Final = _loader.transport
 load_serializer: Final = _loader.serializer
+load_instrument: Final = _loader.instrument
 
 
 def make_transport(
@@ -190,6 +220,21 @@ def make_serializer(
     return _make(loaded, loaded.spec.factory, arguments, protocol, where)
 
 
+def make_instrument(
+    loaded: LoadedInstrument,
+    options: Any,
+    context: InstrumentContext,
+    protocol: type,
+    *,
+    where: Location | None = None,
+) -> Any:
+    """Make an instrument, and do not start it; takes and raises the same as `make_transport`.
+
+    Of the methods of `protocol` it has to have one.
+    """
+    return _make(loaded, loaded.spec.factory, (options, context), protocol, where)
+
+
 def capabilities_of(
     loaded: LoadedTransport, options: Any, where: Location | None = None
 ) -> Capabilities:
@@ -222,7 +267,7 @@ def _refuse_namesakes(candidate: Candidate, folders: Sequence[str]) -> None:
 
 
 def _make(
-    loaded: LoadedPlugin,
+    loaded: LoadedPlugin[Any],
     factory: Callable[..., Any],
     arguments: tuple[Any, ...],
     protocol: type,
@@ -231,10 +276,11 @@ def _make(
 ) -> Any:
     with guard_call(loaded.candidate, f"its {name} failed: ", where, CivitasError):
         product = factory(*arguments)
-        problems = validation.contract_problems(product, protocol)
+        optional = loaded.candidate.kind is PluginKind.INSTRUMENT
+        problems = validation.contract_problems(product, protocol, optional=optional)
         if inspect.iscoroutine(product):
             product.close()  # a coroutine that nobody awaits would warn later, far from its cause
         if problems:
-            what = f"what its {name} makes is not a {protocol.__name__}: "
+            what = f"what its {name} makes is no {protocol.__name__}: "
             raise SpecProblem(what + "; ".join(problems))
     return product

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from civitas.plugins.masking import MASK
 from civitas.plugins.option_fields import all_keys, is_secret, models_in
 from civitas.plugins.shown import shown_value
-from civitas.plugins.specs import SerializerSpec, TransportSpec
+from civitas.plugins.specs import PluginSpec
 
 HIDDEN: Final = "(hidden)"
 _SOUNDS_SECRET: Final = re.compile(r"password|passwd|secret|token|credential|private_key")
@@ -53,7 +53,7 @@ def describe_options(model: type[BaseModel] | None) -> list[OptionInfo]:
     ]
 
 
-def options_advice(spec: TransportSpec | SerializerSpec) -> list[str]:
+def options_advice(spec: PluginSpec) -> list[str]:
     """Return what the author of a plugin should improve in its options; it works as it is."""
     advice: list[str] = []
     for option in describe_options(spec.options):

@@ -1,4 +1,4 @@
-"""What plugins hand over: small frozen values that describe a transport or a serializer."""
+"""What plugins hand over: small frozen values that describe a transport, or another kind."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Set
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from logging import Logger
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from civitas.errors import describe, logger_of
 from civitas.messages import PRIMARY
@@ -78,6 +78,32 @@ class TransportContext:
     failed: Callable[[BaseException], None] = log_failure
 
 
+def _log_background_failure(error: BaseException) -> None:
+    """Take the place of the node that would count it."""
+    logger_of("civitas.instruments").error("%s", describe(error), exc_info=error)
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentContext:
+    """What a node gives to an instrument that it makes.
+
+    Attributes:
+        process: the node's process name.
+        is_primary: whether this is the primary process.
+        node: the node's id, 16 hex digits.
+        logger: where the instrument logs.
+        failed: call it, in any thread, when something of the instrument that runs on its own (a
+            task, a thread) has ended unexpectedly. It is logged once and counted, like an error of
+            one of its methods; the node goes on.
+    """
+
+    process: str = PRIMARY
+    is_primary: bool = True
+    node: str = "0" * 16
+    logger: Logger = field(default_factory=lambda: logger_of("civitas.instruments"))
+    failed: Callable[[BaseException], None] = _log_background_failure
+
+
 @dataclass(frozen=True, slots=True)
 class TransportSpec:
     """A transport that a topology can name.
@@ -99,6 +125,8 @@ class TransportSpec:
             and hyphens) tells from all others. When it is left, nothing of that system remains at
             the broker. `civitas bench` needs it; `None` where there is none.
     """
+
+    kind: ClassVar[str] = "transport"
 
     name: str
     summary: str
@@ -129,7 +157,34 @@ class SerializerSpec:
             without options, has the defaults.
     """
 
+    kind: ClassVar[str] = "serializer"
+
     name: str
     summary: str
     factory: Callable[..., Serializer]
     options: type[BaseModel] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentSpec:
+    """An instrument that a topology can name.
+
+    Attributes:
+        name: the name used in topologies; equals the entry point's name.
+        summary: one line for `civitas plugins list`.
+        factory: called with (options, context), gives an instrument that is not started:
+            `civitas.instruments.Instrument` says which methods it may have.
+        options: a pydantic model class for the keys of its item in the `instruments:` list, as a
+            transport's; `None` for no options. `factory` gets an instance of it, or `None`.
+    """
+
+    kind: ClassVar[str] = "instrument"
+
+    name: str
+    summary: str
+    factory: Callable[[Any, InstrumentContext], Any]
+    options: type[BaseModel] | None = None
+
+
+PluginSpec: TypeAlias = TransportSpec | SerializerSpec | InstrumentSpec
+"""What a plugin of any kind hands over."""

@@ -13,10 +13,21 @@ from typing import Any, Final
 
 from civitas.envelope import MAX_SERIALIZER_BYTES
 from civitas.plugins.catalog import Candidate, PluginKind
-from civitas.plugins.specs import Capabilities, SerializerSpec, TransportSpec
+from civitas.plugins.specs import (
+    Capabilities,
+    InstrumentSpec,
+    PluginSpec,
+    SerializerSpec,
+    TransportSpec,
+)
 
 _MAX_SPECS: Final = 1000
 """Specs that a hook may give: a generator that never ends would take all memory."""
+
+_SPECS: Final[dict[str, type[PluginSpec]]] = {
+    each.kind: each for each in (TransportSpec, SerializerSpec, InstrumentSpec)
+}
+"""The class of the specs of each kind of plugin."""
 
 _OPTIONAL_PARTS: Final = {"dead_letters": ("options", "context"), "apart": ("options", "name")}
 """What a spec of a transport may have besides, and what each is called with."""
@@ -38,7 +49,7 @@ def check_hook(function: Callable[..., Any], hook: str, module: str) -> None:
     hooks = [kind.hook for kind in PluginKind]
     if hook not in hooks:
         close = get_close_matches(hook, hooks, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"the hooks are {' and '.join(hooks)}"
+        hint = f"did you mean {close[0]}?" if close else f"the hooks are {', '.join(hooks)}"
         raise SpecProblem(f"{hook} in {module} is marked with @hookimpl, and is no hook: {hint}")
     if problem := call_problem(function, ()):
         raise SpecProblem(f"{hook} in {module} must take no arguments; {problem}")
@@ -50,7 +61,7 @@ def specs_from(result: object, kind: PluginKind) -> list[Any]:
     Raises:
         SpecProblem: it is not an iterable of specs. Whatever iterating raises passes through.
     """
-    expected: type = TransportSpec if kind is PluginKind.TRANSPORT else SerializerSpec
+    expected = _SPECS[kind.value]
     if inspect.iscoroutine(result):
         result.close()  # a coroutine that nobody awaits would warn later, far from its cause
         raise SpecProblem(f"{kind.hook} is async and nothing awaits it: write `def {kind.hook}`")
@@ -104,8 +115,12 @@ def _spec_problems(spec: Any) -> Iterator[str]:
         yield f"summary must be a line of text, not {spec.summary!r}"
     if not callable(spec.factory):
         yield f"factory must be callable, not {_kind_of(spec.factory)}"
-    is_serializer = isinstance(spec, SerializerSpec)
-    yield from _serializer_problems(spec) if is_serializer else _transport_problems(spec)
+    if isinstance(spec, SerializerSpec):
+        yield from _serializer_problems(spec)
+    else:
+        yield from _factory_problems(spec)
+    if isinstance(spec, TransportSpec):
+        yield from _transport_problems(spec)
     if spec.options is not None:
         yield from _options_problems(spec.options)
 
@@ -119,9 +134,12 @@ def _serializer_problems(spec: Any) -> Iterator[str]:
         yield f"name must be ASCII of at most {MAX_SERIALIZER_BYTES} bytes: frames carry it"
 
 
-def _transport_problems(spec: Any) -> Iterator[str]:
+def _factory_problems(spec: Any) -> Iterator[str]:
     if problem := call_problem(spec.factory, ("options", "context")):
         yield f"factory is called with (options, context); {problem}"
+
+
+def _transport_problems(spec: Any) -> Iterator[str]:
     if not callable(spec.capabilities):
         yield from capabilities_problems(spec.capabilities)
     elif problem := call_problem(spec.capabilities, ("options",)):
@@ -163,23 +181,33 @@ def _kind_of(value: object) -> str:
     return f"a value of type {type(value).__name__}"
 
 
-def contract_problems(product: object, protocol: type) -> list[str]:
+def contract_problems(product: object, protocol: type, *, optional: bool = False) -> list[str]:
     """Say in which ways an object, such as what a factory made, does not fit a Protocol class.
 
     Arguments are passed by position, so a parameter may have another name than the protocol
-    gives it; annotations are not compared. The order is the protocol's.
+    gives it; annotations are not compared. The order is the protocol's. Where all methods are
+    `optional`, it has to have one at least.
     """
     what = type(product).__name__
     if product is None:
-        return [f"None is not a {protocol.__name__}"]
+        return [f"None is no {protocol.__name__}"]
     if inspect.isclass(product):
         return [f"the class {product.__name__} is not an instance: it must be called"]
     if inspect.isawaitable(product):
         return [f"{what} must be awaited before it is a {protocol.__name__}"]
+    methods = [
+        (name, getattr(product, name, _MISSING), expected)
+        for name, expected in _methods_of(protocol)
+    ]
+    if optional:
+        known = ", ".join(name for name, _, _ in methods)
+        methods = [each for each in methods if each[1] is not _MISSING]
+        if not methods:
+            return [f"{what} has none of its methods, which are {known}"]
     return [
         f"{what} {problem}"
-        for name, expected in _methods_of(protocol)
-        for problem in _method_problems(getattr(product, name, _MISSING), name, expected)
+        for name, actual, expected in methods
+        for problem in _method_problems(actual, name, expected)
     ]
 
 
@@ -246,6 +274,8 @@ def _differences(actual: Any, name: str, expected: FunctionType) -> Iterator[str
     by_position = [each.name for each in parameters if each.name not in by_name]
     if problem := call_problem(actual, by_position, by_name):
         yield f"can't be called as {call}: {problem}"
+    if "Awaitable" in str(inspect.signature(expected).return_annotation):
+        return  # it may be async, or not
     if inspect.iscoroutinefunction(expected):
         if not _may_be_awaited(actual):
             yield f"has {call}, which is not async: write `async def {name}`"

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from civitas._published import OPTIONS, hint
 from civitas.errors import ConfigurationError, Location, PluginError, crash_of, describe
-from civitas.plugins import SerializerSpec, TransportSpec
+from civitas.plugins import TransportSpec
 from civitas.plugins.catalog import Candidate, PluginKind
 from civitas.plugins.loader import load_serializer, load_transport
 from civitas.plugins.masking import mask_text, secret_texts
@@ -27,6 +27,7 @@ from civitas.plugins.option_fields import (
 )
 from civitas.plugins.selection import select
 from civitas.plugins.similar import closest
+from civitas.plugins.specs import PluginSpec
 from civitas.topology.problems import Problem, did_you_mean, explain, problem_at, raise_problems
 from civitas.topology.resolved import ResolvedSerializer, ResolvedTransport
 from civitas.topology.yaml_nodes import (
@@ -47,7 +48,6 @@ _TRANSPORT: Final[Path] = ("transport",)
 _SERIALIZER: Final[Path] = ("serializer",)
 
 _Loaded = TypeVar("_Loaded")
-_Spec: TypeAlias = TransportSpec | SerializerSpec
 Keywords: TypeAlias = Mapping[str, str] | None
 
 
@@ -127,7 +127,7 @@ def _named(root: MappingNode, path: Path, default: str) -> tuple[Path, str | Non
 
 
 def check_options(
-    root: Node, spec: _Spec, path: Path = _TRANSPORT, keywords: Keywords = None
+    root: Node, spec: PluginSpec, path: Path = _TRANSPORT, keywords: Keywords = None
 ) -> tuple[BaseModel | None, list[Problem]]:
     """Make a plugin's options from its block, which stands at `path`.
 
@@ -181,7 +181,7 @@ def _made(model: type[BaseModel], values: dict[str, Any]) -> BaseModel | list[An
 
 
 def options_from_mapping(
-    block: Mapping[str, Any], spec: _Spec, keywords: Keywords = None
+    block: Mapping[str, Any], spec: PluginSpec, keywords: Keywords = None
 ) -> BaseModel | None:
     """Make a plugin's options from a block that was given in code, with its `type`.
 
@@ -194,7 +194,7 @@ def options_from_mapping(
     Raises:
         TopologyError: an option is unknown or wrong; all of them are listed.
     """
-    path = _TRANSPORT if isinstance(spec, TransportSpec) else _SERIALIZER
+    path: Path = (spec.kind,)
     entries: dict[Any, Entry] = {}
     for key, value in block.items():
         where = Location((keywords or {}).get(key, "<options>"))
@@ -258,7 +258,7 @@ def option_files(given: Mapping[str, Any], model: type[BaseModel]) -> set[str]:
 
 
 def _option_problem(
-    root: Node, spec: _Spec, block: Path, error: Any, secrets: list[str], keywords: Keywords
+    root: Node, spec: PluginSpec, block: Path, error: Any, secrets: list[str], keywords: Keywords
 ) -> Problem:
     loc: Path = error["loc"]
     if error["type"] == "extra_forbidden" and len(loc) == 1:
@@ -278,14 +278,15 @@ def _option_problem(
     return problem_at(root, path, mask_text(message, secrets), suggestion)
 
 
-def _unknown_option(root: Node, spec: _Spec, block: Path, key: Any, keywords: Keywords) -> Problem:
-    kind = "transport" if isinstance(spec, TransportSpec) else "serializer"
+def _unknown_option(
+    root: Node, spec: PluginSpec, block: Path, key: Any, keywords: Keywords
+) -> Problem:
     known, given = all_keys(spec.options), str(key)
     if keywords is not None and key in keywords:
         known, given = [keyword_of(spec.name, each) for each in known], keywords[key]
     listed = f"its options are {', '.join(known)}" if known else "it has no options"
-    suggestion = did_you_mean(given, known, f"{listed}; is it one of another {kind}?")
-    message = f"{kind} {spec.name!r} has no option {str(key)!r}"
+    suggestion = did_you_mean(given, known, f"{listed}; is it one of another {spec.kind}?")
+    message = f"{spec.kind} {spec.name!r} has no option {str(key)!r}"
     return problem_at(root, (*block, key), message, suggestion)
 
 

@@ -115,7 +115,7 @@ def _complete(schema: dict[str, Any], definitions: dict[str, Any], serializers: 
         block["enum"] = [*block["enum"], *(each.lower() for each in block["enum"])]
 
 
-def _option_definitions(kind: str, plugin: LoadedPlugin) -> dict[str, Any]:
+def _option_definitions(kind: str, plugin: LoadedPlugin[Any]) -> dict[str, Any]:
     """Return the options of a plugin, and what they refer to, under names of their own."""
     spec = plugin.spec
     prefix = f"{kind}.{spec.name}"
@@ -130,7 +130,7 @@ def _option_definitions(kind: str, plugin: LoadedPlugin) -> dict[str, Any]:
 
 
 def _plugin_block(
-    kind: str, block: dict[str, Any], plugins: Sequence[LoadedPlugin]
+    kind: str, block: dict[str, Any], plugins: Sequence[LoadedPlugin[Any]]
 ) -> dict[str, Any]:
     """Return the schema of the block that names a plugin: each name brings its options."""
     names: list[dict[str, str]] = []

@@ -28,7 +28,7 @@ T = TypeVar("T")
 Failed: TypeAlias = Callable[[BaseException], None]
 """Called with a `TaskFailedError`."""
 
-_LAST_MOMENT: Final = 0.05
+LAST_MOMENT: Final = 0.05
 """Seconds after which an event loop that cancelled its tasks would have ended."""
 
 _EAGER: Final = getattr(asyncio, "eager_task_factory", object())
@@ -118,7 +118,7 @@ def _ended(work: Coroutine[Any, Any, T], name: str, failed: Failed, task: asynci
     if task.cancelled():
         if not expected:
             report = partial(failed, failure_of(name, asyncio.CancelledError()))
-            asyncio.get_running_loop().call_later(_LAST_MOMENT, report)
+            asyncio.get_running_loop().call_later(LAST_MOMENT, report)
         return
     error = task.exception()
     if error is None or isinstance(error, KeyboardInterrupt):

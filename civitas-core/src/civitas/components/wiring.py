@@ -1,4 +1,4 @@
-"""ComponentSet: transport, registry and serializer of one node, wired together."""
+"""Wiring: the components of one node, by hand, from names and options, or from a topology."""
 
 from __future__ import annotations
 
@@ -12,26 +12,20 @@ from civitas import _platform as platform
 from civitas._bus.bus import DEFAULT_SEND_TIMEOUT, MessageBus
 from civitas._bus.codec import new_origin
 from civitas._bus.dead_letters import DeadLetters
+from civitas._bus.watched_bus import WatchedBus
 from civitas._cluster.config import ClusterConfig, signed_control
 from civitas._signing.settings import SignedFrames, Signing, signing_of
+from civitas.components.given import instrument_sources, serializer_of, transport_of
 from civitas.envelope import Origin, unsigned
 from civitas.errors import ConfigurationError, Location, logger_of
+from civitas.instruments.guards import Instruments, InstrumentSource
 from civitas.messages import PRIMARY
 from civitas.plugins import TransportContext
 from civitas.plugins.guard import guard_start
-from civitas.plugins.loader import (
-    LoadedSerializer,
-    LoadedTransport,
-    capabilities_of,
-    load_serializer,
-    load_transport,
-    make_serializer,
-    make_transport,
-)
+from civitas.plugins.loader import LoadedTransport, capabilities_of, make_transport
 from civitas.plugins.validation import contract_problems
 from civitas.registry import LocalRegistry
-from civitas.serializer import MsgpackSerializer, Serializer
-from civitas.serializer.protocol import renamed
+from civitas.serializer import Serializer
 from civitas.transport import Transport
 
 _DATA_INSTANCE: Final = "the instance that carries the messages"
@@ -58,6 +52,7 @@ class ComponentSet:
         dead_letters: where undeliverable messages are accounted for.
         config: what binds the transport to the node's place among other nodes.
         make_transport: makes a transport for an identity; None where an instance was given.
+        instruments: watch the node.
         bus: sends and receives by name.
     """
 
@@ -70,10 +65,13 @@ class ComponentSet:
     dead_letters: DeadLetters = field(default_factory=DeadLetters)
     config: ClusterConfig = field(default_factory=ClusterConfig)
     make_transport: Callable[[Origin], Transport] | None = None
+    instruments: Instruments = field(default_factory=Instruments)
     bus: MessageBus = field(init=False)
 
     def __post_init__(self) -> None:
-        self.bus = MessageBus(
+        self._make_instruments()
+        make_bus = WatchedBus if self.instruments.have("sending") else MessageBus
+        self.bus = make_bus(
             self.transport,
             self.registry,
             self.serializer,
@@ -83,6 +81,7 @@ class ComponentSet:
             send_timeout=self.send_timeout,
             durable=self.config.durable,
             failed=self.config.failed,
+            instruments=self.instruments,
         )
         self._was_used = False
         self._made_in = os.getpid()
@@ -127,7 +126,11 @@ class ComponentSet:
                 "name, by which it is made anew"
             )
         self.origin = origin
+        self._make_instruments()
         self.bus.identify(origin, self.transport)
+
+    def _make_instruments(self) -> None:
+        self.instruments.make(self.config.process, self.origin.node.hex())
 
 
 def build_component_set(
@@ -138,6 +141,7 @@ def build_component_set(
     send_timeout: float = DEFAULT_SEND_TIMEOUT,
     cluster_key: str | Iterable[str] | None = None,
     signed_frames: SignedFrames = "control",
+    instruments: Iterable[str | Mapping[str, Any] | object] = (),
     process: str = PRIMARY,
     is_primary: bool = True,
     **transport_options: Any,
@@ -156,6 +160,8 @@ def build_component_set(
             environment variable CIVITAS_CLUSTER_KEY, if it is set. Without one nothing is signed.
         signed_frames: which frames are signed with it: those with which nodes speak to each other
             (`control`), or messages of agents as well (`all`).
+        instruments: plugins' names, mappings with their options, or instances of any class with
+            methods of Instrument.
         process: the node's process name.
         is_primary: whether this is the primary process.
         **transport_options: options of the named transport, prefixed by its name.
@@ -165,8 +171,9 @@ def build_component_set(
         PluginError: a plugin can't be used; the message says why and what to do.
     """
     signing = signing_of(cluster_key, signed_frames)
+    watching = instrument_sources(instruments)
     if isinstance(transport, str | Mapping):
-        loaded, options = _load(transport, transport_options)
+        loaded, options = transport_of(transport, transport_options)
         return wire(
             loaded,
             options,
@@ -174,16 +181,24 @@ def build_component_set(
             accept_serializers=accept_serializers,
             send_timeout=send_timeout,
             signing=signing,
+            instruments=watching,
             process=process,
             is_primary=is_primary,
         )
-    if transport_options:
-        raise ConfigurationError(
-            f"{', '.join(sorted(transport_options))}: options go to the constructor of a "
-            f"transport that is made by hand"
-        )
+    _refuse_options(transport_options)
     accepted = [serializer_of(each) for each in accept_serializers]
-    return _by_hand(transport, serializer_of(serializer), accepted, send_timeout, signing, process)
+    watch = Instruments(watching, is_primary=is_primary)
+    writer = serializer_of(serializer)
+    return _by_hand(transport, writer, accepted, send_timeout, signing, process, watch)
+
+
+def _refuse_options(given: Mapping[str, Any]) -> None:
+    """Refuse options beside a transport that was made by hand."""
+    if given:
+        raise ConfigurationError(
+            f"{', '.join(sorted(given))}: options go to the constructor of a transport that is "
+            f"made by hand"
+        )
 
 
 def _by_hand(
@@ -193,6 +208,7 @@ def _by_hand(
     send_timeout: float,
     signing: Signing,
     process: str,
+    instruments: Instruments,
 ) -> ComponentSet:
     """Wire a node's components around a transport that was made by hand."""
     problems = contract_problems(transport, Transport)
@@ -209,6 +225,7 @@ def _by_hand(
         send_timeout=send_timeout,
         dead_letters=dead_letters,
         config=config,
+        instruments=instruments,
     )
 
 
@@ -219,6 +236,7 @@ def components_for(
     components: ComponentSet | None,
     transport_options: Mapping[str, Any],
     *,
+    instruments: Iterable[object],
     process: str,
 ) -> ComponentSet:
     """Return the components given to a node, or those made of its other arguments.
@@ -231,13 +249,16 @@ def components_for(
         return build_component_set(
             transport or "in_process",
             serializer,
+            instruments=instruments,
             process=process,
             is_primary=process == PRIMARY,
             **transport_options,
         )
-    if transport is not None or serializer is not None or transport_options:
+    given = (transport, serializer, transport_options or None, instruments or None)
+    if any(each is not None for each in given):
         raise ConfigurationError(
-            f"{owner} takes either components, or a transport and a serializer"
+            f"{owner} takes either components, or a transport, a serializer and instruments; "
+            f"build_component_set takes them all"
         )
     return components
 
@@ -250,6 +271,7 @@ def wire(
     accept_serializers: Iterable[str | Serializer] = (),
     send_timeout: float = DEFAULT_SEND_TIMEOUT,
     signing: Signing = Signing(),  # noqa: B008 - it is frozen
+    instruments: Iterable[InstrumentSource] = (),
     process: str = PRIMARY,
     is_primary: bool = True,
     where: Location | None = None,
@@ -257,8 +279,8 @@ def wire(
     """Wire a node's components around a transport plugin whose options are checked already.
 
     `options` is an instance of the plugin's model, None where it has none; `where` is the place in
-    the topology that names the transport; `signing` says which frames are signed. The others are as
-    for `build_component_set`.
+    the topology that names the transport; `signing` says which frames are signed, `instruments` how
+    each instrument is made. The others are as for `build_component_set`.
 
     Raises:
         ConfigurationError: all frames are to be signed, and there is no key.
@@ -291,6 +313,7 @@ def wire(
         dead_letters=dead_letters,
         config=config,
         make_transport=make,
+        instruments=Instruments(instruments, is_primary=is_primary),
     )
 
 
@@ -340,49 +363,3 @@ def _make_control(
     )
     control: Transport = make_transport(plugin, options, apart, Transport, where=where)
     return signed_control(control, signing, dropped)
-
-
-def _load(
-    transport: str | Mapping[str, Any], prefixed: Mapping[str, Any]
-) -> tuple[LoadedTransport, Any]:
-    """Load the plugin and check its options."""
-    given = {"type": transport} if isinstance(transport, str) else dict(transport)
-    loaded = load_transport(given.get("type", "in_process"))
-    if loaded.spec.options is None and not prefixed and len(given) == 1:
-        return loaded, None
-    from civitas.topology.plugins import keys_of_keywords, options_from_mapping  # loads pydantic
-
-    keys = keys_of_keywords(prefixed, given, loaded.spec)
-    given |= {key: prefixed[keyword] for key, keyword in keys.items()}
-    by_keyword = isinstance(transport, str) or bool(keys)
-    return loaded, options_from_mapping(given, loaded.spec, keys if by_keyword else None)
-
-
-def serializer_of(
-    serializer: str | Mapping[str, Any] | Serializer | None, where: Location | None = None
-) -> Serializer:
-    """Return the serializer of a plugin's name and options, the instance itself, or msgpack.
-
-    Raises:
-        ConfigurationError: an option is unknown or wrong.
-        PluginError: the plugin can't be used; `where` is the place in the topology for its text.
-    """
-    if serializer is None:
-        return MsgpackSerializer()
-    if not isinstance(serializer, str | Mapping):
-        return serializer
-    given = {"type": serializer} if isinstance(serializer, str) else serializer
-    plugin = load_serializer(given.get("type", "msgpack"), where)
-    if plugin.spec.options is None and len(given) == 1:
-        return make_named_serializer(plugin, None, where)
-    from civitas.topology.plugins import options_from_mapping  # loads pydantic
-
-    return make_named_serializer(plugin, options_from_mapping(given, plugin.spec), where)
-
-
-def make_named_serializer(
-    plugin: LoadedSerializer, options: Any, where: Location | None = None
-) -> Serializer:
-    """Make a plugin's serializer, of options that are checked already; see `serializer_of`."""
-    made: Serializer = make_serializer(plugin, options, Serializer, where=where)
-    return renamed(made, plugin.spec.name)
