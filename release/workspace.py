@@ -70,7 +70,7 @@ class Distribution:
 
     @property
     def is_plugin(self) -> bool:
-        """Whether it offers transports or serializers."""
+        """Whether it offers plugins of any kind."""
         return any(group.startswith("civitas.v") for group in self.project.get("entry-points", ()))
 
     def admitted(self, name: str) -> SpecifierSet | None:

@@ -156,7 +156,7 @@ def test_room_for_the_trailer_is_taken_off_the_largest_message() -> None:
 
 
 def test_the_schema_and_what_is_shown_have_the_settings_and_no_key() -> None:
-    schema = json_schema(*installed_plugins()[:2])
+    schema = json_schema(installed_plugins().plugins)
     assert {"cluster_key", "signed_frames"} <= set(schema["properties"])
     shown = topology(cluster_key=KEY, signed_frames="all")
     assert shown.as_mapping()["cluster_key"] == "***"

@@ -104,7 +104,7 @@ async def test_an_instrument_that_can_not_start_takes_no_part_and_is_stopped():
 
 
 async def test_an_instrument_that_hangs_holds_a_node_up_for_its_time_only(monkeypatch):
-    monkeypatch.setattr("civitas.instruments.guards.TIMEOUT", 0.02)
+    monkeypatch.setattr("civitas._bus.instrument_guards.TIMEOUT", 0.02)
 
     class Hanging:
         async def start(self, node: Any) -> None:

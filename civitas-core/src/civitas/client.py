@@ -42,7 +42,7 @@ class Client(Node):
     Args:
         transport: a transport's name, a mapping `{"type": name, ...}` or a Transport.
         serializer: a serializer's name or a Serializer; msgpack when left out.
-        components: wiring made with `build_component_set`, instead of transport and serializer.
+        components: wiring made with `build_component_set`, instead of all these.
         connect_timeout: seconds in which the system is found.
         may_be_alone: start also where no system is found; `absence` says so then.
         instruments: instruments' names, mappings with their options, or instances; see

@@ -70,7 +70,7 @@ class ConfigurationError(CivitasError):
 
 
 class PluginError(CivitasError):
-    """A transport or a serializer can't be used; its subclasses say why."""
+    """A plugin can't be used; its subclasses say why."""
 
     code = "plugin"
 

@@ -40,7 +40,7 @@ class Runtime(AgentHost):
         supervisor: the root of the tree.
         transport: a transport's name, a mapping `{"type": name, ...}` or a Transport.
         serializer: a serializer's name or a Serializer; msgpack when left out.
-        components: wiring made with `build_component_set`, instead of transport and serializer.
+        components: wiring made with `build_component_set`, instead of all these.
         instruments: instruments' names, mappings with their options, or instances; see
             `civitas.instruments`.
         **transport_options: options of that transport, prefixed by its name; and the settings

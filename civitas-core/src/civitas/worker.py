@@ -41,7 +41,7 @@ class Worker(AgentHost):
         agents: the agents, in the order in which they start.
         transport: a transport's name, a mapping `{"type": name, ...}` or a Transport.
         serializer: a serializer's name or a Serializer; msgpack when left out.
-        components: wiring made with `build_component_set`, instead of transport and serializer.
+        components: wiring made with `build_component_set`, instead of all these.
         process: its process name; a unique one when left out.
         instruments: instruments' names, mappings with their options, or instances; see
             `civitas.instruments`.

@@ -51,7 +51,7 @@ def test_json_names_the_package_its_files_and_who_has_its_name(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (("transports", "pigeon"), "KIND is transport or serializer"),
+        (("transports", "pigeon"), "KIND is transport, serializer or instrument"),
         (("transport", "../x"), "did you mean 'x'?"),
         (("transport", "pigeon", "--distribution", "../x"), "can't be the name"),
         (("serializer", "pigeon", "--author", "<>"), "the author '<>'"),

@@ -18,9 +18,9 @@ import yaml
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel, ConfigDict, Field
 
-from civitas.plugins import TransportSpec
+from civitas.plugins import InstrumentSpec, TransportSpec
 from civitas.plugins.catalog import Candidate, PluginKind
-from civitas.plugins.loader import LoadedTransport
+from civitas.plugins.loader import LoadedInstrument, LoadedPlugin, LoadedTransport
 from civitas.topology.model import TopologyModel
 from civitas.topology.schema import installed_plugins, json_schema
 from support.commands import COMMAND, completed
@@ -47,21 +47,37 @@ class MadeUpOptions(BaseModel):
     port: int = Field(7001, description="Where they listen.")
 
 
-MADE_UP = [
+class CensusOptions(BaseModel):
+    """Those of an instrument."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    slow: float = Field(1.0, description="Seconds from which on a handler is slow.")
+
+
+MADE_UP: list[LoadedPlugin[Any]] = [
     LoadedTransport(
         Candidate(PluginKind.TRANSPORT, name, "m", distribution, "1", "civitas.v1.transports"),
         TransportSpec(name, "On a page", lambda options, context: None, MadeUpOptions),
     )
     for name, distribution in (("pigeon", "carrier-pigeon"), ("post", "civitas-post"))
 ]
-"""Transports that a reader is told to write."""
+MADE_UP += [
+    LoadedInstrument(
+        Candidate(
+            PluginKind.INSTRUMENT, "census", "m", "civitas-census", "1", "civitas.v1.instruments"
+        ),
+        InstrumentSpec("census", "On a page", lambda options, context: None, CensusOptions),
+    )
+]
+"""Plugins that a reader is told to write."""
 
 
 @pytest.fixture(scope="module")
 def schema() -> dict[str, Any]:
     installed = installed_plugins()
     assert installed.notes == []
-    return json_schema([*installed.transports, *MADE_UP], installed.serializers)
+    return json_schema([*installed.plugins, *MADE_UP])
 
 
 @pytest.fixture(scope="module")
@@ -223,5 +239,5 @@ def test_the_settings_that_the_page_shows_name_the_file_that_it_makes() -> None:
 def test_the_command_prints_the_schema_that_is_judged_here(tmp_path: Path) -> None:
     done = completed(COMMAND, "topology", "schema", cwd=tmp_path)
     installed = installed_plugins()
-    assert json.loads(done.stdout) == json_schema(installed.transports, installed.serializers)
+    assert json.loads(done.stdout) == json_schema(installed.plugins)
     assert (done.returncode, done.stderr) == (0, "")

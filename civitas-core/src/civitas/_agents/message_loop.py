@@ -17,6 +17,7 @@ from civitas._agents.settings import Settings
 from civitas._bus.arguments import kind_of
 from civitas._bus.bus import MessageBus
 from civitas._bus.deferred import DeferredAnswers
+from civitas._bus.instrument_guards import Handle
 from civitas._bus.mailbox import Item, Mailbox
 from civitas._bus.sender import Sender
 from civitas._bus.settlement import DurableFrame, GivenUp
@@ -31,7 +32,6 @@ from civitas.errors import (
     logger_of,
     printable,
 )
-from civitas.instruments.guards import Handle
 from civitas.messages import Message, compose_reply
 from civitas.process import AgentProcess, leave
 

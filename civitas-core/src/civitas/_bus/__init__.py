@@ -7,7 +7,8 @@ A message goes through these files, in this order:
 
     sender          an agent's verbs: the message is composed in the agent's name and trace
     arguments       of the verbs: those of unusual types are made usual, or refused
-    watched_bus     instruments, where there are any, see the message first
+    watched_bus     instruments, where there are any, see the message first (`instrument_guards`
+                    keeps what they do wrong away from it)
     bus             the name is looked up once; what is found decides everything that follows
     routes          for an agent of another node: a number, and credit or a place in the line for it
     codec           the message becomes a frame: one encoding for each hop

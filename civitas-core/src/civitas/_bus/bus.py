@@ -16,6 +16,7 @@ from civitas._bus.batching import LONE, OutgoingBatches
 from civitas._bus.codec import FrameCodec, new_origin
 from civitas._bus.dead_letters import DeadLetters
 from civitas._bus.error_replies import error_of
+from civitas._bus.instrument_guards import Instruments
 from civitas._bus.local_delivery import local_delivery
 from civitas._bus.mailbox import Item, Mailbox
 from civitas._bus.receivers import DurableReceiver, LocalReceiver, NumberedReceiver
@@ -27,7 +28,6 @@ from civitas.errors import (
     MessageValidationError,
     OutcomeUnknownError,
 )
-from civitas.instruments.guards import Instruments
 from civitas.messages import REPLY_PREFIX, RESERVED_PREFIX, TYPE_ERROR, Message
 from civitas.plugins.specs import log_failure
 from civitas.registry import LocalRegistry, RoutingEntry

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from civitas._agents.settings import settings_of
+from civitas._bus.codec import new_origin
+from civitas._bus.instrument_guards import Instruments, InstrumentSource
 from civitas._supervision.heartbeat import DEFAULT
 from civitas._supervision.remote import RemoteChild
 from civitas.components import ComponentSet, make_named_serializer, wire
+from civitas.components.given import named_instrument
+from civitas.envelope import Origin
 from civitas.errors import ConfigurationError, Location, PluginError, crash_of, logger_of
 from civitas.messages import PRIMARY
 from civitas.plugins import Capabilities
@@ -69,6 +73,8 @@ def components_of(topology: Topology, process: str = PRIMARY) -> ComponentSet:
     serializer: Serializer | None = None
     with _collecting(problems, "serializer", topology.serializer.where, topology.secrets):
         serializer = serializer_of(topology.serializer)
+    origin = new_origin()
+    watch = _instruments_of(topology, problems, process, origin)
     accepted: list[Serializer] = []
     for index, each in enumerate(topology.accept_serializers):
         with _collecting(problems, f"accept_serializers.{index}", each.where):
@@ -86,6 +92,8 @@ def components_of(topology: Topology, process: str = PRIMARY) -> ComponentSet:
             accept_serializers=accepted,
             send_timeout=topology.send_timeout,
             signing=topology.signing,
+            instruments=watch,
+            origin=origin,
             process=process,
             is_primary=process == PRIMARY,
             where=transport.where,
@@ -93,6 +101,24 @@ def components_of(topology: Topology, process: str = PRIMARY) -> ComponentSet:
     raise_problems(problems)
     assert components is not None
     return components
+
+
+def _instruments_of(
+    topology: Topology, problems: list[Problem], process: str, origin: Origin
+) -> Instruments:
+    """Make the instruments that a topology names, for one of its processes."""
+    sources: list[InstrumentSource] = []
+    for each in topology.instruments:
+        assert each.plugin is not None
+        sources.append(named_instrument(each.plugin, each.options, each.where))
+
+    def guard(place: int) -> AbstractContextManager[None]:
+        path, where = f"instruments.{place}", topology.instruments[place].where
+        return _collecting(problems, path, where, topology.secrets)
+
+    watch = Instruments(sources, is_primary=process == PRIMARY)
+    watch.make(process, origin.node.hex(), guard)
+    return watch
 
 
 def serializer_of(resolved: ResolvedSerializer) -> Serializer:

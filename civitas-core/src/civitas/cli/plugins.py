@@ -1,4 +1,4 @@
-"""`civitas plugins`: list, show, check and begin packages with transports or serializers."""
+"""`civitas plugins`: list, show, check and begin packages with plugins of every kind."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ _PROTOCOLS: Final = {
 }
 """What the product of a plugin of each kind must fit, as `module:name`."""
 
+_KINDS: Final = "transport, serializer or instrument."
+
 _DEAD_LETTERS: Final = {
     True: "civitas dead-letters lists, returns, moves and removes them",
     False: "civitas dead-letters can't reach them: its TransportSpec has no `dead_letters`",
@@ -47,7 +49,8 @@ _NEXT: Final = (
 """What to run in the folder of a new package, each with a remark."""
 
 app = typer.Typer(
-    help="List, show, check and begin transports and serializers.", no_args_is_help=True
+    help="List, show, check and begin plugins: transports, serializers, instruments.",
+    no_args_is_help=True,
 )
 
 
@@ -89,9 +92,7 @@ def list_plugins(as_json: AsJson = False) -> None:
 @app.command("show")
 def show_plugin(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name, or distribution:name.")],
-    kind: Annotated[
-        str | None, typer.Option(metavar="KIND", help="transport or serializer.")
-    ] = None,
+    kind: Annotated[str | None, typer.Option(metavar="KIND", help=_KINDS)] = None,
     as_json: AsJson = False,
 ) -> None:
     """Import one plugin and show its options and what it claims."""
@@ -100,7 +101,8 @@ def show_plugin(
 
     kinds = _kinds_of(name, kind)
     if len(kinds) > 1:
-        raise typer.BadParameter(f"{name!r} is a transport and a serializer: choose with --kind")
+        what = " and ".join(each.article for each in kinds)
+        raise typer.BadParameter(f"{name!r} is {what}: choose with --kind")
     try:
         with foreign_code():
             description = _description(load(kinds[0], name))
@@ -154,7 +156,7 @@ def check_plugins(
 
 @app.command("new")
 def new_plugin(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="transport or serializer.")],
+    kind: Annotated[str, typer.Argument(metavar="KIND", help=_KINDS)],
     name: Annotated[str, typer.Argument(metavar="NAME", help="Its name in topologies.")],
     directory: Annotated[
         Path | None,
@@ -210,7 +212,7 @@ def _plugin_kind(word: str, parameter: str) -> PluginKind:
 
     words = [each.value for each in PluginKind]
     if word not in words:
-        raise typer.BadParameter(f"{parameter} is {' or '.join(words)}, not {word!r}")
+        raise typer.BadParameter(f"{parameter} is {_KINDS.rstrip('.')}, not {word!r}")
     return PluginKind(word)
 
 

@@ -68,7 +68,7 @@ def node_of(topology: Topology, process: str) -> Runtime | Worker:
 
     Raises:
         ConfigurationError: there is no such process, or it can't be made.
-        PluginError: the transport or a serializer can't be used.
+        PluginError: a plugin that it names can't be used.
     """
     check_process(topology, process)
     if process == PRIMARY:

@@ -123,7 +123,7 @@ def schema(
     with foreign_code():
         installed = installed_plugins(only_builtin=no_import)
     write_notes(installed.notes)
-    write_json(json_schema(installed.transports, installed.serializers))
+    write_json(json_schema(installed.plugins))
 
 
 def _only(process: str | None) -> tuple[str, ...] | None:
@@ -193,7 +193,11 @@ def _print_tree(shown: dict[str, Any]) -> None:
         return branch(f"{block['name']} (supervisor)", block, "name", "children", below=below)
 
     write_tree(branch(f"transport {shown['transport']['type']}", shown["transport"], "type"))
-    serializer = shown["serializer"]
-    block = serializer if isinstance(serializer, dict) else {"type": serializer}
-    write_tree(branch(f"serializer {block['type']}", block, "type"))
+    named = (
+        ("serializer", shown["serializer"]),
+        *(("instrument", e) for e in shown["instruments"]),
+    )
+    for kind, given in named:
+        block = given if isinstance(given, dict) else {"type": given}
+        write_tree(branch(f"{kind} {block['type']}", block, "type"))
     write_tree(tree_of(shown["supervision"]))

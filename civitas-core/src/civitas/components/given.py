@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from civitas._bus.instrument_guards import InstrumentSource
 from civitas.errors import ConfigurationError, Location
 from civitas.instruments import Instrument
-from civitas.instruments.guards import InstrumentSource
 from civitas.plugins import InstrumentContext
 from civitas.plugins.loader import (
     LoadedInstrument,

@@ -12,13 +12,12 @@ from civitas import _platform as platform
 from civitas._bus.bus import DEFAULT_SEND_TIMEOUT, MessageBus
 from civitas._bus.codec import new_origin
 from civitas._bus.dead_letters import DeadLetters
-from civitas._bus.watched_bus import WatchedBus
+from civitas._bus.instrument_guards import Instruments
 from civitas._cluster.config import ClusterConfig, signed_control
 from civitas._signing.settings import SignedFrames, Signing, signing_of
 from civitas.components.given import instrument_sources, serializer_of, transport_of
 from civitas.envelope import Origin, unsigned
 from civitas.errors import ConfigurationError, Location, logger_of
-from civitas.instruments.guards import Instruments, InstrumentSource
 from civitas.messages import PRIMARY
 from civitas.plugins import TransportContext
 from civitas.plugins.guard import guard_start
@@ -52,7 +51,7 @@ class ComponentSet:
         dead_letters: where undeliverable messages are accounted for.
         config: what binds the transport to the node's place among other nodes.
         make_transport: makes a transport for an identity; None where an instance was given.
-        instruments: watch the node.
+        instruments: watch the node; they are made already.
         bus: sends and receives by name.
     """
 
@@ -69,8 +68,11 @@ class ComponentSet:
     bus: MessageBus = field(init=False)
 
     def __post_init__(self) -> None:
-        self._make_instruments()
-        make_bus = WatchedBus if self.instruments.have("sending") else MessageBus
+        make_bus = MessageBus
+        if self.instruments.have("sending"):
+            from civitas._bus.watched_bus import WatchedBus  # few have a use for it
+
+            make_bus = WatchedBus
         self.bus = make_bus(
             self.transport,
             self.registry,
@@ -126,11 +128,8 @@ class ComponentSet:
                 "name, by which it is made anew"
             )
         self.origin = origin
-        self._make_instruments()
+        self.instruments.make(self.config.process, origin.node.hex())
         self.bus.identify(origin, self.transport)
-
-    def _make_instruments(self) -> None:
-        self.instruments.make(self.config.process, self.origin.node.hex())
 
 
 def build_component_set(
@@ -171,7 +170,9 @@ def build_component_set(
         PluginError: a plugin can't be used; the message says why and what to do.
     """
     signing = signing_of(cluster_key, signed_frames)
-    watching = instrument_sources(instruments)
+    watch = Instruments(instrument_sources(instruments), is_primary=is_primary)
+    origin = new_origin()
+    watch.make(process, origin.node.hex())
     if isinstance(transport, str | Mapping):
         loaded, options = transport_of(transport, transport_options)
         return wire(
@@ -181,15 +182,15 @@ def build_component_set(
             accept_serializers=accept_serializers,
             send_timeout=send_timeout,
             signing=signing,
-            instruments=watching,
+            instruments=watch,
+            origin=origin,
             process=process,
             is_primary=is_primary,
         )
     _refuse_options(transport_options)
     accepted = [serializer_of(each) for each in accept_serializers]
-    watch = Instruments(watching, is_primary=is_primary)
     writer = serializer_of(serializer)
-    return _by_hand(transport, writer, accepted, send_timeout, signing, process, watch)
+    return _by_hand(transport, writer, accepted, send_timeout, signing, process, watch, origin)
 
 
 def _refuse_options(given: Mapping[str, Any]) -> None:
@@ -209,6 +210,7 @@ def _by_hand(
     signing: Signing,
     process: str,
     instruments: Instruments,
+    origin: Origin,
 ) -> ComponentSet:
     """Wire a node's components around a transport that was made by hand."""
     problems = contract_problems(transport, Transport)
@@ -223,6 +225,7 @@ def _by_hand(
         serializer,
         accept=accept,
         send_timeout=send_timeout,
+        origin=origin,
         dead_letters=dead_letters,
         config=config,
         instruments=instruments,
@@ -271,7 +274,8 @@ def wire(
     accept_serializers: Iterable[str | Serializer] = (),
     send_timeout: float = DEFAULT_SEND_TIMEOUT,
     signing: Signing = Signing(),  # noqa: B008 - it is frozen
-    instruments: Iterable[InstrumentSource] = (),
+    instruments: Instruments | None = None,
+    origin: Origin | None = None,
     process: str = PRIMARY,
     is_primary: bool = True,
     where: Location | None = None,
@@ -279,8 +283,8 @@ def wire(
     """Wire a node's components around a transport plugin whose options are checked already.
 
     `options` is an instance of the plugin's model, None where it has none; `where` is the place in
-    the topology that names the transport; `signing` says which frames are signed, `instruments` how
-    each instrument is made. The others are as for `build_component_set`.
+    the topology that names the transport; `signing` says which frames are signed; `instruments` are
+    made already, for the node of `origin`. The others are as for `build_component_set`.
 
     Raises:
         ConfigurationError: all frames are to be signed, and there is no key.
@@ -302,7 +306,7 @@ def wire(
         made: Transport = make_transport(plugin, options, context, Transport, where=where)
         return config.signed(made, signing, dead_letters.record)
 
-    origin = new_origin()
+    origin = origin or new_origin()
     return ComponentSet(
         make(origin),  # at once: a broken plugin is known before anything starts
         LocalRegistry(),
@@ -313,7 +317,7 @@ def wire(
         dead_letters=dead_letters,
         config=config,
         make_transport=make,
-        instruments=Instruments(instruments, is_primary=is_primary),
+        instruments=instruments or Instruments(),
     )
 
 

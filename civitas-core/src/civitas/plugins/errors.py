@@ -175,7 +175,7 @@ class PluginConflictError(UnusablePluginError):
                 "own"
             )
         else:
-            key = "type" if first.kind is PluginKind.TRANSPORT else "serializer"
+            key = "serializer" if first.kind is PluginKind.SERIALIZER else "type"
             choices = " or ".join(f'{key}: "{each.qualified_name}"' for each in candidates)
             problem += (
                 f"offered by {_origins(candidates)}; choose with {choices}, or uninstall what you "

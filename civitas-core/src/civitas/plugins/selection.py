@@ -26,7 +26,7 @@ class Policy:
     """What the two settings say.
 
     An entry is the name of a plugin, the name of a distribution, or `distribution:name`; it holds
-    for transports and for serializers.
+    for plugins of every kind.
 
     Attributes:
         allowed: entries of `CIVITAS_PLUGINS`; `None` when it is not set, so that all are allowed.
@@ -180,7 +180,7 @@ def _hint(kinds: Sequence[PluginKind], reference: Reference, installed: Sequence
         offers = [each for each in catalog.usable(installed, kind) if each.name == reference.name]
         own = catalog.builtin(kind, reference.name)
         if kind not in kinds and (own or offers):
-            return f"{reference.name!r} is a {kind.value}"
+            return f"{reference.name!r} is {kind.article}"
         if kind in kinds and reference.distribution is not None and (own or offers):
             owners = [each.distribution for each in offers] or [catalog.CORE_DISTRIBUTION]
             return f"{reference.name!r} is offered by {', '.join(owners)}"

@@ -182,7 +182,7 @@ class InstrumentSpec:
 
     name: str
     summary: str
-    factory: Callable[[Any, InstrumentContext], Any]
+    factory: Callable[[Any, InstrumentContext], object]
     options: type[BaseModel] | None = None
 
 

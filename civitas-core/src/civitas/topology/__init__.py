@@ -10,6 +10,8 @@ from civitas.topology.load import load_topology, load_topology_mapping
 from civitas.topology.problems import Problem, TopologyError, TopologyPluginError
 from civitas.topology.resolved import (
     ResolvedAgent,
+    ResolvedInstrument,
+    ResolvedPlugin,
     ResolvedSerializer,
     ResolvedSupervisor,
     ResolvedTransport,
@@ -19,6 +21,8 @@ from civitas.topology.resolved import (
 __all__ = [
     "Problem",
     "ResolvedAgent",
+    "ResolvedInstrument",
+    "ResolvedPlugin",
     "ResolvedSerializer",
     "ResolvedSupervisor",
     "ResolvedTransport",

@@ -26,6 +26,7 @@ from civitas.topology.plugins import Plugins, load_plugins, option_files, option
 from civitas.topology.problems import Problem, TopologyError, raise_problems
 from civitas.topology.resolved import (
     ResolvedAgent,
+    ResolvedPlugin,
     ResolvedSupervisor,
     ResolvedTransport,
     Topology,
@@ -38,7 +39,9 @@ from civitas.topology.yaml_nodes import (
     Entry,
     MappingNode,
     Node,
+    Path,
     SequenceNode,
+    find,
     from_mapping,
     plain,
     scalars,
@@ -84,7 +87,7 @@ def load_topology(
         variables: the environment, if it is not to be that of this process.
 
     Raises:
-        TopologyPluginError: a transport or a serializer can't be used.
+        TopologyPluginError: a plugin that it names can't be used.
         TopologyError: anything else is wrong. Both list all problems of the file.
     """
     variables = os.environ if variables is None else variables
@@ -111,7 +114,7 @@ def load_topology_mapping(
     not changed, and nothing of it is kept. The other arguments are those of `load_topology`.
 
     Raises:
-        TopologyPluginError: a transport or a serializer can't be used.
+        TopologyPluginError: a plugin that it names can't be used.
         TopologyError: anything else is wrong. Both list all problems.
     """
     where = Location("<mapping>")
@@ -184,6 +187,7 @@ def _load(file: str, layered: Layered, variables: Mapping[str, str], imports: _I
         transport=plugins.transport,
         serializer=plugins.serializer,
         accept_serializers=tuple(plugins.accepted),
+        instruments=tuple(plugins.instruments),
         send_timeout=model.send_timeout,
         signing=signing,
         supervision=_resolved(
@@ -208,7 +212,7 @@ def _claims(transport: ResolvedTransport | None) -> Capabilities | None:
 
 def _namesake_notes(plugins: Plugins) -> list[str]:
     """Say which modules beside the agents have the name of a library or of one of Python's."""
-    used = (plugins.transport, plugins.serializer, *plugins.accepted)
+    used = (plugins.transport, plugins.serializer, *plugins.accepted, *plugins.instruments)
     loaded = [each.plugin for each in used if each is not None and each.plugin is not None]
     found = (str(each) for plugin in loaded for each in namesakes(plugin.candidate))
     return list(dict.fromkeys(found))
@@ -216,10 +220,14 @@ def _namesake_notes(plugins: Plugins) -> list[str]:
 
 def _secrets(root: MappingNode, plugins: Plugins) -> frozenset[str]:
     """Return the values of options, keys and variables that have the names of secrets."""
-    resolved = {"transport": plugins.transport, "serializer": plugins.serializer}
+    resolved: dict[Path, ResolvedPlugin[Any] | None] = {
+        ("transport",): plugins.transport,
+        ("serializer",): plugins.serializer,
+        **{("instruments", place): each for place, each in enumerate(plugins.instruments)},
+    }
     options = [
-        (_mapping(root.get(key)), type(each.options))
-        for key, each in resolved.items()
+        (_mapping(find(root, path)), type(each.options))
+        for path, each in resolved.items()
         if each is not None and each.options is not None
     ]
     texts = {

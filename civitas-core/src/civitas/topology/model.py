@@ -38,10 +38,16 @@ class Block(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
 
-class TransportBlock(Block):
-    """What carries the messages. Keys other than `type` are options of that transport."""
+class PluginBlock(Block):
+    """What names a plugin. Keys other than `type` are its options."""
 
     model_config = ConfigDict(extra="allow")
+
+    type: str
+
+
+class TransportBlock(PluginBlock):
+    """What carries the messages. Keys other than `type` are options of that transport."""
 
     type: str = Field(
         description="Name of the transport, or `distribution:name` where two distributions "
@@ -49,13 +55,20 @@ class TransportBlock(Block):
     )
 
 
-class SerializerBlock(Block):
+class SerializerBlock(PluginBlock):
     """What turns messages into bytes. Keys other than `type` are options of that serializer."""
-
-    model_config = ConfigDict(extra="allow")
 
     type: str = Field(
         description="Name of the serializer, or `distribution:name` where two distributions offer "
+        "the same name."
+    )
+
+
+class InstrumentBlock(PluginBlock):
+    """What watches messages and agents. Keys other than `type` are options of that instrument."""
+
+    type: str = Field(
+        description="Name of the instrument, or `distribution:name` where two distributions offer "
         "the same name."
     )
 
@@ -165,6 +178,11 @@ class TopologyModel(Block):
         default_factory=list,
         description="Names of further serializers whose messages this process reads.",
     )
+    instruments: list[Annotated[InstrumentBlock, TypeOnly]] = Field(
+        default_factory=list,
+        description="What watches messages and agents in every process: for each instrument its "
+        "name, or a mapping with its `type` and its options.",
+    )
     send_timeout: Seconds = Field(
         30.0, description="Seconds that a sender waits for room in a full mailbox."
     )
@@ -186,6 +204,7 @@ BLOCKS: tuple[tuple[str, type[Block]], ...] = (
     ("", TopologyModel),
     ("transport", TransportBlock),
     ("serializer", SerializerBlock),
+    ("instrument", InstrumentBlock),
     ("supervisor", SupervisorBlock),
     ("child", ChildBlock),
     ("agent", AgentBlock),

@@ -1,4 +1,4 @@
-"""The plugins that a topology names, transport and serializers, with their options checked."""
+"""The plugins that a topology names, of every kind, with their options checked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from civitas._published import OPTIONS, hint
 from civitas.errors import ConfigurationError, Location, PluginError, crash_of, describe
 from civitas.plugins import TransportSpec
 from civitas.plugins.catalog import Candidate, PluginKind
-from civitas.plugins.loader import load_serializer, load_transport
+from civitas.plugins.loader import (
+    LoadedPlugin,
+    load_instrument,
+    load_serializer,
+    load_transport,
+)
 from civitas.plugins.masking import mask_text, secret_texts
 from civitas.plugins.option_fields import (
     all_keys,
@@ -29,7 +34,12 @@ from civitas.plugins.selection import select
 from civitas.plugins.similar import closest
 from civitas.plugins.specs import PluginSpec
 from civitas.topology.problems import Problem, did_you_mean, explain, problem_at, raise_problems
-from civitas.topology.resolved import ResolvedSerializer, ResolvedTransport
+from civitas.topology.resolved import (
+    ResolvedInstrument,
+    ResolvedPlugin,
+    ResolvedSerializer,
+    ResolvedTransport,
+)
 from civitas.topology.yaml_nodes import (
     Entry,
     MappingNode,
@@ -47,7 +57,8 @@ from civitas.topology.yaml_nodes import (
 _TRANSPORT: Final[Path] = ("transport",)
 _SERIALIZER: Final[Path] = ("serializer",)
 
-_Loaded = TypeVar("_Loaded")
+_Loaded = TypeVar("_Loaded", bound=LoadedPlugin[Any])
+_Load: TypeAlias = Callable[[str, Location], _Loaded]
 Keywords: TypeAlias = Mapping[str, str] | None
 
 
@@ -58,19 +69,19 @@ class Plugins:
     transport: ResolvedTransport | None = None
     serializer: ResolvedSerializer | None = None
     accepted: list[ResolvedSerializer] = field(default_factory=list)
+    instruments: list[ResolvedInstrument] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     not_judged: list[str] = field(default_factory=list)
 
 
 def load_plugins(root: MappingNode, *, imports: bool) -> Plugins:
-    """Load the transport and the serializers that the topology names, and those alone.
+    """Load the plugins that the topology names, and those alone.
 
     Without `imports` only the built-in ones are loaded; the others have to be installed.
     """
+    plugins = Plugins()
 
-    def load(
-        kind: PluginKind, loader: Callable[[str, Location], _Loaded], path: Path, name: str
-    ) -> _Loaded | None:
+    def load(kind: PluginKind, loader: _Load[_Loaded], path: Path, name: str) -> _Loaded | None:
         where = locate(root, path)
         try:
             if imports or (chosen := select(kind, name, where)).builtin:
@@ -82,33 +93,34 @@ def load_plugins(root: MappingNode, *, imports: bool) -> Plugins:
             plugins.not_judged.append(_not_judged(chosen))
         return None
 
-    plugins = Plugins()
-    path, name = _named(root, _TRANSPORT, "in_process")
-    if name is not None:
-        transport, options = load(PluginKind.TRANSPORT, load_transport, path, name), None
-        if transport is not None:
-            options, wrong = check_options(root, transport.spec)
-            plugins.problems += wrong
-        plugins.transport = ResolvedTransport(name, transport, options, locate(root, _TRANSPORT))
-    path, name = _named(root, _SERIALIZER, "msgpack")
-    if name is not None:
-        serializer, options = load(PluginKind.SERIALIZER, load_serializer, path, name), None
-        if serializer is not None:
-            options, wrong = check_options(root, serializer.spec, _SERIALIZER)
-            plugins.problems += wrong
-        where = locate(root, _SERIALIZER)
-        plugins.serializer = ResolvedSerializer(name, serializer, options, where)
-    accepted = root.get("accept_serializers")
-    for index, item in enumerate(accepted.items if isinstance(accepted, SequenceNode) else ()):
-        path, name = ("accept_serializers", index), text(item)
-        if name is not None:
-            serializer, options = load(PluginKind.SERIALIZER, load_serializer, path, name), None
-            if serializer is not None:
-                options, wrong = check_options(root, serializer.spec, path)
-                plugins.problems += wrong
-            where = locate(root, path)
-            plugins.accepted.append(ResolvedSerializer(name, serializer, options, where))
+    def resolve(
+        kind: PluginKind, loader: _Load[_Loaded], block: Path, default: str | None = None
+    ) -> ResolvedPlugin[_Loaded] | None:
+        """Load the plugin that a block names, and check its options; None for no name."""
+        path, name = _named(root, block, default)
+        if name is None:
+            return None
+        loaded, options = load(kind, loader, path, name), None
+        if loaded is not None:
+            options, wrong = check_options(root, loaded.spec, block)
+            plugins.problems.extend(wrong)
+        return ResolvedPlugin(name, loaded, options, locate(root, block))
+
+    plugins.transport = resolve(PluginKind.TRANSPORT, load_transport, _TRANSPORT, "in_process")
+    plugins.serializer = resolve(PluginKind.SERIALIZER, load_serializer, _SERIALIZER, "msgpack")
+    for path in _items(root, "accept_serializers"):
+        if (accepted := resolve(PluginKind.SERIALIZER, load_serializer, path)) is not None:
+            plugins.accepted.append(accepted)
+    for path in _items(root, "instruments"):
+        if (instrument := resolve(PluginKind.INSTRUMENT, load_instrument, path)) is not None:
+            plugins.instruments.append(instrument)
     return plugins
+
+
+def _items(root: MappingNode, key: str) -> list[Path]:
+    """Return the paths of the items of a list."""
+    listed = root.get(key)
+    return [(key, i) for i in range(len(listed.items))] if isinstance(listed, SequenceNode) else []
 
 
 def _not_judged(candidate: Candidate) -> str:
@@ -116,7 +128,7 @@ def _not_judged(candidate: Candidate) -> str:
     return f"whether the {candidate.title} works, and its options: it was not imported"
 
 
-def _named(root: MappingNode, path: Path, default: str) -> tuple[Path, str | None]:
+def _named(root: MappingNode, path: Path, default: str | None) -> tuple[Path, str | None]:
     """Return which plugin a block names, and where; `None` for a malformed block."""
     node = find(root, path)
     if isinstance(node, MappingNode):

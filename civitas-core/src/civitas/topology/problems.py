@@ -124,7 +124,7 @@ def _place_of(problem: Problem) -> tuple[bool, str, int, str]:
 
 
 class TopologyPluginError(TopologyError, PluginError):
-    """A topology has mistakes, and a transport or a serializer that can't be used is among them.
+    """A topology has mistakes, and a plugin that can't be used is among them.
 
     The plugin's own error is the `cause` of its problem; this error is chained from the first,
     and has its `code`.
@@ -140,7 +140,7 @@ def raise_problems(problems: Sequence[Problem]) -> None:
     """Raise when there are problems.
 
     Raises:
-        TopologyPluginError: a transport or a serializer can't be used; chained from its cause.
+        TopologyPluginError: a plugin can't be used; chained from its cause.
         TopologyError: everything else; chained from the first cause.
     """
     if not problems:

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 
 from civitas._signing.settings import Signing
 from civitas.errors import ConfigurationError, Location
 from civitas.messages import PRIMARY
-from civitas.plugins.loader import LoadedSerializer, LoadedTransport
+from civitas.plugins.loader import (
+    LoadedInstrument,
+    LoadedPlugin,
+    LoadedSerializer,
+    LoadedTransport,
+)
 from civitas.plugins.masking import MASK
 from civitas.plugins.shown import shown_options
 from civitas.topology.model import (
     AgentBlock,
-    SerializerBlock,
+    PluginBlock,
     SupervisorBlock,
     TopologyModel,
-    TransportBlock,
 )
 from civitas.topology.yaml_nodes import MappingNode, dotted, locate, scalars
+
+LoadedT = TypeVar("LoadedT", bound=LoadedPlugin[Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,39 +92,26 @@ class ResolvedSupervisor:
 
 
 @dataclass(frozen=True, slots=True)
-class ResolvedTransport:
-    """The transport of the topology.
+class ResolvedPlugin(Generic[LoadedT]):
+    """A plugin that the topology names.
 
     Attributes:
         type_name: how the topology names it.
         plugin: the loaded plugin; `None` when it was not imported.
-        options: the plugin's own options; `None` for a transport without any, and where it was not
+        options: the plugin's own options; `None` for one without any, and where it was not
             imported.
-        where: where the block stands.
+        where: where its block, or its name, stands.
     """
 
     type_name: str
-    plugin: LoadedTransport | None
+    plugin: LoadedT | None
     options: BaseModel | None
     where: Location
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedSerializer:
-    """A serializer of the topology.
-
-    Attributes:
-        type_name: how the topology names it.
-        plugin: the loaded plugin; `None` when it was not imported.
-        options: the plugin's own options; `None` for a serializer without any, and where it was not
-            imported.
-        where: where its name stands.
-    """
-
-    type_name: str
-    plugin: LoadedSerializer | None
-    options: BaseModel | None
-    where: Location
+ResolvedTransport: TypeAlias = ResolvedPlugin[LoadedTransport]
+ResolvedSerializer: TypeAlias = ResolvedPlugin[LoadedSerializer]
+ResolvedInstrument: TypeAlias = ResolvedPlugin[LoadedInstrument]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +124,7 @@ class Topology:
         transport: what carries the messages.
         serializer: what messages are written with.
         accept_serializers: further serializers that are read.
+        instruments: what watches every process.
         send_timeout: seconds that a sender waits for room.
         signing: how frames are signed.
         supervision: the root supervisor.
@@ -145,6 +139,7 @@ class Topology:
     transport: ResolvedTransport
     serializer: ResolvedSerializer
     accept_serializers: tuple[ResolvedSerializer, ...]
+    instruments: tuple[ResolvedInstrument, ...]
     send_timeout: float
     signing: Signing
     supervision: ResolvedSupervisor
@@ -176,12 +171,13 @@ class Topology:
         Of `config` only the keys are shown: what an application keeps there may be secret. So it is
         with the options of a plugin that was not imported: only it knows which of them are secret.
         """
-        serializer = _shown_plugin(self.serializer, self.model.serializer)
+        named = zip(self.instruments, self.model.instruments, strict=True)
         return {
             "file": self.file,
             "transport": _shown_plugin(self.transport, self.model.transport),
-            "serializer": serializer if len(serializer) > 1 else serializer["type"],
+            "serializer": _or_name(_shown_plugin(self.serializer, self.model.serializer)),
             "accept_serializers": [each.type_name for each in self.accept_serializers],
+            "instruments": [_or_name(_shown_plugin(*each)) for each in named],
             "send_timeout": self.send_timeout,
             "cluster_key": None if self.signing.key is None else MASK,
             "signed_frames": self.model.signed_frames,
@@ -189,9 +185,13 @@ class Topology:
         }
 
 
-def _shown_plugin(
-    resolved: ResolvedTransport | ResolvedSerializer, block: TransportBlock | SerializerBlock
-) -> dict[str, Any]:
+def _or_name(shown: dict[str, Any]) -> dict[str, Any] | str:
+    """Return the name alone of what has no options to show."""
+    name: str = shown["type"]
+    return shown if len(shown) > 1 else name
+
+
+def _shown_plugin(resolved: ResolvedPlugin[Any], block: PluginBlock) -> dict[str, Any]:
     shown = dict.fromkeys(block.model_extra or {}, MASK) if resolved.plugin is None else {}
     if resolved.options is not None:
         shown = shown_options(resolved.options)

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, NamedTuple, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
 
 from civitas.errors import PluginError
 from civitas.plugins.catalog import PluginKind, builtins, scan, usable
-from civitas.plugins.loader import (
-    LoadedPlugin,
-    LoadedSerializer,
-    LoadedTransport,
-    load_serializer,
-    load_transport,
-)
+from civitas.plugins.loader import LoadedPlugin, load
 from civitas.topology.model import TopologyModel
 from civitas.topology.option_schema import SchemaWriter, option_schema
 
@@ -25,14 +19,11 @@ _SUBSCHEMAS: Final = ("items", "additionalProperties", "then", "else", *_LISTS)
 _CONSTRAINTS: Final = ("enum", "pattern", "minLength", "maxLength")
 _NOT_TEXT: Final = ("integer", "number", "boolean")
 
-_Loaded = TypeVar("_Loaded", LoadedTransport, LoadedSerializer)
-
 
 class Installed(NamedTuple):
     """The plugins that a schema describes, and notes on which were left out, and why."""
 
-    transports: list[LoadedTransport]
-    serializers: list[LoadedSerializer]
+    plugins: list[LoadedPlugin[Any]]
     notes: list[str]
 
 
@@ -42,42 +33,44 @@ def installed_plugins(*, only_builtin: bool = False) -> Installed:
     With `only_builtin`, no other one is imported.
     """
     found = [] if only_builtin else scan()
-    notes: list[str] = []
-
-    def loaded(kind: PluginKind, load: Callable[[str], _Loaded]) -> Iterator[_Loaded]:
+    installed = Installed([], [])
+    for kind in PluginKind:
         for name in dict.fromkeys(each.name for each in [*builtins(kind), *usable(found, kind)]):
             try:
-                plugin = load(name)
+                plugin: LoadedPlugin[Any] = load(kind, name)
             except PluginError as error:
-                notes.append(f"left out: {error}")
+                installed.notes.append(f"left out: {error}")
                 continue
             if plugin.spec.options is not None:
                 left_out = option_schema(plugin.spec.options).left_out
-                notes.extend(f"left out: {kind.value} {name!r}, {each}" for each in left_out)
-            yield plugin
-
-    transports = list(loaded(PluginKind.TRANSPORT, load_transport))
-    serializers = list(loaded(PluginKind.SERIALIZER, load_serializer))
-    return Installed(transports, serializers, notes)
+                installed.notes.extend(f"left out: {kind.value} {name!r}, {e}" for e in left_out)
+            installed.plugins.append(plugin)
+    return installed
 
 
-def json_schema(
-    transports: Sequence[LoadedTransport], serializers: Sequence[LoadedSerializer]
-) -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of a topology.
+def json_schema(plugins: Iterable[LoadedPlugin[Any]]) -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of a topology that may name these plugins.
 
     Wherever a number, a truth value or a fixed word is wanted, a text with `${VAR}` is fine too.
     """
     schema = TopologyModel.model_json_schema(schema_generator=SchemaWriter)
     definitions = schema.pop("$defs")
-    for kind, block, plugins in (
-        ("transport", "TransportBlock", transports),
-        ("serializer", "SerializerBlock", serializers),
+    by_kind: dict[PluginKind, list[LoadedPlugin[Any]]] = {kind: [] for kind in PluginKind}
+    for plugin in plugins:
+        by_kind[plugin.candidate.kind].append(plugin)
+        definitions |= _option_definitions(plugin)
+    for kind, offered in by_kind.items():
+        block = _block_of(kind)
+        definitions[block] = _plugin_block(kind.value, definitions[block], offered)
+    _complete(definitions)
+    for kind, key in (
+        (PluginKind.SERIALIZER, "serializer"),
+        (PluginKind.INSTRUMENT, "instruments"),
     ):
-        for plugin in plugins:
-            definitions |= _option_definitions(kind, plugin)
-        definitions[block] = _plugin_block(kind, definitions[block], plugins)
-    _complete(schema, definitions, [plugin.spec.name for plugin in serializers])
+        names = [each.spec.name for each in by_kind[kind]]
+        schema["properties"][key] = _with_names(kind, schema["properties"][key], names)
+    names = [each.spec.name for each in by_kind[PluginKind.SERIALIZER]]
+    schema["properties"]["accept_serializers"]["items"] = {"anyOf": _names(names)}
     for name, each in definitions.items():
         if each.get("title") == name.rpartition(".")[2]:
             del each["title"]  # the name of a class means nothing to a reader
@@ -92,14 +85,26 @@ def json_schema(
     }
 
 
-def _complete(schema: dict[str, Any], definitions: dict[str, Any], serializers: list[str]) -> None:
+def _block_of(kind: PluginKind) -> str:
+    """Return the name of the definition of the block that names a plugin of a kind."""
+    return f"{kind.value.capitalize()}Block"
+
+
+def _names(names: list[str]) -> list[dict[str, Any]]:
+    """Return what a text is that names one of some plugins."""
+    known = [{"enum": names}] if names else []
+    return [*known, {"type": "string", "pattern": ":"}]
+
+
+def _with_names(kind: PluginKind, key: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """Return the schema of a key whose plugin, or each of a list of them, may be a mere name."""
+    described: dict[str, Any] = {each: key[each] for each in _ANNOTATIONS if each in key}
+    given = {"anyOf": [*_names(names), {"$ref": f"#/$defs/{_block_of(kind)}"}]}
+    return {**described, **({"type": "array", "items": given} if "items" in key else given)}
+
+
+def _complete(definitions: dict[str, Any]) -> None:
     """Add what pydantic's schema of the model does not have."""
-    names = {"anyOf": [{"enum": serializers}, {"type": "string", "pattern": ":"}]}
-    block = schema["properties"]["serializer"]
-    described = {key: block[key] for key in _ANNOTATIONS if key in block}
-    reference = {"$ref": "#/$defs/SerializerBlock"}
-    schema["properties"]["serializer"] = {**described, "anyOf": [*names["anyOf"], reference]}
-    schema["properties"]["accept_serializers"]["items"] = names
     child = definitions["ChildBlock"]
     for key, each in child["properties"].items():
         block, _nothing = each.pop("anyOf")
@@ -115,9 +120,9 @@ def _complete(schema: dict[str, Any], definitions: dict[str, Any], serializers: 
         block["enum"] = [*block["enum"], *(each.lower() for each in block["enum"])]
 
 
-def _option_definitions(kind: str, plugin: LoadedPlugin[Any]) -> dict[str, Any]:
+def _option_definitions(plugin: LoadedPlugin[Any]) -> dict[str, Any]:
     """Return the options of a plugin, and what they refer to, under names of their own."""
-    spec = plugin.spec
+    spec, kind = plugin.spec, plugin.candidate.kind.value
     prefix = f"{kind}.{spec.name}"
     options: dict[str, Any] = {"type": "object", "additionalProperties": False}
     if spec.options is not None:
@@ -148,7 +153,7 @@ def _plugin_block(
         **{key: block[key] for key in ("description",) if key in block},  # python -OO has none
         "required": ["type"],
         "properties": {"type": {"description": description, "anyOf": [*names, others]}},
-        "allOf": rules,
+        **({"allOf": rules} if rules else {}),
     }
 
 

@@ -54,7 +54,7 @@ _CHOICES: Final = {
     "backoff": get_args(Backoff),
     "signed_frames": get_args(SignedFrames),
 }
-_OPEN: Final = frozenset(("transport", "serializer", "config"))
+_OPEN: Final = frozenset(("transport", "serializer", "instruments", "config"))
 """Blocks whose values may be anything."""
 _KINDS: Final = ("agent", "supervisor")
 _SETTINGS: Final = ("mailbox_size", "max_retries", "handle_timeout", "shutdown_timeout")
@@ -84,7 +84,7 @@ def _check_keys(node: Node, path: Path = (), *, deep: bool = True) -> Iterator[P
     """Find keys that are no text; what is nested in options and `config` is not ours to judge."""
     if isinstance(node, SequenceNode):
         for index, item in enumerate(node.items):
-            yield from _check_keys(item, (*path, index))
+            yield from _check_keys(item, (*path, index), deep=deep)
     if not isinstance(node, MappingNode):
         return
     for key, entry in node.entries.items():
@@ -172,6 +172,10 @@ def _model_problem(root: Node, error: Any) -> Problem:
         explanation = _bad_choice(_CHOICES[path[-1]], error["input"])
     elif path == ("transport",):
         explanation = Explanation(explanation.message, "write `transport: {type: NAME}`")
+    elif path == ("instruments",):
+        explanation = Explanation("must be a list", "write `instruments: [{type: NAME}]`")
+    elif path[:1] == ("instruments",) and len(path) == 2:
+        explanation = Explanation("must be the name of an instrument, or a mapping with `type`")
     elif path == ("serializer",):
         explanation = Explanation("must be the name of a serializer, or a mapping with `type`")
     elif path[:1] == ("cluster_key",):

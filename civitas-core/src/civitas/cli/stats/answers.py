@@ -76,6 +76,7 @@ class NodeAnswer:
     lost: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
     silent: dict[str, float] = field(default_factory=dict)
+    instruments: dict[str, dict[str, int]] = field(default_factory=dict)
     agents: tuple[AgentAnswer, ...] = ()
     elsewhere: tuple[AgentAnswer, ...] = ()
     peers: tuple[PeerAnswer, ...] = ()
@@ -114,6 +115,9 @@ def _value(hint: str, value: Any) -> Any:
             return _numbers(value, int)
         case "dict[str, float]":
             return _numbers(value, float)
+        case "dict[str, dict[str, int]]":
+            items = value.items() if _is_map(value) else ()
+            return {str(key): _numbers(counts, int) for key, counts in items}
     raise TypeError(f"no field has the type {hint}")
 
 

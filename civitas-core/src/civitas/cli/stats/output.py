@@ -34,7 +34,7 @@ def write_states(states: SystemStates, waiting: Waiting) -> None:
     columns += [Column(each, is_number=True) for each in numbers]
     write_table(columns, (_agent_cells(each, waiting) for each in states.agents))
     write(*_reasons("process", states.processes), *_reasons("agent", states.agents))
-    write(*_losses(states), *waiting.lines)
+    write(*_losses(states), *_faults(states), *waiting.lines)
 
 
 def json_of(states: SystemStates, waiting: Waiting, now: datetime | None = None) -> dict[str, Any]:
@@ -133,3 +133,11 @@ def _losses(states: SystemStates) -> Iterator[str]:
             for what, counts in (("lost", row.answer.lost), ("dropped", row.answer.dropped)):
                 for reason, count in counts.items():
                     yield f"{row.name}: {what} {count}: {reason}"
+
+
+def _faults(states: SystemStates) -> Iterator[str]:
+    """Say which methods of instruments have raised, and how often."""
+    for row in states.processes:
+        for name, counts in (row.answer.instruments if row.answer is not None else {}).items():
+            for method, count in counts.items():
+                yield f"{row.name}: instrument {name!r}: {method} has failed {count} times"

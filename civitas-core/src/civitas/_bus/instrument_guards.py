@@ -21,12 +21,13 @@ import inspect
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from civitas.errors import crash_of, crash_unless_cancelled, describe, logger_of
-from civitas.instruments.protocol import NodeView, role_of
+from civitas.instruments import NodeView, role_of
 from civitas.messages import Message
 from civitas.plugins import InstrumentContext
 
@@ -114,6 +115,10 @@ class GuardedInstrument:
             logger.error(text, self.name, method, describe(error), exc_info=error)
 
 
+def _without_guard(_place: int) -> AbstractContextManager[object]:
+    return nullcontext()
+
+
 class Instruments:
     """The instruments of one node, in the order in which they are configured.
 
@@ -140,16 +145,24 @@ class Instruments:
         self._crashed: _Bound = ()
         self._restarted: _Bound = ()
 
-    def make(self, process: str, node: str) -> None:
+    def make(
+        self,
+        process: str,
+        node: str,
+        guard: Callable[[int], AbstractContextManager[object]] = _without_guard,
+    ) -> None:
         """Make the instruments for a node of that process name and id.
+
+        `guard` makes, from the place of an instrument among all, the context to make it in.
 
         Raises:
             PluginError: a factory fails, or makes what is no instrument.
             ConfigurationError: a factory refuses its options.
         """
         self._node = node
-        for each in self._guarded:
-            each.make(process, node, is_primary=self._is_primary)
+        for place, each in enumerate(self._guarded):
+            with guard(place):
+                each.make(process, node, is_primary=self._is_primary)
 
     def have(self, method: str) -> bool:
         """Return whether one of them has a method of that name."""

@@ -1,8 +1,9 @@
-"""Instrument: what watches the messages and the lives of a node's agents. Every method is optional.
+"""Instruments: what watches the messages and the lives of a node's agents.
 
-An instrument is called in the event loop of its node, except for `stats` of the node, which it may
-call itself in any thread. What one of its methods raises is logged once and counted, and touches no
-message.
+An instrument is any class with some of the methods of `Instrument`; an `InstrumentSpec` of
+`civitas.plugins` gives it a name for topologies. It is called in the event loop of its node, and
+may call `stats` of the node in any thread. What one of its methods raises is logged once and
+counted, and touches no message.
 """
 
 from __future__ import annotations
