@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from civitas import ErrorAction
+from civitas import ErrorAction, Message
+from civitas._node.crashes import Crashes
 from civitas.errors import (
     AgentError,
     MailboxFullError,
 )
-from support.agents import Gate, Scripted, echo, fail, runtime
+from support.agents import Gate, Scripted, echo, fail, runtime, until
 
 
 async def test_the_counters_tell_what_happened() -> None:
@@ -38,3 +41,67 @@ async def test_an_ask_counts_as_sent_when_it_was_handed_over_though_no_answer_ca
             await r.ask("a", {}, timeout=0.01)
         assert r.stats().sent == 2
         gate.opened.set()
+
+
+async def test_a_message_in_hand_is_told_with_its_time_where_that_is_known() -> None:
+    gate = Gate()
+    async with runtime(Scripted("a", gate)) as r:
+        assert r.stats().agents[0].in_hand == ""
+        await r.send("a", {}, message_type="order")
+        await r.send("a", {}, message_type="bill")
+        await gate.entered.wait()
+        first = r.stats().agents[0]
+        gate.entered.clear()
+        gate.opened.set()
+        gate.opened = asyncio.Event()
+        await gate.entered.wait()
+        second = r.stats().agents[0]
+        gate.opened.set()
+        await until(lambda: r.stats().agents[0].handled == 2)
+        idle = r.stats().agents[0]
+    assert (first.in_hand, first.mailbox_depth) == ("order", 1)
+    assert first.in_hand_for is not None
+    assert 0 <= first.in_hand_for <= first.busy
+    assert (second.in_hand, second.in_hand_for) == ("bill", None)
+    assert second.in_hand_id != first.in_hand_id
+    assert (idle.in_hand, idle.in_hand_id, idle.in_hand_for) == ("", "", None)
+
+
+async def test_busy_is_the_time_with_something_to_do_over_all_objects() -> None:
+    async def work(agent: Scripted, message: Message) -> None:
+        await asyncio.sleep(message.payload["seconds"])
+        if message.type == "crash":
+            raise ValueError("no good")
+
+    async with runtime(Scripted("a", work), Scripted("b")) as r:
+        await r.send("a", {"seconds": 0.02})
+        await until(lambda: r.stats().agents[0].handled == 1)
+        await until(lambda: r.stats().agents[0].in_hand == "")
+        first = r.stats().agents[0].busy
+        await r.send("a", {"seconds": 0.02}, message_type="crash")
+        await until(lambda: r.stats().restarts == 1)
+        second = r.stats().agents[0].busy
+        idle = r.stats().agents[1].busy
+    assert first >= 0.02
+    assert second >= first + 0.02
+    assert idle < first
+
+
+async def test_the_last_crash_of_an_agent_is_told_though_it_runs_again() -> None:
+    async with runtime(Scripted("a", fail), Scripted("b")) as r:
+        assert r.stats().crashes == {}
+        await r.send("a", {})
+        await until(lambda: r.stats().restarts == 1 and r.stats().agents[0].state == "running")
+        [(name, crash)] = r.stats().crashes.items()
+    assert (name, crash.text) == ("a", "ValueError: no good")
+    assert 0 <= crash.seconds < 10
+
+
+def test_the_crashes_of_the_agents_that_crashed_last_are_kept() -> None:
+    crashes = Crashes()
+    for number in range(250):
+        crashes.add(f"agent_{number}", ValueError("x" * 10_000))
+    crashes.add("agent_60", ValueError("once more"))
+    kept = crashes.stats()
+    assert (len(kept), next(iter(kept)), [*kept][-1]) == (200, "agent_50", "agent_60")
+    assert max(len(each.text.encode()) for each in kept.values()) == 1_000

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from civitas._agents.slot import AgentSlot
 from civitas._agents.states import CRASHED_AGAIN
 from civitas._node.counters import AgentStats, NodeStats, RemoteAgentStats, Supervised
+from civitas._node.crashes import CrashStats
 from civitas._node.ending import Ending
 from civitas._node.host import AgentHost
 from civitas._node.tree import build_engine, check_tree, restart_times, tree_lines
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from civitas._cluster.protocol import NodeInfo, Pong
     from civitas.topology import Topology
 
-__all__ = ["AgentStats", "NodeStats", "RemoteAgentStats", "Runtime"]
+__all__ = ["AgentStats", "CrashStats", "NodeStats", "RemoteAgentStats", "Runtime"]
 
 CRASHED: Final = ProcessStatus.CRASHED.value
 
@@ -196,7 +197,8 @@ class Runtime(AgentHost):
         """Do nothing: this node has the tree, which names all its agents."""
 
     def _supervised(self) -> Supervised:
-        return Supervised(restart_times(self._engine), tuple(self._remote.values()))
+        remote, crashes = tuple(self._remote.values()), self._crashes.stats()
+        return Supervised(restart_times(self._engine), remote, crashes)
 
     async def _start_agents(self) -> None:
         await self._engine.start()

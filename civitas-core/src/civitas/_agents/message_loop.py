@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from enum import Enum
 from functools import partial
+from math import inf
 from typing import Final, TypeVar
 
 from civitas import _platform as platform
+from civitas._agents.counts import AgentCounts
 from civitas._agents.settings import Settings
 from civitas._bus.arguments import kind_of
 from civitas._bus.bus import MessageBus
@@ -60,16 +61,6 @@ class StopMode(Enum):
     NOW = 2
 
 
-@dataclass(slots=True)
-class AgentCounts:
-    """Counts of one agent, over all objects that it has been."""
-
-    handled: int = 0
-    errors: int = 0
-    warned: frozenset[str] = frozenset()
-    """Types of messages for which `handle` returned what it should not, and that was logged."""
-
-
 class MessageLoop:
     """Handles the messages of one agent, with one object, in one task.
 
@@ -78,6 +69,7 @@ class MessageLoop:
     """
 
     __slots__ = (
+        "_activity",
         "_bus",
         "_counts",
         "_durable",
@@ -109,6 +101,7 @@ class MessageLoop:
         self._mailbox = mailbox
         self._bus = bus
         self._counts = counts
+        self._activity = counts.next_object(self.sender)
         self._on_idle = on_idle
         self._durable: DurableFrame | None = None  # the last one
         self._limit: float | None = None
@@ -139,8 +132,7 @@ class MessageLoop:
         handle = self._handle = self._watched(limit)
         sender = self.sender
         counts = self._counts
-        now = asyncio.get_running_loop().time
-        pause_at = now() + _STINT
+        pause_at = self._activity.begin(platform.monotonic(), counts.handled) + _STINT
         streak = 0
         durable: DurableFrame | None = None
         self.working = True
@@ -148,16 +140,15 @@ class MessageLoop:
             streak += 1
             if streak == _LOOK:
                 streak = 0
-                if now() > pause_at:
+                if platform.monotonic() > pause_at:
                     await asyncio.sleep(0)  # with no frame in hand, that a cancellation would lose
-                    pause_at = now() + _STINT
+                    pause_at = platform.monotonic() + _STINT
                     continue
             frame = get_nowait()
             if frame is None:
                 if self.stop_mode is StopMode.WHEN_DRAINED:
                     return
-                await self._rest()
-                pause_at = now() + _STINT
+                pause_at = await self._rest() + _STINT
                 continue
             if type(frame) is DurableFrame:
                 durable = self._durable = self.deferred.durable = frame
@@ -199,6 +190,7 @@ class MessageLoop:
         the deferred answers. `crash` is why it ended, None for a stop.
         """
         message, self.sender.current = self.sender.current, None
+        self._activity.end(platform.monotonic())
         if message is not None:
             self._withdraw()
             why = GivenUp.ended(self.agent.name, crash)
@@ -217,13 +209,20 @@ class MessageLoop:
         if self._durable is not None:
             self._durable.processed()
 
-    async def _rest(self) -> None:
+    async def _rest(self) -> float:
+        """Wait for something to do; return when that came."""
         self.working = False
+        activity = self._activity  # which is not called here: that would cost as much as the clock
+        since, activity.since = activity.since, inf
+        activity.busy += platform.monotonic() - since
         self._idle()
         try:
             await self._mailbox.wait()
         finally:
             self.working = True
+        activity.since = woken = platform.monotonic()
+        activity.handled_before = self._counts.handled
+        return woken
 
     def _idle(self) -> None:
         """Report, while the node stops, that nothing is in hand and no answer is deferred."""

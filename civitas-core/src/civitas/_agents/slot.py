@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from civitas import _platform as platform
-from civitas._agents.message_loop import AgentCounts, MessageLoop, StopMode
+from civitas._agents.counts import AgentCounts
+from civitas._agents.message_loop import MessageLoop, StopMode
 from civitas._agents.running import enter
 from civitas._agents.settings import settings_of
 from civitas._agents.states import CRASHED_AGAIN, DOWN, CancelledFromOutsideError

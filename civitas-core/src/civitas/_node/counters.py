@@ -10,8 +10,9 @@ from civitas import _platform as platform
 from civitas._agents.slot import AgentSlot
 from civitas._agents.states import CRASHED_AGAIN, DOWN
 from civitas._bus.bus import MessageBus
+from civitas._node.crashes import CrashStats, crash_text
 from civitas._supervision.remote import RemoteAgent
-from civitas.errors import NodeLostError, RemoteCrashError, describe, printable
+from civitas.errors import printable
 from civitas.process import ProcessStatus
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ _TOLD_ELSEWHERE: Final = 20_000
 """Agents of other processes that a node tells of, at most."""
 
 _SAID_BY_RUNNING: Final = {"state", "since", "restart_in", "failure"}
+_SAID_BY_IDLE: Final = {"in_hand", "in_hand_id", "in_hand_for"}
+
+_LONGEST_TYPE: Final = 100
+"""Bytes of the type of a message at most, and of its id."""
 
 _WORDS: Final = {
     ProcessStatus.INITIALIZING.value: "starting",
@@ -50,6 +55,12 @@ class AgentStats:
         since: seconds that it has been so.
         restart_in: seconds until its supervisor restarts it, where that waits; else None.
         failure: why it has crashed, or could not start; empty where it has not.
+        busy: seconds in which it had something to do, from the first message that it took until it
+            had none left.
+        in_hand: the type of the message that it handles; empty where it handles none.
+        in_hand_id: the id of that message.
+        in_hand_for: seconds that it handles it; None where the node does not know: the clock is
+            read when an agent gets something to do, and not for each message of a row.
     """
 
     name: str
@@ -62,6 +73,10 @@ class AgentStats:
     since: float = 0.0
     restart_in: float | None = None
     failure: str = ""
+    busy: float = 0.0
+    in_hand: str = ""
+    in_hand_id: str = ""
+    in_hand_for: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +115,7 @@ class NodeStats:
         peers: what is known of the other nodes.
         elsewhere: agents of other processes that the tree of this node names, and don't run.
         instruments: by the name of each instrument, how often methods of it have raised.
+        crashes: the last crash of agents of this node, and of those that its tree names.
     """
 
     process: str
@@ -112,6 +128,7 @@ class NodeStats:
     peers: tuple[PeerStats, ...] = ()
     elsewhere: tuple[RemoteAgentStats, ...] = ()
     instruments: dict[str, dict[str, int]] = field(default_factory=dict)
+    crashes: Mapping[str, CrashStats] = field(default_factory=dict)
 
     @property
     def restarts(self) -> int:
@@ -133,10 +150,12 @@ class Supervised:
     Attributes:
         restarts: when agents are restarted that wait for it, by `platform.monotonic`.
         remote: the agents of other processes.
+        crashes: the last crash of each agent.
     """
 
     restarts: Mapping[str, float] = field(default_factory=dict)
     remote: tuple[RemoteAgent, ...] = ()
+    crashes: Mapping[str, CrashStats] = field(default_factory=dict)
 
 
 def snapshot(
@@ -162,6 +181,7 @@ def snapshot(
             _remote_agent(agent, now, restarts) for agent in supervised.remote if not agent.alive
         ),
         instruments=bus.instruments.failures(),
+        crashes=supervised.crashes,
     )
 
 
@@ -169,16 +189,12 @@ def told(stats: NodeStats) -> dict[str, Any]:
     """Return what a node tells of its counters to others, as JSON-like values.
 
     It must fit into one message when much does not run. So of an agent that runs nothing is said
-    that follows from this; of the absent agents of a process one stands for all; and of the others
-    elsewhere those come first that are done, which nobody else may know.
+    that follows from this, and nothing of a message that none has in hand; of the absent agents of
+    a process one stands for all; and of the others elsewhere those come first that are done, which
+    nobody else may know.
     """
     values = stats.as_json()
-    values["agents"] = [
-        {key: each[key] for key in each if key not in _SAID_BY_RUNNING}
-        if each["state"] == "running"
-        else each
-        for each in values["agents"]
-    ]
+    values["agents"] = [_told_of(each) for each in values["agents"]]
     absent: dict[str, dict[str, Any]] = {}
     others: list[dict[str, Any]] = []
     for each in values["elsewhere"]:
@@ -191,18 +207,30 @@ def told(stats: NodeStats) -> dict[str, Any]:
     return values
 
 
+def _told_of(agent: dict[str, Any]) -> dict[str, Any]:
+    left_out = _SAID_BY_RUNNING if agent["state"] == "running" else set[str]()
+    left_out = left_out if agent["in_hand"] else left_out | _SAID_BY_IDLE
+    return {key: value for key, value in agent.items() if key not in left_out}
+
+
 def _agent(slot: AgentSlot, now: float, restarts: Mapping[str, float]) -> AgentStats:
+    counts, activity = slot.counts, slot.counts.activity
+    in_hand, began = activity.in_hand, activity.in_hand_since(counts.handled)
     return AgentStats(
         slot.name,
         slot.status,
         slot.mailbox.pending,
-        slot.counts.handled,
-        slot.counts.errors,
+        counts.handled,
+        counts.errors,
         slot.restarts,
         state_word(slot.state[0]),
         max(now - slot.changed_at, 0.0),
         _left(restarts.get(slot.name), now),
         _why(slot.failure),
+        counts.busy(now),
+        "" if in_hand is None else printable(in_hand.type, _LONGEST_TYPE),
+        "" if in_hand is None else printable(in_hand.id, _LONGEST_TYPE),
+        None if in_hand is None or began is None else max(now - began, 0.0),
     )
 
 
@@ -229,7 +257,4 @@ def _left(due: float | None, now: float) -> float | None:
 
 
 def _why(failure: Exception | None) -> str:
-    if failure is None:
-        return ""
-    told = isinstance(failure, RemoteCrashError | NodeLostError)  # its text has all of it
-    return printable(describe(failure).text if told else str(describe(failure)), _LONGEST_REASON)
+    return "" if failure is None else crash_text(failure, _LONGEST_REASON)

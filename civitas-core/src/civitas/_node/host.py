@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from civitas._agents.slot import AgentSlot
 from civitas._node.commands import Commands
 from civitas._node.counters import NodeStats
+from civitas._node.crashes import Crashes
 from civitas._node.drain import Drain
 from civitas._node.ending import Ending
 from civitas._node.node import Node
@@ -39,6 +40,7 @@ class AgentHost(Node):
         super().__init__(components, sender, policies)
         self._has_left = False
         self._crash_callbacks: list[CrashCallback] = []
+        self._crashes = Crashes()
         self._drain = Drain(self._bus, self._slots, restarts=self.role == "primary")
         self._rested = self._drain.rested  # one object for all slots
         self._commands = Commands(self._slots, self._answer, self._supervise, self._config.failed)
@@ -84,6 +86,7 @@ class AgentHost(Node):
         return slot
 
     def _agent_crashed(self, name: str, error: Exception) -> None:
+        self._crashes.add(name, error)
         self._bus.dead_letters.callbacks.call("on_crash", self._crash_callbacks, name, error)
 
     def _agent_ended(self) -> None:
