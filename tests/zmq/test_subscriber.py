@@ -87,23 +87,18 @@ async def test_a_frame_that_comes_while_another_is_delivered_is_read(line):
     await until(lambda: len(line.read) == 500)
 
 
-async def test_whoever_waits_for_a_frame_goes_on_before_the_next_one_is_read(line):
-    came = asyncio.get_running_loop().create_future()
-
-    async def wait() -> None:
-        line.read.append(await came)
-
-    def answer() -> None:
-        if not came.done():
-            came.set_result("went on")
-
-    line.then = answer
-    waiting = asyncio.create_task(wait())
-    await asyncio.sleep(0)
-    line.publish(b"1", b"2")
-    await until(lambda: len(line.read) == 3)
-    assert line.read == [b"1", "went on", b"2"]
-    await waiting
+@pytest.mark.parametrize(("count", "turns"), [(1, 1), (64, 1), (65, 2), (128, 2)])
+async def test_what_is_there_is_read_in_one_turn_but_for_a_flood(line, count, turns):
+    """Who answers many askers has few turns; others have theirs before a flood is read."""
+    taken: set[int] = set()
+    line.then = lambda: taken.add(turn)
+    line.publish(*(b"%d" % number for number in range(count)))
+    turn = 0
+    async with asyncio.timeout(5):
+        while len(line.read) < count:
+            turn += 1
+            await asyncio.sleep(0)
+    assert len(taken) == turns
 
 
 async def test_another_use_of_the_socket_takes_no_signal_away(line):

@@ -28,18 +28,19 @@ class Subscriber:
     nothing left, after which libzmq signals again, or with another turn scheduled. Each other use
     of the socket schedules a turn as well. Nothing needs to be polled.
 
-    | state     | event                         | what is done                     | next      |
-    |-----------|-------------------------------|----------------------------------|-----------|
-    | idle      | the descriptor signals        | reads one frame                  | scheduled |
-    | idle      | the same, and there is none   | -                                | idle      |
-    | idle      | the socket is used otherwise  | -                                | scheduled |
-    | scheduled | the turn, and EVENTS has none | -                                | idle      |
-    | scheduled | the turn, and there are many  | reads `_FRAMES_PER_TURN` of them | scheduled |
-    | scheduled | the turn, and there are fewer | reads them                       | idle      |
-    | scheduled | the descriptor signals        | -                                | scheduled |
+    | state     | event                                 | what is done             | next      |
+    |-----------|---------------------------------------|--------------------------|-----------|
+    | idle      | the descriptor signals                | reads all there is       | idle      |
+    | idle      | ... and there are many                | reads `_FRAMES_PER_TURN` | scheduled |
+    | idle      | the socket is used otherwise          | -                        | scheduled |
+    | scheduled | the turn                              | reads all there is       | idle      |
+    | scheduled | ... and there are many                | reads `_FRAMES_PER_TURN` | scheduled |
+    | scheduled | the descriptor signals                | -                        | scheduled |
 
-    Most often one frame comes at a time. Then whoever waited for it goes on first, and EVENTS says
-    at less than half the cost of an EAGAIN, which is an exception, that no other has come.
+    Most often one frame comes at a time. So EVENTS is asked whether there is another one, at less
+    than half the cost of an EAGAIN, which is an exception. And it is asked at once: to leave that,
+    and the other frames, to the next turn took 4% more time for a single asker, and 10% more of the
+    processors' for 16 askers.
 
     Args:
         socket: a SUB socket; the owner closes it.
@@ -109,38 +110,42 @@ class Subscriber:
 
     def _look(self) -> None:
         self._scheduled = None
-        events = self._socket.get(zmq.EVENTS)
-        assert isinstance(events, int)
-        if events & _POLLIN:
-            self._read(_FRAMES_PER_TURN)
+        if self._has_more():
+            self._read()
 
     def _on_signal(self) -> None:
         if self._scheduled is None:
-            self._read(1)
+            self._read()
 
-    def _read(self, count: int) -> None:
-        """Read so many frames, and go on in the next turn; or read those that there are."""
+    def _has_more(self) -> bool:
+        events = self._socket.get(zmq.EVENTS)
+        assert isinstance(events, int)
+        return bool(events & _POLLIN)
+
+    def _read(self) -> None:
+        """Read what there is; go on in the next turn where that is very much."""
         receive = self._socket.recv
         addresses, deliver = self._addresses, self._deliver
-        for _ in range(count):
+        for _ in range(_FRAMES_PER_TURN):
             try:
                 # A Frame knows whether more follows; asking the socket takes longer than to read.
                 first = receive(NOBLOCK, False)
-            except zmq.Again:
+            except zmq.Again:  # the signal was for something else
                 return
             if not first.more:
                 self._malformed([first.bytes])
-                continue
-            second = receive(NOBLOCK, False)
-            if second.more:
-                self._malformed([first.bytes, second.bytes, *self._rest()])
-                continue
-            topic = first.bytes
-            address = addresses.get(topic)
-            if address is None:
-                self._other(topic, second.bytes)
             else:
-                deliver(address, second.bytes)
+                second = receive(NOBLOCK, False)
+                topic = first.bytes
+                address = addresses.get(topic)
+                if second.more:
+                    self._malformed([topic, second.bytes, *self._rest()])
+                elif address is None:
+                    self._other(topic, second.bytes)
+                else:
+                    deliver(address, second.bytes)
+            if not self._has_more():
+                return
         self._look_soon()
 
     def _rest(self) -> Iterator[bytes]:
