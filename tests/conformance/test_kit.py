@@ -13,14 +13,19 @@ from pathlib import Path
 import pytest
 
 from civitas.plugins import Capabilities
-from civitas.testing import SerializerConformance, TransportConformance
+from civitas.testing import (
+    InstrumentConformance,
+    SerializerConformance,
+    TransportConformance,
+)
 from civitas.testing.network import Network
 from civitas.transport import InProcessTransport
 from support.commands import printed_by
 
 TESTS = Path(__file__).parents[1]
 DOCS = TESTS.parent / "docs" / "conformance.md"
-STANDARD = [*TransportConformance.standard, *SerializerConformance.standard]
+KITS = (TransportConformance, SerializerConformance, InstrumentConformance)
+STANDARD = [name for kit in KITS for name in kit.standard]
 
 
 def adopt(**attributes):
@@ -252,7 +257,11 @@ class TestModest(TransportConformance):
 REPORTED = """
 import pytest
 from civitas.plugins import Capabilities
-from civitas.testing import SerializerConformance, TransportConformance
+from civitas.testing import (
+    InstrumentConformance,
+    SerializerConformance,
+    TransportConformance,
+)
 from civitas.transport import InProcessTransport
 from civitas.serializer import JsonSerializer
 
@@ -359,9 +368,9 @@ def test_the_page_lists_the_behaviours_of_the_kit():
     assert re.findall(r"^- `(test_\w+)`", DOCS.read_text(), re.MULTILINE) == STANDARD
 
 
-@pytest.mark.parametrize("name", STANDARD)
-def test_each_test_says_what_is_promised_and_what_to_look_for(name):
-    test = {**TransportConformance.standard, **SerializerConformance.standard}[name]
+@pytest.mark.parametrize(("kit", "name"), [(kit, name) for kit in KITS for name in kit.standard])
+def test_each_test_says_what_is_promised_and_what_to_look_for(kit, name):
+    test = kit.standard[name]
     promise, _, causes = (test.__doc__ or "").partition("If this fails:")
     assert promise.strip()
     assert causes.strip()

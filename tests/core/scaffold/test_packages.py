@@ -195,6 +195,32 @@ def test_a_new_serializer_goes_all_the_way(author: Environment, user: Environmen
     assert "serializer conformance 1." in str(proof(user, "tidy")["conformance"])
 
 
+def test_a_new_instrument_goes_all_the_way(author: Environment, user: Environment) -> None:
+    author.run("civitas", "plugins", "new", "instrument", "census")
+    project = author.folder / "civitas-census"
+    author.install("-e", project)
+    report = "--conformance-report=src/civitas_census/conformance.json"
+    output = author.module("pytest", report, cwd=project)
+    passed, expected = conformance(output, "TestCensus")
+    assert passed == expected > 12, output
+    assert "Success" in author.module("mypy", "--strict", cwd=project)
+
+    wheel, in_wheel, in_sdist = build(author, project)
+    names = ("__init__.py", "plugin.py", "options.py", "instrument.py", "py.typed")
+    files = {f"civitas_census/{name}" for name in (*names, "conformance.json")}
+    assert {name for name in in_wheel if "dist-info" not in name} == files
+    assert {f"src/{name}" for name in files} | {"tests/test_instrument.py"} <= in_sdist
+
+    user.install(wheel)
+    assert user.run("civitas", "plugins", "check", "census") == (
+        "ok             instrument census (civitas-census 0.1.0)\n"
+    )
+    output = greets(user, "instruments: [{type: census, slow: 0.0000001}]")
+    assert "Hello, Ada!" in output
+    assert "greeter took 0.0" in output
+    assert "instrument conformance 1." in str(proof(user, "census")["conformance"])
+
+
 def change(file: Path, *changes: tuple[str, str]) -> None:
     """Replace what is in a file, each once."""
     text = file.read_text()

@@ -22,18 +22,24 @@ from civitas._authoring.scaffold import (
 )
 from civitas.errors import ConfigurationError
 from civitas.plugins.catalog import PluginKind
-from civitas.testing import SerializerConformance, TransportConformance
+from civitas.testing import (
+    InstrumentConformance,
+    SerializerConformance,
+    TransportConformance,
+)
 from support.commands import completed
 
 REPOSITORY = Path(__file__).parents[3]
 STANDARD = {
     PluginKind.TRANSPORT: TransportConformance.standard,
     PluginKind.SERIALIZER: SerializerConformance.standard,
+    PluginKind.INSTRUMENT: InstrumentConformance.standard,
 }
 COMMON = {".gitignore", "CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml"}
 CODE = {
     PluginKind.TRANSPORT: {"options", "stub", "wire"},
     PluginKind.SERIALIZER: {"serializer"},
+    PluginKind.INSTRUMENT: {"instrument", "options"},
 }
 TODO = {
     PluginKind.TRANSPORT: {
@@ -61,6 +67,13 @@ TODO = {
         "src/civitas_pigeon/plugin.py": ["in one line"],
         "src/civitas_pigeon/serializer.py": ["Raise this number", "Write it", "Read your format"],
     },
+    PluginKind.INSTRUMENT: {
+        "README.md": ["a sentence or two", "what it costs", "other TODOs"],
+        "pyproject.toml": ["in one line", "licence", "authors", "library of what you send to"],
+        "src/civitas_pigeon/plugin.py": ["in one line"],
+        "src/civitas_pigeon/options.py": ["your own options"],
+        "src/civitas_pigeon/instrument.py": ["Keep what", "Connect", "Send the rest", "Also there"],
+    },
 }
 """What is left to an author, by file, in order: a word or two of each TODO."""
 
@@ -77,8 +90,8 @@ def package(kind: PluginKind, *names: str, author: str | None = None) -> dict[st
 @both
 def test_the_files_are_those_that_a_package_needs(kind):
     code = {f"src/civitas_pigeon/{name}.py" for name in ("__init__", "plugin", *CODE[kind])}
-    tests = {"tests/test_conformance.py"}
-    tests |= {"tests/test_stub.py"} if kind is PluginKind.TRANSPORT else set()
+    own = {PluginKind.TRANSPORT: {"stub"}, PluginKind.INSTRUMENT: {"instrument"}}.get(kind, set())
+    tests = {f"tests/test_{name}.py" for name in ("conformance", *own)}
     assert set(package(kind)) == COMMON | code | tests | {"src/civitas_pigeon/py.typed"}
 
 
@@ -100,7 +113,7 @@ def test_every_todo_is_where_an_author_must_act_and_there_is_no_other(kind):
 @both
 def test_the_tests_of_the_kit_that_are_named_exist(kind):
     named = set(re.findall(r"(?<!def )\btest_\w+", "".join(package(kind).values())))
-    files_of_tests = {"test_conformance", "test_stub"}
+    files_of_tests = {"test_conformance", "test_instrument", "test_stub"}
     assert len(named) > 3
     assert named - files_of_tests <= set(STANDARD[kind])
 

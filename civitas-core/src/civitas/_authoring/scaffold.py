@@ -42,6 +42,7 @@ _AUTHOR: Final = re.compile(r"(?P<name>[^<>]*[^<>\s])(?:\s*<(?P<email>[^<>@\s]+@
 _LIBRARY: Final = {
     PluginKind.TRANSPORT: "your client library",
     PluginKind.SERIALIZER: "the library of your format",
+    PluginKind.INSTRUMENT: "the library of what you send to",
 }
 
 
@@ -117,7 +118,7 @@ def _name_problems(name: str) -> Iterator[str]:
     for kind in PluginKind:
         if catalog.builtin(kind, name):
             yield (
-                f"{name!r} is a {kind.value} that comes with {CORE_DISTRIBUTION}, and can't be "
+                f"{name!r} is {kind.article} that comes with {CORE_DISTRIBUTION}, and can't be "
                 f"replaced: choose another name"
             )
     import yaml

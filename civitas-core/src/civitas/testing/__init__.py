@@ -1,7 +1,7 @@
 """What tests are made of: the conformance kit, as pytest classes, and the simulation of systems.
 
 `civitas.testing.simulation` runs whole systems on virtual time, under faults from a seed. The kit
-is what every transport and every serializer must pass.
+is what every transport, serializer and instrument must pass.
 
 The names below load when they are asked for, because pytest imports this package in every run.
 """
@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from civitas.testing.instruments import InstrumentConformance
     from civitas.testing.outages import Broker, Freezer, Link
     from civitas.testing.serializers import SerializerConformance
     from civitas.testing.server_process import ServerProcess
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Broker",
     "Freezer",
+    "InstrumentConformance",
     "Link",
     "SerializerConformance",
     "ServerProcess",
@@ -31,6 +33,7 @@ __all__ = [
 _HOMES: Final = {
     "Broker": "civitas.testing.outages",
     "Freezer": "civitas.testing.outages",
+    "InstrumentConformance": "civitas.testing.instruments",
     "Link": "civitas.testing.outages",
     "SerializerConformance": "civitas.testing.serializers",
     "ServerProcess": "civitas.testing.server_process",

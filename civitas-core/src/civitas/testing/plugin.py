@@ -34,6 +34,8 @@ pytest.register_assert_rewrite(
     "civitas.testing.durability",
     "civitas.testing.faults",
     "civitas.testing.giving_up",
+    "civitas.testing.instrument_calls",
+    "civitas.testing.instruments",
     "civitas.testing.lifecycle",
     "civitas.testing.ordering",
     "civitas.testing.outages",

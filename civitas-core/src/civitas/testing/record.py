@@ -46,7 +46,7 @@ class SuiteRecord:
 
     Attributes:
         name: the name of the class.
-        kind: "transport" or "serializer".
+        kind: "transport", "serializer" or "instrument".
         level: what the class may call itself when it conforms.
         plugin: the name in topologies of what is tested, where the class states it.
         variant: the option on which its claims depend.

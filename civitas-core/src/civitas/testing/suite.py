@@ -70,7 +70,7 @@ class ConformanceSuite:
     """Base of the kit's classes.
 
     Attributes:
-        kind: what is tested: "transport" or "serializer".
+        kind: what is tested: "transport", "serializer" or "instrument".
         level: what a class that passes may call itself.
         plugin: the name in topologies of what is tested; the report states it.
         variant: the option on which the claims of this class depend, as "jetstream: true".
