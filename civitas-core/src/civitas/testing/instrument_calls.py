@@ -6,9 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-from civitas import AgentProcess, ErrorAction, Message, Runtime, Supervisor
-from civitas.errors import AgentError, CivitasError, describe
+from civitas.errors import AgentError, CivitasError, ErrorAction, describe
 from civitas.instruments import NodeView
+from civitas.messages import Message
+from civitas.process import AgentProcess
+from civitas.runtime import Runtime
+from civitas.supervisor import Supervisor
 
 
 def call(instrument: Any, method: str, *arguments: object) -> Any:

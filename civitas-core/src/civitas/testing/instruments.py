@@ -13,8 +13,8 @@ from contextvars import copy_context
 from dataclasses import fields
 from typing import Any, ClassVar, Final, TypeAlias
 
-from civitas import Message
 from civitas.instruments import Instrument
+from civitas.messages import Message
 from civitas.plugins.validation import contract_problems
 from civitas.testing import leaks
 from civitas.testing.instrument_calls import (
