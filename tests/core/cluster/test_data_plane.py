@@ -82,6 +82,35 @@ def test_agents_can_be_sent_to_when_the_route_is_proved_and_not_before() -> None
     assert here.bus.registry.has("a")
 
 
+async def test_who_probes_is_probed_once_until_the_next_beat_unless_its_route_is_proved() -> None:
+    """It may not have known this node when that probed it last."""
+    here, said = Here(), list[DataMessage]()
+
+    async def hear(data: bytes) -> None:
+        said.append(decode(data, DATA)[1])
+
+    async def said_to(*probes: DataMessage) -> list[DataMessage]:
+        said.clear()
+        for each in probes:
+            here.hear(THERE, each)
+        await here.plane.probes.start()
+        await here.plane.probes.stop()
+        await transport.unsubscribe(data_address(here.bus.origin.node.hex()))
+        return list(said)
+
+    transport = here.bus.transport
+    await transport.start()
+    await transport.subscribe(data_address(THERE), hear)
+    assert await said_to(Probe()) == [], "to a node that is not known nothing is said"
+    own, answer = Probe(fresh=True), ProbeAnswer()
+    here.plane.node_seen(info(THERE, "a"))
+    assert await said_to(Probe(), Probe()) == [own, answer, own, answer]
+    here.plane.probe()
+    assert await said_to(Probe()) == [own, answer, own]
+    assert await said_to(answer, Probe()) == [answer]
+    await transport.stop()
+
+
 def test_an_agent_that_moved_stays_known_when_its_old_node_goes() -> None:
     here = Here().meet(info(THERE, "a"), info(ELSEWHERE, "a"))
     assert here.node_of("a") == ELSEWHERE

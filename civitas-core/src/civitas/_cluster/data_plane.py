@@ -87,6 +87,8 @@ class DataPlane:
         self._windowed = windowed
         self._on_reached = on_reached
         self._proved: set[str] = set()
+        self._probed_back: set[str] = set()
+        """Nodes that were probed since the last beat because their own probe had come."""
         self._stalled: dict[str, float] = {}
         self._missing: list[str] = []
         self._handshake = LeaveHandshake(
@@ -112,7 +114,7 @@ class DataPlane:
             logger.debug("met %s", info)
             if info.node in self._missing:
                 self._missing.remove(info.node)
-            self.probes.send(info.node, Probe(fresh=not self._routes.of(info.node)))
+            self._probe(info.node)
         elif info.node in self._proved:
             self._agent_routes.update(info)
             if info.leaving and not before.leaving:
@@ -274,10 +276,25 @@ class DataPlane:
 
     def probe(self) -> bool:
         """Probe the routes that are not proved; return whether all are."""
+        self._probed_back.clear()
         unproved = [node for node in self.nodes if node not in self._proved]
         for node in unproved:
-            self.probes.send(node, Probe(fresh=not self._routes.of(node)))
+            self._probe(node)
         return not unproved
+
+    def _probe(self, node: str) -> None:
+        self.probes.send(node, Probe(fresh=not self._routes.of(node)))
+
+    def _probe_back(self, node: str) -> None:
+        """Probe a node that has just probed this one, unless its route is proved.
+
+        It may not have known this one when the last probe came, and not have answered that. Once is
+        enough until the next beat: the probes of two nodes must not keep calling for each other.
+        """
+        if node in self._proved or node in self._probed_back or node not in self.nodes:
+            return
+        self._probed_back.add(node)
+        self._probe(node)
 
     def ask_for_credit(self) -> None:
         """Report the last number where credit is owed and has not moved since the last look.
@@ -313,6 +330,7 @@ class DataPlane:
         match message:
             case Probe() if self._knows(node):
                 self._accounting.begin(bytes.fromhex(node), fresh=message.fresh)
+                self._probe_back(node)
             case ProbeAnswer():
                 self._prove(node)
             case Credit():

@@ -129,11 +129,11 @@ class Probes:
             self._dropped(drop_reason(error), frame)
             return True
         node = origin.node.hex()
+        # The answer goes first: behind a probe of this node's own, that would be sent in vain.
+        if isinstance(message, Probe) and (self._knows(node) or message.last):
+            self.send(node, ProbeAnswer(message.last))
         if not self._on_message(node, message):
             self._dropped("a number that can't be true", frame)
-        elif isinstance(message, Probe):
-            if self._knows(node) or message.last:
-                self.send(node, ProbeAnswer(message.last))
         elif isinstance(message, ProbeAnswer) and message.last:
             self.confirmed(node)
         return True
