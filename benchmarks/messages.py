@@ -7,12 +7,15 @@ from collections.abc import Iterator, Sequence
 from time import perf_counter
 from typing import Any, Final
 
+import msgpack
+
 from benchmarks.by_hand import MAILBOX, ask, one_way
 from benchmarks.crew import Echo
 from benchmarks.harness import Effort, Pairing, Row, Work
 from benchmarks.payloads import SMALL, fewer, payload
 from benchmarks.timing import percentiles
 from civitas import AgentProcess, Message, Runtime, Supervisor
+from civitas.serializer import MsgpackSerializer
 
 ONE_WAY: Final = 20_000
 ASKS: Final = 2_000
@@ -28,7 +31,8 @@ ASK_TARGETS: Final = {"100 B": 1.3, "1 MiB": 1.5}
 def _values(size: int) -> list[Any]:
     """Return what one of our messages packs."""
     message = Message(sender="source", recipient="sink", payload=payload(size))
-    return [1, *(getattr(message, field) for field in Message.__slots__)]
+    values: list[Any] = msgpack.unpackb(MsgpackSerializer().serialize(message))
+    return values
 
 
 class CountingSink(AgentProcess):

@@ -191,6 +191,8 @@ FIELDS = sorted({*Message.__slots__} - {"payload"})
 ALTERED: list[Any] = [
     None, "", "ä", "\ud800", "x" * 3_000, 5, 0, -1, True, 1.5, 2**63, 2**64, float("nan"), b"b",
     [], {}, {1}, object(), Kind.GREETING, "_agency.error", "a", "_reply.0123456789abcdef.7",
+    {"a": "b"}, {"a": 1}, {1: "a"}, {"ä": "x" * 4_094}, {"ä": "x" * 4_095}, {"a": "\ud800"},
+    {Kind.GREETING: "a"},
 ]  # fmt: skip
 
 

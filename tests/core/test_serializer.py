@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from civitas import envelope
 from civitas.envelope import Origin
 from civitas.errors import DeserializationError, SerializationError
-from civitas.messages import Message, compose
+from civitas.messages import NO_HEADERS, Message, compose
 from civitas.serializer import JsonSerializer, MsgpackSerializer, Serializer, name_of
 
 SERIALIZERS = [MsgpackSerializer(), JsonSerializer()]
@@ -45,7 +45,10 @@ messages = st.builds(
     attempt=st.integers(0, 300),
     priority=st.integers(-5, 5),
     ttl=st.none() | st.floats(0, 1e6) | st.integers(0, 100),
+    headers=st.just(NO_HEADERS) | st.dictionaries(text, text, max_size=5),
 )
+SINCE_THE_FIRST = Message.__slots__[:14]
+"""The fields that every body has: the others are left out where they are empty."""
 
 
 def message(payload: dict[str, Any]) -> Message:
@@ -61,13 +64,68 @@ def test_a_message_comes_back_as_it_was(serializer: Serializer, m: Message) -> N
 def test_the_body_of_msgpack_is_an_array_that_begins_with_the_schema() -> None:
     m = message({"n": 1})
     values = msgpack.unpackb(MsgpackSerializer().serialize(m))
-    assert values == [1, *(getattr(m, field) for field in Message.__slots__)]
+    assert values == [1, *(getattr(m, field) for field in SINCE_THE_FIRST)]
 
 
 def test_the_body_of_json_is_an_object_with_the_schema() -> None:
     m = message({"n": 1})
     document = json.loads(JsonSerializer().serialize(m))
-    assert document == {"schema": 1} | {f: getattr(m, f) for f in Message.__slots__}
+    assert document == {"schema": 1} | {f: getattr(m, f) for f in SINCE_THE_FIRST}
+
+
+def test_headers_are_the_last_element_of_msgpack_and_a_key_of_json() -> None:
+    m = message({"n": 1})
+    bare = msgpack.unpackb(MsgpackSerializer().serialize(m))
+    m.headers = {"traceparent": "00-…"}
+    assert msgpack.unpackb(MsgpackSerializer().serialize(m)) == [*bare, m.headers]
+    assert json.loads(JsonSerializer().serialize(m))["headers"] == m.headers
+
+
+@both
+def test_a_message_without_headers_costs_nothing_on_the_wire(serializer: Serializer) -> None:
+    m = message({"n": 1})
+    bare = serializer.serialize(m)
+    m.headers = {}
+    assert serializer.serialize(m) == bare
+    assert serializer.deserialize(bare).headers is NO_HEADERS
+
+
+@both
+def test_headers_are_counted_in_bytes_of_names_and_values(serializer: Serializer) -> None:
+    m = message({})
+    m.headers = {"ä" * 48: "x" * 4000}
+    assert serializer.deserialize(serializer.serialize(m)) == m
+    m.headers["y"] = ""
+    with pytest.raises(SerializationError, match="4097 bytes of names and values, and 4096 at"):
+        serializer.serialize(m)
+
+
+@both
+@pytest.mark.parametrize(
+    "headers", [{"a": 1}, {1: "a"}, {"a": None}, {"a": b"x"}, ["a"], {"a": ["b"]}, {"a": "\ud800"}]
+)
+def test_headers_that_are_no_text_are_refused_where_they_are_written(
+    serializer: Serializer, headers: Any
+) -> None:
+    m = message({})
+    m.headers = headers
+    with pytest.raises(SerializationError, match="'headers'") as refusal:
+        serializer.serialize(m)
+    assert refusal.value.path == "headers"
+
+
+@pytest.mark.parametrize(
+    "headers", [{"a": 1}, {1: "a"}, {"a": None}, [], None, "", {"a": {}}, {"a": "x" * 4096}]
+)
+def test_headers_that_are_none_are_refused_where_they_are_read(headers: Any) -> None:
+    values = msgpack.unpackb(MsgpackSerializer().serialize(message({})))
+    with pytest.raises(DeserializationError, match="'headers'"):
+        MsgpackSerializer().deserialize(msgpack.packb([*values, headers]))
+    document = json.loads(JsonSerializer().serialize(message({})))
+    text = json.dumps({**document, "headers": headers})
+    if '"1"' not in text:  # JSON has no other keys
+        with pytest.raises(DeserializationError, match="'headers'"):
+            JsonSerializer().deserialize(text.encode())
 
 
 @both
@@ -177,6 +235,7 @@ def test_a_truncated_body_is_refused(
 def test_a_field_of_another_type_is_refused(field: str, wrong: object) -> None:
     right = {
         "payload": dict,
+        "headers": (),  # none of the above are text by text
         "timestamp": (int, float),
         "attempt": int,
         "priority": int,
@@ -238,6 +297,7 @@ def test_a_number_of_too_many_digits_is_refused(field: str) -> None:
 
 def test_fields_that_a_later_version_adds_are_passed_over() -> None:
     m = message({"n": 1})
+    m.headers = {"a": "b"}
     longer = [*msgpack.unpackb(MsgpackSerializer().serialize(m)), "new"]
     assert MsgpackSerializer().deserialize(msgpack.packb(longer)) == m
     wider = json.loads(JsonSerializer().serialize(m)) | {"new": 1}

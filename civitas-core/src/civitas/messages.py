@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NoReturn, TypeAlias
 
 from civitas import _platform as platform
 
@@ -24,6 +24,10 @@ PRIMARY: Final = "supervisor"
 """Name of the process that has the supervision tree."""
 
 MAX_NAME_BYTES: Final = 200
+
+MAX_HEADERS_BYTES: Final = 4096
+"""Bytes of UTF-8 that the headers of a message have at most, names and values together."""
+
 _FORBIDDEN_IN_NAMES: Final = frozenset("*>/\\~\0")
 
 _SPAN_BYTES: Final = 8
@@ -96,6 +100,30 @@ def _now() -> float:
     return platform.wall()
 
 
+class _NoHeaders(dict[str, str]):
+    """The headers of all messages that have none: one dict, so that none is made for each."""
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError(
+            "the headers of a message that has none are not changed in place; assign new ones: "
+            'message.headers = {"name": "value"}'
+        )
+
+    __setitem__ = __ior__ = update = setdefault = _refuse
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        """Be a default value of a dataclass, as whatever can't be changed may be."""
+        return 0
+
+    def __reduce__(self) -> tuple[type[dict[str, str]], tuple[()]]:
+        """Be an ordinary dict where it is copied, or pickled."""
+        return dict, ()
+
+
+NO_HEADERS: Final[dict[str, str]] = _NoHeaders()
+"""What a message without headers has; it can't be changed."""
+
+
 @dataclass(slots=True)
 class Message:
     """One message between agents.
@@ -115,6 +143,8 @@ class Message:
         attempt: how often it has been executed before, redeliveries included.
         priority: carried for the application; delivery order does not depend on it.
         ttl: seconds after `timestamp` at which it is worth nothing any more; `None` for never.
+        headers: text by name, 4 KiB at most, for what is not the payload's, such as the
+            `traceparent` of a trace. Those of a message that has none can't be changed in place.
     """
 
     id: str = field(default_factory=new_id)
@@ -131,6 +161,7 @@ class Message:
     attempt: int = 0
     priority: int = 0
     ttl: float | None = None
+    headers: dict[str, str] = NO_HEADERS
 
     def expired(self, now: float) -> bool:
         """Return whether the message's time to live had passed at `now` (epoch seconds)."""
@@ -179,6 +210,27 @@ def compose_reply(sender: str, request: Message, payload: dict[str, Any], type: 
     reply = compose(sender, request.reply_to or request.sender, payload, type, request)
     reply.correlation_id = request.correlation_id or request.id
     return reply
+
+
+def headers_problem(headers: object) -> str | None:
+    """Say why these can't be the headers of a message; `None` when they can."""
+    if not isinstance(headers, dict):
+        return f"'headers' is a {type(headers).__name__}"
+    size = 0
+    for name, value in headers.items():
+        if type(name) is not str or type(value) is not str:
+            wrong = name if type(name) is not str else value
+            return f"'headers' has a {type(wrong).__name__}: names and values are text"
+        if name.isascii() and value.isascii():
+            size += len(name) + len(value)
+        else:
+            try:
+                size += len(name.encode()) + len(value.encode())
+            except UnicodeEncodeError:
+                return "'headers' has text that is not valid Unicode"
+    if size > MAX_HEADERS_BYTES:
+        return f"'headers' has {size} bytes of names and values, and {MAX_HEADERS_BYTES} at most"
+    return None
 
 
 def name_problem(name: object) -> str | None:

@@ -182,7 +182,11 @@ class AgentProcess:
     # --- verbs, for use inside the hooks ------------------------------------------------------
 
     def send(
-        self, recipient: str, payload: Mapping[str, Any], message_type: str = "message"
+        self,
+        recipient: str,
+        payload: Mapping[str, Any],
+        message_type: str = "message",
+        headers: Mapping[str, str] | None = None,
     ) -> Coroutine[Any, Any, None]:
         """Send a message: `await self.send(...)` returns when it has been accepted.
 
@@ -192,6 +196,8 @@ class AgentProcess:
             recipient: name of an agent.
             payload: a dict, or another mapping, of JSON-like values.
             message_type: says what it is; types that begin with `_agency.` are reserved.
+            headers: text by name, 4 KiB at most, that the message bears beside its payload. A
+                `traceparent` (W3C) makes it part of that trace.
 
         Raises:
             MessageRoutingError: there is no such agent.
@@ -199,7 +205,7 @@ class AgentProcess:
             SerializationError: a value can't be sent; the message names its path.
             MessageValidationError: an argument is of a wrong type, or the message type reserved.
         """
-        return self._civitas_binding.sender.send(recipient, payload, message_type)
+        return self._civitas_binding.sender.send(recipient, payload, message_type, headers)
 
     def ask(
         self,
@@ -207,6 +213,7 @@ class AgentProcess:
         payload: Mapping[str, Any],
         message_type: str = "message",
         timeout: float | None = 30.0,
+        headers: Mapping[str, str] | None = None,
     ) -> Coroutine[Any, Any, Message]:
         """Send a message: `await self.ask(...)` returns its answer.
 
@@ -216,23 +223,28 @@ class AgentProcess:
             message_type: says what it is.
             timeout: seconds for the wait for room and for the answer together; None for no limit.
                 Zero or less is a TimeoutError, and nothing is sent.
+            headers: as for `send`.
 
         Raises:
             AgentError: the asked agent raised.
             TimeoutError: no answer in time; MailboxFullError when there was not even room.
             MessageRoutingError: there is no such agent.
         """
-        return self._civitas_binding.sender.ask(recipient, payload, message_type, timeout)
+        return self._civitas_binding.sender.ask(recipient, payload, message_type, timeout, headers)
 
     async def broadcast(
-        self, pattern: str, payload: Mapping[str, Any], message_type: str = "message"
+        self,
+        pattern: str,
+        payload: Mapping[str, Any],
+        message_type: str = "message",
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         """Send to every agent whose name matches a shell pattern, such as `worker_*`.
 
         Raises:
             CivitasError: a recipient did not get it; an ExceptionGroup when several did not.
         """
-        await self._civitas_binding.sender.broadcast(pattern, payload, message_type)
+        await self._civitas_binding.sender.broadcast(pattern, payload, message_type, headers)
 
     def reply(self, payload: Mapping[str, Any]) -> Message:
         """Make the answer to the message being handled, for `handle` to return."""

@@ -66,6 +66,7 @@ class _Pickled:
     def serialize(self, message):
         MsgpackSerializer().serialize(message)  # refuses what has to be refused
         found = {each: getattr(message, each) for each in FIELDS}
+        found["headers"] = {**message.headers}
         return pickletools.optimize(pickle.dumps(found, protocol=2))
 
     def deserialize(self, data):

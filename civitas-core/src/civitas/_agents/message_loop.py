@@ -35,6 +35,7 @@ from civitas.errors import (
 )
 from civitas.messages import Message, compose_reply
 from civitas.process import AgentProcess, leave
+from civitas.trace import belongs_to
 
 logger = logger_of("civitas.agent")
 
@@ -125,12 +126,11 @@ class MessageLoop:
             Exception: the agent crashed.
             CancelledError: it was cancelled; `abandon` accounts for the message in hand.
         """
-        get_nowait = self._mailbox.get_nowait
-        read = self._bus.read
+        get_nowait, read = self._mailbox.get_nowait, self._bus.read
         self._max_retries = settings.max_retries
         limit = self._limit = settings.handle_timeout
         handle = self._handle = self._watched(limit)
-        sender = self.sender
+        sender, belong_to = self.sender, belongs_to.set
         counts = self._counts
         pause_at = self._activity.begin(platform.monotonic(), counts.handled) + _STINT
         streak = 0
@@ -162,6 +162,7 @@ class MessageLoop:
                 self._expire(message)
                 continue
             sender.current = message
+            belong_to(message)
             try:
                 reply = await handle(message)
             except BaseException as error:  # noqa: BLE001 - judged, whatever it is

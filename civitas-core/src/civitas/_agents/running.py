@@ -6,6 +6,8 @@ import asyncio
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from civitas.trace import belongs_to
+
 if TYPE_CHECKING:
     from civitas._agents.message_loop import MessageLoop
 
@@ -20,7 +22,8 @@ class RunningAgent(NamedTuple):
     in_its_task: bool
     """Whether this is the task of its hooks; else one that it has started, or a thread."""
     trace_id: str | None
-    """The trace of the message in hand, in its task."""
+    """The trace of the message in hand; outside of the agent's task, of the message whose handler
+    has started this code."""
 
 
 def enter(message_loop: MessageLoop) -> None:
@@ -37,7 +40,7 @@ def running_agent() -> RunningAgent | None:
         in_its_task = asyncio.current_task() is message_loop.task
     except RuntimeError:  # in a thread
         in_its_task = False
-    message = message_loop.sender.current if in_its_task else None
+    message = message_loop.sender.current if in_its_task else belongs_to.get()
     return RunningAgent(
         message_loop.sender.name, in_its_task, None if message is None else message.trace_id
     )

@@ -348,8 +348,7 @@ class AgentSlot:
 
     async def _end(self, message_loop: MessageLoop, crash: Exception | None) -> None:
         """Await `on_stop`, settle the status, and report to the supervisor unless it knows."""
-        message_loop.sender.current = None
-        message_loop.sender.leaving = True
+        message_loop.sender.leave()
         try:
             async with asyncio.timeout(self.settings.shutdown_timeout):
                 await message_loop.agent.on_stop()

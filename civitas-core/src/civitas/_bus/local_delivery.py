@@ -28,7 +28,7 @@ from typing import Final
 
 from civitas._bus.routes import LocalRoute
 from civitas.envelope import Origin
-from civitas.messages import Message
+from civitas.messages import NO_HEADERS, Message, headers_problem
 from civitas.serializer import MsgpackSerializer, Serializer
 from civitas.transport import Transport
 from civitas.transport.in_process import InProcessTransport, within_process_of
@@ -38,7 +38,10 @@ _MOST_TEXT: Final = 2_000
 """Characters that the fields which others can choose may have, all together."""
 
 _MOST_FIELDS: Final = 4_096
-"""Bytes of a frame beside its payload at most, where they have no more."""
+"""Bytes of a frame beside its payload at most, where they have no more, and no headers."""
+
+_MOST_HEADERS: Final = 16_384
+"""Bytes of a frame that its headers take at most: 4 KiB of text, a name and a value a letter."""
 
 
 class LocalDelivery:
@@ -77,8 +80,13 @@ class LocalDelivery:
             and len(text) <= _MOST_TEXT
             and message.recipient in self._within_process.reachable
         ):
+            largest = self._largest
+            if message.headers:
+                if headers_problem(message.headers) is not None:
+                    return None
+                largest -= _MOST_HEADERS
             packed = self._pack(payload)
-            if packed is not None and len(packed) <= self._largest:
+            if packed is not None and len(packed) <= largest:
                 return packed
         return None
 
@@ -103,7 +111,8 @@ class LocalDelivery:
         if request is None:
             return False
         packed = self._pack(reply.payload)
-        if packed is None or len(packed) > self._largest:
+        largest = self._largest - _MOST_HEADERS if copy.headers else self._largest
+        if packed is None or len(packed) > largest:
             return False
         request.take((copy, packed))
         return True
@@ -120,6 +129,11 @@ def _copy_of(reply: Message) -> Message | None:
         reply.ttl,
     )
     attempt, priority = reply.attempt, reply.priority
+    headers = reply.headers or NO_HEADERS
+    if headers is not NO_HEADERS:
+        if headers_problem(headers) is not None:
+            return None
+        headers = dict(headers)
     if (
         type(id) is type(kind) is type(sender) is type(recipient) is str
         and type(trace_id) is type(span_id) is str
@@ -137,7 +151,7 @@ def _copy_of(reply: Message) -> Message | None:
         # The header of a frame has the reply address, so a reader finds it in both places.
         return Message(
             id, kind, sender, recipient, correlation_id, recipient, {},
-            timestamp, trace_id, span_id, parent, 0, 0, ttl,
+            timestamp, trace_id, span_id, parent, 0, 0, ttl, headers,
         )  # fmt: skip
     return None
 

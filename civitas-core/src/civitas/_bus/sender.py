@@ -12,6 +12,7 @@ from civitas._bus.bus import MessageBus
 from civitas._bus.deferred import Deferred, DeferredAnswers
 from civitas.errors import MessageRoutingError, crash_unless_cancelled
 from civitas.messages import TYPE_REPLY, Message, compose, compose_reply
+from civitas.trace import belongs_to, give_headers
 from civitas.transport.tasks import contained
 
 
@@ -27,22 +28,35 @@ class Sender:
         self._deferred_answers = deferred_answers
         self.name = name
         self.current: Message | None = None
-        """The message being handled: what is sent meanwhile belongs to its trace."""
+        """The message in hand. What is sent belongs to the message of its own context instead: a
+        task may have outlived the handling of the message that has started it."""
         self.deferred: Deferred | None = None
         """What `defer` has returned for that message; it is not forgotten before `handle` ends."""
         self.leaving = False
         """Set for what `on_stop` sends, which is taken even while the node stops."""
 
+    def leave(self) -> None:
+        """Take note that the agent ends: what it sends now is of `on_stop`, and of no message."""
+        self.current = None
+        self.leaving = True
+        belongs_to.set(None)
+
     def send(
-        self, recipient: str, payload: Mapping[str, Any], message_type: str
+        self,
+        recipient: str,
+        payload: Mapping[str, Any],
+        message_type: str,
+        headers: Mapping[str, str] | None = None,
     ) -> Coroutine[Any, Any, None]:
         """Send; awaiting it ends when the recipient's mailbox (or the transport) has taken it."""
         if type(payload) is not dict or type(recipient) is not str or type(message_type) is not str:
             recipient, payload, message_type = checked(recipient, payload, message_type)
-        current = self.current
-        if current is None and self._bus.closing:
+        if self.current is None and self._bus.closing:
             self._refuse_while_closing(recipient)
-        message = compose(self.name, recipient, payload, message_type, current)
+        cause = belongs_to.get()
+        message = compose(self.name, recipient, payload, message_type, cause)
+        if headers is not None or (cause is not None and cause.headers):
+            give_headers(message, cause, headers)
         return self._bus.send(message, own=True)
 
     def ask(
@@ -51,31 +65,41 @@ class Sender:
         payload: Mapping[str, Any],
         message_type: str,
         timeout: float | None,
+        headers: Mapping[str, str] | None = None,
     ) -> Coroutine[Any, Any, Message]:
         """Send; awaiting it gives the answer."""
         if type(payload) is not dict or type(recipient) is not str or type(message_type) is not str:
             recipient, payload, message_type = checked(recipient, payload, message_type, timed=True)
-        current = self.current
-        if current is None and self._bus.closing:
+        if self.current is None and self._bus.closing:
             self._refuse_while_closing(recipient)
         if timeout is not None and (type(timeout) is not float or not 0.0 < timeout < inf):
             timeout = as_timeout(timeout)
             if timeout is not None and timeout <= 0.0:
                 return _no_time(recipient, timeout)
-        message = compose(self.name, recipient, payload, message_type, current, timeout)
+        cause = belongs_to.get()
+        message = compose(self.name, recipient, payload, message_type, cause, timeout)
+        if headers is not None or (cause is not None and cause.headers):
+            give_headers(message, cause, headers)
         return self._bus.ask(message, timeout, own=True)
 
-    async def broadcast(self, pattern: str, payload: Mapping[str, Any], message_type: str) -> None:
+    async def broadcast(
+        self,
+        pattern: str,
+        payload: Mapping[str, Any],
+        message_type: str,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         """Send to each agent whose name matches; a full one does not hold up the others."""
         pattern, payload, message_type = checked(pattern, payload, message_type)
         self._bus.affinity.check()  # once, instead of by each send
         names = [entry.name for entry in self._bus.registry.lookup_all(pattern)]
-        sends = [self.send(name, payload, message_type) for name in names if name != self.name]
+        send = self.send
+        sends = [send(name, payload, message_type, headers) for name in names if name != self.name]
         results = await asyncio.gather(*map(contained, sends), return_exceptions=True)
         if self.name in names:
             # In this task: in another one, its wait for room would look like that of anybody else.
             try:
-                await self.send(self.name, payload, message_type)
+                await self.send(self.name, payload, message_type, headers)
             except BaseException as error:  # noqa: BLE001 - raised below, with those of the others
                 results.append(crash_unless_cancelled(error))
         errors = [result for result in results if isinstance(result, BaseException)]
@@ -89,15 +113,15 @@ class Sender:
         if type(payload) is not dict:
             payload = as_payload(payload)
         request = self.current
-        if request is None:
-            raise RuntimeError("reply() answers the message being handled; there is none now")
+        if request is None or belongs_to.get() is not request:
+            raise self._not_in_hand("reply() answers the message being handled")
         return compose_reply(self.name, request, payload, TYPE_REPLY)
 
     def defer(self) -> Deferred:
         """Set the message being handled aside, to be answered later."""
         request = self.current
-        if request is None or self._deferred_answers is None:
-            raise RuntimeError("defer() sets the message being handled aside; there is none now")
+        if request is None or belongs_to.get() is not request or self._deferred_answers is None:
+            raise self._not_in_hand("defer() sets the message being handled aside")
         if self.deferred is not None:
             raise RuntimeError("defer() was called for this message before: use what it returned")
         self.deferred = self._deferred_answers.open(request)
@@ -106,6 +130,20 @@ class Sender:
     def check_loop(self) -> None:
         """Raise a ConfigurationError unless this is the event loop of the node."""
         self._bus.affinity.check()
+
+    def _not_in_hand(self, what: str) -> RuntimeError:
+        """Return the error of what is about the message in hand, where this code belongs to none.
+
+        It is then none of the agent, or no longer in hand.
+        """
+        cause = belongs_to.get()
+        if cause is None:
+            why = "there is none now" if self.current is None else "this code belongs to none"
+        elif cause.recipient == self.name:
+            why = "that of this task is over: call defer() in the handler, and answer with it later"
+        else:
+            why = f"{self.name!r} does not handle the one that this code belongs to"
+        return RuntimeError(f"{what}; {why}")
 
     def _refuse_while_closing(self, recipient: str) -> None:
         if not self.leaving and not self._deferred_answers:

@@ -9,11 +9,12 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from civitas._agents.slot import AgentSlot
 from civitas._bus.dead_letters import DeadLetterCallback
 from civitas._bus.sender import Sender
+from civitas._node.callers import in_loop
 from civitas._node.counters import NodeStats, Supervised, snapshot, told
 from civitas._node.ending import Ending
 from civitas._supervision.heartbeat import HeartbeatPolicy
@@ -35,8 +36,6 @@ _TRANSPORT_TIMEOUT: Final = 30.0
 
 _CALLBACKS_TIMEOUT: Final = 5.0
 """Seconds that the callbacks have at the end of a node."""
-
-T = TypeVar("T")
 
 
 class Node(ABC):
@@ -149,11 +148,17 @@ class Node(ABC):
     # --- talking to agents --------------------------------------------------------------------
 
     def send(
-        self, recipient: str, payload: Mapping[str, Any], message_type: str = "message"
+        self,
+        recipient: str,
+        payload: Mapping[str, Any],
+        message_type: str = "message",
+        headers: Mapping[str, str] | None = None,
     ) -> Coroutine[Any, Any, None]:
         """Send a message to an agent; see `AgentProcess.send`."""
-        sending = self._callers.send(recipient, payload, message_type)
-        return sending if self._bus.affinity.is_running() else self._in_loop(sending)
+        sending = self._callers.send(recipient, payload, message_type, headers)
+        if self._bus.affinity.is_running():
+            return sending
+        return in_loop(sending, self._check_running, self._check_loop)
 
     def ask(
         self,
@@ -161,17 +166,24 @@ class Node(ABC):
         payload: Mapping[str, Any],
         message_type: str = "message",
         timeout: float | None = 30.0,
+        headers: Mapping[str, str] | None = None,
     ) -> Coroutine[Any, Any, Message]:
         """Send a message to an agent; awaiting it gives the answer; see `AgentProcess.ask`."""
-        asking = self._callers.ask(recipient, payload, message_type, timeout)
-        return asking if self._bus.affinity.is_running() else self._in_loop(asking)
+        asking = self._callers.ask(recipient, payload, message_type, timeout, headers)
+        if self._bus.affinity.is_running():
+            return asking
+        return in_loop(asking, self._check_running, self._check_loop)
 
     async def broadcast(
-        self, pattern: str, payload: Mapping[str, Any], message_type: str = "message"
+        self,
+        pattern: str,
+        payload: Mapping[str, Any],
+        message_type: str = "message",
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         """Send to every agent whose name matches; see `AgentProcess.broadcast`."""
         self._check_running()
-        await self._callers.broadcast(pattern, payload, message_type)
+        await self._callers.broadcast(pattern, payload, message_type, headers)
 
     def on_dead_letter(self, callback: DeadLetterCallback) -> None:
         """Call `callback(message or frame, reason)` for whatever can't be delivered.
@@ -250,26 +262,6 @@ class Node(ABC):
             what = type(self).__name__.lower()
             why = "" if self.failure is None else f": {describe(self.failure)}"
             raise NotConnectedError(f"the {what} has ended{why}")
-
-    def _in_loop(self, verb: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
-        """Return a verb that is refused if it runs in another event loop.
-
-        The bus looks at the thread only. That is enough while the node's loop is running.
-        """
-        try:
-            self._check_running()
-        except NotConnectedError:
-            verb.close()
-            raise
-        return self._checked(verb)
-
-    async def _checked(self, verb: Coroutine[Any, Any, T]) -> T:
-        try:
-            self._check_loop()
-        except ConfigurationError:
-            verb.close()
-            raise
-        return await verb
 
     def _check_loop(self) -> None:
         """Raise unless the node has ended, or this runs in the event loop that it belongs to."""

@@ -10,14 +10,18 @@ from typing import Any, Final, TypeAlias
 
 from civitas import envelope
 from civitas.errors import DeserializationError, SerializationError, crash_of, describe
-from civitas.messages import Message
+from civitas.messages import NO_HEADERS, Message, headers_problem
 from civitas.serializer.protocol import Serializer, name_of
 
 SCHEMA: Final = 1
 """Number of the body's layout: the first element of the array, the key `schema` of the object."""
 
 FIELDS: Final = tuple(Message.__slots__)
-"""The fields in the order in which an array has them."""
+"""The fields in the order in which an array has them. Those of `OPTIONAL`, the last ones, may be
+left out where they are empty."""
+
+OPTIONAL: Final = frozenset(("headers",))
+"""The fields that were appended later: a body of an older writer lacks them."""
 
 LARGEST: Final = 1 << 63
 """Whole numbers beyond this one are no times and no counts; arithmetic with them could fail."""
@@ -26,7 +30,7 @@ TYPES: Final[dict[str, tuple[type, ...]]] = {
     **dict.fromkeys(FIELDS, (str,)),
     **dict.fromkeys(("correlation_id", "reply_to", "parent_span_id"), (str, type(None))),
     **dict.fromkeys(("attempt", "priority"), (int,)),
-    "payload": (dict,),
+    **dict.fromkeys(("payload", "headers"), (dict,)),
     "timestamp": (int, float),
     "ttl": (int, float, type(None)),
 }
@@ -54,9 +58,11 @@ def message_from_fields(fields: dict[str, Any]) -> Message:
         DeserializationError: a field is missing, or of another type.
     """
     for field in TYPES:
-        if field not in fields:
+        if field not in fields and field not in OPTIONAL:
             raise DeserializationError(f"the message lacks {field!r}")
     message = Message(**fields)
+    if message.headers == {}:
+        message.headers = NO_HEADERS
     problem = field_problem(message)
     if problem is not None:
         raise DeserializationError(f"the message's {problem}")
@@ -71,7 +77,30 @@ def field_problem(message: Message) -> str | None:
             return f"{field!r} is a {type(value).__name__}"
         if type(value) is int and not -LARGEST <= value <= LARGEST:
             return f"{field!r} is a number of too many digits"
-    return None
+    return headers_problem(message.headers)
+
+
+def headers_of(found: object) -> dict[str, str]:
+    """Return what was read as the headers of a message.
+
+    Raises:
+        DeserializationError: they are none.
+    """
+    problem = headers_problem(found)
+    if problem is not None:
+        raise DeserializationError(f"the message's {problem}")
+    return found or NO_HEADERS  # type: ignore[return-value]  # it is a dict of text
+
+
+def refuse_headers(headers: object) -> None:
+    """Raise where a reader would refuse the headers of a message: here the sender hears of it.
+
+    Raises:
+        SerializationError: there are too many, or they are no text.
+    """
+    problem = headers_problem(headers)
+    if problem is not None:
+        raise SerializationError(f"the message can't be sent: {problem}", "headers")
 
 
 def message_from_frame(serializer: Serializer, data: bytes, cause: Exception) -> Message:

@@ -9,14 +9,17 @@ from typing import Any, Final, NoReturn
 import msgpack
 
 from civitas.errors import DeserializationError, SerializationError, crash_of, describe
-from civitas.messages import Message
+from civitas.messages import NO_HEADERS, Message
 from civitas.serializer import fields, limits
 from civitas.serializer.fields import FIELDS, LARGEST, SCHEMA
 
 _DEEPEST: Final = 500
 """Levels of nesting that are written as JSON; msgpack's own limit is 511."""
 
-_LENGTH: Final = len(FIELDS) + 1
+_LENGTH: Final = len(FIELDS)
+"""Elements of an array without headers, the schema's number among them."""
+_WITH_HEADERS: Final = bytes((0xDC, 0, _LENGTH + 1))
+"""The beginning of an array that has one element more."""
 _SMALL_BODY: Final = 512
 _LARGE_BODY: Final = 1 << 20
 _MAX_CLAIM: Final = 1 << 20
@@ -45,14 +48,15 @@ class MsgpackSerializer:
     def serialize(self, message: Message) -> bytes:
         """Return the message as MessagePack."""
         m = message
+        values: tuple[Any, ...] = (
+            SCHEMA, m.id, m.type, m.sender, m.recipient, m.correlation_id, m.reply_to, m.payload,
+            m.timestamp, m.trace_id, m.span_id, m.parent_span_id, m.attempt, m.priority, m.ttl,
+        )  # fmt: skip
+        if m.headers:
+            fields.refuse_headers(m.headers)
+            values = (*values, m.headers)
         try:
-            packed: bytes = self._pack(
-                (
-                    SCHEMA, m.id, m.type, m.sender, m.recipient, m.correlation_id, m.reply_to,
-                    m.payload, m.timestamp, m.trace_id, m.span_id, m.parent_span_id, m.attempt,
-                    m.priority, m.ttl,
-                )
-            )  # fmt: skip
+            packed: bytes = self._pack(values)
         except BaseException as error:
             raise fields.unserializable(
                 message, self.name, crash_of(error), msgpack.packb, msgpack.packb
@@ -137,10 +141,14 @@ def body_of(message: Message, packed: bytes) -> bytes:
     """Return the body of a message whose payload was packed by `pack_payload`."""
     m = message
     before = (SCHEMA, m.id, m.type, m.sender, m.recipient, m.correlation_id, m.reply_to)
-    after = (m.timestamp, m.trace_id, m.span_id, m.parent_span_id, m.attempt, m.priority, m.ttl)
+    after = [m.timestamp, m.trace_id, m.span_id, m.parent_span_id, m.attempt, m.priority, m.ttl]
+    head = bytes((0x90 | _LENGTH,))
+    if m.headers:
+        after.append(m.headers)
+        head = _WITH_HEADERS
     parts = (msgpack.packb(before), packed, msgpack.packb(after))
     # Each begins with one byte, for none has more than 15 elements.
-    return b"".join((bytes((0x90 | _LENGTH,)), *(part[1:] for part in parts)))
+    return b"".join((head, *(part[1:] for part in parts)))
 
 
 def _refuse_unreadable(packed: bytes, payload: Any) -> None:
@@ -187,8 +195,9 @@ def _message_from_array(values: Any) -> Message:
     """Make a message of the array's values. Every message passes here, so it is written out."""
     if type(values) is not list or not values:
         raise DeserializationError("not a message in msgpack: the body is no array")
+    headers = NO_HEADERS
     if values[0] != SCHEMA or len(values) != _LENGTH:
-        return _message_from_other_array(values)
+        headers = _headers_of_other_array(values)
     # fmt: off
     (_, id, kind, sender, recipient, correlation_id, reply_to, payload,
      timestamp, trace_id, span_id, parent_span_id, attempt, priority, ttl) = values
@@ -204,21 +213,25 @@ def _message_from_array(values: Any) -> Message:
     ):
         return Message(
             id, kind, sender, recipient, correlation_id, reply_to, payload,
-            timestamp, trace_id, span_id, parent_span_id, attempt, priority, ttl,
+            timestamp, trace_id, span_id, parent_span_id, attempt, priority, ttl, headers,
         )
     # fmt: on
-    return fields.message_from_fields(dict(zip(FIELDS, values[1:], strict=True)))
+    return fields.message_from_fields(dict(zip(FIELDS, (*values[1:], headers), strict=True)))
 
 
-def _message_from_other_array(values: list[Any]) -> Message:
-    """Make a message of an array of another length, or refuse it."""
+def _headers_of_other_array(values: list[Any]) -> dict[str, str]:
+    """Return the headers of an array of another length, which has the usual one then; or refuse it.
+
+    A later minor version may add fields at the end; they are not ours to understand.
+    """
     fields.check_schema(values[0])
     if len(values) < _LENGTH:
         raise DeserializationError(
             f"not a message in msgpack: {len(values)} elements, expected {_LENGTH}"
         )
-    # A later minor version may add fields at the end; they are not ours to understand.
-    return fields.message_from_fields(dict(zip(FIELDS, values[1:_LENGTH], strict=True)))
+    headers = values[_LENGTH] if len(values) > _LENGTH else NO_HEADERS
+    del values[_LENGTH:]
+    return fields.headers_of(headers)
 
 
 class JsonSerializer:
@@ -242,6 +255,10 @@ class JsonSerializer:
     def serialize(self, message: Message) -> bytes:
         """Return the message as JSON."""
         document = {"schema": SCHEMA} | {field: getattr(message, field) for field in FIELDS}
+        if message.headers:
+            fields.refuse_headers(message.headers)
+        else:
+            del document["headers"]
         try:
             _refuse_other_keys(message.payload, 0)
             body = self._encode(document).encode()

@@ -9,7 +9,7 @@ from dataclasses import fields
 from typing import Any, ClassVar, Final
 
 from civitas.errors import DeserializationError
-from civitas.messages import Message
+from civitas.messages import Message, headers_problem
 from civitas.serializer import Serializer
 from civitas.testing.hostile_bytes import HUGE, STRANGE, everywhere, nested, with_value
 
@@ -127,6 +127,8 @@ def _problem_of_field(name: str, value: object, carries: tuple[type, ...]) -> st
         if type(value) is not dict:
             return f"is a {type(value).__name__}"
         return _problem(value, carries)
+    if name == "headers":
+        return headers_problem(value) or ""
     expected = _FIELDS[name]
     return "" if isinstance(value, expected) else f"is a {type(value).__name__}"
 

@@ -90,6 +90,8 @@ class SerializerConformance(ReadingBehaviours, ConformanceSuite, kit=True):
             found = _round_trip(make_serializer(), message)
             for field in fields(Message):
                 sent, came = getattr(message, field.name), getattr(found, field.name)
+                if field.name == "headers":  # that of none is of another type
+                    sent, came = dict(sent), dict(came)
                 assert _same(sent, came), f"{field.name} was {sent!r} and came back as {came!r}"
 
     def test_payloads_come_back(self, make_serializer: MakeSerializer) -> None:
@@ -240,6 +242,7 @@ def _full() -> Message:
         attempt=3,
         priority=-2,
         ttl=1.5,
+        headers={"traceparent": f"00-{'0123456789abcdef' * 2}-fedcba9876543210-01", "ä": ""},
     )
 
 

@@ -22,6 +22,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from weakref import WeakSet
 
 from civitas.errors import TaskFailedError, crash_of, logger_of
+from civitas.trace import outside
 
 T = TypeVar("T")
 
@@ -42,7 +43,8 @@ logger = logger_of("civitas.node")
 def start_task(work: Coroutine[Any, Any, T], *, name: str, failed: Failed) -> asyncio.Task[T]:
     """Start a task whose unexpected end is reported; see the module for what counts as one.
 
-    Whoever awaits the task gets its error as well. Cancel it with `cancel_task`.
+    Whoever awaits the task gets its error as well. Cancel it with `cancel_task`. It belongs to no
+    message (`civitas.trace`): it may serve others long after the one that made it necessary.
 
     Args:
         work: what it does.
@@ -50,10 +52,13 @@ def start_task(work: Coroutine[Any, Any, T], *, name: str, failed: Failed) -> as
         failed: called, in the event loop, with the error when it has ended unexpectedly.
     """
     loop = asyncio.get_running_loop()
-    if loop.get_task_factory() is _EAGER:  # what starts a task has to have it before it runs
-        task = asyncio.Task(contained(work), loop=loop, name=name)
-    else:
-        task = loop.create_task(contained(work), name=name)
+
+    def start() -> asyncio.Task[T]:
+        if loop.get_task_factory() is _EAGER:  # what starts a task has to have it before it runs
+            return asyncio.Task(contained(work), loop=loop, name=name)
+        return loop.create_task(contained(work), name=name)
+
+    task = outside(start)
     task.add_done_callback(partial(_ended, work, name, failed))
     return task
 
