@@ -158,6 +158,7 @@ CASES: dict[str, list[Case]] = {
         case(HOSTILE),
         case("good.yaml", f"--process=x{HOSTILE}"),
         case("good.yaml", f"--log-level={HOSTILE}"),
+        case("good.yaml", f"--health={HOSTILE}", shown="--health"),
         case("good.yaml", f"--transport={HOSTILE}"),
         case("good.yaml", f"--overlay={HOSTILE}"),
         case(HOSTILE, f"--topology=x{HOSTILE}", shown=HEAD),
@@ -183,6 +184,12 @@ CASES: dict[str, list[Case]] = {
         case(*TALK, shown=NAME_SHOWN, talks=True),
         case("--json", *TALK, shown=JSON_HEAD, talks=True),
         case("--topology=wrong.yaml"),
+    ],
+    "civitas check": [
+        case(*TALK, "--json", shown=JSON_HEAD, talks=True),
+        case("wrong.yaml"),
+        case("elsewhere.yaml", "--connect-timeout=0.1", shown=HEAD),
+        case("good.yaml", f"--process=x{HOSTILE}"),
     ],
     "civitas bench": [
         case("wrong.yaml"),

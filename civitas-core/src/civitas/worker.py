@@ -139,7 +139,9 @@ class Worker(AgentHost):
         return self._config.process
 
     def _supervised(self) -> Supervised:
-        return Supervised(dict(self._backing_off), crashes=self._crashes.stats())
+        return Supervised(
+            dict(self._backing_off), crashes=self._crashes.stats(), queues=self._queues
+        )
 
     async def _start_agents(self) -> None:
         for slot in self._slots.values():

@@ -18,6 +18,7 @@ NAMES = [
     "ask",
     "send",
     "stats",
+    "check",
     "bench",
     "version",
     "dead-letters",

@@ -49,6 +49,17 @@ def test_where_all_runs_nothing_fails():
     assert failing(PRIMARY, W1, W2) == []
 
 
+def test_an_agent_whose_queue_does_not_move_is_stuck():
+    w1 = node("w1", agent("far", stuck=61.5, mailbox_depth=3), agent("off"))
+    assert situations(PRIMARY, w1, W2)["far"] == Situation("stuck", 61.5, reason="queued: 3")
+    assert failing(PRIMARY, w1, W2) == ["far"]
+
+
+def test_an_agent_that_crashed_with_messages_waiting_is_told_as_crashed():
+    w1 = node("w1", agent("far", "crashed", stuck=61.5), agent("off"))
+    assert situations(PRIMARY, w1, W2)["far"].state == "crashed"
+
+
 @pytest.mark.parametrize(("died", "state"), [(True, "missing"), (False, "gone")])
 def test_a_process_that_has_gone_and_its_agents_are_told_with_the_time(died, state):
     gone = {"process": "w1", "node": "id-w1", "died": died, "reason": "why", "since": 7.0}

@@ -31,6 +31,7 @@ own instance of the transport where the transport crosses processes:
     codec           its frames: makes them, and checks what comes
     node_log        what a node logs of the others
     drop_reports    what the control plane drops, told to the node's event loop
+    standing        what this node knows of its own place, for those who only look
     events          what the control plane reports to the node's event loop
     config          what binds the node's transports to all this
 

@@ -46,6 +46,7 @@ from civitas._cluster.protocol import (
     Query,
     Result,
 )
+from civitas._cluster.standing import Standing
 from civitas._signing.settings import NOT_AUTHENTICATED
 from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas._supervision.remote import AgentReport
@@ -112,6 +113,7 @@ class Cluster:
         self._numbers = itertools.count(1)
         self._answers: dict[int, asyncio.Future[Result | Counters]] = {}
         self._settled = asyncio.Event()
+        self.standing = Standing()
         self._failure: CivitasError | None = None
         """Why this node can't be in the system."""
         self._changed: dict[str, tuple[str, int]] = {}
@@ -136,7 +138,7 @@ class Cluster:
                 self._info,
                 own,
                 send,
-                report,
+                self.standing.noting(report),
                 config.fenced,
                 policies,
                 authenticated=config.authenticated,
@@ -185,6 +187,7 @@ class Cluster:
         await self._settled.wait()
         if self._failure is not None:
             raise self._failure
+        self.standing.joined = True
 
     def announce(self, agents: AgentStates, *, leaving: bool = False) -> None:
         """Announce agents that have changed, and whether this node stops.
@@ -348,6 +351,7 @@ class Cluster:
         if loop.time() >= self._look_at:
             self._look_at = loop.time() + _LOOK_AGAIN
             self._data.ask_for_credit()
+            self.standing.on_look()
         pause = _BEAT if all_proved else _PROBE_AGAIN
         self._beat_timer = loop.call_later(pause, self._beat_later)
 
@@ -381,9 +385,11 @@ class Cluster:
             self._control.post(lambda members, _now: members.calls.withdraw(message.number))
 
     def _control_down(self, reason: str) -> None:
+        self.standing.control_link.down(reason)
         self._control.link_down(reason)
 
     def _control_up(self) -> None:
+        self.standing.control_link.up()
         self._control.link_up()
 
     def _control_dropped(self, reason: str, frame: bytes) -> None:

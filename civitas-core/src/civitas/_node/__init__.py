@@ -39,6 +39,10 @@ out no other (`ending`).
 Tasks, timers and threads are the node's, or a part's of it; `ClusterConfig.failed` is where each
 reports an end that nobody expected, in any thread (`civitas.transport.tasks`).
 
+Who asks from outside how a node is (probes, a service manager) is answered by `health`, in a thread
+of its own: it begins before the transport starts, and ends after it has stopped. `queues` knows
+which agents have messages waiting and handle none.
+
 `build` makes the parts of a node from a resolved topology, `tree` checks a declared tree and makes
 the engines of it.
 """

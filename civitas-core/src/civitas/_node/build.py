@@ -100,6 +100,7 @@ def components_of(topology: Topology, process: str = PRIMARY) -> ComponentSet:
         )
     raise_problems(problems)
     assert components is not None
+    components.health = topology.health
     return components
 
 

@@ -11,6 +11,7 @@ from civitas._agents.slot import AgentSlot
 from civitas._agents.states import CRASHED_AGAIN, DOWN
 from civitas._bus.bus import MessageBus
 from civitas._node.crashes import CrashStats, crash_text
+from civitas._node.queues import QueueWatch
 from civitas._supervision.remote import RemoteAgent
 from civitas.errors import printable
 from civitas.process import ProcessStatus
@@ -24,7 +25,7 @@ _LONGEST_REASON: Final = 200
 _TOLD_ELSEWHERE: Final = 20_000
 """Agents of other processes that a node tells of, at most."""
 
-_SAID_BY_RUNNING: Final = {"state", "since", "restart_in", "failure"}
+_SAID_BY_RUNNING: Final = {"state", "since", "restart_in", "failure", "stuck"}
 _SAID_BY_IDLE: Final = {"in_hand", "in_hand_id", "in_hand_for"}
 
 _LONGEST_TYPE: Final = 100
@@ -61,6 +62,8 @@ class AgentStats:
         in_hand_id: the id of that message.
         in_hand_for: seconds that it handles it; None where the node does not know: the clock is
             read when an agent gets something to do, and not for each message of a row.
+        stuck: seconds for which messages have waited and none was handled, once that is longer
+            than `stuck_after`; else 0.
     """
 
     name: str
@@ -77,6 +80,7 @@ class AgentStats:
     in_hand: str = ""
     in_hand_id: str = ""
     in_hand_for: float | None = None
+    stuck: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +155,13 @@ class Supervised:
         restarts: when agents are restarted that wait for it, by `platform.monotonic`.
         remote: the agents of other processes.
         crashes: the last crash of each agent.
+        queues: whether the queues of the node's agents move; None for a node without agents.
     """
 
     restarts: Mapping[str, float] = field(default_factory=dict)
     remote: tuple[RemoteAgent, ...] = ()
     crashes: Mapping[str, CrashStats] = field(default_factory=dict)
+    queues: QueueWatch | None = None
 
 
 def snapshot(
@@ -167,14 +173,14 @@ def snapshot(
 ) -> NodeStats:
     """Return a node's counters as they are now; in any thread."""
     now = platform.monotonic()
-    restarts = supervised.restarts
+    restarts, queues = supervised.restarts, supervised.queues or QueueWatch({})
     return NodeStats(
         process=process,
         node=bus.origin.node.hex(),
         sent=bus.sent,
         delivered=bus.delivered,
         dropped=dict(bus.dead_letters.counts),
-        agents=tuple(_agent(slot, now, restarts) for slot in list(slots)),
+        agents=tuple(_agent(slot, now, restarts, queues) for slot in list(slots)),
         lost=dict(bus.accounting.lost) if bus.accounting is not None else {},
         peers=peers,
         elsewhere=tuple(
@@ -208,12 +214,15 @@ def told(stats: NodeStats) -> dict[str, Any]:
 
 
 def _told_of(agent: dict[str, Any]) -> dict[str, Any]:
-    left_out = _SAID_BY_RUNNING if agent["state"] == "running" else set[str]()
+    runs = agent["state"] == "running" and not agent["stuck"]
+    left_out = _SAID_BY_RUNNING if runs else set[str]()
     left_out = left_out if agent["in_hand"] else left_out | _SAID_BY_IDLE
     return {key: value for key, value in agent.items() if key not in left_out}
 
 
-def _agent(slot: AgentSlot, now: float, restarts: Mapping[str, float]) -> AgentStats:
+def _agent(
+    slot: AgentSlot, now: float, restarts: Mapping[str, float], queues: QueueWatch
+) -> AgentStats:
     counts, activity = slot.counts, slot.counts.activity
     in_hand, began = activity.in_hand, activity.in_hand_since(counts.handled)
     return AgentStats(
@@ -231,6 +240,7 @@ def _agent(slot: AgentSlot, now: float, restarts: Mapping[str, float]) -> AgentS
         "" if in_hand is None else printable(in_hand.type, _LONGEST_TYPE),
         "" if in_hand is None else printable(in_hand.id, _LONGEST_TYPE),
         None if in_hand is None or began is None else max(now - began, 0.0),
+        stuck=queues.stuck(slot, now),
     )
 
 

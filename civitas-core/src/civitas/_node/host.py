@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
+from civitas import _platform as platform
 from civitas._agents.slot import AgentSlot
 from civitas._node.commands import Commands
 from civitas._node.counters import NodeStats
@@ -14,6 +15,7 @@ from civitas._node.crashes import Crashes
 from civitas._node.drain import Drain
 from civitas._node.ending import Ending
 from civitas._node.node import Node
+from civitas._node.queues import QueueWatch
 from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas.components import ComponentSet
 from civitas.errors import IdentityError, logger_of
@@ -22,6 +24,8 @@ from civitas.process import AgentProcess, ProcessStatus
 if TYPE_CHECKING:
     from civitas._cluster.events import Event
     from civitas._cluster.protocol import Result
+    from civitas._health.notify import Notifier
+    from civitas._node.health.watch import NodeWatch
 
 logger = logger_of("civitas.node")
 
@@ -44,6 +48,10 @@ class AgentHost(Node):
         self._drain = Drain(self._bus, self._slots, restarts=self.role == "primary")
         self._rested = self._drain.rested  # one object for all slots
         self._commands = Commands(self._slots, self._answer, self._supervise, self._config.failed)
+        self._queues = QueueWatch(self._slots, components.health.stuck_after)
+        self.notifier: Notifier | None = None
+        """Tells a service manager how the node is; set before the start, for this node alone."""
+        self._watch: NodeWatch | None = None
 
     # --- looking at it ------------------------------------------------------------------------
 
@@ -60,6 +68,11 @@ class AgentHost(Node):
         """Return a snapshot of this node's counters."""
         self._check_started()
         return self._snapshot()
+
+    @property
+    def health_url(self) -> str:
+        """Where this node answers probes; empty while it does not."""
+        return "" if self._watch is None else self._watch.url
 
     def on_crash(self, callback: CrashCallback) -> None:
         """Call `callback(name, error)` whenever an agent crashes.
@@ -131,6 +144,7 @@ class AgentHost(Node):
     # --- life ---------------------------------------------------------------------------------
 
     async def _start(self) -> None:
+        await self._start_watch()
         await self._start_transport()
         if self._cluster is not None:
             self._bus.on_detach = self._leave_with
@@ -142,6 +156,36 @@ class AgentHost(Node):
         self._announce(*self._slots)
         if self._all_ended:
             asyncio.get_running_loop().call_soon(self._begin_stop)
+
+    async def _start_watch(self) -> None:
+        """Let those look at this node who are to, from before anything that may take long."""
+        settings, queues = self.components.health, self._queues
+        if self._cluster is not None:
+            self._cluster.standing.on_look = lambda: queues.look(platform.monotonic())
+        if settings.listen is None and self.notifier is None:
+            return
+        from civitas._node.health.vitals import Vitals  # which few have a use for
+        from civitas._node.health.watch import NodeWatch
+
+        vitals = Vitals(
+            process=self._config.process,
+            role=self.role,
+            bus=self._bus,
+            slots=self._slots,
+            queues=queues,
+            link_state=self._config.link_state,
+            standing=None if self._cluster is None else self._cluster.standing,
+            state=lambda: self._state,
+            failure=lambda: self.failure,
+            supervised=self._supervised,
+        )
+        on_look = _nothing if self._cluster is not None else queues.look
+        self._watch = NodeWatch(vitals, settings, self.notifier, self._config.failed, on_look)
+        await self._watch.start()
+
+    async def _end_watch(self) -> None:
+        if self._watch is not None:
+            await self._watch.stop()
 
     async def _abort_start(self, ending: Ending) -> None:
         await self._leave(ending)
@@ -181,3 +225,6 @@ class AgentHost(Node):
         assert self._cluster is not None
         self._announce(agent)  # first: who gets the answer knows then how the agent is
         self._cluster.answer(node, result)
+
+
+def _nothing(_now: float) -> None: ...

@@ -338,6 +338,9 @@ class Node(ABC):
             self._bus.affinity.release()
             raise
 
+    async def _end_watch(self) -> None:  # noqa: B027 - most kinds of node have nothing to end
+        """Let nobody look at this node any more."""
+
     def _end(self) -> None:
         self._bus.on_detach = None
         self._bus.closing = False  # it is not stopping any more: it has ended
@@ -365,6 +368,7 @@ class Node(ABC):
             callbacks = self._bus.dead_letters.callbacks
             await rest.step("a callback", callbacks.finish(_CALLBACKS_TIMEOUT))
             await rest.step("the instruments", self._bus.instruments.stop())
+            await rest.step("the health address", self._end_watch())
         finally:
             self._end()
         return agents.error

@@ -28,6 +28,7 @@ _COMMANDS: Final = {
     "ask": "civitas.cli.talk",
     "send": "civitas.cli.talk",
     "stats": "civitas.cli.talk",
+    "check": "civitas.cli.check.command",
     "bench": "civitas.cli.bench.command",
     "version": "civitas.cli.version",
 }

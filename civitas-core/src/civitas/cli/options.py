@@ -67,6 +67,14 @@ Sets = Annotated[
         "CIVITAS_SET.",
     ),
 ]
+Health = Annotated[
+    str | None,
+    typer.Option(
+        "--health",
+        metavar="[HOST:]PORT",
+        help="Answer probes and scrapers at this address, over HTTP; port 0 is any free one.",
+    ),
+]
 ProcessShare = Annotated[
     str | None,
     typer.Option(
@@ -101,6 +109,7 @@ class TopologyInput(NamedTuple):
     overlays: Sequence[Path]
     transport: str | None
     sets: Sequence[str]
+    health: str | None = None
 
     def load(
         self,
@@ -125,6 +134,7 @@ class TopologyInput(NamedTuple):
             overlays=self.overlays,
             transport=self.transport,
             sets=self.sets,
+            health=self.health,
             app_dir=app_dir,
             processes=() if app_dir is None else processes,
             import_classes=not no_import,

@@ -12,6 +12,7 @@ import typer
 from civitas.cli import options
 from civitas.cli.event_loop import keep_objects, run_with_agents
 from civitas.cli.foreign_code import foreign_code
+from civitas.cli.notices import notifier_here
 from civitas.cli.output import write_notes
 from civitas.messages import PRIMARY
 
@@ -37,6 +38,7 @@ def run(
     overlays: options.Overlays = None,
     transport: options.TransportType = None,
     sets: options.Sets = None,
+    health: options.Health = None,
     app_dir: options.AppDir = Path(),
     log_level: options.LogLevel = "info",
     log_format: options.LogFormat = "text",
@@ -46,13 +48,14 @@ def run(
     from civitas.cli.running_node import RunningNode
 
     configure_logging(log_level, log_format, process)
-    given = options.chosen(topology, file, overlays, transport, sets)
+    given = options.chosen(topology, file, overlays, transport, sets)._replace(health=health)
+    notifier = notifier_here(process)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # what agents print shows when they print it
     with foreign_code(hosts=True):
         node = _load_node(given, app_dir, process)
     keep_objects()
-    running = RunningNode(node)
+    running = RunningNode(node, notifier)
     raise typer.Exit(run_with_agents(running.main(), running.exited))
 
 

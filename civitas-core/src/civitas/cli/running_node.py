@@ -16,6 +16,7 @@ from civitas.errors import IdentityError, SpawnError, describe, logger_of
 from civitas.runtime import Runtime
 
 if TYPE_CHECKING:
+    from civitas._health.notify import Notifier
     from civitas.worker import Worker
 
 _LONGEST_PATIENCE: Final = 5.0
@@ -23,10 +24,14 @@ _LONGEST_PATIENCE: Final = 5.0
 
 
 class RunningNode:
-    """A node that runs until it ends; the first signal stops it in order."""
+    """A node that runs until it ends; the first signal stops it in order.
 
-    def __init__(self, node: Runtime | Worker) -> None:
+    `notifier` tells a service manager how it is.
+    """
+
+    def __init__(self, node: Runtime | Worker, notifier: Notifier | None = None) -> None:
         self._node = node
+        node.notifier = notifier
         self._stopped: float | None = None
         """When a signal has stopped it (`time.monotonic`)."""
         self._exit: BaseException | None = None
@@ -63,7 +68,8 @@ class RunningNode:
         else:
             own_loggers_enabled()
             count = len(node.all_agents())
-            write_error(f"running: {count} agent{'s'[: count != 1]}; Ctrl-C stops")
+            at = f", health at {node.health_url}" if node.health_url else ""
+            write_error(f"running: {count} agent{'s'[: count != 1]}{at}; Ctrl-C stops")
             status = await (node.wait() if isinstance(node, Runtime) else node.wait_until_stopped())
         return self._judged(status)
 

@@ -50,7 +50,7 @@ def ask(
         whole = {"sender": reply.sender, "type": reply.type, "payload": payload}
         write_json(whole if as_json else payload)
 
-    _talk(conversation, options.chosen(None, file, overlays, transport, sets), connect_timeout)
+    converse(conversation, options.chosen(None, file, overlays, transport, sets), connect_timeout)
 
 
 def send(
@@ -76,7 +76,7 @@ def send(
         else:
             write_error(f"sent to {agent!r}")
 
-    _talk(conversation, options.chosen(None, file, overlays, transport, sets), connect_timeout)
+    converse(conversation, options.chosen(None, file, overlays, transport, sets), connect_timeout)
 
 
 def stats(
@@ -97,10 +97,10 @@ def stats(
         await show_stats(client, topology, timeout, as_json=as_json, check=check)
 
     given = options.chosen(None, file, overlays, transport, sets)
-    _talk(conversation, given, connect_timeout, starts=False)
+    converse(conversation, given, connect_timeout, starts=False)
 
 
-def _talk(
+def converse(
     conversation: Callable[[Client, Topology], Awaitable[None]],
     given: options.TopologyInput,
     connect_timeout: float,
@@ -112,11 +112,24 @@ def _talk(
     Without `starts` the conversation starts the client, which may find no system.
     """
     from civitas.cli.logs import configure_logging
-    from civitas.client import Client
 
     configure_logging("error")
     with foreign_code():
         topology = given.load()
+    converse_about(topology, conversation, connect_timeout, starts=starts)
+
+
+def converse_about(
+    topology: Topology,
+    conversation: Callable[[Client, Topology], Awaitable[None]],
+    connect_timeout: float,
+    *,
+    starts: bool = True,
+) -> None:
+    """Do the same as `converse`, for a topology that was loaded."""
+    from civitas.client import Client
+
+    with foreign_code():
         client = Client.from_topology(topology, connect_timeout, may_be_alone=not starts)
 
     async def run() -> None:

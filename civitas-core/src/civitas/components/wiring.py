@@ -14,6 +14,7 @@ from civitas._bus.codec import new_origin
 from civitas._bus.dead_letters import DeadLetters
 from civitas._bus.instrument_guards import Instruments
 from civitas._cluster.config import ClusterConfig, signed_control
+from civitas._health.settings import HealthSettings
 from civitas._signing.settings import SignedFrames, Signing, signing_of
 from civitas.components.given import instrument_sources, serializer_of, transport_of
 from civitas.envelope import Origin, unsigned
@@ -50,6 +51,7 @@ class ComponentSet:
         origin: the node's identity, or what was proposed for it.
         dead_letters: where undeliverable messages are accounted for.
         config: what binds the transport to the node's place among other nodes.
+        health: where the node answers probes, if anywhere, and what it bears.
         make_transport: makes a transport for an identity; None where an instance was given.
         instruments: watch the node; they are made already.
         bus: sends and receives by name.
@@ -63,6 +65,7 @@ class ComponentSet:
     origin: Origin = field(default_factory=new_origin)
     dead_letters: DeadLetters = field(default_factory=DeadLetters)
     config: ClusterConfig = field(default_factory=ClusterConfig)
+    health: HealthSettings = HealthSettings()
     make_transport: Callable[[Origin], Transport] | None = None
     instruments: Instruments = field(default_factory=Instruments)
     bus: MessageBus = field(init=False)

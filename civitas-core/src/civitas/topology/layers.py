@@ -1,12 +1,14 @@
 """Layers: a topology as it is given, by its file and by all that changes it, in one tree.
 
 Each layer wins over those before it: the file, overlays in their order, the environment
-(`CIVITAS_TRANSPORT`, then `CIVITAS_SET`), and the options of a command (`--transport`, then
-`--set`). A value knows the file and line, the variable or the option, that it has come from.
+(`CIVITAS_TRANSPORT`, then `CIVITAS_SET`), and the options of a command (`--transport`, `--set`,
+then `--health`). A value knows the file and line, the variable or the option, that it has come
+from.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,12 +35,14 @@ class Layers:
         overlays: files that are laid over it, in this order.
         transport: replaces the whole transport block, as `--transport` does.
         sets: values of `--set`, each `key.path=YAML`, applied in order after `transport`.
+        health: where the process is to answer probes, as `--health` says.
     """
 
     file: FilePath
     overlays: Sequence[FilePath] = ()
     transport: str | None = None
     sets: Sequence[str] = ()
+    health: str | None = None
 
 
 @dataclass(slots=True)
@@ -78,6 +82,8 @@ def read_layers(layers: Layers, variables: Mapping[str, str]) -> Layered:
     if layers.transport is not None:
         layered.replace_transport(layers.transport, "--transport")
     layered.apply_sets(layers.sets, "--set")
+    if layers.health is not None:
+        layered.apply_sets([f"health.listen={json.dumps(layers.health)}"], "--health")
     return layered
 
 

@@ -20,6 +20,7 @@ from civitas.topology.classes import (
     named_classes,
     unjudged_classes,
 )
+from civitas.topology.health import find_health
 from civitas.topology.layers import Layered, Layers, as_paths, read_layers, top_mapping
 from civitas.topology.model import SupervisorBlock
 from civitas.topology.plugins import Plugins, load_plugins, option_files, option_secrets
@@ -56,6 +57,7 @@ def load_topology(
     overlays: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
     transport: str | None = None,
     sets: Sequence[str] = (),
+    health: str | None = None,
     app_dir: str | os.PathLike[str] | None = None,
     processes: Collection[str] | None = None,
     import_classes: bool = True,
@@ -77,6 +79,7 @@ def load_topology(
         overlays: files that are laid over it, in this order, each over all before it.
         transport: replaces the whole transport block, as `--transport` does.
         sets: values of `--set`, each `key.path=YAML`, applied in order after `transport`.
+        health: where the process is to answer probes, as `--health` says.
         app_dir: a folder that is put in front of `sys.path` before classes are imported; `None`
             leaves `sys.path` as it is.
         processes: names of processes; of agents that others host, only the settings are used.
@@ -91,7 +94,7 @@ def load_topology(
         TopologyError: anything else is wrong. Both list all problems of the file.
     """
     variables = os.environ if variables is None else variables
-    layers = Layers(FilePath(path), as_paths(overlays), transport, sets)
+    layers = Layers(FilePath(path), as_paths(overlays), transport, sets, health)
     layered = read_layers(layers, variables)
     imports = _Imports(
         agent_base, agent_classes or {}, processes, app_dir, import_classes, import_plugins
@@ -178,6 +181,8 @@ def _load(file: str, layered: Layered, variables: Mapping[str, str], imports: _I
     add(plugins.problems)
     signing, of_signing = find_signing(root, model, claims, variables)
     add(of_signing)
+    settings, of_health = find_health(root, model)
+    add(of_health)
     raise_problems(problems)
     if model is None or plugins.transport is None or plugins.serializer is None:
         raise TopologyError([Problem(root.where, "", "the topology is malformed")])
@@ -190,6 +195,7 @@ def _load(file: str, layered: Layered, variables: Mapping[str, str], imports: _I
         instruments=tuple(plugins.instruments),
         send_timeout=model.send_timeout,
         signing=signing,
+        health=settings,
         supervision=_resolved(
             model.supervision, "supervision", root.entries["supervision"], classes
         ),

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
+from civitas._health.settings import DEFAULT_LISTEN, STALLED_AFTER, STUCK_AFTER
 from civitas._signing.settings import SignedFrames
 from civitas.messages import PRIMARY
 
@@ -23,7 +24,13 @@ def _or_its_name(schema: dict[str, Any]) -> None:
     schema["anyOf"] = [{"type": "string"}, block]
 
 
+def _or_a_number(schema: dict[str, Any]) -> None:
+    """Let the schema of a text say that a whole number stands for it."""
+    schema["anyOf"] = [{"type": schema.pop("type")}, {"type": "integer"}]
+
+
 AnyCase = BeforeValidator(lambda given: given.upper() if isinstance(given, str) else given)
+PortAlone = BeforeValidator(lambda given: str(given) if type(given) is int else given)
 TypeOnly = BeforeValidator(lambda given: {"type": given} if isinstance(given, str) else given)
 NotPrimary = AfterValidator(lambda name: None if name == PRIMARY else name)
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -159,6 +166,27 @@ class SupervisorBlock(Block):
     )
 
 
+class HealthBlock(Block):
+    """Where each process answers probes and scrapers, over HTTP."""
+
+    listen: Annotated[str, PortAlone] = Field(
+        DEFAULT_LISTEN,
+        description="Address to listen at: `HOST:PORT`, or a port of this machine alone. "
+        "`civitas up` gives each further process the next port; port 0 is any free one.",
+        json_schema_extra=_or_a_number,
+    )
+    metrics: bool = Field(True, description="Whether `/metrics` has the counters.")
+    stalled_after: Seconds = Field(
+        STALLED_AFTER,
+        description="Seconds without a turn of the event loop after which a process is not live.",
+    )
+    stuck_after: Seconds = Field(
+        STUCK_AFTER,
+        description="Seconds without a turn of the event loop, or with messages waiting for an "
+        "agent that handles none, after which a process is not ready.",
+    )
+
+
 class TopologyModel(Block):
     """A topology: the supervision tree, and what carries its messages."""
 
@@ -197,6 +225,9 @@ class TopologyModel(Block):
         description="Which frames are signed where there is a `cluster_key`: those with which "
         "processes speak to each other (`control`), or messages of agents as well (`all`).",
     )
+    health: HealthBlock | None = Field(
+        None, description="Where each process answers probes and scrapers. Left out: nowhere."
+    )
     supervision: SupervisorBlock = Field(description="The root supervisor.")
 
 
@@ -205,6 +236,7 @@ BLOCKS: tuple[tuple[str, type[Block]], ...] = (
     ("transport", TransportBlock),
     ("serializer", SerializerBlock),
     ("instrument", InstrumentBlock),
+    ("health", HealthBlock),
     ("supervisor", SupervisorBlock),
     ("child", ChildBlock),
     ("agent", AgentBlock),

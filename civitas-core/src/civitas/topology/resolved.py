@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 
+from civitas._health.settings import HealthSettings
 from civitas._signing.settings import Signing
 from civitas.errors import ConfigurationError, Location
 from civitas.messages import PRIMARY
@@ -127,6 +128,7 @@ class Topology:
         instruments: what watches every process.
         send_timeout: seconds that a sender waits for room.
         signing: how frames are signed.
+        health: where a process answers probes, if anywhere, and what it bears.
         supervision: the root supervisor.
         notes: what the user should know, such as what `--transport` dropped.
         not_judged: what would have needed an import that was not wanted.
@@ -142,6 +144,7 @@ class Topology:
     instruments: tuple[ResolvedInstrument, ...]
     send_timeout: float
     signing: Signing
+    health: HealthSettings
     supervision: ResolvedSupervisor
     notes: tuple[str, ...] = ()
     not_judged: tuple[str, ...] = ()
@@ -181,6 +184,7 @@ class Topology:
             "send_timeout": self.send_timeout,
             "cluster_key": None if self.signing.key is None else MASK,
             "signed_frames": self.model.signed_frames,
+            "health": None if self.model.health is None else dict(self.model.health),
             "supervision": _shown(self.supervision),
         }
 

@@ -15,6 +15,7 @@ from civitas.topology.model import (
     Backoff,
     Block,
     ChildBlock,
+    HealthBlock,
     Strategy,
     SupervisorBlock,
     TopologyModel,
@@ -47,6 +48,7 @@ _BLOCKS: Final[dict[str, tuple[str, type[Block]]]] = {
     "supervision": ("of a supervisor ", SupervisorBlock),
     "supervisor": ("of a supervisor ", SupervisorBlock),
     "agent": ("of an agent ", AgentBlock),
+    "health": ("of a health block ", HealthBlock),
 }
 """Whose keys an unknown key stands among, by the key above."""
 _CHOICES: Final = {
@@ -176,6 +178,8 @@ def _model_problem(root: Node, error: Any) -> Problem:
         explanation = Explanation("must be a list", "write `instruments: [{type: NAME}]`")
     elif path[:1] == ("instruments",) and len(path) == 2:
         explanation = Explanation("must be the name of an instrument, or a mapping with `type`")
+    elif path == ("health",):
+        explanation = Explanation(explanation.message, "write `health: {listen: HOST:PORT}`")
     elif path == ("serializer",):
         explanation = Explanation("must be the name of a serializer, or a mapping with `type`")
     elif path[:1] == ("cluster_key",):

@@ -29,6 +29,7 @@ class AgentAnswer:
     since: float | None = None
     restart_in: float | None = None
     failure: str = ""
+    stuck: float = 0.0
     mailbox_depth: int = 0
     handled: int = 0
     errors: int = 0

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from civitas.cli.output import jsonable, write_error, write_json
 from civitas.cli.stats.answers import NodeAnswer
 from civitas.cli.stats.counting import Waiting, what_waits
 from civitas.cli.stats.output import json_of, write_states
-from civitas.cli.stats.states import Expected, states_of
+from civitas.cli.stats.states import Expected, SystemStates, states_of
 from civitas.errors import CivitasError, NotConnectedError
 from civitas.messages import PRIMARY
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from civitas.client import Client
     from civitas.topology import Topology
 
@@ -32,14 +30,28 @@ def expected_of(topology: Topology) -> Expected:
     return Expected((PRIMARY, *topology.processes), agents)
 
 
-async def show_stats(
-    client: Client, topology: Topology, timeout: float, *, as_json: bool, check: bool
-) -> None:
-    """Start a client that may find nobody, ask, and print what it comes to.
+class Asked(NamedTuple):
+    """What came of asking a system.
 
-    Raises:
-        NotConnectedError: nobody was found; all is printed by then.
-        CivitasError: with `check`: something does not run that should.
+    Attributes:
+        told: what its nodes have told.
+        states: what that comes to.
+        waiting: what waits in its transport.
+        absence: why nobody was found; empty where somebody was.
+    """
+
+    told: list[dict[str, Any]]
+    states: SystemStates
+    waiting: Waiting
+    absence: str
+
+
+async def ask_system(
+    client: Client, topology: Topology, timeout: float, *, counts: bool = True
+) -> Asked:
+    """Start a client that may find nobody, ask, and return what it comes to.
+
+    `counts`: whether to count what waits in the transport.
     """
     told: list[dict[str, Any]] = []
     waiting, absence, reached = Waiting(), "", True
@@ -48,14 +60,29 @@ async def show_stats(
     try:
         async with client:
             searched = clock() - began
-            told, waiting = await asyncio.gather(
-                client.stats(timeout), what_waits(client, topology, timeout)
-            )
+            if counts:
+                asking = client.stats(timeout), what_waits(client, topology, timeout)
+                told, waiting = await asyncio.gather(*asking)
+            else:
+                told = await client.stats(timeout)
             absence = client.absence
     except NotConnectedError as error:
         absence, reached, searched = str(error), False, clock() - began
     answers = [NodeAnswer.read(each) for each in told]
     states = states_of(expected_of(topology), answers, reached=reached, searched=searched)
+    return Asked(told, states, waiting, absence)
+
+
+async def show_stats(
+    client: Client, topology: Topology, timeout: float, *, as_json: bool, check: bool
+) -> None:
+    """Ask a system by a client that may find nobody, and print what it comes to.
+
+    Raises:
+        NotConnectedError: nobody was found; all is printed by then.
+        CivitasError: with `check`: something does not run that should.
+    """
+    told, states, waiting, absence = await ask_system(client, topology, timeout)
     if as_json:
         write_json({"nodes": jsonable(told), **json_of(states, waiting)})
     else:

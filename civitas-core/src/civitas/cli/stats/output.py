@@ -95,7 +95,8 @@ def _iso(time: datetime) -> str:
     return time.isoformat(timespec="milliseconds")
 
 
-def _text(situation: Situation) -> str:
+def situation_text(situation: Situation) -> str:
+    """Return a state, with how long it has lasted or will last where that matters."""
     if situation.state == BACKING_OFF and situation.until is not None:
         return f"{BACKING_OFF}, {duration(situation.until)} left"
     if situation.since is None or situation.state in {RUNNING, DONE}:
@@ -106,10 +107,10 @@ def _text(situation: Situation) -> str:
 def _process_cells(row: ProcessRow) -> Sequence[str]:
     answer, head = row.answer, [row.name]
     if answer is None:
-        return [*head, "", row.node[:8], _text(row.situation)]
+        return [*head, "", row.node[:8], situation_text(row.situation)]
     missing = (sum(each.values()) for each in (answer.lost, answer.dropped))
     counts = map(str, (answer.sent, answer.delivered, *missing))
-    return [*head, answer.role, row.node[:8], _text(row.situation), *counts]
+    return [*head, answer.role, row.node[:8], situation_text(row.situation), *counts]
 
 
 def _agent_cells(row: AgentRow, waiting: Waiting) -> Sequence[str]:
@@ -118,7 +119,7 @@ def _agent_cells(row: AgentRow, waiting: Waiting) -> Sequence[str]:
         counts = answer.mailbox_depth, answer.handled, answer.errors, answer.restarts
         numbers = [*map(str, counts)]
     kept = [] if waiting.counts is None else [str(waiting.counts.get(row.name, 0))]
-    return [row.name, row.process, _text(row.situation), *numbers, *kept]
+    return [row.name, row.process, situation_text(row.situation), *numbers, *kept]
 
 
 def _reasons(what: str, rows: Sequence[ProcessRow | AgentRow]) -> Iterator[str]:

@@ -20,6 +20,7 @@ gone. A process, or an agent, is as the first line says that fits:
     it has said that it is done                    | done        | then
     its process is stalled                         | stalled     | as its process
     it waits for its restart                       | backing off | it crashed, or was stopped
+    it runs, and its queue does not move           | stuck       | a message was handled
     its process has it                             | starting, running, stopping, down or crashed
     its process answers, and has it not            | missing     |
     its process does not answer                    | as its process
@@ -43,6 +44,7 @@ MISSING: Final = "missing"
 GONE: Final = "gone"
 UNKNOWN: Final = "unknown"
 BACKING_OFF: Final = "backing off"
+STUCK: Final = "stuck"
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +226,8 @@ class _Judgement:
             return Situation(host.state, host.since)
         if host.state == STALLED:
             return host
+        if own.word == RUNNING and own.stuck:
+            return Situation(STUCK, own.stuck, reason=f"queued: {own.mailbox_depth:,}")
         restarts = (each.restart_in for each in (own, of_tree) if each is not None)
         until = next((each for each in restarts if each is not None), None)
         failing = own.word not in {RUNNING, "starting"}
