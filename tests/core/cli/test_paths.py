@@ -86,7 +86,7 @@ def test_what_came_through_a_pipe_is_read_once_and_handed_on(tmp_path: Path) -> 
     kept = copy_context().run(read)
     writer.join(10)
     with PrivateArguments(["--set=a=1"], kept) as private:
-        arguments, files = take_arguments(os.dup(private.descriptor))
+        arguments, files, _ = take_arguments(os.dup(private.descriptor))
 
     assert arguments == ["--set=a=1"]
     assert files == {str(pipe): b"a: 12:30"}

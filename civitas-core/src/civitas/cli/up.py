@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,11 +14,14 @@ import typer
 from civitas.cli import options, streams
 from civitas.cli.event_loop import keep_objects, run_in_own_loop
 from civitas.cli.foreign_code import foreign_code
+from civitas.cli.notices import notifier_here
 from civitas.cli.signals import stop_on_signals
 from civitas.messages import PRIMARY
 
 if TYPE_CHECKING:
+    from civitas._health.notify import Notifier
     from civitas.cli.process_group.group import ProcessGroup
+    from civitas.cli.process_group.notices import Notices
     from civitas.topology import Topology
 
 
@@ -27,6 +31,7 @@ def up(
     overlays: options.Overlays = None,
     transport: options.TransportType = None,
     sets: options.Sets = None,
+    health: options.Health = None,
     app_dir: options.AppDir = Path(),
     log_level: options.LogLevel = "info",
     log_format: options.LogFormat = "text",
@@ -41,7 +46,8 @@ def up(
 
     configure_logging(log_level, log_format, OWN_NAME)
     pipes.kept.set({})  # the processes read the topology, too
-    given = options.chosen(topology, file, overlays, transport, sets)
+    given = options.chosen(topology, file, overlays, transport, sets)._replace(health=health)
+    notifier = notifier_here()
     environment = os.environ.copy()
     with foreign_code():  # the processes print it again, to stdout
         loaded = given.load()
@@ -55,7 +61,7 @@ def up(
     arguments += [f"--overlay={each}" for each in given.overlays]
     arguments += [f"--transport={transport}"] if transport is not None else []
     private = [f"--set={each}" for each in sets or ()]
-    _run_all(loaded, arguments, private, environment, grace, log_format)
+    _run_all(loaded, arguments, private, environment, grace, log_format, notifier)
 
 
 def processes_to_run(topology: Topology) -> tuple[str, ...]:
@@ -70,6 +76,7 @@ def _run_all(
     environment: Mapping[str, str],
     grace: float,
     log_format: str,
+    notifier: Notifier | None,
 ) -> None:
     """Run a `civitas run` for each process until they end, and exit."""
     from civitas.cli.logs import JSON
@@ -83,13 +90,22 @@ def _run_all(
     own = (streams.out(), streams.err())
     out, err = (io.FileIO(each.fileno(), "wb", closefd=False) for each in own)
     console = Console(names, out, err, colours=colours_allowed(), as_json=log_format == JSON)
-    private = PrivateArguments(private_arguments, pipes.kept.get() or {})
-    with ParentWatch() as watch, private:
+    addresses = health_arguments(topology, names)
+    files = pipes.kept.get() or {}
+    with (
+        ParentWatch() as watch,
+        _notices(notifier) as notices,
+        PrivateArguments(
+            private_arguments, files, None if notices is None else notices.end
+        ) as private,
+    ):
         members = []
         for name in names:
-            command = watch.command(*arguments, f"--process={name}", grace=grace, private=private)
+            given = (*arguments, f"--process={name}", *addresses.get(name, ()))
+            command = watch.command(*given, grace=grace, private=private)
             members.append(Member(name, command, is_primary=name == PRIMARY))
         descriptors = [watch.descriptor, private.descriptor]
+        descriptors += [notices.end.descriptor] if notices is not None else []
         group = ProcessGroup(
             members, console, grace=grace, pass_fds=descriptors, environment=environment
         )
@@ -100,10 +116,30 @@ def _run_all(
                 f"the agents of {', '.join(topology.processes)} run in {PRIMARY} too"
             )
         keep_objects()
-        raise typer.Exit(run_in_own_loop(_run_group(group)))
+        raise typer.Exit(run_in_own_loop(_run_group(group, notices)))
 
 
-async def _run_group(group: ProcessGroup) -> int:
+def health_arguments(topology: Topology, names: Sequence[str]) -> dict[str, list[str]]:
+    """Return the argument that gives each of some processes a health address of its own.
+
+    Raises:
+        ConfigurationError: there are not enough ports for all of them.
+    """
+    listen = topology.health.listen
+    if listen is None:
+        return {}
+    return {name: [f"--health={listen.after(number)}"] for number, name in enumerate(names)}
+
+
+def _notices(notifier: Notifier | None) -> AbstractContextManager[Notices | None]:
+    if notifier is None:
+        return nullcontext()
+    from civitas.cli.process_group.notices import Notices
+
+    return Notices(notifier)
+
+
+async def _run_group(group: ProcessGroup, notices: Notices | None) -> int:
     """Run a process group until it ends; the first signal stops it, the second one kills it."""
     import asyncio  # the help of this command needs none
 
@@ -116,4 +152,14 @@ async def _run_group(group: ProcessGroup) -> int:
     stop_on_signals(
         lambda name: loop.call_soon_threadsafe(stop, name), lambda _: group.kill(), hangup=True
     )
-    return await group.run()
+    if notices is None:
+        return await group.run()
+    from civitas.transport.tasks import cancel_task, start_task
+
+    telling = start_task(
+        notices.tell(group), name="civitas notices", failed=lambda error: group.say(str(error))
+    )
+    try:
+        return await group.run()
+    finally:
+        cancel_task(telling)

@@ -21,5 +21,5 @@ goes on with the workers together. A child that does not end within the grace is
 
 When `up` itself is killed, it can't end anybody. So each child has a `parent_watch`: it ends
 itself when `up` is gone. What `--set` was given may be secret: the children get it as
-`private_arguments`.
+`private_arguments`. Where `up` is a service of systemd, `notices` tells of all of them.
 """

@@ -145,6 +145,21 @@ class ProcessGroup:
         for child in self._children.values():
             child.kill()
 
+    @property
+    def running(self) -> dict[str, int]:
+        """The process ids of what runs now, by name."""
+        return {member.name: child.pid for member, child in self._children.items()}
+
+    @property
+    def unfinished(self) -> list[str]:
+        """The names of those that run, or are to run: all but the workers that are done."""
+        return [each.name for each in self.members if each.code != 0 or each in self._children]
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether all are ended."""
+        return self._stopping.is_set()
+
     def say(self, text: str) -> None:
         """Show a line that comes from none of the processes."""
         with suppress(OSError):  # nobody reads it any more

@@ -15,6 +15,7 @@ import time
 from threading import Thread
 
 from civitas._program import command_of_part
+from civitas.cli.notices import inherited
 from civitas.cli.process_group.private_arguments import PrivateArguments, take_arguments
 
 
@@ -71,8 +72,9 @@ def main(given: list[str]) -> None:
     from civitas.cli import main as civitas
     from civitas.topology import pipes
 
-    more, files = take_arguments(int(private))
+    more, files, notices = take_arguments(int(private))
     pipes.kept.set(files)
+    inherited.set(notices)
     sys.argv = ["civitas", *arguments, *more]
     civitas()
 

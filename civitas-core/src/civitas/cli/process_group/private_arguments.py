@@ -13,6 +13,8 @@ import tempfile
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 
+from civitas.cli.notices import Inherited
+
 
 class PrivateArguments:
     """The file. The children must inherit `descriptor`.
@@ -20,12 +22,18 @@ class PrivateArguments:
     Args:
         arguments: what the children get after their other arguments.
         files: contents of files that can't be read again, by path.
+        notices: where they tell how they are; None where nobody wants to hear it.
     """
 
-    def __init__(self, arguments: Sequence[str], files: Mapping[str, bytes]) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        files: Mapping[str, bytes],
+        notices: Inherited | None = None,
+    ) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the end of the block
         contents = {path: b64encode(data).decode() for path, data in files.items()}
-        self._file.write(json.dumps([arguments, contents]).encode())
+        self._file.write(json.dumps([arguments, contents, notices]).encode())
         self._file.flush()
         self.descriptor = self._file.fileno()
 
@@ -36,10 +44,11 @@ class PrivateArguments:
         self._file.close()
 
 
-def take_arguments(descriptor: int) -> tuple[list[str], dict[str, bytes]]:
-    """Return the arguments and files that a child has inherited, and close its descriptor."""
+def take_arguments(descriptor: int) -> tuple[list[str], dict[str, bytes], Inherited | None]:
+    """Return arguments, files and notices of a child, as it was made; close its descriptor."""
     # All children share one position in the file, so none must move it.
     text = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
     os.close(descriptor)
-    arguments, contents = json.loads(text)
-    return arguments, {path: b64decode(data) for path, data in contents.items()}
+    arguments, contents, notices = json.loads(text)
+    files = {path: b64decode(data) for path, data in contents.items()}
+    return arguments, files, None if notices is None else Inherited(*notices)
