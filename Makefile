@@ -33,8 +33,8 @@ endif
 
 LOCAL  := $(wildcard civitas-*/pyproject.toml)
 
-# What tests need besides Python: brokers, certificates, network namespaces.
-PROGRAMS := nats-server redis-server openssl ip
+# What tests need besides Python: brokers, certificates, network namespaces, a terminal.
+PROGRAMS := nats-server redis-server openssl ip tmux
 
 # Folders of tests/ that have a transport's run of the conformance kit.
 REPORTED := $(patsubst tests/%/test_conformance.py,%,$(wildcard tests/*/test_conformance.py))

@@ -211,6 +211,11 @@ class Client(Node):
         """
         return {route.name: route.process for route in self._bus.routes.remote()}
 
+    @property
+    def link_problem(self) -> str:
+        """Why the transport has no connection, in its own words; empty while it has one."""
+        return self._config.link_state.reason
+
     async def stats(self, timeout: float = 5.0) -> list[dict[str, Any]]:
         """Return the counters of every node of the system, the primary's first.
 

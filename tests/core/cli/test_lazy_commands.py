@@ -19,6 +19,7 @@ NAMES = [
     "send",
     "stats",
     "check",
+    "top",
     "bench",
     "version",
     "dead-letters",

@@ -132,7 +132,7 @@ class NodeStats:
     peers: tuple[PeerStats, ...] = ()
     elsewhere: tuple[RemoteAgentStats, ...] = ()
     instruments: dict[str, dict[str, int]] = field(default_factory=dict)
-    crashes: Mapping[str, CrashStats] = field(default_factory=dict)
+    crashes: tuple[CrashStats, ...] = ()
 
     @property
     def restarts(self) -> int:
@@ -160,7 +160,7 @@ class Supervised:
 
     restarts: Mapping[str, float] = field(default_factory=dict)
     remote: tuple[RemoteAgent, ...] = ()
-    crashes: Mapping[str, CrashStats] = field(default_factory=dict)
+    crashes: tuple[CrashStats, ...] = ()
     queues: QueueWatch | None = None
 
 

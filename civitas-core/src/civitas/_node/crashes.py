@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -21,10 +20,12 @@ class CrashStats:
     """The last crash of an agent.
 
     Attributes:
+        agent: its name.
         text: type and text of the error.
         seconds: how long ago that was.
     """
 
+    agent: str
     text: str
     seconds: float
 
@@ -47,13 +48,13 @@ class Crashes:
         if len(self._crashes) > _MOST:
             del self._crashes[next(iter(self._crashes))]
 
-    def stats(self) -> Mapping[str, CrashStats]:
-        """Return them by agent, the latest last."""
+    def stats(self) -> tuple[CrashStats, ...]:
+        """Return them, the latest last."""
         now = platform.monotonic()
-        return {
-            agent: CrashStats(crash.text, max(now - crash.at, 0.0))
+        return tuple(
+            CrashStats(agent, crash.text, max(now - crash.at, 0.0))
             for agent, crash in self._crashes.copy().items()
-        }
+        )
 
 
 def crash_text(error: Exception, limit: int) -> str:

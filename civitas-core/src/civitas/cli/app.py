@@ -29,6 +29,7 @@ _COMMANDS: Final = {
     "send": "civitas.cli.talk",
     "stats": "civitas.cli.talk",
     "check": "civitas.cli.check.command",
+    "top": "civitas.cli.top.command",
     "bench": "civitas.cli.bench.command",
     "version": "civitas.cli.version",
 }

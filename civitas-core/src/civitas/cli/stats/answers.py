@@ -34,6 +34,10 @@ class AgentAnswer:
     handled: int = 0
     errors: int = 0
     restarts: int = 0
+    busy: float = 0.0
+    in_hand: str = ""
+    in_hand_id: str = ""
+    in_hand_for: float | None = None
 
     @property
     def word(self) -> str:
@@ -63,6 +67,15 @@ class GoneAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class CrashAnswer:
+    """What a node tells of the last crash of an agent; `seconds` is how long ago that was."""
+
+    agent: str = ""
+    text: str = ""
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NodeAnswer:
     """What a node tells; with an `error` it has told nothing."""
 
@@ -82,6 +95,7 @@ class NodeAnswer:
     elsewhere: tuple[AgentAnswer, ...] = ()
     peers: tuple[PeerAnswer, ...] = ()
     gone: tuple[GoneAnswer, ...] = ()
+    crashes: tuple[CrashAnswer, ...] = ()
 
     @classmethod
     def read(cls, told: Mapping[str, Any]) -> NodeAnswer:
@@ -89,7 +103,7 @@ class NodeAnswer:
         return _read(cls, told)
 
 
-T = TypeVar("T", NodeAnswer, AgentAnswer, PeerAnswer, GoneAnswer)
+T = TypeVar("T", NodeAnswer, AgentAnswer, PeerAnswer, GoneAnswer, CrashAnswer)
 
 
 def _read(kind: type[T], told: Mapping[str, Any]) -> T:
@@ -124,6 +138,7 @@ def _value(hint: str, value: Any) -> Any:
 
 _RECORDS: Final[Mapping[str, Any]] = {
     "tuple[AgentAnswer, ...]": AgentAnswer,
+    "tuple[CrashAnswer, ...]": CrashAnswer,
     "tuple[PeerAnswer, ...]": PeerAnswer,
     "tuple[GoneAnswer, ...]": GoneAnswer,
 }

@@ -42,16 +42,16 @@ async def what_waits(client: Client, topology: Topology, timeout: float) -> Wait
     served = client.agents()
     declared = [each.block.name for each in topology.supervision.agents()]
     names = list(dict.fromkeys((*declared, *served)))
-    counted, kept = await asyncio.gather(
-        _counted(client, names, timeout), backlog_of(topology, served, timeout)
+    counts, kept = await asyncio.gather(
+        counted(client, names, timeout), backlog_of(topology, served, timeout)
     )
-    return _joined(counted, kept)
+    return _joined(counts, kept)
 
 
-async def _counted(
+async def counted(
     client: Client, names: Collection[str], timeout: float
 ) -> Mapping[str, int] | str | None:
-    """Return what the transport counts, or why it doesn't; None where it can't."""
+    """Return what a transport counts for some names, or why it doesn't; None where it can't."""
     try:
         return await client.backlog(names, timeout)
     except TimeoutError:
