@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from benchmarks import agents, messages, plugins, startup
+from benchmarks import agents, messages, plugins, scrapes, startup
 from benchmarks.harness import Effort, Row
 from benchmarks.nats.rows import rows as nats_rows
 from benchmarks.processes import workers
@@ -41,6 +41,7 @@ SUITES: Final = {
     "nats": Suite("Between two processes, nats", nats_rows, both=True),
     "redis": Suite("Between two processes, redis", redis_rows, both=True),
     "agents": Suite("Agents at rest", agents.rows),
+    "scrapes": Suite("Scrapes of metrics", scrapes.rows, pinned=False),
     "startup": Suite("Start", startup.rows),
     "plugins": Suite("Installed plugins", plugins.rows),
 }

@@ -26,7 +26,7 @@ from support.commands import completed
 REPOSITORY = Path(__file__).parents[2]
 LEAST = Effort(rounds=1, turns=1, share=0.0005)
 IN_PROCESS = ["messages"]
-SLOW = ["agents", "processes"]
+SLOW = ["agents", "processes", "scrapes"]
 
 
 def check(rows: list[Row]) -> None:
