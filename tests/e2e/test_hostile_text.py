@@ -190,6 +190,7 @@ CASES: dict[str, list[Case]] = {
         case("wrong.yaml"),
         case("elsewhere.yaml", "--connect-timeout=0.1", shown=HEAD),
         case("good.yaml", f"--process=x{HOSTILE}"),
+    ],
     "civitas top": [
         case("system.yaml", "--once", shown=NAME_SHOWN, talks=True),
         case("system.yaml", "--once", "--json", shown=JSON_HEAD, talks=True),
