@@ -4,7 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 FOLDER ?= docs
 PYTEST ?= $(BIN)/pytest
+# The whole suite waits for processes half of the time, the fast tests hardly ever.
 JOBS   ?= 6
+FAST_JOBS ?= 3
 SEEDS  ?= 20000
 
 # An environment stays as it is until PYTHON names another version, or its own Python is gone.
@@ -54,7 +56,7 @@ test: programs $(VENV)/dev.stamp ## the whole test suite, without what `make che
 	$(PYTEST) -n $(JOBS)
 
 test-fast: programs $(VENV)/dev.stamp ## the suite without its slow tests, properties with fewer examples
-	HYPOTHESIS_PROFILE=fast $(PYTEST) -n $(JOBS) -m "$(FAST)"
+	HYPOTHESIS_PROFILE=fast $(PYTEST) -n $(FAST_JOBS) -m "$(FAST)"
 
 test-core: $(VENV)/dev.stamp
 	HYPOTHESIS_PROFILE=fast $(PYTEST) -n $(JOBS) -m "$(FAST)" tests/core

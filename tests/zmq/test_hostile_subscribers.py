@@ -16,6 +16,8 @@ from civitas_zmq.sockets import LONGEST_TOPIC, MAX_SUBSCRIPTION
 from support.zmq import Process, ProxyProcess, frame_of, options_for, proxy_with, started, until
 from support.zmtp import RawPeer, command, connected, message
 
+pytestmark = pytest.mark.slow
+
 MEBIBYTE = 1 << 20
 
 ZMTP_2_SUBSCRIBER = b"\xff" + bytes(8) + b"\x7f" + b"\x01\x02" + b"\0\0"

@@ -67,6 +67,7 @@ async def test_a_transport_that_fails_to_count_is_told_and_spoils_nothing_else(k
 
 async def test_a_crashed_agent_backs_off_with_its_reason_until_it_is_restarted(kept):
     crashing = Scripted(COOK, fail)
+    crashing.shutdown_timeout = 0.1  # its message was given back, and waits for the restart
     async with running(kept.ledger, crashing, Scripted(WAITER), backoff_base=60.0) as runtime:
         await runtime.send(COOK, {})
         await until(lambda: runtime.stats().agents[0].restart_in is not None)
