@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import ContextVar
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -44,6 +45,36 @@ async def test_each_execution_is_seen_with_its_outcome():
         await runtime.ask("agent", {})
     outcomes = [each[2] for each in recorder.seen if each[0] == "exit"]
     assert (tries, outcomes) == ([0, 1, 2], ["KeyError", "KeyError", None])
+
+
+async def test_an_execution_begins_and_ends_with_its_handler_and_has_no_time_of_the_queue():
+    now = asyncio.get_running_loop().time
+    handlers: list[tuple[float, float]] = []
+    seen: list[tuple[float, float]] = []
+
+    class Timed:
+        def __enter__(self) -> None:
+            self.began = now()
+
+        def __exit__(self, *outcome: object) -> None:
+            seen.append((self.began, now()))
+
+    class Clock:
+        def handling(self, role: str, message: Message) -> Timed:
+            return Timed()
+
+    async def work(agent: Scripted, message: Message) -> None:
+        began = now()
+        await asyncio.sleep(0.01)
+        handlers.append((began, now()))
+
+    async with runtime_with(Scripted("agent", work), instruments=[Clock()]) as runtime:
+        for _ in range(3):
+            await runtime.send("agent", {})
+        await until(lambda: len(seen) == 3)
+    within = zip(seen, handlers, strict=True)
+    assert all(begin <= began < ended <= end for (begin, end), (began, ended) in within)
+    assert [end <= begin for (_, end), (begin, _) in pairwise(seen)] == [True, True]
 
 
 async def test_a_crash_and_a_restart_are_seen_once_each():

@@ -11,7 +11,7 @@ import asyncio
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -373,9 +373,13 @@ def _passes_by(address: str) -> bool:
 
 @asynccontextmanager
 async def running(
-    ledger: Ledger, *agents: AgentProcess, transport: Any = None, **supervision: Any
+    ledger: Ledger,
+    *agents: AgentProcess,
+    transport: Any = None,
+    instruments: Iterable[Any] = (),
+    **supervision: Any,
 ) -> AsyncIterator[Runtime]:
-    components = build_component_set(transport or ledger.transport())
+    components = build_component_set(transport or ledger.transport(), instruments=instruments)
     supervision = {"backoff_base": 0.0, "max_restarts": 100} | supervision
     async with Runtime(Supervisor("root", agents, **supervision), components=components) as runtime:
         yield runtime

@@ -165,12 +165,16 @@ class Client(Node):
         connect_timeout: float = CONNECT_TIMEOUT,
         *,
         may_be_alone: bool = False,
+        watched: bool = True,
     ) -> Self:
-        """Make a client for the system of a topology that was loaded and checked."""
+        """Make a client for the system of a topology that was loaded and checked.
+
+        `watched` says whether it has the instruments of the topology.
+        """
         from civitas._node.build import components_of, elsewhere
 
         name = random_name("client")
-        components = components_of(topology, name)
+        components = components_of(topology, name, watched=watched)
         components.config.role = "client"
         client = cls(
             components=components, connect_timeout=connect_timeout, may_be_alone=may_be_alone

@@ -7,6 +7,7 @@ import json
 
 from core.cli.test_dead_letters import Kept, Outcome, kept
 from support.agents import Gate, Scripted, fail, until
+from support.instruments import raising
 from support.ledger import LedgerTransport, running
 
 __all__ = ["kept"]
@@ -24,6 +25,18 @@ async def test_all_runs_and_check_is_content(kept):
     found = json.loads(told.out)
     assert (told.code, told.err, found["all_running"]) == (0, "", True)
     assert [each["state"] for each in (*found["processes"], *found["agents"])] == ["running"] * 3
+
+
+async def test_what_instruments_have_done_wrong_is_told(kept):
+    faulty = raising("sending", "restarted")
+    async with running(kept.ledger, Scripted(COOK), instruments=[faulty]) as runtime:
+        for _ in range(3):
+            await runtime.send(COOK, {})
+        plain, told = await stats(kept), await stats(kept, "--json")
+    lines = [line for line in plain.out.splitlines() if "instrument" in line]
+    assert lines == ["supervisor: instrument 'Faulty': sending has failed 3 times"]
+    (node,) = [each for each in json.loads(told.out)["nodes"] if each["role"] == "primary"]
+    assert node["instruments"] == {"Faulty": {"sending": 3}}
 
 
 async def test_an_agent_that_is_not_there_is_listed_and_check_fails_with_its_name(kept):

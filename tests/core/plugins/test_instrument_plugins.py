@@ -248,3 +248,20 @@ print(json.dumps(found))
     }
     assert "did you mean 'slow'?" in found["option"]
     assert "did you mean 'census'?" in found["name"]
+
+
+def test_a_command_that_only_talks_to_a_system_makes_none(project):
+    program = """
+import json
+from civitas import AgentProcess
+from civitas._node.build import components_of
+from civitas.topology import load_topology_mapping
+
+tree = {"name": "root", "children": []}
+topology = load_topology_mapping(
+    {"instruments": ["census"], "supervision": tree}, agent_base=AgentProcess
+)
+made = [components_of(topology, "x", watched=each).instruments.failures() for each in (True, False)]
+print(json.dumps(made))
+"""
+    assert project.python(program) == [{"census": {}}, {}]

@@ -7,6 +7,7 @@ was restarted.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -120,3 +121,32 @@ def test_the_histories_have_all_that_can_become_of_a_message(durable):
     outcome_of(1, durable=durable, instruments=[{"type": "faulty", "raises": others}])
     found = set(faulty_instrument.called)
     assert found >= {"sending", "handling", "crashed", "restarted", "stop"}, found
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_each_crash_is_told_once_in_the_whole_system(seed):
+    """An agent that crashes is told of in its own node, and not in the primary as well."""
+    crashes: list[int] = []
+
+    def count(system: System) -> Iterator[str]:
+        crashes.append(len(system.history.causes))
+        return iter(())
+
+    faulty_instrument.called.clear()
+    topology = {**TOPOLOGY, "instruments": [{"type": "faulty", "raises": ["crashed"]}]}
+    faults = Faults(crash=True, most=4)
+    outcome = run(Scenario(talk, topology, faults, {"moody": Moody}, {}, (count,)), seed)
+    assert not outcome.failed
+    assert len(faulty_instrument.called) == crashes[0] > 3
+
+
+def test_an_agent_of_a_process_that_was_killed_is_told_of_in_the_primary():
+    faulty_instrument.called.clear()
+    topology = {**TOPOLOGY, "instruments": [{"type": "faulty", "raises": ["crashed"]}]}
+
+    async def lose_the_worker(system: System) -> None:
+        system.deployment.kill("worker")
+        await system.calm(within=60.0)
+
+    outcome = run(Scenario(lose_the_worker, topology, Faults(), {"moody": Moody}), 1)
+    assert (outcome.error, faulty_instrument.called) == ("", ["crashed"])

@@ -82,8 +82,8 @@ class MessageBus:
         self.dead_letters = dead_letters if dead_letters is not None else DeadLetters(failed)
         self.failed = failed
         self.instruments = Instruments() if instruments is None else instruments
-        if instruments is not None:
-            self.dead_letters.subscribe(instruments.dead_letter)
+        if self.instruments.have("dead_letter"):
+            self.dead_letters.subscribe(self.instruments.dead_letter)
         self.answers = Answers(self.dead_letters, registry)
         self.send_timeout = send_timeout
         self.closing = False

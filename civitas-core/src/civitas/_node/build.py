@@ -60,8 +60,12 @@ def elsewhere(topology: Topology, process: str) -> dict[str, str]:
     return {name: host for name, host in hosts.items() if host != process}
 
 
-def components_of(topology: Topology, process: str = PRIMARY) -> ComponentSet:
+def components_of(
+    topology: Topology, process: str = PRIMARY, *, watched: bool = True
+) -> ComponentSet:
     """Wire the components that a topology names, for one of its processes.
+
+    `watched` says whether it has the instruments of the topology.
 
     Raises:
         TopologyPluginError: a factory fails, or makes what is no transport or no serializer.
@@ -74,7 +78,7 @@ def components_of(topology: Topology, process: str = PRIMARY) -> ComponentSet:
     with _collecting(problems, "serializer", topology.serializer.where, topology.secrets):
         serializer = serializer_of(topology.serializer)
     origin = new_origin()
-    watch = _instruments_of(topology, problems, process, origin)
+    watch = _instruments_of(topology, problems, process, origin) if watched else Instruments()
     accepted: list[Serializer] = []
     for index, each in enumerate(topology.accept_serializers):
         with _collecting(problems, f"accept_serializers.{index}", each.where):

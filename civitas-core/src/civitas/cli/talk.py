@@ -130,7 +130,9 @@ def converse_about(
     from civitas.client import Client
 
     with foreign_code():
-        client = Client.from_topology(topology, connect_timeout, may_be_alone=not starts)
+        client = Client.from_topology(
+            topology, connect_timeout, may_be_alone=not starts, watched=False
+        )
 
     async def run() -> None:
         async with client if starts else nullcontext():

@@ -101,7 +101,9 @@ class BenchSystem:
         assert transport.plugin is not None
         claims = capabilities_of(transport.plugin, transport.options, transport.where)
         agents = names.agents() if alone else []
-        runtime = Runtime(Supervisor("bench", agents), components=components_of(topology))
+        runtime = Runtime(
+            Supervisor("bench", agents), components=components_of(topology, watched=False)
+        )
         try:
             async with asyncio.timeout(TIMEOUT):
                 await runtime.start()

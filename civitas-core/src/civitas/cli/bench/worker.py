@@ -93,7 +93,9 @@ async def work(topology: Topology, names: Names, pipe: Connection) -> None:
         options = await _received(pipe)
         with suppress(asyncio.CancelledError), _ended_with(pipe):
             try:
-                components = components_of(with_options(topology, options), names.worker)
+                components = components_of(
+                    with_options(topology, options), names.worker, watched=False
+                )
                 async with Worker(names.agents(), components=components):
                     pipe.send("")
                     await asyncio.Event().wait()

@@ -146,7 +146,7 @@ async def names_of(topology: Topology) -> AgentNames:
     if not crosses_processes(topology):
         return AgentNames({}, declared, "this transport stays within one process")
     try:
-        async with Client.from_topology(topology, _CONNECT_TIMEOUT) as client:
+        async with Client.from_topology(topology, _CONNECT_TIMEOUT, watched=False) as client:
             return AgentNames(client.agents(), declared)
     except NotConnectedError as error:
         return AgentNames({}, declared, str(error))
