@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from collections.abc import Awaitable
 from typing import Any
 
 import pytest
 
 from civitas import Message
+from civitas._bus.instrument_guards import Instruments, InstrumentSource
 from civitas.errors import AgentError
+from civitas.plugins import InstrumentContext
 from support.agents import Scripted, echo
 from support.instruments import METHODS, Recorder, raising, runtime_with
 
@@ -134,3 +137,36 @@ async def test_a_start_that_is_cancelled_in_an_instrument_is_cancelled():
     with pytest.raises(asyncio.CancelledError):
         await starting
     assert runtime.components.instruments.failures() == {"Hanging": {}}
+
+
+def test_an_interrupt_by_the_user_passes_through_an_instrument():
+    class Interrupted:
+        def dead_letter(self, item: Message | bytes, reason: str) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    instruments = Instruments([InstrumentSource("mine", lambda _context: Interrupted())])
+    instruments.make("supervisor", "0" * 16)
+    asyncio.run(instruments.start("supervisor", "primary", dict))
+    kept = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            instruments.dead_letter(b"", "nobody wants it")
+    finally:
+        signal.signal(signal.SIGINT, kept)
+    assert instruments.failures() == {"mine": {}}
+
+
+async def test_what_fails_on_its_own_is_counted_in_any_thread_and_the_node_goes_on(caplog):
+    contexts: list[InstrumentContext] = []
+
+    def make(context: InstrumentContext) -> object:
+        contexts.append(context)
+        return Recorder()
+
+    instruments = Instruments([InstrumentSource("mine", make)])
+    instruments.make("supervisor", "0" * 16)
+    for _ in range(2):
+        await asyncio.to_thread(contexts[0].failed, OSError("the collector is away"))
+    assert instruments.failures() == {"mine": {"background work": 2}}
+    (record,) = [each for each in caplog.records if each.name == "civitas.instruments"]
+    assert "background work raised OSError: the collector is away" in record.getMessage()
