@@ -18,7 +18,9 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from civitas import AgentProcess, Runtime, Supervisor, envelope
+from civitas._bus.instrument_guards import Instruments
 from civitas.components import ComponentSet, build_component_set, wire
+from civitas.components.given import instrument_sources
 from civitas.errors import (
     DeserializationError,
     FrameError,
@@ -125,8 +127,12 @@ class Ledger:
         """Return another transport on this ledger."""
         return LedgerTransport(self, context)
 
-    def components(self, serializer: Any = None, **node: Any) -> ComponentSet:
+    def components(
+        self, serializer: Any = None, *, instruments: Iterable[Any] = (), **node: Any
+    ) -> ComponentSet:
         """Return the components of another node on this ledger, made as from a plugin."""
+        watch = Instruments(instrument_sources(instruments))
+        watch.make(node.get("process", ""), "0" * 16)
         candidate = Candidate(PluginKind.TRANSPORT, "ledger", __name__, "", "", "", builtin=True)
         spec = TransportSpec(
             name="ledger",
@@ -135,7 +141,8 @@ class Ledger:
             capabilities=self.capabilities,
             dead_letters=lambda _options, _context: LedgerStore(self),
         )
-        return wire(LoadedTransport(candidate, spec), None, serializer, **node)
+        loaded = LoadedTransport(candidate, spec)
+        return wire(loaded, None, serializer, instruments=watch, **node)
 
     def listen(self, address: str, listener: Listener) -> None:
         """Give a listener what comes to an address from now on."""

@@ -199,6 +199,7 @@ async def running(
     *,
     send_timeout: float = 30.0,
     serializer: Any = None,
+    instruments: Iterable[Any] = (),
     **supervision: Any,
 ) -> AsyncIterator[System]:
     """Start agents at a place, all nodes at once, and stop them at the end.
@@ -208,6 +209,7 @@ async def running(
         children: agents, and supervisors with agents, of the root supervisor.
         send_timeout: as for `build_component_set`.
         serializer: as for `build_component_set`.
+        instruments: the same objects for every node.
         **supervision: arguments of the root supervisor.
     """
     root = Supervisor("root", children, **{"backoff_base": 0.0, **supervision})
@@ -219,7 +221,11 @@ async def running(
         ledger = place.transport if isinstance(place.transport, Ledger) else None
         make = ledger.components if ledger else partial(build_component_set, place.transport)
         made = make(
-            serializer, send_timeout=send_timeout, process=process, is_primary=node == PRIMARY
+            serializer,
+            send_timeout=send_timeout,
+            instruments=instruments,
+            process=process,
+            is_primary=node == PRIMARY,
         )
         elsewhere = {name: host for name, host in plan.processes.items() if host != process}
         made.bus.routes.expected.update(elsewhere)  # as from a topology
