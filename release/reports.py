@@ -12,7 +12,7 @@ from packaging.version import InvalidVersion, Version
 from release.workspace import CORE, Distribution
 
 FILE: Final = "conformance.json"
-_KINDS: Final = {"civitas.v1.transports": "transport", "civitas.v1.serializers": "serializer"}
+_KINDS: Final = {f"civitas.v1.{kind}s": kind for kind in ("transport", "serializer", "instrument")}
 
 
 def report_problems(distribution: Distribution, core: Distribution) -> Iterator[str]:
