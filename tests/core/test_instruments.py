@@ -165,6 +165,18 @@ async def test_a_context_variable_of_an_instrument_is_seen_by_the_handler_alone(
     ]
 
 
+async def test_what_another_thread_tries_to_send_is_refused_and_not_seen():
+    recorder = Recorder()
+    async with runtime_with(Scripted("echo", echo), instruments=[recorder]) as runtime:
+
+        def send() -> None:
+            asyncio.run(runtime.send("echo", {}))
+
+        with pytest.raises(ConfigurationError):
+            await asyncio.to_thread(send)
+    assert recorder.seen == [("start",), ("stop",)]
+
+
 async def test_an_instrument_may_leave_a_message_out():
     class Sampler:
         def handling(self, role: str, message: Message) -> None:

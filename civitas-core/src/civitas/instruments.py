@@ -78,7 +78,8 @@ class Instrument(Protocol):
         """See a message that an agent, or a caller of the node, is about to send, or asks with.
 
         It is called where the verb is called, in the caller's task, before the message is encoded:
-        what it writes into `message.headers` goes with it. Of a broadcast it sees each message.
+        what it writes into `message.headers` goes with it. Whether somebody takes the message is
+        not known yet. Of a broadcast it sees each message.
         Answers are no messages of their own: `handling` sees that a request is done.
         """
         ...

@@ -6,6 +6,7 @@ A class of its own, so that a bus without them does nothing for it.
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from threading import get_ident
 from typing import Any
 
 from civitas._bus.bus import MessageBus
@@ -28,6 +29,8 @@ class WatchedBus(MessageBus):
         return super().ask(message, timeout, own=own)
 
     def _show(self, message: Message) -> None:
+        if get_ident() != self.affinity.thread:
+            return  # it will be refused, and instruments are called in the node's event loop alone
         # An answer that is sent by hand is no message of its own, like any other answer.
         if type(message.recipient) is str and message.recipient.startswith(REPLY_PREFIX):
             return
