@@ -122,7 +122,9 @@ class Benchmarks:
                 f"{digits(row.ours.median)} k/s",
                 row.floor.median if row.floor else None,
             )
-            for row in self._rows("workers")
+            for part in self._run.parts
+            if part.suite == "workers"
+            for row in _first_floors(part)
             if row.at is not None
         ]
         return plots.plot("Asks of 16 askers to one or more workers, a second", [Group("", items)])
