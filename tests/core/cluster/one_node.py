@@ -61,9 +61,11 @@ class One:
         self.sent: list[tuple[str, ControlMessage]] = []
         self.events: list[Event] = []
         self.fenced: set[bytes] = set()
+        self.done: set[str] = set()
+        """Agents of other nodes that are done."""
         self.membership = Membership(
             info("22", agents, role=role, process=options.pop("process", "mine"), **options),
-            OwnNode(self.agents, self.stalled, self.counters),
+            OwnNode(self.agents, self.stalled, self.counters, self.finished),
             lambda address, message: self.sent.append((address, message)),
             self.events.append,
             self.fenced,
@@ -80,6 +82,9 @@ class One:
 
     def counters(self) -> Mapping[str, Any]:
         return {"sent": 3}
+
+    def finished(self, info: NodeInfo) -> tuple[str, ...]:
+        return tuple(name for name in info.agents if name in self.done)
 
     def joined(self, *others: NodeInfo) -> One:
         """Let it join, meet others, and settle."""

@@ -93,6 +93,15 @@ def test_a_primary_says_with_its_welcome_which_agents_are_done_though_its_loop_i
     assert kinds == [Received, Settled]
 
 
+def test_each_welcome_says_which_agents_are_done_also_to_a_member_whose_hello_names_none() -> None:
+    """One that got a dead node's name becomes a member before it hears a welcome."""
+    one = One(role="primary", process="supervisor").joined(WORKER)
+    one.done.add("far")
+    one.overhear(WORKER, Hello(WORKER.header, EPOCH + one.now))
+    [welcome] = one.said(Welcome, WORKER)
+    assert welcome.done == ("far",)
+
+
 # --- what is remembered ---------------------------------------------------------------------------
 
 

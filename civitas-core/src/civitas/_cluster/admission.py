@@ -103,15 +103,17 @@ class Admission:
         return peer is not None
 
     def _welcome(self, hello: Hello, now: float) -> None:
-        if not self._members.peers[hello.info.node].may_be_told(now):
+        peer = self._members.peers[hello.info.node]
+        if not peer.may_be_told(now):
             return  # all of it has just been said, and the next hello comes soon
         if not self._discovery.doubtful:  # else it may have lain here for long
             self._clocks.hear_hello(hello)
         mine, known = self._announcements.whole, self._members.known()
-        done = self._finished(hello.info)  # also while this node's event loop is blocked
+        # Also while this node's event loop is blocked. The hello of a member names no agents.
+        done = self._finished(peer.whole)
         clock = self._clocks.clock()
         welcome = Welcome(mine, hello.clock, clock, known, done, hello.nonce)
-        self._send(control_address(hello.info.node), welcome)
+        self._send(peer.address, welcome)
 
     def hear_welcome(self, welcome: Welcome, now: float) -> None:
         """Let the node in that has answered a hello, and learn of those that a primary knows."""
