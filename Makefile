@@ -35,8 +35,8 @@ endif
 
 LOCAL  := $(wildcard civitas-*/pyproject.toml)
 
-# What tests need besides Python: brokers, certificates, network namespaces, a terminal.
-PROGRAMS := nats-server redis-server openssl ip tmux
+# What tests need besides Python: brokers, certificates, network namespaces, a terminal, what judges units.
+PROGRAMS := nats-server redis-server openssl ip tmux systemd-analyze
 
 # Folders of tests/ that have a transport's run of the conformance kit.
 REPORTED := $(patsubst tests/%/test_conformance.py,%,$(wildcard tests/*/test_conformance.py))

@@ -257,6 +257,7 @@ UNGUARDED = {
     "civitas/cli/event_loop.py exited": "it stops the node",
     "civitas/cli/process_group/child.py _read": "the command's own loop, which has no node",
     "civitas/cli/process_group/group.py _poll": "the command's own loop, which has no node",
+    "civitas/cli/process_group/notices.py _read": "the command's own loop, which has no node",
     "civitas/cli/up.py stop": "the command's own loop, which has no node",
     "civitas/testing/simulation/deployment.py set": "it sets an event",
     "civitas/testing/simulation/loop.py callback": "a method of the loop itself",

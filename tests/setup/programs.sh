@@ -9,6 +9,7 @@ for program in "$@"; do
     command -v "$program" >/dev/null && continue
     case $program in
         ip) missing="$missing iproute2" ;;
+        systemd-analyze) missing="$missing systemd" ;;
         *) missing="$missing $program" ;;
     esac
 done

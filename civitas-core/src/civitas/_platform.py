@@ -93,7 +93,16 @@ random_bytes = MACHINE.random_bytes
 random_fraction = MACHINE.random_fraction
 make_runner = MACHINE.make_runner
 
+_MOMENT: Final = 1e-4
+"""Seconds: a thread that lets the interpreter's lock go for less than it takes to wake another one
+has it back at once."""
+
 _watchers: Final[list[Callable[[], None]]] = []
+
+
+def give_way() -> None:
+    """Let other threads of this process go on for a moment, if they have something to do."""
+    time.sleep(_MOMENT)
 
 
 def on_change(call: Callable[[], None]) -> None:

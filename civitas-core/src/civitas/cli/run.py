@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -47,6 +48,10 @@ def run(
     from civitas.cli.logs import configure_logging
     from civitas.cli.running_node import RunningNode
 
+    if os.getpid() == 1:
+        from civitas.cli.first_process import go_on_behind_process_1
+
+        go_on_behind_process_1()
     configure_logging(log_level, log_format, process)
     given = options.chosen(topology, file, overlays, transport, sets)._replace(health=health)
     notifier = notifier_here(process)

@@ -44,6 +44,10 @@ def up(
     from civitas.cli.process_group.console import OWN_NAME
     from civitas.topology import pipes
 
+    if os.getpid() == 1:
+        from civitas.cli.first_process import go_on_behind_process_1
+
+        go_on_behind_process_1()
     configure_logging(log_level, log_format, OWN_NAME)
     pipes.kept.set({})  # the processes read the topology, too
     given = options.chosen(topology, file, overlays, transport, sets)._replace(health=health)

@@ -7,7 +7,6 @@ carries becomes one.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Final
@@ -21,10 +20,6 @@ CONTENT_TYPE: Final = "application/openmetrics-text; version=1.0.0; charset=utf-
 
 _PIECE: Final = 100
 """Agents that are written at a time, which takes less than half a millisecond."""
-
-_PAUSE: Final = 1e-4
-"""Seconds between two pieces: a thread that lets the interpreter's lock go for less than it takes
-to wake another one has it back at once."""
 
 _ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
@@ -66,7 +61,7 @@ async def exposition(vitals: Vitals, blocked: float, *, is_ready: bool) -> bytes
 
 async def _let_others_run() -> None:
     """Let other threads have a turn, that of the agents above all, then this thread's own loop."""
-    time.sleep(_PAUSE)  # noqa: ASYNC251 - the loop of this thread would wait ten times as long
+    platform.give_way()  # to wait in the loop of this thread would take ten times as long
     await asyncio.sleep(0)
 
 

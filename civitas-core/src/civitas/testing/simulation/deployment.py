@@ -10,6 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from civitas.client import Client
@@ -174,7 +175,9 @@ class Deployment:
     async def _live(self, incarnation: Incarnation) -> None:
         """Be the program of a process: what `civitas run` is."""
         node = incarnation.node = self._make(incarnation.name)
-        record_bus(node.components.bus)
+        components = node.components
+        components.health = replace(components.health, listen=None)  # there is nobody outside
+        record_bus(components.bus)
         try:
             await node.start()
         except CivitasError as error:
