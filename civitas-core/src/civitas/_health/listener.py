@@ -61,8 +61,8 @@ def _explained(settings: HealthSettings, error: OSError | UnicodeError) -> Civit
     number = error.errno if isinstance(error, OSError) else errno.EADDRNOTAVAIL
     if number == errno.EADDRINUSE:
         return CivitasError(
-            f"{what}: the address is in use; another process of this system may have it, give "
-            f"each its own, or port 0 for a free one"
+            f"{what}: the address is in use; another process of this system may have it: give "
+            f"each its own by --health, or port 0 for a free one"
         )
     why = (error.strerror if isinstance(error, OSError) else "") or str(error)
     if number in _NOT_MENDED or isinstance(error, socket.gaierror):
