@@ -198,7 +198,7 @@ class Runtime(AgentHost):
 
     def _supervised(self) -> Supervised:
         remote, crashes = tuple(self._remote.values()), self._crashes.stats()
-        return Supervised(restart_times(self._engine), remote, crashes, self._queues)
+        return Supervised(restart_times(self._engine), remote, crashes, queues=self._queues)
 
     async def _start_agents(self) -> None:
         await self._engine.start()

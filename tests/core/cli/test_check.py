@@ -156,6 +156,16 @@ async def test_a_process_on_its_own_is_asked_at_its_health_address():
         assert told == ["the transport is not connected: it went"]
 
 
+async def test_the_command_asks_there(kept):
+    async with running_with_health(Scripted("a")) as runtime:
+        kept.topology("in_process", health={"listen": runtime.health_url.removeprefix("http://")})
+        assert await check(kept) == Outcome(0, "ok: 1 process\n", "")
+        runtime.components.config.link_state.down("it went")
+        told = await check(kept, "--json")
+    why = "the transport is not connected: it went"
+    assert (told.code, json.loads(told.out)) == (1, {"ok": False, "reason": why})
+
+
 def test_an_address_at_which_nobody_answers_is_told():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
