@@ -198,6 +198,12 @@ CASES: dict[str, list[Case]] = {
         case(HOSTILE, "--once"),
         case("good.yaml", shown="the live view needs a terminal"),
     ],
+    "civitas restart": [
+        case(NAME, *TALK, shown=NAME_SHOWN, talks=True),
+        case(NAME, "--json", *TALK, shown=JSON_HEAD, talks=True),
+        case(f"x{NAME}", *TALK, shown=HEAD, talks=True),
+        case("x", f"--topology={HOSTILE}"),
+    ],
     "civitas bench": [
         case("wrong.yaml"),
         case("good.yaml", f"--transport={HOSTILE}"),

@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from civitas._cluster.config import random_name, unbelieved
 from civitas._cluster.events import Event, Evicted
+from civitas._cluster.protocol import RESTART
 from civitas._node.ending import Ending
 from civitas._node.node import Node
+from civitas._supervision.remote_state import Demand
 from civitas.components import ComponentSet, components_for
 from civitas.errors import (
     CivitasError,
     ConfigurationError,
     IdentityError,
     NotConnectedError,
+    OutcomeUnknownError,
+    SpawnError,
     logger_of,
 )
 from civitas.messages import PRIMARY
@@ -238,6 +242,46 @@ class Client(Node):
 
         found = await asyncio.gather(*(counters(*each) for each in self.nodes().items()))
         return sorted(found, key=lambda e: (e.get("role") != "primary", str(e.get("process"))))
+
+    async def restart(self, agent: str, timeout: float | None = 60.0) -> None:
+        """Have an agent restarted by its supervisor; return when it has started again.
+
+        See `Runtime.restart`, whose errors come here, too.
+
+        Args:
+            agent: its name.
+            timeout: seconds for all of it, the agent's `on_start` included; None: no limit.
+
+        Raises:
+            MessageRoutingError: the tree has no such agent, or it is done, or its process is away.
+            SpawnError: it could not start, or its supervisor does not run.
+            NotConnectedError: the primary is not there, which has the tree.
+            OutcomeUnknownError: the primary has gone meanwhile.
+            TimeoutError: it took longer, and goes on.
+        """
+        self._check_loop()
+        cluster = self._cluster
+        assert cluster is not None
+        primary = next((peer for peer in cluster.peers() if peer.role == "primary"), None)
+        if primary is None:
+            raise NotConnectedError(
+                f"agent {agent!r} can't be restarted: the primary process is not there, which has "
+                f"the supervision tree"
+            )
+        try:
+            async with asyncio.timeout(timeout):
+                report = await cluster.command(Demand(primary.node, RESTART, 0), agent)
+        except TimeoutError:
+            raise TimeoutError(
+                f"agent {agent!r} has not started again within {timeout:g} s; that goes on, and "
+                f"`civitas stats` shows what becomes of it"
+            ) from None
+        if report is None:
+            raise OutcomeUnknownError(
+                f"the primary process has gone while it restarted agent {agent!r}"
+            )
+        if report.error is not None:
+            raise SpawnError(str(report.error)) if report.status else report.error
 
     async def backlog(self, agents: Collection[str], timeout: float = 5.0) -> dict[str, int] | None:
         """Return how many messages the transport keeps for each of these agents, also absent ones.

@@ -12,13 +12,21 @@ from civitas._node.counters import AgentStats, NodeStats, RemoteAgentStats, Supe
 from civitas._node.crashes import CrashStats
 from civitas._node.ending import Ending
 from civitas._node.host import AgentHost
+from civitas._node.restarts import Restarts
 from civitas._node.tree import build_engine, check_tree, restart_times, tree_lines
 from civitas._supervision.engine import Engine, TreeObserver
 from civitas._supervision.remote import AgentReport, RemoteAgent, RemoteChild
 from civitas._supervision.remote_state import Demand
 from civitas.components import ComponentSet, components_for
-from civitas.errors import ConfigurationError, NodeLostError, RemoteCrashError
+from civitas.errors import (
+    ConfigurationError,
+    MessageRoutingError,
+    NodeLostError,
+    RemoteCrashError,
+    SpawnError,
+)
 from civitas.messages import PRIMARY
+from civitas.plugins.similar import closest
 from civitas.process import AgentProcess, ProcessStatus
 from civitas.serializer import Serializer
 from civitas.supervisor import Supervisor
@@ -95,11 +103,12 @@ class Runtime(AgentHost):
         super().__init__(components, "_runtime", policies)
         self.supervisor = supervisor
         self._remote: dict[str, RemoteAgent] = {}
-        self._parents: dict[str, Engine] = {}  # of agents of other processes
+        self._parents: dict[str, Engine] = {}
         self._leavers: set[str] = set()
         """The nodes that leave, and have not gone yet."""
         self._commanded: dict[str, dict[str, None]] = {}
         """Agents, by node, whose last command was answered; it may have come to nothing."""
+        self._restarts = Restarts(self._restart, self._answer, self._config.failed)
         observer = TreeObserver(
             self._agent_crashed, lambda _: self._agent_ended(), self._fail, self._config.failed
         )
@@ -166,13 +175,42 @@ class Runtime(AgentHost):
         """
         return await self._wait_ended()
 
+    async def restart(self, agent: str) -> None:
+        """Restart an agent, in whichever process it is; return when it has started again.
+
+        Its supervisor does it: the message in hand is finished, or cancelled after
+        `shutdown_timeout`, then a fresh object begins with the mailbox as it is. That is no crash,
+        so it does not count towards `max_restarts`, and the strategy concerns nobody else. An agent
+        that waits for its restart gets that at once; one that starts is restarted after it.
+
+        Raises:
+            MessageRoutingError: the tree has no such agent, or it is done, or its process is away.
+            SpawnError: it could not start: then it is restarted as after a crash. Or its supervisor
+                does not run.
+            NotConnectedError: the runtime has not started, or has ended.
+        """
+        self._check_running()
+        self._check_loop()
+        await self._restarts.run(agent)
+
     def print_tree(self) -> str:
         """Return the supervision tree as text, an agent or a supervisor a line."""
         return "\n".join(tree_lines(self._engine))
 
     # --- the tree -----------------------------------------------------------------------------
 
+    async def _restart(self, name: str) -> None:
+        agent = self._slots.get(name) or self._remote.get(name)
+        if agent is None:
+            similar = closest(name, self._parents)
+            hint = f"; did you mean {similar!r}?" if similar else ""
+            raise MessageRoutingError(f"no agent of the supervision tree is called {name!r}{hint}")
+        if self._bus.closing:
+            raise SpawnError(f"agent {name!r}: this process is stopping")
+        await self._parents[name].restart(agent)
+
     def _make_local(self, agent: AgentProcess, parent: Engine) -> AgentSlot:
+        self._parents[agent.name] = parent
         return self._make_slot(agent, parent.child_exited)
 
     def _make_remote(self, child: RemoteChild, parent: Engine) -> RemoteAgent:
@@ -208,15 +246,18 @@ class Runtime(AgentHost):
         await super()._abort_start(ending)
 
     async def _stop_agents(self, since: float) -> None:
+        await self._restarts.end()
         await self._engine.stop(drain=self.failure is None, since=since, final=True)
 
     # --- agents of other processes ------------------------------------------------------------
 
     def _on_event(self, event: Event) -> None:
         from civitas._cluster.events import NodeLost, Received  # loaded by the cluster alone
-        from civitas._cluster.protocol import Crashed, Pong
+        from civitas._cluster.protocol import RESTART, Command, Crashed, Pong
 
         match event:
+            case Received(info=info, message=Command() as command) if command.verb == RESTART:
+                self._restarts.receive(info.node, command)
             case Received(info=info, message=Pong() as pong) if info.leaving:
                 self._node_leaves(info, pong)
             case Received(info=info, message=Pong() as pong):

@@ -24,6 +24,7 @@ from civitas.serializer import Serializer
 from civitas.transport import Transport, cancel_task, start_task
 
 if TYPE_CHECKING:
+    from civitas._cluster.protocol import Result
     from civitas.topology import Topology
 
 logger = logger_of("civitas.worker")
@@ -173,6 +174,17 @@ class Worker(AgentHost):
         self._agent_crashed(slot.name, error)
         assert self._cluster is not None
         self._cluster.report_crash(slot.name, slot.incarnation, error, redelivered=slot.redelivered)
+
+    def _answer(self, node: str, agent: str, result: Result) -> None:
+        slot = self._slots.get(agent)
+        if (
+            slot is not None
+            and slot.failure is not None
+            and result.status == ProcessStatus.CRASHED.value
+        ):
+            assert self._cluster is not None  # an announcement, which comes first, has no reason
+            self._cluster.report_crash(agent, result.incarnation, slot.failure)
+        super()._answer(node, agent, result)
 
     @property
     def _all_ended(self) -> bool:

@@ -101,6 +101,7 @@ def civitas(folder: Path, *arguments: str, **settings: str) -> subprocess.Comple
         ["stats", "--topology=zmq.yaml", "--connect-timeout=0.1"],
         ["stats", "--topology=pigeon.yaml"],
         ["check", "zmq.yaml", "--connect-timeout=0.1"],
+        ["restart", "a", "--topology=zmq.yaml", "--connect-timeout=0.1"],
         ["top", "zmq.yaml", "--once", "--connect-timeout=0.1"],
         ["dead-letters", "list", "--topology=zmq.yaml"],
     ],

@@ -20,6 +20,7 @@ NAMES = [
     "stats",
     "check",
     "top",
+    "restart",
     "bench",
     "version",
     "dead-letters",

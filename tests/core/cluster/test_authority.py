@@ -107,6 +107,18 @@ def test_only_the_primary_commands_and_only_it_says_that_another_node_has_gone()
     assert not believed(replace(goodbye, fenced=True), MEMBER), "nobody fences itself"
 
 
+def test_every_member_may_want_an_agent_restarted_and_nobody_else() -> None:
+    wanted = Command(1, "restart", "near", 0)
+    assert [believed(wanted, each) for each in (HEAD, MEMBER, MISSING, ANYONE, PROVED)] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert not taken(wanted, to_everyone=True)
+
+
 def test_a_node_is_fenced_by_one_that_it_knows_or_knew() -> None:
     assert [believed(Fenced("no"), each) for each in (MEMBER, MISSING, ANYONE)] == [
         True,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from civitas._signing.settings import NOT_AUTHENTICATED, REPLAYED
+from civitas.client import Client
+from civitas.errors import CivitasError
+from civitas.testing.simulation.deployment import CLIENT, Incarnation
 from civitas.testing.simulation.faults import Faults
 from civitas.testing.simulation.run import Scenario
 from civitas.testing.simulation.system import EVERY_NODE, System
@@ -32,6 +36,45 @@ async def talk_in_a_storm(system: System, rate: float) -> None:
     await system.calm(within=40.0)
 
 
+async def restarts_are_wanted(system: System) -> None:
+    """Have agents restarted by a client, some twice at once, while things go wrong."""
+    wanting = asyncio.create_task(_want_restarts(system))
+    await talk_in_a_storm(system, 3.0)
+    wanting.cancel()
+    await asyncio.wait((wanting,))
+    if not wanting.cancelled():
+        wanting.result()
+
+
+async def _want_restarts(system: System) -> None:
+    system.deployment.start(CLIENT)
+    numbers = system.world.random("restarts")
+    while True:
+        await asyncio.sleep(numbers.choice((0.05, 0.4, 1.5)))
+        client = system.deployment.current[CLIENT]
+        if client.serves:
+            agent = numbers.choice(system.cast.agents)
+            times = numbers.choice((1, 1, 2))
+            wanted = (
+                client.process.spawn(_restarted(client, agent, system), "call")
+                for _ in range(times)
+            )
+            await asyncio.wait([*wanted], timeout=numbers.choice((0.0, 0.2)))
+        else:
+            system.deployment.start(CLIENT)
+
+
+async def _restarted(client: Incarnation, agent: str, system: System) -> None:
+    """Have an agent restarted; whatever becomes of that, it is said once, in words."""
+    assert isinstance(client.node, Client)
+    outcome = "restarted"
+    try:
+        await client.node.restart(agent, timeout=8.0)
+    except (CivitasError, TimeoutError) as error:
+        outcome = type(error).__name__
+    system.history.note("wanted", agent, outcome)
+
+
 EVERYTHING = Faults.every(without=("clock", "drift"))
 CLOCKS = Faults(clock=True, drift=True, crash=True, kill=True)
 
@@ -40,6 +83,8 @@ SLOW = Faults(
     slow_handle=True, block=True, crash=True, done=True, stop=True, slow_stop=True, most=12
 )
 JOBS = Faults(done=True, kill=True, crash=True, slow_start=True, most=12)
+WITHIN_REACH = Faults.every(without=("clock", "drift", "partition"))
+RESTARTS = Faults(crash=True, kill=True, done=True, slow_start=True, slow_stop=True, most=12)
 DURABLE = {"at_least_once": True}
 ONCE = Faults.every(without=("clock", "drift", "repetition"))
 """A network that repeats nothing: what comes twice is refused where frames are signed."""
@@ -75,6 +120,8 @@ SCENARIOS = {
         Scenario(busy_weather, narrow, SLOW, CLASSES, name="narrow"),
         Scenario(weather, flat, JOBS, CLASSES, name="jobs"),
         Scenario(weather, flat, CLOCKS, CLASSES, name="clocks"),
+        Scenario(restarts_are_wanted, flat, WITHIN_REACH, CLASSES, name="restarts, flat"),
+        Scenario(restarts_are_wanted, nested, RESTARTS, CLASSES, name="restarts, nested"),
         *(
             Scenario(
                 weather,

@@ -31,6 +31,7 @@ the stranger was given; that of any other message is the nonce that everyone hea
     Pong, Crashed      | agents that its sender   | own           | a member
                        | has announced            |               |
     Command            | agents of the receiver   | own           | the primary
+    ... to restart one | of the receiver's tree   | own           | a member
     Query              | the receiver             | own           | a member
     Result, Counters   | a call of the receiver   | own           | a member: that which was called
     Piece              | as the message that it is a part of; of a stranger with a proof
@@ -56,6 +57,7 @@ from enum import Enum, auto
 from typing import Final, NamedTuple
 
 from civitas._cluster.protocol import (
+    RESTART,
     Admitted,
     Challenge,
     Changed,
@@ -152,7 +154,10 @@ def taken(message: ControlMessage, *, to_everyone: bool) -> bool:
 
 def believed(message: ControlMessage, speaker: Speaker) -> bool:
     """Return whether a message is believed of the node that sent it."""
-    if not _may_speak(RULES[type(message)].believed_from, speaker):
+    needed = RULES[type(message)].believed_from
+    if isinstance(message, Command) and message.verb == RESTART:
+        needed = Believed.MEMBER  # who may send to an agent may have it begin anew
+    if not _may_speak(needed, speaker):
         return False
     match message:
         case Hello(info=info) | Welcome(info=info) | Refused(info=info) | Changed(info=info):

@@ -16,6 +16,9 @@ from civitas.messages import RESERVED_PREFIX
 EVERYONE: Final = f"{RESERVED_PREFIX}nodes"
 """Address at which every node listens."""
 
+RESTART: Final = "restart"
+"""What any node may command the primary to do with an agent."""
+
 AgentStates: TypeAlias = Mapping[str, tuple[str, int]]
 """Status and incarnation (how often it was started) of each agent, by name."""
 
@@ -209,6 +212,8 @@ class Crashed:
 @dataclass(frozen=True, slots=True)
 class Command:
     """From the primary: `start`, `stop` or `finish` an agent; or `supervise` it yourself.
+
+    To the primary, from any node: `restart` an agent of your tree, wherever it is.
 
     `incarnation` is the last one that the primary knows of. It is to be stopped, or followed by a
     new one; where there is a later one already, nothing is to be done. An agent that is to be

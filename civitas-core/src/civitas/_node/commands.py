@@ -1,24 +1,21 @@
 """Commands: carries out what the primary wants done to the agents of a node, each command once.
 
-A command comes again until its result has arrived, so results are kept and sent again. What a
-command is about is an incarnation of an agent: where that is over, it has nothing left to do.
+What a command is about is an incarnation of an agent: where that is over, it has nothing left to
+do.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from civitas._agents.slot import AgentSlot
+from civitas._node.answered_calls import AnsweredCalls
 from civitas.errors import SpawnError, describe
-from civitas.transport.tasks import Failed, cancel_task, start_task
+from civitas.transport.tasks import Failed, start_task
 
 if TYPE_CHECKING:
     from civitas._cluster.protocol import Command, Result
-
-_REMEMBERED: Final = 1000
-"""Commands of one primary whose results are kept; it has one or two for each agent."""
 
 
 class Commands:
@@ -40,21 +37,14 @@ class Commands:
         failed: Failed,
     ) -> None:
         self._slots = slots
-        self._answer = answer
         self._supervise = supervise
         self._failed = failed
-        self._running: dict[tuple[str, int], asyncio.Task[None]] = {}
-        self._results: dict[tuple[str, int], Result] = {}
+        self._calls = AnsweredCalls(self._carry_out, answer, failed)
         self._ended = False
 
     def receive(self, node: str, command: Command) -> None:
         """Carry out a command of a node; one that has been, is answered again."""
-        key = (node, command.number)
-        if key in self._results:
-            self._answer(node, command.agent, self._results[key])
-        elif key not in self._running:
-            work = self._run(node, command)
-            self._running[key] = start_task(work, name="civitas command", failed=self._failed)
+        self._calls.receive(node, command)
 
     def finish(self, agent: str) -> None:
         """End an agent for good that was done before, in another node: it is not to be started."""
@@ -65,25 +55,10 @@ class Commands:
     async def end(self) -> None:
         """Carry out no more: an agent that is started now would be left behind."""
         self._ended = True
-        tasks = list(self._running.values())
-        for task in tasks:
-            cancel_task(task)
-        if tasks:
-            await asyncio.wait(tasks)
-
-    async def _run(self, node: str, command: Command) -> None:
-        key = (node, command.number)
-        try:
-            result = await self._carry_out(command)
-        finally:
-            del self._running[key]
-        self._results[key] = result
-        if len(self._results) > _REMEMBERED:
-            del self._results[next(iter(self._results))]
-        self._answer(node, command.agent, result)
+        await self._calls.end()
 
     async def _carry_out(self, command: Command) -> Result:
-        from civitas._cluster.protocol import Result  # loaded by the cluster alone
+        from civitas._cluster.protocol import RESTART, Result  # loaded by the cluster alone
 
         slot = self._slots.get(command.agent)
         if self._ended:
@@ -103,5 +78,7 @@ class Commands:
                 await slot.finish()
             case "supervise":
                 self._supervise(slot)
+            case _ if command.verb == RESTART:
+                return Result(command.number, "only the primary restarts agents: it has the tree")
         status, incarnation = slot.state
         return Result(command.number, error, status, incarnation)

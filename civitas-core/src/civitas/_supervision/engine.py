@@ -7,7 +7,9 @@ of this process and of others alike. Theory and table of states: `civitas._super
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -16,7 +18,14 @@ from civitas._agents.slot import AgentSlot
 from civitas._supervision.completion import Completion
 from civitas._supervision.remote import RemoteAgent
 from civitas._supervision.restart import RestartIntensity, RestartPolicy, Strategy
-from civitas.errors import SpawnError, describe, logger_of
+from civitas.errors import (
+    CivitasError,
+    MessageRoutingError,
+    SpawnError,
+    crash_unless_cancelled,
+    describe,
+    logger_of,
+)
 from civitas.transport.tasks import Failed, cancel_task, start_task
 
 logger = logger_of("civitas.supervisor")
@@ -51,6 +60,10 @@ class Engine:
         self._observer = observer
         self._parent = parent
         self._intensity = RestartIntensity(policy)
+        self._hurries: dict[str, asyncio.Event] = {}
+        """What ends the waiting of those members at once."""
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """Of the restarts of one member, one after the other has its turn."""
         self._recoveries: set[asyncio.Task[None]] = set()
         self._retirements: set[asyncio.Task[None]] = set()
         self._group_lock = asyncio.Lock()
@@ -93,6 +106,7 @@ class Engine:
         A `final` stop is the end of this tree: it leaves the agents of other processes alone.
         """
         self.alive = False
+        self._started.clear()
         await self._settle()
         for member in reversed(self.members):
             await member.stop(drain=drain, since=since, final=final)
@@ -120,6 +134,60 @@ class Engine:
         if self.alive:
             self._spawn(self._recover(children, error, counts=counts), self._recoveries)
 
+    async def restart(self, agent: AgentSlot | RemoteAgent) -> None:
+        """Restart a member that somebody wants restarted; return when the fresh object has started.
+
+        It is no crash: neither does it count towards the restart intensity, nor does the strategy
+        concern the others. One that waits for its restart, alone or with a group, gets that at
+        once; one that is being started is restarted after it.
+
+        Raises:
+            MessageRoutingError: it is done; or its process is away, which makes a fresh object when
+                it comes.
+            SpawnError: it could not start, and is restarted as after a crash; or its supervisor
+                does not run, or was stopped meanwhile.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._spawn(self._restart_wanted(agent, done), self._recoveries)
+        await done
+
+    def hurry(self, member: str) -> bool:
+        """End the waiting of a member for its restart; return whether it was waiting."""
+        waiting = self._hurries.get(member)
+        if waiting is not None:
+            waiting.set()
+        return waiting is not None
+
+    async def _restart_wanted(
+        self, agent: AgentSlot | RemoteAgent, done: asyncio.Future[None]
+    ) -> None:
+        try:
+            await self._restart_at_once(agent)
+        except asyncio.CancelledError:
+            text = f"agent {agent.name!r}: its supervisor {self.name!r} was stopped meanwhile"
+            _resolve(done, SpawnError(text))
+            raise
+        except BaseException as error:
+            _resolve(done, crash_unless_cancelled(error))
+            if not isinstance(error, CivitasError):
+                raise
+        _resolve(done, None)
+
+    async def _restart_at_once(self, agent: AgentSlot | RemoteAgent) -> None:
+        _check_there(agent)
+        if not self.alive and not (self._parent is not None and self._parent.hurry(self.name)):
+            raise SpawnError(f"agent {agent.name!r}: its supervisor {self.name!r} does not run")
+        comes_back = not self.alive or self.hurry(agent.name)
+        await self._started.wait()
+        async with self._turns[agent.name]:
+            if not comes_back:
+                await agent.stop(drain=False)
+                _check_there(agent)
+                await self._start_again(agent)
+            _check_there(agent)
+            if comes_back and not agent.alive:
+                raise SpawnError(f"agent {agent.name!r} could not start: {agent.failure}")
+
     async def _retire(self, agent: AgentSlot | RemoteAgent) -> None:
         await agent.retire()
         self._observer.ended(agent)
@@ -143,27 +211,49 @@ class Engine:
                 await self._restart(self._affected(down), delay)
 
     async def _restart(self, members: Sequence[Member], delay: float) -> None:
-        for member in reversed(members):
-            await member.stop(drain=False)
-        await self._back_off([each.name for each in members if not each.finished], delay)
-        for member in members:
-            if member.finished:
-                continue  # an agent that said it is done stays so
-            try:
-                await member.start(fresh=True)
-            except SpawnError as error:
-                self.children_failed((member,), error)
-                return
-            logger.info("%s restarted", _named(member))
+        async with AsyncExitStack() as turns:
+            waited = any(self._turns[member.name].locked() for member in members)
+            for member in members:
+                await turns.enter_async_context(self._turns[member.name])
+            if waited and len(members) == 1 and members[0].alive:
+                return  # it was restarted meanwhile
+            for member in reversed(members):
+                await member.stop(drain=False)
+            await self._back_off([each.name for each in members if not each.finished], delay)
+            for member in members:
+                if member.finished:
+                    continue  # an agent that said it is done stays so
+                try:
+                    await self._start_again(member)
+                except SpawnError:
+                    return
+
+    async def _start_again(self, member: Member) -> None:
+        """Start a fresh object; when it can't, that is a crash like any other.
+
+        Raises:
+            SpawnError: it could not start.
+        """
+        try:
+            await member.start(fresh=True)
+        except SpawnError as error:
+            self.children_failed((member,), error)
+            raise
+        logger.info("%s restarted", _named(member))
 
     async def _back_off(self, names: Sequence[str], delay: float) -> None:
-        """Wait before a restart, and let others see for how long."""
+        """Wait before a restart, unless somebody is in a hurry; let others see for how long."""
         self.backing_off |= dict.fromkeys(names, platform.monotonic() + delay)
+        hurry = asyncio.Event()
+        self._hurries |= dict.fromkeys(names, hurry)
         try:
-            await asyncio.sleep(delay)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await hurry.wait()
         finally:
             for name in names:
                 self.backing_off.pop(name, None)
+                self._hurries.pop(name, None)
 
     async def _give_up(self, children: Sequence[Member], error: Exception) -> None:
         most, window = self.policy.max_restarts, self.policy.restart_window
@@ -204,6 +294,25 @@ Member: TypeAlias = AgentSlot | RemoteAgent | Engine
 def _log_crash(children: Sequence[Member], error: Exception, consequence: str) -> None:
     names, text = ", ".join(map(_named, children)), describe(error)
     logger.error("%s crashed: %s; %s", names, text, consequence, exc_info=error)
+
+
+def _check_there(agent: AgentSlot | RemoteAgent) -> None:
+    if agent.finished:
+        raise MessageRoutingError(f"agent {agent.name!r} is done, and stays so")
+    if isinstance(agent, RemoteAgent) and agent.node is None:
+        where = "its process" if agent.child.process is None else f"process {agent.child.process!r}"
+        raise MessageRoutingError(
+            f"agent {agent.name!r}: {where} is not there; when it comes, it starts a fresh object"
+        )
+
+
+def _resolve(done: asyncio.Future[None], error: Exception | None) -> None:
+    if done.done():  # who wanted it does not wait any more
+        return
+    if error is None:
+        done.set_result(None)
+    else:
+        done.set_exception(error)
 
 
 def _named(child: Member) -> str:

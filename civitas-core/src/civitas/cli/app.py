@@ -30,6 +30,7 @@ _COMMANDS: Final = {
     "stats": "civitas.cli.talk",
     "check": "civitas.cli.check.command",
     "top": "civitas.cli.top.command",
+    "restart": "civitas.cli.talk",
     "bench": "civitas.cli.bench.command",
     "version": "civitas.cli.version",
 }

@@ -1,4 +1,4 @@
-"""`civitas ask`, `civitas send` and `civitas stats`: talk to a running system from a shell."""
+"""`civitas ask`, `send`, `stats` and `restart`: talk to a running system from a shell."""
 
 from __future__ import annotations
 
@@ -98,6 +98,28 @@ def stats(
 
     given = options.chosen(None, file, overlays, transport, sets)
     converse(conversation, given, connect_timeout, starts=False)
+
+
+def restart(
+    agent: Agent,
+    file: options.RunningTopology = None,
+    timeout: Annotated[float, options.seconds("Time in which it has started again.")] = 60.0,
+    as_json: options.AsJson = False,
+    connect_timeout: ConnectTimeout = 10.0,
+    overlays: options.Overlays = None,
+    transport: options.TransportType = None,
+    sets: options.Sets = None,
+) -> None:
+    """Restart an agent of a running system by its supervisor; ends when it has started again."""
+
+    async def conversation(client: Client, _: Topology) -> None:
+        await client.restart(agent, timeout)
+        if as_json:
+            write_json({"restarted": True, "agent": agent})
+        else:
+            write_error(f"restarted {agent!r}")
+
+    converse(conversation, options.chosen(None, file, overlays, transport, sets), connect_timeout)
 
 
 def converse(
