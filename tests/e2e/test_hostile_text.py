@@ -83,6 +83,20 @@ def topology(*agents: dict[str, Any], **more: Any) -> str:
     return json.dumps({"supervision": {"name": f"{NAME}s", "children": children}, **more})
 
 
+def logged() -> str:
+    """Write the log of one message, of which all is hostile but its id and its trace."""
+    texts = dict.fromkeys(("type", "sender", "recipient", "outcome", "reason"), HOSTILE)
+    about = {"event": "handled", "id": "1", "trace": "t", "span": "s", **texts}
+    line = {
+        "time": "2026-01-01T00:00:00Z",
+        "message": HOSTILE,
+        "process": HOSTILE,
+        "agent": HOSTILE,
+    }
+    lines = [{**line, "extra": {"message_log": about}}, {**line, "trace": "t", "level": HOSTILE}]
+    return "".join(json.dumps(each) + "\n" for each in lines) + f"{HOSTILE}\n"
+
+
 def named(type: str, **more: Any) -> dict[str, Any]:
     return {"name": NAME, "type": f"agents.{type}", **more}
 
@@ -107,6 +121,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "wrong.yaml": topology(unknown, **{HOSTILE: HOSTILE}, serializer=HOSTILE),
         "elsewhere.yaml": topology(transport={"type": f"pigeon{HOSTILE}"}),
         "no.yaml": f"a: *{HOSTILE}",
+        "log.json": logged(),
         "site/evil_plugin.py": PLUGIN,
         "site/broken_plugin.py": PLUGIN,
         "site/evil-1.dist-info/METADATA": (
@@ -203,6 +218,12 @@ CASES: dict[str, list[Case]] = {
         case(NAME, "--json", *TALK, shown=JSON_HEAD, talks=True),
         case(f"x{NAME}", *TALK, shown=HEAD, talks=True),
         case("x", f"--topology={HOSTILE}"),
+    ],
+    "civitas trace": [
+        case("1", "log.json", shown=HEAD),
+        case("1", "log.json", "--json", shown=JSON_HEAD),
+        case(HOSTILE, "log.json", shown="error: "),
+        case("1", HOSTILE, shown=HEAD),
     ],
     "civitas bench": [
         case("wrong.yaml"),

@@ -72,6 +72,8 @@ TAKE_A_TOPOLOGY = [
 ARGUMENTS = {
     ("ask",): ["a"],
     ("send",): ["a"],
+    ("restart",): ["a"],
+    ("top",): ["--once"],
     ("dead-letters", "show"): ["1"],
     ("dead-letters", "replay"): ["--all"],
     ("dead-letters", "drop"): ["--all", "--yes"],

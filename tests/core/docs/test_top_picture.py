@@ -16,6 +16,9 @@ from docs_build.top_picture import PICTURE, picture
 PAGE = (Path(__file__).parents[3] / "docs" / "watching.md").read_text(encoding="utf-8")
 
 
+SCRIPTS = PAGE.partition("## For scripts")[2].partition("\n## ")[0]
+
+
 def test_the_picture_is_what_the_command_draws() -> None:
     assert PICTURE.read_text(encoding="utf-8") == picture(), "python -m docs_build.top_picture"
 
@@ -39,4 +42,4 @@ def test_the_page_tells_of_every_column_and_every_value() -> None:
     line = AgentLine("a", "w", expected=True, situation=there, in_hand=InHand("t", "1"))
     values = json_of(Frame(0.0, (ProcessLine("w", expected=True, situation=there),), (line,)))
     told = {*values, *values["processes"][0], *values["agents"][0], *values["agents"][0]["in_hand"]}
-    assert told == set(re.findall(r"`(\w+)`", PAGE.partition("## For scripts")[2])) - {"text"}
+    assert told == set(re.findall(r"`(\w+)`", SCRIPTS)) - {"text"}

@@ -112,7 +112,7 @@ def test_built_ins_have_the_names_of_the_design():
     assert names == {
         PluginKind.TRANSPORT: ["in_process"],
         PluginKind.SERIALIZER: ["json", "msgpack"],
-        PluginKind.INSTRUMENT: [],
+        PluginKind.INSTRUMENT: ["log"],
     }
 
 

@@ -148,7 +148,7 @@ def test_the_options_are_in_the_schema(project):
     assert set(options["properties"]) == {"type", "slow", "key"}
     given = schema["properties"]["instruments"]["items"]["anyOf"]
     assert {"$ref": "#/$defs/InstrumentBlock"} in given
-    assert {"enum": ["census"]} in given[0]["anyOf"]
+    assert {"enum": ["log", "census"]} in given[0]["anyOf"]
 
 
 def test_it_is_listed_shown_and_checked(project):

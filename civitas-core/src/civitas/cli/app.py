@@ -31,6 +31,7 @@ _COMMANDS: Final = {
     "check": "civitas.cli.check.command",
     "top": "civitas.cli.top.command",
     "restart": "civitas.cli.talk",
+    "trace": "civitas.cli.trace.command",
     "bench": "civitas.cli.bench.command",
     "version": "civitas.cli.version",
 }

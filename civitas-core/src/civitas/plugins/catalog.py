@@ -130,7 +130,7 @@ class Reference(NamedTuple):
 _BUILTINS: Final[Mapping[PluginKind, Mapping[str, str]]] = {
     PluginKind.TRANSPORT: {"in_process": "civitas.transport.plugin"},
     PluginKind.SERIALIZER: dict.fromkeys(("json", "msgpack"), "civitas.plugins.builtin"),
-    PluginKind.INSTRUMENT: {},
+    PluginKind.INSTRUMENT: {"log": "civitas.plugins.message_log"},
 }
 
 _FOR_TESTS: Final[Mapping[PluginKind, Mapping[str, str]]] = {
