@@ -94,6 +94,7 @@ seeds: $(VENV)/dev.stamp ## simulate many systems under faults, 100 seeds of eac
 
 conformance: programs $(VENV)/dev.stamp ## run the conformance kit, and write the reports that the packages ship
 	$(PYTEST) -q tests/conformance/test_in_process.py tests/conformance/test_serializers.py \
+	    tests/conformance/test_message_log.py \
 	    --conformance-report=civitas-core/src/civitas/conformance.json
 	for name in $(REPORTED); do \
 	    $(PYTEST) -q tests/$$name/test_conformance.py \

@@ -18,7 +18,7 @@ from rich.terminal_theme import MONOKAI
 from civitas.cli.stats.answers import NodeAnswer
 from civitas.cli.stats.states import Expected, states_of
 from civitas.cli.top.frames import Frame, Look, Memory, frame_of
-from civitas.cli.top.rows import Branch
+from civitas.cli.top.rows import TreeBranch
 from civitas.cli.top.screen import Head, lines_of
 from civitas.cli.top.views import View
 
@@ -32,8 +32,8 @@ _EXPECTED: Final = Expected(
     {"librarian": "supervisor"}
     | {name: "left" if at < 2 else "right" for at, name in enumerate(_COUNTERS)},
 )
-_TREE: Final = Branch(
-    "library", "ONE_FOR_ONE", ("librarian", Branch("counters", "ONE_FOR_ONE", tuple(_COUNTERS)))
+_TREE: Final = TreeBranch(
+    "library", "ONE_FOR_ONE", ("librarian", TreeBranch("counters", "ONE_FOR_ONE", tuple(_COUNTERS)))
 )
 _CRASH: Final = {
     "agent": "counter_2",

@@ -84,7 +84,10 @@ def test_clocks_and_random_numbers_are_read_in_one_place() -> None:
 
 
 PLACES_OF_TEXT = {
-    r"^\s*(import|from) rich\b": {"civitas/cli/tables.py"},
+    r"^\s*(import|from) rich\b": {
+        "civitas/cli/tables.py",
+        *("civitas/cli/top/screen.py", "civitas/cli/top/terminal.py"),  # the former escapes
+    },
     r"\bgetLogger\(": {
         *("civitas/_text.py", "civitas/cli/logs.py"),  # the latter sets a level
         "civitas/testing/access.py",  # a handler that reads what is logged
@@ -230,6 +233,7 @@ def test_no_file_names_a_package_index_or_a_path_of_some_machine() -> None:
 STARTED_OTHERWISE = {
     "civitas/transport/tasks.py": "it is how all others are started",
     "civitas/cli/event_loop.py": "the whole of a process, which ends with it",
+    "civitas/cli/top/watching.py": "awaited where they are started",
     "civitas/cli/process_group/group.py": "a TaskGroup, which raises what its tasks raise",
     "civitas/testing/network.py": "a test awaits it",
     "civitas/testing/tcp_link.py": "a test's, which ends with its link",
@@ -258,6 +262,9 @@ UNGUARDED = {
     "civitas/cli/process_group/child.py _read": "the command's own loop, which has no node",
     "civitas/cli/process_group/group.py _poll": "the command's own loop, which has no node",
     "civitas/cli/process_group/notices.py _read": "the command's own loop, which has no node",
+    "civitas/cli/top/terminal.py _ended": "it sets an event",
+    "civitas/cli/top/terminal.py _read": "the command's own loop: what is logged is shown",
+    "civitas/cli/top/terminal.py call": "the command's own loop: what is logged is shown",
     "civitas/cli/up.py stop": "the command's own loop, which has no node",
     "civitas/testing/simulation/deployment.py set": "it sets an event",
     "civitas/testing/simulation/loop.py callback": "a method of the loop itself",

@@ -181,6 +181,7 @@ def test_check_passes_what_works(scratch):
         ["unproved:", "nothing", "is"],
         ["ok", "serializer", "json"],
         ["ok", "serializer", "msgpack"],
+        ["ok", "instrument", "log"],
     ]
 
 

@@ -228,9 +228,17 @@ def test_every_package_with_plugins_ships_a_report():
 def test_a_shipped_report_is_of_this_kit_and_of_this_version(file):
     from importlib.metadata import version
 
-    from civitas.testing import SerializerConformance, TransportConformance
+    from civitas.testing import (
+        InstrumentConformance,
+        SerializerConformance,
+        TransportConformance,
+    )
 
-    kits = {"transport": TransportConformance, "serializer": SerializerConformance}
+    kits = {
+        "transport": TransportConformance,
+        "serializer": SerializerConformance,
+        "instrument": InstrumentConformance,
+    }
     found = json.loads(file.read_text())
     assert found["core"] == version("civitas-core")
     for each in found["suites"]:

@@ -7,7 +7,8 @@ A **slot** (`slot`) is an agent's place in its node. It has what must outlive a 
 the mailbox, the counters. The agent object in it comes and goes: a restart makes a fresh one of
 the captured constructor arguments; what these may be stands in `settings`. Each object has one
 task, which runs `on_start`, then the **message loop** (`message_loop`), then `on_stop`; what these
-raise is a crash, whatever it is (`civitas.errors.crash_unless_cancelled`); `running` tells a log
+raise is a crash, whatever it is (`civitas.errors.crash_unless_cancelled`). `counts` has what is
+counted of the agent, for how long it was busy, and what it has in hand; `running` tells a log
 record which agent's task it comes from. The slot never decides
 about a restart: it reports the end of a task, once, to its supervisor. What it says of itself to
 other nodes, beyond the states below, stands in `states`. Instruments see each execution of

@@ -160,8 +160,7 @@ class AgentSlot:
         except BaseException as raised:  # noqa: BLE001 - what the author's code raised
             error = crash_unless_cancelled(raised, "the constructor", asyncio.current_task())
             self._crash(error)
-            text = f"agent {self.name!r} could not start: {describe(error)}"
-            raise SpawnError(text) from error
+            raise SpawnError(f"agent {self.name!r} could not start: {describe(error)}") from error
         if fresh:
             self._bus.instruments.restarted(self.name)
 

@@ -99,6 +99,11 @@ def configure_logging(level: str, form: str = TEXT, process: str = PRIMARY) -> N
         logging.getLogger("civitas.control").setLevel(logging.ERROR)
 
 
+def log_only_to(handler: logging.Handler) -> None:
+    """From now on, let this handler alone have what is logged."""
+    logging.getLogger().handlers = [handler]
+
+
 def _handler(level: str, form: str, process: str) -> logging.Handler:
     if form == TEXT:
         handler = _StderrHandler()

@@ -87,6 +87,15 @@ def write_json(value: Any) -> None:
     streams.out().write("\n".join(lines) + "\n")
 
 
+def write_json_line(value: Any) -> None:
+    """Print JSON that is known to have no other numbers than JSON has to stdout, in one line.
+
+    It is ASCII, so no terminal obeys it, and goes out at once.
+    """
+    streams.out().write(json.dumps(value) + "\n")
+    streams.out().flush()
+
+
 def jsonable(value: Any, depth: int = 0) -> Any:
     """Return a value of a payload as a value for JSON: bytes as Base64, keys as text."""
     if depth > _MAX_DEPTH:

@@ -6,11 +6,11 @@ extra of the record, `message_log`; `civitas trace` reads it from logs in JSON. 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Final
 
+from civitas import _platform as platform
 from civitas.errors import describe, logger_of, printable
 from civitas.messages import Message
 from civitas.plugins.hookspecs import hookimpl
@@ -47,7 +47,7 @@ class _Execution:
         self._began = 0.0
 
     def __enter__(self) -> None:
-        self._began = time.perf_counter()
+        self._began = platform.monotonic()
 
     def __exit__(
         self,
@@ -55,7 +55,7 @@ class _Execution:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        seconds = time.perf_counter() - self._began
+        seconds = platform.monotonic() - self._began
         outcome = "done" if error is None else printable(describe(error).kind, _LONGEST)
         message = self._message
         about = {"seconds": round(seconds, 6), "outcome": outcome, "attempt": message.attempt}

@@ -9,14 +9,14 @@ from typing import Any
 from civitas.cli.stats.answers import NodeAnswer
 from civitas.cli.stats.states import Expected, states_of
 from civitas.cli.top.frames import Frame, Look, Memory, frame_of
-from civitas.cli.top.rows import Branch
+from civitas.cli.top.rows import TreeBranch
 from civitas.cli.top.screen import Head
 
 EXPECTED = Expected(
     ("supervisor", "w1", "w2"), {"desk": "supervisor", "press": "w1", "ink": "w1", "post": "w2"}
 )
-TREE = Branch(
-    "root", "ONE_FOR_ONE", ("desk", Branch("shop", "ONE_FOR_ALL", ("press", "ink")), "post")
+TREE = TreeBranch(
+    "root", "ONE_FOR_ONE", ("desk", TreeBranch("shop", "ONE_FOR_ALL", ("press", "ink")), "post")
 )
 HEAD = Head("orders.yaml", "zmq", 1.0, UTC)
 WALL = 1_790_000_000.0

@@ -13,7 +13,7 @@ from civitas.cli.top.as_json import json_of
 from civitas.cli.top.cells import rate, short
 from civitas.cli.top.frames import Frame
 from civitas.cli.top.plain import write_frame
-from civitas.cli.top.rows import Branch
+from civitas.cli.top.rows import TreeBranch
 from civitas.cli.top.screen import lines_of
 from civitas.cli.top.views import View
 from core.cli.top.looks import HEAD, TREE, agent, frame, look, node
@@ -38,7 +38,7 @@ PRESS = ["press", "w1", "running", "1,200", "12", "31", "order", "208", "us", "2
 
 
 def drawn(
-    shown: Frame = BUSY, width: int = 120, height: int = 30, of: Branch = TREE, **view: object
+    shown: Frame = BUSY, width: int = 120, height: int = 30, of: TreeBranch = TREE, **view: object
 ) -> list[str]:
     lines = lines_of(shown, View(**view), of, HEAD, width, height)  # type: ignore[arg-type]
     return [line.plain for line in lines]
@@ -135,7 +135,7 @@ def test_no_text_of_others_is_obeyed_or_takes_more_room(name: str, text: str) ->
         role=text,
         crashes=[{"agent": name, "text": text, "seconds": 1.0}],
     )
-    tree = Branch(text, text, (name,))
+    tree = TreeBranch(text, text, (name,))
     for view in ({}, {"tree": True}, {"selected": name}, {"filter": text}):
         lines = drawn(frame(look(1.0, told, problem=text)), 60, 24, tree, **view)
         assert all(line.isprintable() and cell_len(line) <= 60 for line in lines)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from civitas.cli.app import main
 from civitas.cli.trace.output import json_of, write_path
-from civitas.cli.trace.paths import Step, path_of, traces_of
+from civitas.cli.trace.paths import TracedMessage, path_of, traces_of
 from civitas.cli.trace.records import read_lines
 
 BEGAN = "2026-01-01T00:00:0"
@@ -44,7 +44,7 @@ LOG = [
 ]
 
 
-def shape(step: Step) -> Any:
+def shape(step: TracedMessage) -> Any:
     events = [each.event for _, each in step.records]
     return step.span, events, [each.text for each in step.lines], [shape(e) for e in step.children]
 

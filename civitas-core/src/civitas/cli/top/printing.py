@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from civitas.cli import streams
+from civitas.cli.output import write_json_line
 from civitas.cli.top.as_json import json_of
 from civitas.cli.top.frames import Memory, frame_of
 from civitas.cli.top.looking import looks
@@ -41,8 +40,7 @@ async def print_frames(
             if once and number < 2 and not look.problem:
                 continue  # a rate is a difference
             if as_json:
-                streams.out().write(json.dumps(json_of(frame)) + "\n")  # ASCII, and no controls
-                streams.out().flush()
+                write_json_line(json_of(frame))
             else:
                 write_frame(frame)
             if once:

@@ -12,7 +12,7 @@ from civitas.cli.top.views import View
 
 
 @dataclass(frozen=True, slots=True)
-class Branch:
+class TreeBranch:
     """A supervisor of the topology: its name and strategy, and what is below it.
 
     A child that is text is the name of an agent.
@@ -20,7 +20,7 @@ class Branch:
 
     name: str
     strategy: str
-    children: tuple[Branch | str, ...] = ()
+    children: tuple[TreeBranch | str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Row:
     depth: int = 0
 
 
-def rows_of(frame: Frame, view: View, tree: Branch) -> list[Row]:
+def rows_of(frame: Frame, view: View, tree: TreeBranch) -> list[Row]:
     """Return what is to be shown of the agents."""
     wanted = [line for line in frame.agents if _matches(line, view.filter)]
     if view.tree:
@@ -66,7 +66,7 @@ def _matches(line: AgentLine, wanted: str) -> bool:
     return not wanted or any(wanted.casefold() in text.casefold() for text in texts)
 
 
-def _tree_rows(wanted: Sequence[AgentLine], tree: Branch) -> list[Row]:
+def _tree_rows(wanted: Sequence[AgentLine], tree: TreeBranch) -> list[Row]:
     left = {line.name: line for line in wanted}
     rows = list(_below(tree, 0, left))
     if left:
@@ -75,11 +75,11 @@ def _tree_rows(wanted: Sequence[AgentLine], tree: Branch) -> list[Row]:
     return rows
 
 
-def _below(branch: Branch, depth: int, left: dict[str, AgentLine]) -> Iterator[Row]:
+def _below(branch: TreeBranch, depth: int, left: dict[str, AgentLine]) -> Iterator[Row]:
     """Give a supervisor and what is below it; one with nothing that is wanted is left out."""
     rows: list[Row] = []
     for child in branch.children:
-        if isinstance(child, Branch):
+        if isinstance(child, TreeBranch):
             rows += _below(child, depth + 1, left)
         elif child in left:
             rows.append(Row(child, left.pop(child), depth=depth + 1))

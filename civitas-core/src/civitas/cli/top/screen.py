@@ -19,7 +19,7 @@ from civitas.cli.stats.output import duration
 from civitas.cli.stats.states import BACKING_OFF, DONE, GONE, RUNNING
 from civitas.cli.top.cells import PROCESS_CELLS, Cell, L, agent_cells, number, rate
 from civitas.cli.top.frames import Frame, ProcessLine
-from civitas.cli.top.rows import Branch, Row, names_of, rows_of
+from civitas.cli.top.rows import Row, TreeBranch, names_of, rows_of
 from civitas.cli.top.views import HELP, View
 from civitas.errors import printable
 
@@ -64,7 +64,7 @@ class Head:
 
 
 def lines_of(
-    frame: Frame, view: View, tree: Branch, head: Head, width: int, height: int
+    frame: Frame, view: View, tree: TreeBranch, head: Head, width: int, height: int
 ) -> list[Text]:
     """Return at most `height` lines of at most `width` cells."""
     lines = _head_lines(frame, view, head, width)
@@ -81,7 +81,7 @@ def lines_of(
     return lines[:height]
 
 
-def choosable(frame: Frame, view: View, tree: Branch) -> list[str]:
+def choosable(frame: Frame, view: View, tree: TreeBranch) -> list[str]:
     """Return the agents that can be chosen, in the order in which they are shown."""
     return names_of(rows_of(frame, view, tree))
 

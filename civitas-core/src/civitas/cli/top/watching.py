@@ -12,11 +12,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from civitas.cli.exit_codes import BY_SIGNAL
+from civitas.cli.logs import log_only_to
 from civitas.cli.stats.command import expected_of
 from civitas.cli.stats.states import states_of
 from civitas.cli.top.frames import Look, Memory, frame_of
 from civitas.cli.top.looking import looks
-from civitas.cli.top.rows import Branch
+from civitas.cli.top.rows import TreeBranch
 from civitas.cli.top.screen import Head, choosable, lines_of
 from civitas.cli.top.terminal import Terminal
 from civitas.cli.top.views import View, pressed
@@ -50,7 +51,7 @@ class Watching:
 
     async def run(self, make: Callable[[], Client], timeout: float) -> int:
         """Show the system until the user has had enough; return the exit code."""
-        logging.getLogger().handlers = [self._words]  # stderr may be the same terminal
+        log_only_to(self._words)  # stderr may be the same terminal
         looking = asyncio.create_task(self._look(make, timeout))
         ended = asyncio.create_task(self._ended.wait())
         try:
@@ -113,9 +114,9 @@ class _LastWords(logging.Handler):
         return self._said if now - self._at < _SAID_FOR else ""
 
 
-def _branch(supervisor: ResolvedSupervisor) -> Branch:
+def _branch(supervisor: ResolvedSupervisor) -> TreeBranch:
     children = (
         child.block.name if isinstance(child, ResolvedAgent) else _branch(child)
         for child in supervisor.children
     )
-    return Branch(supervisor.block.name, supervisor.block.strategy, tuple(children))
+    return TreeBranch(supervisor.block.name, supervisor.block.strategy, tuple(children))

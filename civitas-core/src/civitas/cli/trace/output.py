@@ -9,7 +9,7 @@ from typing import Any
 
 from civitas.cli.output import write
 from civitas.cli.tables import Branch, write_tree
-from civitas.cli.trace.paths import Path, Step, last_word
+from civitas.cli.trace.paths import Path, TracedMessage, last_word
 from civitas.cli.trace.records import MessageEvent, Record
 
 
@@ -33,7 +33,7 @@ def json_of(path: Path) -> dict[str, Any]:
     }
 
 
-def _branch(step: Step, first: float) -> Branch:
+def _branch(step: TracedMessage, first: float) -> Branch:
     about = step.about
     sent = [record for record, each in step.records if each.event == "sent"]
     head = f"{about.type} {about.sender} -> {about.recipient}"
@@ -65,7 +65,7 @@ def _ms(at: float, first: float) -> str:
     return f"{(at - first) * 1000:+.1f}"
 
 
-def _message(step: Step) -> dict[str, Any]:
+def _message(step: TracedMessage) -> dict[str, Any]:
     return {
         **{key: value for key, value in asdict(step.about).items() if key in _OF_MESSAGE},
         "events": list(_events(step)),
@@ -76,7 +76,7 @@ def _message(step: Step) -> dict[str, Any]:
 _OF_MESSAGE = {"id", "type", "sender", "recipient", "span", "parent"}
 
 
-def _events(step: Step) -> Iterator[dict[str, Any]]:
+def _events(step: TracedMessage) -> Iterator[dict[str, Any]]:
     for record, about in step.records:
         told = {key: value for key, value in asdict(about).items() if key not in _OF_MESSAGE}
         del told["trace"]

@@ -9,7 +9,7 @@ from civitas.cli.trace.records import MessageEvent, Record
 
 
 @dataclass(slots=True)
-class Step:
+class TracedMessage:
     """A message, as the logs know it.
 
     Attributes:
@@ -22,7 +22,7 @@ class Step:
     span: str
     records: list[tuple[Record, MessageEvent]] = field(default_factory=list)
     lines: list[Record] = field(default_factory=list)
-    children: list[Step] = field(default_factory=list)
+    children: list[TracedMessage] = field(default_factory=list)
 
     @property
     def about(self) -> MessageEvent:
@@ -40,7 +40,7 @@ class Path:
     """A trace: its first messages, what no message of it explains, and all records by time."""
 
     trace: str
-    steps: list[Step]
+    steps: list[TracedMessage]
     lines: list[Record]
     records: list[Record]
 
@@ -61,18 +61,18 @@ def traces_of(records: Iterable[Record], wanted: str) -> list[str]:
 def path_of(records: Iterable[Record], trace: str) -> Path:
     """Return a trace with all that is said of it, in the order of time."""
     own = sorted((each for each in records if each.trace == trace), key=lambda each: each.at)
-    steps: dict[str, Step] = {}
+    steps: dict[str, TracedMessage] = {}
     for record in own:
         about = record.about
         if about is not None:
             key = about.span or about.id
-            steps.setdefault(key, Step(key)).records.append((record, about))
+            steps.setdefault(key, TracedMessage(key)).records.append((record, about))
     roots = _joined(steps)
     lines = [record for record in own if record.about is None]
     return Path(trace, roots, [each for each in lines if not _placed(each, steps)], own)
 
 
-def _joined(steps: dict[str, Step]) -> list[Step]:
+def _joined(steps: dict[str, TracedMessage]) -> list[TracedMessage]:
     """Put each message below that which caused it; return those that none caused, by time."""
     roots = []
     for step in sorted(steps.values(), key=lambda step: step.began):
@@ -84,9 +84,9 @@ def _joined(steps: dict[str, Step]) -> list[Step]:
     return roots
 
 
-def _is_below(step: Step, other: Step) -> bool:
+def _is_below(step: TracedMessage, other: TracedMessage) -> bool:
     """Return whether a message is below another one, or the same: logs may be forged."""
-    waiting: list[Step] = [other]
+    waiting: list[TracedMessage] = [other]
     while waiting:
         each = waiting.pop()
         if each is step:
@@ -95,7 +95,7 @@ def _is_below(step: Step, other: Step) -> bool:
     return False
 
 
-def _placed(line: Record, steps: dict[str, Step]) -> bool:
+def _placed(line: Record, steps: dict[str, TracedMessage]) -> bool:
     """Put a line of an agent to the message that it handled then; return whether there is one."""
     for step in steps.values():
         for record, about in step.records:
@@ -111,6 +111,6 @@ def _began(record: Record, about: MessageEvent) -> float:
     return record.at - (about.seconds or 0.0)
 
 
-def last_word(step: Step) -> Sequence[tuple[Record, MessageEvent]]:
+def last_word(step: TracedMessage) -> Sequence[tuple[Record, MessageEvent]]:
     """Return what became of a message: its executions, and where it was dropped."""
     return [each for each in step.records if each[1].event != "sent"]
