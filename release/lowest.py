@@ -22,7 +22,8 @@ from release.ranges import lower_end
 from release.workspace import Distribution, distributions
 
 TOOLS: Final = (
-    *("editables", "hatchling", "hypothesis", "jsonschema", "psutil"),
+    *("editables", "hatchling", "hypothesis", "jsonschema"),
+    *("opentelemetry-exporter-otlp-proto-http", "opentelemetry-sdk", "psutil"),
     *("pytest-asyncio", "pytest-timeout", "pytest-xdist"),
 )
 """What tests need besides, in the newest version that goes with the lowest of ours."""

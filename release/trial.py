@@ -10,7 +10,7 @@ from release.commands import CommandError, plain_environment, watch
 from release.environment import Environment
 from release.workspace import Distribution
 
-_GROUP: Final = "civitas.v1.transports"
+_GROUPS: Final = ("civitas.v1.transports", "civitas.v1.instruments")
 _WHERE: Final = (
     "import sys, importlib\nfor name in sys.argv[1:]: print(importlib.import_module(name).__file__)"
 )
@@ -18,8 +18,9 @@ _WHERE: Final = (
 
 def tests_of(plugin: Distribution, root: Path) -> list[Path]:
     """Return the folders of this repository that have the plugin's own tests."""
-    names = plugin.project.get("entry-points", {}).get(_GROUP, {})
-    folders = (root / "tests" / name for name in sorted(names))
+    points = plugin.project.get("entry-points", {})
+    names = sorted(name for group in _GROUPS for name in points.get(group, ()))
+    folders = (root / "tests" / name for name in names)
     return [folder for folder in folders if folder.is_dir()]
 
 

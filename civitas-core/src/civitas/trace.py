@@ -143,23 +143,53 @@ def give_headers(message: Message, cause: Message | None, given: Mapping[str, An
     Raises:
         MessageValidationError: they can't be the headers of a message.
     """
-    headers = {} if given is None else _checked(given)
+    if given is None:
+        message.headers = _passed_on(message, cause)
+        return
+    headers = _checked(given)
     tracestate = headers.pop(TRACESTATE, None)
     parent = Traceparent.parse(headers.pop(TRACEPARENT, ""))
     if parent is not None:
         message.trace_id, message.parent_span_id = parent.trace_id, parent.span_id
         headers[TRACEPARENT] = str(parent)
-    elif cause is not None and message.parent_span_id and TRACEPARENT in cause.headers:
-        parent = Traceparent.parse(cause.headers[TRACEPARENT])
-        if parent is not None:
-            tracestate = cause.headers.get(TRACESTATE)
-            place = Traceparent(message.trace_id, message.parent_span_id, parent.flags)
-            headers[TRACEPARENT] = str(place)
-    if parent is not None and tracestate is not None:
-        headers[TRACESTATE] = tracestate
-    if given is not None and (problem := headers_problem(headers)):
+        if tracestate is not None:
+            headers[TRACESTATE] = tracestate
+    else:
+        headers |= _passed_on(message, cause)
+    problem = headers_problem(headers)
+    if problem is not None:
         raise MessageValidationError(f"these headers can't be sent: {problem}")
     message.headers = headers or NO_HEADERS
+
+
+def _passed_on(message: Message, cause: Message | None) -> dict[str, str]:
+    """Return the headers that a message has from its cause: where the trace goes on."""
+    if cause is None or not cause.headers or not message.parent_span_id:
+        return NO_HEADERS
+    came = cause.headers.get(TRACEPARENT, "")
+    parent = Traceparent.parse(came)
+    if parent is None:
+        return NO_HEADERS
+    place = f"00-{message.trace_id}-{message.parent_span_id}-{parent.flags:02x}"
+    headers = {TRACEPARENT: place}
+    tracestate = cause.headers.get(TRACESTATE)
+    if tracestate is not None:
+        headers[TRACESTATE] = tracestate
+    return headers
+
+
+def adopt_headers(message: Message) -> None:
+    """Let a message be part of the trace that its new headers name, if they do.
+
+    Raises:
+        MessageValidationError: they can't be the headers of a message.
+    """
+    problem = headers_problem(message.headers)
+    if problem is not None:
+        raise MessageValidationError(f"these headers can't be sent: {problem}")
+    parent = Traceparent.parse(message.headers.get(TRACEPARENT, ""))
+    if parent is not None:
+        message.trace_id, message.parent_span_id = parent.trace_id, parent.span_id
 
 
 def _checked(given: object) -> dict[str, str]:

@@ -234,11 +234,8 @@ def test_a_shipped_report_is_of_this_kit_and_of_this_version(file):
         TransportConformance,
     )
 
-    kits = {
-        "transport": TransportConformance,
-        "serializer": SerializerConformance,
-        "instrument": InstrumentConformance,
-    }
+    classes = (TransportConformance, SerializerConformance, InstrumentConformance)
+    kits = {each.kind: each for each in classes}
     found = json.loads(file.read_text())
     assert found["core"] == version("civitas-core")
     for each in found["suites"]:

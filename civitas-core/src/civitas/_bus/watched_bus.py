@@ -11,6 +11,7 @@ from typing import Any
 
 from civitas._bus.bus import MessageBus
 from civitas.messages import REPLY_PREFIX, Message
+from civitas.trace import adopt_headers
 
 
 class WatchedBus(MessageBus):
@@ -35,7 +36,11 @@ class WatchedBus(MessageBus):
         if type(message.recipient) is str and message.recipient.startswith(REPLY_PREFIX):
             return
         for sending, report in self.instruments.sending:
+            headers = message.headers
             try:
                 sending(message)
+                if message.headers is not headers:
+                    adopt_headers(message)
             except BaseException as error:  # noqa: BLE001 - whatever it is, it is the instrument's
+                message.headers = headers
                 report(error)

@@ -5,11 +5,9 @@ Theory of operation
 
 `Runtime`, `Worker` and `Client` are the three kinds of node. `node` is the base of all: life, and
 talking to agents (`callers`: from where its event loop may be another one). `host` is the base of
-the two that have agents: slots, `counters`, commands. What is left is their own: the tree of a
-runtime, the reports of a worker, the search of a client.
-talking to agents. `host` is the base of the two that have agents: slots, `counters`, commands.
-What other nodes want done once, however often they say so, goes through `answered_calls`.
-What is left is their own: the tree of a runtime, the reports of a worker, the search of a client.
+the two that have agents: slots, `counters`, commands. What other nodes want done once, however
+often they say so, goes through `answered_calls`. What is left is their own: the tree of a runtime,
+the reports of a worker, the search of a client.
 
 A node that is constructed has slots for its agents. Its **identity** is made by `start`: node id,
 generation, the event loop and the process that it belongs to, and the cluster, which has them all
@@ -44,8 +42,7 @@ reports an end that nobody expected, in any thread (`civitas.transport.tasks`).
 
 Who asks from outside how a node is (probes, a service manager) is answered by `health`, in a thread
 of its own: it begins before the transport starts, and ends after it has stopped. `queues` knows
-which agents have messages waiting and handle none.
-`crashes` keeps the last crash of each agent, for who looks at the node; `restarts` has agents of a
+which agents have messages waiting and handle none. `crashes` keeps the last crash of each agent, for who looks at the node; `restarts` has agents of a
 tree begin anew that somebody wants to.
 
 `build` makes the parts of a node from a resolved topology, `tree` checks a declared tree and makes

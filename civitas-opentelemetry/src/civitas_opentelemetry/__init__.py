@@ -1,0 +1,1 @@
+"""Spans and metrics of Civitas systems, through the OpenTelemetry API: begin with plugin.py."""
