@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from benchmarks import agents, messages, plugins, scrapes, startup
+from benchmarks import agents, messages, plugins, scrapes, startup, tracing
 from benchmarks.harness import Effort, Row
 from benchmarks.nats.rows import rows as nats_rows
 from benchmarks.processes import workers
@@ -34,6 +34,7 @@ class Suite(NamedTuple):
 
 SUITES: Final = {
     "messages": Suite("Within one process", messages.rows),
+    "tracing": Suite("With OpenTelemetry", tracing.rows),
     "processes": Suite("Between two processes, zmq", processes_rows, both=True),
     "many": Suite("Many agents in another process, zmq", many_agents),
     "workers": Suite("Many askers and several workers, zmq", workers.rows, pinned=False),

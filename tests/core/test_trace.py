@@ -15,6 +15,7 @@ from civitas.errors import MessageValidationError
 from civitas.messages import NO_HEADERS, compose, headers_problem
 from civitas.trace import Traceparent, give_headers
 from support.agents import SOON, Scripted, echo, runtime, until
+from support.instruments import runtime_with
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 PARENT = f"00-{TRACE}-{SPAN}-01"
@@ -198,3 +199,29 @@ def test_a_trace_that_a_handler_has_spoiled_makes_no_header() -> None:
         give_headers(message, cause, None)
         assert headers_problem(message.headers) is None
         assert Traceparent.parse(message.headers.get("traceparent", "")) is None
+
+
+class Gives:
+    """An instrument that gives each message headers."""
+
+    def __init__(self, headers: Any) -> None:
+        self.headers = headers
+
+    def sending(self, message: Message) -> None:
+        message.headers = self.headers
+
+
+async def test_headers_that_an_instrument_gives_make_a_message_part_of_their_trace() -> None:
+    a = Scripted("a", echo)
+    async with runtime_with(a, instruments=[Gives({"traceparent": PARENT})]) as r:
+        await r.ask("a", {}, timeout=SOON)
+    assert (a.got[0].trace_id, a.got[0].parent_span_id) == (TRACE, SPAN)
+
+
+@pytest.mark.parametrize("headers", [None, {"a": 1}, {"a": "x" * 4096}, "text"])
+async def test_what_an_instrument_gives_that_are_no_headers_is_its_own_error(headers: Any) -> None:
+    a = Scripted("a", echo)
+    async with runtime_with(a, instruments=[Gives(headers)]) as r:
+        await r.ask("a", {}, headers={"tenant": "t"}, timeout=SOON)
+        assert r.stats().instruments == {"Gives": {"sending": 1}}
+    assert a.got[0].headers == {"tenant": "t"}

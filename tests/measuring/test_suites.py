@@ -13,7 +13,6 @@ import msgpack
 import psutil
 import pytest
 
-from benchmarks import messages
 from benchmarks.document import Document
 from benchmarks.frames import data_size, kinds_of
 from benchmarks.harness import Effort, Row
@@ -25,7 +24,7 @@ from support.commands import completed
 
 REPOSITORY = Path(__file__).parents[2]
 LEAST = Effort(rounds=1, turns=1, share=0.0005)
-IN_PROCESS = ["messages"]
+IN_PROCESS = ["messages", "tracing"]
 SLOW = ["agents", "processes", "scrapes"]
 
 
@@ -39,7 +38,8 @@ def check(rows: list[Row]) -> None:
 
 
 def test_messages_within_a_process_are_measured() -> None:
-    check(list(messages.rows(LEAST)))
+    for name in IN_PROCESS:
+        check(list(SUITES[name].rows(LEAST)))
 
 
 @pytest.mark.slow
