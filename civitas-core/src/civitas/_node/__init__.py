@@ -42,8 +42,8 @@ reports an end that nobody expected, in any thread (`civitas.transport.tasks`).
 
 Who asks from outside how a node is (probes, a service manager) is answered by `health`, in a thread
 of its own: it begins before the transport starts, and ends after it has stopped. `queues` knows
-which agents have messages waiting and handle none. `crashes` keeps the last crash of each agent, for who looks at the node; `restarts` has agents of a
-tree begin anew that somebody wants to.
+which agents have messages waiting and handle none. `crashes` keeps the last crash of each agent,
+for who looks at the node; `restarts` has agents of a tree begin anew that somebody wants to.
 
 `build` makes the parts of a node from a resolved topology, `tree` checks a declared tree and makes
 the engines of it.
