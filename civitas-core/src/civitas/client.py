@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -109,7 +109,7 @@ class Client(Node):
     def from_config(
         cls,
         path: str | Path,
-        agent_classes: Mapping[str, type[AgentProcess]] | None = None,
+        agent_classes: Mapping[str, Callable[..., AgentProcess]] | None = None,
         *,
         overlays: Sequence[str | Path] = (),
         connect_timeout: float = CONNECT_TIMEOUT,
@@ -150,7 +150,7 @@ class Client(Node):
     def from_config_dict(
         cls,
         mapping: Mapping[str, Any],
-        agent_classes: Mapping[str, type[AgentProcess]] | None = None,
+        agent_classes: Mapping[str, Callable[..., AgentProcess]] | None = None,
         *,
         connect_timeout: float = CONNECT_TIMEOUT,
     ) -> Self:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -118,8 +118,9 @@ class Runtime(AgentHost):
     def from_config(
         cls,
         path: str | Path,
-        agent_classes: Mapping[str, type[AgentProcess]] | None = None,
+        agent_classes: Mapping[str, Callable[..., AgentProcess]] | None = None,
         *,
+        services: Mapping[str, Any] | None = None,
         overlays: Sequence[str | Path] = (),
     ) -> Self:
         """Make a runtime from a topology file: the primary process of that system.
@@ -129,7 +130,10 @@ class Runtime(AgentHost):
 
         Args:
             path: the YAML file.
-            agent_classes: agent classes by the names that the topology uses as `type`.
+            agent_classes: agent classes, or factories of agents, by the names that the topology
+                uses as `type`.
+            services: what constructors and factories are given besides `config`, by the names of
+                their arguments: each gets those that it names.
             overlays: files that are laid over it, as `--overlay` does, in this order.
 
         Raises:
@@ -141,6 +145,7 @@ class Runtime(AgentHost):
             path,
             agent_base=AgentProcess,
             agent_classes=agent_classes,
+            services=services,
             overlays=overlays,
             processes=(PRIMARY,),
         )
@@ -150,13 +155,19 @@ class Runtime(AgentHost):
     def from_config_dict(
         cls,
         mapping: Mapping[str, Any],
-        agent_classes: Mapping[str, type[AgentProcess]] | None = None,
+        agent_classes: Mapping[str, Callable[..., AgentProcess]] | None = None,
+        *,
+        services: Mapping[str, Any] | None = None,
     ) -> Self:
         """Make a runtime from a topology given as a mapping; see `from_config`."""
         from civitas.topology import load_topology_mapping
 
         topology = load_topology_mapping(
-            mapping, agent_base=AgentProcess, agent_classes=agent_classes, processes=(PRIMARY,)
+            mapping,
+            agent_base=AgentProcess,
+            agent_classes=agent_classes,
+            services=services,
+            processes=(PRIMARY,),
         )
         return cls.from_topology(topology)
 

@@ -72,8 +72,16 @@ class Stranger:
     """No agent."""
 
 
-def function():
-    """No class."""
+PLAIN = "no class"
+
+
+def make_reader(name, folder="here"):
+    """Makes an agent of another class."""
+    return Reader(name, folder)
+
+
+async def waits(name):
+    """No factory."""
 '''
 
 

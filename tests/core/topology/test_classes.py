@@ -35,7 +35,7 @@ def text(type_: str, config: str = "{}") -> str:
 def test_a_class_is_named_by_its_path(workspace: Any, type_: str, name: str) -> None:
     (agent,) = workspace.load(text(type_)).supervision.agents()
 
-    assert agent.cls.__qualname__ == name
+    assert agent.constructor.maker.__qualname__ == name
     assert agent.build().name == "a"
 
 
@@ -45,7 +45,7 @@ def test_a_class_may_be_given_by_name(workspace: Any) -> None:
 
     loaded = workspace.load(text("Given"), agent_classes={"Given": Given})
 
-    assert next(loaded.supervision.agents()).cls is Given
+    assert next(loaded.supervision.agents()).constructor.maker is Given
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,8 @@ def test_a_class_may_be_given_by_name(workspace: Any) -> None:
         ("APP.agents.Zebra", "has no 'Zebra'", "its agents are Plain, Reader"),
         ("APP.agents:Outer.Innre", "class 'Outer' has no 'Innre'", "did you mean 'Inner'?"),
         ("APP.agents.Stranger", "is not an agent", "derives from AgentProcess"),
-        ("APP.agents.function", "is not a class but a function", "derives from AgentProcess"),
+        ("APP.agents.PLAIN", "is neither a class nor a factory but a str", "a factory returns one"),
+        ("APP.agents.waits", "is async, and an agent is made at once", "write `def`"),
         ("APP.agents.Abstract", "is abstract: it lacks work", ""),
         ("APP.broken.X", "importing APP.broken failed: RuntimeError: no such device, at", ""),
         ("APP.needy.X", "ModuleNotFoundError: No module named 'a_library_nobody_has'", ""),

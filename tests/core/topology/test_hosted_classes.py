@@ -72,7 +72,7 @@ def test_a_process_imports_the_classes_of_its_own_agents(
 
     assert imported(modules) == set(needed)
     agents = {each.block.name: each for each in loaded.supervision.agents()}
-    assert {name for name, each in agents.items() if each.cls is not None} == set(needed)
+    assert {name for name, each in agents.items() if each.constructor is not None} == set(needed)
 
 
 def test_without_a_choice_all_are_imported(modules: Any) -> None:

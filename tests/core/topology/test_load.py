@@ -83,7 +83,7 @@ def test_everything_that_is_given_arrives(workspace: Any) -> None:
     assert isinstance(inner, ResolvedSupervisor)
     assert isinstance(b, ResolvedAgent)
     (agent,) = inner.children
-    assert agent.cls.__name__ == "Reader"
+    assert agent.constructor.maker.__name__ == "Reader"
     a = agent.block
     assert (a.name, a.config, a.process) == ("a", {"folder": "/tmp"}, "worker")
     assert (a.mailbox_size, a.max_retries, a.handle_timeout, a.shutdown_timeout) == (5, 0, 1, 2)

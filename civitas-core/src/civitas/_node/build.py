@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from civitas._agents.settings import settings_of
+from civitas._bus.arguments import kind_of
 from civitas._bus.codec import new_origin
 from civitas._bus.instrument_guards import Instruments, InstrumentSource
 from civitas._supervision.heartbeat import DEFAULT
@@ -158,11 +159,15 @@ def _agent(resolved: ResolvedAgent, secrets: Collection[str]) -> AgentProcess:
     """
     block = resolved.block
     made_by = f"agent {block.name!r}: the constructor of {block.type}"
+    if resolved.is_factory:
+        made_by = f"agent {block.name!r}: the factory {block.type}"
     try:
-        agent: AgentProcess = resolved.build()
+        agent: object = resolved.build()
     except BaseException as error:
         text = mask_text(describe_without_inputs(crash_of(error)), secrets)
         raise ConfigurationError(f"{made_by} raised {text}") from error
+    if not isinstance(agent, AgentProcess):
+        raise ConfigurationError(f"{made_by} returned {kind_of(agent)}, not an agent")
     if not is_complete(agent):
         raise ConfigurationError(f"{made_by} does not call super().__init__(name)")
     if agent.name != block.name:

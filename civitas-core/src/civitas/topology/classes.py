@@ -6,45 +6,42 @@ import importlib
 import inspect
 import sys
 import traceback
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
-from inspect import Parameter
+from collections.abc import Collection, Mapping, Sequence
 from types import ModuleType
-from typing import Any, Final
+from typing import Any
 
 from civitas._published import TYPES, hint
 from civitas.errors import describe, is_interrupt
 from civitas.messages import PRIMARY
 from civitas.plugins.shadowing import hidden
+from civitas.topology.constructors import Constructor, Maker
 from civitas.topology.problems import MistakeError, Problem, did_you_mean, problem_at
 from civitas.topology.validation import Found, blocks
-from civitas.topology.yaml_nodes import MappingNode, Path, plain, text
-
-_NOT_POSITIONAL: Final = (Parameter.KEYWORD_ONLY, Parameter.VAR_KEYWORD)
-_BY_NAME: Final = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
-_ONLY_NAME: Final = "it takes only the name"
+from civitas.topology.yaml_nodes import MappingNode, plain, text
 
 
 def find_classes(
-    root: MappingNode, agents: Sequence[Found], base: type, given: Mapping[str, type]
-) -> tuple[dict[str, type], list[Problem]]:
+    root: MappingNode,
+    agents: Sequence[Found],
+    base: type,
+    given: Mapping[str, Maker],
+    services: Mapping[str, Any],
+) -> tuple[dict[str, Constructor], list[Problem]]:
     """Import the classes of these agents, each once, and compare `config` with their constructors.
 
-    All derive from `base`; those in `given` need no import. Returns classes by the text of `type`,
-    and the problems.
+    All derive from `base`; those in `given` need no import. In the place of a class there may be a
+    factory of agents. Returns constructors by the text of `type`, and the problems.
     """
-    classes: dict[str, type] = {}
-    constructors: dict[str, _Constructor] = {}
+    constructors: dict[str, Constructor] = {}
     errors: dict[str, MistakeError] = {}
     problems: list[Problem] = []
     for _, path, node in agents:
         name = text(node.get("type"))
         if name is None:
             continue
-        if name not in classes and name not in errors:
+        if name not in constructors and name not in errors:
             try:
-                classes[name] = _find_class(name, base, given)
-                constructors[name] = _Constructor(classes[name])
+                constructors[name] = Constructor(_find_maker(name, base, given), services)
             except MistakeError as error:
                 errors[name] = error
         if name in errors:
@@ -55,17 +52,17 @@ def find_classes(
         if isinstance(config, dict | None):  # else the model says so
             below = (*path, "config") if "config" in node.entries else path
             problems += constructors[name].problems(root, below, config or {})
-    return classes, problems
+    return constructors, problems
 
 
 def named_classes(
-    root: MappingNode, agents: Sequence[Found], base: type, given: Mapping[str, type]
-) -> tuple[dict[str, type], list[Problem]]:
+    root: MappingNode, agents: Sequence[Found], base: type, given: Mapping[str, Maker]
+) -> tuple[dict[str, Constructor], list[Problem]]:
     """Do what can be done of `find_classes` without an import.
 
     Classes in `given` are found and compared; what else is a `type` has the form of a path.
     """
-    known: dict[str, type] = {}
+    known: dict[str, Constructor] = {}
     problems: list[Problem] = []
     for _, path, node in agents:
         name = text(node.get("type"))
@@ -73,7 +70,7 @@ def named_classes(
             continue
         try:
             if name in given:
-                known[name] = _agent_class(given[name], name, base)
+                known[name] = Constructor(_agent_maker(given[name], name, base), {})
             else:
                 _split(name, given)
         except MistakeError as error:
@@ -100,7 +97,7 @@ def hosted_agents(
 
 
 def unjudged_classes(
-    root: MappingNode, judged: Sequence[Found], classes: Mapping[str, type]
+    root: MappingNode, judged: Sequence[Found], classes: Collection[str]
 ) -> list[str]:
     """Say which agents and classes were not judged, of a topology with which nothing is wrong."""
     types = dict.fromkeys(text(each.node.get("type")) or "" for each in judged)
@@ -120,16 +117,16 @@ def unjudged_classes(
     return notes
 
 
-def _find_class(name: str, base: type, given: Mapping[str, type]) -> type:
+def _find_maker(name: str, base: type, given: Mapping[str, Maker]) -> Maker:
     """Return what is named in `given`, or by `package.module.Class` or `package.module:Class`."""
     if name in given:
-        return _agent_class(given[name], name, base)
+        return _agent_maker(given[name], name, base)
     module_name, attribute = _split(name, given)
     try:
         target: Any = _import(module_name, attribute)
         for part in attribute.split("."):
             target = _attribute(target, part, base)
-        return _agent_class(target, name, base)
+        return _agent_maker(target, name, base)
     except MistakeError as error:
         if namesake := hidden(module_name):
             raise MistakeError(str(error), str(namesake)) from error
@@ -140,7 +137,7 @@ def _find_class(name: str, base: type, given: Mapping[str, type]) -> type:
         raise _failed(f"looking at {name}", error) from error
 
 
-def _split(name: str, given: Mapping[str, type]) -> tuple[str, str]:
+def _split(name: str, given: Mapping[str, Maker]) -> tuple[str, str]:
     """Return the module and the class that a path has."""
     module_name, separator, attribute = name.rpartition(":")
     if not separator:
@@ -155,59 +152,6 @@ def _split(name: str, given: Mapping[str, type]) -> tuple[str, str]:
             did_you_mean(name, given, otherwise),
         )
     return module_name, attribute
-
-
-class _Constructor:
-    """What the constructor of a class takes, given the name as its first argument.
-
-    One with `**kwargs` takes everything, as far as can be seen from outside.
-    """
-
-    def __init__(self, cls: type) -> None:
-        self._title = cls.__qualname__
-        self._parameters: list[Parameter] | None = None
-        """All but `self`; `None` where they can't be known."""
-        # The class's own signature may be that of a `__new__` in its base; a constructor written in
-        # C need not have one.
-        with suppress(TypeError, ValueError):
-            signature = inspect.signature(cls.__init__)  # type: ignore[misc]
-            self._parameters = list(signature.parameters.values())[1:]
-        parameters = self._parameters or ()
-        named = [each for each in parameters if each.kind not in _NOT_POSITIONAL]
-        self._first = named[0] if named else None
-        self._named = {
-            each.name: each.default is Parameter.empty
-            for each in parameters
-            if each.kind in _BY_NAME and each is not self._first
-        }
-        """Whether each argument that has a name is needed."""
-        self._takes_all = any(each.kind is Parameter.VAR_KEYWORD for each in parameters)
-
-    def problems(
-        self, root: MappingNode, path: Path, config: Mapping[Any, Any]
-    ) -> Iterator[Problem]:
-        """Compare `config` with it."""
-        if self._parameters is None:
-            return
-        if self._first is None:
-            message = f"{self._title} does not take the agent's name first"
-            yield problem_at(root, path, message)
-            return
-        for key in config:
-            if not isinstance(key, str):
-                continue  # the model says so
-            if key == self._first.name:
-                message = f"{key!r} is the agent's name already"
-                yield problem_at(root, (*path, key), message, "remove it here")
-            elif key not in self._named and not self._takes_all:
-                listed = f"it takes {', '.join(self._named)}" if self._named else _ONLY_NAME
-                message = f"{self._title} takes no argument {key!r}"
-                suggestion = did_you_mean(key, self._named, listed)
-                yield problem_at(root, (*path, key), message, suggestion)
-        for name, needed in self._named.items():
-            if needed and name not in config:
-                message = f"{self._title} needs the argument {name!r}"
-                yield problem_at(root, path, message, f"add `{name}:` to config")
 
 
 def _import(name: str, attribute: str) -> ModuleType:
@@ -262,13 +206,30 @@ def _attribute(holder: Any, name: str, base: type) -> Any:
         raise MistakeError(message, did_you_mean(name, classes, listed)) from error
 
 
-def _agent_class(target: Any, name: str, base: type) -> type:
-    wanted = f"an agent's class derives from {base.__name__}"
+def _agent_maker(target: Any, name: str, base: type) -> Maker:
+    """Return a class of agents, or what makes one when it is called, if it is such a thing."""
     if not isinstance(target, type):
-        raise MistakeError(f"{name!r} is not a class but a {type(target).__name__}", wanted)
+        return _factory(target, name, base)
     if not issubclass(target, base):
-        raise MistakeError(f"{name!r} is not an agent", wanted)
+        raise MistakeError(f"{name!r} is not an agent", _wanted(base))
     if inspect.isabstract(target):
         missing = ", ".join(sorted(getattr(target, "__abstractmethods__", ())))
         raise MistakeError(f"{name!r} is abstract: it lacks {missing}")
     return target
+
+
+def _factory(target: Any, name: str, base: type) -> Maker:
+    if isinstance(target, base) or not callable(target):
+        kind = type(target).__name__
+        raise MistakeError(f"{name!r} is neither a class nor a factory but a {kind}", _wanted(base))
+    if inspect.iscoroutinefunction(target) or inspect.isasyncgenfunction(target):
+        raise MistakeError(
+            f"{name!r} is async, and an agent is made at once",
+            "write `def`; what has to be awaited belongs into on_start",
+        )
+    factory: Maker = target
+    return factory
+
+
+def _wanted(base: type) -> str:
+    return f"an agent's class derives from {base.__name__}; a factory returns one"

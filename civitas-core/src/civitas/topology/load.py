@@ -20,6 +20,7 @@ from civitas.topology.classes import (
     named_classes,
     unjudged_classes,
 )
+from civitas.topology.constructors import Constructor, Maker
 from civitas.topology.health import find_health
 from civitas.topology.layers import Layered, Layers, as_paths, read_layers, top_mapping
 from civitas.topology.model import SupervisorBlock
@@ -53,7 +54,8 @@ def load_topology(
     path: str | os.PathLike[str],
     *,
     agent_base: type,
-    agent_classes: Mapping[str, type] | None = None,
+    agent_classes: Mapping[str, Maker] | None = None,
+    services: Mapping[str, Any] | None = None,
     overlays: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
     transport: str | None = None,
     sets: Sequence[str] = (),
@@ -75,7 +77,9 @@ def load_topology(
     Args:
         path: the YAML file.
         agent_base: the class that all agents derive from.
-        agent_classes: classes that agents may name as their `type`.
+        agent_classes: classes, or factories, that agents may name as their `type`.
+        services: what constructors and factories are given besides `config`, by the names of their
+            arguments: each gets those that it names.
         overlays: files that are laid over it, in this order, each over all before it.
         transport: replaces the whole transport block, as `--transport` does.
         sets: values of `--set`, each `key.path=YAML`, applied in order after `transport`.
@@ -97,7 +101,13 @@ def load_topology(
     layers = Layers(FilePath(path), as_paths(overlays), transport, sets, health)
     layered = read_layers(layers, variables)
     imports = _Imports(
-        agent_base, agent_classes or {}, processes, app_dir, import_classes, import_plugins
+        agent_base,
+        agent_classes or {},
+        services or {},
+        processes,
+        app_dir,
+        import_classes,
+        import_plugins,
     )
     return _load(str(path), layered, variables, imports)
 
@@ -106,7 +116,8 @@ def load_topology_mapping(
     mapping: Mapping[str, Any],
     *,
     agent_base: type,
-    agent_classes: Mapping[str, type] | None = None,
+    agent_classes: Mapping[str, Maker] | None = None,
+    services: Mapping[str, Any] | None = None,
     processes: Collection[str] | None = None,
     import_plugins: bool = True,
     variables: Mapping[str, str] | None = None,
@@ -126,7 +137,9 @@ def load_topology_mapping(
     except RecursionError as error:
         message = f"this is nested more than {MAX_DEPTH} levels deep, or contains itself"
         raise TopologyError([Problem(where, "", message)]) from error
-    imports = _Imports(agent_base, agent_classes or {}, processes, import_plugins=import_plugins)
+    imports = _Imports(
+        agent_base, agent_classes or {}, services or {}, processes, import_plugins=import_plugins
+    )
     variables = os.environ if variables is None else variables
     return _load(where.file, layered, variables, imports)
 
@@ -136,7 +149,8 @@ class _Imports:
     """What a topology may import, and from where; the arguments of `load_topology`."""
 
     agent_base: type
-    agent_classes: Mapping[str, type]
+    agent_classes: Mapping[str, Maker]
+    services: Mapping[str, Any]
     processes: Collection[str] | None
     app_dir: str | os.PathLike[str] | None = None
     import_classes: bool = True
@@ -149,13 +163,13 @@ class _Imports:
 
     def classes(
         self, root: MappingNode, agents: Sequence[Found]
-    ) -> tuple[dict[str, type], list[Problem]]:
+    ) -> tuple[dict[str, Constructor], list[Problem]]:
         """Find the classes of these agents."""
         if not self.import_classes:
             return named_classes(root, agents, self.agent_base, self.agent_classes)
         if self.app_dir is not None:
             enter_app_folder(str(FilePath(self.app_dir).resolve()))
-        return find_classes(root, agents, self.agent_base, self.agent_classes)
+        return find_classes(root, agents, self.agent_base, self.agent_classes, self.services)
 
 
 def _load(file: str, layered: Layered, variables: Mapping[str, str], imports: _Imports) -> Topology:
@@ -257,7 +271,7 @@ def _mapping(node: Node | None) -> dict[str, Any]:
 
 
 def _resolved(
-    block: SupervisorBlock, path: str, entry: Entry, classes: Mapping[str, type]
+    block: SupervisorBlock, path: str, entry: Entry, classes: Mapping[str, Constructor]
 ) -> ResolvedSupervisor:
     """Return a supervisor with all that is below it; nothing is wrong with the topology.
 
@@ -276,6 +290,6 @@ def _resolved(
             if isinstance(given, SupervisorBlock):
                 resolved.append(_resolved(given, below, place, classes))
             else:
-                cls = classes.get(given.type)
-                resolved.append(ResolvedAgent(given, cls, below, place.where))
+                constructor = classes.get(given.type)
+                resolved.append(ResolvedAgent(given, constructor, below, place.where))
     return ResolvedSupervisor(block, tuple(resolved), entry.where)

@@ -90,7 +90,8 @@ class AgentBlock(Block):
     )
     type: str = Field(
         description="The agent's class: `package.module.Class`; `package.module:Outer.Inner` "
-        "reaches a class inside another. Or a name given in `agent_classes`."
+        "reaches a class inside another. Or a factory: a function that returns an agent. Or a "
+        "name given in `agent_classes`."
     )
     process: Annotated[str | None, NotPrimary] = Field(
         None,
@@ -99,8 +100,8 @@ class AgentBlock(Block):
     )
     config: dict[str, Any] | None = Field(
         None,
-        description="Arguments of the class's constructor: the agent is made as "
-        "`Class(name, **config)`.",
+        description="Arguments of the class's constructor, or of the factory: the agent is made "
+        "as `Class(name, **config)`.",
     )
     mailbox_size: Size | None = Field(None, description="How many messages may wait.")
     max_retries: Count | None = Field(

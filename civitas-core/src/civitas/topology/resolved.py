@@ -20,6 +20,7 @@ from civitas.plugins.loader import (
 )
 from civitas.plugins.masking import MASK
 from civitas.plugins.shown import shown_options
+from civitas.topology.constructors import Constructor
 from civitas.topology.model import (
     AgentBlock,
     PluginBlock,
@@ -37,29 +38,34 @@ class ResolvedAgent:
 
     Attributes:
         block: its keys. A setting that is `None` was not given: the class decides.
-        cls: its class, a subclass of the `agent_base` that was given; `None` when it was not
-            imported.
+        constructor: makes it; `None` when its class was not imported.
         path: where in the topology it is, in the form that `--set` takes.
         where: where it stands.
     """
 
     block: AgentBlock
-    cls: type[Any] | None
+    constructor: Constructor | None
     path: str
     where: Location
 
+    @property
+    def is_factory(self) -> bool:
+        """Whether a factory makes it, and not the constructor of a class."""
+        return self.constructor is not None and not isinstance(self.constructor.maker, type)
+
     def build(self) -> Any:
-        """Make the agent, the way its arguments were checked: `cls(name, **config)`.
+        """Make the agent, the way its arguments were checked: `cls(name, **config, **services)`.
 
         Raises:
             ConfigurationError: its class was not imported.
         """
-        if self.cls is None:
+        if self.constructor is None:
             raise ConfigurationError(
                 f"the class of agent {self.block.name!r} was not imported: load the topology for "
                 f"the process that hosts it"
             )
-        return self.cls(self.block.name, **(self.block.config or {}))
+        config = self.block.config or {}
+        return self.constructor.maker(self.block.name, **config, **self.constructor.services)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +213,8 @@ def _shown(resolved: ResolvedSupervisor | ResolvedAgent) -> dict[str, Any]:
     if isinstance(resolved, ResolvedSupervisor):
         kinds = {ResolvedAgent: "agent", ResolvedSupervisor: "supervisor"}
         return shown | {"children": [{kinds[type(e)]: _shown(e)} for e in resolved.children]}
-    if resolved.cls is not None:
-        shown["type"] = f"{resolved.cls.__module__}.{resolved.cls.__qualname__}"
+    if resolved.constructor is not None:
+        shown["type"] = resolved.constructor.title
     shown["process"] = resolved.block.process or PRIMARY
     shown["config"] = list(resolved.block.config or ()) or None
     return {key: value for key, value in shown.items() if value is not None}

@@ -26,7 +26,7 @@ def test(
     topology: Declared,
     seeds: int = 100,
     faults: Faults | None = None,
-    agent_classes: Mapping[str, type[AgentProcess]] | None = None,
+    agent_classes: Mapping[str, Callable[..., AgentProcess]] | None = None,
     transport: Mapping[str, Any] | None = None,
     invariants: Sequence[Invariant] = (),
 ) -> Callable[[Callable[..., Awaitable[object]]], Callable[..., None]]:

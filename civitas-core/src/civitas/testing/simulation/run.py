@@ -67,7 +67,7 @@ class Scenario:
     test: Callable[[System], Awaitable[object]]
     topology: Declared
     faults: Faults = field(default_factory=Faults)
-    agent_classes: Mapping[str, type[AgentProcess]] = field(default_factory=dict)
+    agent_classes: Mapping[str, Callable[..., AgentProcess]] = field(default_factory=dict)
     transport: Mapping[str, Any] = field(default_factory=dict)
     invariants: Sequence[Invariant] = ()
     name: str = ""
@@ -180,7 +180,7 @@ def _traceback(raised: BaseException) -> str:
 
 
 def same_guarantee(
-    declared: Declared, agent_classes: Mapping[str, type[AgentProcess]]
+    declared: Declared, agent_classes: Mapping[str, Callable[..., AgentProcess]]
 ) -> dict[str, Any]:
     """Return the options by which the simulated transport promises what a topology's own does.
 
@@ -216,7 +216,7 @@ def _load(scenario: Scenario, numbers: random.Random) -> Topology:
 
 def _read(
     declared: str | Path | Mapping[str, Any],
-    agent_classes: Mapping[str, type[AgentProcess]],
+    agent_classes: Mapping[str, Callable[..., AgentProcess]],
     transport: Mapping[str, Any] | None = None,
 ) -> Topology:
     """Read a topology; with another transport block, if one is given."""
