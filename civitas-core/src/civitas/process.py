@@ -347,3 +347,9 @@ def configure(
 def leave(agent: AgentProcess) -> None:
     """End an agent after the message in hand, as its own `stop` does, whatever it made of that."""
     _binding(agent).place.leave()
+
+
+def in_hand(agent: AgentProcess) -> Message | None:
+    """Return the message that an agent handles now, if it handles one."""
+    sender = _binding(agent).sender
+    return sender.current if isinstance(sender, Sender) else None

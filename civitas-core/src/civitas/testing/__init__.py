@@ -1,7 +1,8 @@
-"""What tests are made of: the conformance kit, as pytest classes, and the simulation of systems.
+"""What tests are made of: a harness for agents, the simulation of systems, the conformance kit.
 
-`civitas.testing.simulation` runs whole systems on virtual time, under faults from a seed. The kit
-is what every transport, serializer and instrument must pass.
+`harness` runs agents in a test, with fakes and on virtual time. `civitas.testing.simulation` runs
+whole systems on virtual time, under faults from a seed. The kit is what every transport, serializer
+and instrument must pass.
 
 The names below load when they are asked for, because pytest imports this package in every run.
 """
@@ -12,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from civitas.testing.agents import Crash, DeadLetter, Harness, HarnessError, harness
     from civitas.testing.instruments import InstrumentConformance
     from civitas.testing.outages import Broker, Freezer, Link
     from civitas.testing.serializers import SerializerConformance
@@ -21,24 +23,34 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Broker",
+    "Crash",
+    "DeadLetter",
     "Freezer",
+    "Harness",
+    "HarnessError",
     "InstrumentConformance",
     "Link",
     "SerializerConformance",
     "ServerProcess",
     "TcpLink",
     "TransportConformance",
+    "harness",
 ]
 
 _HOMES: Final = {
     "Broker": "civitas.testing.outages",
+    "Crash": "civitas.testing.agents",
+    "DeadLetter": "civitas.testing.agents",
     "Freezer": "civitas.testing.outages",
+    "Harness": "civitas.testing.agents",
+    "HarnessError": "civitas.testing.agents",
     "InstrumentConformance": "civitas.testing.instruments",
     "Link": "civitas.testing.outages",
     "SerializerConformance": "civitas.testing.serializers",
     "ServerProcess": "civitas.testing.server_process",
     "TcpLink": "civitas.testing.tcp_link",
     "TransportConformance": "civitas.testing.transports",
+    "harness": "civitas.testing.agents",
 }
 
 

@@ -50,15 +50,23 @@ current: World | None = None
 class World:
     """One run. `report` is called with a text when an error was handled by nobody.
 
-    The same seed gives different numbers to scenarios of different names.
+    The same seed gives different numbers to scenarios of different names. `start` and `epoch` are
+    what the monotonic clocks and the wall clocks show at the beginning.
     """
 
     def __init__(
-        self, seed: int, report: Callable[[str], None] | None = None, *, scenario: str = ""
+        self,
+        seed: int,
+        report: Callable[[str], None] | None = None,
+        *,
+        scenario: str = "",
+        start: float = START,
+        epoch: float = EPOCH,
     ) -> None:
         self.seed = seed
         self._scenario = scenario
-        self.now = START
+        self._ahead = epoch - start
+        self.now = start
         self.loop: SimulatedLoop | None = None
         """The loop that takes a turn now."""
         self.running: SimulatedProcess | None = None
@@ -107,7 +115,7 @@ class World:
     def wall(self) -> float:
         """Return what the wall clock of the running process shows."""
         process = self.running
-        return EPOCH - START + self.monotonic() + (process.wall_offset if process else 0.0)
+        return self._ahead + self.monotonic() + (process.wall_offset if process else 0.0)
 
     def sleep(self, seconds: float) -> None:
         """Let the running thread stand still, as `time.sleep` does."""
@@ -259,11 +267,26 @@ class World:
 
 
 @contextmanager
-def installed(world: World) -> Iterator[World]:
-    """Within the block, core runs on the clocks, random numbers and threads of this world."""
+def put_in(world: World, simulated: platform.Platform) -> Iterator[None]:
+    """Within the block, this is the one world of the process, and core runs on that platform.
+
+    Raises:
+        RuntimeError: there is one already.
+    """
     global current  # noqa: PLW0603 - what a simulated transport belongs to
     if current is not None:
         raise RuntimeError("a simulation runs already; one runs at a time in a process")
+    current = world
+    try:
+        with platform.replaced(simulated):
+            yield
+    finally:
+        current = None
+
+
+@contextmanager
+def installed(world: World) -> Iterator[World]:
+    """Within the block, core runs on the clocks, random numbers and threads of this world."""
     numbers = world.random("fractions")
     simulated = platform.Platform(
         world.wall, world.monotonic, world.random_bytes, numbers.random, world.runner
@@ -273,13 +296,13 @@ def installed(world: World) -> Iterator[World]:
     gc.disable()
     if not frozen:
         gc.freeze()  # the collection at the end looks at nothing that was there before
-    current = world
     try:
-        with platform.replaced(simulated):
-            yield world
+        with put_in(world, simulated):
+            try:
+                yield world
+            finally:
+                world.close()
     finally:
-        world.close()
-        current = None
         # Coroutines are destroyed in the middle: what they say of it is of no use.
         sys.unraisablehook, disabled = _ignore, logging.root.manager.disable
         logging.disable(logging.CRITICAL)
