@@ -13,7 +13,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from civitas.testing.agents import Crash, DeadLetter, Harness, HarnessError, harness
+    from civitas.testing.agents.fakes import FakeAnswer
+    from civitas.testing.agents.findings import Crash, DeadLetter, HarnessError
+    from civitas.testing.agents.harness import Harness, harness
     from civitas.testing.instruments import InstrumentConformance
     from civitas.testing.outages import Broker, Freezer, Link
     from civitas.testing.serializers import SerializerConformance
@@ -25,6 +27,7 @@ __all__ = [
     "Broker",
     "Crash",
     "DeadLetter",
+    "FakeAnswer",
     "Freezer",
     "Harness",
     "HarnessError",
@@ -39,18 +42,19 @@ __all__ = [
 
 _HOMES: Final = {
     "Broker": "civitas.testing.outages",
-    "Crash": "civitas.testing.agents",
-    "DeadLetter": "civitas.testing.agents",
+    "Crash": "civitas.testing.agents.findings",
+    "DeadLetter": "civitas.testing.agents.findings",
+    "FakeAnswer": "civitas.testing.agents.fakes",
     "Freezer": "civitas.testing.outages",
-    "Harness": "civitas.testing.agents",
-    "HarnessError": "civitas.testing.agents",
+    "Harness": "civitas.testing.agents.harness",
+    "HarnessError": "civitas.testing.agents.findings",
     "InstrumentConformance": "civitas.testing.instruments",
     "Link": "civitas.testing.outages",
     "SerializerConformance": "civitas.testing.serializers",
     "ServerProcess": "civitas.testing.server_process",
     "TcpLink": "civitas.testing.tcp_link",
     "TransportConformance": "civitas.testing.transports",
-    "harness": "civitas.testing.agents",
+    "harness": "civitas.testing.agents.harness",
 }
 
 

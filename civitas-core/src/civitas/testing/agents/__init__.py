@@ -46,9 +46,3 @@ Invariants
 - The error of the test's body is never replaced by one of ours: ours become notes of it.
 - Behind the block there is no task, no changed function and no changed clock of ours.
 """
-
-from civitas.testing.agents.fakes import FakeAnswer
-from civitas.testing.agents.findings import Crash, DeadLetter, HarnessError
-from civitas.testing.agents.harness import Harness, harness
-
-__all__ = ["Crash", "DeadLetter", "FakeAnswer", "Harness", "HarnessError", "harness"]
