@@ -14,7 +14,7 @@ from support.agents import SOON, runtime
 
 PUBLIC = {
     *("name", "mailbox_size", "max_retries", "shutdown_timeout", "handle_timeout"),
-    *("on_start", "handle", "on_error", "on_stop"),
+    *("on_start", "handle", "on_unhandled", "on_error", "on_stop"),
     *("send", "ask", "broadcast", "reply", "defer", "stop", "status", "state"),
 }
 

@@ -17,6 +17,8 @@ from civitas.errors import (
     CivitasError,
     MessageRoutingError,
     MessageTooLargeError,
+    MessageValidationError,
+    RefusedMessageError,
     UnansweredError,
 )
 from civitas.messages import TYPE_ERROR
@@ -33,6 +35,7 @@ REQUEST = Message(recipient="a", reply_to="_reply.n.1")
         (ValueError(), True, AgentError, "agent 'a' failed to answer: ValueError"),
         (MessageRoutingError("no 'x'"), True, AgentError, "MessageRoutingError: no 'x'"),
         (MessageRoutingError("no 'a'"), False, MessageRoutingError, "no 'a'"),
+        (RefusedMessageError("no", "payload.x"), True, MessageValidationError, "no"),
         (UnansweredError("a", "why"), True, UnansweredError, "agent 'a' gave no answer: why"),
     ],
 )

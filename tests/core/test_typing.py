@@ -21,6 +21,38 @@ async def slips(agent: AgentProcess, runtime: Runtime) -> None:
     Supervisor("root", ["a"])
 """
 
+TYPED_SLIPS = """
+from dataclasses import dataclass
+from civitas import AgentProcess, Message, Runtime, on
+
+@dataclass
+class Book:
+    cents: int
+
+@dataclass
+class Receipt:
+    cents: int
+
+class Cashier(AgentProcess):
+    @on(Book)
+    async def book(self, book: Receipt, message: Message) -> Receipt:
+        return book
+
+    @on(Receipt)
+    async def receipt(self, receipt: Receipt, message: Message) -> list[int]:
+        return []
+
+async def slips(runtime: Runtime) -> int:
+    answer = await runtime.ask("cashier", Book(cents=1))
+    answer.cents
+    receipt = await runtime.ask("cashier", Book(cents=1), reply=Receipt)
+    receipt.payload
+    await runtime.ask("cashier", Book(cents=1), reply="Receipt")
+    return receipt.cents
+"""
+"""A handler of another class, one that returns a list, the fields of a message and of a receipt, a
+class that is text."""
+
 
 def mypy(path: Path, cache: Path) -> str:
     options = ["--strict", "--config-file", "", "--cache-dir", str(cache), "--no-error-summary"]
@@ -34,3 +66,7 @@ def test_users_code_passes_mypy_and_its_slips_do_not(tmp_path: Path) -> None:
     slips.write_text(SLIPS)
     errors = mypy(slips, tmp_path).splitlines()
     assert [int(line.split(":")[1]) for line in errors if ": error:" in line] == [5, 6, 7, 8, 9]
+    slips.write_text(TYPED_SLIPS)
+    errors = mypy(slips, tmp_path).splitlines()
+    found = {int(line.split(":")[1]) for line in errors if ": error:" in line}
+    assert found == {14, 18, 24, 26, 27}

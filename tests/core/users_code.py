@@ -4,7 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from civitas import AgentProcess, ErrorAction, Message, Runtime, Supervisor
+from msgspec import Struct
+from pydantic import BaseModel
+
+from civitas import AgentProcess, ErrorAction, Message, Runtime, Supervisor, message, on
+from civitas.client import Client
 from civitas.worker import Worker
 
 
@@ -104,3 +108,57 @@ async def main(worker: Worker, question: Question, shared: Mapping[str, object])
             await node.broadcast("*", shared)
             answer = await node.ask("a", question, timeout=None)
         return answer.sender
+
+
+@message("book.v1")
+@dataclass(frozen=True, kw_only=True)
+class Book:
+    """What a customer wants."""
+
+    cents: int
+
+
+class Receipt(BaseModel):
+    """What a customer gets."""
+
+    cents: int
+
+
+class Cancel(Struct):
+    """What a customer no longer wants."""
+
+    number: int
+
+
+class Cashier(AgentProcess):
+    """Handles messages by their classes, and answers with models of all shapes."""
+
+    @on(Book)
+    async def book(self, book: Book, message: Message) -> Receipt | Message:
+        await self.broadcast("log_*", book)
+        receipt = await self.ask("till", book, reply=Receipt)
+        return receipt if receipt.cents else self.reply(Receipt(cents=0))
+
+    @on(Cancel)
+    async def cancel(self, cancel: Cancel, message: Message) -> None:
+        later = self.defer()
+        await later.reply(Receipt(cents=cancel.number))
+
+    @on(Question)
+    async def answer(self, question: Question, message: Message) -> Question:
+        other = await self.ask("oracle", question, "Question", 5.0, reply=Question)
+        return Question(text=other["text"], tags=question["tags"])
+
+    async def on_unhandled(self, message: Message) -> Message | None:
+        return self.reply({}) if message.reply_to else None
+
+
+async def customer(worker: Worker, runtime: Runtime, client: Client) -> int:
+    """Ask for an object of a class, or for the message."""
+    cents = 0
+    for node in (runtime, worker, client):
+        await node.send("cashier", Cancel(number=1))
+        receipt = await node.ask("cashier", Book(cents=250), timeout=5.0, reply=Receipt)
+        answer = await node.ask("cashier", Book(cents=250))
+        cents += receipt.cents + len(answer.payload)
+    return cents

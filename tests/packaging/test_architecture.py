@@ -53,11 +53,11 @@ def test_no_file_has_more_than_400_lines() -> None:
 PUBLIC = {
     *("cli", "client", "components", "envelope", "errors", "instruments", "messages", "plugins"),
     *("process", "registry", "runtime", "serializer", "supervisor", "testing", "topology"),
-    *("trace", "transport", "worker", "__main__"),
+    *("trace", "transport", "typed", "worker", "__main__"),
 }
 ROOMS = {
     *("_agents", "_authoring", "_bus", "_cluster", "_health", "_node", "_signing"),
-    "_supervision",
+    *("_supervision", "_typed"),
 }
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from civitas.process import AgentProcess
     from civitas.runtime import Runtime
     from civitas.supervisor import Supervisor
+    from civitas.typed import message, on
     from civitas.worker import Worker
 
 __all__ = [
@@ -30,6 +31,8 @@ __all__ = [
     "Runtime",
     "Supervisor",
     "Worker",
+    "message",
+    "on",
 ]
 
 _HOMES = {
@@ -38,6 +41,8 @@ _HOMES = {
     "ComponentSet": "civitas.components",
     "Deferred": "civitas.process",
     "ErrorAction": "civitas.errors",
+    "message": "civitas.typed",
+    "on": "civitas.typed",
     "Message": "civitas.messages",
     "Runtime": "civitas.runtime",
     "Supervisor": "civitas.supervisor",

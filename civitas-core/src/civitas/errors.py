@@ -76,9 +76,31 @@ class PluginError(CivitasError):
 
 
 class MessageValidationError(CivitasError):
-    """A message can't be sent as it is: a wrong or reserved type, or one that nobody can answer."""
+    """A message can't be sent as it is, its agent refuses it, or an answer is not as it should be.
+
+    Attributes:
+        path: where in a payload the value is that does not fit, such as `payload.cents`; else "".
+    """
 
     code = "message-invalid"
+
+    def __init__(self, message: str, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class RefusedMessageError(MessageValidationError):
+    """An agent refuses the message in hand, and goes on: who asked gets MessageValidationError.
+
+    Attributes:
+        reason: what the message is counted by, as a dead letter: one of few texts.
+    """
+
+    code = "message-refused"
+
+    def __init__(self, message: str, path: str = "", reason: str = "its agent refused it") -> None:
+        super().__init__(message, path)
+        self.reason = reason
 
 
 class MessageRoutingError(CivitasError):

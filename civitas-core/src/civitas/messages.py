@@ -14,6 +14,9 @@ RESERVED_PREFIX: Final = "_agency."
 REPLY_PREFIX: Final = "_reply."
 """Addresses that begin with this belong to one request each."""
 
+TYPE_MESSAGE: Final = "message"
+"""Type of a message for which no other is given."""
+
 TYPE_REPLY: Final = "reply"
 """Type of the message that `AgentProcess.reply` makes."""
 

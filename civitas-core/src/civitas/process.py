@@ -11,18 +11,22 @@ from collections.abc import Callable, Coroutine, Generator, Mapping
 from enum import Enum
 from functools import cached_property
 from operator import attrgetter
-from typing import Any, Final, NoReturn, Protocol, Self, TypeAlias, TypeVar
+from typing import Any, Final, NoReturn, Protocol, Self, TypeAlias, TypeVar, overload
 
 from civitas._bus.deferred import Deferred
 from civitas._bus.mailbox import DEFAULT_SIZE
 from civitas._bus.sender import Sender
+from civitas._typed import handlers
+from civitas._typed.shapes import Handled, Payload
 from civitas.errors import ErrorAction, NotConnectedError
 from civitas.messages import Message
 
 __all__ = ["AgentProcess", "Deferred", "ProcessStatus"]
 
 A = TypeVar("A", bound="AgentProcess")
+R = TypeVar("R")
 
+Headers: TypeAlias = Mapping[str, str] | None
 _Arguments: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]
 
 
@@ -129,8 +133,15 @@ class AgentProcess:
     name: str
     _civitas_binding: _Binding
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let the methods that are marked with `@on` handle the messages of their classes."""
+        super().__init_subclass__(**kwargs)
+        handlers.install(cls, AgentProcess.handle)
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Keep the constructor's arguments: a restart makes a fresh object from them."""
+        if handlers.unfinished:
+            handlers.complete(cls)
         self = super().__new__(cls)
         # A subclass may have a `__setattr__` that works only after its `__init__`.
         object.__setattr__(self, "_civitas_binding", _Binding(self, (args, kwargs)))
@@ -172,6 +183,15 @@ class AgentProcess:
         """
         return None
 
+    async def on_unhandled(self, message: Message) -> Handled:
+        """Handle a message of a type that no method with `@on` takes; what it returns answers it.
+
+        It is called in classes with such methods only. The default refuses the message: who asked
+        gets a MessageValidationError that names the types; a message that nobody asked is a dead
+        letter.
+        """
+        raise handlers.unhandled(type(self), self.name, message)
+
     async def on_error(self, error: Exception, message: Message) -> ErrorAction:
         """Decide what becomes of a message whose handling raised. The default is ESCALATE."""
         return ErrorAction.ESCALATE
@@ -184,9 +204,9 @@ class AgentProcess:
     def send(
         self,
         recipient: str,
-        payload: Mapping[str, Any],
+        payload: Payload,
         message_type: str = "message",
-        headers: Mapping[str, str] | None = None,
+        headers: Headers = None,
     ) -> Coroutine[Any, Any, None]:
         """Send a message: `await self.send(...)` returns when it has been accepted.
 
@@ -194,7 +214,8 @@ class AgentProcess:
 
         Args:
             recipient: name of an agent.
-            payload: a dict, or another mapping, of JSON-like values.
+            payload: a dict, or another mapping, of JSON-like values; or a model: an object of a
+                dataclass, a pydantic model or a msgspec Struct, whose message type is its own.
             message_type: says what it is; types that begin with `_agency.` are reserved.
             headers: text by name, 4 KiB at most, that the message bears beside its payload. A
                 `traceparent` (W3C) makes it part of that trace.
@@ -207,37 +228,66 @@ class AgentProcess:
         """
         return self._civitas_binding.sender.send(recipient, payload, message_type, headers)
 
+    @overload
     def ask(
         self,
         recipient: str,
-        payload: Mapping[str, Any],
+        payload: Payload,
+        message_type: str = ...,
+        timeout: float | None = ...,
+        headers: Headers = ...,
+    ) -> Coroutine[Any, Any, Message]: ...
+
+    @overload
+    def ask(
+        self,
+        recipient: str,
+        payload: Payload,
+        message_type: str = ...,
+        timeout: float | None = ...,
+        headers: Headers = ...,
+        *,
+        reply: type[R],
+    ) -> Coroutine[Any, Any, R]: ...
+
+    def ask(
+        self,
+        recipient: str,
+        payload: Payload,
         message_type: str = "message",
         timeout: float | None = 30.0,
-        headers: Mapping[str, str] | None = None,
-    ) -> Coroutine[Any, Any, Message]:
+        headers: Headers = None,
+        *,
+        reply: type[R] | None = None,
+    ) -> Coroutine[Any, Any, Message] | Coroutine[Any, Any, R]:
         """Send a message: `await self.ask(...)` returns its answer.
 
         Args:
             recipient: name of an agent.
-            payload: a dict, or another mapping, of JSON-like values.
+            payload: as for `send`.
             message_type: says what it is.
             timeout: seconds for the wait for room and for the answer together; None for no limit.
                 Zero or less is a TimeoutError, and nothing is sent.
             headers: as for `send`.
+            reply: a model of which the answer is to be an object; None for the Message itself.
 
         Raises:
             AgentError: the asked agent raised.
             TimeoutError: no answer in time; MailboxFullError when there was not even room.
             MessageRoutingError: there is no such agent.
+            MessageValidationError: the agent refuses the message, or its answer is no such object.
         """
-        return self._civitas_binding.sender.ask(recipient, payload, message_type, timeout, headers)
+        asking = self._civitas_binding.sender.ask(
+            recipient, payload, message_type, timeout, headers
+        )
+        if reply is None:
+            return asking
+        from civitas._typed.answers import as_model  # a process without models does without
+
+        return as_model(asking, reply)
 
     async def broadcast(
-        self,
-        pattern: str,
-        payload: Mapping[str, Any],
-        message_type: str = "message",
-        headers: Mapping[str, str] | None = None,
+        self, pattern: str, payload: Payload, message_type: str = "message", headers: Headers = None
     ) -> None:
         """Send to every agent whose name matches a shell pattern, such as `worker_*`.
 
@@ -246,8 +296,11 @@ class AgentProcess:
         """
         await self._civitas_binding.sender.broadcast(pattern, payload, message_type, headers)
 
-    def reply(self, payload: Mapping[str, Any]) -> Message:
-        """Make the answer to the message being handled, for `handle` to return."""
+    def reply(self, payload: Payload) -> Message:
+        """Make the answer to the message being handled, for `handle` to return.
+
+        The answer has the message type `reply`, or that of a model.
+        """
         return self._civitas_binding.sender.reply(payload)
 
     def defer(self) -> Deferred:
@@ -287,12 +340,7 @@ class AgentProcess:
 
 _binding: Final[Callable[[AgentProcess], _Binding]] = attrgetter("_civitas_binding")
 _all_attributes: Final = attrgetter(
-    "name",
-    "mailbox_size",
-    "max_retries",
-    "shutdown_timeout",
-    "handle_timeout",
-    "_civitas_binding",
+    "name", "mailbox_size", "max_retries", "shutdown_timeout", "handle_timeout", "_civitas_binding"
 )
 
 
@@ -317,11 +365,7 @@ def respawn(agent: A) -> A:
     args, kwargs = _binding(agent).arguments
     fresh = type(agent)(*args, **kwargs)
     configure(
-        fresh,
-        agent.mailbox_size,
-        agent.max_retries,
-        agent.shutdown_timeout,
-        agent.handle_timeout,
+        fresh, agent.mailbox_size, agent.max_retries, agent.shutdown_timeout, agent.handle_timeout
     )
     return fresh
 

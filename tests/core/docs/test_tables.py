@@ -83,7 +83,7 @@ def test_the_table_of_hooks_has_every_hook():
 
 
 def test_the_table_of_constructor_arguments_has_the_defaults():
-    documented = {row[0]: row[1] for row in rows(section("agents.md", "Hooks"))[4:]}
+    documented = {row[0]: row[1] for row in rows(section("agents.md", "Hooks"))[5:]}
     parameters = inspect.signature(AgentProcess.__init__).parameters.values()
     assert documented == {p.name: str(p.default) for p in parameters if p.default is not p.empty}
 

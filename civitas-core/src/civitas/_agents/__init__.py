@@ -52,6 +52,8 @@ What becomes of one message, and of the one who asked with it:
     ESCALATE, STOP, a crash        | AgentError            | acknowledges if somebody asked, else
                                    |                       | gives it again
     the frame can't be read        | the error             | makes it a dead letter
+    refused: no `@on` takes its    | MessageValidation-    | acknowledges if somebody asked, else
+    type, or its payload is wrong  | Error                 | makes it a dead letter
     its time to live is over       | nothing: it timed out | acknowledges
     the agent is cancelled, or     | AgentError            | acknowledges if somebody asked, else
     ends, with the message in hand |                       | gives it again, uncounted

@@ -27,6 +27,7 @@ from civitas.errors import (
     DeserializationError,
     ErrorAction,
     FrameError,
+    RefusedMessageError,
     UnansweredError,
     crash_unless_cancelled,
     describe,
@@ -256,6 +257,10 @@ class MessageLoop:
         retries = 0
         while True:
             self._withdraw()
+            if isinstance(error, RefusedMessageError):
+                answers = self._bus.answers
+                await answers.refuse_message(message, self._durable, agent.name, error)
+                return _SETTLED
             self._counts.errors += 1
             action = await self._judge(message, error)
             if action is ErrorAction.RETRY and retries < self._max_retries:

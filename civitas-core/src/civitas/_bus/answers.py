@@ -15,8 +15,10 @@ from civitas._bus.routes import LocalRoute
 from civitas._bus.settlement import DurableFrame, GivenUp, failure_of
 from civitas.errors import (
     CivitasError,
+    DeserializationError,
     MessageRoutingError,
     MessageTooLargeError,
+    RefusedMessageError,
     crash_of,
     printable,
 )
@@ -135,6 +137,20 @@ class Answers:
             durable.processed()
         elif durable is not None:
             durable.failed(failure_of(agent, error))
+
+    async def refuse_message(
+        self, message: Message, durable: DurableFrame | None, agent: str, error: RefusedMessageError
+    ) -> None:
+        """Account for a message that `agent` refuses, and answer who asked with the reason.
+
+        What nobody asked is a dead letter of a durable transport: it would be refused again.
+        """
+        self._dead_letters.record(error.reason, message, str(error))
+        answered = await self.report_error(message, agent, error)
+        if durable is not None and answered:
+            durable.processed()
+        elif durable is not None:
+            durable.failed(DeserializationError(str(error)))
 
     async def give_up(
         self,

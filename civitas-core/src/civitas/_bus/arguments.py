@@ -14,7 +14,9 @@ from math import isinf, isnan
 from numbers import Real
 from typing import Any
 
+from civitas._typed.shapes import is_model
 from civitas.errors import MessageValidationError, printable
+from civitas.messages import TYPE_MESSAGE, TYPE_REPLY
 
 _SHOWN = 60
 """Bytes of a wrong argument that an error shows."""
@@ -46,21 +48,39 @@ def checked(
         )
     what = f"a payload (here for {printable(recipient, _SHOWN)!r})"
     # Of a subclass of str, such as an Enum, only the text: it may have a hash of its own.
-    return str.__str__(recipient), as_payload(payload, what), str.__str__(message_type)
+    tag, sent = as_sent(payload, str.__str__(message_type), TYPE_MESSAGE, what)
+    return str.__str__(recipient), sent, tag
 
 
-def as_payload(payload: object, what: str = "the payload of a reply") -> dict[str, Any]:
-    """Return a payload as the dict that is sent.
+def as_answer(payload: object) -> tuple[str, dict[str, Any]]:
+    """Return type and payload of an answer, as they are sent.
 
     Raises:
-        MessageValidationError: it is no mapping.
+        MessageValidationError: it is neither a mapping nor an object of a model.
+    """
+    return as_sent(payload, TYPE_REPLY, TYPE_REPLY, "the payload of a reply")
+
+
+def as_sent(payload: object, given: str, default: str, what: str) -> tuple[str, dict[str, Any]]:
+    """Return message type and payload as they are sent: a model has a type of its own.
+
+    It is sent where no other type than the default was given.
+
+    Raises:
+        MessageValidationError: the payload is neither a mapping nor an object of a model.
     """
     if isinstance(payload, dict):
-        return payload
+        return given, payload
     if isinstance(payload, Mapping):
-        return dict(payload)
+        return given, dict(payload)
+    if is_model(type(payload)):
+        from civitas._typed.sending import as_message  # most send none
+
+        tag, sent = as_message(payload)
+        return (tag if given == default else given), sent
     raise MessageValidationError(
-        f"{what} is a dict or another mapping, not {kind_of(payload)}{_payload_hint(payload)}"
+        f"{what} is a dict or another mapping, or an object of a model, "
+        f"not {kind_of(payload)}{_payload_hint(payload)}"
     )
 
 
@@ -104,12 +124,10 @@ def _name_hint(given: object) -> str:
 
 
 def _payload_hint(given: object) -> str:
-    if hasattr(given, "model_dump"):
-        return "; did you mean its model_dump()?"
     if dataclasses.is_dataclass(given) and hasattr(given, "payload"):
         return "; did you mean its payload?"
-    if dataclasses.is_dataclass(given) and not isinstance(given, type):
-        return "; did you mean dataclasses.asdict of it?"
+    if isinstance(given, type) and is_model(given):
+        return f"; did you mean an object of it, {given.__name__}(...)?"
     return '; put the value under a key, such as {"value": ...}'
 
 

@@ -23,15 +23,16 @@ comes after its asker has given up is dropped, and no error: nobody could know.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 from civitas import _platform as platform
-from civitas._bus.arguments import as_payload, kind_of
+from civitas._bus.arguments import as_answer, kind_of
 from civitas._bus.bus import MessageBus
 from civitas._bus.settlement import DurableFrame, GivenUp
+from civitas._typed.shapes import Payload
 from civitas.errors import MailboxFullError, UnansweredError, logger_of
-from civitas.messages import TYPE_REPLY, Message, compose_reply
+from civitas.messages import Message, compose_reply
 from civitas.transport.tasks import contained, guard_callback, start_task
 
 logger = logger_of("civitas.agent")
@@ -57,20 +58,20 @@ class Deferred:
         """Whether the message is settled: nothing can be answered any more."""
         return self._message.settled is not None
 
-    async def reply(self, payload: Mapping[str, Any]) -> None:
+    async def reply(self, payload: Payload) -> None:
         """Send the answer.
 
         Args:
-            payload: a dict of JSON-like values.
+            payload: a dict of JSON-like values, or an object of a model.
 
         Raises:
-            MessageValidationError: the payload is no mapping.
+            MessageValidationError: the payload is neither.
             RuntimeError: the message is settled: it was answered, or its agent has ended.
             ConfigurationError: this is not the node's event loop.
             SerializationError, MessageTooLargeError: the payload can't be sent; who asked gets
                 that as an AgentError.
         """
-        await self._answers.reply(self._message, as_payload(payload))
+        await self._answers.reply(self._message, *as_answer(payload))
 
     async def fail(self, error: BaseException | str) -> None:
         """Answer with an error: who asked gets an AgentError with its class and text.
@@ -186,13 +187,13 @@ class DeferredAnswers:
             deferred.settle("its handler returned an answer, or raised")
             self._close(deferred)
 
-    async def reply(self, deferred: DeferredMessage, payload: dict[str, Any]) -> None:
+    async def reply(self, deferred: DeferredMessage, kind: str, payload: dict[str, Any]) -> None:
         if not self._settle(deferred):
             return
         request = deferred.message
         try:
             if request.reply_to is not None:
-                reply = compose_reply(self._agent, request, payload, TYPE_REPLY)
+                reply = compose_reply(self._agent, request, payload, kind)
                 await self._bus.answers.answer(reply)
         except BaseException as error:
             await self._fail(deferred, error)

@@ -1,11 +1,12 @@
 """Error replies: how an error of an asked agent becomes an error of the one who asked.
 
-The three kinds differ in what the asker may conclude: only a refused request was not executed.
+The kinds differ in what the asker may conclude: requests of the last two were not executed.
 
     kind       | what happened                                  | who asked gets
     -----------+------------------------------------------------+--------------------
     agent      | the agent raised, or ended, while it executed  | AgentError
     unanswered | the agent executed it, and gave no answer      | UnansweredError
+    invalid    | the agent has refused it, and executes nothing | MessageValidationError
     routing    | no agent has begun to execute it               | MessageRoutingError
 
 An agent's error is of the first kind whatever its class: also a MessageRoutingError, which says
@@ -23,6 +24,8 @@ from civitas.errors import (
     CivitasError,
     FrameError,
     MessageRoutingError,
+    MessageValidationError,
+    RefusedMessageError,
     UnansweredError,
     describe,
     printable,
@@ -42,6 +45,8 @@ def error_reply(
     if isinstance(error, UnansweredError):
         kind, text = "unanswered", error.error_text
     payload = {"kind": kind, "agent": agent, "error_type": said.kind, "error_text": text}
+    if isinstance(error, RefusedMessageError):
+        payload |= {"kind": "invalid", "path": error.path}
     return compose_reply(agent, request, payload, TYPE_ERROR)
 
 
@@ -52,6 +57,8 @@ def error_of(reply: Message) -> CivitasError:
     text = printable(str(payload.get("error_text", "")))
     if kind == "routing":
         return MessageRoutingError(text)
+    if kind == "invalid":
+        return MessageValidationError(text, printable(str(payload.get("path", ""))))
     agent = printable(str(payload.get("agent", reply.sender)))
     if kind == "unanswered":
         return UnansweredError(agent, text)

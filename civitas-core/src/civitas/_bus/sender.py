@@ -7,9 +7,10 @@ from collections.abc import Coroutine, Mapping
 from math import inf
 from typing import Any, NoReturn
 
-from civitas._bus.arguments import as_payload, as_timeout, checked
+from civitas._bus.arguments import as_answer, as_timeout, checked
 from civitas._bus.bus import MessageBus
 from civitas._bus.deferred import Deferred, DeferredAnswers
+from civitas._typed.shapes import Payload
 from civitas.errors import MessageRoutingError, crash_unless_cancelled
 from civitas.messages import TYPE_REPLY, Message, compose, compose_reply
 from civitas.trace import belongs_to, give_headers
@@ -44,7 +45,7 @@ class Sender:
     def send(
         self,
         recipient: str,
-        payload: Mapping[str, Any],
+        payload: Payload,
         message_type: str,
         headers: Mapping[str, str] | None = None,
     ) -> Coroutine[Any, Any, None]:
@@ -62,7 +63,7 @@ class Sender:
     def ask(
         self,
         recipient: str,
-        payload: Mapping[str, Any],
+        payload: Payload,
         message_type: str,
         timeout: float | None,
         headers: Mapping[str, str] | None = None,
@@ -85,7 +86,7 @@ class Sender:
     async def broadcast(
         self,
         pattern: str,
-        payload: Mapping[str, Any],
+        payload: Payload,
         message_type: str,
         headers: Mapping[str, str] | None = None,
     ) -> None:
@@ -108,14 +109,15 @@ class Sender:
         if errors:
             raise BaseExceptionGroup(f"broadcast to {pattern!r} failed for some agents", errors)
 
-    def reply(self, payload: Mapping[str, Any]) -> Message:
+    def reply(self, payload: Payload) -> Message:
         """Make the answer to the message being handled."""
+        kind = TYPE_REPLY
         if type(payload) is not dict:
-            payload = as_payload(payload)
+            kind, payload = as_answer(payload)
         request = self.current
         if request is None or belongs_to.get() is not request:
             raise self._not_in_hand("reply() answers the message being handled")
-        return compose_reply(self.name, request, payload, TYPE_REPLY)
+        return compose_reply(self.name, request, payload, kind)
 
     def defer(self) -> Deferred:
         """Set the message being handled aside, to be answered later."""

@@ -4,10 +4,9 @@ Theory of operation
 -------------------
 
 `Runtime`, `Worker` and `Client` are the three kinds of node. `node` is the base of all: life, and
-talking to agents (`callers`: from where its event loop may be another one). `host` is the base of
-the two that have agents: slots, `counters`, commands. What other nodes want done once, however
-often they say so, goes through `answered_calls`. What is left is their own: the tree of a runtime,
-the reports of a worker, the search of a client.
+talking to agents (`verbs`). `host` is the base of the two that have agents: slots, `counters`,
+commands. What other nodes want done once, however often they say so, goes through `answered_calls`.
+What is left is their own: the tree of a runtime, the reports of a worker, the search of a client.
 
 A node that is constructed has slots for its agents. Its **identity** is made by `start`: node id,
 generation, the event loop and the process that it belongs to, and the cluster, which has them all

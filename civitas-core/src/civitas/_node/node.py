@@ -6,7 +6,7 @@ Theory and table of states: `civitas._node`.
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 from civitas._agents.slot import AgentSlot
 from civitas._bus.dead_letters import DeadLetterCallback
 from civitas._bus.sender import Sender
-from civitas._node.callers import in_loop
 from civitas._node.counters import NodeStats, Supervised, snapshot, told
 from civitas._node.ending import Ending
+from civitas._node.verbs import Verbs
 from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas.components import ComponentSet
 from civitas.errors import ConfigurationError, NotConnectedError, SpawnError, describe, logger_of
-from civitas.messages import Message
 from civitas.transport.interruption import Interruption
 from civitas.transport.tasks import start_task
 
@@ -38,7 +37,7 @@ _CALLBACKS_TIMEOUT: Final = 5.0
 """Seconds that the callbacks have at the end of a node."""
 
 
-class Node(ABC):
+class Node(Verbs):
     """Base of the three kinds of node; `start` gives it its identity.
 
     Args:
@@ -144,46 +143,6 @@ class Node(ABC):
         except ConfigurationError:
             if exc is None:  # else a forked child leaves, and that says why
                 raise
-
-    # --- talking to agents --------------------------------------------------------------------
-
-    def send(
-        self,
-        recipient: str,
-        payload: Mapping[str, Any],
-        message_type: str = "message",
-        headers: Mapping[str, str] | None = None,
-    ) -> Coroutine[Any, Any, None]:
-        """Send a message to an agent; see `AgentProcess.send`."""
-        sending = self._callers.send(recipient, payload, message_type, headers)
-        if self._bus.affinity.is_running():
-            return sending
-        return in_loop(sending, self._check_running, self._check_loop)
-
-    def ask(
-        self,
-        recipient: str,
-        payload: Mapping[str, Any],
-        message_type: str = "message",
-        timeout: float | None = 30.0,
-        headers: Mapping[str, str] | None = None,
-    ) -> Coroutine[Any, Any, Message]:
-        """Send a message to an agent; awaiting it gives the answer; see `AgentProcess.ask`."""
-        asking = self._callers.ask(recipient, payload, message_type, timeout, headers)
-        if self._bus.affinity.is_running():
-            return asking
-        return in_loop(asking, self._check_running, self._check_loop)
-
-    async def broadcast(
-        self,
-        pattern: str,
-        payload: Mapping[str, Any],
-        message_type: str = "message",
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        """Send to every agent whose name matches; see `AgentProcess.broadcast`."""
-        self._check_running()
-        await self._callers.broadcast(pattern, payload, message_type, headers)
 
     def on_dead_letter(self, callback: DeadLetterCallback) -> None:
         """Call `callback(message or frame, reason)` for whatever can't be delivered.
@@ -338,7 +297,7 @@ class Node(ABC):
             self._bus.affinity.release()
             raise
 
-    async def _end_watch(self) -> None:  # noqa: B027 - most kinds of node have nothing to end
+    async def _end_watch(self) -> None:
         """Let nobody look at this node any more."""
 
     def _end(self) -> None:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
+from civitas._typed.refusals import INVALID, UNHANDLED
 from civitas.client import Client
 from civitas.messages import PRIMARY
 from civitas.testing.simulation.history import Handling, Sending
@@ -32,7 +33,10 @@ _UNHEARD: Final = 0.05
 _LEAVING: Final = 1.0
 """Seconds before its end in which a primary that leaves decides about nobody any more."""
 
-_NOT_MESSAGES: Final = ("reply", "while it was handled", "system frame", "replayed", "former node")
+_NOT_MESSAGES: Final = (
+    *("reply", "while it was handled", "system frame", "replayed", "former node"),
+    *(INVALID, UNHANDLED, "its agent refused it"),
+)
 """Reasons of drops that are not of a message which nobody has begun to handle."""
 
 _STOP_BOUND: Final = 16.0
