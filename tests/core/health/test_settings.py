@@ -131,7 +131,7 @@ def test_the_block_is_shown_and_in_the_schema(tmp_path):
     shown = loaded(tmp_path, "health: {listen: 9000}").as_mapping()["health"]
     assert shown["listen"] == "9000"
     plugins = installed_plugins(only_builtin=True)
-    schema = json_schema(plugins.transports, plugins.serializers)
+    schema = json_schema(plugins.plugins)
     validator = Draft202012Validator(schema)
     for listen, valid in ((9000, True), ("0.0.0.0:1", True), ("${PORT}", True), (True, False)):
         block = {"health": {"listen": listen}, "supervision": {"name": "root"}}

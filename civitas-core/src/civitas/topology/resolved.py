@@ -117,8 +117,13 @@ class ResolvedPlugin(Generic[LoadedT]):
 
 
 ResolvedTransport: TypeAlias = ResolvedPlugin[LoadedTransport]
+"""The transport of the topology."""
+
 ResolvedSerializer: TypeAlias = ResolvedPlugin[LoadedSerializer]
+"""A serializer of the topology."""
+
 ResolvedInstrument: TypeAlias = ResolvedPlugin[LoadedInstrument]
+"""An instrument of the topology."""
 
 
 @dataclass(frozen=True, slots=True)
