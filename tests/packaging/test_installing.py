@@ -74,6 +74,17 @@ def with_transport(folder: Path, **block: Any) -> None:
     (folder / "topology.yaml").write_text(transport + CHILDREN)
 
 
+def with_instrument(folder: Path, **block: Any) -> None:
+    (folder / "topology.yaml").write_text(f"instruments: {json.dumps([block])}\n" + CHILDREN)
+
+
+USES = {
+    "civitas.v1.transports": ("transport", with_transport),
+    "civitas.v1.instruments": ("instrument", with_instrument),
+}
+"""By the group of a plugin's entry point its kind, and what writes a topology that names it."""
+
+
 def civitas(environment: Environment, folder: Path, *arguments: str) -> str:
     return environment.run(environment.command("civitas"), *arguments, cwd=folder)
 
@@ -113,14 +124,15 @@ def test_core_alone_runs_agents_and_brings_no_transport_and_no_pytest(
     assert Path(file.strip()).is_relative_to(core_alone.folder)
 
 
-def test_a_transport_that_is_named_says_what_to_install_and_works_when_that_is_done(
+def test_a_plugin_that_is_named_says_what_to_install_and_works_when_that_is_done(
     prepare: Prepare, folder: Path
 ) -> None:
     environment = prepare("civitas-core")
     for name in PLUGINS:
-        (transport,) = WORKSPACE[name].project["entry-points"]["civitas.v1.transports"]
+        ((group, (point,)),) = WORKSPACE[name].project["entry-points"].items()
+        kind, write_topology = USES[group]
         before = environment.installed()
-        with_transport(folder, type=transport)
+        write_topology(folder, type=point)
         with pytest.raises(CommandError, match="ended with 2") as refused:
             civitas(environment, folder, "run", "topology.yaml")
         assert "Traceback" not in str(refused.value)
@@ -131,8 +143,8 @@ def test_a_transport_that_is_named_says_what_to_install_and_works_when_that_is_d
         new = {each for each, _ in environment.installed().items() - before.items()}
         assert new >= {name, *of_others(name)}
         assert new & WORKSPACE.keys() == {name}
-        check = civitas(environment, folder, "plugins", "check", transport)
-        assert check.startswith(f"ok             transport {transport} ({name} ")
+        check = civitas(environment, folder, "plugins", "check", point)
+        assert re.match(rf"ok +{kind} +{point} \({name} ", check)
 
 
 def test_two_processes_talk_over_zmq_when_the_extra_is_added_to_a_core_that_is_there(
@@ -148,12 +160,14 @@ def test_two_processes_talk_over_zmq_when_the_extra_is_added_to_a_core_that_is_t
 
 
 WITHOUT_CODE = "civitas"
-BOTH = {"civitas-zmq", "pyzmq", "civitas-nats", "nats-py"}
+OTEL = {"civitas-opentelemetry", "opentelemetry-api"}
+ALL = {"civitas-zmq", "pyzmq", "civitas-nats", "nats-py", *OTEL}
 WITH_EXTRAS = {
     "civitas-core[zmq]": {"civitas-zmq", "pyzmq"},
     "civitas-core[nats]": {"civitas-nats", "nats-py"},
-    "civitas-core[all]": BOTH,
-    f"{WITHOUT_CODE}[all]": {WITHOUT_CODE, *BOTH},
+    "civitas-core[otel]": OTEL,
+    "civitas-core[all]": ALL,
+    f"{WITHOUT_CODE}[all]": {WITHOUT_CODE, *ALL},
 }
 
 
