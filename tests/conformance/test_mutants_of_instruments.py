@@ -18,7 +18,7 @@ CAUGHT = {
         "test_a_stop_without_a_start_does_no_harm",
         "stop raised AttributeError",
     ),
-    "StopsOnlyOnce": ("test_a_second_stop_does_no_harm", "stop raised RuntimeError: it has ended"),
+    "EndsOnlyOnce": ("test_a_second_stop_does_no_harm", "stop raised RuntimeError: it has ended"),
     "TakesBytesForAMessage": (
         "test_it_raises_for_nothing_that_happens",
         "dead_letter raised AttributeError",

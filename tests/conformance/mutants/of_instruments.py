@@ -97,7 +97,7 @@ class NeedsItsStart(RightInstrument):
         await super().stop()
 
 
-class StopsOnlyOnce(RightInstrument):
+class EndsOnlyOnce(RightInstrument):
     begun = ended = False
 
     async def start(self, node):
