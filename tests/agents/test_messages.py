@@ -102,7 +102,8 @@ async def test_a_payload_that_is_no_dict_is_refused_before_it_is_sent(
     async with system(agent) as s:
         for verb in (s.send, s.ask, s.broadcast):
             with pytest.raises(
-                MessageValidationError, match="payload.*is a dict or another mapping, not"
+                MessageValidationError,
+                match="payload.*is a dict or another mapping, or an object of a model, not",
             ):
                 await verb("a", payload)
         await s.ask("a", {})
