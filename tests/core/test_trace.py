@@ -225,3 +225,31 @@ async def test_what_an_instrument_gives_that_are_no_headers_is_its_own_error(hea
         await r.ask("a", {}, headers={"tenant": "t"}, timeout=SOON)
         assert r.stats().instruments == {"Gives": {"sending": 1}}
     assert a.got[0].headers == {"tenant": "t"}
+
+
+class WritesInPlace:
+    """An instrument that writes into the headers that are there."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def sending(self, message: Message) -> None:
+        message.headers["more"] = self.value
+
+
+@pytest.mark.parametrize("given", [None, {"tenant": "a"}], ids=["no headers", "headers"])
+async def test_an_instrument_may_write_into_the_headers_that_are_there(given: Any) -> None:
+    a = Scripted("a", echo)
+    async with runtime_with(a, instruments=[WritesInPlace("x")]) as r:
+        await r.ask("a", {}, headers=given)
+        assert r.stats().instruments == {"WritesInPlace": {}}
+    assert a.got[0].headers == {**(given or {}), "more": "x"}
+
+
+@pytest.mark.parametrize("value", [7, "x" * 5000], ids=["a number", "too long"])
+async def test_what_is_written_into_headers_in_vain_touches_no_message(value: Any) -> None:
+    a = Scripted("a", echo)
+    async with runtime_with(a, instruments=[WritesInPlace(value)]) as r:
+        await r.ask("a", {}, headers={"tenant": "a"})
+        assert r.stats().instruments == {"WritesInPlace": {"sending": 1}}
+    assert a.got[0].headers == {"tenant": "a"}

@@ -38,9 +38,12 @@ class WatchedBus(MessageBus):
         for sending, report in self.instruments.sending:
             headers = message.headers
             try:
+                message.headers = dict(headers)  # of its own, to write into
                 sending(message)
-                if message.headers is not headers:
+                if message.headers != headers:
                     adopt_headers(message)
+                else:
+                    message.headers = headers
             except BaseException as error:  # noqa: BLE001 - whatever it is, it is the instrument's
                 message.headers = headers
                 report(error)
