@@ -129,7 +129,9 @@ def test_a_field_of_another_type_is_as_if_it_were_not_there(value: Any) -> None:
     keys = ("event", "id", "type", "trace", "span", "parent", "seconds", "attempt", "outcome")
     for key in keys:
         text = line("0", extra={"message_log": {"event": "sent", "trace": "t1", key: value}})
-        records, _ = read_lines([text, line("1", trace="t1", extra=value, agent=value)])
+        records, others = read_lines([text, line("1", trace="t1", extra=value, agent=value)])
+        assert (len(records), others) == (2, 0)
+        assert (records[1].trace, records[1].about) == ("t1", None)
         for trace in traces_of(records, "t1"):
             json.dumps(json_of(path_of(records, trace)))
 
