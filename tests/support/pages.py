@@ -88,7 +88,9 @@ class Terminals:
     def __init__(self, folder: Path, python: Path) -> None:
         place = str(python.parent)
         self.folder = folder
-        self.environment = os.environ | {
+        # As at a user's: pytest shows more where it is run by a machine.
+        inherited = {name: value for name, value in os.environ.items() if name != "CI"}
+        self.environment = inherited | {
             "PATH": f"{place}{os.pathsep}{os.environ['PATH']}",
             "COLUMNS": "200",
             "NO_COLOR": "1",

@@ -245,11 +245,18 @@ async def test_a_forked_child_does_not_keep_the_address():
 
 
 def forked() -> int:
-    """Return the process id of a child that does nothing for a minute."""
+    """Return the process id of a child that runs, and does nothing for a minute."""
+    runs, told = os.pipe()
     child = os.fork()
     if child == 0:
+        os.write(told, b"!")
         time.sleep(60)
         os._exit(0)
+    try:
+        assert os.read(runs, 1) == b"!"
+    finally:
+        os.close(runs)
+        os.close(told)
     return child
 
 

@@ -124,6 +124,17 @@ def test_lines_that_are_no_log_are_counted_and_passed_over() -> None:
     assert (len(records), others) == (len(LOG), len(ODD) + 1)
 
 
+def test_no_time_is_before_the_begin_though_what_was_caused_is_heard_of_first(capsys: Any) -> None:
+    lines = [
+        event("1.000", "handled", "a", seconds=0.5, outcome="done"),
+        event("0.499", "sent", "b", "a"),  # by another clock
+    ]
+    write_path(path_of(read_lines(lines)[0], "t1"))
+    told = capsys.readouterr().out
+    assert " sent +0.0 in p" in told
+    assert "+1.0 handled in p, took 500.0 ms" in told
+
+
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists))
 def test_a_field_of_another_type_is_as_if_it_were_not_there(value: Any) -> None:
     keys = ("event", "id", "type", "trace", "span", "parent", "seconds", "attempt", "outcome")

@@ -15,7 +15,7 @@ from civitas.cli.trace.records import MessageEvent, Record
 
 def write_path(path: Path) -> None:
     """Print the messages of a trace, each below that which caused it, and what agents logged."""
-    first = min(step.began for step in path.steps) if path.steps else path.records[0].at
+    first = path.began
     moment = datetime.fromtimestamp(first, UTC).isoformat(timespec="milliseconds")
     write(f"trace {path.trace} began at {moment}; times are milliseconds since then")
     for step in path.steps:

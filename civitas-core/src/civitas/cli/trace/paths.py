@@ -44,6 +44,17 @@ class Path:
     lines: list[Record]
     records: list[Record]
 
+    @property
+    def began(self) -> float:
+        """When the first of it is heard of.
+
+        That need not be its first message: of one whose sender kept no log the begin is reckoned
+        from its end, and the clocks of two processes differ a little.
+        """
+        return min(
+            each.at if each.about is None else _began(each, each.about) for each in self.records
+        )
+
 
 def traces_of(records: Iterable[Record], wanted: str) -> list[str]:
     """Return the traces that an id means: of a trace, a message or a span, or how one begins."""
