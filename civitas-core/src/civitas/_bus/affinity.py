@@ -36,37 +36,38 @@ class LoopAffinity:
 
     A hot path compares `thread` with its own, and calls `check` when they differ. A thread runs one
     event loop at a time: while this one is running, equal threads are equal loops.
-    `asyncio.get_running_loop` takes four times as long: it asks the system each time which process
-    this is (Python 3.11).
+    `asyncio.get_running_loop` takes ten times as long: it asks the system each time which process
+    this is (Python 3.11). What runs behind such a check, and needs the loop, takes `loop`.
     """
 
-    __slots__ = ("__weakref__", "_forked", "_loop", "_owner", "is_running", "thread")
+    __slots__ = ("__weakref__", "_forked", "_owner", "is_running", "loop", "thread")
 
     def __init__(self) -> None:
         self.thread: int | None = None
         """The thread that runs the loop; None where `check` has to decide."""
         self.is_running: Callable[[], bool] = _nowhere
         """Returns whether the loop is running."""
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """The loop; None where the affinity is free."""
         self._owner = "node"
         self._forked = False
 
     @property
     def bound(self) -> bool:
         """Whether a node has been started here and has not ended; also that of a parent process."""
-        return self._loop is not None and not self._loop.is_closed()
+        return self.loop is not None and not self.loop.is_closed()
 
     def bind(self, owner: str) -> None:
         """Belong to the running event loop; `owner` is what errors call the node."""
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._owner = owner
         self.thread = get_ident()
-        self.is_running = self._loop.is_running
+        self.is_running = self.loop.is_running
         _bound.add(self)
 
     def release(self) -> None:
         """Belong to no event loop any more: the node has ended."""
-        self._loop = None
+        self.loop = None
         self.thread = None
         self.is_running = _nowhere
         _bound.discard(self)
@@ -78,7 +79,7 @@ class LoopAffinity:
             ConfigurationError: it runs in another event loop, in a thread without one, or in a
                 process that was forked after the start. Trying again would not help.
         """
-        loop, owner = self._loop, self._owner
+        loop, owner = self.loop, self._owner
         if self._forked:
             raise ConfigurationError(
                 f"this {owner} was started before this process was forked: its connections, and "

@@ -273,10 +273,11 @@ class MessageBus:
         self, route: LocalRoute, message: Message, timeout: float | None, *, own: bool
     ) -> Awaitable[Answer]:
         """Send a request to an agent of this node; awaiting it gives what answers it."""
-        if route.mailbox.consumer is asyncio.current_task():
+        loop = self.affinity.loop  # it is the running one, as `ask` has checked
+        if route.mailbox.consumer is asyncio.current_task(loop):
             raise _asked_itself(route.name)
         if own and self._delivery is not None:
-            asking = self._delivery.ask(route, message, timeout)
+            asking = self._delivery.ask(route, message, timeout, loop)
             if asking is not None:
                 return asking
         request = self._request_head + self._serialize(message)

@@ -23,6 +23,7 @@ refused, counted or dropped there as ever.
 from __future__ import annotations
 
 import sys
+from asyncio import AbstractEventLoop
 from collections.abc import Awaitable
 from typing import Final
 
@@ -91,16 +92,20 @@ class LocalDelivery:
         return None
 
     def ask(
-        self, route: LocalRoute, message: Message, timeout: float | None
+        self,
+        route: LocalRoute,
+        message: Message,
+        timeout: float | None,
+        loop: AbstractEventLoop | None,
     ) -> Awaitable[Answer] | None:
         """Put a composed request into an agent's mailbox; awaiting it gives what answers it.
 
-        None for one to make a frame of.
+        None for one to make a frame of. `loop` is the running one, where that is known.
         """
         packed = self.packed(message)
         if packed is None:
             return None
-        return self._inbox.request_here(message, packed, timeout, route.put, self._node)
+        return self._inbox.request_here(message, packed, timeout, route.put, self._node, loop)
 
     def answer(self, reply: Message) -> bool:
         """Hand an answer over to who asked for it; return False for one to make a frame of."""

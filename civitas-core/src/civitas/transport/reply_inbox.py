@@ -211,6 +211,7 @@ class ReplyInbox:
         timeout: float | None,
         put: Callable[[LocalMessage], Awaitable[None] | None],
         node: bytes,
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> Awaitable[Answer]:
         """Do so, once it is awaited, with a message to an agent of this node.
 
@@ -220,9 +221,11 @@ class ReplyInbox:
             timeout: seconds for the wait for room, and for the answer, together.
             put: puts it into the agent's mailbox; where it has to wait, it returns what to await.
             node: this node's id: an answer by wire is to come from it.
+            loop: the running event loop, where that is known: to ask for it takes its time.
         """
         message.reply_to = reply_to = self._next_address()
-        return self._answer(reply_to, node, timeout, put, (message, packed), is_here=True)
+        item = (message, packed)
+        return self._answer(reply_to, node, timeout, put, item, is_here=True, loop=loop)
 
     async def _answer(
         self,
@@ -234,8 +237,10 @@ class ReplyInbox:
         address: str = "",
         *,
         is_here: bool = False,
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> Answer:
-        loop = asyncio.get_running_loop()
+        if loop is None:
+            loop = asyncio.get_running_loop()
         request = RequestInFlight(loop.create_future(), asked, address, is_here=is_here)
         self._pending[reply_to] = request
         timer = None if timeout is None else loop.call_later(timeout, request.expire, timeout)
