@@ -171,6 +171,9 @@ class Message:
         return self.ttl is not None and now > self.timestamp + self.ttl
 
 
+make_blank: Final = object.__new__
+"""Makes a message that has no field yet, for who writes each of them at once."""
+
 LocalMessage: TypeAlias = tuple[Message, bytes]
 """A message that does not leave its process: its payload as it was packed, and all the rest.
 
@@ -197,15 +200,22 @@ def compose(
         cause: the message being handled while this one is sent, if any.
         ttl: time to live in seconds.
     """
-    now = platform.wall()
+    # Made without `__init__`: to call a class takes twice as long (187 ns, 97 so; Python 3.11).
+    message = make_blank(Message)
+    message.timestamp = now = platform.wall()
     id, span_id = _next_ids(now)
+    message.id, message.span_id = id, span_id
     if cause is not None and cause.trace_id:
-        trace_id, parent = cause.trace_id, cause.span_id
+        message.trace_id, message.parent_span_id = cause.trace_id, cause.span_id
     else:
-        trace_id, parent = _ids.trace_of(span_id), None
-    return Message(
-        id, type, sender, recipient, None, None, payload, now, trace_id, span_id, parent, 0, 0, ttl
-    )
+        message.trace_id, message.parent_span_id = _ids.trace_of(span_id), None
+    message.type, message.sender, message.recipient = type, sender, recipient
+    message.payload = payload
+    message.correlation_id = message.reply_to = None
+    message.attempt = message.priority = 0
+    message.ttl = ttl
+    message.headers = NO_HEADERS
+    return message
 
 
 def compose_reply(sender: str, request: Message, payload: dict[str, Any], type: str) -> Message:

@@ -176,11 +176,12 @@ class MessageBus:
         if own and type(route) is LocalRoute:
             packed = self._packed(message)
             if packed is not None:
-                waiting = route.put((message, packed))
-                if waiting is not None:
-                    await self._counted(waiting)
-                else:
+                item = (message, packed)
+                if route.mailbox.put_nowait(item):  # what `route.put` does, without a call of it
+                    route.receiver.delivered += 1
                     self.sent += 1
+                else:
+                    await self._counted(route.wait(item))
                 return
         if route is None or not route.is_local:
             await self._send_far(message, route)

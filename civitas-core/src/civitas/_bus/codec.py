@@ -97,7 +97,7 @@ class FrameCodec:
         """Make the frame of a reply; its recipient is the reply address."""
         return self._reply_head + envelope.reply_part(reply.recipient) + self.serialize(reply)
 
-    def read(self, frame: bytes | LocalMessage, *, answer: bool = False) -> Message:
+    def read(self, frame: bytes | LocalMessage, answer: bool = False) -> Message:
         """Decode the frame of a message, or of an `answer`; or what has not left the process.
 
         Raises:

@@ -111,11 +111,17 @@ class LocalRoute(Route):
             MessageRoutingError: the mailbox is closed.
         """
         if not self.mailbox.put_nowait(item):
-            return self._put(item)
+            return self.wait(item)
         self.receiver.delivered += 1
         return None
 
-    async def _put(self, item: LocalMessage) -> None:
+    async def wait(self, item: LocalMessage) -> None:
+        """Put a message into the mailbox, waiting for room.
+
+        Raises:
+            MailboxFullError: there was none in time.
+            MessageRoutingError: the mailbox is closed.
+        """
         try:
             await self.mailbox.put(item, self._send_timeout)
         except asyncio.CancelledError as error:
