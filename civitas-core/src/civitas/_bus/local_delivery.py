@@ -29,7 +29,7 @@ from typing import Final
 
 from civitas._bus.routes import LocalRoute
 from civitas.envelope import Origin
-from civitas.messages import NO_HEADERS, Message, headers_problem
+from civitas.messages import NO_HEADERS, Message, headers_problem, make_blank
 from civitas.serializer import MsgpackSerializer, Serializer
 from civitas.transport import Transport
 from civitas.transport.in_process import InProcessTransport, within_process_of
@@ -171,11 +171,16 @@ def _copy_of(reply: Message) -> Message | None:
         and (text := f"{id}{kind}{sender}{correlation_id}{trace_id}{span_id}{parent}").isascii()
         and len(text) <= _MOST_TEXT
     ):
+        copy = make_blank(Message)
+        copy.id, copy.type, copy.sender = id, kind, sender
         # The header of a frame has the reply address, so a reader finds it in both places.
-        return Message(
-            id, kind, sender, recipient, correlation_id, recipient, {},
-            timestamp, trace_id, span_id, parent, 0, 0, ttl, headers,
-        )  # fmt: skip
+        copy.recipient = copy.reply_to = recipient
+        copy.correlation_id = correlation_id
+        copy.timestamp, copy.ttl = timestamp, ttl
+        copy.trace_id, copy.span_id, copy.parent_span_id = trace_id, span_id, parent
+        copy.payload, copy.attempt, copy.priority = {}, 0, 0
+        copy.headers = headers
+        return copy
     return None
 
 
