@@ -17,6 +17,7 @@ import re
 from collections.abc import Mapping
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from civitas.errors import MessageValidationError
@@ -44,6 +45,9 @@ _FLAGS: Final = 3
 _FORM: Final = re.compile(
     r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
 )
+_USUAL_LENGTH: Final = 55
+"""Characters of a header of version 00: headers of others, which may be long, are not kept."""
+
 _TRACE_ID: Final = re.compile(r"(?!0{32})[0-9a-f]{32}")
 _SPAN_ID: Final = re.compile(r"(?!0{16})[0-9a-f]{16}")
 
@@ -64,16 +68,25 @@ class Traceparent(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Traceparent | None:
         """Return what a header says; None for one that is malformed, which counts as none."""
-        found = _FORM.fullmatch(text)
-        if found is None:
-            return None
-        version, trace_id, span_id, flags, more = found.groups()
-        if more is not None and version == "00":
-            return None
-        return cls(trace_id, span_id, int(flags, 16) & _FLAGS)
+        return _parsed_before(text) if len(text) == _USUAL_LENGTH else _parsed(text)
 
     def __str__(self) -> str:
         return f"00-{self.trace_id}-{self.span_id}-{self.flags:02x}"
+
+
+def _parsed(text: str) -> Traceparent | None:
+    found = _FORM.fullmatch(text)
+    if found is None:
+        return None
+    version, trace_id, span_id, flags, more = found.groups()
+    if more is not None and version == "00":
+        return None
+    return Traceparent(trace_id, span_id, int(flags, 16) & _FLAGS)
+
+
+# Sender and receiver in one process read the same header, a queue's length apart; and again for
+# what the handler sends. To parse one takes 0.75 us, to find it here 0.1 us.
+_parsed_before: Final = lru_cache(1024)(_parsed)
 
 
 @dataclass(frozen=True, slots=True)

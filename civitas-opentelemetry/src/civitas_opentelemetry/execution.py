@@ -40,7 +40,8 @@ class Execution:
     def __enter__(self) -> None:
         context, self._span = self._spans.begin(self._role, self._message)
         self._token: Token[Context] = attach(context)
-        self._began = perf_counter()
+        if self._durations or self._span is not None:
+            self._began = perf_counter()
 
     def __exit__(
         self,

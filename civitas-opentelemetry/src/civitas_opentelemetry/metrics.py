@@ -9,7 +9,6 @@ only executions that are sampled. Whether a trace is sampled does not depend on 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from functools import partial
 from threading import Lock
@@ -44,13 +43,16 @@ _OTHERS: Final = "_OTHER"
 _Key: TypeAlias = tuple[str, str | None]
 """A role, and the class of an error if there was one."""
 
+_Counts: TypeAlias = dict[_Key, int]
+"""No Counter: to add one in it takes half as long again."""
+
 
 class Metrics:
     """The metrics of all nodes that share a meter."""
 
     def __init__(self, meter: Meter) -> None:
-        self._sent: Counter[_Key] = Counter()
-        self._processed: Counter[_Key] = Counter()
+        self._sent: _Counts = {}
+        self._processed: _Counts = {}
         meter.create_observable_counter(
             "messaging.client.sent.messages",
             [partial(_observe, SEND, self._sent)],
@@ -119,14 +121,15 @@ def metrics_of(provider: MeterProvider, scope: str, version: str) -> Metrics:
         return found
 
 
-def _count(counts: Counter[_Key], key: _Key) -> None:
-    if key in counts or len(counts) < _MOST:
+def _count(counts: _Counts, key: _Key) -> None:
+    try:
         counts[key] += 1
-    else:
-        counts[_OTHERS, None] += 1
+    except KeyError:
+        known = key if len(counts) < _MOST else (_OTHERS, None)
+        counts[known] = counts.get(known, 0) + 1
 
 
-def _observe(operation: str, counts: Counter[_Key], _: CallbackOptions) -> Iterable[Observation]:
+def _observe(operation: str, counts: _Counts, _: CallbackOptions) -> Iterable[Observation]:
     """Tell the counts of an operation; in the thread of whatever collects."""
     return [Observation(count, _of(operation, key)) for key, count in [*counts.items()]]
 

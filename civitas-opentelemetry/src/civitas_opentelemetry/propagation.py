@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from opentelemetry.context import create_key
-from opentelemetry.trace import SpanContext, TraceFlags, TraceState, format_span_id, format_trace_id
+from opentelemetry.trace import SpanContext, TraceFlags, TraceState
 
 from civitas.messages import Message, headers_problem
 from civitas.trace import TRACEPARENT, TRACESTATE, Traceparent
@@ -45,9 +45,11 @@ def with_trace(headers: Mapping[str, str], span: SpanContext) -> dict[str, str]:
 
     Those whose others leave no room for that have only the others: they are more important.
     """
-    own = {name: text for name, text in headers.items() if name not in _OWN} if headers else {}
-    trace_id, span_id = format_trace_id(span.trace_id), format_span_id(span.span_id)
-    traced = {**own, TRACEPARENT: f"00-{trace_id}-{span_id}-{span.trace_flags:02x}"}
+    traceparent = f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
+    if not headers and not span.trace_state:  # so it is most often
+        return {TRACEPARENT: traceparent}
+    own = {name: text for name, text in headers.items() if name not in _OWN}
+    traced = {**own, TRACEPARENT: traceparent}
     if span.trace_state:
         traced[TRACESTATE] = span.trace_state.to_header()
     if (own or span.trace_state) and headers_problem(traced):

@@ -80,14 +80,15 @@ class Spans:
 
     def sending(self, message: Message) -> None:
         """Record that a message is sent, if it is sampled, and let it bear its trace."""
-        current = get_current_span()
+        context = get_current()
+        current = get_current_span(context)
         if (
             type(current) is Unsampled
             and current.handled == message.parent_span_id
             and TRACEPARENT in message.headers
         ):
             return  # core has passed it on, that it is not sampled included
-        self._send_in(get_current(), current.get_span_context(), message)
+        self._send_in(context, current.get_span_context(), message)
 
     def _send_in(self, context: Context, parent: SpanContext, message: Message) -> None:
         """Do so in a context, in which `parent` is the current span."""
