@@ -45,13 +45,19 @@ def with_trace(headers: Mapping[str, str], span: SpanContext) -> dict[str, str]:
 
     Those whose others leave no room for that have only the others: they are more important.
     """
+    state = span.trace_state
     traceparent = f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
-    if not headers and not span.trace_state:  # so it is most often
+    return with_traceparent(headers, traceparent, state.to_header() if state else "")
+
+
+def with_traceparent(
+    headers: Mapping[str, str], traceparent: str, tracestate: str = ""
+) -> dict[str, str]:
+    """Return headers of a message with these of its trace, as `with_trace` does."""
+    if not headers and not tracestate:  # so it is most often
         return {TRACEPARENT: traceparent}
     own = {name: text for name, text in headers.items() if name not in _OWN}
     traced = {**own, TRACEPARENT: traceparent}
-    if span.trace_state:
-        traced[TRACESTATE] = span.trace_state.to_header()
-    if (own or span.trace_state) and headers_problem(traced):
-        return own
-    return traced
+    if tracestate:
+        traced[TRACESTATE] = tracestate
+    return own if headers_problem(traced) else traced

@@ -38,7 +38,14 @@ from opentelemetry.trace import (
 from civitas.messages import Message
 from civitas.trace import SAMPLED, TRACEPARENT, Traceparent
 from civitas_opentelemetry.attributes import PROCESS, SEND, Operation, of_message
-from civitas_opentelemetry.propagation import HANDLED, parent_of, span_context_of, with_trace
+from civitas_opentelemetry.propagation import (
+    HANDLED,
+    parent_of,
+    span_context_of,
+    with_trace,
+    with_traceparent,
+)
+from civitas_opentelemetry.sampling import sampling_of
 
 _NO_CONTEXT: Final = Context()
 
@@ -75,6 +82,7 @@ class Spans:
         """The node's process name."""
         self._tracer = tracer
         self._link = link
+        self._sampling = sampling_of(tracer)
         self._send = Operation(SEND)
         self._process = Operation(PROCESS)
 
@@ -100,7 +108,14 @@ class Spans:
                 message.headers = with_trace(message.headers, parent)
             return
         name, attributes = self._send.of(message.recipient)
-        span = self._tracer.start_span(name, context, SpanKind.PRODUCER, attributes)
+        span: Span | str
+        if parent.is_valid or self._sampling is None:
+            span = self._tracer.start_span(name, context, SpanKind.PRODUCER, attributes)
+        else:
+            span = self._sampling.begin(name, context, SpanKind.PRODUCER, attributes)
+            if isinstance(span, str):
+                message.headers = with_traceparent(message.headers, span)
+                return
         if span.is_recording():
             span.set_attributes(of_message(message, self.client))
         span.end()
