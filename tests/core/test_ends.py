@@ -160,7 +160,7 @@ async def test_a_setting_that_becomes_wrong_while_an_agent_runs_holds_up_no_stop
 async def test_what_was_left_behind_can_not_stop_the_one_in_its_place(
     monkeypatch: pytest.MonkeyPatch, action: ErrorAction | None
 ) -> None:
-    monkeypatch.setattr("civitas._agents.slot._CANCEL_GRACE", 0.01)
+    monkeypatch.setattr("civitas._agents.slot.CANCEL_GRACE", 0.01)
     entered, opened, left = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def ignore(agent: Scripted, message: Message) -> Message:

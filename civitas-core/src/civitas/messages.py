@@ -26,6 +26,9 @@ TYPE_ERROR: Final = "_agency.error"
 PRIMARY: Final = "supervisor"
 """Name of the process that has the supervision tree."""
 
+MOST_CONCURRENCY: Final = 1_000
+"""Messages that an agent may have in hand at once: each has a task of its own."""
+
 MAX_NAME_BYTES: Final = 200
 
 MAX_HEADERS_BYTES: Final = 4096

@@ -1,30 +1,45 @@
 """AgentCounts: what is counted of one agent, over all objects that it has been.
 
-The clock is read when an agent gets something to do and when it has nothing left, never for each
-message. So the time of one message is known where it is the first since the agent was idle; of
-others, only how long the agent has been busy.
+Where an agent handles one message at a time, the clock is read when it gets something to do and
+when it has nothing left, never for each message. So the time of one message is known where it is
+the first since the agent was idle; of others, only how long the agent has been busy. The consumers
+of an agent with several read it for each message: else nobody could say which is the oldest.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import asyncio
+from dataclasses import dataclass
 from math import inf
+from typing import Any, NamedTuple
 
+from civitas import _platform as platform
 from civitas._bus.sender import Sender
 from civitas.messages import Message
 
 
-class Activity:
-    """What one object of an agent does: busy since when, with what in hand.
+class MessageInHand(NamedTuple):
+    """A message that is being handled."""
 
-    `sender` is that of its message loop, whose current message is the one in hand. All may be read
-    in any thread.
+    message: Message
+    since: float | None
+    """Since when, by `platform.monotonic`; None where that is not known."""
+    task: asyncio.Task[Any] | None
+    """The task in which."""
+
+
+class Activity:
+    """What one consumer of an agent does: busy since when, with what in hand.
+
+    `sender` is that of the consumer, whose current message is the one in hand; `timed` says whether
+    the clock is read for each message. All may be read in any thread.
     """
 
-    __slots__ = ("_sender", "busy", "handled_before", "since")
+    __slots__ = ("_sender", "_timed", "busy", "handled_before", "since")
 
-    def __init__(self, sender: Sender | None = None) -> None:
+    def __init__(self, sender: Sender, *, timed: bool) -> None:
         self._sender = sender
+        self._timed = timed
         self.busy = 0.0
         """Seconds that it was busy, but for the time since `since`."""
         self.since = inf
@@ -32,24 +47,29 @@ class Activity:
         self.handled_before = 0
         """Messages that the agent had handled by then."""
 
-    @property
-    def in_hand(self) -> Message | None:
-        """The message that is being handled."""
-        return None if self._sender is None else self._sender.current
-
     def begin(self, now: float, handled: int) -> float:
         """Take note that there is something to do; return `now`."""
         self.since, self.handled_before = now, handled
         return now
+
+    def next(self) -> None:
+        """Take note that a message begins, where each is timed."""
+        now = platform.monotonic()
+        self.busy += max(now - self.since, 0.0)
+        self.since = now
 
     def end(self, now: float) -> None:
         """Take note that nothing is left to do."""
         since, self.since = self.since, inf
         self.busy += max(now - since, 0.0)
 
-    def in_hand_since(self, handled: int) -> float | None:
-        """Return since when the message in hand is; None where that is not known."""
-        return self.since if handled == self.handled_before and self.since < inf else None
+    def in_hand(self, handled: int) -> MessageInHand | None:
+        """Return the message in hand, if there is one; `handled` is how many the agent has."""
+        message, since = self._sender.current, self.since
+        if message is None:
+            return None
+        known = since < inf and (self._timed or handled == self.handled_before)
+        return MessageInHand(message, since if known else None, self._sender.task)
 
 
 @dataclass(slots=True)
@@ -62,16 +82,27 @@ class AgentCounts:
     """Types of messages for which `handle` returned what it should not, and that was logged."""
     busy_before: float = 0.0
     """Seconds that its earlier objects were busy."""
-    activity: Activity = field(default_factory=Activity)
-    """That of its present object."""
+    activities: tuple[Activity, ...] = ()
+    """Those of the consumers of its present object."""
 
-    def next_object(self, sender: Sender) -> Activity:
-        """Begin with another object; return its activity."""
-        self.busy_before += self.activity.busy
-        self.activity = Activity(sender)
-        return self.activity
+    def next_object(self) -> None:
+        """Begin with another object."""
+        self.busy_before += sum(each.busy for each in self.activities)
+        self.activities = ()
+
+    def next_consumer(self, sender: Sender, *, timed: bool) -> Activity:
+        """Return the activity of another consumer of the present object."""
+        activity = Activity(sender, timed=timed)
+        self.activities += (activity,)
+        return activity
+
+    def in_hand(self) -> list[MessageInHand]:
+        """Return the messages that are being handled, the oldest first."""
+        found = [each.in_hand(self.handled) for each in self.activities]
+        known = [each for each in found if each is not None]
+        return sorted(known, key=lambda each: inf if each.since is None else each.since)
 
     def busy(self, now: float) -> float:
-        """Return the seconds that it was busy until now."""
-        activity = self.activity
-        return self.busy_before + activity.busy + max(now - activity.since, 0.0)
+        """Return the seconds that its consumers were busy until now, all together."""
+        busy = sum(each.busy + max(now - each.since, 0.0) for each in self.activities)
+        return self.busy_before + busy

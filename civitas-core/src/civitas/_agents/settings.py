@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from civitas._bus.arguments import kind_of
 from civitas.errors import ConfigurationError
-from civitas.messages import name_problem
+from civitas.messages import MOST_CONCURRENCY, name_problem
 from civitas.process import AgentProcess, is_complete
 
 
@@ -58,6 +58,7 @@ class Settings(NamedTuple):
     max_retries: int
     shutdown_timeout: float
     handle_timeout: float | None
+    concurrency: int
 
 
 def settings_of(agent: AgentProcess) -> Settings:
@@ -82,7 +83,15 @@ def settings_of(agent: AgentProcess) -> Settings:
     )
     if agent.handle_timeout is not None:
         checked_seconds(agent.handle_timeout, f"handle_timeout {of}")
-    return Settings(agent.max_retries, agent.shutdown_timeout, agent.handle_timeout)
+    checked_whole(agent.concurrency, 1, f"concurrency {of}")
+    if agent.concurrency > MOST_CONCURRENCY:
+        raise ConfigurationError(
+            f"concurrency {of} is a whole number of at most {MOST_CONCURRENCY}, not "
+            f"{kind_of(agent.concurrency)}"
+        )
+    return Settings(
+        agent.max_retries, agent.shutdown_timeout, agent.handle_timeout, agent.concurrency
+    )
 
 
 def check_agent(agent: object, place: str) -> None:

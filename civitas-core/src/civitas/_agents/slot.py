@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from civitas import _platform as platform
+from civitas._agents.concurrency import CANCEL_GRACE, consume
 from civitas._agents.counts import AgentCounts
 from civitas._agents.message_loop import MessageLoop, StopMode
 from civitas._agents.running import enter
@@ -37,9 +38,6 @@ from civitas.transport.tasks import (
 )
 
 logger = logger_of("civitas.agent")
-
-_CANCEL_GRACE: Final = 5.0
-"""Seconds that a cancelled agent may take to let go."""
 
 
 class AgentSlot:
@@ -195,7 +193,7 @@ class AgentSlot:
             if self._message_loop is not None:
                 self._message_loop.stop_mode = StopMode.NOW  # also for a handler that survives it
             cancel_task(task)
-            await asyncio.wait((task,), timeout=_CANCEL_GRACE)
+            await asyncio.wait((task,), timeout=CANCEL_GRACE)
             if not task.done():
                 logger.error("agent %r does not let itself be cancelled: left behind", self.name)
                 self._left_behind = True
@@ -277,7 +275,8 @@ class AgentSlot:
         started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         life = self._live(message_loop, started)
         self._task = start_task(life, name=self.name, failed=self._bus.failed)
-        self.mailbox.consumer = message_loop.task = self._task
+        message_loop.task = self._task
+        self.mailbox.consumers = (self._task,)
         try:
             await started
         except asyncio.CancelledError:
@@ -286,13 +285,13 @@ class AgentSlot:
             raise
 
     async def _live(self, message_loop: MessageLoop, started: asyncio.Future[None]) -> None:
-        enter(message_loop)
+        enter(message_loop.sender)
         if not await self._begin(message_loop, started):
             return
         del started  # this frame lives as long as the agent
         crash: Exception | None = None
         try:
-            await message_loop.run(self.settings)
+            await consume(message_loop, self.settings)
             await message_loop.deferred.all_settled(self.settings.shutdown_timeout)
         except BaseException as error:  # noqa: BLE001 - a crash, which the supervisor judges
             crash = self._crash_of(message_loop, error)

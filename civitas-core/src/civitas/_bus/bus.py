@@ -275,7 +275,7 @@ class MessageBus:
     ) -> Awaitable[Answer]:
         """Send a request to an agent of this node; awaiting it gives what answers it."""
         loop = self.affinity.loop  # it is the running one, as `ask` has checked
-        if route.mailbox.consumer is asyncio.current_task(loop):
+        if asyncio.current_task(loop) in route.mailbox.consumers:
             raise _asked_itself(route.name)
         if own and self._delivery is not None:
             asking = self._delivery.ask(route, message, timeout, loop)

@@ -131,25 +131,20 @@ class DeferredAnswers:
         "_answering",
         "_bus",
         "_changed",
-        "_in_hand",
         "_limit",
         "_loop",
         "_on_settled",
         "_open",
-        "durable",
     )
 
     def __init__(
         self, bus: MessageBus, agent: str, limit: int, on_settled: Callable[[], None]
     ) -> None:
-        self.durable: DurableFrame | None = None
-        """The frame of the message in hand, where the transport is durable."""
         self._bus = bus
         self._agent = agent
         self._limit = limit
         self._on_settled = on_settled
         self._loop = asyncio.get_running_loop()
-        self._in_hand: DeferredMessage | None = None
         self._open: dict[DeferredMessage, None] = {}  # in order, unlike a set
         self._changed: asyncio.Future[None] | None = None
         self._answering: dict[asyncio.Task[None], None] = {}  # smaller than a set, when empty
@@ -157,8 +152,8 @@ class DeferredAnswers:
     def __len__(self) -> int:
         return len(self._open)
 
-    def open(self, message: Message) -> Deferred:
-        """Set the message in hand aside.
+    def open(self, message: Message, durable: DurableFrame | None) -> DeferredMessage:
+        """Set a message in hand aside; `durable` is its frame, where the transport is durable.
 
         Raises:
             MailboxFullError: too many are open.
@@ -168,22 +163,17 @@ class DeferredAnswers:
                 f"agent {self._agent!r} has {len(self._open)} deferred answers open, and may have "
                 f"no more (its mailbox_size)"
             )
-        deferred = self._in_hand = DeferredMessage(message, self.durable)
+        deferred = DeferredMessage(message, durable)
         self._open[deferred] = None
         if message.ttl is not None:
             left = max(message.timestamp + message.ttl - platform.wall(), 0.0)
             expire_later = self._guarded(self._expire)
             deferred.timer = self._loop.call_later(left, expire_later, deferred)
-        return Deferred(self, deferred)
+        return deferred
 
-    def keep(self) -> None:
-        """Take note that the handler has returned, and its answer comes later."""
-        self._in_hand = None
-
-    def withdraw(self) -> None:
-        """Take note that the message loop settles the message in hand after all."""
-        deferred, self._in_hand = self._in_hand, None
-        if deferred is not None and deferred.settled is None:
+    def withdraw(self, deferred: DeferredMessage) -> None:
+        """Take note that the message loop settles the message after all."""
+        if deferred.settled is None:
             deferred.settle("its handler returned an answer, or raised")
             self._close(deferred)
 

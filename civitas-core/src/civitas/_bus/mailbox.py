@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Collection
 from functools import partial
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
@@ -31,19 +32,22 @@ def has_entered(error: asyncio.CancelledError) -> bool:
 
 
 class Mailbox(Generic[T]):
-    """A FIFO with at most `size` items, one consumer and any number of senders.
+    """A FIFO with at most `size` items, and any number of consumers and of senders.
 
     It outlives the agent object that drains it: a restart keeps it. Senders that find it full
     wait in order; each item enters when room is made, whether or not its sender has woken up yet.
+    Consumers that find it empty wait in order, too: each item that comes wakes one of them. One
+    that is cancelled after that wakes the next one, so that no item waits while a consumer does.
     """
 
     __slots__ = (
         "_closed",
-        "_consumer_wakeup",
         "_items",
         "_limit",
+        "_next_wakeup",
         "_senders",
-        "consumer",
+        "_wakeups",
+        "consumers",
         "name",
         "size",
     )
@@ -51,12 +55,13 @@ class Mailbox(Generic[T]):
     def __init__(self, name: str, size: int = DEFAULT_SIZE) -> None:
         self.name = name
         self.size = size
-        self.consumer: asyncio.Task[None] | None = None
-        """The task that drains this mailbox; a send of its own can't wait for room here."""
+        self.consumers: Collection[asyncio.Task[None]] = ()
+        """The tasks that drain this mailbox; a send of theirs can't wait for room here."""
         self._items: deque[T] = _NOTHING
         self._limit = size  # 0 once it is closed
         self._senders: WaitQueue[T] | None = None  # most mailboxes are never full
-        self._consumer_wakeup: asyncio.Future[None] | None = None
+        self._next_wakeup: asyncio.Future[None] | None = None
+        self._wakeups: deque[asyncio.Future[None]] = _NOTHING  # of further consumers that wait
         self._closed: str | None = None
 
     def __len__(self) -> int:
@@ -81,9 +86,8 @@ class Mailbox(Generic[T]):
         if items is _NOTHING:
             items = self._items = deque()
         items.append(item)
-        wakeup = self._consumer_wakeup
-        if wakeup is not None and not wakeup.done():
-            wakeup.set_result(None)
+        if self._next_wakeup is not None:
+            self._wake_next(self._next_wakeup)
         return True
 
     async def put(self, item: T, timeout: float | None) -> None:
@@ -92,12 +96,12 @@ class Mailbox(Generic[T]):
         Cancelled while it waits, it puts nothing in, unless `has_entered` says otherwise.
 
         Raises:
-            MailboxFullError: there was no room in time, or the caller is the consumer itself.
+            MailboxFullError: there was no room in time, or the caller is a consumer itself.
             MessageRoutingError: the mailbox is closed, or was while this sender waited.
         """
         if self.put_nowait(item):
             return
-        if self.consumer is not None and asyncio.current_task() is self.consumer:
+        if asyncio.current_task() in self.consumers:  # all of them may do the same
             raise MailboxFullError(
                 f"agent {self.name!r} sent to itself while its mailbox was full ({self.size} "
                 f"messages) and only it can make room; send less, or raise mailbox_size"
@@ -135,17 +139,41 @@ class Mailbox(Generic[T]):
         """Wait until there is an item, or until `wake` is called."""
         if self._items:
             return
-        # Of the task, where that is known: to ask which loop runs costs a tenth of an ask (3.11).
-        consumer = self.consumer
+        # Of a task, where one is known: to ask which loop runs costs a tenth of an ask (3.11).
+        consumer = next(iter(self.consumers), None)
         loop = asyncio.get_running_loop() if consumer is None else consumer.get_loop()
-        self._consumer_wakeup = loop.create_future()
-        await self._consumer_wakeup
+        wakeup = loop.create_future()
+        if self._next_wakeup is None:
+            self._next_wakeup = wakeup
+        elif self._wakeups is _NOTHING:
+            self._wakeups = deque((wakeup,))
+        else:
+            self._wakeups.append(wakeup)
+        try:
+            await wakeup
+        except BaseException:
+            self._forget(wakeup)
+            raise
 
     def wake(self) -> None:
-        """Make `wait` return though there is no item."""
-        wakeup = self._consumer_wakeup
-        if wakeup is not None and not wakeup.done():
+        """Make `wait` return though there is no item, for all that wait."""
+        while self._next_wakeup is not None:
+            self._wake_next(self._next_wakeup)
+
+    def _wake_next(self, wakeup: asyncio.Future[None]) -> None:
+        """Wake the consumer that has waited longest."""
+        self._next_wakeup = self._wakeups.popleft() if self._wakeups else None
+        if not wakeup.done():
             wakeup.set_result(None)
+
+    def _forget(self, wakeup: asyncio.Future[None]) -> None:
+        """Wake another consumer in place of one that has ended, if that was woken for an item."""
+        if wakeup is self._next_wakeup:
+            self._next_wakeup = self._wakeups.popleft() if self._wakeups else None
+        elif wakeup in self._wakeups:
+            self._wakeups.remove(wakeup)
+        elif self._items and self._next_wakeup is not None:
+            self._wake_next(self._next_wakeup)
 
     def close(self, reason: str) -> list[T]:
         """Refuse further items with a MessageRoutingError, those that wait too; return the rest."""
@@ -162,3 +190,5 @@ class Mailbox(Generic[T]):
         first = senders.pop()
         if first is not None:
             self._items.append(first.item)
+            if self._next_wakeup is not None:
+                self._wake_next(self._next_wakeup)

@@ -4,35 +4,58 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping
+from contextvars import ContextVar
 from math import inf
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from civitas._bus.arguments import as_answer, as_timeout, checked
 from civitas._bus.bus import MessageBus
-from civitas._bus.deferred import Deferred, DeferredAnswers
+from civitas._bus.deferred import Deferred, DeferredAnswers, DeferredMessage
+from civitas._bus.settlement import DurableFrame
 from civitas._typed.shapes import Payload
 from civitas.errors import MessageRoutingError, crash_unless_cancelled
 from civitas.messages import TYPE_REPLY, Message, compose, compose_reply
 from civitas.trace import belongs_to, give_headers
 from civitas.transport.tasks import contained
 
+sender_in_task: Final[ContextVar[Sender | None]] = ContextVar("civitas_sender", default=None)
+"""That of the agent's task in which this code runs, or was started."""
+
 
 class Sender:
-    """Sends in the name of one agent (or of the runtime's caller, which answers nobody)."""
+    """Sends in the name of one agent (or of the runtime's caller, which answers nobody).
 
-    __slots__ = ("_bus", "_deferred_answers", "current", "deferred", "leaving", "name")
+    The verbs of an agent object act through one. Where that has several consumers, each of these
+    has a sender besides: with the message that it has in hand. What is about the message in hand
+    is left to the sender of the task in which it is called.
+    """
+
+    __slots__ = (
+        "_bus",
+        "current",
+        "deferred",
+        "deferred_answers",
+        "durable",
+        "leaving",
+        "name",
+        "task",
+    )
 
     def __init__(
         self, bus: MessageBus, name: str, deferred_answers: DeferredAnswers | None = None
     ) -> None:
         self._bus = bus
-        self._deferred_answers = deferred_answers
+        self.deferred_answers = deferred_answers
         self.name = name
         self.current: Message | None = None
         """The message in hand. What is sent belongs to the message of its own context instead: a
         task may have outlived the handling of the message that has started it."""
-        self.deferred: Deferred | None = None
+        self.durable: DurableFrame | None = None
+        """The last frame that was taken, where the transport is durable."""
+        self.deferred: tuple[Deferred, DeferredMessage] | None = None
         """What `defer` has returned for that message; it is not forgotten before `handle` ends."""
+        self.task: asyncio.Task[Any] | None = None
+        """The task in which messages are handled."""
         self.leaving = False
         """Set for what `on_stop` sends, which is taken even while the node stops."""
 
@@ -116,39 +139,53 @@ class Sender:
             kind, payload = as_answer(payload)
         request = self.current
         if request is None or belongs_to.get() is not request:
-            raise self._not_in_hand("reply() answers the message being handled")
+            return self._in_context("reply() answers the message being handled").reply(payload)
         return compose_reply(self.name, request, payload, kind)
 
     def defer(self) -> Deferred:
         """Set the message being handled aside, to be answered later."""
         request = self.current
-        if request is None or belongs_to.get() is not request or self._deferred_answers is None:
-            raise self._not_in_hand("defer() sets the message being handled aside")
+        answers = self.deferred_answers
+        if request is None or belongs_to.get() is not request or answers is None:
+            return self._in_context("defer() sets the message being handled aside").defer()
         if self.deferred is not None:
             raise RuntimeError("defer() was called for this message before: use what it returned")
-        self.deferred = self._deferred_answers.open(request)
-        return self.deferred
+        message = answers.open(request, self.durable)
+        deferred = Deferred(answers, message)
+        self.deferred = deferred, message
+        return deferred
 
     def check_loop(self) -> None:
         """Raise a ConfigurationError unless this is the event loop of the node."""
         self._bus.affinity.check()
 
-    def _not_in_hand(self, what: str) -> RuntimeError:
-        """Return the error of what is about the message in hand, where this code belongs to none.
+    def _consumer(self) -> Sender | None:
+        """Return the sender of the consumer in whose task this is, if it is one of this agent's."""
+        found = sender_in_task.get()
+        ours = found is not None and found.deferred_answers is self.deferred_answers
+        return found if ours and found is not self else None
 
-        It is then none of the agent, or no longer in hand.
+    def _in_context(self, what: str) -> Sender:
+        """Return the sender that has the message of this code in hand, if that is another one.
+
+        Raises:
+            RuntimeError: there is none. The message is none of the agent, or no longer in hand.
         """
-        cause = belongs_to.get()
+        cause, found = belongs_to.get(), self._consumer()
+        if found is not None and cause is not None and found.current is cause:
+            return found
         if cause is None:
             why = "there is none now" if self.current is None else "this code belongs to none"
         elif cause.recipient == self.name:
             why = "that of this task is over: call defer() in the handler, and answer with it later"
         else:
             why = f"{self.name!r} does not handle the one that this code belongs to"
-        return RuntimeError(f"{what}; {why}")
+        raise RuntimeError(f"{what}; {why}")
 
     def _refuse_while_closing(self, recipient: str) -> None:
-        if not self.leaving and not self._deferred_answers:
+        consumer = self._consumer()
+        handles = consumer is not None and consumer.current is not None
+        if not (handles or self.leaving or self.deferred_answers):
             raise MessageRoutingError(
                 f"not sent to {recipient!r}: this node is stopping and takes no new messages"
             )

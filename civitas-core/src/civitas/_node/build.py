@@ -174,13 +174,7 @@ def _agent(resolved: ResolvedAgent, secrets: Collection[str]) -> AgentProcess:
         raise ConfigurationError(
             f"{made_by} named it {agent.name!r}; pass the name on to AgentProcess"
         )
-    configure(
-        agent,
-        block.mailbox_size,
-        block.max_retries,
-        block.shutdown_timeout,
-        block.handle_timeout,
-    )
+    configure(agent, block)
     settings_of(agent)
     return agent
 

@@ -27,6 +27,7 @@ _TOLD_ELSEWHERE: Final = 20_000
 
 _SAID_BY_RUNNING: Final = {"state", "since", "restart_in", "failure", "stuck"}
 _SAID_BY_IDLE: Final = {"in_hand", "in_hand_id", "in_hand_for"}
+_SAID_BY_SEVERAL: Final = {"handling", "concurrency"}
 
 _LONGEST_TYPE: Final = 100
 """Bytes of the type of a message at most, and of its id."""
@@ -57,11 +58,15 @@ class AgentStats:
         restart_in: seconds until its supervisor restarts it, where that waits; else None.
         failure: why it has crashed, or could not start; empty where it has not.
         busy: seconds in which it had something to do, from the first message that it took until it
-            had none left.
-        in_hand: the type of the message that it handles; empty where it handles none.
+            had none left. Where it has several messages in hand at once, those of all its consumers
+            together.
+        in_hand: the type of the message that it handles, of several the oldest; empty where it
+            handles none.
         in_hand_id: the id of that message.
         in_hand_for: seconds that it handles it; None where the node does not know: the clock is
             read when an agent gets something to do, and not for each message of a row.
+        handling: messages that it handles now.
+        concurrency: how many it may handle at once.
         stuck: seconds for which messages have waited and none was handled, once that is longer
             than `stuck_after`; else 0.
     """
@@ -81,6 +86,8 @@ class AgentStats:
     in_hand_id: str = ""
     in_hand_for: float | None = None
     stuck: float = 0.0
+    handling: int = 0
+    concurrency: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,14 +224,16 @@ def _told_of(agent: dict[str, Any]) -> dict[str, Any]:
     runs = agent["state"] == "running" and not agent["stuck"]
     left_out = _SAID_BY_RUNNING if runs else set[str]()
     left_out = left_out if agent["in_hand"] else left_out | _SAID_BY_IDLE
+    left_out = left_out if agent["concurrency"] > 1 else left_out | _SAID_BY_SEVERAL
     return {key: value for key, value in agent.items() if key not in left_out}
 
 
 def _agent(
     slot: AgentSlot, now: float, restarts: Mapping[str, float], queues: QueueWatch
 ) -> AgentStats:
-    counts, activity = slot.counts, slot.counts.activity
-    in_hand, began = activity.in_hand, activity.in_hand_since(counts.handled)
+    counts = slot.counts
+    handled_now = counts.in_hand()
+    in_hand, began, _ = handled_now[0] if handled_now else (None, None, None)
     return AgentStats(
         slot.name,
         slot.status,
@@ -241,6 +250,8 @@ def _agent(
         "" if in_hand is None else printable(in_hand.id, _LONGEST_TYPE),
         None if in_hand is None or began is None else max(now - began, 0.0),
         stuck=queues.stuck(slot, now),
+        handling=len(handled_now),
+        concurrency=slot.settings.concurrency,
     )
 
 

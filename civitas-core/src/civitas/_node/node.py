@@ -120,8 +120,8 @@ class Node(Verbs):
         self._check_loop()
         self._begin_stop()
         task = asyncio.current_task()
-        callers = {slot.mailbox.consumer for slot in self._slots.values()}
-        if task in callers or task is self._bus.dead_letters.callbacks.task:
+        of_an_agent = any(task in slot.mailbox.consumers for slot in self._slots.values())
+        if of_an_agent or task is self._bus.dead_letters.callbacks.task:
             return
         if self._stopping is None:
             await self._ended.wait()  # of the start, which cleans up

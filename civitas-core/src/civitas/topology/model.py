@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from civitas._health.settings import DEFAULT_LISTEN, STALLED_AFTER, STUCK_AFTER
 from civitas._signing.settings import SignedFrames
-from civitas.messages import PRIMARY
+from civitas.messages import MOST_CONCURRENCY, PRIMARY
 
 Strategy = Literal["ONE_FOR_ONE", "ONE_FOR_ALL", "REST_FOR_ONE"]
 Backoff = Literal["CONSTANT", "LINEAR", "EXPONENTIAL"]
@@ -37,6 +37,7 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegativeSeconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 Size = Annotated[int, Field(ge=1)]
+Concurrency = Annotated[int, Field(ge=1, le=MOST_CONCURRENCY)]
 
 
 class Block(BaseModel):
@@ -112,6 +113,11 @@ class AgentBlock(Block):
     )
     shutdown_timeout: Seconds | None = Field(
         None, description="Seconds for handling what waits in the mailbox when the agent stops."
+    )
+    concurrency: Concurrency | None = Field(
+        None,
+        description="How many messages the agent may have in hand at once. They are begun in the "
+        "order in which they came, and end in any.",
     )
     heartbeat_interval: Seconds | None = Field(
         None, description="Seconds between two pings of the process that runs the agent."

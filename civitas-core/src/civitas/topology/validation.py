@@ -59,7 +59,13 @@ _CHOICES: Final = {
 _OPEN: Final = frozenset(("transport", "serializer", "instruments", "config"))
 """Blocks whose values may be anything."""
 _KINDS: Final = ("agent", "supervisor")
-_SETTINGS: Final = ("mailbox_size", "max_retries", "handle_timeout", "shutdown_timeout")
+_SETTINGS: Final = (
+    "mailbox_size",
+    "max_retries",
+    "handle_timeout",
+    "shutdown_timeout",
+    "concurrency",
+)
 _NEEDS_KIND: Final = "a child has the key `agent` or `supervisor`"
 _SPELLING: Final = "this spelling is text: a number has no zero in front, and 0o17 is octal"
 _CHILD_FORM: Final = "write `- agent: {name: ..., type: ...}`"

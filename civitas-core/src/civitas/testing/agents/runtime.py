@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
@@ -21,7 +21,7 @@ from civitas.errors import (
     printable,
 )
 from civitas.messages import REPLY_PREFIX, Message
-from civitas.process import AgentProcess, ProcessStatus, in_hand
+from civitas.process import AgentProcess, ProcessStatus
 from civitas.runtime import Runtime
 from civitas.supervisor import Supervisor
 from civitas.testing.simulation.errors import is_of_a_library
@@ -116,26 +116,30 @@ def _copy(payload: dict[str, Any]) -> dict[str, Any]:
 def _shown(slot: AgentSlot, now: float) -> str:
     who, waiting = f"agent {slot.name!r}", slot.mailbox.pending
     more = f"; {waiting} more in its mailbox" if waiting else ""
-    message = in_hand(slot.agent)
+    in_hand = slot.counts.in_hand()
     if slot.status is ProcessStatus.CRASHED:
         return f"{who} has crashed, and waits for its restart{more}"
-    if message is not None:
-        content = printable(repr(message.payload), _SHOWN)
-        age = f"sent {max(now - message.timestamp, 0.0):g} s ago"
-        what = f"has a message {message.type!r} from {message.sender!r} in hand, {age}: {content}"
-    elif slot.status is ProcessStatus.RUNNING and slot.idle is False and not waiting:
+    if in_hand:
+        what = " and ".join(f"{_told(each.message, now)}{_where((each.task,))}" for each in in_hand)
+        return f"{who} has {what}{more}"
+    if slot.status is ProcessStatus.RUNNING and slot.idle is False and not waiting:
         return f"{who} owes an answer that it has deferred"
-    else:
-        what = f"is {slot.status.value.lower()}"
-    return f"{who} {what}{_where(slot.mailbox.consumer)}{more}"
+    return f"{who} is {slot.status.value.lower()}{_where(slot.mailbox.consumers)}{more}"
 
 
-def _where(task: asyncio.Task[Any] | None) -> str:
-    """Return where the code of an author stands in a task, in words."""
+def _told(message: Message, now: float) -> str:
+    content = printable(repr(message.payload), _SHOWN)
+    age = f"sent {max(now - message.timestamp, 0.0):g} s ago"
+    return f"a message {message.type!r} from {message.sender!r} in hand, {age}: {content}"
+
+
+def _where(tasks: Iterable[asyncio.Task[Any] | None]) -> str:
+    """Return where the code of an author stands in an agent's tasks, in words."""
     place = ""
-    for code, line in _frames(task.get_coro() if task is not None else None):
-        if not is_of_a_library(code.co_filename):
-            place = f"\n    at {code.co_filename}:{line}, in {code.co_qualname}"
+    for task in tasks:
+        for code, line in _frames(task.get_coro() if task is not None else None):
+            if not is_of_a_library(code.co_filename):
+                place = f"\n    at {code.co_filename}:{line}, in {code.co_qualname}"
     return place
 
 
