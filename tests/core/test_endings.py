@@ -88,7 +88,7 @@ async def test_a_handler_that_survives_its_cancellation_is_its_agents_last() -> 
 async def test_an_object_that_was_left_behind_can_not_end_the_one_in_its_place(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("civitas._agents.slot._CANCEL_GRACE", 0.01)
+    monkeypatch.setattr("civitas._agents.slot.CANCEL_GRACE", 0.01)
     entered, opened = asyncio.Event(), asyncio.Event()
 
     async def ignore(agent: Scripted, message: Message) -> Message | None:

@@ -153,7 +153,7 @@ async def test_what_a_handler_returns_to_a_send_is_looked_at_once_for_each_type(
 async def test_who_asked_an_agent_that_is_left_behind_hears_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("civitas._agents.slot._CANCEL_GRACE", 0.01)
+    monkeypatch.setattr("civitas._agents.slot.CANCEL_GRACE", 0.01)
     opened = asyncio.Event()
 
     async def ignore(agent: Scripted, message: Message) -> None:

@@ -107,7 +107,8 @@ class _Binding:
 class AgentProcess:
     """An agent: subclass it and override `handle`, and the other hooks as needed.
 
-    Messages are handled one at a time, in the order in which they came. When a handler raises,
+    Messages are handled one at a time (see `concurrency`), in the order in which they came. When a
+    handler raises,
     `on_error` decides; by default the agent crashes and its supervisor makes a fresh object from
     the same constructor arguments, which goes on with the same mailbox.
 
@@ -118,6 +119,8 @@ class AgentProcess:
         shutdown_timeout: seconds that a stop waits for the mailbox to be drained.
         handle_timeout: seconds after which a `handle` is cancelled with TimeoutError; None for
             no limit.
+        concurrency: how many messages may be in hand at once, 1,000 at most. They are begun in
+            the order in which they came, and end in any.
 
     Example:
         A greeter, and how it is asked:
@@ -154,12 +157,14 @@ class AgentProcess:
         max_retries: int = 3,
         shutdown_timeout: float = 30.0,
         handle_timeout: float | None = None,
+        concurrency: int = 1,
     ) -> None:
         self.name = name
         self.mailbox_size = mailbox_size
         self.max_retries = max_retries
         self.shutdown_timeout = shutdown_timeout
         self.handle_timeout = handle_timeout
+        self.concurrency = concurrency
 
     @cached_property
     def state(self) -> Any:
@@ -339,9 +344,10 @@ class AgentProcess:
 # --- for the runtime ------------------------------------------------------------------------------
 
 _binding: Final[Callable[[AgentProcess], _Binding]] = attrgetter("_civitas_binding")
-_all_attributes: Final = attrgetter(
-    "name", "mailbox_size", "max_retries", "shutdown_timeout", "handle_timeout", "_civitas_binding"
-)
+_SETTINGS: Final = (
+    "mailbox_size", "max_retries", "shutdown_timeout", "handle_timeout", "concurrency",
+)  # fmt: skip
+_all_attributes: Final = attrgetter("name", *_SETTINGS, "_civitas_binding")
 
 
 def is_complete(agent: AgentProcess) -> bool:
@@ -364,36 +370,21 @@ def respawn(agent: A) -> A:
     """Return a fresh object from the captured constructor arguments, with the same settings."""
     args, kwargs = _binding(agent).arguments
     fresh = type(agent)(*args, **kwargs)
-    configure(
-        fresh, agent.mailbox_size, agent.max_retries, agent.shutdown_timeout, agent.handle_timeout
-    )
+    configure(fresh, agent)
     return fresh
 
 
-def configure(
-    agent: AgentProcess,
-    mailbox_size: int | None = None,
-    max_retries: int | None = None,
-    shutdown_timeout: float | None = None,
-    handle_timeout: float | None = None,
-) -> None:
-    """Override settings from outside the constructor, as a topology does; None keeps one."""
-    if mailbox_size is not None:
-        agent.mailbox_size = mailbox_size
-    if max_retries is not None:
-        agent.max_retries = max_retries
-    if shutdown_timeout is not None:
-        agent.shutdown_timeout = shutdown_timeout
-    if handle_timeout is not None:
-        agent.handle_timeout = handle_timeout
+def configure(agent: AgentProcess, source: object) -> None:
+    """Override settings from outside the constructor: take those that `source` has as attributes.
+
+    It is a block of a topology, or another agent; None keeps what the constructor has set.
+    """
+    for name in _SETTINGS:
+        value = getattr(source, name)
+        if value is not None:
+            setattr(agent, name, value)
 
 
 def leave(agent: AgentProcess) -> None:
     """End an agent after the message in hand, as its own `stop` does, whatever it made of that."""
     _binding(agent).place.leave()
-
-
-def in_hand(agent: AgentProcess) -> Message | None:
-    """Return the message that an agent handles now, if it handles one."""
-    sender = _binding(agent).sender
-    return sender.current if isinstance(sender, Sender) else None
