@@ -100,7 +100,9 @@ async def test_a_sender_whose_item_has_entered_succeeds_though_its_time_is_up() 
 
 async def test_the_consumer_can_not_wait_for_room_that_only_it_makes() -> None:
     mailbox = full()
-    mailbox.consumer = asyncio.current_task()
+    task = asyncio.current_task()
+    assert task is not None
+    mailbox.consumers = (task,)
     loop = asyncio.get_running_loop()
     began = loop.time()
     with pytest.raises(MailboxFullError, match="only it can make room"):
@@ -207,3 +209,63 @@ async def test_a_sender_that_is_cancelled_while_it_waits_has_put_nothing_in() ->
         await sender
     assert not has_entered(caught.value)
     assert drain(mailbox) == [0, 1]
+
+
+# --- several consumers ----------------------------------------------------------------------------
+
+
+async def consumers(mailbox: Mailbox[int], count: int) -> list[asyncio.Task[None]]:
+    """Start consumers that wait for one item each."""
+    tasks = [asyncio.create_task(mailbox.wait()) for _ in range(count)]
+    await turn()
+    return tasks
+
+
+async def test_each_item_wakes_one_consumer_in_the_order_in_which_they_waited() -> None:
+    mailbox: Mailbox[int] = Mailbox("agent", 5)
+    first, second, third = await consumers(mailbox, 3)
+    mailbox.put_nowait(1)
+    mailbox.put_nowait(2)
+    await turn()
+    assert (first.done(), second.done(), third.done()) == (True, True, False)
+    mailbox.wake()
+    await third
+
+
+async def test_an_item_that_enters_late_wakes_a_consumer() -> None:
+    mailbox: Mailbox[int] = Mailbox("agent", 1)
+    first, second = await consumers(mailbox, 2)
+    mailbox.put_nowait(1)
+    sender = await waiting(mailbox, 2)
+    await first
+    assert mailbox.get_nowait() == 1
+    await asyncio.gather(sender, second)
+    assert mailbox.get_nowait() == 2
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_a_consumer_that_is_cancelled_takes_no_wakeup_with_it(place: int) -> None:
+    mailbox: Mailbox[int] = Mailbox("agent", 5)
+    tasks = await consumers(mailbox, 3)
+    tasks.pop(place).cancel()
+    await turn()
+    mailbox.put_nowait(1)
+    mailbox.put_nowait(2)
+    await asyncio.gather(*tasks)
+
+
+async def test_a_consumer_that_is_cancelled_once_woken_wakes_the_next_one() -> None:
+    mailbox: Mailbox[int] = Mailbox("agent", 5)
+    first, second = await consumers(mailbox, 2)
+    mailbox.put_nowait(1)
+    first.cancel()
+    await second
+    assert first.cancelled()
+    assert mailbox.get_nowait() == 1
+
+
+async def test_all_consumers_wake_when_they_are_to_look_again() -> None:
+    mailbox: Mailbox[int] = Mailbox("agent", 5)
+    tasks = await consumers(mailbox, 3)
+    mailbox.wake()
+    await asyncio.gather(*tasks)
