@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from asyncio import FIRST_COMPLETED
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager, suppress
@@ -40,6 +41,7 @@ from civitas.transport import (
     ReplyInbox,
     Selection,
     Survey,
+    concurrency_of,
 )
 from support.agents import Scripted
 
@@ -81,6 +83,7 @@ class Stream:
     """What waits for one agent, in order. Whoever serves the agent holds the lock."""
 
     entries: deque[Entry] = field(default_factory=deque)
+    given: list[Entry] = field(default_factory=list)
     news: asyncio.Event = field(default_factory=asyncio.Event)
     serving: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -92,12 +95,14 @@ class Stream:
         with suppress(ValueError):  # a command has removed it meanwhile
             self.entries.remove(entry)
 
-    async def first(self) -> Entry:
-        """Return the first entry, which stays where it is."""
-        while not self.entries:
+    async def next(self) -> Entry:
+        """Return the first entry that is not given, which stays where it is."""
+        while True:
+            for entry in self.entries:
+                if entry not in self.given:
+                    return entry
             self.news.clear()
             await self.news.wait()
-        return self.entries[0]
 
 
 class Ledger:
@@ -272,18 +277,33 @@ class LedgerTransport:
             await self.unsubscribe(address)
 
     async def _serve(self, address: str, handler: Handler) -> None:
-        """Give frame after frame to a handler, each until it is done with."""
+        """Give frame after frame to a handler, as many at once as it takes."""
         stream = self._ledger.stream(address)
         async with stream.serving:
-            while True:
-                entry = await stream.first()
-                reason = await self._give(address, entry, handler)
-                if reason is None:
-                    await asyncio.sleep(self._ledger.retry_delay)
-                    continue
-                stream.discard(entry)
-                if reason:
-                    self._ledger.give_up(address, entry, reason)
+            settling: set[asyncio.Task[None]] = set()
+            try:
+                while True:
+                    entry = await stream.next()
+                    stream.given.append(entry)
+                    settle = self._settle(address, entry, handler)
+                    settling.add(asyncio.get_running_loop().create_task(settle))
+                    while len(settling) >= concurrency_of(handler):
+                        _, settling = await asyncio.wait(settling, return_when=FIRST_COMPLETED)
+            finally:
+                for task in settling:
+                    task.cancel()
+                await asyncio.gather(*settling, return_exceptions=True)
+                stream.given.clear()
+
+    async def _settle(self, address: str, entry: Entry, handler: Handler) -> None:
+        """Give a frame to a handler until it is done with."""
+        stream = self._ledger.stream(address)
+        while (reason := await self._give(address, entry, handler)) is None:
+            await asyncio.sleep(self._ledger.retry_delay)
+        stream.discard(entry)
+        stream.given.remove(entry)
+        if reason:
+            self._ledger.give_up(address, entry, reason)
 
     async def _give(self, address: str, entry: Entry, handler: Handler) -> str | None:
         """Return why a frame is given up, nothing if it was processed, None to give it again."""

@@ -30,6 +30,7 @@ async def consume(message_loop: MessageLoop, settings: Settings) -> None:
         Exception: the agent crashed.
         CancelledError: it was cancelled; `abandon` accounts for what is in hand.
     """
+    message_loop.mailbox.concurrency = settings.concurrency
     if settings.concurrency == 1:
         await Consumer(message_loop, message_loop.sender, settings).run()
     else:

@@ -61,7 +61,7 @@ class AgentSlot:
         self.name = agent.name
         self.agent = agent
         self.settings = settings_of(agent)
-        self.mailbox: Mailbox[Item] = Mailbox(agent.name, agent.mailbox_size)
+        self.mailbox: Mailbox[Item] = Mailbox(agent.name, agent.mailbox_size, agent.concurrency)
         self.changed_at = platform.monotonic()
         """When `status` has changed last."""
         self._status = ProcessStatus.INITIALIZING

@@ -47,14 +47,17 @@ class Mailbox(Generic[T]):
         "_next_wakeup",
         "_senders",
         "_wakeups",
+        "concurrency",
         "consumers",
         "name",
         "size",
     )
 
-    def __init__(self, name: str, size: int = DEFAULT_SIZE) -> None:
+    def __init__(self, name: str, size: int = DEFAULT_SIZE, concurrency: int = 1) -> None:
         self.name = name
         self.size = size
+        self.concurrency = concurrency
+        """How many consumers there are, or are to be."""
         self.consumers: Collection[asyncio.Task[None]] = ()
         """The tasks that drain this mailbox; a send of theirs can't wait for room here."""
         self._items: deque[T] = _NOTHING

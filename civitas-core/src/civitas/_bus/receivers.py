@@ -163,7 +163,17 @@ class DurableReceiver:
         self._reject = reject
         self.delivered = 0
 
-    async def handler(self, frame: bytes) -> None:
+    @property
+    def handler(self) -> Handler:
+        """The object itself, for its attribute `concurrency`."""
+        return self
+
+    @property
+    def concurrency(self) -> int:
+        """How many frames it may be awaited with at once: as many as the agent has in hand."""
+        return self._mailbox.concurrency
+
+    async def __call__(self, frame: bytes) -> None:
         """Return when the agent has processed the frame, and raise when it has not.
 
         `civitas.transport.Handler` says what each error means. Cancelled, it takes the frame out

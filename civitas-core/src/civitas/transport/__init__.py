@@ -7,7 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from civitas.transport.in_process import InProcessTransport
-from civitas.transport.protocol import CountsBacklog, Handler, Publish, PublishesAtOnce, Transport
+from civitas.transport.protocol import (
+    CountsBacklog,
+    Handler,
+    Publish,
+    PublishesAtOnce,
+    Transport,
+    concurrency_of,
+)
 from civitas.transport.reply_inbox import ReplyInbox, is_reply_address, published_at
 from civitas.transport.tasks import cancel_task, failure_of, guard_callback, start_task
 
@@ -43,6 +50,7 @@ __all__ = [
     "Transport",
     "Wire",
     "cancel_task",
+    "concurrency_of",
     "failure_of",
     "guard_callback",
     "is_reply_address",

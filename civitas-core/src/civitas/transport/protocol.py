@@ -13,14 +13,17 @@ returns False so that the handler is awaited with it.
 
 For an agent's address of a transport that claims `at_least_once` the handler ends when the agent
 has finished with the frame, and its outcome decides what the transport does with it. The transport
-awaits it with one frame of the address after the other, also when it gives a frame again, with the
-count of earlier deliveries set by `envelope.with_attempt`:
+awaits it with one frame of the address after the other; or, where the handler has an attribute
+`concurrency`, with as many at once at most, each settled by its own outcome, and begun in their
+order. When it gives a frame again, the count of earlier deliveries is set by
+`envelope.with_attempt`:
 
 - It returns: acknowledge the frame. It was processed, or it had expired, or the error was sent to
   the agent that asked.
 - `ProcessingError`: the agent executed it and failed. Give it again after a delay, before any later
-  frame of the address, and count one delivery; at the limit, make it a dead letter and call
-  `TransportContext.dropped`.
+  frame of the address that was not given yet, and count one delivery; at the limit, make it a dead
+  letter and call `TransportContext.dropped`. Of several at once it keeps its place among them, and
+  the others go on.
 - `FrameError`, `DeserializationError`: it can never be read. Make it a dead letter at once; the
   node has counted it already.
 - Any other error, or cancelled by the transport itself: it was not executed, or not to its end.
@@ -30,6 +33,16 @@ Before the node calls `unsubscribe` for an agent, or `stop`, it ends the handler
 `unsubscribe` acknowledges what was processed until then, cancels a handler that is still awaited
 all the same, and keeps the rest of the address for whoever subscribes to it next.
 """
+
+
+def concurrency_of(handler: Handler) -> int:
+    """Return how many frames of an agent's address its handler may be awaited with at once, now.
+
+    It may change when the agent restarts: ask again for each frame.
+    """
+    concurrency: int = getattr(handler, "concurrency", 1)
+    return concurrency
+
 
 Publish: TypeAlias = Callable[[str, bytes], Awaitable[None]]
 """Sends a frame to an address, as `Transport.publish` does."""

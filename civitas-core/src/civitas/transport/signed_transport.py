@@ -47,7 +47,13 @@ from civitas.errors import (
 from civitas.messages import REPLY_PREFIX, RESERVED_PREFIX
 from civitas.plugins import Capabilities, TransportContext
 from civitas.transport.in_process import InProcessTransport, within_process_of
-from civitas.transport.protocol import Handler, Publish, PublishesAtOnce, Transport
+from civitas.transport.protocol import (
+    Handler,
+    Publish,
+    PublishesAtOnce,
+    Transport,
+    concurrency_of,
+)
 
 LOG_PAUSE: Final = 10.0
 """Seconds between two lines of the log about refused frames at least."""
@@ -343,6 +349,11 @@ class _StoredFrames:
         self._opener = opener
         self._handler = handler
         self._refusals = refusals
+
+    @property
+    def concurrency(self) -> int:
+        """That of the handler."""
+        return concurrency_of(self._handler)
 
     async def __call__(self, frame: bytes) -> None:
         """Give a frame to the handler.
