@@ -1,8 +1,8 @@
-"""Consumer: gives the messages of one agent to its handler, one after the other, in order.
+"""Consumer: gives the messages of one agent to its handler, in order, as many at once as it takes.
 
-While one message is handled, the next ones of the window are held here already. A message that
-failed is given again in its place, so that no later one overtakes it. What is held belongs to the
-server until it is acknowledged, so nothing is lost when this process ends.
+While these are handled, the next ones of the window are held here already. A message that failed is
+given again in its place, so that none overtakes it that was not given yet. What is held belongs to
+the server until it is acknowledged, so nothing is lost when this process ends.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from civitas.errors import (
     crash_unless_cancelled,
     describe,
 )
-from civitas.transport import Handler, start_task
+from civitas.transport import Handler, cancel_task, concurrency_of, start_task
 from civitas_nats.client import cancel_and_wait
 from civitas_nats.jetstream.acknowledgements import ACK, TERM
 from civitas_nats.jetstream.consumer_context import ConsumerContext
@@ -57,7 +57,11 @@ class Consumer:
         self._lease = Lease(agent, subject, shared)
         self._reader = PullReader(agent, self._lease, shared, self._stop_handling)
         self._prior_state: PriorState | None = None
-        self._worker: asyncio.Task[None] | None = None
+        self._prior_messages = 0
+        """Messages that have come by the prior state."""
+        self._workers: list[asyncio.Task[None]] = []
+        self._taking = asyncio.Lock()
+        """Where there are several workers: messages are taken in turn, and begun in order."""
 
     async def open(self) -> None:
         """Take the consumer over from its reader before, and begin.
@@ -65,14 +69,14 @@ class Consumer:
         Raises:
             CivitasError: JetStream refuses, or does not answer.
         """
+        self._lease.concurrency = concurrency_of(self._handler)
         self._prior_state = await self._lease.take_over()
         await self._reader.open()
-        name = f"civitas nats agent {self._agent}"
-        self._worker = start_task(self._work(), name=name, failed=self._failed)
+        self._start_worker()
 
     async def close(self) -> None:
         """Stop, and give back what is held: the next reader gets it at once, in order."""
-        await cancel_and_wait(self._worker)
+        await self._stop_handling()
         await self._reader.close()
 
     def connection_restored(self) -> None:
@@ -80,20 +84,37 @@ class Consumer:
         self._reader.doubt()
 
     async def _stop_handling(self) -> None:
-        """Handle nothing more: another process has taken over."""
-        await cancel_and_wait(self._worker)
+        """Handle nothing more: another process has taken over, or this one ends."""
+        for worker in self._workers:
+            cancel_task(worker)
+        for worker in self._workers:
+            await cancel_and_wait(worker)
+
+    def _start_worker(self) -> None:
+        name = f"civitas nats agent {self._agent}"
+        self._workers.append(start_task(self._work(), name=name, failed=self._failed))
 
     async def _work(self) -> None:
         """Handle message after message. This is the hot path."""
         reader = self._reader
         while True:
-            held = await reader.next()
-            if self._prior_state is not None:
-                await self._apply_prior_state(self._prior_state, held)
+            if len(self._workers) > 1:
+                async with self._taking:
+                    held = await self._next()
+            else:
+                held = await self._next()
+                while len(self._workers) < concurrency_of(self._handler):
+                    self._start_worker()
             outcome = await self._process(held)
             # One that has been given before, or may have been, is counted exactly from now on.
             is_first_time = held.deliveries == 0 and held.number > self._lease.doubtful
-            await reader.finish(outcome, may_wait=is_first_time)
+            await reader.finish(held, outcome, may_wait=is_first_time)
+
+    async def _next(self) -> Held:
+        held = await self._reader.next()
+        if self._prior_state is not None:
+            await self._apply_prior_state(self._prior_state, held)
+        return held
 
     async def _process(self, held: Held) -> bytes:
         """Give a message to the agent until it is processed or given up; return its outcome."""
@@ -115,22 +136,24 @@ class Consumer:
                 return ACK
             held.deliveries += 1
             if held.deliveries < self._options.max_deliver:
-                await self._record_deliveries(held)
+                await self._record_deliveries()
                 await asyncio.sleep(self._options.retry_delay)
         await self._give_up(held, reason)
         self._dropped("given up after max_deliver deliveries", held.frame)
         return TERM
 
     async def _apply_prior_state(self, prior_state: PriorState, first: Held) -> None:
-        """Count the deliveries of the first message to this agent in other processes."""
-        self._prior_state = None
+        """Count the deliveries of one of the first messages to this agent in other processes."""
+        self._prior_messages += 1
+        if self._prior_messages >= prior_state.messages:
+            self._prior_state = None
         first.deliveries = prior_state.deliveries_of(first.number)
         if first.deliveries:
-            await self._record_deliveries(first)
+            await self._record_deliveries()
 
-    async def _record_deliveries(self, held: Held) -> None:
+    async def _record_deliveries(self) -> None:
         try:
-            await self._lease.record_deliveries(held)
+            await self._lease.record_deliveries(self._reader.in_hand())
         except CivitasError as error:
             self._logger.warning("deliveries to %r are not written down: %s", self._agent, error)
 

@@ -17,6 +17,8 @@ outlives a crash, and how a reader that should be gone is shut out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from enum import Enum
 from typing import Final
 
@@ -69,39 +71,43 @@ class Lease:
         self.doubtful = 0
         """Number of the last message that was delivered to a reader which was cut off; 0 for none.
         Whether those up to it were handled then, nobody knows."""
+        self.concurrency = 1
+        """Messages that this reader may have in hand at once."""
 
     async def take_over(self) -> PriorState:
         """Make the consumer this node's, and return what its reader before has left."""
         found = await self._api.consumer(self._stream, self._name)
         if found is None:
-            await self._put(ReaderRecord(self._owner))
+            await self._put(ReaderRecord(self._owner, concurrency=self.concurrency))
             return PriorState(ReaderRecord(self._owner))
         previous = ReaderRecord.read(found.config.description)
         pending = found.num_ack_pending or 0
         delivered = found.delivered.stream_seq if found.delivered is not None else 0
         unsettled = delivered if pending else 0
         self.doubtful = max(unsettled, previous.doubtful)
-        record = ReaderRecord(self._owner, previous.head, previous.deliveries, self.doubtful)
+        record = replace(
+            previous, owner=self._owner, doubtful=self.doubtful, concurrency=self.concurrency
+        )
         if pending or found.num_waiting or not self._fits(found.config):
             await self._api.delete_consumer(self._stream, self._name)
         await self._put(record)
         settled = found.ack_floor.consumer_seq if found.ack_floor is not None else 0
         return PriorState(previous, unsettled, settled)
 
-    async def record_deliveries(self, held: Held) -> None:
-        """Write how often a message was given to its agent, before it is given again."""
+    async def record_deliveries(self, in_hand: Sequence[Held]) -> None:
+        """Write how often those in hand were given to their agent, before one is given again."""
         found = await self._api.consumer(self._stream, self._name)
         if found is not None and self._is_mine(found):  # otherwise this would take it back
-            await self._put(self._record(held))
+            await self._put(self._record(in_hand))
 
-    async def recreate(self, first: Held | None) -> None:
+    async def recreate(self, held: Sequence[Held]) -> None:
         """Delete the consumer and make it again: it delivers all that is not acknowledged.
 
         Args:
-            first: the message that it delivers first, if that was given to the agent before.
+            held: the messages that it delivers first.
         """
         await self._api.delete_consumer(self._stream, self._name)
-        await self._put(self._record(first))
+        await self._put(self._record(held))
 
     async def check(self, deliveries: int, held: int) -> LeaseState:
         """Return the state of the lease.
@@ -129,10 +135,13 @@ class Lease:
     def _is_mine(self, found: ConsumerInfo) -> bool:
         return ReaderRecord.read(found.config.description).owner == self._owner
 
-    def _record(self, held: Held | None) -> ReaderRecord:
-        if held is None:
-            return ReaderRecord(self._owner, doubtful=self.doubtful)
-        return ReaderRecord(self._owner, held.number, held.deliveries, self.doubtful)
+    def _record(self, held: Sequence[Held]) -> ReaderRecord:
+        record = ReaderRecord(self._owner, doubtful=self.doubtful, concurrency=self.concurrency)
+        if not held:
+            return record
+        others = {each.number: each.deliveries for each in held[1:] if each.deliveries}
+        first = held[0]
+        return replace(record, head=first.number, deliveries=first.deliveries, others=others)
 
     async def _put(self, record: ReaderRecord) -> None:
         await self._api.put_consumer(self._stream, self._config(record))

@@ -14,16 +14,23 @@ time.
 |   16 in hand                                           |   for all that is known              |
 
 So none is given more than `max_deliver` times. The successor acknowledges each of them at once.
+
+A reader that has several in hand at once leaves several: then the first so many messages without an
+acknowledgement count as the first one does here.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Final
 
 TOGETHER: Final = 16
 """Messages that may be processed and not acknowledged yet, with the one in hand."""
+
+_MOST_OTHERS: Final = 100
+"""Of further messages that are written down: a description has 4 KiB at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +43,30 @@ class ReaderRecord:
         deliveries: times that this message was given to the agent.
         doubtful: number of the last message that was delivered to an earlier reader which was cut
             off; 0 for none.
+        concurrency: messages that the reader may have in hand at once.
+        others: the executions of further messages in hand, by number.
     """
 
     owner: str
     head: int = 0
     deliveries: int = 0
     doubtful: int = 0
+    concurrency: int = 1
+    others: Mapping[int, int] = field(default_factory=dict)
 
     def text(self) -> str:
-        """Return the text for the description."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        """Return the text for the description; readers of one message at a time leave out more."""
+        values = asdict(self)
+        values["others"] = dict(list(self.others.items())[:_MOST_OTHERS])
+        if not self.others:
+            del values["others"]
+        if self.concurrency == 1:
+            del values["concurrency"]
+        return json.dumps(values, separators=(",", ":"))
+
+    def deliveries_of(self, number: int) -> int | None:
+        """Return the executions of a message; None when none are written down."""
+        return self.deliveries if number == self.head else self.others.get(number)
 
     @classmethod
     def read(cls, text: str | None) -> ReaderRecord:
@@ -53,14 +74,22 @@ class ReaderRecord:
         try:
             values = json.loads(text or "")
             head, deliveries = int(values["head"]), int(values["deliveries"])
-            return cls(str(values["owner"]), head, deliveries, int(values.get("doubtful", 0)))
-        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+            others = {int(n): int(count) for n, count in values.get("others", {}).items()}
+            return cls(
+                str(values["owner"]),
+                head,
+                deliveries,
+                int(values.get("doubtful", 0)),
+                int(values.get("concurrency", 1)),
+                others,
+            )
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             return cls("")
 
 
 @dataclass(frozen=True, slots=True)
 class PriorState:
-    """What is known about the first message that a consumer gives to its new reader.
+    """What is known about the first messages that a consumer gives to its new reader.
 
     Attributes:
         record: what the previous reader has written.
@@ -73,14 +102,20 @@ class PriorState:
     unsettled: int = 0
     settled: int = 0
 
+    @property
+    def messages(self) -> int:
+        """How many of the first messages may have been in hand."""
+        return max(self.record.concurrency, 1)
+
     def deliveries_of(self, first: int) -> int:
-        """Return how often the first message was given to its agent before.
+        """Return how often one of the first messages was given to its agent before.
 
         When it was delivered to a reader that was cut off, it was in hand there: that is one more.
         So is the reader before that, if it was cut off as well, perhaps with the same in hand.
         """
         in_hand = first <= self.unsettled
-        if self.record.head == first:
-            return self.record.deliveries + in_hand
+        written = self.record.deliveries_of(first)
+        if written is not None:
+            return written + in_hand
         twice = in_hand and first <= self.record.doubtful and self.settled < TOGETHER
         return in_hand + twice

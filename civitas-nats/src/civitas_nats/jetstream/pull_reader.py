@@ -144,7 +144,7 @@ class PullReader:
             async with asyncio.timeout(_GIVE_BACK_WITHIN):
                 await self._acknowledger.confirm()
                 if await self._lease.check(self._window.deliveries, 0) is LeaseState.BEHIND:
-                    await self._lease.recreate(self._window.first())
+                    await self._lease.recreate(self._window.held())
         except (CivitasError, TimeoutError) as error:
             self._logger.debug("%r was not given back in order: %s", self._agent, error)
 
@@ -155,7 +155,10 @@ class PullReader:
     # --- for the consumer ---------------------------------------------------------------------
 
     async def next(self) -> Held:
-        """Return the next message, once there is one. It is in hand until `finish`."""
+        """Return the next message, once there is one. It is in hand until `finish`.
+
+        One task may wait at a time.
+        """
         while True:
             held = self._window.take()
             if held is not None:
@@ -163,14 +166,19 @@ class PullReader:
             self._arrived.clear()
             await self._arrived.wait()
 
-    async def finish(self, outcome: bytes, may_wait: bool) -> None:
-        """Acknowledge the message in hand, with `ACK` or `TERM`, and pull more if there is room.
+    def in_hand(self) -> list[Held]:
+        """Return the messages in hand, in their order."""
+        return list(self._window.in_hand)
+
+    async def finish(self, held: Held, outcome: bytes, may_wait: bool) -> None:
+        """Acknowledge a message in hand, with `ACK` or `TERM`, and pull more if there is room.
 
         Args:
+            held: the message.
             outcome: what became of it.
             may_wait: whether its `ACK` may wait a little for those of the next messages.
         """
-        held = self._window.finish()
+        self._window.finish(held)
         try:
             await self._acknowledger.settle(held, outcome, may_wait and self._window.has_more)
             await self._pull()

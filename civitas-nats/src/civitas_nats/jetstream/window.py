@@ -1,8 +1,9 @@
 """Window: the messages of one agent that its process asks for and holds, in their order. No I/O.
 
 `PullRequests` says when and for how many messages the server is asked. `Window` holds those that
-came: one in hand, which is handled, and the others behind it. It reports a gap when a delivery did
-not arrive, for then the next one would be out of order.
+came: those in hand, which are handled, as many as the agent handles at once, and the others behind
+them. They come in hand in their order, and are finished in any. It reports a gap when a delivery
+did not arrive, for then the next one would be out of order.
 """
 
 from __future__ import annotations
@@ -132,12 +133,16 @@ class Held:
 
 
 class Window:
-    """The messages that are held: one in hand, and those after it in their order."""
+    """The messages that are held: those in hand, and those after them in their order."""
 
     def __init__(self) -> None:
-        self.in_hand: Held | None = None
+        self.in_hand: list[Held] = []
+        """Messages that are handled, in order."""
         self.done = 0
-        """Number of the last message that was processed; all before it are processed, too."""
+        """Number of a message that was processed; all before it are processed, too."""
+        self._done_after: set[int] = set()
+        """Numbers of messages that were processed though one before them is not."""
+        self._last_taken = 0
         self._waiting: deque[Held] = deque()
         self._numbers: dict[int, Held] = {}
         self._next_delivery = 1
@@ -152,13 +157,12 @@ class Window:
 
     @property
     def has_more(self) -> bool:
-        """Whether messages wait behind the one in hand."""
+        """Whether messages wait behind those in hand."""
         return bool(self._waiting)
 
     @property
     def _last_number(self) -> int:
-        last = self._waiting[-1] if self._waiting else self.in_hand
-        return 0 if last is None else last.number
+        return self._waiting[-1].number if self._waiting else self._last_taken
 
     def first(self) -> Held | None:
         """Return the first message that is held, in hand or waiting; None when none is."""
@@ -173,13 +177,14 @@ class Window:
         if position.delivery != self._next_delivery:
             return Arrival.GAP
         held = self._numbers.get(position.stream)
-        if held is None and self.done < position.stream < self._last_number:
+        done = position.stream <= self.done or position.stream in self._done_after
+        if held is None and not done and position.stream < self._last_number:
             return Arrival.GAP
         self._next_delivery += 1
         if held is not None:
             held.reply = reply
             return Arrival.HELD
-        if position.stream <= self.done:
+        if done:
             return Arrival.DONE
         message = Held(position.stream, frame, reply)
         self._numbers[message.number] = message
@@ -188,35 +193,44 @@ class Window:
 
     def take(self) -> Held | None:
         """Take the next message in hand and return it; None while none waits."""
-        if self.in_hand is None and self._waiting:
-            self.in_hand = self._waiting.popleft()
-        return self.in_hand
-
-    def finish(self) -> Held:
-        """Remove the message in hand, which is processed, and return it."""
-        held = self.in_hand
-        if held is None:
-            raise RuntimeError("there is no message in hand")
-        self.in_hand = None
-        del self._numbers[held.number]
-        self.done = held.number
+        if not self._waiting:
+            return None
+        held = self._waiting.popleft()
+        self.in_hand.append(held)
+        self._last_taken = held.number
         return held
 
+    def finish(self, held: Held) -> None:
+        """Remove a message in hand, which is processed.
+
+        Raises:
+            ValueError: it is not in hand.
+        """
+        self.in_hand.remove(held)
+        del self._numbers[held.number]
+        if not self.in_hand:
+            self.done = max(self._last_taken, self.done)
+            self._done_after.clear()
+            return
+        self._done_after.add(held.number)
+        before = {each for each in self._done_after if each < self.in_hand[0].number}
+        self._done_after -= before
+        self.done = max(before, default=self.done)
+
     def begin_anew(self) -> None:
-        """Drop what waits: a recreated consumer delivers it again, and the message in hand, too."""
+        """Drop what waits: a recreated consumer delivers it again, and those in hand, too."""
         self._waiting.clear()
-        in_hand = self.in_hand
-        self._numbers = {} if in_hand is None else {in_hand.number: in_hand}
+        self._numbers = {held.number: held for held in self.in_hand}
         self._next_delivery = 1
 
     def begin_with_another_stream(self) -> None:
         """Drop the numbers as well: the stream was deleted, and a new one begins with 1.
 
-        The message in hand can't be acknowledged any more: its subject may belong to another one.
+        Those in hand can't be acknowledged any more: their subjects may belong to other messages.
         """
+        self.done = self._last_taken = 0
+        self._done_after.clear()
+        for place, held in enumerate(self.in_hand):
+            held.number = place - len(self.in_hand) + 1
+            held.reply = ""
         self.begin_anew()
-        self.done = 0
-        if self.in_hand is not None:
-            self.in_hand.number = 0
-            self.in_hand.reply = ""
-            self._numbers = {0: self.in_hand}
