@@ -32,9 +32,10 @@ class Consumer:
         )
 
     def handle(self) -> int:
-        held = self.window.take()
+        in_hand = self.window.in_hand
+        held = in_hand[0] if in_hand else self.window.take()
         assert held is not None
-        assert self.window.finish() is held
+        self.window.finish(held)
         return held.number
 
 
@@ -54,21 +55,34 @@ def test_messages_are_taken_one_after_the_other_in_their_order(consumer):
     assert (len(consumer.window), consumer.window.done) == (0, 9)
 
 
-def test_the_message_in_hand_stays_in_hand_until_it_is_finished(consumer):
-    consumer.give(1)
-    consumer.give(2)
-    in_hand = consumer.window.take()
-    assert consumer.window.take() is consumer.window.in_hand is in_hand
-    assert [held.number for held in consumer.window.held()] == [1, 2]
-    assert consumer.window.first() is in_hand
-    consumer.window.finish()
-    assert consumer.window.in_hand is None
+def test_the_messages_in_hand_stay_in_hand_until_they_are_finished(consumer):
+    for number in (1, 2, 4):
+        consumer.give(number)
+    first, second = consumer.window.take(), consumer.window.take()
+    assert consumer.window.in_hand == [first, second]
+    assert [held.number for held in consumer.window.held()] == [1, 2, 4]
+    consumer.window.finish(second)
+    assert (consumer.window.in_hand, consumer.window.done) == ([first], 0)
+    consumer.window.finish(first)
+    assert (consumer.window.in_hand, consumer.window.done) == ([], 2)
+
+
+def test_one_that_was_finished_before_an_earlier_one_is_done_when_it_comes_again(consumer):
+    for number in (1, 2, 3):
+        consumer.give(number)
+    first, second = consumer.window.take(), consumer.window.take()
+    consumer.window.finish(second)
+    consumer.window.begin_anew()
+    consumer.delivery = 0
+    again = [consumer.give(n) for n in (1, 2, 3)]
+    assert again == [Arrival.HELD, Arrival.DONE, Arrival.NEW]
+    assert consumer.window.held()[0] is first
 
 
 def test_nothing_is_finished_that_is_not_in_hand(consumer):
     consumer.give(1)
-    with pytest.raises(RuntimeError, match="no message in hand"):
-        consumer.window.finish()
+    with pytest.raises(ValueError, match="not in list"):
+        consumer.window.finish(consumer.window.held()[0])
 
 
 def test_one_that_is_held_and_comes_again_is_acknowledged_where_it_came_last(consumer):
@@ -131,7 +145,7 @@ def test_another_stream_begins_with_1_and_the_message_in_hand_has_no_place_in_it
     consumer.delivery = 0
     assert in_hand.reply == ""
     assert [consumer.give(n) for n in (1, 2)] == [Arrival.NEW] * 2
-    assert consumer.window.finish().frame == b"8"
+    consumer.window.finish(in_hand)
     assert [consumer.handle(), consumer.handle()] == [1, 2]
 
 
@@ -149,7 +163,7 @@ class Server(RuleBasedStateMachine):
         self.last = 0
         self.sent = 0
         self.expected: list[bytes] = []
-        self.handled: list[bytes] = []
+        self.begun: list[bytes] = []
         self.make_consumer()
 
     def make_consumer(self) -> None:
@@ -211,15 +225,29 @@ class Server(RuleBasedStateMachine):
 
     # --- the reader
 
-    @precondition(lambda self: self.window.take() is not None)
-    @rule(arrives=st.booleans())
-    def handle(self, arrives: bool) -> None:
-        """Process the message in hand, and acknowledge it."""
-        held = self.window.finish()
-        self.handled.append(held.frame)
-        assert self.handled == self.expected[: len(self.handled)]
+    @rule()
+    def take(self) -> None:
+        """Begin with the next message: in the order of the stream."""
+        held = self.window.take()
+        if held is not None:
+            self.begun.append(held.frame)
+            assert self.begun == self.expected[: len(self.begun)]
+
+    @precondition(lambda self: self.window.in_hand)
+    @rule(arrives=st.booleans(), data=st.data())
+    def finish(self, arrives: bool, data: st.DataObject) -> None:
+        """Process a message in hand, and acknowledge it."""
+        held = data.draw(st.sampled_from(self.window.in_hand))
+        self.window.finish(held)
         if arrives and held.reply:
             self.acknowledge(held.number)
+
+    def handle(self) -> None:
+        for held in [*self.window.in_hand]:
+            self.window.finish(held)
+            if held.reply:
+                self.acknowledge(held.number)
+        self.take()
 
     @rule()
     def acknowledge_again(self) -> None:
@@ -241,8 +269,7 @@ class Server(RuleBasedStateMachine):
     @rule()
     def make_another_stream(self) -> None:
         """Delete the stream with all in it, and make another one."""
-        in_hand = [self.window.in_hand.frame] if self.window.in_hand else []
-        self.expected = self.handled + in_hand
+        self.expected = [*self.begun]
         self.stream.clear()
         self.last = 0
         self.window.begin_with_another_stream()
@@ -253,13 +280,13 @@ class Server(RuleBasedStateMachine):
         if not hasattr(self, "window"):
             return
         self.make_anew()
-        while len(self.handled) < len(self.expected):
+        while len(self.begun) < len(self.expected):
             while self.next_number() is not None:
                 self.deliver(arrives=True)
             self.acknowledge_again()
-            if self.window.take() is not None:
-                self.handle(arrives=True)
-        assert self.handled == self.expected
+            self.handle()
+        self.handle()
+        assert self.begun == self.expected
         assert len(self.window) == 0
 
 

@@ -126,6 +126,21 @@ def one_object_at_once(system: System) -> Iterator[str]:
         going.append(handling)
 
 
+def no_more_in_hand_than_allowed(system: System) -> Iterator[str]:
+    """An object has no more messages in hand at once than its `concurrency`."""
+    most = {
+        (each.agent, each.process, each.number): each.concurrency for each in system.history.objects
+    }
+    at_work: defaultdict[tuple[str, SimulatedProcess, int], list[Handling]] = defaultdict(list)
+    for handling in system.history.handlings:
+        key = handling.agent, handling.process, handling.object
+        going = at_work[key]
+        going[:] = [each for each in going if _overlap(each, handling)]
+        going.append(handling)
+        if len(going) > most[key]:
+            yield f"{handling.agent}#{handling.object} has {len(going)} in hand of {most[key]}"
+
+
 def one_object_lives(system: System) -> Iterator[str]:
     """In one process, an object of an agent begins only when the one before it has ended."""
     last: dict[tuple[SimulatedProcess, str], float | None] = {}
@@ -254,6 +269,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     asks_end_in_time,
     answers_come_from_handling,
     one_object_at_once,
+    no_more_in_hand_than_allowed,
     one_object_lives,
     done_stays_done,
     no_message_goes_without_a_word,

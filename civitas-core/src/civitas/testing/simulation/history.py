@@ -97,6 +97,8 @@ class AgentObject:
     """What became of its `on_start`."""
     ended_at: float | None = None
     said_done: bool = False
+    concurrency: int = 1
+    """Messages that it may have in hand at once."""
 
 
 class Cause(NamedTuple):

@@ -107,6 +107,7 @@ class _Recorded(AgentProcess):
         if injections.take("done_at_start", self.name) is not None:
             self.stop()
         made.outcome = DONE
+        made.concurrency = self.concurrency
         history.note("started", f"{self.name}#{made.number}")
 
     async def handle(self, message: Message) -> Message | None:
