@@ -208,14 +208,14 @@ async def test_stats_show_the_oldest_message_in_hand_and_how_many_there_are() ->
             await system.send("a", {"n": n}, f"type {n}")
         await gates.are(0, 1)
         (stats,) = system.stats().agents
-        assert (stats.in_hand, stats.handling, stats.concurrency) == ("type 0", 2, 3)
+        assert (stats.in_hand, stats.in_hand_count, stats.concurrency) == ("type 0", 2, 3)
         assert stats.in_hand_for is not None
         gates.open(0)
         await until(lambda: gates.ended == [0])
         (stats,) = system.stats().agents
-        assert (stats.in_hand, stats.handling) == ("type 1", 1)
+        assert (stats.in_hand, stats.in_hand_count) == ("type 1", 1)
         gates.open(1)
-        await until(lambda: system.stats().agents[0].handling == 0)
+        await until(lambda: system.stats().agents[0].in_hand_count == 0)
         assert system.stats().agents[0].in_hand == ""
 
 

@@ -14,7 +14,7 @@ from civitas.testing.simulation.deployment import CLIENT, Incarnation
 from civitas.testing.simulation.faults import Faults
 from civitas.testing.simulation.run import Scenario
 from civitas.testing.simulation.system import EVERY_NODE, System
-from core.simulation.topologies import CLASSES, flat, narrow, nested
+from core.simulation.topologies import CLASSES, concurrent, flat, narrow, nested
 
 RECOVERY = 3.0
 """Seconds of load after the last fault: a node that is silent is found dead in 2, for example."""
@@ -116,6 +116,8 @@ SCENARIOS = {
         Scenario(weather, nested, EVERYTHING, CLASSES, name="nested"),
         Scenario(weather, flat, EVERYTHING, CLASSES, DURABLE, name="flat, durable"),
         Scenario(weather, nested, EVERYTHING, CLASSES, DURABLE, name="nested, durable"),
+        Scenario(weather, concurrent, EVERYTHING, CLASSES, name="concurrent"),
+        Scenario(weather, concurrent, EVERYTHING, CLASSES, DURABLE, name="concurrent, durable"),
         Scenario(busy_weather, flat, ORDERLY, CLASSES, name="orderly"),
         Scenario(busy_weather, narrow, SLOW, CLASSES, name="narrow"),
         Scenario(weather, flat, JOBS, CLASSES, name="jobs"),

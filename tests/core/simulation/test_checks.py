@@ -174,6 +174,14 @@ def test_two_objects_of_one_process_never_handle_at_once(written: Written) -> No
     assert len(found(checks.one_object_at_once, written)) == 1
 
 
+@pytest.mark.parametrize("allowed", [1, 2])
+def test_an_object_has_no_more_in_hand_than_its_concurrency(written: Written, allowed: int) -> None:
+    written.history.starting("a").concurrency = allowed
+    for _ in range(2):
+        written.begin_handling(written.send(), 1)
+    assert len(found(checks.no_more_in_hand_than_allowed, written)) == 2 - allowed
+
+
 def test_what_a_killed_process_had_in_hand_is_over(written: Written) -> None:
     written.begin_handling(written.send(), 1)
     written.process.kill()

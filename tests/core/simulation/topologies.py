@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import Any
 
@@ -34,7 +35,15 @@ class Worker(AgentProcess):
         return self.reply({"by": self.name})
 
 
-CLASSES = {"worker": Worker}
+class Unhurried(Worker):
+    """A worker some of whose messages take longer than later ones."""
+
+    async def handle(self, message: Message) -> Message | None:
+        await asyncio.sleep(0.01 * (message.payload.get("n", 0) % 4))
+        return await super().handle(message)
+
+
+CLASSES = {"worker": Worker, "unhurried": Unhurried}
 
 
 def agent(name: str, process: str | None = None) -> dict[str, Any]:
@@ -76,6 +85,15 @@ def narrow(numbers: random.Random) -> dict[str, Any]:
     topology = flat(numbers)
     for child in topology["supervision"]["children"]:
         child["agent"]["mailbox_size"] = numbers.choice((1, 3, 1000))
+    return topology
+
+
+def concurrent(numbers: random.Random) -> dict[str, Any]:
+    """One supervisor over agents that have several messages in hand at once."""
+    topology = flat(numbers)
+    for child in topology["supervision"]["children"]:
+        child["agent"]["type"] = "unhurried"
+        child["agent"]["concurrency"] = numbers.choice((1, 2, 5))
     return topology
 
 

@@ -31,6 +31,29 @@ States of a slot (`ProcessStatus`), and what moves it:
                  | a task that the crashed object left behind says `stop` | STOPPED
     STOPPED      | nothing                                                |
 
+A message loop has as many **consumers** (`consumer`) as the agent's `concurrency` says. A consumer
+takes message after message out of the mailbox, and has one in hand. A lone one runs in the task of
+the object; of several (`concurrency`) each has a task of its own, which lives as long as the object:
+none is made for a message. All take from the front of one mailbox, and begin with what they have
+taken without a pause, so messages are begun in the order of the mailbox. They end in any order. The
+code of a consumer is the same for one and for several. What is about the message in hand (`reply`,
+`defer`) is found by the task in which it is called (`civitas._bus.sender`).
+
+What ends several consumers; *the others* are those with a message in hand:
+
+    event                                    | the others                 | then
+    -----------------------------------------+----------------------------+---------------------
+    a message of one escalates, or crashes   | take nothing more, and     | on_stop; the crash is
+    it in another way                        | finish                     | the agent's
+    ... another one does before they ended   | the same                   | it is logged, too
+    ... `shutdown_timeout` is over           | are cancelled: their       | the same
+                                             | messages are not counted   |
+    one says `stop()`, or `on_error` STOP    | the same as for a crash    | on_stop; it is done
+    the mailbox is empty, WHEN_DRAINED       | finish; the consumers that | on_stop
+                                             | wait take what these bring |
+    the task of the object is cancelled      | are cancelled              | on_stop
+    a consumer's task is, by somebody else   | the same as for a crash    | that is the crash
+
 Stop modes of a message loop. They only ever grow, but for a fresh object, which begins with
 NEVER:
 
@@ -39,7 +62,7 @@ NEVER:
     NEVER        |                                         | when the agent crashes
     WHEN_DRAINED | the supervisor, for a stop in order     | when the mailbox is empty
     NOW          | `stop()` of the agent, a restart,       | after the message in hand
-                 | a stop whose time is over               |
+                 | a stop whose time is over, a crash      |
 
 What becomes of one message, and of the one who asked with it:
 
@@ -64,6 +87,8 @@ Invariants
 
 - At most one object of a slot has the mailbox. An object that does not let itself be cancelled is
   left behind: what it does later, its `stop` included, changes nothing of the slot.
+- No more messages are in hand than the agent's `concurrency`, and each is settled by its own
+  outcome.
 - A cancellation that is meant for the agent's task ends it; one of something that a hook awaited
   is an error of that hook.
 - Who asked gets an answer for every message that was taken out of the mailbox: also when the

@@ -27,7 +27,7 @@ _TOLD_ELSEWHERE: Final = 20_000
 
 _SAID_BY_RUNNING: Final = {"state", "since", "restart_in", "failure", "stuck"}
 _SAID_BY_IDLE: Final = {"in_hand", "in_hand_id", "in_hand_for"}
-_SAID_BY_SEVERAL: Final = {"handling", "concurrency"}
+_SAID_BY_SEVERAL: Final = {"in_hand_count", "concurrency"}
 
 _LONGEST_TYPE: Final = 100
 """Bytes of the type of a message at most, and of its id."""
@@ -65,7 +65,7 @@ class AgentStats:
         in_hand_id: the id of that message.
         in_hand_for: seconds that it handles it; None where the node does not know: the clock is
             read when an agent gets something to do, and not for each message of a row.
-        handling: messages that it handles now.
+        in_hand_count: messages that it handles now, where it may handle several.
         concurrency: how many it may handle at once.
         stuck: seconds for which messages have waited and none was handled, once that is longer
             than `stuck_after`; else 0.
@@ -86,7 +86,7 @@ class AgentStats:
     in_hand_id: str = ""
     in_hand_for: float | None = None
     stuck: float = 0.0
-    handling: int = 0
+    in_hand_count: int = 0
     concurrency: int = 1
 
 
@@ -250,7 +250,7 @@ def _agent(
         "" if in_hand is None else printable(in_hand.id, _LONGEST_TYPE),
         None if in_hand is None or began is None else max(now - began, 0.0),
         stuck=queues.stuck(slot, now),
-        handling=len(handled_now),
+        in_hand_count=len(handled_now),
         concurrency=slot.settings.concurrency,
     )
 

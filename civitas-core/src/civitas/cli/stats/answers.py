@@ -38,6 +38,8 @@ class AgentAnswer:
     in_hand: str = ""
     in_hand_id: str = ""
     in_hand_for: float | None = None
+    in_hand_count: int = 0
+    concurrency: int = 1
 
     @property
     def word(self) -> str:

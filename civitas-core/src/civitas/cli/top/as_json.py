@@ -62,6 +62,8 @@ def _agent(line: AgentLine) -> dict[str, Any]:
             "id": in_hand.id,
             "seconds": in_hand.seconds,
             "at_least": in_hand.at_least,
+            "count": in_hand.count,
+            "most": in_hand.most,
         },
         "handling_time": line.handling,
         "busy": line.busy,

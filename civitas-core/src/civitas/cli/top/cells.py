@@ -105,10 +105,11 @@ def short(seconds: float | None) -> str:
 
 
 def in_hand(message: InHand | None) -> str:
-    """Return the type of a message that is handled, and for how long it is."""
+    """Return the type of the oldest message that is handled, and for how long it is."""
     if message is None:
         return ""
     if message.seconds is None:
         return message.type
     at_least = "over " if message.at_least else ""
-    return f"{message.type}, {at_least}{short(message.seconds)}"
+    of = f", {message.count} of {message.most}" if message.most > 1 else ""
+    return f"{message.type}, {at_least}{short(message.seconds)}{of}"

@@ -46,12 +46,16 @@ class InHand:
         id: its id.
         seconds: for how long; None where nothing is known of that.
         at_least: whether it may be longer: it has been seen for so long.
+        count: messages in hand, of which this one is the oldest.
+        most: how many there may be.
     """
 
     type: str
     id: str
     seconds: float | None = None
     at_least: bool = False
+    count: int = 1
+    most: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,8 @@ class AgentLine:
     Attributes:
         rate: messages handled in a second.
         handling: seconds of handling for each message that was handled since the look before.
-        busy: the share of that time in which it had something to do, from 0 to 1.
+        busy: the share of that time in which it had something to do, from 0 to 1; where it may
+            have several messages in hand, of the time of all its consumers.
         lost: messages that were lost on their way to it.
         crash: its last crash.
     """
@@ -215,7 +220,7 @@ class _Reading:
             queued=answer.mailbox_depth,
             in_hand=self._message_of(answer),
             handling=busy / rate if rate and busy is not None else None,
-            busy=None if busy is None else min(busy, 1.0),
+            busy=None if busy is None else min(busy / answer.concurrency, 1.0),
             errors=answer.errors,
             restarts=answer.restarts,
             lost=self._lost[row.name],
@@ -225,7 +230,9 @@ class _Reading:
         if not answer.in_hand_id:
             return None
         if answer.in_hand_for is not None:
-            return InHand(answer.in_hand, answer.in_hand_id, answer.in_hand_for)
+            count, most = max(answer.in_hand_count, 1), answer.concurrency
+            seconds = answer.in_hand_for
+            return InHand(answer.in_hand, answer.in_hand_id, seconds, count=count, most=most)
         seen = self._memory.in_hand.get(answer.name)
         if seen is None or seen.id != answer.in_hand_id:
             return InHand(answer.in_hand, answer.in_hand_id)

@@ -137,8 +137,9 @@ def no_more_in_hand_than_allowed(system: System) -> Iterator[str]:
         going = at_work[key]
         going[:] = [each for each in going if _overlap(each, handling)]
         going.append(handling)
-        if len(going) > most[key]:
-            yield f"{handling.agent}#{handling.object} has {len(going)} in hand of {most[key]}"
+        allowed = most.get(key, 1)
+        if len(going) > allowed:
+            yield f"{handling.agent}#{handling.object} has {len(going)} in hand of {allowed}"
 
 
 def one_object_lives(system: System) -> Iterator[str]:

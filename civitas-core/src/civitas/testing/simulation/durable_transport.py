@@ -24,7 +24,7 @@ from civitas.testing.simulation.process import SimulatedProcess
 from civitas.testing.simulation.server_calls import ServerCalls
 from civitas.testing.simulation.stream_server import ConsumerVerdict, StreamServer
 from civitas.testing.simulation.transport import SimulatedTransport
-from civitas.transport import Handler, cancel_task, start_task
+from civitas.transport import Handler, cancel_task, concurrency_of, start_task
 
 _NOT_KEPT: Final = (RESERVED_PREFIX, REPLY_PREFIX)
 
@@ -150,7 +150,7 @@ class _Publish:
 
 
 class _Reader:
-    """The consumer of one agent's stream: one frame after the other."""
+    """The consumer of one agent's stream: as many frames at once as the agent handles."""
 
     def __init__(
         self, transport: DurableTransport, server: StreamServer, address: str, handler: Handler
@@ -163,8 +163,7 @@ class _Reader:
         self._handler = handler
         self._loop = asyncio.get_running_loop()
         self._open = True
-        self._handling: asyncio.Task[None] | None = None
-        self._number: int | str | None = None
+        self._handling: dict[int | str, asyncio.Task[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._renew_later = transport.guard(self._renew)
         self._take_later = transport.guard(self._take)
@@ -174,18 +173,25 @@ class _Reader:
         """Whether it takes frames."""
         return self._open and self._transport.started
 
+    @property
+    def concurrency(self) -> int:
+        """How many frames it takes at once."""
+        return concurrency_of(self._handler)
+
     def start(self) -> None:
         """Begin."""
         self._renew()
 
     async def close(self) -> None:
-        """Take no more; a handler that is still awaited is cancelled, and its frame given back."""
+        """Take no more; handlers that are still awaited are cancelled, and frames given back."""
         self._open = False
         if self._timer is not None:
             self._timer.cancel()
-        if self._handling is not None:
-            cancel_task(self._handling)
-            await asyncio.wait((self._handling,))
+        handling = list(self._handling.values())
+        for task in handling:
+            cancel_task(task)
+        if handling:
+            await asyncio.wait(handling)
         self._transport.to_server(partial(self._server.disown, self._address, self))
 
     # --- for the server -----------------------------------------------------------------------
@@ -204,19 +210,18 @@ class _Reader:
     # --- parts --------------------------------------------------------------------------------
 
     def _renew(self) -> None:
-        """Show the server that this one reads, and that it is at work on a frame."""
+        """Show the server that this one reads, and that it is at work on frames."""
         if not self._open:
             return
         address = self._address
         self._transport.to_server(partial(self._server.own, address, self))
-        if self._number is not None:
-            self._transport.to_server(partial(self._server.prolong, address, self._number, self))
+        for number in self._handling:
+            self._transport.to_server(partial(self._server.prolong, address, number, self))
         self._timer = self._loop.call_later(_RENEWAL, self._renew_later)
 
     def _take(self, number: int | str, frame: bytes) -> None:
-        if self._open and self._handling is None:
-            self._number = number
-            self._handling = start_task(
+        if self._open and number not in self._handling:
+            self._handling[number] = start_task(
                 self._handle(number, frame),
                 name=f"{self.name} {self._address}",
                 failed=self._transport.context.failed,
@@ -227,7 +232,7 @@ class _Reader:
         try:
             outcome = await self._outcome_of(frame)
         finally:
-            self._handling = self._number = None
+            self._handling.pop(number, None)
             settle = partial(self._server.settle, self._address, number, outcome, self)
             self._transport.to_server(settle)
 

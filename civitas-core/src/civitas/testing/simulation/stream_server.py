@@ -5,14 +5,16 @@ run at the server, so whoever calls them comes over the network and may have bee
 
     a frame of a stream | event                                       | becomes
     --------------------+---------------------------------------------+--------------------------
-    kept                | it is the first, due, and there is an owner | given
+    kept                | it is one of the first, due, and there is   | given
+                        | an owner                                    |
     given               | acknowledged                                | gone
                         | failed, and it was not the last time        | kept, due after a delay
                         | failed for the last time, or unreadable     | a dead letter
                         | given back, without a failure               | kept, due after a delay
                         | nothing is heard for `ack_wait` seconds     | kept, due at once
 
-Only the first frame of a stream is given, so a later one never overtakes it.
+Only the first frame of a stream is given, or the first ones, where its owner takes several at once.
+None overtakes one that was given back without a failure; one that has failed it may overtake.
 """
 
 from __future__ import annotations
@@ -64,6 +66,8 @@ class _StreamConsumer(Protocol):
 
     @property
     def reads(self) -> bool: ...
+    @property
+    def concurrency(self) -> int: ...
     def offer(self, number: int | str, frame: bytes) -> None: ...
     def buried(self, frame: bytes, reason: str) -> None: ...
 
@@ -205,20 +209,22 @@ class StreamServer:
         timeline.at(timeline.global_now() + delay, partial(self._feed, address))
 
     def _feed(self, address: str) -> None:
-        """Give the first frame of a stream to its owner, if it is due and nobody has it."""
+        """Give the first frames of a stream to its owner, if they are due and nobody has them."""
         stream, now = self._stream(address), self._network.timeline.global_now()
-        if not stream.entries:
-            return
-        entry = stream.entries[0]
-        if entry.holder is not None and now < entry.held_until:
-            self._feed_after(entry.held_until - now + 1e-3, address)
-            return
-        if now < entry.due:
-            self._feed_after(entry.due - now + 1e-6, address)
-            return
         owner = stream.owner
-        if owner is None or not owner.process.alive or not owner.reads:
-            return
+        for entry in stream.entries[: 1 if owner is None else owner.concurrency]:
+            if entry.holder is not None and now < entry.held_until:
+                self._feed_after(entry.held_until - now + 1e-3, address)
+            elif now < entry.due:
+                self._feed_after(entry.due - now + 1e-6, address)
+                if not entry.failures:
+                    return
+            elif owner is None or not owner.process.alive or not owner.reads:
+                return
+            else:
+                self._give(address, entry, owner, now)
+
+    def _give(self, address: str, entry: _Entry, owner: _StreamConsumer, now: float) -> None:
         entry.holder, entry.held_until = owner, now + self.settings.ack_wait
         frame = entry.frame
         if entry.failures:
