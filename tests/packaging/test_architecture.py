@@ -61,7 +61,7 @@ ROOMS = {
 }
 
 
-FOUNDATION = {"_installation", "_platform", "_program", "_published", "_text"}
+FOUNDATION = {"_installation", "_interrupt", "_platform", "_program", "_published", "_text"}
 
 
 def test_the_top_level_of_core_is_what_people_import_and_rooms() -> None:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import dis
-import signal
 import sys
-import threading
 from enum import Enum
-from functools import partial
-from types import CodeType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from civitas import _text
+from civitas import _interrupt, _text
 
 if TYPE_CHECKING:
     import asyncio
@@ -22,9 +17,7 @@ TEXT_LIMIT: Final = _text.TEXT_LIMIT
 printable: Final = _text.printable
 logger_of: Final = _text.logger_of
 escape_record: Final = _text.escape_record
-
-_RAISES: Final = frozenset(dis.opmap[each] for each in ("RAISE_VARARGS", "SEND"))
-"""Instructions by which code raises, or awaits what has raised."""
+is_interrupt: Final = _interrupt.is_interrupt
 
 
 class ErrorAction(Enum):
@@ -184,6 +177,25 @@ class OutcomeUnknownError(TransportError):
     """The message may or may not have been delivered."""
 
     code = "outcome-unknown"
+
+
+class AskDeadlockError(CivitasError):
+    """An ask would close a ring: each agent in it waits for the answer of the next, so none comes.
+
+    Attributes:
+        ring: names of the agents, from who asks to who asks: `("a", "b", "a")`.
+    """
+
+    code = "ask-deadlock"
+
+    def __init__(self, ring: tuple[str, ...]) -> None:
+        if len(ring) == 2:
+            why = "the agent asked itself while it handled a message: call the method, or send"
+        else:
+            each = " -> ".join(map(repr, ring))
+            why = f"each of these agents would wait for the next: {each}; let one send, or defer()"
+        super().__init__(f"ask {ring[1]!r}: it could never answer, since {why}")
+        self.ring = ring
 
 
 class AgentError(CivitasError):
@@ -372,28 +384,3 @@ def _running_task() -> asyncio.Task[Any] | None:
         return asyncio.current_task()
     except RuntimeError:  # no event loop runs
         return None
-
-
-def is_interrupt(error: BaseException) -> bool:
-    """Return whether an exception is a KeyboardInterrupt that a signal has raised.
-
-    Theory: Python runs the handler of SIGINT between two instructions of the main thread. So the
-    exception comes either out of that handler, whose frame is in the traceback then, or (from
-    `signal.default_int_handler`, which has no frame) out of an instruction that raises nothing. A
-    KeyboardInterrupt that code has raised by itself comes out of a `raise`, or out of an `await`.
-    """
-    if not isinstance(error, KeyboardInterrupt):
-        return False
-    if threading.current_thread() is not threading.main_thread():
-        return False
-    handler = signal.getsignal(signal.SIGINT)
-    while isinstance(handler, partial):
-        handler = handler.func
-    handling: CodeType | None = getattr(handler, "__code__", None)
-    place, instruction = error.__traceback__, None
-    while place is not None:
-        code = place.tb_frame.f_code
-        if code is handling:
-            return True
-        instruction, place = code.co_code[place.tb_lasti], place.tb_next
-    return instruction not in _RAISES

@@ -13,6 +13,7 @@ from civitas._bus.local_delivery import LocalDelivery
 from civitas._bus.mailbox import Item
 from civitas._bus.routes import LocalRoute
 from civitas._bus.settlement import DurableFrame, GivenUp, failure_of
+from civitas._bus.wait_for_graph import WaitForGraph
 from civitas.errors import (
     CivitasError,
     DeserializationError,
@@ -36,13 +37,17 @@ _SHORT_TEXT: Final = 200
 class Answers:
     """Sends the answers of one node's agents.
 
-    `dead_letters` has those that can't be sent; `registry` has the routes as its entries.
+    `dead_letters` has those that can't be sent; `registry` has the routes as its entries; `waiting`
+    has those who wait for an answer.
     """
 
-    def __init__(self, dead_letters: DeadLetters, registry: LocalRegistry) -> None:
+    def __init__(
+        self, dead_letters: DeadLetters, registry: LocalRegistry, waiting: WaitForGraph
+    ) -> None:
         self.rejecting = False
         """Set when the node stops and has no time for what a durable transport still has."""
         self._dead_letters = dead_letters
+        self._waiting = waiting
         self._lookup = registry.entries.get
 
     def identify(
@@ -84,6 +89,7 @@ class Answers:
         """
         if self.answer_here(reply):
             return
+        self._waiting.answered(reply)
         reply_to = reply.recipient
         address = published_at(reply_to)
         if address is reply_to and not self._bare:

@@ -16,7 +16,7 @@ from typing import Any
 
 from civitas._typed.shapes import is_model
 from civitas.errors import MessageValidationError, printable
-from civitas.messages import TYPE_MESSAGE, TYPE_REPLY
+from civitas.messages import RESERVED_PREFIX, TYPE_MESSAGE, TYPE_REPLY, Message
 
 _SHOWN = 60
 """Bytes of a wrong argument that an error shows."""
@@ -153,3 +153,11 @@ def _shown(given: object) -> str:
 
 def _quoted(given: object) -> str:
     return _shown(given) if isinstance(given, str) else "recipient"
+
+
+def reserved_type(message: Message) -> MessageValidationError:
+    """Return the error of a message whose type belongs to the runtime."""
+    return MessageValidationError(
+        f"message type {message.type!r} to {message.recipient!r}: types that begin with "
+        f"{RESERVED_PREFIX!r} are reserved for the runtime; use another one"
+    )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio import current_task
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import nullcontext
 from functools import partial
 from threading import get_ident
 from typing import Final, cast
@@ -11,6 +13,7 @@ from typing import Final, cast
 from civitas._bus.accounting import ReceiveAccounting
 from civitas._bus.affinity import LoopAffinity
 from civitas._bus.answers import Answers
+from civitas._bus.arguments import reserved_type
 from civitas._bus.bare_transport import BareTransport
 from civitas._bus.batching import LONE, OutgoingBatches
 from civitas._bus.codec import FrameCodec, new_origin
@@ -22,12 +25,9 @@ from civitas._bus.mailbox import Item, Mailbox
 from civitas._bus.receivers import DurableReceiver, LocalReceiver, NumberedReceiver
 from civitas._bus.routes import LocalRoute, Receiver, RemoteRoute
 from civitas._bus.routing_table import RoutingTable
+from civitas._bus.wait_for_graph import WaitForGraph
 from civitas.envelope import Origin
-from civitas.errors import (
-    MailboxFullError,
-    MessageValidationError,
-    OutcomeUnknownError,
-)
+from civitas.errors import MailboxFullError, MessageValidationError, OutcomeUnknownError
 from civitas.messages import REPLY_PREFIX, RESERVED_PREFIX, TYPE_ERROR, Message
 from civitas.plugins.specs import log_failure
 from civitas.registry import LocalRegistry, RoutingEntry
@@ -84,7 +84,9 @@ class MessageBus:
         self.instruments = Instruments() if instruments is None else instruments
         if self.instruments.have("dead_letter"):
             self.dead_letters.subscribe(self.instruments.dead_letter)
-        self.answers = Answers(self.dead_letters, registry)
+        self.waiting = WaitForGraph()
+        self._asks = self.waiting.asks
+        self.answers = Answers(self.dead_letters, registry, self.waiting)
         self.send_timeout = send_timeout
         self.closing = False
         """Set while the node stops: only what a handler sends is still taken."""
@@ -142,6 +144,7 @@ class MessageBus:
         seals = within_process_of(self.transport) is not None  # with the reply address, at once
         self._request = self.codec.unsealed_request if seals else self.codec.request
         self._packed = _as_frame if self._delivery is None else self._delivery.packed
+        self.waiting.identify(self._delivery, self.transport)
         self.answers.identify(self.codec, self.outgoing, self._delivery, bare=self._is_bare)
 
     @property
@@ -171,7 +174,7 @@ class MessageBus:
         if get_ident() != self.affinity.thread:
             self.affinity.check()
         if message.type < _AFTER_RESERVED and message.type.startswith(RESERVED_PREFIX):
-            raise _reserved(message)
+            raise reserved_type(message)
         route = self._lookup(message.recipient)
         if own and type(route) is LocalRoute:
             packed = self._packed(message)
@@ -246,7 +249,7 @@ class MessageBus:
         if get_ident() != self.affinity.thread:
             self.affinity.check()
         if message.type.startswith(RESERVED_PREFIX):
-            raise _reserved(message)
+            raise reserved_type(message)
         recipient = message.recipient
         route = self._lookup(recipient)
         answer: Answer
@@ -254,7 +257,14 @@ class MessageBus:
             if route is None or not route.is_local:
                 answer = await self._ask_far(message, timeout, route)
             elif type(route) is LocalRoute:
-                answer = await self._ask_here(route, message, timeout, own=own)
+                consumer, asker, asks = route.mailbox.consumer, current_task(), self._asks
+                if consumer in asks or consumer is asker:
+                    self.waiting.check(asker, route)
+                asks[asker] = route, message
+                try:
+                    answer = await self._ask_here(route, message, timeout, own=own)
+                finally:
+                    asks.pop(asker, None)
             else:  # a name that somebody has registered by hand
                 request = self._request_head + self._serialize(message)
                 answer = await self.transport.request(recipient, request, timeout)  # type: ignore[arg-type]
@@ -262,7 +272,7 @@ class MessageBus:
             self.sent += _was_sent(error)
             if not isinstance(error, TimeoutError):
                 raise
-            text = f"ask {recipient!r}: {error}".removesuffix(": ")
+            text = f"ask {recipient!r}: {error}".removesuffix(": ") + self.waiting.waits(route)
             raise type(error)(text) from None
         self.sent += 1
         reply = self.read(answer, answer=True)
@@ -275,21 +285,23 @@ class MessageBus:
     ) -> Awaitable[Answer]:
         """Send a request to an agent of this node; awaiting it gives what answers it."""
         loop = self.affinity.loop  # it is the running one, as `ask` has checked
-        if asyncio.current_task(loop) in route.mailbox.consumers:
-            raise _asked_itself(route.name)
         if own and self._delivery is not None:
             asking = self._delivery.ask(route, message, timeout, loop)
             if asking is not None:
                 return asking
         request = self._request_head + self._serialize(message)
-        if self.durable:
-            return self._ask_durably(route, request, timeout)
-        return self.transport.request(route.address, request, timeout)  # type: ignore[arg-type]
+        return self._ask_by_frame(route, message.id, request, timeout)
 
-    async def _ask_durably(self, route: LocalRoute, request: bytes, timeout: float | None) -> bytes:
-        # It may wait in the transport, where nobody answers once the agent has ended.
-        with route.requesting():
-            return await self.transport.request(route.address, request, timeout)  # type: ignore[arg-type]
+    async def _ask_by_frame(
+        self, route: LocalRoute, id: str, request: bytes, timeout: float | None
+    ) -> bytes:
+        self.waiting.open.add(id)
+        try:
+            # It may wait in a durable transport, where nobody answers once the agent has ended.
+            with route.requesting() if self.durable else nullcontext():
+                return await self.transport.request(route.address, request, timeout)  # type: ignore[arg-type]
+        finally:
+            self.waiting.open.discard(id)
 
     async def _ask_far(
         self, message: Message, timeout: float | None, route: RoutingEntry | None
@@ -385,17 +397,3 @@ def _was_sent(error: BaseException) -> bool:
     if isinstance(error, OutcomeUnknownError) or isinstance(error.__cause__, OutcomeUnknownError):
         return True
     return isinstance(error, TimeoutError) and not isinstance(error, MailboxFullError)
-
-
-def _asked_itself(name: str) -> MessageValidationError:
-    return MessageValidationError(
-        f"agent {name!r} asked itself while handling a message: it could never answer; call the "
-        f"method directly, or send"
-    )
-
-
-def _reserved(message: Message) -> MessageValidationError:
-    return MessageValidationError(
-        f"message type {message.type!r} to {message.recipient!r}: types that begin with "
-        f"{RESERVED_PREFIX!r} are reserved for the runtime; use another one"
-    )

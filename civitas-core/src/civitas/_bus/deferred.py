@@ -165,6 +165,7 @@ class DeferredAnswers:
             )
         deferred = DeferredMessage(message, durable)
         self._open[deferred] = None
+        self._bus.waiting.set_aside(message)
         if message.ttl is not None:
             left = max(message.timestamp + message.ttl - platform.wall(), 0.0)
             expire_later = self._guarded(self._expire)
@@ -272,6 +273,7 @@ class DeferredAnswers:
 
     def _close(self, deferred: DeferredMessage) -> None:
         self._open.pop(deferred, None)
+        self._bus.waiting.settled(deferred.message)
         if deferred.timer is not None:
             deferred.timer.cancel()
         if not self._open:

@@ -125,6 +125,10 @@ class LocalDelivery:
             return None
         return self._inbox.request_here(message, packed, timeout, route.put, self._node, loop)
 
+    def is_unanswered(self, reply_to: str) -> bool:
+        """Return whether a request of `ask` waits for its answer at an address."""
+        return self._inbox.asked_here(reply_to) is not None
+
     def answer(self, reply: Message) -> bool:
         """Hand an answer over to who asked for it; return False for one to make a frame of."""
         copy = _copy_of(reply)

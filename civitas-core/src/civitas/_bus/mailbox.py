@@ -75,6 +75,11 @@ class Mailbox(Generic[T]):
         """How many items are inside or wait to enter."""
         return len(self._items) + (len(self._senders) if self._senders else 0)
 
+    @property
+    def closed(self) -> bool:
+        """Whether it takes no more items."""
+        return self._closed is not None
+
     def put_nowait(self, item: T) -> bool:
         """Put the item in and return True, or return False when there is no room.
 

@@ -1,0 +1,160 @@
+"""WaitForGraph: which agents of this node wait for whose answer, so that a ring of asks is told.
+
+Theory. An agent handles its messages in its *consumer*, a task. While the consumer awaits an ask,
+it does nothing else. So the graph has an edge from a consumer to the agent that it asks, from the
+call of `ask` until it is over. Asks of other tasks (a runtime's caller, a task that a handler has
+started, the parts of an `asyncio.gather`) hold up no consumer, as far as anybody can know: theirs
+are edges that lead from no agent, and are never followed.
+
+    an edge counts while its request                 | known by
+    -------------------------------------------------+----------------------------------------
+    has no answer, and stayed within the process     | the reply inbox, which has it at once
+    has no answer, and went as a frame               | `open`: none has begun to be sent
+    was not deferred: another task may answer it     | `deferred`, or `open`
+
+The rule: an ask of a consumer is refused with AskDeadlockError if whoever is reached from the
+asked agent is stuck: each of its consumers has an edge that counts, to an agent of this node, or
+is the one that asks now; and that one is reached.
+
+Why it is right. Let S be all agents that are reached. What frees one of their consumers is the
+answer to its ask alone. That is given by the consumers of an agent in S, which has the request in
+its mailbox (then nobody else has seen it) or in hand (then it was not deferred). So the first
+answer to any of S would come from a consumer that is stuck before it: there is no first one, and
+only timeouts and ends of agents are left. It does not matter in which order the requests were
+sent, nor what stands before them in the mailboxes. Conversely, where the rule does not hold, a
+consumer can go on, or a request may be answered by another task: the ask is let through. Edges
+are made and followed in one thread, without an await in between. So of those who close a ring
+exactly one is the last, and that one is refused.
+
+One way is not foreseen: a handler passes the reply address of the message in its hand to another
+task, which answers by hand while the handler itself asks who asked it. `defer` is for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final
+
+from civitas import _platform as platform
+from civitas._bus.local_delivery import LocalDelivery
+from civitas._bus.mailbox import Item, Mailbox
+from civitas._bus.routes import LocalRoute
+from civitas.errors import AskDeadlockError
+from civitas.messages import Message
+from civitas.registry import RoutingEntry
+from civitas.transport import Transport
+
+Consumer = asyncio.Task[Any]
+
+
+class WaitForGraph:
+    """The asks in flight from tasks of this node to its agents."""
+
+    __slots__ = ("_delivery", "_has_reply_address", "asks", "deferred", "open")
+
+    def __init__(self) -> None:
+        self.asks: Final[dict[Consumer | None, tuple[LocalRoute, Message]]] = {}
+        """What each task has asked. The bus writes here, since a call would cost each ask."""
+        self.open: Final[set[str | None]] = set()
+        """Ids of the requests that went as frames, and whose answers have not begun to be sent."""
+        self.deferred: Final[set[str]] = set()
+        """Reply addresses of the messages that are set aside."""
+
+    def identify(self, delivery: LocalDelivery | None, transport: Transport) -> None:
+        """Ask these about reply addresses from now on."""
+        self._delivery = delivery
+        self._has_reply_address = transport.has_reply_address
+
+    def check(self, asker: Consumer | None, asked: LocalRoute) -> None:
+        """Let a task ask an agent, unless that closes a ring.
+
+        Raises:
+            AskDeadlockError: nobody in the ring could ever answer.
+        """
+        ring = self._ring(asker, asked)
+        if ring is not None:
+            raise AskDeadlockError(ring)
+
+    def answered(self, reply: Message) -> None:
+        """Take note that an answer is about to be sent as a frame."""
+        if self.open:
+            self._close(reply.correlation_id, reply.recipient)
+
+    def set_aside(self, request: Message) -> None:
+        """Take note that the answer to a message may come from any task: it was deferred."""
+        if request.reply_to is not None:
+            self.deferred.add(request.reply_to)
+            if self.open:
+                self._close(request.id, request.reply_to)
+
+    def settled(self, request: Message) -> None:
+        """Take note that a message which was set aside is settled."""
+        if request.reply_to is not None:
+            self.deferred.discard(request.reply_to)
+
+    def waits(self, route: RoutingEntry | None) -> str:
+        """Say what an agent of this node waits for, to go on after an error; "" for nothing."""
+        if not isinstance(route, LocalRoute):
+            return ""
+        for consumer in consumers_of(route.mailbox):
+            ask = self.asks.get(consumer)
+            if ask is not None and self._counts(ask[1]):
+                seconds = max(platform.wall() - ask[1].timestamp, 0.0)
+                return (
+                    f"; {route.name!r} itself has waited {seconds:.3g} s for an answer of "
+                    f"{ask[0].name!r}"
+                )
+        return ""
+
+    def _ring(self, asker: Consumer | None, asked: LocalRoute) -> tuple[str, ...] | None:
+        """Return the names of a ring that an ask would close, if that makes a deadlock."""
+        came_from: dict[str, str | None] = {asked.name: None}  # None: from who asks
+        to_visit = [asked]
+        last: str | None = None
+        while to_visit:
+            route = to_visit.pop()
+            if route.mailbox.closed:
+                return None
+            for consumer in consumers_of(route.mailbox):
+                if consumer is asker:
+                    last = route.name
+                    continue
+                ask = self.asks.get(consumer)
+                if ask is None or not self._counts(ask[1]):
+                    return None
+                if ask[0].name not in came_from:
+                    came_from[ask[0].name] = route.name
+                    to_visit.append(ask[0])
+        return None if last is None else _path(came_from, last)
+
+    def _counts(self, request: Message) -> bool:
+        """Return whether nobody but a consumer of the asked agent can answer a request."""
+        reply_to = request.reply_to
+        if reply_to is None:  # of a frame, only who has it knows that
+            return request.id in self.open
+        if reply_to in self.deferred or self._delivery is None:
+            return False
+        return self._delivery.is_unanswered(reply_to)
+
+    def _close(self, id: str | None, reply_to: str) -> None:
+        if id in self.open:
+            self.open.discard(id)
+        elif self._has_reply_address(reply_to):
+            self.open.clear()  # made by hand, it does not say which it answers: of none it is known
+
+
+def consumers_of(mailbox: Mailbox[Item]) -> tuple[Consumer | None, ...]:
+    """Return the tasks that drain a mailbox: an agent is stuck when all of them are."""
+    return (mailbox.consumer,)
+
+
+def _path(came_from: Mapping[str, str | None], last: str) -> tuple[str, ...]:
+    """Return the way from an agent over the one that it asks back to itself."""
+    path = [last]
+    before = came_from[last]
+    while before is not None:
+        path.append(before)
+        before = came_from[before]
+    path.append(last)
+    return tuple(reversed(path))
