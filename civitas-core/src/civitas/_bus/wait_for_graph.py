@@ -84,9 +84,9 @@ class WaitForGraph:
     def set_aside(self, request: Message) -> None:
         """Take note that the answer to a message may come from any task: it was deferred."""
         if request.reply_to is not None:
-            self.deferred.add(request.reply_to)
             if self.open:
                 self._close(request.id, request.reply_to)
+            self.deferred.add(request.reply_to)
 
     def settled(self, request: Message) -> None:
         """Take note that a message which was set aside is settled."""
@@ -140,8 +140,8 @@ class WaitForGraph:
     def _close(self, id: str | None, reply_to: str) -> None:
         if id in self.open:
             self.open.discard(id)
-        elif self._has_reply_address(reply_to):
-            self.open.clear()  # made by hand, it does not say which it answers: of none it is known
+        elif reply_to not in self.deferred and self._has_reply_address(reply_to):
+            self.open.clear()  # made by hand, it does not say which it answers: it may be any
 
 
 def consumers_of(mailbox: Mailbox[Item]) -> tuple[Consumer | None, ...]:
