@@ -54,7 +54,8 @@ A **reply** goes to the address that the request bears, and only if that is an a
 (`codec`); the transport's `ReplyInbox` finds the one who asked, and takes the answer only from the
 node that was asked. A transport without capabilities has a scheme of its own. `answers` sends
 replies; one that says why there is no answer becomes an exception for who asked (`error_replies`).
-An answer that is given after its handler has returned is open until then (`deferred`).
+An answer that is given after its handler has returned is open until then (`deferred`). Agents that
+wait for each other's answers are seen in `wait_for_graph`, and the last of them is refused its ask.
 
 A bus is used in one event loop of one process (`affinity`): all of the above is written for a
 single thread, and what waits is woken by its own loop.

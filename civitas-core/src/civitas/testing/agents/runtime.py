@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from civitas._agents.slot import AgentSlot
 from civitas.errors import (
+    AskDeadlockError,
     MailboxFullError,
     MessageRoutingError,
     MessageTooLargeError,
@@ -94,6 +95,7 @@ class _Noted:
 
 
 _NOT_SENT: Final = (
+    AskDeadlockError,
     MailboxFullError,
     MessageRoutingError,
     MessageTooLargeError,
