@@ -5,11 +5,19 @@ from __future__ import annotations
 import asyncio
 import math
 from contextlib import suppress
+from dataclasses import dataclass
+from typing import assert_type
 
 import pytest
 
-from civitas import AgentProcess, Message
-from civitas.errors import AgentError, ConfigurationError, MessageRoutingError, UnansweredError
+from civitas import AgentProcess, Message, on
+from civitas.errors import (
+    AgentError,
+    ConfigurationError,
+    MessageRoutingError,
+    MessageValidationError,
+    UnansweredError,
+)
 from civitas.testing import HarnessError, harness
 
 
@@ -327,3 +335,28 @@ async def test_the_counters_are_those_of_the_runtime():
         await h.advance(30.0)
         (store,) = h.stats().agents
         assert (store.handled, store.since) == (1, 30.0)
+
+
+@dataclass
+class Greeting:
+    text: str
+
+
+@dataclass
+class Farewell:
+    until: str
+
+
+class Greeter(AgentProcess):
+    @on(Greeting)
+    async def greet(self, greeting: Greeting, message: Message) -> Greeting:
+        return Greeting(greeting.text.upper())
+
+
+async def test_a_test_asks_with_a_model_and_gets_one() -> None:
+    async with harness(Greeter("greeter")) as h:
+        answer = await h.ask("greeter", Greeting("hello"), reply=Greeting)
+        assert_type(answer, Greeting)
+        assert answer == Greeting("HELLO")
+        with pytest.raises(MessageValidationError, match="Farewell"):
+            await h.ask("greeter", Greeting("hello"), reply=Farewell)

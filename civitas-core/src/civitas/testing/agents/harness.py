@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from math import inf
 from types import TracebackType
-from typing import Any, Final, Generic, Self, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar, overload
 
 from civitas._agents.settings import checked_seconds
 from civitas._supervision.restart import BackoffKind, Strategy
+from civitas._typed.shapes import Payload
 from civitas.errors import ConfigurationError
 from civitas.messages import Message
 from civitas.process import AgentProcess
@@ -22,6 +23,7 @@ from civitas.testing.agents.runtime import ObservedRuntime
 from civitas.testing.agents.turns import Turns
 
 A = TypeVar("A", bound=AgentProcess)
+R = TypeVar("R")
 
 _FOREVER: Final = 3600.0
 """Seconds of the agents' time after which what has no limit of its own has failed."""
@@ -107,9 +109,7 @@ class Harness(Generic[A]):
 
     # --- what a test does -----------------------------------------------------------------------
 
-    async def send(
-        self, recipient: str, payload: Mapping[str, Any], message_type: str = "message"
-    ) -> None:
+    async def send(self, recipient: str, payload: Payload, message_type: str = "message") -> None:
         """Send a message to an agent, as `Runtime.send` does; return when it was accepted."""
         node = self._node
 
@@ -118,18 +118,45 @@ class Harness(Generic[A]):
 
         await self._turns.run(f"send({recipient!r})", sending())
 
+    @overload
     async def ask(
         self,
         recipient: str,
-        payload: Mapping[str, Any],
+        payload: Payload,
+        message_type: str = ...,
+        timeout: float | None = ...,
+    ) -> Message: ...
+
+    @overload
+    async def ask(
+        self,
+        recipient: str,
+        payload: Payload,
+        message_type: str = ...,
+        timeout: float | None = ...,
+        *,
+        reply: type[R],
+    ) -> R: ...
+
+    async def ask(
+        self,
+        recipient: str,
+        payload: Payload,
         message_type: str = "message",
         timeout: float | None = 30.0,
-    ) -> Message:
-        """Ask an agent, as `Runtime.ask` does; `timeout` is in seconds of the agents' time."""
+        *,
+        reply: type[R] | None = None,
+    ) -> Message | R:
+        """Ask an agent, as `Runtime.ask` does; `timeout` is in seconds of the agents' time.
+
+        `reply` is a model of which the answer is to be an object; None for the Message itself.
+        """
         node = self._node
 
-        async def asking() -> Message:  # all of it in the agents' time
-            return await node.ask(recipient, payload, message_type, timeout)
+        async def asking() -> Message | R:  # all of it in the agents' time
+            if reply is None:
+                return await node.ask(recipient, payload, message_type, timeout)
+            return await node.ask(recipient, payload, message_type, timeout, reply=reply)
 
         limit = _FOREVER if timeout is None else inf
         return await self._turns.run(f"ask({recipient!r})", asking(), limit)
