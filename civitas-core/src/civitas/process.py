@@ -183,8 +183,7 @@ class AgentProcess:
     async def handle(self, message: Message) -> Message | None:
         """Handle one message; return `self.reply(...)` to answer an ask.
 
-        Who asks and gets nothing has an `UnansweredError`; see `defer` for an answer that takes
-        its time.
+        Who asks and gets nothing has an `UnansweredError`; see `defer` for a later answer.
         """
         return None
 
@@ -212,10 +211,10 @@ class AgentProcess:
         payload: Payload,
         message_type: str = "message",
         headers: Headers = None,
+        ttl: float | None = None,
+        priority: int = 0,
     ) -> Coroutine[Any, Any, None]:
-        """Send a message: `await self.send(...)` returns when it has been accepted.
-
-        Waits while the recipient's mailbox is full, at most `send_timeout` seconds.
+        """Send a message: `await self.send(...)` returns when the recipient's mailbox has taken it.
 
         Args:
             recipient: name of an agent.
@@ -224,6 +223,8 @@ class AgentProcess:
             message_type: says what it is; types that begin with `_agency.` are reserved.
             headers: text by name, 4 KiB at most, that the message bears beside its payload. A
                 `traceparent` (W3C) makes it part of that trace.
+            ttl: seconds after which it is dropped unhandled; None for no limit.
+            priority: carried for the application, 32 bits; delivery does not depend on it.
 
         Raises:
             MessageRoutingError: there is no such agent.
@@ -231,7 +232,8 @@ class AgentProcess:
             SerializationError: a value can't be sent; the message names its path.
             MessageValidationError: an argument is of a wrong type, or the message type reserved.
         """
-        return self._civitas_binding.sender.send(recipient, payload, message_type, headers)
+        send = self._civitas_binding.sender.send
+        return send(recipient, payload, message_type, headers, ttl, priority)
 
     @overload
     def ask(
@@ -272,12 +274,12 @@ class AgentProcess:
             payload: as for `send`.
             message_type: says what it is.
             timeout: seconds for the wait for room and for the answer together; None for no limit.
-                Zero or less is a TimeoutError, and nothing is sent.
             headers: as for `send`.
             reply: a model of which the answer is to be an object; None for the Message itself.
 
         Raises:
             AgentError: the asked agent raised.
+            AskDeadlockError: the asked agent waits for this one.
             TimeoutError: no answer in time; MailboxFullError when there was not even room.
             MessageRoutingError: there is no such agent.
             MessageValidationError: the agent refuses the message, or its answer is no such object.
@@ -302,10 +304,7 @@ class AgentProcess:
         await self._civitas_binding.sender.broadcast(pattern, payload, message_type, headers)
 
     def reply(self, payload: Payload) -> Message:
-        """Make the answer to the message being handled, for `handle` to return.
-
-        The answer has the message type `reply`, or that of a model.
-        """
+        """Make the answer, for `handle` to return. Its type is `reply`, or that of a model."""
         return self._civitas_binding.sender.reply(payload)
 
     def defer(self) -> Deferred:

@@ -12,12 +12,13 @@ from datetime import timedelta
 from enum import Enum
 from math import isinf, isnan
 from numbers import Real
-from typing import Any
+from typing import Any, Final
 
 from civitas._typed.shapes import is_model
 from civitas.errors import MessageValidationError, printable
 from civitas.messages import RESERVED_PREFIX, TYPE_MESSAGE, TYPE_REPLY, Message
 
+_PRIORITIES: Final = 2**31
 _SHOWN = 60
 """Bytes of a wrong argument that an error shows."""
 
@@ -153,6 +154,31 @@ def _shown(given: object) -> str:
 
 def _quoted(given: object) -> str:
     return _shown(given) if isinstance(given, str) else "recipient"
+
+
+def give_limits(message: Message, ttl: float | None, priority: int) -> None:
+    """Give a message, which was just composed, its time to live and its priority.
+
+    Args:
+        message: gets them.
+        ttl: seconds above 0; None, or infinity, for no limit.
+        priority: a whole number of 32 bits with a sign, which every serializer carries.
+
+    Raises:
+        MessageValidationError: one is no such number.
+    """
+    given: object = ttl
+    if given is not None:
+        if isinstance(given, bool) or not isinstance(given, Real) or not float(given) > 0.0:
+            raise MessageValidationError(
+                f"ttl is a number of seconds above 0, or None for no limit, not {kind_of(given)}"
+            )
+        message.ttl = None if isinf(given) else float(given)
+    if type(priority) is not int or not -_PRIORITIES <= priority < _PRIORITIES:
+        raise MessageValidationError(
+            f"a priority is a whole number of 32 bits with a sign, not {kind_of(priority)}"
+        )
+    message.priority = priority
 
 
 def reserved_type(message: Message) -> MessageValidationError:

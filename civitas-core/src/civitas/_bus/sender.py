@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from math import inf
 from typing import Any, Final, NoReturn
 
-from civitas._bus.arguments import as_answer, as_timeout, checked
+from civitas._bus.arguments import as_answer, as_timeout, checked, give_limits
 from civitas._bus.bus import MessageBus
 from civitas._bus.deferred import Deferred, DeferredAnswers, DeferredMessage
 from civitas._bus.settlement import DurableFrame
@@ -71,6 +71,8 @@ class Sender:
         payload: Payload,
         message_type: str,
         headers: Mapping[str, str] | None = None,
+        ttl: float | None = None,
+        priority: int = 0,
     ) -> Coroutine[Any, Any, None]:
         """Send; awaiting it ends when the recipient's mailbox (or the transport) has taken it."""
         if type(payload) is not dict or type(recipient) is not str or type(message_type) is not str:
@@ -81,6 +83,8 @@ class Sender:
         message = compose(self.name, recipient, payload, message_type, cause)
         if headers is not None or (cause is not None and cause.headers):
             give_headers(message, cause, headers)
+        if ttl is not None or priority != 0:
+            give_limits(message, ttl, priority)
         return self._bus.send(message, own=True)
 
     def ask(

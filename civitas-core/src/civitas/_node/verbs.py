@@ -28,9 +28,11 @@ class Verbs(ABC):
         payload: Payload,
         message_type: str = "message",
         headers: Mapping[str, str] | None = None,
+        ttl: float | None = None,
+        priority: int = 0,
     ) -> Coroutine[Any, Any, None]:
         """Send a message to an agent; see `AgentProcess.send`."""
-        sending = self._callers.send(recipient, payload, message_type, headers)
+        sending = self._callers.send(recipient, payload, message_type, headers, ttl, priority)
         return sending if self._bus.affinity.is_running() else self._in_loop(sending)
 
     @overload
