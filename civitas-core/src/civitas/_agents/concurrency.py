@@ -51,7 +51,7 @@ class _Consumers:
         """Let them work until one of them ends, and then the others."""
         loop = self._loop
         tasks = [self._start(number) for number in range(1, self._settings.concurrency + 1)]
-        loop.mailbox.consumers = frozenset((*loop.mailbox.consumers, *tasks))
+        hooks, loop.mailbox.consumers = loop.mailbox.consumers, frozenset(tasks)
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             loop.mailbox.wake()  # for those who wait to see the stop mode
@@ -60,6 +60,8 @@ class _Consumers:
             self._cancel(tasks)
             await asyncio.wait(tasks)
             raise
+        finally:
+            loop.mailbox.consumers = hooks
         if late:
             await self._end(late)
         if self._crash is not None:

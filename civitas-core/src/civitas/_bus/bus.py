@@ -257,9 +257,11 @@ class MessageBus:
             if route is None or not route.is_local:
                 answer = await self._ask_far(message, timeout, route)
             elif type(route) is LocalRoute:
-                consumer, asker, asks = route.mailbox.consumer, current_task(), self._asks
-                if consumer in asks or consumer is asker:
-                    self.waiting.check(asker, route)
+                asker, asks = current_task(self.affinity.loop), self._asks
+                for consumer in route.mailbox.consumers:
+                    if consumer in asks or consumer is asker:
+                        self.waiting.check(asker, route)
+                        break
                 asks[asker] = route, message
                 try:
                     answer = await self._ask_here(route, message, timeout, own=own)

@@ -1,8 +1,8 @@
 """WaitForGraph: which agents of this node wait for whose answer, so that a ring of asks is told.
 
-Theory. An agent handles its messages in its *consumer*, a task. While the consumer awaits an ask,
-it does nothing else. So the graph has an edge from a consumer to the agent that it asks, from the
-call of `ask` until it is over. Asks of other tasks (a runtime's caller, a task that a handler has
+Theory. An agent handles its messages in its *consumers*, tasks: one, or several at once. While a
+consumer awaits an ask, it does nothing else. So the graph has an edge from a consumer to the agent
+that it asks, from the call of `ask` until it is over. Asks of other tasks (a runtime's caller, a task that a handler has
 started, the parts of an `asyncio.gather`) hold up no consumer, as far as anybody can know: theirs
 are edges that lead from no agent, and are never followed.
 
@@ -38,7 +38,6 @@ from typing import Any, Final
 
 from civitas import _platform as platform
 from civitas._bus.local_delivery import LocalDelivery
-from civitas._bus.mailbox import Item, Mailbox
 from civitas._bus.routes import LocalRoute
 from civitas.errors import AskDeadlockError
 from civitas.messages import Message
@@ -97,7 +96,7 @@ class WaitForGraph:
         """Say what an agent of this node waits for, to go on after an error; "" for nothing."""
         if not isinstance(route, LocalRoute):
             return ""
-        for consumer in consumers_of(route.mailbox):
+        for consumer in route.mailbox.consumers:
             ask = self.asks.get(consumer)
             if ask is not None and self._counts(ask[1]):
                 seconds = max(platform.wall() - ask[1].timestamp, 0.0)
@@ -116,7 +115,7 @@ class WaitForGraph:
             route = to_visit.pop()
             if route.mailbox.closed:
                 return None
-            for consumer in consumers_of(route.mailbox):
+            for consumer in route.mailbox.consumers or (None,):
                 if consumer is asker:
                     last = route.name
                     continue
@@ -142,11 +141,6 @@ class WaitForGraph:
             self.open.discard(id)
         elif reply_to not in self.deferred and self._has_reply_address(reply_to):
             self.open.clear()  # made by hand, it does not say which it answers: it may be any
-
-
-def consumers_of(mailbox: Mailbox[Item]) -> tuple[Consumer | None, ...]:
-    """Return the tasks that drain a mailbox: an agent is stuck when all of them are."""
-    return (mailbox.consumer,)
 
 
 def _path(came_from: Mapping[str, str | None], last: str) -> tuple[str, ...]:
