@@ -123,6 +123,23 @@ def test_a_node_that_has_gone_may_still_say_that_its_agent_is_done(died: bool) -
     assert state.demand() == Demand(B, "finish", 0)
 
 
+@pytest.mark.parametrize("later", ["", B])
+def test_a_node_of_before_may_say_so_when_others_have_come_and_gone(later: str) -> None:
+    state = running()
+    for node in (A, "cc"):
+        state.reported(node, "RUNNING", 0)
+        state.lost(node, died=True)
+    if later:
+        state.reported(later, "RUNNING", 0)
+    assert state.reported(A, "RUNNING", 9) is Step.NONE
+    assert state.node == (later or None)
+    assert state.finished_in("dd") is Step.NONE  # it never had the agent
+    assert not state.done
+    assert state.finished_in(A) is Step.DONE
+    assert state.finished_in(A) is Step.NONE
+    assert state.demand() == (Demand(later, "finish", 0) if later else None)
+
+
 def test_what_is_done_stays_done_also_in_a_node_that_comes_later() -> None:
     state = running()
     assert state.reported(A, "STOPPED", 0) is Step.DONE

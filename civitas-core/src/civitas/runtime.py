@@ -263,7 +263,8 @@ class Runtime(AgentHost):
     # --- agents of other processes ------------------------------------------------------------
 
     def _on_event(self, event: Event) -> None:
-        from civitas._cluster.events import NodeLost, Received  # loaded by the cluster alone
+        # Both are loaded by the cluster alone.
+        from civitas._cluster.events import Finished, NodeLost, Received
         from civitas._cluster.protocol import RESTART, Command, Crashed, Pong
 
         match event:
@@ -280,6 +281,10 @@ class Runtime(AgentHost):
                 self._leavers.discard(info.node)
                 error = NodeLostError(f"{info} has gone: {event.reason}")
                 self._node_gone(info, error if event.died else None)
+            case Finished(node=node, agents=agents):
+                for name in agents:
+                    if name in self._remote:
+                        self._remote[name].finished_in(node)
             case Received(info=info, message=Crashed() as crash):
                 error_text = f"{crash.error_type}: {crash.error_text}"
                 report = AgentReport(

@@ -202,7 +202,7 @@ class SimulatedNode:
         if self.paused:
             self.inbox.append((frame, to_everyone))
             return
-        is_member, proves = self.membership.is_member, self.membership.proves
+        is_member, proves = self.membership.members.is_member, self.membership.proves
         said = self.codec.read(frame, self.time, is_member, proves, to_everyone=to_everyone)
         if said is not None:
             self.membership.receive(*said, self.time)

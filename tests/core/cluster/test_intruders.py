@@ -173,9 +173,9 @@ def test_the_pieces_of_a_member_are_those_of_its_generation() -> None:
     codec = ControlCodec(Origin(b"\x55" * 8, 5))
     piece = encode(Piece(1, 0, 2, b"x"), Origin(MEMBER.node, MEMBER.generation + 1))
     one = One().joined(PRIMARY, WORKER)
-    members = one.membership
+    membership = one.membership
     with pytest.raises(FrameError, match="has not proved itself"):
-        codec.read(piece, 0.0, members.is_member, members.proves, to_everyone=False)
+        codec.read(piece, 0.0, membership.members.is_member, membership.proves, to_everyone=False)
 
 
 def test_what_is_dropped_while_the_loop_is_blocked_is_counted_and_takes_no_memory() -> None:

@@ -83,8 +83,12 @@ SLOW = Faults(
     slow_handle=True, block=True, crash=True, done=True, stop=True, slow_stop=True, most=12
 )
 JOBS = Faults(done=True, kill=True, crash=True, slow_start=True, most=12)
-WITHIN_REACH = Faults.every(without=("clock", "drift", "partition"))
-RESTARTS = Faults(crash=True, kill=True, done=True, slow_start=True, slow_stop=True, most=12)
+RESTARTS = Faults(
+    crash=True, kill=True, done=True, partition=True, slow_start=True, slow_stop=True, most=12
+)
+CUT_OFF = Faults(
+    partition=True, link=True, done=True, crash=True, kill=True, kill_primary=True, stop=True
+)
 DURABLE = {"at_least_once": True}
 ONCE = Faults.every(without=("clock", "drift", "repetition"))
 """A network that repeats nothing: what comes twice is refused where frames are signed."""
@@ -122,7 +126,10 @@ SCENARIOS = {
         Scenario(busy_weather, narrow, SLOW, CLASSES, name="narrow"),
         Scenario(weather, flat, JOBS, CLASSES, name="jobs"),
         Scenario(weather, flat, CLOCKS, CLASSES, name="clocks"),
-        Scenario(restarts_are_wanted, flat, WITHIN_REACH, CLASSES, name="restarts, flat"),
+        Scenario(weather, flat, CUT_OFF, CLASSES, name="cut off, flat"),
+        Scenario(weather, nested, CUT_OFF, CLASSES, name="cut off, nested"),
+        Scenario(weather, nested, CUT_OFF, CLASSES, DURABLE, name="cut off, durable"),
+        Scenario(restarts_are_wanted, flat, EVERYTHING, CLASSES, name="restarts, flat"),
         Scenario(restarts_are_wanted, nested, RESTARTS, CLASSES, name="restarts, nested"),
         *(
             Scenario(

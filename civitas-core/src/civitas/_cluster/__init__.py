@@ -14,6 +14,7 @@ own instance of the transport where the transport crosses processes:
       announcements what this node announces of itself: wholes, changes and beacons
       member_table  who is in, and under which names
       departures    the nodes that have gone, and since when
+      finished_agents  the agents that are done, which a node repeats at its end
       naming        what this node says where two want one name
       claims        who of them gets it
       discovery     this node's own search for the others
@@ -63,8 +64,10 @@ Another node, as the membership sees it:
     missing  | a proved hello or welcome                     | member
              | another node takes one of its names           | fenced
     departed | a hello with a later proof: it lives          | member
+             | which of its agents were done                 | departed; that counts
              | anything else: its goodbye had overtaken it   | departed
-    fenced   | anything but `Fenced` and `Left`              | fenced; it hears so
+    fenced   | which of its agents were done                 | fenced; that counts
+             | anything but `Fenced` and `Left`              | fenced; it hears so
 
 This node itself is evicted when the primary says that it is dead, when a node says so while this
 one may be cut off, or when it is refused and the other's claim prevails (`naming`). The states of

@@ -148,6 +148,8 @@ class Admission:
         if not self._members.meet(info, now, b"" if isinstance(said, Welcome) else said.nonce):
             return False
         if is_new and info.role == "primary" and self._announcements.info.settled:
-            # Its welcome says who else is left of those that an earlier primary watched.
+            # Its welcome says who else is left of those that an earlier primary watched. That one
+            # may have declared this node dead: others have heard it then, and this primary has not.
+            self._discovery.doubt_past(now)
             self._naming.say_hello(control_address(info.node), now)
         return True

@@ -30,6 +30,8 @@ the stranger was given; that of any other message is the nonce that everyone hea
     Ping               | its sender               | own           | the same
     Pong, Crashed      | agents that its sender   | own           | a member
                        | has announced            |               |
+    Pong               | agents that were done    | own           | a node that has gone: it was
+                       | where its sender was     |               | fenced, or it departed
     Command            | agents of the receiver   | own           | the primary
     ... to restart one | of the receiver's tree   | own           | a member
     Query              | the receiver             | own           | a member
@@ -39,15 +41,18 @@ the stranger was given; that of any other message is the nonce that everyone hea
 Two messages can end a node: a refusal by the older holder of one of its names, and `Fenced`. A
 settled node in touch with the others has no reason to believe either: whoever has its name came
 later. So they count only where the node may be *cut off*: it has no primary above it, or not long
-ago its link was lost, or it stood still. A node that searches counts those who refuse it only when
-the primary that has let it in knows them, or when no primary has (`naming`). Where control frames
-carry a MAC, no member is false, and they always count.
+ago it had none, or its link was lost, or it stood still. An earlier primary may have declared it
+dead, unheard by this node and by the next primary: then only the others know that it is fenced. A
+node that searches counts those who refuse it only when the primary that has let it in knows them,
+or when no primary has (`naming`). Where control frames carry a MAC, no member is false, and they
+always count.
 
 There is one primary: who comes as a second one is refused, as for a name that is taken.
 
 Two things stand before these rules, since they are about frames: what a fenced node says is
 answered with `Fenced`, and what comes of a node after its goodbye was overtaken by it, but for a
-hello: if that node lives, somebody else has said the goodbye, and it can prove so.
+hello: if that node lives, somebody else has said the goodbye, and it can prove so. Of both one
+thing is taken all the same: which of its agents were done (`finished_agents`).
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from civitas._cluster.events import (
     ClockSeen,
     Event,
     Evicted,
+    Finished,
     Impersonated,
     NodeLost,
     NodeSeen,
@@ -292,11 +293,8 @@ class Cluster:
                 self._seen(event.info)
             case NodeLost():
                 self._data.node_lost(event)
-                self._on_agents_event(event)
-            case Received(info=info, message=message):
-                if isinstance(message, Pong):
-                    self._data.stall_heard(info, message.stalled)
-                self._on_agents_event(event)
+            case Received(info=info, message=Pong() as pong):
+                self._data.stall_heard(info, pong.stalled)
             case ClockSeen():
                 self._bus.codec.clock_seen(event.node, event.offset)
             case Settled() | Evicted() | NotAnnounced():
@@ -309,6 +307,8 @@ class Cluster:
                 answer = self._answers.pop(event.number)
                 if not answer.done():
                     answer.set_result(event)
+        if isinstance(event, NodeLost | Received | Finished):
+            self._on_agents_event(event)
 
     def _on_own_event(self, event: Settled | Evicted | NotAnnounced) -> None:
         joined = self._settled.is_set()  # else the join under way fails

@@ -197,7 +197,7 @@ class ControlPlane:
         try:
             membership = self._membership
             said = self._codec.read(
-                frame, now, membership.is_member, membership.proves, to_everyone=to_everyone
+                frame, now, membership.members.is_member, membership.proves, to_everyone=to_everyone
             )
         except CivitasError as error:
             logger.debug("not a control message: %s", error)

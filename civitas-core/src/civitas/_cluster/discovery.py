@@ -31,7 +31,7 @@ FIRST_HELLO: Final = 0.05  # between the first two hellos; then half as long aga
 SLOWEST_HELLO: Final = 1.0  # between two hellos of a node that is not settled, at most
 IDLE: Final = 0.25  # between two turns of a node that has nothing to do
 PAUSE: Final = 1.0  # without a turn of its own: a node knows by it that it stood still itself
-UNCERTAIN: Final = 30.0  # after a doubt: see `naming`
+UNCERTAIN: Final = 30.0  # after a doubt, or a time without a primary: see `naming`
 YOUNG: Final = 10.0  # after a search, in which another node may have ended its own under this name
 PROMPT: Final = 1.0  # an answer in it says how the other clock goes; one that lay longer does not
 
@@ -72,8 +72,12 @@ class Discovery:
         self._young_until = now + YOUNG
 
     def uncertain(self, now: float) -> bool:
-        """Return whether the node could not hear for a while, not long ago."""
+        """Return whether the node could not hear for a while, or had no primary, not long ago."""
         return now < self._uncertain_until
+
+    def doubt_past(self, now: float) -> None:
+        """Take note that the node may have been declared dead, and did not hear it."""
+        self._uncertain_until = now + UNCERTAIN
 
     def young(self, now: float) -> bool:
         """Return whether the search ended not long ago."""
@@ -104,7 +108,7 @@ class Discovery:
     def begin_again(self, now: float, *, settled: bool) -> None:
         """Ask the others whether the node still belongs; a search takes its whole time again."""
         self._doubtful_until = now + DOUBT
-        self._uncertain_until = now + UNCERTAIN
+        self.doubt_past(now)
         self._next_hello = now
         if self.joined and not settled:
             self._joined_at = now

@@ -79,6 +79,14 @@ class Received:
     message: Pong | Crashed | Command | Admitted
 
 
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A node that has gone says that agents of its own were done."""
+
+    node: str
+    agents: tuple[str, ...]
+
+
 Event: TypeAlias = (
     NodeSeen
     | NodeLost
@@ -89,6 +97,7 @@ Event: TypeAlias = (
     | Impersonated
     | NotAnnounced
     | Received
+    | Finished
     | Result
     | Counters
 )

@@ -105,6 +105,15 @@ class MemberTable:
         known = self.missing.get(node) or self.claims.of(node)
         return Speaker(node, key, None, known is not None and known.key == key)
 
+    def is_member(self, key: bytes) -> bool:
+        """Return whether a node, by its key, is in."""
+        peer = self.peers.get(key[:8].hex())
+        return peer is not None and peer.info.key == key
+
+    def has_gone(self, key: bytes) -> bool:
+        """Return whether a node, by its key, was in and is no more."""
+        return key in self.fenced or key in self.departed
+
     def depart(self, speaker: Speaker) -> None:
         """Take note that a node has said goodbye."""
         self.claims.discard(speaker.node)

@@ -18,6 +18,7 @@ from civitas._cluster.clocks import Clocks
 from civitas._cluster.discovery import Discovery
 from civitas._cluster.events import Event, Evicted, Received, Settled
 from civitas._cluster.failure_detector import FailureDetector
+from civitas._cluster.finished_agents import FinishedAgents
 from civitas._cluster.liveness import OwnNode, Peer
 from civitas._cluster.member_table import MemberTable
 from civitas._cluster.naming import Naming
@@ -104,6 +105,7 @@ class Membership:
             report,
         )
         self.calls = PendingRequests(send, report)
+        self._finished = FinishedAgents(self.members, own.agents, send, report)
         self._link_is_down = False
         self._evicted = False
 
@@ -131,6 +133,7 @@ class Membership:
     def leave(self, reason: str) -> None:
         """Say goodbye to everyone."""
         self._discovery.leave()
+        self._finished.say()
         self._send(EVERYONE, Left(self.info.node, self.info.generation, reason, fenced=False))
         self.calls.lost("this node has left")
 
@@ -217,6 +220,7 @@ class Membership:
             self._hear_itself(message, now)
         if node == self.info.node or not self._is_in:
             return
+        self._finished.hear_late(node, key, message)
         if key in self.members.fenced:
             if not isinstance(message, Fenced | Left):  # else two that fence each other never end
                 nonce = message.nonce if isinstance(message, Hello | Refused) else b""
@@ -233,14 +237,9 @@ class Membership:
             self._admission.hear_stranger(speaker, message, now)
 
     def proves(self, proof: bytes, key: bytes, now: float) -> bool:
-        """Return whether a node, by its key, has shown that it hears this one; see `proofs`."""
-        naming = self._naming
-        return any(naming.proves(proof, key, now, by_cookie=each) for each in (False, True))
-
-    def is_member(self, key: bytes) -> bool:
-        """Return whether a node, by its key, is in."""
-        peer = self.peers.get(key[:8].hex())
-        return peer is not None and peer.info.key == key
+        """Return whether a node, by its key, hears this one, or has; see `proofs`."""
+        shown = (self._naming.proves(proof, key, now, by_cookie=each) for each in (False, True))
+        return self.members.has_gone(key) or any(shown)
 
     @property
     def _is_in(self) -> bool:
@@ -271,11 +270,11 @@ class Membership:
                 self._admission.hear_contested(speaker.node)
             case Refused():
                 if self._naming.gives_way(message, now):
-                    self._evict(message.reason, fenced=False)
+                    self._evict(speaker.node, message.reason, fenced=False)
                 self._settle(now)
             case Fenced():
                 if self._naming.believes_fenced(speaker, message, now):
-                    self._evict(message.reason, fenced=True)
+                    self._evict(speaker.node, message.reason, fenced=True)
                 self._settle(now)
             case Left():
                 self._hear_left(speaker, message)
@@ -289,7 +288,7 @@ class Membership:
             self.members.depart(speaker)
         if left.node == self.info.node:
             if left.generation == self.info.generation:
-                self._evict(left.reason, fenced=True)
+                self._evict(speaker.node, left.reason, fenced=True)
             return
         peer = self.peers.get(left.node)
         if peer is None:
@@ -368,9 +367,10 @@ class Membership:
         self.members.forgive(now)
         self._discovery.begin_again(now, settled=self.info.settled)
 
-    def _evict(self, reason: str, *, fenced: bool) -> None:
+    def _evict(self, by: str | None, reason: str, *, fenced: bool) -> None:
         if not self._evicted:
             self._evicted = True
+            self._finished.say(by)
             self._report(Evicted(reason, fenced))
 
     def _greet(self, now: float) -> None:
@@ -385,7 +385,7 @@ class Membership:
             return
         refusal = self._naming.refusal(now)
         if refusal is not None:
-            self._evict(refusal, fenced=False)
+            self._evict(None, refusal, fenced=False)
         elif now >= self._settles_at():
             self._discovery.settled(now)
             self.announce({}, settled=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from civitas import _platform as platform
 from civitas._agents.settings import checked_seconds, checked_whole
@@ -61,6 +61,8 @@ class AgentReport(NamedTuple):
     redelivered: bool = False
     """Whether it crashed on a message that its transport had given before."""
 
+
+_DONE: Final = AgentReport(RemoteStatus.DONE.value, 0)
 
 SendCommand: TypeAlias = Callable[[Demand, str], Awaitable[AgentReport | None]]
 """Has a node do what is demanded with an agent of that name; returns None when it has gone."""
@@ -161,7 +163,13 @@ class RemoteAgent:
 
     def reported(self, node: str, report: AgentReport) -> None:
         """Take in what a node reports of it."""
-        step = self._state.reported(node, report.status, report.incarnation)
+        self._take(self._state.reported(node, report.status, report.incarnation), report)
+
+    def finished_in(self, node: str) -> None:
+        """Take in that it is done, of a node that has gone."""
+        self._take(self._state.finished_in(node), _DONE)
+
+    def _take(self, step: Step, report: AgentReport) -> None:
         if step is Step.CRASHED:
             self.failure = report.error or RemoteCrashError("it had crashed")
             self.redelivered = report.redelivered or report.status == CRASHED_AGAIN

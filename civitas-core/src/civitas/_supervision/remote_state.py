@@ -40,11 +40,15 @@ twice or late. What follows from a report, for the supervisor:
     DONE                                    | it is done: once
     its node has died                       | it has crashed, unless it was down or done
     its node leaves in order                | nothing: it is absent until a node comes
-    DONE, of a node that has left, or died  | it is done: once
+    DONE, of a node that has left, or died  | it is done: once; also when another node has come
+
+A node that has gone is late in all that it says. But nobody takes back that he is done, and only
+that node may know: it was cut off, say, and was declared dead. So its word of that counts.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from enum import Enum, IntEnum
 from typing import Final, NamedTuple
 
@@ -110,6 +114,9 @@ _REPORTED: Final = {each.value: each for each in RemoteStatus} | {
     CRASHED_AGAIN: RemoteStatus.CRASHED
 }
 
+_FORMER: Final = 16
+"""Nodes that are remembered of those which have hosted one agent."""
+
 _UP: Final = {RemoteStatus.STARTING, RemoteStatus.RUNNING}
 _ENDED: Final = {RemoteStatus.CRASHED, RemoteStatus.DOWN}
 
@@ -125,7 +132,8 @@ class RemoteState:
         self.incarnation = 0
         self.done = False
         """Whether it has said that it is done, in whichever node."""
-        self._left: str | None = None  # the node that has left: what still comes of it is late
+        self._former: deque[str] = deque(maxlen=_FORMER)
+        """Nodes that hosted it and have gone: what still comes of them is late."""
 
     @property
     def version(self) -> tuple[int, int]:
@@ -135,8 +143,8 @@ class RemoteState:
     def reported(self, node: str, status: str, incarnation: int) -> Step:
         """Take in what its node reports; a status that is not known says nothing."""
         new = _REPORTED.get(status)
-        if node == self._left:  # late, but what is done stays so
-            return self._finish() if new is RemoteStatus.DONE else Step.NONE
+        if node in self._former:  # late, but what is done stays so
+            return self.finished_in(node) if new is RemoteStatus.DONE else Step.NONE
         if new is None:
             return Step.NONE
         version = (incarnation, _RANKS.get(new, Rank.ENDED))
@@ -150,6 +158,10 @@ class RemoteState:
             return Step.CRASHED
         return Step.NONE
 
+    def finished_in(self, node: str) -> Step:
+        """Take in that it is done, of a node that has gone; one that never had it says nothing."""
+        return self._finish() if node in self._former else Step.NONE
+
     def lost(self, node: str, *, died: bool) -> Step:
         """Take note that a node has died, or leaves."""
         if node != self.node:
@@ -157,7 +169,7 @@ class RemoteState:
         was_up = self.status in _UP or self.status is RemoteStatus.STOPPING
         crashed = died and not self.done and was_up and self.wanted is not Wanted.DOWN
         self.node, self.incarnation, self.status = None, 0, RemoteStatus.ABSENT
-        self._left = node
+        self._former.append(node)
         if not crashed:
             return Step.NONE
         self.wanted = Wanted.NOTHING

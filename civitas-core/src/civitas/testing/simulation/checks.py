@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from civitas._typed.refusals import INVALID, UNHANDLED
 from civitas.client import Client
 from civitas.messages import PRIMARY
-from civitas.testing.simulation.history import Handling, Sending
+from civitas.testing.simulation.history import FAILED, AgentObject, Handling, Sending
 from civitas.testing.simulation.invariants import Invariant, broken, handled_again, kept
 from civitas.testing.simulation.process import SimulatedProcess
 from civitas.testing.simulation.system import System
@@ -23,6 +23,9 @@ _COUNTED: Final = {"handle", "on_start"}
 
 _NOT_COUNTED: Final = {"stop", "done", "done_at_start", "start_failure", "slow_stop"}
 """Faults in which an agent may crash while it is stopped, or is done: nobody counts that."""
+
+_DELAYING: Final = {"link", "server", "partition", "loss", "spikes", "pause", "slow"}
+"""Faults by which a crash is heard late: perhaps when the agent is to be stopped anyway."""
 
 _LATE: Final = 0.1
 """Seconds that the end of an ask may take beyond its timeout."""
@@ -215,7 +218,12 @@ def the_end_has_a_reason(system: System) -> Iterator[str]:
     most, window = _intensity(system)
     causes = [each.at for each in history.causes if each.what in _COUNTED]
     causes += [each.at for each in history.deaths]
-    worst = max((sum(t - window < c <= t for c in causes) for t in causes), default=0)
+    # One that was declared dead has counted at some time before it heard so itself.
+    cut_off = [each.at for each in history.deaths if each.what == FAILED]
+    worst = max(
+        (sum(t - window < c <= t for c in causes) + sum(c > t for c in cut_off) for t in causes),
+        default=0,
+    )
     if worst <= most:
         failure = None if ended.node is None else ended.node.failure
         yield f"the root gave up after {worst} failures in {window:g} s of {most}: {failure!r}"
@@ -229,7 +237,8 @@ def intensity_is_kept(system: System) -> Iterator[str]:
     if len(list(root.supervisors())) > 1 or system.deployment.ended is not None:
         return
     most, window = _intensity(system)
-    causes = [each.at for each in system.history.causes if each.what == "handle"]
+    unheard = _stopped_on_purpose(system) if kinds(system) & _DELAYING else set()
+    causes = [e.at for e in system.history.causes if e.what == "handle" and e.agent not in unheard]
     if root.block.strategy != "ONE_FOR_ONE":  # who crashes as its group is being stopped is down
         ends = [o.ended_at for o in system.history.objects if o.ended_at is not None]
         causes = [t for t in causes if not any(t - _LATE < end < t for end in ends)]
@@ -237,6 +246,23 @@ def intensity_is_kept(system: System) -> Iterator[str]:
     worst = max((sum(t - window < c <= t for c in causes) for t in causes), default=0)
     if worst > most and not close:
         yield f"{worst} failures in {window:g} s of {most}, and the root has not given up"
+
+
+def _stopped_on_purpose(system: System) -> set[str]:
+    """Return the agents that were restarted, and had not crashed as far as was known."""
+    history, followed, seen = system.history, list[AgentObject](), set[str]()
+    for each in reversed(history.objects):
+        if each.agent in seen and each.ended_at is not None:
+            followed.append(each)
+        seen.add(each.agent)
+    return {
+        each.agent
+        for each in followed
+        if not any(
+            cause.agent == each.agent and abs(cause.at - (each.ended_at or 0.0)) <= _LATE
+            for cause in history.causes
+        )
+    }
 
 
 def stops_end(system: System) -> Iterator[str]:
