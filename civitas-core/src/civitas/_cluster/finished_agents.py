@@ -35,17 +35,17 @@ class FinishedAgents:
         self._send = send
         self._report = report
 
-    def say(self, to: str | None = None) -> None:
-        """Say which agents of this node are done, to one node and to the primary, if it is known.
+    def say(self) -> None:
+        """Say to the primary which agents of this node are done.
 
-        Also to one that is missing: it is the one that may have declared this node dead.
+        Also to one that is missing: it may be silent because it has declared this node dead.
         """
         done = {name: state for name, state in self._agents().items() if state[0] == _DONE}
         known = [*(peer.info for peer in self._members.peers.values())]
         known += self._members.missing.values()
-        nodes = dict.fromkeys([info.node for info in known if info.role == "primary"])
-        for node in nodes | ({to: None} if to else {}) if done else ():
-            self._send(control_address(node), Pong(0, done, 0.0))
+        for info in known if done else ():
+            if info.role == "primary":
+                self._send(control_address(info.node), Pong(0, done, 0.0))
 
     def hear_late(self, node: str, key: bytes, message: ControlMessage) -> None:
         """Take of what a node says, if it has gone, which of its agents are done."""

@@ -270,11 +270,11 @@ class Membership:
                 self._admission.hear_contested(speaker.node)
             case Refused():
                 if self._naming.gives_way(message, now):
-                    self._evict(speaker.node, message.reason, fenced=False)
+                    self._evict(message.reason, fenced=False)
                 self._settle(now)
             case Fenced():
                 if self._naming.believes_fenced(speaker, message, now):
-                    self._evict(speaker.node, message.reason, fenced=True)
+                    self._evict(message.reason, fenced=True)
                 self._settle(now)
             case Left():
                 self._hear_left(speaker, message)
@@ -288,7 +288,7 @@ class Membership:
             self.members.depart(speaker)
         if left.node == self.info.node:
             if left.generation == self.info.generation:
-                self._evict(speaker.node, left.reason, fenced=True)
+                self._evict(left.reason, fenced=True)
             return
         peer = self.peers.get(left.node)
         if peer is None:
@@ -367,10 +367,10 @@ class Membership:
         self.members.forgive(now)
         self._discovery.begin_again(now, settled=self.info.settled)
 
-    def _evict(self, by: str | None, reason: str, *, fenced: bool) -> None:
+    def _evict(self, reason: str, *, fenced: bool) -> None:
         if not self._evicted:
             self._evicted = True
-            self._finished.say(by)
+            self._finished.say()
             self._report(Evicted(reason, fenced))
 
     def _greet(self, now: float) -> None:
@@ -385,7 +385,7 @@ class Membership:
             return
         refusal = self._naming.refusal(now)
         if refusal is not None:
-            self._evict(None, refusal, fenced=False)
+            self._evict(refusal, fenced=False)
         elif now >= self._settles_at():
             self._discovery.settled(now)
             self.announce({}, settled=True)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from math import inf
 from typing import Final, NamedTuple
 
 from civitas._typed.refusals import INVALID, UNHANDLED
 from civitas.client import Client
 from civitas.messages import PRIMARY
-from civitas.testing.simulation.history import FAILED, AgentObject, Handling, Sending
+from civitas.testing.simulation.history import AgentObject, Handling, Sending
 from civitas.testing.simulation.invariants import Invariant, broken, handled_again, kept
 from civitas.testing.simulation.process import SimulatedProcess
 from civitas.testing.simulation.system import System
@@ -172,13 +173,29 @@ def done_stays_done(system: System) -> Iterator[str]:
 
 
 def _said_in_vain(system: System, agent: str, done_at: float) -> bool:
-    """Return whether an agent has said that it is done just as its process was given up."""
-    said_in = [
-        e.process for e in system.history.objects if e.agent == agent and e.began_at <= done_at
-    ]
-    labels = {process.label.rpartition(".")[0] for process in said_in[-1:]}
-    ends = [death.at for death in system.history.deaths if death.agent in labels]
-    return any(done_at <= end < done_at + _UNHEARD for end in ends)
+    """Return whether the process of an agent that is done has ended before anybody could hear it.
+
+    It is done when it has been stopped.
+    """
+    said = [e for e in system.history.objects if e.agent == agent and e.began_at <= done_at][-1]
+    name, _, _ = said.process.label.rpartition(".")
+    heard_at = inf if said.ended_at is None else said.ended_at + _UNHEARD
+    ends = [death.at for death in system.history.deaths if death.agent == name]
+    end = min((each for each in ends if each >= done_at), default=inf)
+    return end < heard_at or _cut_off(system, said.process.label, heard_at, end)
+
+
+def _cut_off(system: System, process: str, since: float, until: float) -> bool:
+    """Return whether a process did not hear the primary from one time to another."""
+    for side, rest, began, ended in sorted(system.weather.cuts, key=lambda cut: cut[2]):
+        primaries = {each for each in side | rest if each.startswith(f"{PRIMARY}.")}
+        if rest:
+            apart = process in side | rest and (process in side) != bool(primaries & side)
+        else:
+            apart = process in side or bool(primaries)
+        if apart and began <= since:
+            since = max(since, ended)
+    return since >= until
 
 
 def no_message_goes_without_a_word(system: System) -> Iterator[str]:
@@ -218,13 +235,10 @@ def the_end_has_a_reason(system: System) -> Iterator[str]:
     most, window = _intensity(system)
     causes = [each.at for each in history.causes if each.what in _COUNTED]
     causes += [each.at for each in history.deaths]
-    # One that was declared dead has counted at some time before it heard so itself.
-    cut_off = [each.at for each in history.deaths if each.what == FAILED]
-    worst = max(
-        (sum(t - window < c <= t for c in causes) + sum(c > t for c in cut_off) for t in causes),
-        default=0,
-    )
-    if worst <= most:
+    worst = max((sum(t - window < c <= t for c in causes) for t in causes), default=0)
+    # One that was declared dead has counted before it heard so itself, if it ever has.
+    cut_off = len(system.weather.cuts) * len(system.cast.workers)
+    if worst + cut_off <= most:
         failure = None if ended.node is None else ended.node.failure
         yield f"the root gave up after {worst} failures in {window:g} s of {most}: {failure!r}"
 

@@ -19,7 +19,7 @@ from civitas.messages import PRIMARY
 from civitas.process import AgentProcess
 from civitas.runtime import Runtime
 from civitas.supervisor import Supervisor
-from civitas.testing.simulation.history import FAILED, History
+from civitas.testing.simulation.history import History
 from civitas.testing.simulation.process import SimulatedProcess
 from civitas.testing.simulation.recording import record, record_bus
 from civitas.testing.simulation.world import World
@@ -199,7 +199,7 @@ class Deployment:
         """Let a process end, and do what follows."""
         name, code = incarnation.name, incarnation.code
         if code:
-            self._history.died(name, FAILED)
+            self._history.died(name, "failed")
         for loop in incarnation.process.loops:
             tasks = [f"task {task.get_name()!r}" for task in loop.pending()]
             incarnation.left += [each for each in tasks if each not in _PROGRAM]

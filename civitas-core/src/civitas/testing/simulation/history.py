@@ -20,8 +20,6 @@ from civitas.testing.simulation.world import START, World
 ACCEPTED = "accepted"
 ANSWERED = "answered"
 DONE = "done"
-FAILED = "failed"
-"""How a process ends that can't stay."""
 
 
 class Fact(NamedTuple):

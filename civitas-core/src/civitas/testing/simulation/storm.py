@@ -27,6 +27,8 @@ class Storm:
     """Makes things go wrong in one system.
 
     `stalls` has (process, from, until) for each time in which a process did not run as usual.
+    `cuts` has (processes, others, from, until) for each in which these did not hear each other, by
+    their labels; where there are no others, these heard nobody.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Storm:
         history: History,
     ) -> None:
         self.stalls: list[tuple[SimulatedProcess, float, float]] = []
+        self.cuts: list[tuple[set[str], set[str], float, float]] = []
         self._going: Counter[str] = Counter()
         self._world = world
         self._network = network
@@ -136,19 +139,20 @@ class Storm:
         side = {each.process.label for name, each in current.items() if name in names}
         rest = {each.process.label for name, each in current.items() if name not in names}
         cut = self._network.part(side, rest)
-        await asyncio.sleep(fault.seconds)
+        await self._stay_cut(side, rest, fault.seconds)
         self._network.heal(cut)
 
     async def _link(self, fault: Fault) -> None:
         process = self._deployment.process(fault.target)
         if process is not None:
             self._network.link_down(process, "cut")
-            await asyncio.sleep(fault.seconds)
+            await self._stay_cut({process.label}, set(), fault.seconds)
             self._network.link_up(process)
 
     async def _server(self, fault: Fault) -> None:
         self._network.server_down("the server has gone")
-        await asyncio.sleep(fault.seconds)
+        everyone = {each.process.label for each in self._deployment.current.values()}
+        await self._stay_cut(everyone, set(), fault.seconds)
         self._network.server_up()
 
     async def _weather(self, fault: Fault) -> None:
@@ -171,6 +175,12 @@ class Storm:
         began = self._history.now
         await asyncio.sleep(seconds)
         self.stalls.append((process, began, self._history.now + 1.0))
+
+    async def _stay_cut(self, side: set[str], rest: set[str], seconds: float) -> None:
+        """Let time pass, and note that processes do not hear each other in it."""
+        now = self._history.now
+        self.cuts.append((side, rest, now, now + seconds))
+        await asyncio.sleep(seconds)
 
     def _stalled_agent(self, fault: Fault) -> None:
         """Note that any process may stand still for a while: which one is known only later."""
