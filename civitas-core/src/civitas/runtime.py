@@ -110,7 +110,11 @@ class Runtime(AgentHost):
         """Agents, by node, whose last command was answered; it may have come to nothing."""
         self._restarts = Restarts(self._restart, self._answer, self._config.failed)
         observer = TreeObserver(
-            self._agent_crashed, lambda _: self._agent_ended(), self._fail, self._config.failed
+            self._agent_crashed,
+            lambda _: self._agent_ended(),
+            self._fail,
+            self._config.failed,
+            self._drain.look_again,
         )
         self._engine = build_engine(supervisor, observer, self._make_local, self._make_remote)
 
@@ -245,9 +249,12 @@ class Runtime(AgentHost):
     def _supervise(self, slot: AgentSlot) -> None:
         """Do nothing: this node has the tree, which names all its agents."""
 
+    def _restart_times(self) -> Mapping[str, float]:
+        return restart_times(self._engine)
+
     def _supervised(self) -> Supervised:
         remote, crashes = tuple(self._remote.values()), self._crashes.stats()
-        return Supervised(restart_times(self._engine), remote, crashes, queues=self._queues)
+        return Supervised(self._restart_times(), remote, crashes, queues=self._queues)
 
     async def _start_agents(self) -> None:
         await self._engine.start()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
+from civitas import _platform as platform
 from civitas._agents.slot import AgentSlot
 from civitas._bus.bus import MessageBus
 from civitas.errors import logger_of
@@ -17,7 +18,8 @@ class Drain:
     """The end of work on one node.
 
     What handlers send meanwhile is still taken, since it is part of that work. The wait ends for
-    each agent at its own `shutdown_timeout`.
+    each agent at its own `shutdown_timeout`. One that waits for its restart, and would get it later
+    than that, is not waited for: it does no work within the stop.
 
     A durable transport may have much more for them: nothing is taken of it any more once all that
     were at work when the drain began have come to rest, or their time is over.
@@ -27,11 +29,20 @@ class Drain:
         slots: the node's agents, by name.
         restarts: whether a crashed agent may be restarted meanwhile. Of a worker it has nobody
             left to do that, nor to do its work.
+        restart_times: returns when agents are restarted that wait for it, by `platform.monotonic`.
     """
 
-    def __init__(self, bus: MessageBus, slots: Mapping[str, AgentSlot], *, restarts: bool) -> None:
+    def __init__(
+        self,
+        bus: MessageBus,
+        slots: Mapping[str, AgentSlot],
+        restart_times: Callable[[], Mapping[str, float]],
+        *,
+        restarts: bool,
+    ) -> None:
         self._bus = bus
         self._slots = slots
+        self._restart_times = restart_times
         self._restarts = restarts
         self._went_idle = asyncio.Event()
         self._unrested: set[str] = set()
@@ -70,6 +81,10 @@ class Drain:
         self._await_rest_of(self._unrested - {name})
         self._went_idle.set()
 
+    def look_again(self) -> None:
+        """Take note that agents wait for a restart, which may come too late for them."""
+        self._went_idle.set()
+
     def abandon(self) -> None:
         """End the drain, or have none: nobody is left to do the work."""
         self._abandoned = True
@@ -84,10 +99,18 @@ class Drain:
         """Return the agents that have work left, and time for it."""
         if self._abandoned:
             return []
-        return [
+        busy = [
             slot
             for slot in slots
             if not slot.idle
             and slot.settings.shutdown_timeout > elapsed
             and (self._restarts or slot.status is not ProcessStatus.CRASHED)
+        ]
+        if all(slot.alive for slot in busy):
+            return busy
+        times, now = self._restart_times(), platform.monotonic()
+        return [
+            slot
+            for slot in busy
+            if times.get(slot.name, now) - now < slot.settings.shutdown_timeout - elapsed
         ]

@@ -45,7 +45,9 @@ class AgentHost(Node):
         self._has_left = False
         self._crash_callbacks: list[CrashCallback] = []
         self._crashes = Crashes()
-        self._drain = Drain(self._bus, self._slots, restarts=self.role == "primary")
+        self._drain = Drain(
+            self._bus, self._slots, self._restart_times, restarts=self.role == "primary"
+        )
         self._rested = self._drain.rested  # one object for all slots
         self._commands = Commands(self._slots, self._answer, self._supervise, self._config.failed)
         self._queues = QueueWatch(self._slots, components.health.stuck_after)
@@ -111,6 +113,10 @@ class AgentHost(Node):
     @abstractmethod
     def _all_ended(self) -> bool:
         """Whether the node had agents, and all have ended: one that has none is not done."""
+
+    def _restart_times(self) -> Mapping[str, float]:
+        """Return when agents are restarted that wait for it, by `platform.monotonic`."""
+        return {}
 
     @abstractmethod
     def _supervise(self, slot: AgentSlot) -> None:

@@ -43,6 +43,8 @@ class TreeObserver:
     """The root has given up."""
     task_failed: Failed
     """A restart, or a retirement, has ended unexpectedly."""
+    backs_off: Callable[[], None]
+    """Members wait for their restart; `Engine.backing_off` says for how long."""
 
 
 class Engine:
@@ -246,6 +248,7 @@ class Engine:
         self.backing_off |= dict.fromkeys(names, platform.monotonic() + delay)
         hurry = asyncio.Event()
         self._hurries |= dict.fromkeys(names, hurry)
+        self._observer.backs_off()
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay):
