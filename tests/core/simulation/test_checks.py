@@ -221,7 +221,46 @@ def test_an_agent_that_is_done_as_its_process_is_given_up_may_be_started_again(
 ) -> None:
     made = written.history.starting("a")
     written.history.said_done("a")
+    made.ended_at = written.history.now
     written.wait(passed)
+    written.history.died(made.process.label.rpartition(".")[0], "failed")
+    written.wait(4.0)
+    written.history.starting("a")
+    assert len(found(checks.done_stays_done, written)) == broken
+
+
+def test_so_may_one_whose_process_ends_while_it_is_being_stopped(written: Written) -> None:
+    made = written.history.starting("a")
+    written.history.said_done("a")
+    written.wait(1.0)
+    written.history.died(made.process.label.rpartition(".")[0], "killed")
+    written.wait(4.0)
+    written.history.starting("a")
+    assert not found(checks.done_stays_done, written)
+
+
+@pytest.mark.parametrize(
+    ("side", "rest", "until", "broken"),
+    [
+        ({"test"}, {"supervisor.1"}, 9.0, 0),
+        ({"supervisor.1"}, {"test"}, 9.0, 0),
+        ({"test"}, set(), 9.0, 0),
+        ({"supervisor.1"}, set(), 9.0, 0),
+        ({"test"}, {"supervisor.1"}, 1.0, 1),  # it could say so before its end
+        ({"test", "supervisor.1"}, {"q"}, 9.0, 1),
+        ({"q"}, {"supervisor.1"}, 9.0, 1),
+        ({"q"}, set(), 9.0, 1),
+    ],
+)
+def test_so_may_one_whose_process_was_cut_off_until_its_end(
+    written: Written, side: set[str], rest: set[str], until: float, broken: int
+) -> None:
+    made = written.history.starting("a")
+    assert made.process.label == "test"
+    written.system.weather.cuts.append((side, rest, 0.0, until))
+    written.history.said_done("a")
+    made.ended_at = written.history.now
+    written.wait(2.0)
     written.history.died(made.process.label.rpartition(".")[0], "failed")
     written.wait(4.0)
     written.history.starting("a")
@@ -258,11 +297,36 @@ def test_a_root_gives_up_beyond_its_intensity_only(
     assert len(found(checks.the_end_has_a_reason, written)) == broken
 
 
+def test_a_process_that_was_cut_off_may_have_counted_as_dead(written: Written) -> None:
+    vars(written.system.deployment)["ended"] = Ended(1)
+    written.system.weather.cuts.append(({"w.1"}, set(), 0.0, 3.0))
+    for _ in range(2):
+        written.wait(1.0)
+        written.history.crashed("a", "handle")
+    assert not found(checks.the_end_has_a_reason, written)
+
+
 @pytest.mark.parametrize(("crashes", "broken"), [(2, 0), (3, 1)])
 def test_a_root_gives_up_when_its_intensity_is_exceeded(
     written: Written, crashes: int, broken: int
 ) -> None:
     for _ in range(crashes):
+        written.wait(1.0)
+        written.history.crashed("a", "handle")
+    assert len(found(checks.intensity_is_kept, written)) == broken
+
+
+@pytest.mark.parametrize(("fault", "broken"), [("link", 0), ("crash", 1)])
+def test_a_crash_that_is_heard_when_its_agent_is_stopped_anyway_is_none(
+    written: Written, fault: str, broken: int
+) -> None:
+    written.system.plans.append((Fault(0.0, fault, "w", 1.0),))
+    for seconds in (1.0, 5.0):  # its end is not that of the crash: somebody has restarted it
+        made = written.history.starting("a")
+        written.wait(seconds)
+        made.ended_at = written.history.now
+        written.wait(1.0)
+    for _ in range(3):
         written.wait(1.0)
         written.history.crashed("a", "handle")
     assert len(found(checks.intensity_is_kept, written)) == broken

@@ -182,6 +182,8 @@ def _said_in_vain(system: System, agent: str, done_at: float) -> bool:
     heard_at = inf if said.ended_at is None else said.ended_at + _UNHEARD
     ends = [death.at for death in system.history.deaths if death.agent == name]
     end = min((each for each in ends if each >= done_at), default=inf)
+    if end == inf:  # it lives to say so
+        return False
     return end < heard_at or _cut_off(system, said.process.label, heard_at, end)
 
 
