@@ -140,6 +140,15 @@ def test_a_node_of_before_may_say_so_when_others_have_come_and_gone(later: str) 
     assert state.demand() == (Demand(later, "finish", 0) if later else None)
 
 
+def test_a_node_that_had_not_gone_is_heard_again() -> None:
+    state = running()
+    state.lost(A, died=False)
+    state.hosted_in(A)
+    assert state.reported(A, "RUNNING", 0) is Step.NONE
+    assert (state.status, state.node) == (RemoteStatus.RUNNING, A)
+    assert state.reported(A, "CRASHED", 0) is Step.CRASHED
+
+
 def test_what_is_done_stays_done_also_in_a_node_that_comes_later() -> None:
     state = running()
     assert state.reported(A, "STOPPED", 0) is Step.DONE

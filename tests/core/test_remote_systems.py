@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from civitas import Runtime, Supervisor, Worker
+from civitas._cluster.codec import encode
+from civitas._cluster.protocol import EVERYONE, Left
 from civitas._supervision.restart import RestartPolicy
 from civitas.process import ProcessStatus
 from support.agents import SOON, Scripted, until
@@ -154,6 +156,23 @@ async def test_what_a_primary_had_stopped_in_the_middle_of_a_restart_is_started_
             for name in ("w1", "w2"):
                 await log.until(f"start {name}", 2)
                 assert await count(runtime, name) >= 1
+
+
+async def test_a_process_in_whose_name_somebody_said_goodbye_is_supervised_again(
+    local_bus: LocalBus,
+) -> None:
+    log = Log()
+    async with primary(local_bus, "w1") as runtime, worker(local_bus, *mortals(log, 1)) as host:
+        await count(runtime, "w1")
+        bus = host.components.bus
+        node, generation = bus.origin.node.hex(), bus.origin.generation
+        goodbye = encode(Left(node, generation, "it stopped", fenced=False), bus.origin)
+        await bus.transport.publish(EVERYONE, goodbye)
+        await until(lambda: not runtime.stats().peers)
+        await until(lambda: [each.reachable for each in runtime.stats().peers] == [True])
+        await host.send("w1", {"do": "crash"})
+        await log.until("start w1", 2)
+        assert await count(runtime, "w1") == 1
 
 
 async def test_an_agent_that_no_tree_names_is_restarted_by_its_own_process(

@@ -281,6 +281,8 @@ class Runtime(AgentHost):
                 self._node_leaves(info, pong)
             case Received(info=info, message=Pong() as pong):
                 for name, (status, incarnation) in pong.agents.items():
+                    if name in self._remote:
+                        self._remote[name].hosted_in(info.node)
                     self._reported(info, name, AgentReport(status, incarnation))
                 for name in self._commanded.pop(info.node, ()):
                     self._remote[name].repeat()

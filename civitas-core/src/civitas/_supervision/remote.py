@@ -165,6 +165,10 @@ class RemoteAgent:
         """Take in what a node reports of it."""
         self._take(self._state.reported(node, report.status, report.incarnation), report)
 
+    def hosted_in(self, node: str) -> None:
+        """Take note that a node hosts it which does not leave, though it may have seemed to go."""
+        self._state.hosted_in(node)
+
     def finished_in(self, node: str) -> None:
         """Take in that it is done, of a node that has gone."""
         self._take(self._state.finished_in(node), _DONE)

@@ -43,7 +43,8 @@ twice or late. What follows from a report, for the supervisor:
     DONE, of a node that has left, or died  | it is done: once; also when another node has come
 
 A node that has gone is late in all that it says. But nobody takes back that he is done, and only
-that node may know: it was cut off, say, and was declared dead. So its word of that counts.
+that node may know: it was cut off, say, and was declared dead. So its word of that counts. One that
+is in again had not gone: somebody has said the goodbye in its name, and nothing of it is late.
 """
 
 from __future__ import annotations
@@ -157,6 +158,11 @@ class RemoteState:
             self.wanted = Wanted.NOTHING
             return Step.CRASHED
         return Step.NONE
+
+    def hosted_in(self, node: str) -> None:
+        """Take note that a node is in: what it reports is not late, though it had gone."""
+        if node in self._former:
+            self._former.remove(node)
 
     def finished_in(self, node: str) -> Step:
         """Take in that it is done, of a node that has gone; one that never had it says nothing."""
