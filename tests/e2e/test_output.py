@@ -46,6 +46,23 @@ def test_a_mistake_on_the_command_line_is_told_whole() -> None:
     ]
 
 
+def test_what_a_command_printed_stands_before_the_reason_why_it_failed(
+    app: Callable[..., Path],
+) -> None:
+    file = app(SPEAKS, *(f"name: {'a' * 90}{n}, type: agents.Speaks" for n in range(120)))
+    bus = f"pub_addr: ipc://{file.parent}/p, sub_addr: ipc://{file.parent}/s, start_proxy: false"
+    file.write_text(f"transport: {{type: zmq, {bus}}}\n" + file.read_text())
+    top = f"{COMMAND} top {file} --once --connect-timeout=0.1 2>&1"
+
+    done = completed("bash", "-c", top)
+
+    assert done.returncode == 1
+    *frame, last = done.stdout.splitlines()
+    assert len(frame) > 120
+    assert [line for line in frame if line.startswith("error: ")] == []
+    assert last.startswith("error: no running system was found in 0.1 s; is it started, ")
+
+
 def test_python_can_be_asked_for_the_command_and_the_command_for_its_version() -> None:
     asked = completed(COMMAND, "--version")
     module = completed(sys.executable, "-m", "civitas", "version")

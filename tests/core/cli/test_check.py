@@ -156,6 +156,18 @@ async def test_a_process_on_its_own_is_asked_at_its_health_address():
         assert told == ["the transport is not connected: it went"]
 
 
+async def test_a_process_that_was_given_its_address_on_the_command_line_is_asked_there(kept):
+    kept.topology("in_process")
+    told = await check(kept)
+    assert (told.code, told.out) == (2, "")
+    assert "health.listen of the topology, or of --set where it was started with --health" in (
+        told.err
+    )
+    async with running_with_health(Scripted("a")) as runtime:
+        at = runtime.health_url.rpartition(":")[2]
+        assert await check(kept, f"--set=health.listen={at}") == Outcome(0, "ok: 1 process\n", "")
+
+
 async def test_the_command_asks_there(kept):
     async with running_with_health(Scripted("a")) as runtime:
         kept.topology("in_process", health={"listen": runtime.health_url.removeprefix("http://")})

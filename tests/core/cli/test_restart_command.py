@@ -74,3 +74,4 @@ def test_a_transport_that_stays_within_one_process_is_refused(kept) -> None:
     told = kept.civitas("restart", COOK)
     assert (told.code, told.out) == (2, "")
     assert "stays within its own: its agents can be asked only from inside" in told.err
+    assert "/ready and /metrics of `civitas run --health PORT`" in told.err

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, NoReturn
 
 import typer
@@ -15,7 +15,7 @@ from civitas._text import traceback_lines
 from civitas.cli.exit_codes import BAD_INPUT, BY_SIGNAL, FAILURE
 from civitas.cli.output import write_error
 from civitas.cli.process_end import end_process
-from civitas.cli.streams import close_streams, open_streams
+from civitas.cli.streams import close_streams, open_streams, out
 from civitas.errors import CivitasError, ConfigurationError, PluginError, logger_of
 
 _HELP_INSTEAD: Final = "NoArgsIsHelpError"
@@ -56,7 +56,12 @@ def _run(app: typer.Typer) -> int:
 
 
 def report(error: BaseException) -> int:
-    """Say in words what has ended a command, and return the exit code."""
+    """Say in words what has ended a command, and return the exit code.
+
+    What it has printed stands before that, also where both go to one file.
+    """
+    with suppress(CivitasError, OSError, ValueError):  # said when the process ends
+        out().flush()
     if isinstance(error, CivitasError):
         from civitas.topology.problems import TopologyError
 

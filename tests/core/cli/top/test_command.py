@@ -73,6 +73,7 @@ def test_without_a_system_a_frame_says_so_and_it_is_a_failure(kept) -> None:
     assert told.code == 1
     assert told.err.startswith("error: the transport is connected, and no running system was found")
     assert row(told.out, COOK)[:3] == [COOK, "supervisor", "missing"]
+    assert "trying again" not in told.out + told.err
 
 
 def test_a_transport_that_stays_within_one_process_is_refused_with_the_reason(kept) -> None:
@@ -80,6 +81,7 @@ def test_a_transport_that_stays_within_one_process_is_refused_with_the_reason(ke
     told = kept.civitas("top", "--once")
     assert (told.code, told.out) == (2, "")
     assert "stays within its own: its agents can be asked only from inside" in told.err
+    assert "/ready and /metrics of `civitas run --health PORT`" in told.err
 
 
 def test_what_is_no_terminal_gets_no_live_view(kept) -> None:

@@ -91,8 +91,9 @@ def _ask_here(topology: Topology, checked: Checked, timeout: float, *, as_json: 
         what = "its backlog" if checked.backlog is not None else "it"
         raise ConfigurationError(
             f"transport {topology.transport.type_name!r} stays within one process, so nobody "
-            f"outside can be told {what}; where the topology has `health:` with a port, this "
-            f"command asks there, without --backlog"
+            f"outside can be told {what}; where it has a health address with a port, this command "
+            f"asks there, without --backlog: health.listen of the topology, or of --set where it "
+            f"was started with --health"
         )
     try:
         reason = "; ".join(ask_ready(listen, timeout))

@@ -52,7 +52,7 @@ async def looks(
             raise
         except CivitasError as error:
             problem = str(error)
-        yield _blind(topology, f"{problem}; trying again")
+        yield _blind(topology, problem)
         await asyncio.sleep(interval)
 
 
