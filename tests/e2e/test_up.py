@@ -195,6 +195,58 @@ def test_a_primary_that_is_killed_is_started_again(start: Start, app: App) -> No
     assert running.wait() == 0
 
 
+def test_a_worker_that_exits_with_0_in_the_middle_of_its_work_is_started_again(
+    start: Start, app: App, tmp_path: Path
+) -> None:
+    code = """
+    import os, pathlib
+
+    class Leaves(AgentProcess):
+        async def on_start(self):
+            await self.send(self.name, {})
+
+        async def handle(self, message):
+            if pathlib.Path("left").exists():
+                print("here again")
+                self.stop()
+            else:
+                pathlib.Path("left").touch()
+                os._exit(0)
+
+    class Waits(AgentProcess):
+        pass
+    """
+    topology = app(
+        code, "name: leaves, type: agents.Leaves, process: gpu", "name: waits, type: agents.Waits"
+    )
+    bus = f"pub_addr: ipc://{tmp_path}/pub, sub_addr: ipc://{tmp_path}/sub"
+    topology.write_text(f"transport: {{type: zmq, {bus}}}\n" + topology.read_text())
+    running = start("up")
+    running.until("gpu ended with exit code 0 in the middle of its work; starting again in 0.")
+    running.until("here again")
+    running.until("gpu is done")
+    running.signal(signal.SIGTERM)
+    assert running.wait() == 0
+
+
+def test_a_primary_that_exits_with_0_in_the_middle_of_its_work_is_a_failure(
+    start: Start, app: App
+) -> None:
+    code = """
+    import os
+
+    class Leaves(AgentProcess):
+        async def on_start(self):
+            os._exit(0)
+    """
+    app(code, "name: leaves, type: agents.Leaves")
+    running = start("up")
+    assert running.wait() == 1
+    assert running.err[-1] == (
+        "up         | supervisor ended with exit code 0 in the middle of its work"
+    )
+
+
 def test_all_end_when_nobody_reads_the_output_any_more(app: App, tmp_path: Path) -> None:
     app(STEADY, "name: chatty, type: agents.Chatty, shutdown_timeout: 0.1")
     script = f"{COMMAND} up | head -n 1; exit ${{PIPESTATUS[0]}}"

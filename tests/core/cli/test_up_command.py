@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from civitas.cli.notices import DONE
 from civitas.cli.process_group.parent_watch import ParentWatch
 from civitas.cli.process_group.private_arguments import PrivateArguments
 from civitas.cli.up import processes_to_run
@@ -53,10 +55,11 @@ def test_a_watched_civitas_is_civitas() -> None:
 def test_the_end_of_the_other_side_is_the_end(deaf: bool, grace: float, code: int) -> None:
     watch = ParentWatch()
     program = f"""
-        import signal, sys
-        from civitas.cli.process_group.parent_watch import watch_parent
+        import os, signal, sys
+        from civitas.cli.process_group.parent_watch import DONE, watch_parent
         if {deaf}:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.write({watch.descriptor}, DONE.pack(5))  # and nobody reads it
         watch_parent({watch.descriptor}, {grace})
         print("watching", flush=True)
         while True:
@@ -77,6 +80,15 @@ def test_the_end_of_the_other_side_is_the_end(deaf: bool, grace: float, code: in
             assert child.wait(DEADLINE) == code
         finally:
             child.kill()
+
+
+def test_whoever_has_said_to_be_done_is_and_a_later_one_with_its_process_id_is_not() -> None:
+    with ParentWatch() as watch:
+        pairs = DONE.pack(5) + DONE.pack(6)
+        os.write(watch.descriptor, pairs[:11])
+        assert [watch.is_done(pid) for pid in (5, 6, 7)] == [True, False, False]
+        os.write(watch.descriptor, pairs[11:])
+        assert [watch.is_done(pid) for pid in (5, 6, 6)] == [False, True, False]
 
 
 # --- the command ---------------------------------------------------------------------------------

@@ -1,14 +1,16 @@
-"""What `run` and `up` tell a service manager, and how the processes of `up` tell theirs to it.
+"""What `run` and `up` tell a service manager, and what the processes of `up` tell it.
 
 `up` is the service, and its processes are not: their environment has no NOTIFY_SOCKET. Where `up`
 has one itself, its processes inherit the end of a socket of its own, and tell it there what they
-would tell systemd.
+would tell systemd. With or without one, each of them says to `up` when it is done.
 """
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from contextvars import ContextVar
+from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -29,6 +31,21 @@ class Inherited(NamedTuple):
 
 inherited: Final[ContextVar[Inherited | None]] = ContextVar("inherited", default=None)
 """What this process has inherited; None where it is no process of `up`, or has nothing to tell."""
+
+
+parent: Final[ContextVar[int | None]] = ContextVar("parent", default=None)
+"""The socket whose other end `up` has; None where this is no process of `up`."""
+
+DONE: Final = Struct("=q")
+"""What a process writes to that socket when it is done: its process id."""
+
+
+def say_done() -> None:
+    """Say to `up` that this process is done: its exit code 0 is no accident."""
+    descriptor = parent.get()
+    if descriptor is not None:
+        with suppress(OSError):  # `up` is gone
+            os.write(descriptor, DONE.pack(os.getpid()))
 
 
 def notifier_here(name: str = "") -> Notifier | None:

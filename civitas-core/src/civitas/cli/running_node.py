@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from civitas.cli.entry import report
 from civitas.cli.exit_codes import FAILURE
 from civitas.cli.foreign_code import own_loggers_enabled
+from civitas.cli.notices import say_done
 from civitas.cli.output import write_error
 from civitas.cli.process_end import LAST_GRACE, end_within
 from civitas.cli.signals import stop_on_signals, write_from_handler
@@ -44,6 +45,8 @@ class RunningNode:
             status = await self._run()
         except Exception as error:  # noqa: BLE001 - said now: the loop may take long to end
             status = report(error)
+        if status == 0:
+            say_done()
         self._limit_end(status)
         return status
 

@@ -111,7 +111,12 @@ def _run_all(
         descriptors = [watch.descriptor, private.descriptor]
         descriptors += [notices.end.descriptor] if notices is not None else []
         group = ProcessGroup(
-            members, console, grace=grace, pass_fds=descriptors, environment=environment
+            members,
+            console,
+            grace=grace,
+            pass_fds=descriptors,
+            environment=environment,
+            said_done=watch.is_done,
         )
         group.say(f"starting {', '.join(names)}; Ctrl-C stops")
         if topology.processes and len(names) == 1:

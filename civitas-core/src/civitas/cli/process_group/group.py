@@ -31,11 +31,14 @@ class ExitAction(Enum):
     """The others are ended, and its exit code is that of all."""
 
 
-def exit_action(code: int, *, is_primary: bool) -> ExitAction:
-    """Return what follows an exit code; minus a signal's number stands for that signal."""
+def exit_action(code: int, *, is_primary: bool, is_done: bool = True) -> ExitAction:
+    """Return what follows an exit code; minus a signal's number stands for that signal.
+
+    Exit code 0 of a process that is not `is_done` is that of code which had no business to exit.
+    """
     if is_primary:
         return ExitAction.RESTART if code < 0 else ExitAction.END_ALL
-    if code == 0:
+    if code == 0 and is_done:
         return ExitAction.CONTINUE
     return ExitAction.END_ALL if code == BAD_INPUT else ExitAction.RESTART
 
@@ -48,10 +51,11 @@ def ended_in_order(code: int) -> bool:
     return code in (0, -signal.SIGTERM)
 
 
-def describe(code: int) -> str:
+def describe(code: int, *, is_done: bool = True) -> str:
     """Return how a process ended, in words."""
     if code >= 0:
-        return f"ended with exit code {code}"
+        unsaid = " in the middle of its work" * (code == 0 and not is_done)
+        return f"ended with exit code {code}{unsaid}"
     try:
         return f"was killed by {signal.Signals(-code).name}"
     except ValueError:  # real-time signals have no names
@@ -83,6 +87,18 @@ class Member:
     is_primary: bool = False
     code: int | None = field(default=None, init=False)
     """How the last child ended."""
+    is_done: bool = field(default=False, init=False)
+    """Whether that was the end of its work."""
+
+    @property
+    def end(self) -> str:
+        """How the last child ended, in words; empty while none has."""
+        return "" if self.code is None else describe(self.code, is_done=self.is_done)
+
+
+def _done_if_it_ends(pid: int) -> bool:
+    """Take exit code 0 for the end of a process's work."""
+    return True
 
 
 @dataclass(eq=False, kw_only=True, slots=True)
@@ -101,6 +117,8 @@ class ProcessGroup:
     """That of all processes."""
     jitter: Callable[[], float] = random.random
     """Gives the random numbers from 0 to 1 for the backoff."""
+    said_done: Callable[[int], bool] = _done_if_it_ends
+    """Returns whether a process that has ended has said before that it is done."""
     _children: dict[Member, Child] = field(default_factory=dict, init=False)
     """What runs now."""
     _stopping: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -127,8 +145,7 @@ class ProcessGroup:
         if self._status is None:
             self._status = 0 if in_order else FAILURE
         if not in_order or (self._status != 0 and len(self.members) > 1):
-            ends = [(each.name, each.code) for each in self.members if each.code is not None]
-            self.say(", ".join(f"{name} {describe(code)}" for name, code in ends))
+            self.say(", ".join(f"{each.name} {each.end}" for each in self.members if each.end))
         return self._status
 
     def stop(self, status: int | None = None) -> None:
@@ -153,7 +170,7 @@ class ProcessGroup:
     @property
     def unfinished(self) -> list[str]:
         """The names of those that run, or are to run: all but the workers that are done."""
-        return [each.name for each in self.members if each.code != 0 or each in self._children]
+        return [each.name for each in self.members if not each.is_done or each in self._children]
 
     @property
     def is_stopping(self) -> bool:
@@ -175,24 +192,24 @@ class ProcessGroup:
         restarts = 0  # in a row, since a child ran for long
         while not self._stopping.is_set():
             began = loop.time()
-            code = member.code = await self._run_once(member)
+            code = await self._run_once(member)
             if self._stopping.is_set():
                 return
-            action = exit_action(code, is_primary=member.is_primary)
+            action = exit_action(code, is_primary=member.is_primary, is_done=member.is_done)
             if action is ExitAction.CONTINUE:
                 self.say(f"{member.name} is done")
                 return
             if action is ExitAction.END_ALL:
                 why = " (bad input), which starting again does not mend" * (code == BAD_INPUT)
                 others = "; ending the others" * bool(self._children)
-                if others or code != 0:
-                    self.say(f"{member.name} {describe(code)}{why}{others}")
-                self.stop(code)
+                if others or not member.is_done:
+                    self.say(f"{member.name} {member.end}{why}{others}")
+                self.stop(code if member.is_done else code or FAILURE)
                 return
             restarts = 1 if loop.time() - began >= self.backoff.reset_after else restarts + 1
             delay = self.backoff.delay(restarts, self.jitter())
             self.say(
-                f"{member.name} {describe(code)}; "
+                f"{member.name} {member.end}; "
                 f"starting again in {delay:.1f} s (restart {restarts})"
             )
             with suppress(TimeoutError):
@@ -200,7 +217,7 @@ class ProcessGroup:
                     await self._stopping.wait()
 
     async def _run_once(self, member: Member) -> int:
-        """Start a member's process, and return how it ended."""
+        """Start a member's process, and return how it ended; the member knows, too."""
 
         def show(stream: Stream, lines: list[bytes]) -> None:
             try:
@@ -217,8 +234,10 @@ class ProcessGroup:
             )
         except OSError as error:
             self.say(f"{member.name} can't be started: {error}")
+            member.code, member.is_done = CANNOT_START, False
             return CANNOT_START
-        code = await child.ended
+        code = member.code = await child.ended
+        member.is_done = code == 0 and self.said_done(child.pid)
         del self._children[member]
         return code
 

@@ -1,36 +1,55 @@
 """Ends a child of `civitas up` when `up` is gone, even if `up` was killed.
 
-`up` holds one end of a pipe to which nobody writes. Each child reads from the other end, and gets
-an end of file when `up` is gone. (PR_SET_PDEATHSIG would do the same, on Linux alone.)
+`up` holds one end of a pair of sockets to which it never writes. Each child reads from the other
+end, and gets an end of file when `up` is gone. (PR_SET_PDEATHSIG would do the same, on Linux alone.)
+The other way a child says that it is done (`civitas.cli.notices.say_done`).
 
-Run as a program, this module is `civitas` that reads from such a pipe.
+Run as a program, this module is `civitas` that reads from such a socket.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import time
+from contextlib import suppress
 from threading import Thread
 
 from civitas._program import command_of_part
-from civitas.cli.notices import inherited
+from civitas.cli.notices import DONE, inherited, parent
 from civitas.cli.process_group.private_arguments import PrivateArguments, take_arguments
 
 
 class ParentWatch:
-    """The pipe. The children must inherit `descriptor`."""
+    """The pair of sockets. The children must inherit `descriptor`."""
 
     def __init__(self) -> None:
-        self.descriptor, self._kept = os.pipe()
+        self._kept, self._shared = socket.socketpair()
+        self._kept.setblocking(False)
+        self.descriptor = self._shared.fileno()
+        self._unread = b""
+        self._done: set[int] = set()
 
     def __enter__(self) -> ParentWatch:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self.descriptor)
-        os.close(self._kept)
+        self._shared.close()
+        self._kept.close()
+
+    def is_done(self, pid: int) -> bool:
+        """Return, once, whether a child that has ended has said before that it is done."""
+        with suppress(BlockingIOError):
+            while True:
+                self._unread += self._kept.recv(4096)
+        whole = len(self._unread) // DONE.size * DONE.size
+        self._done.update(said for (said,) in DONE.iter_unpack(self._unread[:whole]))
+        self._unread = self._unread[whole:]
+        is_done = pid in self._done
+        self._done.discard(pid)  # the system gives numbers again
+        return is_done
 
     def command(self, *arguments: str, grace: float, private: PrivateArguments) -> list[str]:
         """Return the command that runs `civitas` as a child, with these and private arguments.
@@ -54,8 +73,9 @@ def watch_parent(descriptor: int, grace: float) -> None:
 
 
 def _wait(descriptor: int, grace: float) -> None:
-    while os.read(descriptor, 1):
-        pass
+    with suppress(ConnectionError):  # it is gone, and has not read all that was said
+        while os.read(descriptor, 1):
+            pass
     # Whoever read our output is gone too, and what is written to it now must not fail.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
@@ -69,6 +89,7 @@ def main(given: list[str]) -> None:
     """Run `civitas` as a child: the arguments are two descriptors, the grace, and its own."""
     descriptor, private, grace, *arguments = given
     watch_parent(int(descriptor), float(grace))
+    parent.set(int(descriptor))
     from civitas.cli import main as civitas
     from civitas.topology import pipes
 
