@@ -96,8 +96,8 @@ class Client(Node):
         if claims is not None and not claims.cross_process:
             raise ConfigurationError(
                 "a running system is reached over a transport between processes, and this one "
-                "stays within its own: its agents can be asked only from inside; how it is, is told "
-                "by /ready and /metrics of `civitas run --health PORT`"
+                "stays within its own: its agents can be asked only from inside; how it is, "
+                "/ready and /metrics of `civitas run --health PORT` say"
             )
         super().__init__(components, config.process, {})
         self.absence = ""

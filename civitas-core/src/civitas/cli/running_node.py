@@ -100,8 +100,10 @@ class RunningNode:
             return FAILURE
         if failure is not None and self._stopped is None:
             what = describe(failure)
-            is_evicted = isinstance(failure, IdentityError)
-            write_error(f"error: {what if is_evicted else f'the root supervisor gave up: {what}'}")
+            if isinstance(failure, IdentityError):
+                write_error(f"error: this process can't stay in the system: {what.text}")
+            else:
+                write_error(f"error: the root supervisor gave up: {what}")
         return status
 
     def _limit_end(self, status: int) -> None:

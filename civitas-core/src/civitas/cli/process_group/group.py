@@ -96,11 +96,6 @@ class Member:
         return "" if self.code is None else describe(self.code, is_done=self.is_done)
 
 
-def _done_if_it_ends(pid: int) -> bool:
-    """Take exit code 0 for the end of a process's work."""
-    return True
-
-
 @dataclass(eq=False, kw_only=True, slots=True)
 class ProcessGroup:
     """Runs its members until the primary ends by itself, or until `stop`."""
@@ -117,8 +112,8 @@ class ProcessGroup:
     """That of all processes."""
     jitter: Callable[[], float] = random.random
     """Gives the random numbers from 0 to 1 for the backoff."""
-    said_done: Callable[[int], bool] = _done_if_it_ends
-    """Returns whether a process that has ended has said before that it is done."""
+    said_done: Callable[[int], bool] = lambda _: True
+    """Returns whether a process that ended with exit code 0 has said before that it is done."""
     _children: dict[Member, Child] = field(default_factory=dict, init=False)
     """What runs now."""
     _stopping: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -209,8 +204,7 @@ class ProcessGroup:
             restarts = 1 if loop.time() - began >= self.backoff.reset_after else restarts + 1
             delay = self.backoff.delay(restarts, self.jitter())
             self.say(
-                f"{member.name} {member.end}; "
-                f"starting again in {delay:.1f} s (restart {restarts})"
+                f"{member.name} {member.end}; starting again in {delay:.1f} s (restart {restarts})"
             )
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay):

@@ -1,8 +1,8 @@
 """Ends a child of `civitas up` when `up` is gone, even if `up` was killed.
 
 `up` holds one end of a pair of sockets to which it never writes. Each child reads from the other
-end, and gets an end of file when `up` is gone. (PR_SET_PDEATHSIG would do the same, on Linux alone.)
-The other way a child says that it is done (`civitas.cli.notices.say_done`).
+end, and gets an end of file when `up` is gone. (PR_SET_PDEATHSIG would do the same, on Linux
+alone.) The other way a child says that it is done (`civitas.cli.notices.say_done`).
 
 Run as a program, this module is `civitas` that reads from such a socket.
 """
