@@ -137,13 +137,6 @@ def test_what_follows_an_end(code: int, of_worker: ExitAction, of_primary: ExitA
     assert exit_action(code, is_primary=True) is of_primary
 
 
-def test_an_exit_code_0_that_is_not_the_end_of_the_work_is_an_accident() -> None:
-    assert exit_action(0, is_primary=False, is_done=False) is ExitAction.RESTART
-    assert exit_action(0, is_primary=True, is_done=False) is ExitAction.END_ALL
-    assert describe(0, is_done=False) == "ended with exit code 0 in the middle of its work"
-    assert describe(3, is_done=False) == "ended with exit code 3"
-
-
 def test_ends_in_words() -> None:
     assert describe(3) == "ended with exit code 3"
     assert describe(-9) == "was killed by SIGKILL"

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from civitas.cli.notices import DONE
+from civitas.cli.process_group.group import ExitAction, describe, exit_action
 from civitas.cli.process_group.parent_watch import ParentWatch
 from civitas.cli.process_group.private_arguments import PrivateArguments
 from civitas.cli.up import processes_to_run
@@ -80,6 +81,13 @@ def test_the_end_of_the_other_side_is_the_end(deaf: bool, grace: float, code: in
             assert child.wait(DEADLINE) == code
         finally:
             child.kill()
+
+
+def test_an_exit_code_0_that_is_not_the_end_of_the_work_is_an_accident() -> None:
+    assert exit_action(0, is_primary=False, is_done=False) is ExitAction.RESTART
+    assert exit_action(0, is_primary=True, is_done=False) is ExitAction.END_ALL
+    assert describe(0, is_done=False) == "ended with exit code 0 in the middle of its work"
+    assert describe(3, is_done=False) == "ended with exit code 3"
 
 
 def test_whoever_has_said_to_be_done_is_and_a_later_one_with_its_process_id_is_not() -> None:
