@@ -51,8 +51,13 @@ def survey(kind: PluginKind, installed: Sequence[Candidate], policy: Policy) -> 
     reads.
     """
     present = catalog.usable(installed, kind)
-    everything = [*catalog.builtins(kind), *present]
-    findings = [_finding(each, *_state(each, present, policy)) for each in everything]
+    namesakes: dict[str, list[Candidate]] = {}
+    for each in present:
+        namesakes.setdefault(each.name, []).append(each)
+    findings = [
+        _finding(each, *_state(each, namesakes.get(each.name, ()), policy))
+        for each in (*catalog.builtins(kind), *present)
+    ]
     findings += [
         _finding(each, State.INCOMPATIBLE, f"{reason.reason}; {reason.command}")
         for each in catalog.foreign(installed, kind)
@@ -75,7 +80,9 @@ def _finding(candidate: Candidate, state: State, note: str) -> Finding:
     return Finding(candidate.kind, candidate.name, state, candidate.distribution, candidate, note)
 
 
-def _state(candidate: Candidate, present: list[Candidate], policy: Policy) -> tuple[State, str]:
+def _state(
+    candidate: Candidate, namesakes: Sequence[Candidate], policy: Policy
+) -> tuple[State, str]:
     """Return the state of a plugin for this plugin API, and what to know of it."""
     if not candidate.builtin and catalog.builtin(candidate.kind, candidate.name):
         return State.SHADOWS_BUILTIN, "never used: the built-in can't be replaced"
@@ -85,10 +92,8 @@ def _state(candidate: Candidate, present: list[Candidate], policy: Policy) -> tu
         return State.BROKEN, problem
     rivals = [
         each.origin
-        for each in present
-        if each.name == candidate.name
-        and each.owner != candidate.owner
-        and policy.objection(each) is None
+        for each in namesakes
+        if each.owner != candidate.owner and policy.objection(each) is None
     ]
     if rivals and not candidate.builtin:
         choice = f'choose with "{candidate.qualified_name}"'

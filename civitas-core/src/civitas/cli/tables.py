@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -49,6 +50,10 @@ def write_table(
 
     Nothing is cut: what a terminal is too narrow for, the terminal itself breaks into lines.
     """
+    rows = list(rows)
+    if not _console(_WIDEST_LINE).is_terminal:
+        streams.out().writelines(_plain_lines(columns, rows, has_header, indent))
+        return
     # Versions of rich differ in what padding adds to `min_width`: so a gap is a column here.
     table = Table(box=None, padding=0, pad_edge=False, show_header=has_header)
     texts = [[_shown(cell) for cell in row] for row in rows]
@@ -67,6 +72,28 @@ def write_table(
         table.add_row(*row[:1], *(cell for text in row[1:] for cell in ("", text)))
     if has_header or table.row_count:
         _print(Padding(table, (0, 0, 0, indent), expand=False), is_whole=not streams.out().isatty())
+
+
+def _plain_lines(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], has_header: bool, indent: int
+) -> Iterator[str]:
+    """Yield the lines of a table without styles, none of which is broken.
+
+    To lay out what a program reads, or a file keeps, took rich 800 us for each line.
+    """
+    lines = [[printable(cell, sys.maxsize) for cell in row] for row in rows]
+    if has_header:
+        lines.insert(0, [column.name for column in columns])
+    widths = [
+        max((cell_len(line[index]) for line in lines if len(line) > index), default=0)
+        for index in range(len(columns))
+    ]
+    for line in lines:
+        cells = []
+        for column, width, cell in zip(columns, widths, line, strict=False):
+            gap = " " * (width - cell_len(cell))
+            cells.append(gap + cell if column.is_number else cell + gap)
+        yield f"{' ' * indent}{(' ' * _GAP).join(cells)}".rstrip() + "\n"
 
 
 def write_tree(branch: Branch) -> None:
