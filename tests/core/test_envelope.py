@@ -178,3 +178,18 @@ def test_values_that_do_not_fit_the_header_are_refused(fields: dict[str, object]
 def test_an_address_that_does_not_fit_is_refused_when_spliced(reply_to: str) -> None:
     with pytest.raises(FrameError):
         envelope.with_reply_to(envelope.seal(b"", "json", ORIGIN), reply_to)
+
+
+@given(envelopes)
+def test_who_waits_is_known_by_the_reply_address(e: Envelope) -> None:
+    frame = sealed(e)
+    assert envelope.names_reply_address(frame) == bool(e.reply_to)
+    signed = frame[:2] + bytes((frame[2] | envelope.SIGNED,)) + frame[3:]
+    assert envelope.names_reply_address(signed) == bool(e.reply_to)
+    assert not envelope.names_reply_address(envelope.batch([frame]))
+
+
+@given(st.binary(max_size=64))
+def test_nobody_waits_by_bytes_that_are_too_few_for_a_frame(data: bytes) -> None:
+    assert not envelope.names_reply_address(data[:26])
+    envelope.names_reply_address(data)  # and others raise nothing, either

@@ -49,7 +49,7 @@ class Acknowledging:
 async def acknowledging(url: str, prefix: str, together: int = 4) -> AsyncIterator[Acknowledging]:
     connection = Connection(
         NATSOptions(servers=url), "test", LOGGER,
-        down=print, up=print, dropped=print, failed=print,
+        down=print, up=print, failed=print,
     )  # fmt: skip
     async with bare(url) as client:
         await connection.open()

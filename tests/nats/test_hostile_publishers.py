@@ -115,4 +115,4 @@ async def test_what_a_slow_process_can_not_take_is_counted(server):
         time.sleep(0.1)  # noqa: ASYNC251 - as work on a GPU does
         await until(lambda: len(agent.done) + len(node.drops) == 500)
         assert len(node.drops) > 0
-        assert {reason for reason, _ in node.drops} == {"this process reads too slowly"}
+        assert {reason for reason, _ in node.drops} == {"too many frames wait for one handler"}

@@ -37,7 +37,7 @@ def test_the_defaults_are_those_of_a_server_of_ones_own_at_most_once():
         "ping_interval": 2.0,
         "send_timeout": 15.0,
         "max_message_bytes": 1_000_000,
-        "max_pending_messages": 512 * 1024,
+        "max_pending_messages": 16 * 1024,
         "subject_prefix": "civitas.agent",
         "inbox_prefix": "_INBOX",
         "linger": 1.0,

@@ -227,6 +227,17 @@ def reply_to_and_body_at(frame: bytes, reply_at: int) -> tuple[str, int]:
         raise FrameError(f"the frame's reply address is not valid: {error}") from None
 
 
+def names_reply_address(frame: bytes) -> bool:
+    """Return whether a frame, signed or not, is a request or a reply: somebody waits for it.
+
+    It is False of a batch, and of bytes that are no frame.
+    """
+    if len(frame) < _SMALLEST or frame[2] & ~SIGNED > KIND_SYSTEM:
+        return False
+    reply_at = _SMALLEST + frame[24]
+    return any(frame[reply_at - 2 : reply_at])
+
+
 def reply_to_of(frame: bytes) -> str:
     """Return the reply address of a frame; empty when no answer is expected.
 

@@ -22,6 +22,8 @@ Traps, all seen in nats-py 2.16:
 - **A socket leak.** When a reconnect fails, its socket is forgotten and stays open. A server that
   stands still or refuses costs one socket for each try, until this process may open no more:
   `HardenedClient._connect_to_server`.
+- **A turn for each step.** A message that comes, or goes, waits for another task of nats-py's own:
+  `HardenedClient.write`, and `civitas_nats.subscription`.
 - **A swallowed cancellation.** nats-py awaits answers in `asyncio.wait_for`: `cancel_and_wait`.
 """
 
@@ -35,6 +37,7 @@ from typing import Any, Final
 import nats.errors
 from nats.aio.client import Client, Srv
 from nats.aio.msg import Msg
+from nats.protocol import command
 from nats.protocol.parser import ERR_RE
 
 from civitas.transport import cancel_task
@@ -85,6 +88,28 @@ class HardenedClient(Client):
     def __init__(self, *, encrypted: bool) -> None:
         super().__init__()
         self._must_encrypt = encrypted
+        self.handed_at = 0.0
+        """When `hand_over` was last given a message, by `time.monotonic`."""
+
+    def write(self, subject: str, data: bytes) -> bool:
+        """Write a message to the socket itself; return False where it is not at once its turn.
+
+        Otherwise the flusher of nats-py 2.16 sends it, a task that a queue wakes: a turn of the
+        event loop more.
+        """
+        socket = None if self._pending_data_size else socket_of(self)
+        if (
+            socket is None
+            or not self.is_connected
+            or socket.is_closing()
+            or socket.get_write_buffer_size()
+            or len(data) > self.max_payload
+        ):
+            return False
+        self.stats["out_msgs"] += 1
+        self.stats["out_bytes"] += len(data)
+        socket.write(command.pub_cmd(subject, "", data))
+        return True
 
     async def _connect_to_server(self, s: Srv) -> None:
         socket = socket_of(self)

@@ -41,7 +41,6 @@ from collections.abc import Callable
 from typing import Final
 
 import nats.errors
-from nats.aio.client import Client
 
 from civitas.errors import (
     ConfigurationError,
@@ -51,6 +50,7 @@ from civitas.errors import (
     TransportError,
 )
 from civitas.transport import start_task
+from civitas_nats.client import HardenedClient as Client
 from civitas_nats.client import RefusedError, abort_socket, cancel_and_wait, socket_of
 from civitas_nats.connector import (
     MAX_PENDING_BYTES,
@@ -89,7 +89,6 @@ class Connection:
         logger: where losses and reconnects are noted.
         down: called with the reason when the connection is lost.
         up: called when it is back, together with all subscriptions.
-        dropped: called with a reason for each message that this process was too slow to take.
         failed: called when something that keeps the connection has ended unexpectedly.
         refused: called with subject and reason of each message that permissions forbid.
     """
@@ -102,7 +101,6 @@ class Connection:
         *,
         down: Callable[[str], None],
         up: Callable[[], None],
-        dropped: Callable[[str], None],
         failed: Callable[[BaseException], None],
         refused: Callable[[str, str], None] = lambda _subject, _reason: None,
     ) -> None:
@@ -124,7 +122,6 @@ class Connection:
             self.inbox,
             problem=self._note,
             refused=self._take_refusal,
-            dropped=dropped,
             reconnected=self._changed.set,
             failed=failed,
         )
@@ -196,9 +193,7 @@ class Connection:
 
     async def subscribe(self, subject: str, on_message: OnMessage) -> Subscription:
         """Call `on_message` with each message of a subject, until `unsubscribe`."""
-        subscription = Subscription(
-            subject, on_message, self._options.max_pending_messages, self.failed
-        )
+        subscription = Subscription(subject, on_message, self.failed)
         self._subscriptions.add(subscription)
         client = self._client
         if client is not None and client.is_connected:  # otherwise the keeper subscribes it

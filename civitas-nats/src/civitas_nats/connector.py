@@ -63,7 +63,6 @@ class Connector:
         inbox: what the inbox of the client begins with.
         problem: called with each error that prevents a connection, or ends it.
         refused: called with what permissions forbid.
-        dropped: called with a reason for each message that this process was too slow to take.
         reconnected: called when a client has connected again by itself.
         failed: called when one of the others has raised: nats-py 2.16 would keep that to itself.
     """
@@ -76,7 +75,6 @@ class Connector:
         *,
         problem: Callable[[str], None],
         refused: Callable[[RefusedError], None],
-        dropped: Callable[[str], None],
         reconnected: Callable[[], None],
         failed: Callable[[BaseException], None],
     ) -> None:
@@ -85,12 +83,11 @@ class Connector:
         self._inbox = inbox
         self._problem = problem
         self._refused = refused
-        self._dropped = dropped
         self._reconnected = guard_callback(reconnected, name=_NAME, failed=failed)
         self._failed = failed
         self._last_problem: str | None = None
 
-    async def connect(self) -> Client:
+    async def connect(self) -> HardenedClient:
         """Return a new client that is connected.
 
         Raises:
@@ -182,9 +179,6 @@ class Connector:
         self, refused: asyncio.Future[Exception]
     ) -> Callable[[Exception], Awaitable[None]]:
         def take(error: Exception) -> None:
-            if isinstance(error, nats.errors.SlowConsumerError):  # nothing else reports the loss
-                self._dropped("this process reads too slowly")
-                return
             if isinstance(error, RefusedError):
                 self._refused(error)
                 return

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Final
 
 import nats.errors
-from nats.aio.client import Client
+
+from civitas.envelope import names_reply_address
+from civitas_nats.client import HardenedClient
 
 YIELD_ABOVE: Final = 32 * 1024
 """Bytes that wait for the socket, above which a publish lets the client send them. The client does
@@ -13,12 +16,21 @@ that in a task of its own (nats-py 2.16), which a sender that never pauses would
 receiver works on the first part of a window while the rest of it is made."""
 
 
-def hand_over(client: Client, subject: str, data: bytes) -> bool:
+LONE: Final = 100e-6
+"""Seconds since the last message after which a question, or an answer, is written at once: it took
+28 us less of 300. What follows sooner goes together in one write, at the end of the turn."""
+
+
+def hand_over(client: HardenedClient, subject: str, data: bytes) -> bool:
     """Hand a message to a client and return True.
 
     It returns False, and the client has nothing, where a publish would wait, or let the client
     send, or raise.
     """
+    now = monotonic()
+    is_lone, client.handed_at = now - client.handed_at > LONE, now
+    if is_lone and names_reply_address(data) and client.write(subject, data):
+        return True
     if not client.is_connected or client.pending_data_size > YIELD_ABOVE:
         return False
     publishing = client.publish(subject, data)

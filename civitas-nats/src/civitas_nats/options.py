@@ -145,9 +145,9 @@ class NATSOptions(BaseModel):
         f" `max_payload` must be {HEADER_ROOM} bytes larger.",
     )
     max_pending_messages: int = Field(
-        default=512 * 1024,
+        default=16 * 1024,
         ge=1,
-        description="Frames of one address that wait in this process for the event loop; more are"
+        description="Frames of one address that wait in this process for their handler; more are"
         " dropped and counted.",
     )
     subject_prefix: Prefix = Field(

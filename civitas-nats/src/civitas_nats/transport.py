@@ -42,7 +42,13 @@ class NATSTransport(NetworkTransport):
             )
         self._options = options or NATSOptions()
         capabilities = capabilities_of(self._options)
-        super().__init__("nats", capabilities, context, linger=self._options.linger)
+        super().__init__(
+            "nats",
+            capabilities,
+            context,
+            linger=self._options.linger,
+            lane_limit=self._options.max_pending_messages,
+        )
         self.offer = self._offer
         self._subjects = Subjects(self._options.subject_prefix)
         self._subscriptions: dict[str, Subscription] = {}
@@ -70,7 +76,6 @@ class NATSTransport(NetworkTransport):
             context.logger,
             down=context.link_down,
             up=context.link_up,
-            dropped=lambda reason: context.dropped(reason, b""),
             failed=context.failed,
             refused=self._on_refused,
         )

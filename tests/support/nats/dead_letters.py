@@ -40,7 +40,6 @@ async def _add(options: NATSOptions, letters: tuple[DeadLetter, ...]) -> None:
         _logger,
         down=print,
         up=lambda: None,
-        dropped=print,
         failed=TransportContext().failed,
     )
     await connection.open()

@@ -18,7 +18,7 @@ from civitas.envelope import UnsealedRequest
 from civitas.errors import MessageTooLargeError, NotConnectedError
 from civitas.messages import RESERVED_PREFIX
 from civitas.plugins import Capabilities, TransportContext
-from civitas.transport.dispatcher import Dispatcher
+from civitas.transport.dispatcher import LANE_LIMIT, Dispatcher
 from civitas.transport.in_process import InProcessTransport
 from civitas.transport.protocol import Handler, Publish
 
@@ -39,6 +39,7 @@ class NetworkTransport(ABC):
         capabilities: what it claims with its options.
         context: what the node gives; a transport on its own needs none.
         linger: seconds within which a stop lets handlers finish.
+        lane_limit: frames from the network that wait for one handler; more are dropped.
 
     Attributes:
         capabilities: as given.
@@ -57,10 +58,11 @@ class NetworkTransport(ABC):
         context: TransportContext | None = None,
         *,
         linger: float = 1.0,
+        lane_limit: int = LANE_LIMIT,
     ) -> None:
         self.capabilities = capabilities
         self.context = context or TransportContext()
-        self.dispatcher = Dispatcher(self.context)
+        self.dispatcher = Dispatcher(self.context, lane_limit=lane_limit)
         self.offer: Callable[[str, bytes], bool] = _wait
         self._name = name
         self._linger = linger

@@ -49,7 +49,6 @@ class NATSDeadLetterStore:
             logger,
             down=lambda reason: logger.warning("%s", reason),
             up=lambda: None,
-            dropped=lambda reason: logger.error("%s", reason),
             failed=context.failed,
             refused=self._on_refused,
         )

@@ -47,7 +47,6 @@ class DurableDelivery:
             context.logger,
             down=lambda _reason: None,  # the connection logs it, and what is to be stored waits
             up=self._connection_restored,
-            dropped=lambda reason: context.dropped(reason, b""),
             failed=context.failed,
             refused=self._on_refused,
         )

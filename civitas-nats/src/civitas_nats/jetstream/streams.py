@@ -151,7 +151,6 @@ async def _api(options: NATSOptions, logger: logging.Logger) -> AsyncIterator[Je
         logger,
         down=lambda reason: logger.warning("%s", reason),
         up=lambda: None,
-        dropped=lambda reason: logger.error("%s", reason),
         failed=TransportContext(logger=logger).failed,  # a command has no node to end
         refused=lambda subject, reason: api.refused(subject, reason),  # noqa: PLW0108 - made below
     )
