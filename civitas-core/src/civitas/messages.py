@@ -50,15 +50,17 @@ class IdSource:
     them, and the half that holds the time is formatted once a millisecond.
     """
 
-    __slots__ = ("_head", "_pool", "_since", "_trace_head", "_until")
+    __slots__ = ("_head", "_pool", "_since", "_until", "trace_head")
 
     def __init__(self) -> None:
+        self.trace_head = ""
+        """With the last span id, the trace id of a message that begins a trace: its id's digits."""
         self.refill()
 
     def refill(self) -> None:
         """Begin anew; a forked child must not repeat its parent's identifiers."""
         self._since = self._until = 0.0
-        self._head = self._trace_head = ""
+        self._head = self.trace_head = ""
         self._refill_pool()
 
     def _refill_pool(self) -> None:
@@ -78,16 +80,12 @@ class IdSource:
             span = self._pool.pop()
         return f"{self._head}{span[:4]}-{span[4:]}", span
 
-    def trace_of(self, span: str) -> str:
-        """Return the trace id for a message that begins a trace: the digits of its id."""
-        return self._trace_head + span
-
     def _turn_to(self, now: float) -> None:
         """Format the half that holds the time, for the millisecond of `now`."""
         millisecond = int(now * 1000)
         self._since, self._until = millisecond / 1000, (millisecond + 1) / 1000
         digits = f"{millisecond & 0xFFFF_FFFF_FFFF:012x}7{platform.random_bytes(2).hex()[:3]}"
-        self._trace_head = digits
+        self.trace_head = digits
         self._head = f"{digits[:8]}-{digits[8:12]}-{digits[12:]}-"
 
 
@@ -211,7 +209,7 @@ def compose(
     if cause is not None and cause.trace_id:
         message.trace_id, message.parent_span_id = cause.trace_id, cause.span_id
     else:
-        message.trace_id, message.parent_span_id = _ids.trace_of(span_id), None
+        message.trace_id, message.parent_span_id = _ids.trace_head + span_id, None
     message.type, message.sender, message.recipient = type, sender, recipient
     message.payload = payload
     message.correlation_id = message.reply_to = None
