@@ -11,12 +11,11 @@ import asyncio
 import threading
 import time
 from asyncio import FIRST_COMPLETED
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from civitas import AgentProcess, Runtime, Supervisor, envelope
 from civitas._bus.instrument_guards import Instruments
@@ -44,65 +43,10 @@ from civitas.transport import (
     concurrency_of,
 )
 from support.agents import Scripted
+from support.ledger_stream import DeadLetter, Entry, Listener, Stream
 
 _DRAIN: Final = 1.0
 """Seconds in which handlers of system frames finish when the transport stops."""
-
-
-class DeadLetter(NamedTuple):
-    """A frame that is not given any more."""
-
-    address: str
-    frame: bytes
-    reason: str
-    number: int
-    time: float
-    deliveries: int
-
-
-@dataclass(eq=False)
-class Entry:
-    """A frame that is not processed yet, and how often processing it has failed."""
-
-    frame: bytes
-    number: int
-    time: float
-    failures: int = 0
-
-
-@dataclass(frozen=True)
-class Listener:
-    """Who gets what is not kept, and in which event loop."""
-
-    loop: asyncio.AbstractEventLoop
-    dispatcher: Dispatcher
-
-
-@dataclass
-class Stream:
-    """What waits for one agent, in order. Whoever serves the agent holds the lock."""
-
-    entries: deque[Entry] = field(default_factory=deque)
-    given: list[Entry] = field(default_factory=list)
-    news: asyncio.Event = field(default_factory=asyncio.Event)
-    serving: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    def append(self, frame: bytes, number: int = 0) -> None:
-        self.entries.append(Entry(frame, number, time.time()))
-        self.news.set()
-
-    def discard(self, entry: Entry) -> None:
-        with suppress(ValueError):  # a command has removed it meanwhile
-            self.entries.remove(entry)
-
-    async def next(self) -> Entry:
-        """Return the first entry that is not given, which stays where it is."""
-        while True:
-            for entry in self.entries:
-                if entry not in self.given:
-                    return entry
-            self.news.clear()
-            await self.news.wait()
 
 
 class Ledger:

@@ -36,8 +36,8 @@ class LoopAffinity:
 
     A hot path compares `thread` with its own, and calls `check` when they differ. A thread runs one
     event loop at a time: while this one is running, equal threads are equal loops.
-    `asyncio.get_running_loop` takes ten times as long: it asks the system each time which process
-    this is (Python 3.11). What runs behind such a check, and needs the loop, takes `loop`.
+    `asyncio.get_running_loop` takes several times as long: it asks the system each time which
+    process this is (Python 3.11). What runs behind such a check, and needs the loop, takes `loop`.
     """
 
     __slots__ = ("__weakref__", "_forked", "_owner", "is_running", "loop", "thread")

@@ -369,8 +369,7 @@ class MessageBus:
             self.routes.close_later(route, stopped)
             if self.on_detach is not None:
                 await self.on_detach(name)
-        unsubscribe = getattr(self.transport, "unsubscribe", None)
-        if unsubscribe is not None:
+        if (unsubscribe := getattr(self.transport, "unsubscribe", None)) is not None:
             await unsubscribe(name)
 
     def _receiver(self, mailbox: Mailbox[Item]) -> Receiver:

@@ -147,7 +147,7 @@ class Mailbox(Generic[T]):
         """Wait until there is an item, or until `wake` is called."""
         if self._items:
             return
-        # Of a task, where one is known: to ask which loop runs costs a tenth of an ask (3.11).
+        # Of a task, where one is known: to ask which loop runs takes a call of the system (3.11).
         consumer = next(iter(self.consumers), None)
         loop = asyncio.get_running_loop() if consumer is None else consumer.get_loop()
         wakeup = loop.create_future()

@@ -2,9 +2,9 @@
 
 Theory. An agent handles its messages in its *consumers*, tasks: one, or several at once. While a
 consumer awaits an ask, it does nothing else. So the graph has an edge from a consumer to the agent
-that it asks, from the call of `ask` until it is over. Asks of other tasks (a runtime's caller, a task that a handler has
-started, the parts of an `asyncio.gather`) hold up no consumer, as far as anybody can know: theirs
-are edges that lead from no agent, and are never followed.
+that it asks, from the call of `ask` until it is over. Asks of other tasks (a runtime's caller, a
+task that a handler has started, the parts of an `asyncio.gather`) hold up no consumer, as far as
+anybody can know: theirs are edges that lead from no agent, and are never followed.
 
     an edge counts while its request                 | known by
     -------------------------------------------------+----------------------------------------

@@ -394,10 +394,6 @@ class _Refusals:
             self._since += 1
             return
         more, self._since, self._logged_at = self._since, 0, now
-        self.logger.warning(
-            "refused a frame for %r that claims to be of node %s: %s%s",
-            address,
-            frame[4:12].hex() or "-",
-            error,
-            f" ({more:,} others since the last line)" if more else "",
-        )
+        node, others = frame[4:12].hex() or "-", f" ({more:,} others since the last line)"
+        text = "refused a frame for %r that claims to be of node %s: %s%s"
+        self.logger.warning(text, address, node, error, others if more else "")

@@ -1,7 +1,4 @@
-"""Checks: the invariants, each a function of what a system has left behind.
-
-Each yields a text for what it finds broken; its name is the rule. `CHECKS` has all of them.
-"""
+"""Checks: each yields a text for what it finds broken in a system; its name is the rule."""
 
 from __future__ import annotations
 
