@@ -44,7 +44,7 @@ REPORTED := $(patsubst tests/%/test_conformance.py,%,$(wildcard tests/*/test_con
 FAST := not slow and not soak and not packaging and not earlier_release and not mutants
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check lint types docs docs-look packaging releases mutants seeds test-core test-pythons bench bench-page bench-peers soak clean programs conformance release-check
+.PHONY: help demo test test-fast check lint types docs docs-text docs-look packaging releases mutants seeds test-core test-pythons bench bench-page bench-peers soak clean programs conformance release-check
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -77,6 +77,9 @@ types: $(VENV)/dev.stamp
 docs: $(VENV)/dev.stamp ## build the documentation site into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
+docs-text: $(VENV)/dev.stamp ## write the tables that come from the code into the pages of docs/
+	$(BIN)/python -m docs_build.write
+
 docs-look: docs ## open every page of the site in a browser (chromium), leave pictures in build/docs-look/
 	$(BIN)/python -m docs_build.look site --pictures build/docs-look
 
@@ -106,6 +109,7 @@ bench: programs $(VENV)/dev.stamp ## measure against the floors, some 15 minutes
 
 bench-page: $(VENV)/dev.stamp ## have the page on performance show what `make bench` has measured
 	$(BIN)/python -m benchmarks.page build/benchmarks.json
+	$(BIN)/python -m docs_build.write
 
 bench-peers: programs $(VENV)/dev.stamp ## measure beside other projects, each in an environment of its own, some 3 minutes
 	$(BIN)/python -m benchmarks.peers

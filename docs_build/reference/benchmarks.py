@@ -60,7 +60,8 @@ class Benchmarks:
         else:
             drawn = self._plots[chosen(name, self._plots, "plot")]()
             text = f'<div class="diagram plot" markdown="0">\n{drawn}\n</div>'
-        return markers.Part(text, frozenset([f"benchmarks {marker.subject}"]))
+        shows = frozenset([f"benchmarks {marker.subject}"])
+        return markers.Part(text, shows, is_written=kind != "plot")
 
     def _machine(self) -> str:
         run, about = self._run, self._run.machine

@@ -6,9 +6,18 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 
 from docs_build.reference import benchmarks, workspace
+from docs_build.reference.changelogs import Changelogs
 from docs_build.reference.commands import Commands
 from docs_build.reference.errors import Errors
-from docs_build.reference.markers import Marker, MarkerError, Part, chosen, markers, replaced
+from docs_build.reference.markers import (
+    END,
+    Marker,
+    MarkerError,
+    Part,
+    chosen,
+    markers,
+    replaced,
+)
 from docs_build.reference.options import Options
 from docs_build.reference.topology import Topology
 
@@ -28,12 +37,20 @@ class Reference:
         self._entries = list(entries)
 
     def filled(self, page: str) -> str:
-        """Return a page with its generated parts.
+        """Return a page as the site has it: with its generated parts, and without markers.
 
         Raises:
             MarkerError: a marker asks for what there is not.
         """
         return replaced(page, lambda marker: self._part(marker).text)
+
+    def written(self, page: str) -> str:
+        """Return a page as the repository has it: each marker is followed by its part.
+
+        Raises:
+            MarkerError: a marker asks for what there is not.
+        """
+        return replaced(page, lambda marker: _between(marker, self._part(marker)))
 
     def missing(self, pages: Iterable[str]) -> list[str]:
         """Return what none of the pages shows."""
@@ -54,6 +71,10 @@ class Reference:
             ) from error
 
 
+def _between(marker: Marker, part: Part) -> str:
+    return f"{marker.comment}\n\n{part.text}\n\n{END}" if part.is_written else marker.comment
+
+
 @cache
 def reference() -> Reference:
     """Return the reference of the packages of this workspace."""
@@ -62,6 +83,7 @@ def reference() -> Reference:
     commands = Commands(workspace.commands())
     errors = Errors(workspace.modules())
     measured = benchmarks.Benchmarks(benchmarks.document())
+    changelogs = Changelogs(workspace.changelogs())
     return Reference(
         {
             "options": options.part,
@@ -70,10 +92,11 @@ def reference() -> Reference:
             "error": errors.part,
             "error-codes": errors.codes,
             "benchmarks": measured.part,
+            "changelog": changelogs.part,
         },
         [
             name
-            for source in (options, topology, commands, errors, measured)
+            for source in (options, topology, commands, errors, measured, changelogs)
             for name in source.entries()
         ],
     )

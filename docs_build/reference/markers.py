@@ -1,8 +1,13 @@
 """Markers of a page: where a generated part belongs, and which.
 
-A marker is a comment, so that nothing is seen of it where a page is read as it stands:
+A marker is a comment. The part itself stands between it and a second comment, so a page reads in a
+clone as on the site:
 
     <!-- generated: options zmq curve=#keys -->
+
+    | option | type | ...
+
+    <!-- end of generated -->
 
 The first word says what kind of part it is, the next ones what it is about. `name=target` links an
 entry of the part. What stands behind a colon are the entries to show, where not all are meant:
@@ -17,7 +22,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Final, NamedTuple
 
-_MARKER: Final = re.compile(r"^<!-- generated: (.*?)\s*-->$", re.MULTILINE | re.DOTALL)
+END: Final = "<!-- end of generated -->"
+"""What stands behind a part that is written into its page."""
+
+_MARKER: Final = re.compile(
+    r"^(?P<marker><!-- generated: (?P<words>.*?)\s*-->)$"
+    rf"(?:\n(?:(?!^<!-- generated: ).)*?^{END}$)?",
+    re.MULTILINE | re.DOTALL,
+)
 _FENCE: Final = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 _HEADING: Final = re.compile(r"^#+ |^<!-- generated: ", re.MULTILINE)
 
@@ -35,6 +47,7 @@ class Marker(NamedTuple):
         entries: the entries to show; empty for all.
         links: where an entry leads, by its name.
         follows: what the page itself says there, up to the next heading or marker.
+        comment: the marker as the page has it.
     """
 
     kind: str
@@ -42,6 +55,7 @@ class Marker(NamedTuple):
     entries: tuple[str, ...]
     links: Mapping[str, str]
     follows: str
+    comment: str = ""
 
 
 class Part(NamedTuple):
@@ -50,25 +64,30 @@ class Part(NamedTuple):
     Attributes:
         text: markdown.
         shows: names of what it shows, by which a page that lacks something is noticed.
+        is_written: whether it stands in the page itself; a picture is on the site alone.
     """
 
     text: str
     shows: frozenset[str]
+    is_written: bool = True
 
 
 def markers(page: str) -> Iterator[tuple[Marker, tuple[int, int]]]:
-    """Give each marker of a page with the place where it stands. Code blocks have none."""
+    """Give each marker of a page with its place, that of its part included.
+
+    Code blocks have none.
+    """
     code = [block.span() for block in _FENCE.finditer(page)]
     for found in _MARKER.finditer(page):
         if not any(begin <= found.start() < end for begin, end in code):
             rest = page[found.end() :]
             heading = _HEADING.search(rest)
             follows = rest[: heading.start()] if heading else rest
-            yield _marker(found[1], follows.strip()), found.span()
+            yield _marker(found["words"], found["marker"], follows.strip()), found.span()
 
 
 def replaced(page: str, part: Callable[[Marker], str]) -> str:
-    """Return a page with what `part` gives for each marker in the marker's place."""
+    """Return a page with what `part` gives in the place of each marker and of its part."""
     pieces, at = [], 0
     for marker, (begin, end) in markers(page):
         pieces += [page[at:begin], part(marker)]
@@ -95,10 +114,10 @@ def chosen(name: str, known: Iterable[str], what: str) -> str:
     raise MarkerError(f"there is no {what} {name!r}; {hint}")
 
 
-def _marker(text: str, follows: str) -> Marker:
+def _marker(text: str, comment: str, follows: str) -> Marker:
     kind, *words = text.split()
     links = dict(word.split("=", 1) for word in words if "=" in word)
     end = next((at for at, word in enumerate(words) if word.endswith(":")), len(words))
     subject = [word.removesuffix(":") for word in words[: end + 1] if "=" not in word]
     entries = tuple(word.partition("=")[0] for word in words[end + 1 :])
-    return Marker(kind, " ".join(subject), entries, links, follows)
+    return Marker(kind, " ".join(subject), entries, links, follows, comment)

@@ -50,6 +50,18 @@ def modules() -> Iterator[ModuleType]:
                 yield importlib.import_module(found.name)
 
 
+def changelogs() -> dict[str, str]:
+    """Return the text of the changelog of each distribution, by the distribution's name."""
+    folders = [
+        ROOT,
+        *(ROOT / name for name in _read(ROOT)["tool"]["civitas"]["workspace"]["members"]),
+    ]
+    return {
+        _read(folder)["project"]["name"]: (folder / "CHANGELOG.md").read_text(encoding="utf-8")
+        for folder in folders
+    }
+
+
 def _app(module: str) -> Typer:
     """Return the app of a module that has one, or of the module `app` in a package."""
     app = getattr(importlib.import_module(module), "app", None)
