@@ -25,7 +25,10 @@ from support.ports import free_port
 from support.waiting import eventually
 
 REPOSITORY = Path(__file__).parents[2]
-PAGE = (REPOSITORY / "docs" / "nats.md").read_text(encoding="utf-8")
+NAMES = ("nats.md", "nats-jetstream.md", "nats-operation.md")
+PAGE = "".join((REPOSITORY / "docs" / name).read_text(encoding="utf-8") for name in NAMES)
+"""The three pages, one behind the other: the sessions of one go on on the next."""
+
 README = (REPOSITORY / "civitas-nats" / "README.md").read_text(encoding="utf-8")
 CONFIGURATIONS = dict(re.findall(r"^```text title=\"(.+)\"\n((?:.*\n)*?)```$", PAGE, re.MULTILINE))
 TOKEN = re.findall(r'token: "(.*)"', CONFIGURATIONS["nats1.conf"])[0]
@@ -42,7 +45,7 @@ def section(heading: str) -> str:
 def test_the_names_of_consumers_are_written_as_the_page_says():
     names = (".", "%", "=", "a-b", "ä")
     assert [consumer_name(name) for name in names] == ["=2E", "=25", "=3D", "a-b", "ä"]
-    assert "`.`, `%` and `=`\nare written `=2E`, `=25` and `=3D`" in PAGE
+    assert "`.`, `%` and `=` are written `=2E`, `=25` and `=3D`" in " ".join(PAGE.split())
 
 
 # --- configurations ----------------------------------------------------------------------------
@@ -156,7 +159,7 @@ async def test_connections_have_the_names_that_the_page_tells(jetstream):
     settings = {"nats_servers": jetstream.url, "nats_jetstream": True}
     async with Runtime(root, transport="nats", **settings):
         names = sorted(each["name"] for each in jetstream.clients())
-    lines = section("Operation").replace("`", "").splitlines()
+    lines = section("Connections").replace("`", "").splitlines()
     rows = [line.split("|") for line in lines if line[:1] == "|"]
     told = (row[2].strip().replace("the process's name", "supervisor") for row in rows[2:])
     assert names == sorted(each.replace(" and ", " ") for each in told)

@@ -14,7 +14,10 @@ from support.forked_commands import printed
 from support.pages import DOCS, Block, blocks
 
 REPOSITORY = Path(__file__).parents[3]
-OF_OTHER_TESTS = {"plugins.md", "topology.md", "conformance.md", "zmq.md", "nats.md", "redis.md"}
+OF_OTHER_TESTS = {
+    *("plugins.md", "topology.md", "conformance.md", "zmq.md", "redis.md"),
+    *("nats.md", "nats-jetstream.md", "nats-operation.md"),
+}
 TUTORIAL = "custom-transport.md"
 """Has sessions for which a package is installed: see `test_tutorial`."""
 PAGES = {
