@@ -19,12 +19,10 @@ PAGES = {
     if page.parent.name != "api"
 }
 NOT_YET = {
-    "topology.md",
     "instruments.md",
     "conformance.md",
     "custom-transport.md",
     "plugins.md",
-    "processes.md",
     "agents.md",
     "architecture.md",
     "coming-from-civitas.md",
