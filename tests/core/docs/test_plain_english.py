@@ -21,8 +21,6 @@ PAGES = {
 NOT_YET = {
     "instruments.md",
     "conformance.md",
-    "custom-transport.md",
-    "plugins.md",
     "agents.md",
     "architecture.md",
     "coming-from-civitas.md",
