@@ -19,8 +19,6 @@ PAGES = {
     if page.parent.name != "api"
 }
 NOT_YET = {
-    "instruments.md",
-    "conformance.md",
     "agents.md",
     "architecture.md",
     "coming-from-civitas.md",
