@@ -152,11 +152,11 @@ class NATSOptions(BaseModel):
     )
     subject_prefix: Prefix = Field(
         default="civitas.agent",
-        description="What subjects begin with: agent `a` is the subject `civitas.agent.a`.",
+        description="First part of each subject: agent `a` is the subject `civitas.agent.a`.",
     )
     inbox_prefix: Inbox = Field(
         default="_INBOX",
-        description="What the inboxes of this process begin with. Give each login its own, so that"
+        description="First part of this process's inboxes. Give each login its own, so that"
         " its permissions can name it, and none reads what the servers answer another.",
     )
     linger: float = Field(
@@ -207,7 +207,7 @@ class NATSOptions(BaseModel):
     )
     dead_letter_subject: Prefix = Field(
         default="civitas.dead",
-        description="What the subjects of dead letters begin with; the agent's name follows.",
+        description="First part of the subjects of dead letters; the agent's name follows.",
     )
 
     @checked_together(mode="after")

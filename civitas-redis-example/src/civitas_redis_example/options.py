@@ -82,7 +82,7 @@ class RedisOptions(BaseModel):
     prefix: str = Field(
         default="civitas:",
         pattern=r"^[\w.:/-]{1,100}$",
-        description="What channels begin with: agent `a` is the channel civitas:a. It keeps systems"
+        description="First part of each channel: agent `a` is the channel civitas:a. It keeps systems"
         " on one server apart.",
     )
     connect_timeout: float = Field(

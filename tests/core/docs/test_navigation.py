@@ -98,3 +98,9 @@ def test_a_page_for_users_says_at_its_end_where_to_go_next(page: str) -> None:
 
 def test_the_list_of_pages_that_do_not_say_it_is_no_longer_than_needed() -> None:
     assert {page for page in FOR_USERS if not links_of_next(page)} == WITHOUT_NEXT
+
+
+@pytest.mark.parametrize("page", FOR_USERS)
+def test_a_page_reads_in_a_clone_as_on_the_site(page: str) -> None:
+    """An admonition is a block of code to anybody who reads the file."""
+    assert not re.search(r"^(?:!!!|\?\?\?)", text(page), re.MULTILINE)

@@ -201,11 +201,11 @@ class TopologyModel(Block):
 
     transport: TransportBlock = Field(
         default_factory=lambda: TransportBlock.model_construct(type="in_process"),
-        description="What carries the messages: `type`, and the options of that transport.",
+        description="The transport, which carries messages: its `type` and its options.",
     )
     serializer: Annotated[SerializerBlock, TypeOnly] = Field(
         default_factory=lambda: SerializerBlock.model_construct(type="msgpack"),
-        description="What turns messages into bytes: the name of a serializer, or a mapping with "
+        description="The serializer, which turns messages into bytes: its name, or a mapping with "
         "its `type` and its options.",
         json_schema_extra=_or_its_name,
     )
@@ -215,7 +215,7 @@ class TopologyModel(Block):
     )
     instruments: list[Annotated[InstrumentBlock, TypeOnly]] = Field(
         default_factory=list,
-        description="What watches messages and agents in every process: for each instrument its "
+        description="The instruments, which watch messages and agents in every process: for each its "
         "name, or a mapping with its `type` and its options.",
     )
     send_timeout: Seconds = Field(
