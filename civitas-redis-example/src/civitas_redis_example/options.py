@@ -82,8 +82,8 @@ class RedisOptions(BaseModel):
     prefix: str = Field(
         default="civitas:",
         pattern=r"^[\w.:/-]{1,100}$",
-        description="First part of each channel: agent `a` is the channel civitas:a. It keeps systems"
-        " on one server apart.",
+        description="First part of each channel: agent `a` is the channel civitas:a. It keeps"
+        " systems on one server apart.",
     )
     connect_timeout: float = Field(
         default=5.0, gt=0, le=600, description="Seconds that a start waits for the server."

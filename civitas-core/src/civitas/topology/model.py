@@ -215,8 +215,8 @@ class TopologyModel(Block):
     )
     instruments: list[Annotated[InstrumentBlock, TypeOnly]] = Field(
         default_factory=list,
-        description="The instruments, which watch messages and agents in every process: for each its "
-        "name, or a mapping with its `type` and its options.",
+        description="The instruments, which watch messages and agents in every process: for each "
+        "its name, or a mapping with its `type` and its options.",
     )
     send_timeout: Seconds = Field(
         30.0, description="Seconds that a sender waits for room in a full mailbox."
