@@ -14,6 +14,7 @@ from mkdocs.exceptions import PluginError
 
 sys.path.append(str(Path(__file__).parents[1]))  # mkdocs knows this file alone
 
+from docs_build.diagrams import inlined
 from docs_build.reference.contents import reference
 from docs_build.reference.markers import MarkerError
 
@@ -23,11 +24,12 @@ if TYPE_CHECKING:
 
 
 def on_page_markdown(markdown: str, *, page: Page, **_: object) -> str:
-    """Return a page's text with its generated parts."""
+    """Return a page's text with its generated parts and its diagrams."""
     try:
-        return reference().filled(markdown)
+        text = reference().filled(markdown)
     except MarkerError as error:
         raise PluginError(f"{page.file.src_uri}: {error}") from error
+    return inlined(text, Path(page.file.abs_src_path or "").parent)
 
 
 def on_files(files: Files, **_: object) -> Files:
