@@ -17,23 +17,7 @@ OTHER_PARTS = {"Develop Civitas", "API reference"}
 
 WITHOUT_NEXT = {
     "agents.md",
-    "command-line.md",
-    "coming-from-civitas.md",
-    "compatibility.md",
-    "deploy/containers.md",
-    "deploy/health.md",
-    "deploy/kubernetes.md",
-    "deploy/systemd.md",
-    "errors.md",
-    "guarantees.md",
-    "opentelemetry.md",
-    "performance.md",
-    "security.md",
-    "supervision.md",
-    "testing-agents.md",
-    "testing-under-faults.md",
     "tracing.md",
-    "typed-messages.md",
     "watching.md",
 }
 """Pages that do not say yet where to go next. No page may come here."""
