@@ -23,6 +23,7 @@ NAMES = [
     "restart",
     "trace",
     "bench",
+    "new",
     "version",
     "dead-letters",
     "topology",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from civitas._authoring.scaffold import place
+from civitas._authoring.placing import place
 from civitas.errors import ConfigurationError
 
 FILES = {"a.txt": "a\n", "b/c/d.txt": "ä\n"}

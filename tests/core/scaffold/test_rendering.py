@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from civitas._authoring.placing import place
 from civitas._authoring.scaffold import (
     LONGEST_DISTRIBUTION,
     LONGEST_NAME,
     compatible_range,
     identify,
-    place,
     render,
 )
 from civitas.errors import ConfigurationError

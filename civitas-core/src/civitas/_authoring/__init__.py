@@ -1,7 +1,9 @@
-"""Authoring: what authors of plugins need while they develop: nothing here runs in a system.
+"""Authoring: what authors of plugins and of systems need; nothing here runs in a system.
 
 - `survey`: which plugins are installed, and what state each of them is in.
 - `probe`: loads one plugin in a process of its own, which may hang or die.
 - `conformance`: the reports that packages ship, found and judged.
-- `scaffold`: the beginning of a plugin package: names, templates, files.
+- `scaffold`: the beginning of a plugin package: names and files, from templates.
+- `application`: the beginning of a system of agents, likewise.
+- `placing`: writes such a folder whole or not at all.
 """

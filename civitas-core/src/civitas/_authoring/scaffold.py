@@ -2,7 +2,7 @@
 
 From the plugin's name come the names of the package. A template is the file that it will be, with
 `$name` and the like (string.Template) for what differs from package to package. Its suffix `.tmpl`
-keeps tools from taking it for code. The folder is written whole or not at all.
+keeps tools from taking it for code.
 """
 
 from __future__ import annotations
@@ -10,15 +10,11 @@ from __future__ import annotations
 import importlib.resources
 import json
 import keyword
-import os
 import re
-import secrets
-import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import chain
-from pathlib import Path
 from string import Template
 from typing import Final
 
@@ -191,31 +187,6 @@ def compatible_range(version: str) -> str:
     return f">={least},<{f'0.{minor + 1}' if major == 0 else major + 1}"
 
 
-def place(files: Mapping[str, str], folder: Path) -> None:
-    """Write files into a folder that is not there yet, or is empty.
-
-    They are written beside it first, and the finished folder is moved to its place. So nothing of
-    anybody's is overwritten, and a failure leaves nothing behind.
-
-    Raises:
-        ConfigurationError: something is in that place.
-        OSError: the system did not let us write.
-    """
-    target = Path(os.path.realpath(folder))  # an empty folder may be there through a symbolic link
-    _refuse_what_is_there(folder, target)
-    unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    try:
-        unfinished.mkdir()
-        for name, text in files.items():
-            path = unfinished / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8", newline="\n")
-        unfinished.rename(target)  # fails where something has come into the folder meanwhile
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
-
-
 def _place_of(name: str, package: str) -> str:
     """Return where in the package's folder a file goes."""
     if name.startswith("test_"):
@@ -236,20 +207,3 @@ def _authors_line(author: str | None) -> str:
     given = {key: text for key, text in match.groupdict().items() if text is not None}
     fields = (f"{key} = {json.dumps(text, ensure_ascii=False)}" for key, text in given.items())
     return f"authors = [{{ {', '.join(fields)} }}]"
-
-
-def _refuse_what_is_there(folder: Path, target: Path) -> None:
-    if not target.parent.is_dir():
-        raise ConfigurationError(f"there is no folder {str(folder.parent)!r} to make one in")
-    if not os.path.lexists(target):
-        return
-    if not target.is_dir() or any(target.iterdir()):
-        raise ConfigurationError(
-            f"{str(folder)!r} is there already, and nothing in it was touched: choose another "
-            f"place with --directory"
-        )
-    if target == Path.cwd():  # replacing it would leave the shell in a deleted folder
-        raise ConfigurationError(
-            f"{str(folder)!r} is the current folder: choose one that is not there yet with "
-            f"--directory"
-        )

@@ -33,6 +33,7 @@ _COMMANDS: Final = {
     "restart": "civitas.cli.talk",
     "trace": "civitas.cli.trace.command",
     "bench": "civitas.cli.bench.command",
+    "new": "civitas.cli.new",
     "version": "civitas.cli.version",
 }
 """Where the functions are that are commands; each has its command's name."""

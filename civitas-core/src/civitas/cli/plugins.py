@@ -179,7 +179,8 @@ def new_plugin(
     as_json: AsJson = False,
 ) -> None:
     """Write a package that works as it stands; its TODOs say what is yours to do."""
-    from civitas._authoring.scaffold import identify, place, render, rivals_of
+    from civitas._authoring.placing import place
+    from civitas._authoring.scaffold import identify, render, rivals_of
     from civitas.plugins.catalog import CORE_DISTRIBUTION, scan
     from civitas.plugins.metadata import installed_version
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cache
 from operator import attrgetter
-from typing import Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 from civitas.plugins import metadata
 from civitas.plugins.metadata import CORE_REQUIREMENT, Metadata, Point, normalise
@@ -159,13 +159,22 @@ def _builtin(kind: PluginKind, name: str, value: str) -> Candidate:
 @cache
 def known_distributions(kind: PluginKind) -> Mapping[str, str]:
     """Return which distribution offers which name, for plugins known when core was released."""
+    return cast("dict[str, str]", _known().get(f"{kind.value}s", {}))
+
+
+def known_for_processes() -> str | None:
+    """Return the known transport that reaches other processes without a server, if any does."""
+    return cast("str | None", _known().get("for_processes"))
+
+
+def _known() -> dict[str, Any]:
     from importlib.resources import files
 
     try:
         text = files(__package__).joinpath("known.json").read_text(encoding="utf-8")
     except FileNotFoundError:  # a frozen program may come without files that are no modules
         return {}
-    return cast("dict[str, str]", json.loads(text)[f"{kind.value}s"])
+    return cast("dict[str, Any]", json.loads(text))
 
 
 def scan(name: str | None = None) -> list[Candidate]:
