@@ -14,6 +14,7 @@ from support.agents import SOON, runtime
 
 PUBLIC = {
     *("name", "mailbox_size", "max_retries", "shutdown_timeout", "handle_timeout"),
+    *("retry_delay", "retry_backoff", "after", "every", "background", "retry"),
     *("on_start", "handle", "on_unhandled", "on_error", "on_stop"),
     *("send", "ask", "broadcast", "reply", "defer", "stop", "status", "state"),
 }
@@ -29,7 +30,7 @@ ORDINARY = """
     make message messages metrics mode model name_of next node notify on_message open options outbox
     output owner parent path pause pending pid poll pool port process processes publish put queue
     read ready receive recover registry release reload remote remove request reset respawn restart
-    restarts result resume retire retries retry role route run running save scope sender serializer
+    restarts result resume retire retries role route run running save scope sender serializer
     session set settings setup shutdown signal slot slots source spawn start started stats status_of
     step stopped stopping store subscribe supervisor system tags task tasks tell terminate text tick
     timeout timer topic trace transport type update uuid validate value version wait wake watch work

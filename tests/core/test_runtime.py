@@ -97,7 +97,7 @@ supervision:
   name: root
   strategy: one_for_all
   children:
-    - agent: {name: greeter, type: Greeter, mailbox_size: 7, max_retries: 1}
+    - agent: {name: greeter, type: Greeter, mailbox_size: 7, max_retries: 1, retry_delay: 0.5}
     - supervisor:
         name: inner
         children:
@@ -124,6 +124,7 @@ async def test_a_topology_file_becomes_a_runtime(tmp_path: Path) -> None:
     async with runtime:
         greeter, tuned = runtime.all_agents()
         assert (greeter.mailbox_size, greeter.max_retries) == (7, 1)
+        assert (greeter.retry_delay, greeter.retry_backoff) == (0.5, "CONSTANT")
         assert tuned.shutdown_timeout == 1.5
         assert (await runtime.ask("tuned", {"n": 2})).payload == {"product": 6}
 

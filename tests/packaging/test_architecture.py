@@ -249,6 +249,7 @@ STARTED_OTHERWISE = {
 """Files that start tasks by other means than `start_task`, and why that hides no error."""
 
 UNGUARDED = {
+    "civitas/_agents/retrying.py _settle": "it settles a future",
     "civitas/_agents/slot.py _report_cancellation": "it reports to the supervisor, in a task",
     "civitas/_bus/routing_table.py close": "it fails requests, and calls nobody",
     "civitas/_bus/wait_queue.py _expire": "it settles a future",

@@ -24,7 +24,7 @@ class ErrorAction(Enum):
     """What an agent wants done after its `handle` raised."""
 
     RETRY = "RETRY"
-    """Run `handle` again with the same message, up to `max_retries`, then escalate."""
+    """Run `handle` again with it, after `retry_delay`, up to `max_retries`, then escalate."""
     SKIP = "SKIP"
     """Give this message up and go on with the next one."""
     ESCALATE = "ESCALATE"
@@ -289,10 +289,10 @@ class AbortError(CivitasError):
 
 
 class TaskFailedError(CivitasError):
-    """Something that a node has going on has ended unexpectedly, and the node ends with it.
+    """What a node, or an agent, has going on has ended unexpectedly; it ends, or crashes, with it.
 
     Attributes:
-        task: what it was, such as "civitas probes".
+        task: what it was, such as "background task poll".
     """
 
     code = "task-failed"

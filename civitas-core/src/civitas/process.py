@@ -1,48 +1,31 @@
 """AgentProcess: the class that agents derive from. It is no process of the operating system.
 
 Its methods and attributes are what authors use or override, and nothing else: every other name is
-theirs. What the runtime keeps with an agent object is behind one attribute, the binding, and what
-it does to an agent is done by the functions at the end.
+theirs. What the runtime keeps with an agent object is behind one attribute, the binding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator, Mapping
-from enum import Enum
+import asyncio
+from collections.abc import Coroutine, Generator, Mapping
 from functools import cached_property
-from operator import attrgetter
-from typing import Any, Final, NoReturn, Protocol, Self, TypeAlias, TypeVar, overload
+from typing import Any, NamedTuple, Self, TypeAlias, TypeVar, overload
 
+from civitas._bus.arguments import as_seconds
+from civitas._bus.binding import Binding, ProcessStatus
 from civitas._bus.deferred import Deferred
 from civitas._bus.mailbox import DEFAULT_SIZE
-from civitas._bus.sender import Sender
+from civitas._bus.timers import Timer
 from civitas._typed import handlers
 from civitas._typed.shapes import Handled, Payload
-from civitas.errors import ErrorAction, NotConnectedError
+from civitas.errors import ErrorAction
 from civitas.messages import Message
 
-__all__ = ["AgentProcess", "Deferred", "ProcessStatus"]
+__all__ = ["AgentProcess", "Deferred", "ProcessStatus", "Retry", "Timer"]
 
-A = TypeVar("A", bound="AgentProcess")
 R = TypeVar("R")
 
 Headers: TypeAlias = Mapping[str, str] | None
-_Arguments: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]
-
-
-class ProcessStatus(Enum):
-    """Where an agent is in its life."""
-
-    INITIALIZING = "INITIALIZING"
-    """Not started yet, or in `on_start`."""
-    RUNNING = "RUNNING"
-    """Handling messages, or waiting for one."""
-    CRASHED = "CRASHED"
-    """Down, until its supervisor starts it again."""
-    STOPPING = "STOPPING"
-    """Told to stop, and not yet done with it."""
-    STOPPED = "STOPPED"
-    """Ended for good."""
 
 
 class _Done:
@@ -56,52 +39,10 @@ class _Done:
 _DONE = _Done()
 
 
-class Place(Protocol):
-    """Where an agent object is in a runtime."""
+class Retry(NamedTuple):
+    """What `retry` returns: RETRY, but later. `after` is in seconds."""
 
-    def leave(self) -> None:
-        """End the agent after the message in hand: it is done."""
-        ...
-
-    def status(self) -> ProcessStatus:
-        """Return where the agent is in its life."""
-        ...
-
-
-class _Unconnected:
-    """Stands for the sender, and for the place, of an agent that no runtime has started."""
-
-    __slots__ = ("_agent",)
-
-    def __init__(self, agent: AgentProcess) -> None:
-        self._agent = agent
-
-    def send(self, *_: object) -> NoReturn:
-        name = getattr(self._agent, "name", type(self._agent).__name__)
-        raise NotConnectedError(
-            f"agent {name!r} is not running in a runtime yet; its verbs work inside its hooks"
-        )
-
-    ask = broadcast = reply = defer = check_loop = leave = send
-
-    @staticmethod
-    def status() -> ProcessStatus:
-        return ProcessStatus.INITIALIZING
-
-
-class _Binding:
-    """What the runtime keeps with one agent object."""
-
-    __slots__ = ("arguments", "place", "sender")
-
-    def __init__(self, agent: AgentProcess, arguments: _Arguments) -> None:
-        unconnected = _Unconnected(agent)
-        self.arguments = arguments
-        """Those of the constructor."""
-        self.sender: Sender | _Unconnected = unconnected
-        """What the verbs act through."""
-        self.place: Place = unconnected
-        """What `stop` and `status` act through."""
+    after: float
 
 
 class AgentProcess:
@@ -121,6 +62,8 @@ class AgentProcess:
             no limit.
         concurrency: how many messages may be in hand at once, 1,000 at most. They are begun in
             the order in which they came, and end in any.
+        retry_delay: seconds before the first RETRY of a message.
+        retry_backoff: how that grows with each RETRY: CONSTANT, LINEAR or EXPONENTIAL.
 
     Example:
         A greeter, and how it is asked:
@@ -134,7 +77,7 @@ class AgentProcess:
     """
 
     name: str
-    _civitas_binding: _Binding
+    _civitas_binding: Binding
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Let the methods that are marked with `@on` handle the messages of their classes."""
@@ -147,7 +90,7 @@ class AgentProcess:
             handlers.complete(cls)
         self = super().__new__(cls)
         # A subclass may have a `__setattr__` that works only after its `__init__`.
-        object.__setattr__(self, "_civitas_binding", _Binding(self, (args, kwargs)))
+        object.__setattr__(self, "_civitas_binding", Binding(self, (args, kwargs)))
         return self
 
     def __init__(
@@ -158,6 +101,8 @@ class AgentProcess:
         shutdown_timeout: float = 30.0,
         handle_timeout: float | None = None,
         concurrency: int = 1,
+        retry_delay: float = 0.0,
+        retry_backoff: str = "CONSTANT",
     ) -> None:
         self.name = name
         self.mailbox_size = mailbox_size
@@ -165,6 +110,8 @@ class AgentProcess:
         self.shutdown_timeout = shutdown_timeout
         self.handle_timeout = handle_timeout
         self.concurrency = concurrency
+        self.retry_delay = retry_delay
+        self.retry_backoff = retry_backoff
 
     @cached_property
     def state(self) -> Any:
@@ -196,8 +143,11 @@ class AgentProcess:
         """
         raise handlers.unhandled(type(self), self.name, message)
 
-    async def on_error(self, error: Exception, message: Message) -> ErrorAction:
-        """Decide what becomes of a message whose handling raised. The default is ESCALATE."""
+    async def on_error(self, error: Exception, message: Message) -> ErrorAction | Retry:
+        """Decide what becomes of a message whose handling raised. The default is ESCALATE.
+
+        `return self.retry(after=5.0)` is RETRY after so many seconds.
+        """
         return ErrorAction.ESCALATE
 
     async def on_stop(self) -> None:
@@ -325,6 +275,66 @@ class AgentProcess:
         """
         return self._civitas_binding.sender.defer()
 
+    def after(self, seconds: float, payload: Payload, message_type: str = "message") -> Timer:
+        """Send a message to this agent itself, later.
+
+        It comes as any message does, in the mailbox's turn, and has a trace of its own. The
+        mailbox has a place reserved for it. It dies with this object: a restart begins without
+        timers. What stops does not tick any more.
+
+        Args:
+            seconds: how much later; 0 for the end of the mailbox as it is now.
+            payload: as for `send`; it is packed now.
+            message_type: says what it is.
+
+        Raises:
+            MessageValidationError: an argument is wrong.
+            SerializationError: a value can't be sent.
+            MailboxFullError: this agent has `mailbox_size` timers.
+            RuntimeError: this object has ended.
+        """
+        return self._civitas_binding.place.after(seconds, payload, message_type)
+
+    def every(self, seconds: float, payload: Payload, message_type: str = "message") -> Timer:
+        """Send a message to this agent itself after each period of so many seconds.
+
+        The times are this one plus whole multiples of the period: nothing drifts. While a message
+        of this timer is queued, and when the event loop was stalled, others are swallowed, and
+        counted. `t.cancel()` of what this returns ends it; the rest is as for `after`.
+        """
+        return self._civitas_binding.place.every(seconds, payload, message_type)
+
+    def background(self, coro: Coroutine[Any, Any, R], name: str | None = None) -> asyncio.Task[R]:
+        """Run a coroutine beside the handlers, as long as this object lives.
+
+        What it raises is a crash of this agent, at once. It is cancelled before `on_stop`, and
+        awaited. It belongs to no message: each message that it sends begins a trace, and `reply`
+        in it is an error.
+
+        Args:
+            coro: what to run, such as `self.poll()`.
+            name: for errors and logs; that of the coroutine when left out.
+
+        Returns:
+            The task. It need not be kept; cancel it when it is not needed any more.
+
+        Raises:
+            MessageValidationError: an argument is wrong, such as a function instead of a coroutine.
+            RuntimeError: this object has ended.
+        """
+        return self._civitas_binding.place.background(coro, name)
+
+    def retry(self, after: float) -> Retry:
+        """Return RETRY, for `on_error`, with a delay of its own: `return self.retry(after=5.0)`.
+
+        Meanwhile the message keeps its place, and none after it is handled. A stop does not wait
+        for it. After `max_retries` times it escalates, as RETRY does.
+
+        Raises:
+            MessageValidationError: `after` is no finite number of seconds of at least 0.
+        """
+        return Retry(as_seconds(after, "retry() takes"))
+
     def stop(self) -> _Done:
         """Say that this agent is done: it ends after the message being handled.
 
@@ -338,52 +348,3 @@ class AgentProcess:
     def status(self) -> ProcessStatus:
         """Where this agent is in its life."""
         return self._civitas_binding.place.status()
-
-
-# --- for the runtime ------------------------------------------------------------------------------
-
-_binding: Final[Callable[[AgentProcess], _Binding]] = attrgetter("_civitas_binding")
-_SETTINGS: Final = (
-    "mailbox_size", "max_retries", "shutdown_timeout", "handle_timeout", "concurrency",
-)  # fmt: skip
-_all_attributes: Final = attrgetter("name", *_SETTINGS, "_civitas_binding")
-
-
-def is_complete(agent: AgentProcess) -> bool:
-    """Return whether the constructors of AgentProcess have run."""
-    try:
-        _all_attributes(agent)
-    except AttributeError:
-        return False
-    return True
-
-
-def connect(agent: AgentProcess, sender: Sender, place: Place) -> None:
-    """Connect an agent's verbs, its `stop` and its `status`; the slot does so before `on_start`."""
-    binding = _binding(agent)
-    binding.sender = sender
-    binding.place = place
-
-
-def respawn(agent: A) -> A:
-    """Return a fresh object from the captured constructor arguments, with the same settings."""
-    args, kwargs = _binding(agent).arguments
-    fresh = type(agent)(*args, **kwargs)
-    configure(fresh, agent)
-    return fresh
-
-
-def configure(agent: AgentProcess, source: object) -> None:
-    """Override settings from outside the constructor: take those that `source` has as attributes.
-
-    It is a block of a topology, or another agent; None keeps what the constructor has set.
-    """
-    for name in _SETTINGS:
-        value = getattr(source, name)
-        if value is not None:
-            setattr(agent, name, value)
-
-
-def leave(agent: AgentProcess) -> None:
-    """End an agent after the message in hand, as its own `stop` does, whatever it made of that."""
-    _binding(agent).place.leave()

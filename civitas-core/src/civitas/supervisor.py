@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import Enum
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
-from civitas._agents.settings import checked_seconds, checked_whole
+from civitas._agents.backoff import BackoffKind
+from civitas._agents.settings import checked_choice, checked_seconds, checked_whole
 from civitas._bus.arguments import kind_of
 from civitas._supervision.heartbeat import HeartbeatPolicy
 from civitas._supervision.remote import RemoteChild
-from civitas._supervision.restart import BackoffKind, RestartPolicy, Strategy
+from civitas._supervision.restart import RestartPolicy, Strategy
 from civitas.errors import ConfigurationError
 from civitas.messages import name_problem
 from civitas.process import AgentProcess
 
 Child: TypeAlias = "AgentProcess | Supervisor | RemoteChild"
-E = TypeVar("E", bound=Enum)
 
 
 class Supervisor:
@@ -54,10 +53,10 @@ class Supervisor:
         self.children = _listed(() if children is None else children, name)
         of = f"of supervisor {name!r}"
         self.policy = RestartPolicy(
-            _choice(Strategy, strategy, f"strategy {of}"),
+            checked_choice(Strategy, strategy, f"strategy {of}"),
             checked_whole(max_restarts, 0, f"max_restarts {of}"),
             checked_seconds(restart_window, f"restart_window {of}"),
-            _choice(BackoffKind, backoff, f"backoff {of}"),
+            checked_choice(BackoffKind, backoff, f"backoff {of}"),
             checked_seconds(backoff_base, f"backoff_base {of}", above_zero=False),
             checked_seconds(backoff_max, f"backoff_max {of}", above_zero=False),
         )
@@ -105,13 +104,3 @@ def _listed(children: Iterable[Child], supervisor: str) -> list[Child]:
             f"{kind_of(given)}"
         )
     return list(children)
-
-
-def _choice(kind: type[E], value: str | E, what: str) -> E:
-    if isinstance(value, kind):
-        return value
-    try:
-        return kind(str(value).upper())
-    except ValueError:
-        allowed = ", ".join(str(member.value) for member in kind)
-        raise ConfigurationError(f"{what} is {value!r}; it is one of {allowed}") from None

@@ -39,6 +39,25 @@ async def test_what_instruments_have_done_wrong_is_told(kept):
     assert node["instruments"] == {"Faulty": {"sending": 3}}
 
 
+async def test_what_agents_have_of_their_own_is_told(kept):
+    async def begin(agent, message):
+        if message.type == "begin":
+            agent.background(asyncio.Event().wait())
+            agent.every(3600, {})
+            agent.after(0, {}, "tick")
+
+    async with running(kept.ledger, Scripted(COOK, begin), Scripted(WAITER)) as runtime:
+        await runtime.send(COOK, {}, "begin")
+        await until(lambda: runtime.stats().agents[0].handled == 2)
+        plain, told = await stats(kept), await stats(kept, "--json")
+    lines = [line for line in plain.out.splitlines() if "timers" in line]
+    assert lines == ["agent 'cook': timers 1, ticks 1, background tasks 1"]
+    (node,) = [each for each in json.loads(told.out)["nodes"] if each["role"] == "primary"]
+    cook, waiter = node["agents"]
+    assert (cook["timers"], cook["ticks"], cook["background_tasks"]) == (1, 1, 1)
+    assert {"timers", "ticks", "retries"}.isdisjoint(waiter)
+
+
 async def test_an_agent_that_is_not_there_is_listed_and_check_fails_with_its_name(kept):
     async with running(kept.ledger, Scripted(COOK)):
         plain = await stats(kept)

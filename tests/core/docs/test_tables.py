@@ -13,11 +13,12 @@ import pytest
 
 import civitas
 from civitas import AgentProcess, ErrorAction, Message, Supervisor, envelope, errors
+from civitas._agents.backoff import BackoffKind, backoff_delay
 from civitas._bus.windows import GRANT_EVERY, WINDOW
 from civitas._cluster import claims, member_table, pieces
 from civitas._cluster.authority import RULES, Address, Believed
 from civitas._supervision.heartbeat import HeartbeatPolicy
-from civitas._supervision.restart import BackoffKind, Strategy, backoff_delay
+from civitas._supervision.restart import Strategy
 from civitas.envelope import KIND_REPLY, Origin
 from civitas.process import ProcessStatus
 from civitas.serializer import SCHEMA, limits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from civitas import Runtime
+from civitas import ErrorAction, Runtime
 from civitas._node.health.metrics import exposition
 from support.agents import Gate, Scripted, echo, fail, until
 from support.probing import Probed, made, probe, running, samples
@@ -50,6 +50,25 @@ async def test_the_counters_are_those_of_stats():
     assert found["civitas_messages_delivered_total"][()] == stats.delivered
     assert found["civitas_node_info"][("role", "primary"),] == 1
     assert found["civitas_ready"][()] == 1
+
+
+async def test_timers_background_tasks_and_retries_are_counted_of_agents_that_have_them():
+    async def begin(agent, message):
+        if message.type == "begin":
+            agent.background(asyncio.Event().wait())
+            agent.after(0, {}, "tick")
+        if message.type == "tick" and message.attempt == 0:
+            raise ValueError("no good")
+
+    agents = Scripted("a", begin, ErrorAction.RETRY), Scripted("b")
+    async with running(*agents) as runtime:
+        await runtime.send("a", {}, "begin")
+        await until(lambda: runtime.stats().agents[0].handled == 2)
+        found = samples((await scraped(runtime)).text)
+    assert found["civitas_agent_ticks_total"] == {of("a"): 1}
+    assert found["civitas_agent_ticks_swallowed_total"] == {of("a"): 0}
+    assert found["civitas_agent_background_tasks"] == {of("a"): 1}
+    assert found["civitas_agent_retries_total"] == {of("a"): 1, of("b"): 0}
 
 
 async def test_what_was_dropped_and_lost_is_counted_by_reason_and_by_agent():

@@ -40,6 +40,8 @@ supervision:
               max_retries: 0
               handle_timeout: 1
               shutdown_timeout: 2
+              retry_delay: 0.5
+              retry_backoff: linear
               heartbeat_interval: 3
               heartbeat_timeout: 4
               missed_heartbeats_threshold: 6
@@ -67,8 +69,9 @@ def test_settings_that_are_not_given_are_left_to_the_class(workspace: Any) -> No
     assert agent.block.config is None
     assert agent.block.process is None
     settings = ("mailbox_size", "max_retries", "handle_timeout", "shutdown_timeout")
+    settings += ("retry_delay", "retry_backoff")
     heartbeat = ("heartbeat_interval", "heartbeat_timeout", "missed_heartbeats_threshold")
-    assert [getattr(agent.block, each) for each in (*settings, *heartbeat)] == [None] * 7
+    assert [getattr(agent.block, each) for each in (*settings, *heartbeat)] == [None] * 9
 
 
 def test_everything_that_is_given_arrives(workspace: Any) -> None:
@@ -87,6 +90,7 @@ def test_everything_that_is_given_arrives(workspace: Any) -> None:
     a = agent.block
     assert (a.name, a.config, a.process) == ("a", {"folder": "/tmp"}, "worker")
     assert (a.mailbox_size, a.max_retries, a.handle_timeout, a.shutdown_timeout) == (5, 0, 1, 2)
+    assert (a.retry_delay, a.retry_backoff) == (0.5, "LINEAR")
     assert (a.heartbeat_interval, a.heartbeat_timeout, a.missed_heartbeats_threshold) == (3, 4, 6)
 
 
@@ -117,7 +121,7 @@ def test_everything_knows_where_it_stands(workspace: Any) -> None:
     assert line(loaded.supervision.where) == 6
     assert line(loaded.supervision.children[0].where) == 15
     assert line(loaded.supervision.children[0].children[0].where) == 18
-    assert line(loaded.supervision.children[1].where) == 30
+    assert line(loaded.supervision.children[1].where) == 32
 
 
 def test_overrides_apply_and_are_noted(workspace: Any) -> None:

@@ -9,10 +9,14 @@ the captured constructor arguments; what these may be stands in `settings`. Each
 task, which runs `on_start`, then the **message loop** (`message_loop`), then `on_stop`; what these
 raise is a crash, whatever it is (`civitas.errors.crash_unless_cancelled`). `counts` has what is
 counted of the agent, for how long it was busy, and what it has in hand; `running` tells a log
-record which agent's task it comes from. The slot never decides
-about a restart: it reports the end of a task, once, to its supervisor. What it says of itself to
-other nodes, beyond the states below, stands in `states`. Instruments see each execution of
-`handle`, each crash and each restart (`civitas.instruments`).
+record which agent's task it comes from. What authors may name as they like, the runtime reaches
+through functions (`binding`). What an object has going on besides its messages (`own_work`) is
+timers (`civitas._bus.timers`) and background tasks (`background`; `generators` of theirs). A
+message that has failed may be handled again after a while (`retrying`); how delays grow, of
+restarts too, is `backoff`. What is left in a mailbox at the end goes by `remains`. The slot never
+decides about a restart: it reports the end of a task, once, to its supervisor. What it says of
+itself to other nodes, beyond the states below, stands in `states`. Instruments see each execution
+of `handle`, each crash and each restart (`civitas.instruments`).
 
 States of a slot (`ProcessStatus`), and what moves it:
 
@@ -71,6 +75,7 @@ What becomes of one message, and of the one who asked with it:
     `handle` returns a reply       | it                    | acknowledges
     `handle` returns None          | UnansweredError       | acknowledges
     ... after it called `defer`    | what is given later   | when that is settled
+    RETRY                          | what the next time brings: see `retrying`
     SKIP                           | AgentError            | acknowledges
     ESCALATE, STOP, a crash        | AgentError            | acknowledges if somebody asked, else
                                    |                       | gives it again
@@ -89,6 +94,8 @@ Invariants
   left behind: what it does later, its `stop` included, changes nothing of the slot.
 - No more messages are in hand than the agent's `concurrency`, and each is settled by its own
   outcome.
+- What an object has going on ends with it: no tick of its timers is handled, and no background
+  task of it runs, once `on_stop` is called, but for one that ignores its cancellation.
 - A cancellation that is meant for the agent's task ends it; one of something that a hook awaited
   is an error of that hook.
 - Who asked gets an answer for every message that was taken out of the mailbox: also when the

@@ -12,7 +12,9 @@ from math import inf
 from typing import Final, TypeVar
 
 from civitas import _platform as platform
+from civitas._agents.binding import leave
 from civitas._agents.message_loop import MessageLoop, StopMode
+from civitas._agents.retrying import retry_delay
 from civitas._agents.settings import Settings
 from civitas._bus.arguments import kind_of
 from civitas._bus.instrument_guards import Handle
@@ -32,7 +34,7 @@ from civitas.errors import (
     printable,
 )
 from civitas.messages import Message, compose_reply
-from civitas.process import leave
+from civitas.process import Retry
 from civitas.trace import belongs_to
 
 logger = logger_of("civitas.agent")
@@ -209,8 +211,12 @@ class Consumer:
                 return _SETTLED
             self._counts.errors += 1
             action = await self._judge(message, error)
-            if action is ErrorAction.RETRY and retries < self._settings.max_retries:
+            delay = retry_delay(action, self._settings, retries)
+            if delay is not None:
+                if delay and not await self._loop.pause(self.sender, message, error, delay):
+                    return _SETTLED
                 retries += 1
+                self._counts.retries += 1
                 message.attempt += 1
                 try:
                     return await self._handle(message)
@@ -231,7 +237,7 @@ class Consumer:
                 return _SETTLED
             raise error
 
-    async def _judge(self, message: Message, error: Exception) -> ErrorAction:
+    async def _judge(self, message: Message, error: Exception) -> ErrorAction | Retry:
         """Ask the agent what to do; a broken `on_error` is a crash of its own."""
         limit = self._limit
         try:
@@ -242,7 +248,7 @@ class Consumer:
             self._loop.stop_mode = StopMode.NOW
             await self._fail(message, error)
             raise second from error if second.__cause__ is None else second.__cause__
-        if type(action) is not ErrorAction:
+        if type(action) is not ErrorAction and type(action) is not Retry:
             self._loop.stop_mode = StopMode.NOW
             await self._fail(message, error)
             raise TypeError(

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from civitas import _platform as platform
 from civitas._bus.sender import Sender
+from civitas._bus.timers import TickCounts
 from civitas.messages import Message
 
 
@@ -78,6 +79,10 @@ class AgentCounts:
 
     handled: int = 0
     errors: int = 0
+    retries: int = 0
+    """Times that a message was handled again."""
+    ticks: TickCounts | None = None
+    """Those of its timers, if it has had any."""
     warned: frozenset[str] = frozenset()
     """Types of messages for which `handle` returned what it should not, and that was logged."""
     busy_before: float = 0.0

@@ -6,17 +6,19 @@ Stop modes: see the table of `civitas._agents`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import Enum
 
 from civitas import _platform as platform
 from civitas._agents.counts import AgentCounts
+from civitas._agents.retrying import Pauses
 from civitas._bus.bus import MessageBus
 from civitas._bus.deferred import DeferredAnswers
 from civitas._bus.mailbox import Item, Mailbox
 from civitas._bus.sender import Sender
 from civitas._bus.settlement import GivenUp
 from civitas.errors import crash_unless_cancelled
+from civitas.messages import Message
 from civitas.process import AgentProcess
 from civitas.transport.tasks import contained
 
@@ -46,6 +48,7 @@ class MessageLoop:
         "deferred",
         "failed",
         "mailbox",
+        "pauses",
         "sender",
         "stop_mode",
         "task",
@@ -72,6 +75,7 @@ class MessageLoop:
         counts.next_object()
         self._on_idle = on_idle
         self._senders: tuple[Sender, ...] = (self.sender,)
+        self.pauses: Pauses | None = None  # most never retry later
         self.stop_mode = StopMode.NEVER
         self.task: asyncio.Task[None] | None = None
         """The task of the object's hooks."""
@@ -85,6 +89,18 @@ class MessageLoop:
         """Whether the transport had given the message before that the agent has crashed on."""
         durable = self.failed.durable
         return durable is not None and durable.redelivered
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the agent, or its node, stops."""
+        return self.stop_mode is not StopMode.NEVER or self.bus.closing
+
+    def pause(
+        self, sender: Sender, message: Message, error: Exception, delay: float
+    ) -> Awaitable[bool]:
+        """Wait with a message in hand; awaiting it gives whether to handle it again."""
+        pauses = self.pauses = self.pauses or Pauses(self.bus, self.agent.name)
+        return pauses.wait(message, sender.durable, error, 0.0 if self.stopping else delay)
 
     def another_sender(self) -> Sender:
         """Return a sender for one of several consumers."""

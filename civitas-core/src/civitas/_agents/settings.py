@@ -7,14 +7,19 @@ an agent's settings themselves, so these are read and checked when its node is m
 
 from __future__ import annotations
 
-from math import isnan
+from enum import Enum
+from math import isinf, isnan
 from numbers import Integral, Real
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+from civitas._agents.backoff import BackoffKind
+from civitas._agents.binding import is_complete
 from civitas._bus.arguments import kind_of
 from civitas.errors import ConfigurationError
 from civitas.messages import MOST_CONCURRENCY, name_problem
-from civitas.process import AgentProcess, is_complete
+from civitas.process import AgentProcess
+
+E = TypeVar("E", bound=Enum)
 
 
 def checked_whole(value: int, least: int, what: str) -> int:
@@ -52,6 +57,21 @@ def checked_seconds(value: float, what: str, *, above_zero: bool = True, hint: s
     return value
 
 
+def checked_choice(kind: type[E], value: str | E, what: str) -> E:
+    """Return a member of an Enum, given as itself or by its name in any case.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    if isinstance(value, kind):
+        return value
+    try:
+        return kind(str(value).upper())
+    except ValueError:
+        allowed = ", ".join(str(member.value) for member in kind)
+        raise ConfigurationError(f"{what} is {value!r}; it is one of {allowed}") from None
+
+
 class Settings(NamedTuple):
     """The settings of one agent object, as they were when they were checked."""
 
@@ -59,6 +79,8 @@ class Settings(NamedTuple):
     shutdown_timeout: float
     handle_timeout: float | None
     concurrency: int
+    retry_delay: float
+    retry_backoff: BackoffKind
 
 
 def settings_of(agent: AgentProcess) -> Settings:
@@ -89,8 +111,16 @@ def settings_of(agent: AgentProcess) -> Settings:
             f"concurrency {of} is a whole number of at most {MOST_CONCURRENCY}, not "
             f"{kind_of(agent.concurrency)}"
         )
+    checked_seconds(agent.retry_delay, f"retry_delay {of}", above_zero=False)
+    if isinf(agent.retry_delay):
+        raise ConfigurationError(f"retry_delay {of} is a finite number of seconds, not infinity")
     return Settings(
-        agent.max_retries, agent.shutdown_timeout, agent.handle_timeout, agent.concurrency
+        agent.max_retries,
+        agent.shutdown_timeout,
+        agent.handle_timeout,
+        agent.concurrency,
+        agent.retry_delay,
+        checked_choice(BackoffKind, agent.retry_backoff, f"retry_backoff {of}"),
     )
 
 

@@ -8,32 +8,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import NamedTuple
 
 from civitas import _platform as platform
+from civitas._agents.binding import connect, respawn
 from civitas._agents.concurrency import CANCEL_GRACE, consume
 from civitas._agents.counts import AgentCounts
 from civitas._agents.message_loop import MessageLoop, StopMode
+from civitas._agents.own_work import OwnWork
+from civitas._agents.remains import part_with
 from civitas._agents.running import enter
 from civitas._agents.settings import settings_of
 from civitas._agents.states import CRASHED_AGAIN, DOWN, CancelledFromOutsideError
 from civitas._bus.bus import MessageBus
 from civitas._bus.mailbox import Item, Mailbox
-from civitas._bus.settlement import DurableFrame, GivenUp
 from civitas.errors import (
-    CivitasError,
-    MessageRoutingError,
     SpawnError,
     crash_unless_cancelled,
     describe,
     logger_of,
 )
-from civitas.process import AgentProcess, ProcessStatus, connect, respawn
+from civitas.process import AgentProcess, ProcessStatus
 from civitas.transport.tasks import (
     LAST_MOMENT,
     absorb_cancellation,
     cancel_task,
-    contained,
     start_task,
 )
 
@@ -78,6 +76,8 @@ class AgentSlot:
         self._on_idle = on_idle
         self._task: asyncio.Task[None] | None = None
         self._message_loop: MessageLoop | None = None
+        self.own_work: OwnWork | None = None
+        """Timers and background tasks of the present object."""
         self._stop_asked = False
         self._done = False
         self._retired = False
@@ -183,6 +183,7 @@ class AgentSlot:
         self.status = ProcessStatus.STOPPING
         if self._message_loop is not None and self._message_loop.stop_mode is not StopMode.NOW:
             self._message_loop.stop_mode = StopMode.WHEN_DRAINED if drain else StopMode.NOW
+        self.interrupt_retries()
         self.mailbox.wake()
         now = asyncio.get_running_loop().time()
         patience = (now if since is None else since) + self.settings.shutdown_timeout - now
@@ -197,8 +198,14 @@ class AgentSlot:
             if not task.done():
                 logger.error("agent %r does not let itself be cancelled: left behind", self.name)
                 self._left_behind = True
-                if self._message_loop is not None:
-                    await self._message_loop.abandon(None)
+                if self.own_work is not None:
+                    self.own_work.let_go()
+                    await self.own_work.message_loop.abandon(None)
+
+    def interrupt_retries(self) -> None:
+        """Handle no message again that waits for it: the agent, or its node, stops."""
+        if self._message_loop is not None and self._message_loop.pauses is not None:
+            self._message_loop.pauses.interrupt()
 
     async def retire(self) -> None:
         """Take the agent off the system.
@@ -233,34 +240,17 @@ class AgentSlot:
             return  # it was left behind, and another object has its place
         self._done = True
         self.mailbox.wake()
+        self.interrupt_retries()
         if self.alive or self._retired or self.status is ProcessStatus.STOPPED:
             return
         self.failure = None  # it is down: a task that it left behind has said it
         self.status = ProcessStatus.STOPPED
         self._on_exit(self)
 
-    def status_of(self, message_loop: MessageLoop) -> ProcessStatus:
-        """Return the status of an agent object; one that was left behind has stopped."""
-        return self.status if message_loop is self._message_loop else ProcessStatus.STOPPED
-
     async def close(self) -> None:
         """Refuse what comes from now on, and part with what is queued."""
-        gone = MessageRoutingError(f"agent {self.name!r} has stopped and takes no more messages")
-        left = self.mailbox.close(str(gone))
-        await asyncio.gather(*(contained(self._part_with(frame, gone)) for frame in left))
-
-    async def _part_with(self, frame: Item, gone: MessageRoutingError) -> None:
-        durable = frame if isinstance(frame, DurableFrame) else None
-        try:
-            message = self._bus.read(frame)
-        except CivitasError as error:
-            if durable is None:
-                self._bus.answers.record_unreadable(frame, error)
-            else:
-                durable.failed(gone)  # the next one to get it accounts for it
-            return
-        why, reason = GivenUp.not_begun(gone), "the recipient has stopped"
-        await self._bus.answers.give_up(message, durable, self.name, why, reason)
+        gone = f"agent {self.name!r} has stopped and takes no more messages"
+        await part_with(self.mailbox.close(gone), self.name, self._bus, gone)
 
     # --- one object's life --------------------------------------------------------------------
 
@@ -271,9 +261,10 @@ class AgentSlot:
         self._message_loop = message_loop = MessageLoop(
             self.agent, self.mailbox, self._bus, self.counts, self._on_idle
         )
-        connect(self.agent, message_loop.sender, _Occupancy(self, message_loop))
+        self.own_work = own_work = _Occupancy(self, message_loop, self._bus)
+        connect(self.agent, message_loop.sender, own_work)
         started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        life = self._live(message_loop, started)
+        life = self._live(own_work, started)
         self._task = start_task(life, name=self.name, failed=self._bus.failed)
         message_loop.task = self._task
         self.mailbox.consumers = (self._task,)
@@ -284,9 +275,10 @@ class AgentSlot:
             cancel_task(self._task)
             raise
 
-    async def _live(self, message_loop: MessageLoop, started: asyncio.Future[None]) -> None:
+    async def _live(self, own_work: OwnWork, started: asyncio.Future[None]) -> None:
+        message_loop = own_work.message_loop
         enter(message_loop.sender)
-        if not await self._begin(message_loop, started):
+        if not await self._begin(own_work, started):
             return
         del started  # this frame lives as long as the agent
         crash: Exception | None = None
@@ -295,6 +287,7 @@ class AgentSlot:
             await message_loop.deferred.all_settled(self.settings.shutdown_timeout)
         except BaseException as error:  # noqa: BLE001 - a crash, which the supervisor judges
             crash = self._crash_of(message_loop, error)
+        crash = await own_work.end(crash)
         try:
             await message_loop.abandon(crash)
         finally:
@@ -317,8 +310,9 @@ class AgentSlot:
             self.redelivered = message_loop.redelivered
         return crash
 
-    async def _begin(self, message_loop: MessageLoop, started: asyncio.Future[None]) -> bool:
+    async def _begin(self, own_work: OwnWork, started: asyncio.Future[None]) -> bool:
         """Await `on_start`, release who waits for it, and return whether it went well."""
+        message_loop = own_work.message_loop
         failure: Exception | None = None
         self._starting = True
         try:
@@ -331,6 +325,8 @@ class AgentSlot:
                 failure = message_loop.crash_in("on_start", error)
             except asyncio.CancelledError:
                 failure = RuntimeError("it was cancelled while it started")
+        if failure is not None or own_work.failure is not None:
+            failure = await own_work.end(failure)
         if message_loop is self._message_loop:
             self._starting = False
             if failure is None and self.status is ProcessStatus.INITIALIZING:
@@ -385,14 +381,18 @@ class AgentSlot:
             self._on_exit(self)
 
 
-class _Occupancy(NamedTuple):
+class _Occupancy(OwnWork):
     """What an agent object reaches of the slot that it is in."""
 
-    slot: AgentSlot
-    message_loop: MessageLoop
+    __slots__ = ("_slot",)
+
+    def __init__(self, slot: AgentSlot, message_loop: MessageLoop, bus: MessageBus) -> None:
+        super().__init__(message_loop, bus, slot.mailbox, slot.counts)
+        self._slot = slot
 
     def leave(self) -> None:
-        self.slot.leave(self.message_loop)
+        self._slot.leave(self.message_loop)
 
     def status(self) -> ProcessStatus:
-        return self.slot.status_of(self.message_loop)
+        left_behind = self._slot.own_work is not self
+        return ProcessStatus.STOPPED if left_behind else self._slot.status

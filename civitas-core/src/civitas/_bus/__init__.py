@@ -57,6 +57,9 @@ replies; one that says why there is no answer becomes an exception for who asked
 An answer that is given after its handler has returned is open until then (`deferred`). Agents that
 wait for each other's answers are seen in `wait_for_graph`, and the last of them is refused its ask.
 
+An agent's message to itself that comes later (`timers`) has a reserved place in the mailbox, beside
+the room that senders wait for. `binding` is what an agent object reaches all of this through.
+
 A bus is used in one event loop of one process (`affinity`): all of the above is written for a
 single thread, and what waits is woken by its own loop.
 

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import Enum
-from math import isinf, isnan
+from math import isfinite, isinf, isnan
 from numbers import Real
 from typing import Any, Final
 
@@ -104,6 +104,23 @@ def as_timeout(timeout: object) -> float | None:
         hint = f"; did you mean timeout={printable(timeout, _SHOWN)}?"
     raise MessageValidationError(
         f"a timeout is a number of seconds, or None for no limit, not {kind_of(timeout)}{hint}"
+    )
+
+
+def as_seconds(given: object, what: str, *, above_zero: bool = False) -> float:
+    """Return a number of seconds that something is to take; `what` begins the error.
+
+    Raises:
+        MessageValidationError: it is none, is not finite, or too small.
+    """
+    if not isinstance(given, bool) and isinstance(given, Real):
+        seconds = float(given)
+        if isfinite(seconds) and (seconds > 0.0 or (seconds == 0.0 and not above_zero)):
+            return seconds
+    hint = "; did you mean its total_seconds()?" if isinstance(given, timedelta) else ""
+    least = "above 0" if above_zero else "of at least 0"
+    raise MessageValidationError(
+        f"{what} a finite number of seconds {least}, not {kind_of(given)}{hint}"
     )
 
 

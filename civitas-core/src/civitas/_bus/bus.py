@@ -143,7 +143,7 @@ class MessageBus:
         )
         seals = within_process_of(self.transport) is not None  # with the reply address, at once
         self._request = self.codec.unsealed_request if seals else self.codec.request
-        self._packed = _as_frame if self._delivery is None else self._delivery.packed
+        self.packed = _as_frame if self._delivery is None else self._delivery.packed
         self.waiting.identify(self._delivery, self.transport)
         self.answers.identify(self.codec, self.outgoing, self._delivery, bare=self._is_bare)
 
@@ -177,7 +177,7 @@ class MessageBus:
             raise reserved_type(message)
         route = self._lookup(message.recipient)
         if own and type(route) is LocalRoute:
-            packed = self._packed(message)
+            packed = self.packed(message)
             if packed is not None:
                 item = (message, packed)
                 if route.mailbox.put_nowait(item):  # what `route.put` does, without a call of it

@@ -25,6 +25,9 @@ DEFAULT_SIZE: Final = 1000
 _NOTHING: Final[deque[Any]] = deque(maxlen=0)
 """What is in every mailbox that has never had an item: an empty deque takes 760 bytes (3.11)."""
 
+_NONE_RESERVED: Final[dict[int, object]] = {}
+"""What is reserved in every mailbox whose agent has had no timer; nothing is put into it."""
+
 
 def has_entered(error: asyncio.CancelledError) -> bool:
     """Return whether an item is in its mailbox though its `put` was cancelled: room came first."""
@@ -38,13 +41,16 @@ class Mailbox(Generic[T]):
     wait in order; each item enters when room is made, whether or not its sender has woken up yet.
     Consumers that find it empty wait in order, too: each item that comes wakes one of them. One
     that is cancelled after that wakes the next one, so that no item waits while a consumer does.
+    Reserved items have places beside those: they need no room, and take none from the others.
     """
 
     __slots__ = (
+        "_attended",
         "_closed",
         "_items",
         "_limit",
         "_next_wakeup",
+        "_reserved",
         "_senders",
         "_wakeups",
         "concurrency",
@@ -61,7 +67,9 @@ class Mailbox(Generic[T]):
         self.consumers: Collection[asyncio.Task[None]] = ()
         """The tasks that drain this mailbox; a send of theirs can't wait for room here."""
         self._items: deque[T] = _NOTHING
-        self._limit = size  # 0 once it is closed
+        self._limit = size  # and the reserved items that are inside; 0 once it is closed
+        self._reserved: dict[int, object] = _NONE_RESERVED  # by the id of each such item, its owner
+        self._attended = False  # whether somebody waits for room, or reserved items are inside
         self._senders: WaitQueue[T] | None = None  # most mailboxes are never full
         self._next_wakeup: asyncio.Future[None] | None = None
         self._wakeups: deque[asyncio.Future[None]] = _NOTHING  # of further consumers that wait
@@ -116,6 +124,7 @@ class Mailbox(Generic[T]):
             )
         if self._senders is None:
             self._senders = WaitQueue()
+        self._attended = True
         try:
             await self._senders.wait(item, timeout)
         except TimeoutError:
@@ -129,8 +138,8 @@ class Mailbox(Generic[T]):
         if not self._items:
             return None
         item = self._items.popleft()
-        if self._senders:
-            self._admit(self._senders)
+        if self._attended:
+            self._taken(item)
         return item
 
     def withdraw(self, item: T) -> bool:
@@ -138,10 +147,35 @@ class Mailbox(Generic[T]):
         for index, each in enumerate(self._items):
             if each is item:
                 del self._items[index]
-                if self._senders:
-                    self._admit(self._senders)
+                if self._attended:
+                    self._taken(item)
                 return True
         return False
+
+    def put_reserved(self, item: T, owner: object) -> None:
+        """Put an item in, at a place that is reserved for its owner, unless the mailbox is closed.
+
+        The owner has none inside: see `holds`.
+        """
+        if self._closed is not None:
+            return
+        if self._reserved is _NONE_RESERVED:
+            self._reserved = {}
+        self._reserved[id(item)] = owner  # it is inside as long as this is
+        self._limit += 1
+        self._attended = True
+        self.put_nowait(item)
+
+    def holds(self, owner: object) -> bool:
+        """Return whether a reserved item of this owner is inside."""
+        return any(each is owner for each in self._reserved.values())
+
+    def withdraw_reserved(self, owner: object) -> None:
+        """Take out the reserved item of an owner, if it is inside; of all, for None."""
+        out = {key for key, each in self._reserved.items() if owner is None or each is owner}
+        if out:
+            for item in [each for each in self._items if id(each) in out]:
+                self.withdraw(item)
 
     async def wait(self) -> None:
         """Wait until there is an item, or until `wake` is called."""
@@ -191,12 +225,18 @@ class Mailbox(Generic[T]):
             self._senders.fail(partial(MessageRoutingError, reason))
         left = list(self._items)
         self._items.clear()
+        self._reserved = _NONE_RESERVED
         return left
 
-    def _admit(self, senders: WaitQueue[T]) -> None:
-        """Let the first waiting item in at once, so that a newcomer finds no room."""
-        first = senders.pop()
-        if first is not None:
-            self._items.append(first.item)
-            if self._next_wakeup is not None:
-                self._wake_next(self._next_wakeup)
+    def _taken(self, item: T) -> None:
+        """Let those who wait in at once, as far as there is room, so that a newcomer finds none."""
+        if self._reserved and self._reserved.pop(id(item), None) is not None:
+            self._limit -= 1
+        senders = self._senders
+        while senders and len(self._items) < self._limit:
+            first = senders.pop()
+            if first is not None:
+                self._items.append(first.item)
+                if self._next_wakeup is not None:
+                    self._wake_next(self._next_wakeup)
+        self._attended = bool(senders) or bool(self._reserved)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from civitas._agents.binding import configure, is_complete
 from civitas._agents.settings import settings_of
 from civitas._bus.arguments import kind_of
 from civitas._bus.codec import new_origin
@@ -20,7 +21,7 @@ from civitas.messages import PRIMARY
 from civitas.plugins import Capabilities
 from civitas.plugins.loader import capabilities_of
 from civitas.plugins.masking import describe_without_inputs, mask_text
-from civitas.process import AgentProcess, configure, is_complete
+from civitas.process import AgentProcess
 from civitas.serializer import Serializer
 from civitas.supervisor import Supervisor
 from civitas.topology import ResolvedAgent, ResolvedSerializer, ResolvedSupervisor, Topology

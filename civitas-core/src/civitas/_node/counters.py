@@ -29,6 +29,8 @@ _SAID_BY_RUNNING: Final = {"state", "since", "restart_in", "failure", "stuck"}
 _SAID_BY_IDLE: Final = {"in_hand", "in_hand_id", "in_hand_for"}
 _SAID_BY_SEVERAL: Final = {"in_hand_count", "concurrency"}
 
+_SAID_IF_ANY: Final = ("retries", "timers", "ticks", "ticks_swallowed", "background_tasks")
+
 _LONGEST_TYPE: Final = 100
 """Bytes of the type of a message at most, and of its id."""
 
@@ -69,6 +71,11 @@ class AgentStats:
         concurrency: how many it may handle at once.
         stuck: seconds for which messages have waited and none was handled, once that is longer
             than `stuck_after`; else 0.
+        retries: times that a message was handled again, since `on_error` said so.
+        timers: timers of its present object that will tick.
+        ticks: messages that its timers have put into its mailbox.
+        ticks_swallowed: further ones for which an earlier one stood: it was queued still, or late.
+        background_tasks: background tasks of its present object that are running.
     """
 
     name: str
@@ -88,6 +95,11 @@ class AgentStats:
     stuck: float = 0.0
     in_hand_count: int = 0
     concurrency: int = 1
+    retries: int = 0
+    timers: int = 0
+    ticks: int = 0
+    ticks_swallowed: int = 0
+    background_tasks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +237,7 @@ def _told_of(agent: dict[str, Any]) -> dict[str, Any]:
     left_out = _SAID_BY_RUNNING if runs else set[str]()
     left_out = left_out if agent["in_hand"] else left_out | _SAID_BY_IDLE
     left_out = left_out if agent["concurrency"] > 1 else left_out | _SAID_BY_SEVERAL
+    left_out = left_out.union(key for key in _SAID_IF_ANY if not agent[key])
     return {key: value for key, value in agent.items() if key not in left_out}
 
 
@@ -234,6 +247,7 @@ def _agent(
     counts = slot.counts
     handled_now = counts.in_hand()
     in_hand, began, _ = handled_now[0] if handled_now else (None, None, None)
+    ticks, own_work = counts.ticks, slot.own_work
     return AgentStats(
         slot.name,
         slot.status,
@@ -252,6 +266,11 @@ def _agent(
         stuck=queues.stuck(slot, now),
         in_hand_count=len(handled_now),
         concurrency=slot.settings.concurrency,
+        retries=counts.retries,
+        timers=0 if own_work is None else own_work.timers,
+        ticks=0 if ticks is None else ticks.queued,
+        ticks_swallowed=0 if ticks is None else ticks.swallowed,
+        background_tasks=0 if own_work is None else own_work.background_tasks,
     )
 
 

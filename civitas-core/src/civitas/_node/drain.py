@@ -55,6 +55,8 @@ class Drain:
         `began` is when the stop did (event loop's time).
         """
         loop = asyncio.get_running_loop()
+        for slot in self._slots.values():
+            slot.interrupt_retries()
         busy = self._busy(self._slots.values(), loop.time() - began)
         self._await_rest_of({slot.name for slot in busy})
         if busy:

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from civitas import _platform as platform
+from civitas._agents.backoff import BackoffKind, backoff_delay
 
 
 class Strategy(Enum):
@@ -23,17 +24,6 @@ class Strategy(Enum):
     """All of them."""
     REST_FOR_ONE = "REST_FOR_ONE"
     """That one and those after it."""
-
-
-class BackoffKind(Enum):
-    """How the delay before a restart grows with the crashes in the window."""
-
-    CONSTANT = "CONSTANT"
-    """Always the first delay."""
-    LINEAR = "LINEAR"
-    """The first delay times the crashes."""
-    EXPONENTIAL = "EXPONENTIAL"
-    """Doubled with each crash, less up to half of it at random."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,21 +94,3 @@ class RestartIntensity:
         first, longest, crashes = policy.backoff_base, policy.backoff_max, window.record(now)
         delay = backoff_delay(policy.backoff, first, longest, crashes, self._jitter())
         return Decision(delay, share)
-
-
-def backoff_delay(
-    kind: BackoffKind, base: float, maximum: float, crashes: int, jitter: float
-) -> float:
-    """Return the seconds to wait before a restart.
-
-    `crashes` are those of the child within the window, this one included; `jitter` is a random
-    number from 0 to 1. An exponential delay is between half of its value and all of it, so that
-    children that crashed together don't come back together.
-    """
-    if kind is BackoffKind.CONSTANT:
-        return min(base, maximum)
-    if kind is BackoffKind.LINEAR:
-        return min(base * crashes, maximum)
-    # 2.0 ** 1024 overflows; after 64 doublings every maximum is reached.
-    whole = min(base * 2.0 ** min(crashes - 1, 64), maximum)
-    return whole * (0.5 + 0.5 * jitter)

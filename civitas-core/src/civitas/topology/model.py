@@ -111,6 +111,12 @@ class AgentBlock(Block):
     handle_timeout: Seconds | None = Field(
         None, description="Seconds that `handle` may take for one message."
     )
+    retry_delay: NotNegativeSeconds | None = Field(
+        None, description="Seconds before a message is first handled again on `RETRY`."
+    )
+    retry_backoff: Annotated[Backoff, AnyCase] | None = Field(
+        None, description="How `retry_delay` grows with each `RETRY` of a message."
+    )
     shutdown_timeout: Seconds | None = Field(
         None, description="Seconds for handling what waits in the mailbox when the agent stops."
     )

@@ -115,8 +115,9 @@ def _complete(definitions: dict[str, Any]) -> None:
         "then": {"$ref": "#/$defs/AgentBlock"},
         "else": {"$ref": "#/$defs/ChildBlock"},
     }
-    for key in ("strategy", "backoff"):
-        block = definitions["SupervisorBlock"]["properties"][key]
+    of_supervisor = definitions["SupervisorBlock"]["properties"]
+    retry_backoff, _nothing = definitions["AgentBlock"]["properties"]["retry_backoff"]["anyOf"]
+    for block in (of_supervisor["strategy"], of_supervisor["backoff"], retry_backoff):
         block["enum"] = [*block["enum"], *(each.lower() for each in block["enum"])]
 
 

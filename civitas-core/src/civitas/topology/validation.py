@@ -54,17 +54,15 @@ _BLOCKS: Final[dict[str, tuple[str, type[Block]]]] = {
 _CHOICES: Final = {
     "strategy": get_args(Strategy),
     "backoff": get_args(Backoff),
+    "retry_backoff": get_args(Backoff),
     "signed_frames": get_args(SignedFrames),
 }
 _OPEN: Final = frozenset(("transport", "serializer", "instruments", "config"))
 """Blocks whose values may be anything."""
 _KINDS: Final = ("agent", "supervisor")
 _SETTINGS: Final = (
-    "mailbox_size",
-    "max_retries",
-    "handle_timeout",
-    "shutdown_timeout",
-    "concurrency",
+    *("mailbox_size", "max_retries", "handle_timeout", "shutdown_timeout", "concurrency"),
+    *("retry_delay", "retry_backoff"),
 )
 _NEEDS_KIND: Final = "a child has the key `agent` or `supervisor`"
 _SPELLING: Final = "this spelling is text: a number has no zero in front, and 0o17 is octal"

@@ -51,6 +51,13 @@ def start_task(work: Coroutine[Any, Any, T], *, name: str, failed: Failed) -> as
         name: the task's name, for logs and errors.
         failed: called, in the event loop, with the error when it has ended unexpectedly.
     """
+    task = launch_task(work, name=name)
+    task.add_done_callback(partial(_ended, work, name, failed))
+    return task
+
+
+def launch_task(work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
+    """Start a task whose end is for the caller to look at; else as `start_task` does."""
     loop = asyncio.get_running_loop()
 
     def start() -> asyncio.Task[T]:
@@ -58,9 +65,7 @@ def start_task(work: Coroutine[Any, Any, T], *, name: str, failed: Failed) -> as
             return asyncio.Task(contained(work), loop=loop, name=name)
         return loop.create_task(contained(work), name=name)
 
-    task = outside(start)
-    task.add_done_callback(partial(_ended, work, name, failed))
-    return task
+    return outside(start)
 
 
 def cancel_task(task: asyncio.Task[Any]) -> None:

@@ -30,6 +30,10 @@ _OF_AGENTS: Final = (
         "Messages handled, failed ones that were skipped included.",
     ),
     ("civitas_agent_errors", "counter", "Times that handle raised, retries included."),
+    ("civitas_agent_retries", "counter", "Times that a message was handled again."),
+    ("civitas_agent_ticks", "counter", "Messages of timers that came into the mailbox."),
+    ("civitas_agent_ticks_swallowed", "counter", "Further ones for which an earlier one stood."),
+    ("civitas_agent_background_tasks", "gauge", "Background tasks that are running."),
     ("civitas_agent_restarts", "counter", "Times that a fresh object was started."),
     ("civitas_agent_queued", "gauge", "Messages that are queued or wait for room."),
     ("civitas_agent_running", "gauge", "1 while the agent runs, else 0."),
@@ -119,12 +123,20 @@ def _add_agents(
 ) -> None:
     """Write the samples of a few agents, each behind those of its family."""
     now = platform.monotonic()
-    handled, errors, restarts, queued, running, stuck = families
+    handled, errors, retries, ticks, swallowed, tasks, restarts, queued, running, stuck = families
     for slot in piece:
         label = f'{{{process},agent="{_escaped(slot.name)}"}}'
         counts, runs = slot.counts, slot.status is ProcessStatus.RUNNING
         handled.append(f"civitas_agent_handled_total{label} {counts.handled}")
         errors.append(f"civitas_agent_errors_total{label} {counts.errors}")
+        retries.append(f"civitas_agent_retries_total{label} {counts.retries}")
+        if counts.ticks is not None:
+            of_ticks = counts.ticks.queued, counts.ticks.swallowed
+            ticks.append(f"civitas_agent_ticks_total{label} {of_ticks[0]}")
+            swallowed.append(f"civitas_agent_ticks_swallowed_total{label} {of_ticks[1]}")
+        if slot.own_work is not None and slot.own_work.has_background:
+            running_now = slot.own_work.background_tasks
+            tasks.append(f"civitas_agent_background_tasks{label} {running_now}")
         restarts.append(f"civitas_agent_restarts_total{label} {slot.restarts}")
         queued.append(f"civitas_agent_queued{label} {slot.mailbox.pending}")
         running.append(f"civitas_agent_running{label} {int(runs)}")

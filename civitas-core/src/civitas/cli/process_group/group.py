@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from civitas._supervision.restart import BackoffKind, backoff_delay
+from civitas._agents.backoff import BackoffKind, backoff_delay
 from civitas.cli.exit_codes import BAD_INPUT, CANNOT_START, FAILURE
 from civitas.cli.process_group.child import Child
 from civitas.cli.process_group.console import Console, Stream

@@ -40,6 +40,11 @@ class AgentAnswer:
     in_hand_for: float | None = None
     in_hand_count: int = 0
     concurrency: int = 1
+    retries: int = 0
+    timers: int = 0
+    ticks: int = 0
+    ticks_swallowed: int = 0
+    background_tasks: int = 0
 
     @property
     def word(self) -> str:

@@ -34,7 +34,7 @@ def write_states(states: SystemStates, waiting: Waiting) -> None:
     columns += [Column(each, is_number=True) for each in numbers]
     write_table(columns, (_agent_cells(each, waiting) for each in states.agents))
     write(*_reasons("process", states.processes), *_reasons("agent", states.agents))
-    write(*_losses(states), *_faults(states), *waiting.lines)
+    write(*_own_work(states), *_losses(states), *_faults(states), *waiting.lines)
 
 
 def json_of(states: SystemStates, waiting: Waiting, now: datetime | None = None) -> dict[str, Any]:
@@ -126,6 +126,24 @@ def _reasons(what: str, rows: Sequence[ProcessRow | AgentRow]) -> Iterator[str]:
     for row in rows:
         if row.situation.reason:
             yield f"{what} {row.name!r} is {row.situation.state}: {row.situation.reason}"
+
+
+def _own_work(states: SystemStates) -> Iterator[str]:
+    """Say what agents have besides what others send them: timers, background tasks, retries."""
+    for row in states.agents:
+        of = row.answer
+        if of is None:
+            continue
+        counts = {
+            "timers": of.timers,
+            "ticks": of.ticks,
+            "ticks swallowed": of.ticks_swallowed,
+            "background tasks": of.background_tasks,
+            "retries": of.retries,
+        }
+        texts = [f"{what} {count}" for what, count in counts.items() if count]
+        if texts:
+            yield f"agent {row.name!r}: {', '.join(texts)}"
 
 
 def _losses(states: SystemStates) -> Iterator[str]:

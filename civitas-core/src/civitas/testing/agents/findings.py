@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from civitas.errors import AbortError, describe, logger_of
+from civitas.errors import AbortError, TaskFailedError, describe, logger_of
 from civitas.messages import Message
 from civitas.testing.simulation.errors import refusals
 
@@ -89,7 +89,7 @@ class Findings:
         for number, crash in enumerate(self.crashes):
             if (
                 number not in self._expected
-                and isinstance(crash.error, error)
+                and (isinstance(crash.error, error) or isinstance(_raised(crash.error), error))
                 and (agent is None or crash.agent == agent)
                 and (match is None or re.search(match, str(crash.error)))
             ):
@@ -129,6 +129,11 @@ class Findings:
 
     def _unexpected(self) -> list[Crash]:
         return [c for number, c in enumerate(self.crashes) if number not in self._expected]
+
+
+def _raised(error: BaseException) -> BaseException | None:
+    """Return what a background task has raised, where that is the crash."""
+    return error.__cause__ if isinstance(error, TaskFailedError) else None
 
 
 class StopErrors(logging.Handler):

@@ -9,8 +9,9 @@ from math import inf
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar, overload
 
+from civitas._agents.backoff import BackoffKind
 from civitas._agents.settings import checked_seconds
-from civitas._supervision.restart import BackoffKind, Strategy
+from civitas._supervision.restart import Strategy
 from civitas._typed.shapes import Payload
 from civitas.errors import ConfigurationError
 from civitas.messages import Message
