@@ -344,3 +344,26 @@ def test_an_agent_that_no_runtime_has_started_has_none() -> None:
 
     with pytest.raises(NotConnectedError, match="'a' is not running in a runtime yet"):
         AgentProcess("a").background(work())
+
+
+async def test_one_that_ignores_its_cancellation_holds_up_no_agent_whose_time_is_over(
+    system: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    let_go = asyncio.Event()
+
+    async def stubborn() -> None:
+        while not let_go.is_set():
+            try:
+                await let_go.wait()
+            except asyncio.CancelledError:
+                continue
+
+    async with system(Busy("a", shutdown_timeout=0.02), Scripted("b")) as s:
+        agent = s.agent("a")
+        task = agent.background(stubborn(), name="stubborn")
+        await asyncio.sleep(0)
+        await asyncio.wait_for(s.node_of("a").stop(), SOON)
+        assert agent.seen == ["on_stop"]
+        assert "background task 'stubborn' of agent 'a' does not let itself" in caplog.text
+        let_go.set()
+        await task
