@@ -15,6 +15,7 @@ from support.agents import SOON, runtime
 PUBLIC = {
     *("name", "mailbox_size", "max_retries", "shutdown_timeout", "handle_timeout"),
     *("retry_delay", "retry_backoff", "after", "every", "background", "retry"),
+    "concurrency",
     *("on_start", "handle", "on_unhandled", "on_error", "on_stop"),
     *("send", "ask", "broadcast", "reply", "defer", "stop", "status", "state"),
 }

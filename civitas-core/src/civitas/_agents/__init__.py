@@ -37,11 +37,11 @@ States of a slot (`ProcessStatus`), and what moves it:
 
 A message loop has as many **consumers** (`consumer`) as the agent's `concurrency` says. A consumer
 takes message after message out of the mailbox, and has one in hand. A lone one runs in the task of
-the object; of several (`concurrency`) each has a task of its own, which lives as long as the
-object: none is made for a message. All take from the front of one mailbox, and begin with what they
-have taken without a pause, so messages are begun in the order of the mailbox. They end in any
-order. The code of a consumer is the same for one and for several. What is about the message in
-hand (`reply`, `defer`) is found by the task in which it is called (`civitas._bus.sender`).
+the object; of several (`concurrency`) each has a task of its own, as long as the object lives: none
+is made for a message. All take from the front of one mailbox, and begin with what they have taken
+without a pause, so messages are begun in the order of the mailbox. They end in any order. The code
+of a consumer is the same for one and for several. What is about the message in hand (`reply`,
+`defer`) is found by the task in which it is called (`civitas._bus.sender`).
 
 What ends several consumers; *the others* are those with a message in hand:
 

@@ -129,12 +129,10 @@ def one_object_at_once(system: System) -> Iterator[str]:
 
 def no_more_in_hand_than_allowed(system: System) -> Iterator[str]:
     """An object has no more messages in hand at once than its `concurrency`."""
-    most = {
-        (each.agent, each.process, each.number): each.concurrency for each in system.history.objects
-    }
-    at_work: defaultdict[tuple[str, SimulatedProcess, int], list[Handling]] = defaultdict(list)
+    most = {(each.agent, each.number): each.concurrency for each in system.history.objects}
+    at_work: defaultdict[tuple[str, int], list[Handling]] = defaultdict(list)
     for handling in system.history.handlings:
-        key = handling.agent, handling.process, handling.object
+        key = handling.agent, handling.object
         going = at_work[key]
         going[:] = [each for each in going if _overlap(each, handling)]
         going.append(handling)
