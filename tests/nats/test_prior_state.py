@@ -89,3 +89,25 @@ def test_one_that_may_have_been_in_hand_at_two_ends_counts_twice(
     record, unsettled, settled, first, deliveries
 ):
     assert PriorState(record, unsettled, settled).deliveries_of(first) == deliveries
+
+
+def test_of_a_reader_with_several_in_hand_each_of_the_first_messages_counts():
+    record = ReaderRecord("me", head=5, deliveries=2, concurrency=3, others={7: 1})
+    state = PriorState(record, unsettled=8)
+    assert state.messages == 3
+    assert [state.deliveries_of(n) for n in (5, 6, 7, 9)] == [3, 1, 2, 0]
+
+
+def test_a_record_of_several_in_hand_is_read_as_it_was_written():
+    record = ReaderRecord("me", 5, 2, 9, concurrency=3, others={7: 1, 8: 2})
+    assert ReaderRecord.read(record.text()) == record
+
+
+def test_a_record_of_one_in_hand_is_written_as_ever():
+    values = json.loads(ReaderRecord("me", 5, 2, 9).text())
+    assert values == {"owner": "me", "head": 5, "deliveries": 2, "doubtful": 9}
+
+
+def test_no_more_is_written_than_a_description_holds():
+    others = {10**12 + n: 3 for n in range(1_000)}
+    assert len(ReaderRecord("0" * 16, 10**12, 3, 10**12, 1_000, others).text()) < 4_096

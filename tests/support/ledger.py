@@ -14,6 +14,7 @@ from asyncio import FIRST_COMPLETED
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -43,10 +44,18 @@ from civitas.transport import (
     concurrency_of,
 )
 from support.agents import Scripted
-from support.ledger_stream import DeadLetter, Entry, Listener, Stream
+from support.ledger_stream import DeadLetter, Entry, Stream
 
 _DRAIN: Final = 1.0
 """Seconds in which handlers of system frames finish when the transport stops."""
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who gets what is not kept, and in which event loop."""
+
+    loop: asyncio.AbstractEventLoop
+    dispatcher: Dispatcher
 
 
 class Ledger:

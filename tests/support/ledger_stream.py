@@ -1,4 +1,4 @@
-"""The streams of a ledger: what waits for an agent, and who takes it."""
+"""What a ledger keeps for one agent, and what it has given up."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
-
-from civitas.transport import Dispatcher
 
 
 class DeadLetter(NamedTuple):
@@ -31,14 +29,6 @@ class Entry:
     number: int
     time: float
     failures: int = 0
-
-
-@dataclass(frozen=True)
-class Listener:
-    """Who gets what is not kept, and in which event loop."""
-
-    loop: asyncio.AbstractEventLoop
-    dispatcher: Dispatcher
 
 
 @dataclass

@@ -66,7 +66,7 @@ WRONG_VALUES: list[Case] = [
     (HEAD + "        retry_delay: .inf\n", 7, ".retry_delay", "finite", ""),
     (HEAD + "        retry_backoff: linar\n", 7, ".retry_backoff", "one of CONSTANT", "'LINEAR'?"),
     (HEAD + "        concurrency: 0\n", 7, ".concurrency", "must be 1 or more", ""),
-    (HEAD + "        concurrency: 1001\n", 7, ".concurrency", "must be 1,000 or less", ""),
+    (HEAD + "        concurrency: 1001\n", 7, ".concurrency", "must be 1000 or less", ""),
     (HEAD + "        max_retries: -1\n", 7, ".max_retries", "must be 0 or more", ""),
     (HEAD + "        handle_timeout: 0\n", 7, ".handle_timeout", "greater than 0", ""),
     (HEAD + "        shutdown_timeout: .inf\n", 7, ".shutdown_timeout", "finite", ""),

@@ -47,13 +47,7 @@ from civitas.errors import (
 from civitas.messages import REPLY_PREFIX, RESERVED_PREFIX
 from civitas.plugins import Capabilities, TransportContext
 from civitas.transport.in_process import InProcessTransport, within_process_of
-from civitas.transport.protocol import (
-    Handler,
-    Publish,
-    PublishesAtOnce,
-    Transport,
-    concurrency_of,
-)
+from civitas.transport.protocol import Handler, Publish, PublishesAtOnce, Transport, concurrency_of
 
 LOG_PAUSE: Final = 10.0
 """Seconds between two lines of the log about refused frames at least."""
