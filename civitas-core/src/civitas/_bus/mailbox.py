@@ -102,8 +102,14 @@ class Mailbox(Generic[T]):
         if items is _NOTHING:
             items = self._items = deque()
         items.append(item)
-        if self._next_wakeup is not None:
-            self._wake_next(self._next_wakeup)
+        wakeup = self._next_wakeup
+        if wakeup is not None:
+            if self._wakeups:
+                self._wake_next(wakeup)
+            else:  # as `_wake_next` does it, without a call: most agents have one consumer
+                self._next_wakeup = None
+                if not wakeup.done():
+                    wakeup.set_result(None)
         return True
 
     async def put(self, item: T, timeout: float | None) -> None:
