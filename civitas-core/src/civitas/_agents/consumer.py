@@ -82,11 +82,11 @@ class Consumer:
             CancelledError: it was cancelled; the message loop accounts for the message in hand.
         """
         self._loop.at_work += 1
-        self._loop.working = True
         try:
             await self._run()
         finally:
             self._loop.at_work -= 1
+            self._loop.ending = True
 
     async def _run(self) -> None:
         loop = self._loop
@@ -160,7 +160,6 @@ class Consumer:
         """Wait for something to do; return when that came."""
         loop = self._loop
         loop.at_work -= 1
-        loop.working = loop.at_work > 0
         activity = self._activity  # which is not called here: that would cost as much as the clock
         since, activity.since = activity.since, inf
         activity.busy += platform.monotonic() - since
@@ -169,7 +168,6 @@ class Consumer:
             await loop.mailbox.wait()
         finally:
             loop.at_work += 1
-            loop.working = True
         activity.since = woken = platform.monotonic()
         activity.handled_before = self._counts.handled
         return woken

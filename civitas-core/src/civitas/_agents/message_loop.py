@@ -46,13 +46,13 @@ class MessageLoop:
         "bus",
         "counts",
         "deferred",
+        "ending",
         "failed",
         "mailbox",
         "pauses",
         "sender",
         "stop_mode",
         "task",
-        "working",
     )
 
     def __init__(
@@ -81,14 +81,19 @@ class MessageLoop:
         """The task of the object's hooks."""
         self.at_work = 0
         """Consumers that have a message in hand, or look for one."""
-        self.working = False
-        """Whether there is one, or the object is about to end."""
+        self.ending = False
+        """Whether a consumer has ended: then the object is about to."""
 
     @property
     def redelivered(self) -> bool:
         """Whether the transport had given the message before that the agent has crashed on."""
         durable = self.failed.durable
         return durable is not None and durable.redelivered
+
+    @property
+    def working(self) -> bool:
+        """Whether a consumer is at work, or the object is about to end."""
+        return self.at_work > 0 or self.ending
 
     @property
     def stopping(self) -> bool:
