@@ -148,7 +148,9 @@ class FrameCodec:
     def _read_foreign(self, frame: bytes, *, answer: bool) -> Message:
         if frame.startswith(self._to_node, 24) and frame.startswith(_REPLY if answer else _MESSAGE):
             # As this node writes it: most frames are like that.
-            reply_to, body_at = envelope.reply_to_and_body_at(frame, self._head_size)
+            reply_to, body_at = "", self._head_size
+            if not frame.startswith(self._back, 24):
+                reply_to, body_at = envelope.reply_to_and_body_at(frame, body_at)
             message, attempt = self._read_at(frame, body_at), frame[3]
         else:
             serializer, reply_to, attempt, body = envelope.contents(frame)

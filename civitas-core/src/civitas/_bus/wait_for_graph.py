@@ -76,9 +76,13 @@ class WaitForGraph:
             raise AskDeadlockError(ring)
 
     def answered(self, reply: Message) -> None:
-        """Take note that an answer is about to be sent as a frame."""
-        if self.open:
-            self._close(reply.correlation_id, reply.recipient)
+        """Take note that an answer is about to be sent as a frame.
+
+        Its handler may have made anything of its fields; then it will be refused.
+        """
+        if self.open and isinstance(reply.recipient, str):
+            id = reply.correlation_id
+            self._close(id if isinstance(id, str) else None, reply.recipient)
 
     def set_aside(self, request: Message) -> None:
         """Take note that the answer to a message may come from any task: it was deferred."""
