@@ -15,13 +15,6 @@ DOCS = REPOSITORY / "docs"
 OTHER_PARTS = {"Develop Civitas", "API reference"}
 """The parts of the navigation that are not for users."""
 
-WITHOUT_NEXT = {
-    "agents.md",
-    "tracing.md",
-    "watching.md",
-}
-"""Pages that do not say yet where to go next. No page may come here."""
-
 
 class _Loader(yaml.SafeLoader):
     """Reads the configuration of the site, whose tags are for mkdocs."""
@@ -73,15 +66,11 @@ def test_every_page_is_in_the_navigation_once() -> None:
     assert sorted(page for _, page in NAVIGATION) == pages
 
 
-@pytest.mark.parametrize("page", [page for page in FOR_USERS if page not in WITHOUT_NEXT])
+@pytest.mark.parametrize("page", FOR_USERS)
 def test_a_page_for_users_says_at_its_end_where_to_go_next(page: str) -> None:
     links = links_of_next(page)
     assert 2 <= len(links) <= 4
     assert all(not link.startswith(("#", "http")) for link in links)
-
-
-def test_the_list_of_pages_that_do_not_say_it_is_no_longer_than_needed() -> None:
-    assert {page for page in FOR_USERS if not links_of_next(page)} == WITHOUT_NEXT
 
 
 @pytest.mark.parametrize("page", FOR_USERS)
