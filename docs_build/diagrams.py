@@ -2,7 +2,8 @@
 
 A page has a picture like any other, `![what it shows](assets/ladder.svg)`. The site puts the SVG
 into the page instead, so that it follows the colour scheme and the text size. A picture by itself
-has the colours of `STANDALONE`, whose rules hold for no SVG within a page.
+has the colours of `STANDALONE`, whose rules hold for no SVG within a page. A wide one says in its
+`style` from which `--diagram-width` on it scrolls on a phone instead of getting smaller.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ class MessageValidationError(CivitasError):
 
 
 class RefusedMessageError(MessageValidationError):
-    """An agent refuses the message in hand, and goes on: who asked gets MessageValidationError.
+    """An agent refuses the message in hand, and goes on: the asker gets MessageValidationError.
 
     Attributes:
         reason: what the message is counted by, as a dead letter: one of few texts.
@@ -183,7 +183,7 @@ class AskDeadlockError(CivitasError):
     """An ask would close a ring: each agent in it waits for the answer of the next, so none comes.
 
     Attributes:
-        ring: names of the agents, from who asks to who asks: `("a", "b", "a")`.
+        ring: names of the agents, from the asker to the asker: `("a", "b", "a")`.
     """
 
     code = "ask-deadlock"
@@ -228,7 +228,7 @@ class UnansweredError(AgentError):
 
 
 class ProcessingError(CivitasError):
-    """An agent executed a message and failed: its transport, if at-least-once, gives it again.
+    """An agent executed a message and failed. An at-least-once transport delivers it again.
 
     It is raised to the transport, not to a sender; `__cause__` is what the agent raised.
 
@@ -289,7 +289,7 @@ class AbortError(CivitasError):
 
 
 class TaskFailedError(CivitasError):
-    """What a node, or an agent, has going on has ended unexpectedly; it ends, or crashes, with it.
+    """A task of a node or an agent ended unexpectedly: the node ends, the agent crashes.
 
     Attributes:
         task: what it was, such as "background task poll".

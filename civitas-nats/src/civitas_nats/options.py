@@ -166,8 +166,8 @@ class NATSOptions(BaseModel):
         default=30.0,
         ge=0.1,
         le=LONGEST_TIME,
-        description="Seconds after which a server gives a message again of whose process it has"
-        " heard nothing. A handler may take longer: its process says that it is at work.",
+        description="Seconds of silence after which a server takes a process for dead, and delivers its"
+        " message again. A handler may take longer: its process says that it is at work.",
     )
     max_deliver: int = Field(
         default=5,
@@ -185,8 +185,7 @@ class NATSOptions(BaseModel):
         default=5.0,
         ge=0,
         le=LONGEST_TIME,
-        description="Seconds before a message that failed is given again. What comes after it"
-        " waits.",
+        description="Seconds before a message that failed is delivered again. Later messages wait.",
     )
     create_stream: bool = Field(
         default=True,

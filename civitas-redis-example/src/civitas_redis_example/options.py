@@ -101,8 +101,8 @@ class RedisOptions(BaseModel):
         default=1 << 20,
         ge=1024,
         le=512 << 20,
-        description="Largest frame in bytes; a larger one is refused. The server cuts whoever has"
-        " more than its client-output-buffer-limit for pubsub still to read.",
+        description="Largest frame in bytes; a larger one is refused. The server cuts a client"
+        " that has more than its client-output-buffer-limit for pubsub still to read.",
     )
 
     @checked_together(mode="after")

@@ -110,7 +110,7 @@ def test_every_strategy_has_a_section_with_a_diagram():
     assert headed == [strategy.value for strategy in Strategy]
     for strategy in Strategy:
         file = strategy.value.lower().replace("_", "-") + ".svg"
-        assert f'--8<-- "{file}"' in section("supervision.md", f"`{strategy.value}`")
+        assert f"(assets/{file})" in section("supervision.md", f"`{strategy.value}`")
 
 
 def test_the_first_waits_of_each_backoff_are_as_the_table_says():
@@ -208,7 +208,7 @@ def test_the_limits_that_the_page_on_security_names_are_those_of_the_code():
     ):
         assert f"{number:,}" in page
     assert f"more than {limits.FREE_KEYS} of them" in page
-    assert f"{pieces.OF_STRANGERS_BYTES >> 20} MiB of unfinished messages of strangers" in page
+    assert f"{pieces.OF_STRANGERS_BYTES >> 20} MiB of unfinished messages of outsiders" in page
     assert f"{pieces.LARGEST_MESSAGE >> 20} MiB in pieces" in page
     assert f"{WINDOW} of each node" in page
 
