@@ -166,8 +166,8 @@ class NATSOptions(BaseModel):
         default=30.0,
         ge=0.1,
         le=LONGEST_TIME,
-        description="Seconds of silence after which a server takes a process for dead, and delivers its"
-        " message again. A handler may take longer: its process says that it is at work.",
+        description="Seconds of silence after which a server takes a process for dead, and delivers"
+        " its message again. A handler may take longer: its process says that it is at work.",
     )
     max_deliver: int = Field(
         default=5,

@@ -95,7 +95,7 @@ def test_a_word_that_was_replaced_is_noticed(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['```sh\nask \'{"question": 1}\'\n```', "`question`", "[ask](security.md#a-stranger)"]
+    "text", ["```sh\nask '{\"question\": 1}'\n```", "`question`", "[ask](security.md#a-stranger)"]
 )
 def test_code_and_addresses_are_left_alone(text: str) -> None:
     assert replaced_words(text) == []
