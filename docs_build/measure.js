@@ -40,6 +40,22 @@ function (leastContrast) {
     }
     return layers.reverse().reduce((below, top) => above(top, below), [255, 255, 255, 1]);
   };
+  // Below a text of a drawing are the boxes that are drawn before it, at its middle.
+  const drawnBelow = (text) => {
+    const svg = text.closest("svg");
+    const { x, y, width, height } = text.getBoundingClientRect();
+    const [across, down] = [x + width / 2, y + height / 2];
+    let below = behind(svg.parentElement);
+    for (const each of svg.querySelectorAll("rect")) {
+      const comes = each.compareDocumentPosition(text) & Node.DOCUMENT_POSITION_FOLLOWING;
+      const place = each.getBoundingClientRect();
+      const fill = colour(getComputedStyle(each).fill);
+      if (!comes || !fill || each.closest("defs")) continue;
+      if (place.left > across || place.right < across) continue;
+      if (place.top <= down && place.bottom >= down) below = above(fill, below);
+    }
+    return below;
+  };
   const light = (mixed) => {
     const [r, g, b] = mixed.slice(0, 3).map((value) => {
       const part = value / 255;
@@ -64,7 +80,7 @@ function (leastContrast) {
     const drawn = element instanceof SVGElement;
     const ink = colour(drawn ? style.fill : style.color);
     if (!ink) continue;
-    const paper = drawn ? behind(element.closest("svg").parentElement) : behind(element);
+    const paper = drawn ? drawnBelow(element) : behind(element);
     const ratio = contrast(above(ink, paper), paper);
     if (ratio < leastContrast) faint.add(`${ratio.toFixed(1)}:1 ${name(element)}`);
   }
