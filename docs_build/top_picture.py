@@ -112,7 +112,7 @@ def _node(process: str, *agents: dict[str, Any], **more: Any) -> dict[str, Any]:
 _FORMAT: Final = """\
 <svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" role="img" \
 aria-label="civitas top on a system of three processes, of which one was just killed" \
-class="terminal" style="--diagram-width: 50rem">
+class="terminal" style="--diagram-width: 34rem">
   <style>
     .{unique_id}-matrix {{
       font-family: "DejaVu Sans Mono", Menlo, Consolas, monospace;

@@ -29,6 +29,16 @@ def test_the_picture_is_well_formed_and_loads_nothing() -> None:
     assert "http" not in text.replace("http://www.w3.org/2000/svg", "")
 
 
+def test_the_site_leaves_the_picture_its_colours_and_its_letters() -> None:
+    """A rule for all text of diagrams would write in black on the black of a terminal."""
+    style = (PICTURE.parent / "extra.css").read_text(encoding="utf-8")
+    rules = re.findall(
+        r"^(\.diagram[^.{]* text) \{|^(\.diagram svg.* text) \{", style, re.MULTILINE
+    )
+    assert rules == [("", ".diagram svg:where(:not(.terminal)) text")]
+    assert 'class="terminal"' in picture().partition("<style>")[0]
+
+
 def test_the_page_tells_of_every_key() -> None:
     keys = {key for names, _ in HELP for key in names.split(", ")}
     assert [key for key in keys if key not in PAGE.partition("## Keys")[2]] == []
