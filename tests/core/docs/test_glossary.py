@@ -32,7 +32,6 @@ REPLACED: Final = {
     "(?:child|slave) process(?:es)?": "Worker",
     "(?:master|slave|daughter)s?": "Primary",
     "(?:config|configuration) files?": "Topology",
-    "fleets?": "System",
     "(?:give|gives|gave|given|giving)(?: (?:it|them|a|the)(?: \\w+)?)? again": "Delivery",
     "re-?deliver\\w*": "Delivery",
     "graveyards?": "Dead letter",
