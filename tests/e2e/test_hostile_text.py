@@ -277,6 +277,11 @@ CASES: dict[str, list[Case]] = {
         case("--json", shown=JSON_HEAD),
         case(HOSTILE, shown=HEAD),
     ],
+    "civitas new": [
+        case(HOSTILE, shown=HEAD),
+        case("shop", f"--transport={HOSTILE}", shown=HEAD),
+        case("shop", f"--directory={HOSTILE}/x", shown=HEAD),
+    ],
     "civitas plugins new": [
         case("transport", HOSTILE, shown=HEAD),
         case("transport", "new_one", f"--directory=made{NAME}", shown=HEAD),
