@@ -48,6 +48,24 @@ TOPOLOGY: Mapping[str, Any] = {
 TWO = sim.Faults(kill=True, pause=True)
 
 
+class Silent(AgentProcess):
+    """Puts off every answer, and gives none."""
+
+    async def handle(self, message: Message) -> None:
+        self.state[message.id] = self.defer()
+
+
+@sim.test(
+    topology=TOPOLOGY,
+    seeds=3,
+    agent_classes={"desk": Desk, "press": Silent},
+    transport={"at_least_once": False},
+)
+async def test_an_answer_that_is_put_off_is_counted_once(system: sim.System) -> None:
+    async with system.load("press", rate=5, asks=1.0, timeouts=(1.0, 60.0)):
+        await system.storm(seconds=5)
+
+
 @sim.test(
     topology=TOPOLOGY,
     seeds=20,

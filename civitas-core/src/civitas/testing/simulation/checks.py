@@ -37,6 +37,7 @@ _LEAVING: Final = 1.0
 _NOT_MESSAGES: Final = (
     *("reply", "while it was handled", "system frame", "replayed", "former node"),
     *(INVALID, UNHANDLED, "its agent refused it"),
+    *("before it was answered", "before it answered"),
 )
 """Reasons of drops that are not of a message which nobody has begun to handle."""
 
