@@ -86,6 +86,7 @@ async def test_a_reader_has_the_next_line_or_nothing_when_the_wait_is_over(tmp_p
         await h.ask("lobby", {"by": "Ada", "text": "Hello"}, "say")
         (line,) = (await waiting).payload["lines"]
         assert (line["number"], line["by"], line["text"], h.now) == (1, "Ada", "Hello", 6.0)
+        await h.advance(10)  # the timer has gone with its reader
 
 
 async def test_a_reader_who_has_gone_hinders_nobody(tmp_path: Path) -> None:
