@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ REPOSITORY = Path(__file__).parents[2]
 GALLERY = REPOSITORY / "examples" / "gallery"
 PAGES = REPOSITORY / "docs" / "examples"
 MOST_LINES = 150
+NOT_COPIED = ("__pycache__", ".pytest_cache", "rooms", "books")
 
 pytestmark = pytest.mark.slow
 
@@ -96,10 +98,8 @@ class Example(NamedTuple):
 @pytest.fixture(params=EXAMPLES)
 def example(request: pytest.FixtureRequest, tmp_path: Path) -> Example:
     folder = tmp_path / "example"
-    folder.mkdir()
-    for path in (GALLERY / "pytest.ini", *(GALLERY / request.param).iterdir()):
-        if path.is_file():
-            (folder / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(GALLERY / request.param, folder, ignore=shutil.ignore_patterns(*NOT_COPIED))
+    shutil.copy(GALLERY / "pytest.ini", folder)
     return Example(request.param, folder)
 
 

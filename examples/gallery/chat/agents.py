@@ -135,7 +135,7 @@ class Web(AgentProcess):
             return HTTPStatus.NOT_FOUND, {"error": f"the rooms are {', '.join(self.rooms)}"}
         if method == "POST":
             said = json.loads(body)
-            payload = {"by": str(said["by"]), "text": str(said["text"])}
+            payload: dict[str, Any] = {"by": str(said["by"]), "text": str(said["text"])}
         else:
             payload = {"after": int(query.get("after", 0)), "wait": float(query.get("wait", 0))}
         try:

@@ -134,7 +134,7 @@ class Fetcher(AgentProcess):
     async def on_start(self) -> None:
         """Let each host have its pause from now on."""
         first = monotonic() + self.pause
-        self.may_ask = defaultdict(lambda: first)
+        self.may_ask: defaultdict[str, float] = defaultdict(lambda: first)
 
     async def handle(self, message: Message) -> Message:
         """Fetch a page, and answer with its links, or with an error."""
