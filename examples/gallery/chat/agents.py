@@ -107,7 +107,6 @@ class Web(AgentProcess):
         """Listen no more."""
         if self.server is not None:
             self.server.close()
-            await self.server.wait_closed()
 
     async def handle(self, message: Message) -> Message:
         """Tell where it listens."""
@@ -117,15 +116,17 @@ class Web(AgentProcess):
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one request."""
         try:
-            async with asyncio.timeout(REQUEST_SECONDS):
-                request = await read_request(reader)
-            status, answer = await self.respond(*request)
-        except (*WRONG, EOFError, TimeoutError, asyncio.LimitOverrunError) as error:
-            status, answer = HTTPStatus.BAD_REQUEST, {"error": repr(error)}
-        text = json.dumps(answer)
-        head = f"HTTP/1.1 {status} {status.phrase}\r\nContent-Type: application/json\r\n"
-        writer.write(f"{head}Content-Length: {len(text)}\r\n\r\n{text}".encode())
-        writer.close()
+            try:
+                async with asyncio.timeout(REQUEST_SECONDS):
+                    request = await read_request(reader)
+                status, answer = await self.respond(*request)
+            except (*WRONG, EOFError, OSError, asyncio.LimitOverrunError) as error:
+                status, answer = HTTPStatus.BAD_REQUEST, {"error": repr(error)}
+            text = json.dumps(answer)
+            head = f"HTTP/1.1 {status} {status.phrase}\r\nContent-Type: application/json\r\n"
+            writer.write(f"{head}Content-Length: {len(text)}\r\n\r\n{text}".encode())
+        finally:
+            writer.close()
 
     async def respond(self, method: str, target: str, body: bytes) -> tuple[HTTPStatus, Any]:
         """Ask a room, and return status and answer; raise one of WRONG for a bad request."""

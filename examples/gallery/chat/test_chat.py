@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import socket
+import struct
 import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -117,7 +120,9 @@ def http(url: str, body: str | None = None) -> tuple[int, Any]:
 
 
 async def test_a_browser_says_and_waits(tmp_path: Path) -> None:
+    crashed: list[str] = []
     async with Runtime.from_config_dict(topology(str(tmp_path), port=0)) as runtime:
+        runtime.on_crash(lambda agent, error: crashed.append(f"{agent}: {error}"))
         (url,) = (await runtime.ask("web", {})).payload["urls"]
         waiting = asyncio.create_task(asyncio.to_thread(http, f"{url}lobby?after=0&wait=20"))
         status, line = await asyncio.to_thread(http, f"{url}lobby", '{"by": "Ada", "text": "Hi"}')
@@ -128,3 +133,11 @@ async def test_a_browser_says_and_waits(tmp_path: Path) -> None:
             assert (await asyncio.to_thread(http, f"{url}lobby", wrong))[0] == 400
         assert (await asyncio.to_thread(http, f"{url}lobby?after=many"))[0] == 400
         assert (await asyncio.to_thread(http, f"{url}cellar"))[0] == 404
+
+        _, writer = await asyncio.open_connection("127.0.0.1", urlsplit(url).port)
+        writer.write(b"POST /lobby HTTP/1.1\r\n")
+        at_once = struct.pack("ii", 1, 0)  # the connection is reset, not closed
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+        writer.close()
+        assert (await asyncio.to_thread(http, f"{url}lobby"))[0] == 200
+    assert crashed == []
