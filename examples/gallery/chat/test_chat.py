@@ -51,6 +51,7 @@ def lines(system: sim.System) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+# --8<-- [start:faults]
 def what_was_answered_is_kept(system: sim.System) -> Iterator[str]:
     said = {each.message.id for each in system.history.sendings if each.message.type == "say"}
     yield from said & system.history.answered("lobby") - {line["id"] for line in lines(system)}
@@ -77,6 +78,7 @@ async def test_what_was_said_stays(system: sim.System) -> None:
         await system.storm(seconds=20)
     await system.calm(within=60)
     assert lines(system)
+# --8<-- [end:faults]
 
 
 async def test_a_reader_has_the_next_line_or_nothing_when_the_wait_is_over(tmp_path: Path) -> None:

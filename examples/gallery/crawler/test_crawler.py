@@ -47,6 +47,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agents, "fetch", noted)
 
 
+# --8<-- [start:faults]
 def no_host_is_asked_too_soon(_system: sim.System) -> Iterator[str]:
     for host, times in requests.items():
         for one, next_one in pairwise(times):
@@ -73,6 +74,7 @@ async def test_a_crawl_is_polite_and_complete(system: sim.System, watched: None)
     await system.storm(seconds=20)
     await system.calm(within=60)
     await asyncio.sleep(120)
+# --8<-- [end:faults]
 
 
 async def test_pages_of_one_host_have_a_pause_between_them() -> None:

@@ -27,6 +27,7 @@ def topology(_numbers: random.Random) -> dict[str, Any]:
     return fleet
 
 
+# --8<-- [start:faults]
 def values_are_possible(system: sim.System) -> Iterator[str]:
     for each in system.history.handlings:
         if each.message.type == "reading":
@@ -58,6 +59,7 @@ async def test_the_fleet_goes_on(system: sim.System) -> None:
         if each.message.type == "reading" and each.began_at > quiet
     }
     assert read == set(SENSORS)
+# --8<-- [end:faults]
 
 
 async def test_a_sensor_that_hangs_counts_as_crashed(monkeypatch: pytest.MonkeyPatch) -> None:
