@@ -78,6 +78,8 @@ async def test_what_was_said_stays(system: sim.System) -> None:
         await system.storm(seconds=20)
     await system.calm(within=60)
     assert lines(system)
+
+
 # --8<-- [end:faults]
 
 

@@ -74,6 +74,8 @@ async def test_a_crawl_is_polite_and_complete(system: sim.System, watched: None)
     await system.storm(seconds=20)
     await system.calm(within=60)
     await asyncio.sleep(120)
+
+
 # --8<-- [end:faults]
 
 

@@ -59,6 +59,8 @@ async def test_the_fleet_goes_on(system: sim.System) -> None:
         if each.message.type == "reading" and each.began_at > quiet
     }
     assert read == set(SENSORS)
+
+
 # --8<-- [end:faults]
 
 
