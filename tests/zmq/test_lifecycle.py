@@ -10,7 +10,7 @@ from civitas.errors import NotConnectedError, TransportError
 from civitas.plugins import TransportContext
 from civitas.transport import Transport
 from civitas_zmq.transport import ZMQTransport
-from support.zmq import Process, frame_of, options_for, started, within
+from support.zmq import PATIENCE, Process, frame_of, options_for, proxy_at, started, within
 
 
 async def test_a_stop_loses_nothing_that_publish_accepted():
@@ -38,6 +38,18 @@ async def test_a_stop_of_the_primary_lets_its_own_frames_out():
             await primary.transport.publish("agent", frame)
         await within(primary.transport.stop())
         assert await inbox.first(len(frames)) == frames
+
+
+async def test_a_stop_waits_for_no_proxy_that_is_lost_meanwhile(caplog):
+    options = options_for(linger=3 * PATIENCE, heartbeat_interval=0.1, heartbeat_timeout=0.5)
+    process = Process(options)
+    with proxy_at(options) as proxy:
+        await process.transport.start()
+        await within(process.transport.wait_ready())
+        proxy.pause()  # it takes nothing more, and its silence is noticed after the stop has begun
+        await within(process.transport.stop())
+    assert process.link_events == ["down"]
+    assert caplog.text.count("stopped before the proxy had taken all frames") == 1
 
 
 async def test_a_handler_that_is_at_work_finishes_and_may_answer():

@@ -146,13 +146,14 @@ class Connections:
     async def close(self) -> None:
         """Send what was accepted, within `linger`, and close both connections.
 
+        A proxy that is lost meanwhile has taken its last frame, and is not waited for.
         Frames of one connection keep their order: a probe that comes back proves that the proxy
         has all that was sent before it. libzmq's LINGER proves only that the system took it.
         """
         try:
             if self._readiness.is_up:
                 async with asyncio.timeout(self._options.linger):
-                    await self._readiness.wait_ready()
+                    await self._readiness.wait_taken()
         except (TimeoutError, NotConnectedError):
             self._node.logger.warning(
                 "stopped before the proxy had taken all frames: the last ones may be lost"

@@ -26,15 +26,19 @@ A publish depends on one of three states:
 |-------------------------|-----------------------|-----------------------|-----------------------|
 | both sockets connected  | a proof begins        | cannot happen         | a proof begins        |
 | `wait_ready` is called  | waits for the proof   | a proof begins        | waits for the proof   |
+| `wait_taken` is called  | fails                 | a proof begins        | fails                 |
 | a probe comes back      | up                    | up                    | up, `link_up`         |
-| a connection is lost    | the proof is void     | down, `link_down`     | the proof is void     |
+| a connection is lost    | the proof is void     | down, `link_down`,    | the proof is void     |
+|                         |                       | `wait_taken` fails    |                       |
 | a connection is refused | `wait_ready` fails    | `wait_ready` fails    | `wait_ready` fails    |
 | `close`                 | all who wait fail     | all who wait fail     | all who wait fail     |
 
 In the process that runs the proxy both sockets are connected from the start, within its context,
 and a connection is lost only when the proxy fails. The proof is the same.
 
-When a probe comes back, those calls of `wait_ready` return that were made before its proof began.
+When a probe comes back, those calls of `wait_ready` and `wait_taken` return that were made before
+its proof began. Who waits to be ready goes on waiting when the proxy is lost: it may come back. But
+it will never have what was sent before, so `wait_taken` fails at once.
 When the state becomes down, those publishes fail that wait at the high-water mark.
 
 So a process that starts before its proxy waits for it, and one that has lost its proxy fails at
@@ -110,6 +114,7 @@ class Readiness:
         self._proof: _Proof | None = None
         self._has_been_up = asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
+        self._ends_with_loss: list[asyncio.Future[None]] = []
         self._task = start_task(self._run(), name="civitas zmq readiness", failed=node.failed)
 
     # --- events of the connections -------------------------------------------------------------
@@ -128,12 +133,13 @@ class Readiness:
             self.is_up = False
             self.note(reason)
             self._publisher.fail_waiting(reason)
+            _fail(self._ends_with_loss, reason)
             self._node.link_down(reason)
 
     def refused(self, reason: str) -> None:
         """Note that the proxy refuses the connection, and fail every `wait_ready`."""
         self.note(reason)
-        self._fail_waiting(reason)
+        _fail(self._waiting, reason)
 
     def note(self, reason: str) -> None:
         """Log what prevents a connection, once until both are established."""
@@ -154,13 +160,18 @@ class Readiness:
         Raises:
             NotConnectedError: the proxy refuses the connection, or the transport stopped.
         """
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
-        self._wanted.set()
-        try:
-            await waiter
-        finally:
-            self._waiting.remove(waiter)
+        await self._wait_proved(self._waiting)
+
+    async def wait_taken(self) -> None:
+        """Return when the proxy has taken all that was published before this call.
+
+        Raises:
+            NotConnectedError: the state is not up, the connection was lost meanwhile, or the
+                transport stopped.
+        """
+        if not self.is_up:
+            raise self._no_proxy()
+        await self._wait_proved(self._ends_with_loss)
 
     async def wait_up(self, timeout: float) -> None:
         """Return at once in the state up; in the state starting, wait for it.
@@ -182,7 +193,7 @@ class Readiness:
         await asyncio.wait((self._task,))
         self.is_up = False
         self._has_been_up.set()  # `wait_up` looks, and raises
-        self._fail_waiting("the transport stopped")
+        _fail(self._waiting + self._ends_with_loss, "the transport stopped")
 
     # --- proofs --------------------------------------------------------------------------------
 
@@ -192,12 +203,22 @@ class Readiness:
             await self._wanted.wait()
             self._wanted.clear()
             await self._both_connected()
-            covered = list(self._waiting)  # those who come later need another proof
+            # Those who come later need another proof.
+            covered = self._waiting + self._ends_with_loss
             if await self._prove():
                 self._enter_up()
                 for waiter in covered:
                     if not waiter.done():
                         waiter.set_result(None)
+
+    async def _wait_proved(self, waiting: list[asyncio.Future[None]]) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        waiting.append(waiter)
+        self._wanted.set()
+        try:
+            await waiter
+        finally:
+            waiting.remove(waiter)
 
     async def _both_connected(self) -> None:
         try:
@@ -260,7 +281,8 @@ class Readiness:
     def _no_proxy(self) -> NotConnectedError:
         return NotConnectedError(self.problem or f"there is no proxy at {self._address}")
 
-    def _fail_waiting(self, problem: str) -> None:
-        for waiter in self._waiting:
-            if not waiter.done():
-                waiter.set_exception(NotConnectedError(problem))
+
+def _fail(waiting: Iterable[asyncio.Future[None]], problem: str) -> None:
+    for waiter in waiting:
+        if not waiter.done():
+            waiter.set_exception(NotConnectedError(problem))
