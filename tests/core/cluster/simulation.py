@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from civitas._cluster.codec import LARGEST_FRAME
+from civitas._cluster.codec import LARGEST_FRAME, decode
 from civitas._cluster.events import Event, Evicted, NodeLost, NodeSeen, Settled
 from civitas._cluster.liveness import OwnNode
 from civitas._cluster.membership import Membership
@@ -44,6 +44,8 @@ class Network:
     largest: int = LARGEST_FRAME
     stands: list[Callable[[], None]] | None = None
     """What arrives later, while a proxy that all use stands still."""
+    loses: Callable[[ControlMessage], bool] = lambda _message: False
+    """Which messages are lost, whatever the odds."""
     parted: set[frozenset[str]] = field(default_factory=set)
     """Pairs of nodes, by label, between which nothing passes."""
 
@@ -291,6 +293,8 @@ class System:
 
     def send(self, sender: SimulatedNode, address: str, frame: bytes) -> None:
         assert len(frame) <= self.network.largest
+        if self.network.loses(decode(frame)[1]):
+            return
         to_everyone = address == EVERYONE
         self.bytes += len(frame)
         self.said.append((round(self.now, 3), sender.label, address, frame))

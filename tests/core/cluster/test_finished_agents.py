@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from itertools import combinations
 
 import pytest
 
 from civitas._cluster.codec import encode
-from civitas._cluster.events import Evicted, Finished
+from civitas._cluster.events import Evicted, Finished, NodeSeen, Received
 from civitas._cluster.pieces import ControlCodec
-from civitas._cluster.protocol import Fenced, Left, NodeInfo, Pong, control_address
+from civitas._cluster.protocol import (
+    AgentStates,
+    Changed,
+    ControlMessage,
+    Fenced,
+    Left,
+    NodeInfo,
+    Pong,
+    control_address,
+)
 from civitas.envelope import Origin
 from civitas.errors import FrameError
 from core.cluster.one_node import PRIMARY, WORKER, One, info
-from core.cluster.simulation import System, three
+from core.cluster.simulation import SimulatedNode, System, deaths, three
 
 DONE = {"near": ("STOPPED", 3)}
 SAID = Pong(0, {"far": ("STOPPED", 3), "other": ("RUNNING", 1)}, 0.0)
@@ -148,3 +159,63 @@ def test_what_it_says_of_its_agents_is_heard_when_the_partition_is_over() -> Non
     assert lost.evicted
     assert Finished(lost.id, ("a",)) in system.nodes["P"].events
     assert encode(Pong(0, {"a": ("STOPPED", 0)}, 0.0), lost.origin) in [s[3] for s in system.said]
+
+
+def names_done(message: ControlMessage) -> bool:
+    """Return whether a message says, by a state, that an agent is done."""
+    states = message.info.agents if isinstance(message, Changed) else {}
+    states = message.agents if isinstance(message, Pong) else states
+    return any(status == "STOPPED" for status, _ in states.values())
+
+
+WORDS: Mapping[str, Callable[[ControlMessage], bool]] = {
+    "change": lambda said: isinstance(said, Changed) and names_done(said),
+    "answer": lambda said: isinstance(said, Pong) and names_done(said),
+    "goodbye": lambda said: isinstance(said, Left) and not said.fenced,
+}
+"""What a node says of an agent that is done, when it is done and ends at once."""
+
+
+@pytest.mark.parametrize(
+    "lost", [set(each) for count in range(3) for each in combinations(WORDS, count)]
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_one_of_the_three_words_of_a_process_that_ends_is_enough(lost: set[str], seed: int) -> None:
+    system = System(seed)
+    primary, worker = system.primary(), system.add("A", "a")
+    system.joined(primary, worker)
+    system.network.loses = lambda message: any(WORDS[each](message) for each in lost)
+    worker.change(a="STOPPED")
+    worker.membership.leave("it stopped")
+    worker.kill()
+    system.run(6.0)
+    assert deaths(primary) == (["A"] if "goodbye" in lost else [])
+    assert a_is_done(primary, worker)
+
+
+def a_is_done(primary: SimulatedNode, worker: SimulatedNode) -> bool:
+    """Return whether the primary's supervisor has heard that an agent is done."""
+    told: list[AgentStates] = []
+    for event in primary.events:
+        match event:
+            case NodeSeen(info=info) if info.node == worker.id:
+                told.append(info.agents)
+            case Received(info=info, message=Pong() as pong) if info.node == worker.id:
+                told.append(pong.agents)
+            case Finished(node=worker.id, agents=("a",)):
+                return True
+    return any(states.get("a", ("", 0))[0] == "STOPPED" for states in told)
+
+
+def test_a_goodbye_that_somebody_else_says_makes_nobody_done() -> None:
+    one = One("primary", process="supervisor").joined(WORKER)
+    for forged in (replace(GOODBYE, done=("far",)), replace(GOODBYE, fenced=True, done=("far",))):
+        one.overhear(info("55"), forged)
+    assert not one.events
+
+
+def test_a_goodbye_of_one_that_was_declared_dead_still_says_what_is_done() -> None:
+    one = One("primary", process="supervisor").joined(WORKER)
+    one.membership.members.fenced.add(WORKER.key)
+    one.overhear(WORKER, replace(GOODBYE, done=("far",)))
+    assert one.events == [Finished(WORKER.node, ("far",))]

@@ -7,8 +7,14 @@ from typing import Any
 
 import pytest
 
+from civitas._cluster.codec import decode
+from civitas._cluster.protocol import Changed, Pong
+from civitas.errors import CivitasError
+from civitas.process import ProcessStatus
 from civitas.testing.simulation.faults import Fault
+from civitas.testing.simulation.network import SimulatedNetwork
 from civitas.testing.simulation.run import RunOutcome, Scenario, run
+from civitas.testing.simulation.system import EVERY_NODE, System
 from core.simulation.scenarios import weather
 from core.simulation.topologies import CLASSES, agent
 
@@ -65,3 +71,39 @@ def test_what_only_an_earlier_primary_had_declared_dead_ends_and_comes_back(seed
         Fault(PARTED + 0.1, "kill_primary", "supervisor", 0.5),
     ]
     played(seed, plan)
+
+
+def is_news_of_the_done(frame: bytes) -> bool:
+    """Return whether a control frame says, before the goodbye, that an agent is done."""
+    try:
+        message = decode(frame)[1]
+    except CivitasError:
+        return False
+    states = message.agents if isinstance(message, Pong) else {}
+    states = message.info.agents if isinstance(message, Changed) else states
+    return any(status == ProcessStatus.STOPPED.value for status, _ in states.values())
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_of_a_process_that_ends_since_all_is_done_the_goodbye_alone_is_enough(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for them: the runtime ends, since all are done."""
+    publish, lost = SimulatedNetwork.publish, []
+
+    def lossy(network: SimulatedNetwork, sender: Any, address: str, frame: bytes) -> None:
+        if is_news_of_the_done(frame):
+            lost.append(frame)
+        else:
+            publish(network, sender, address, frame)
+
+    async def all_are_done(running: System) -> None:
+        async with running.load(rate=20.0, senders=EVERY_NODE):  # each hears it as it handles
+            await running.storm(seconds=6.0)
+        assert running.deployment.ended is not None
+
+    monkeypatch.setattr(SimulatedNetwork, "publish", lossy)
+    plan = [Fault(0.1 * number, "done", name) for number, name in enumerate("cbal")]
+    scenario = Scenario(all_are_done, system("ONE_FOR_ONE"), agent_classes=CLASSES)
+    assert run(scenario, seed, [plan]).summary() == ""
+    assert lost

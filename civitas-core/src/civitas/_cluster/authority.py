@@ -23,8 +23,8 @@ the stranger was given; that of any other message is the nonce that everyone hea
                        | that nobody else has     |               |
     Admitted, Missed   | its sender               | own           | a member
                        | agents of the receiver   | own           | the primary (also a Welcome)
-    Left               | its sender               | everyone      | a member, or who was, or
-                       |                          |               | claims a name
+    Left               | its sender, and agents   | everyone      | a member, or who was, or
+                       | that were done there     |               | claims a name
                        | another node             | everyone      | the primary
     Fenced             | who receives it          | own           | the primary; but see below
     Ping               | its sender               | own           | the same

@@ -57,9 +57,8 @@ _GONE: Final = "its process has gone"
 class Membership:
     """One node's view of the system.
 
-    `own` reads the node's state; `fenced` gets the keys of nodes whose frames are refused;
-    `policies` say how closely the primary watches each supervised agent's node, by agent; `clock`
-    returns epoch seconds, to compare clocks. `authenticated`: the messages carry a valid MAC.
+    `own` reads the node's state; `fenced` gets the keys of nodes that are refused; `policies` say,
+    by agent, how closely its node is watched; `authenticated`: the messages carry a valid MAC.
     """
 
     def __init__(
@@ -134,7 +133,7 @@ class Membership:
         """Say goodbye to everyone."""
         self._discovery.leave()
         self._finished.say()
-        self._send(EVERYONE, Left(self.info.node, self.info.generation, reason, fenced=False))
+        self._send(EVERYONE, self._finished.goodbye(self.info, reason))
         self.calls.lost("this node has left")
 
     def admit(self, node: str, now: float) -> None:
@@ -293,10 +292,11 @@ class Membership:
         peer = self.peers.get(left.node)
         if peer is None:
             self.members.give_up(left.node, left.reason, died=left.fenced)
-            return
-        if left.fenced:
-            self.members.fenced.add(peer.info.key)
-        self._lose(peer, left.reason, died=left.fenced)
+        else:
+            if left.fenced:
+                self.members.fenced.add(peer.info.key)
+            self._lose(peer, left.reason, died=left.fenced)
+        self._finished.hear_late(speaker.node, speaker.key, left)
 
     def _hear_ping(self, node: str, ping: Ping, now: float) -> None:
         address = control_address(node)

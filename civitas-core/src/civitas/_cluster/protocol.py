@@ -187,12 +187,16 @@ class Missed:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """To everyone: a node has gone: by itself, or (then it is fenced) declared dead."""
+    """To everyone: a node has gone: by itself, or (then it is fenced) declared dead.
+
+    `done`, of one that goes by itself: its agents that are done, so no other is to host them.
+    """
 
     node: str
     generation: int
     reason: str
     fenced: bool
+    done: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
