@@ -70,6 +70,17 @@ async def test_nothing_is_taken_for_a_lost_connection_before_its_loss_is_told(se
         assert "kept" not in heard.bodies[1:]
 
 
+async def test_who_waits_for_room_hears_of_the_loss_at_once(server):
+    async with Node(server.url, ping_interval=60, send_timeout=60) as node:
+        server.pause()
+        filling = asyncio.ensure_future(fill(node))
+        done, _ = await asyncio.wait((filling,), timeout=0.5)
+        assert not done
+        server.kill()
+        with pytest.raises(NotConnectedError):
+            await within(filling)
+
+
 async def publish_refused(node: Node) -> bool:
     try:
         await node.transport.publish(SYSTEM, frame_of("kept"))

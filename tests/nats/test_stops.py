@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from nats.aio.client import Client
 
 from civitas.errors import TransportError
-from civitas_nats.client import cancel_and_wait, discard_unsent, socket_of
+from civitas_nats.client import HardenedClient, cancel_and_wait, discard_unsent, socket_of
 from civitas_nats.connector import close_client
 from support.nats.nodes import Node, bare, durable, fill, until, within
 
@@ -83,6 +84,29 @@ async def test_a_stop_waits_until_the_server_has_taken_what_was_accepted(server)
         assert await agent.has_done(len(accepted)) == accepted
 
 
+async def test_a_stop_waits_for_no_server_that_is_lost_meanwhile(server, caplog):
+    async with Node(server.url, ping_interval=60, linger=60) as node:
+        await within(node.transport.wait_ready())
+        server.pause()
+        stopping = asyncio.ensure_future(node.transport.stop())
+        done, _ = await asyncio.wait((stopping,), timeout=0.2)
+        assert not done
+        server.kill()
+        await within(stopping)
+    assert caplog.text.count("stopped before a server had taken all") == 1
+
+
+async def test_a_cancelled_stop_leaves_nothing(server):
+    async with Node(server.url, ping_interval=60, linger=60) as node:
+        server.pause()
+        stopping = asyncio.ensure_future(node.transport.stop())
+        done, _ = await asyncio.wait((stopping,), timeout=0.2)
+        assert not done
+        stopping.cancel()
+        await within(asyncio.wait((stopping,)))
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
 async def send_large(node: Node, accepted: list[str]) -> None:
     """Send large frames until one is refused, and note the others."""
     while True:
@@ -132,6 +156,35 @@ async def test_a_client_with_unsent_bytes_and_no_connection_is_hung_up(server):
     await client.publish("far", b"unsent")
     await within(close_client(client))
     assert client.is_closed
+
+
+class Stubborn(HardenedClient):
+    """One that goes on to connect again though it was cancelled, as `wait_for` can make it do."""
+
+    lost: asyncio.Event | None = None
+    """Set when it has lost its connection."""
+
+    async def _select_next_server(self) -> None:
+        if self.lost is not None and not self.lost.is_set():
+            self.lost.set()
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+        await super()._select_next_server()
+
+
+async def test_a_client_that_is_closed_connects_no_more_though_a_cancellation_was_lost(server):
+    async def ignore(error: Exception) -> None:
+        """The loss is reported to it."""
+
+    client = Stubborn(encrypted=False)
+    await client.connect(server.url, error_cb=ignore)
+    lost = client.lost = asyncio.Event()
+    server.restart()
+    await within(lost.wait())
+    await within(close_client(client))
+    assert client.is_closed
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    await until(lambda: not server.clients())
 
 
 async def test_a_task_is_ended_though_wait_for_swallows_a_cancellation():

@@ -24,7 +24,8 @@ Traps, all seen in nats-py 2.16:
   `HardenedClient._connect_to_server`.
 - **A turn for each step.** A message that comes, or goes, waits for another task of nats-py's own:
   `HardenedClient.write`, and `civitas_nats.subscription`.
-- **A swallowed cancellation.** nats-py awaits answers in `asyncio.wait_for`: `cancel_and_wait`.
+- **A swallowed cancellation.** nats-py awaits answers in `asyncio.wait_for`: `cancel_and_wait`. So
+  a client that is closed may connect again, for ever, and a process not end: `end_reconnecting`.
 """
 
 from __future__ import annotations
@@ -175,6 +176,15 @@ def discard_unsent(client: Client) -> None:
     """Drop what a client has not sent, before it is closed."""
     client._pending = []  # noqa: SLF001 - see above
     client._pending_data_size = 0  # noqa: SLF001 - see above
+
+
+async def end_reconnecting(client: Client) -> None:
+    """Have a client connect no more, before it is closed.
+
+    `close` of nats-py 2.16 cancels that once. One who has swallowed it goes on, and is connected
+    when all else of the client has ended.
+    """
+    await cancel_and_wait(client._reconnection_task)  # noqa: SLF001 - see above
 
 
 async def cancel_and_wait(task: asyncio.Task[Any] | None) -> None:

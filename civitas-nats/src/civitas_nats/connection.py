@@ -162,11 +162,13 @@ class Connection:
         client, self._client = self._client, None
         if client is None:
             return
-        if self.is_up and not await self._probes.come_back(client, self._options.linger):
-            self._logger.warning("stopped before a server had taken all: the last may be lost")
-            self._abort_socket()
-        self.is_up = False
-        await close_client(client)
+        try:
+            if self.is_up and not await self._probes.come_back(client, self._options.linger):
+                self._logger.warning("stopped before a server had taken all: the last may be lost")
+                self._abort_socket()
+        finally:  # also when it is cancelled
+            self.is_up = False
+            await close_client(client)
 
     # --- use ----------------------------------------------------------------------------------
 
@@ -272,11 +274,11 @@ class Connection:
         self._waiting_for_room += 1
         try:
             async with asyncio.timeout(limit), self._room_lock:
-                if (
-                    client.pending_data_size > MAX_PENDING_BYTES
-                    and not await self._probes.come_back(client, limit)
-                ):
-                    raise TimeoutError
+                while client.pending_data_size > MAX_PENDING_BYTES:
+                    if await self._probes.come_back(client, limit):
+                        break
+                    if not (self.is_up and client.is_connected):
+                        raise NotConnectedError(self._problem)
         except TimeoutError:
             raise TransportError(
                 f"the connection to {server_of(client)} took nothing for {limit:g} s"

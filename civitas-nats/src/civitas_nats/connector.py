@@ -24,6 +24,7 @@ from civitas_nats.client import (
     abort_socket,
     cancel_and_wait,
     discard_unsent,
+    end_reconnecting,
     socket_of,
 )
 from civitas_nats.login import log_in
@@ -208,6 +209,7 @@ async def close_client(client: Client) -> None:
 
     `drain` is not used: it raises while the client reconnects (nats-py 2.16).
     """
+    await end_reconnecting(client)
     discard_unsent(client)
     socket = socket_of(client)
     timer = None

@@ -16,7 +16,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 _LOOK: Final = 0.1
-"""Seconds until the client is looked at again, when it has no connection."""
+"""Seconds between two looks at whether the client has its connection."""
 
 
 class Probes:
@@ -34,22 +34,29 @@ class Probes:
         self._awaited: dict[str, asyncio.Future[None]] = {}
 
     async def come_back(self, client: Client | None, limit: float) -> bool:
-        """Send a probe, and return whether it came back within `limit` seconds."""
+        """Send a probe, and return whether it came back within `limit` seconds.
+
+        It never comes back when the client loses its connection meanwhile: that is not waited for.
+        """
         if client is None or not client.is_connected:
             await asyncio.sleep(min(limit, _LOOK))
             return False
         subject = f"{self._prefix}{next(self._numbers)}"
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._awaited[subject] = answer
+        connection = _connection_of(client)
         try:
             async with asyncio.timeout(limit):
                 await client.publish(subject)
-                await answer
+                while _connection_of(client) == connection:
+                    await asyncio.wait((answer,), timeout=_LOOK)
+                    if answer.done():
+                        return True
         except (TimeoutError, nats.errors.Error):
-            return False
+            pass
         finally:
             del self._awaited[subject]
-        return True
+        return False
 
     def is_own(self, subject: str) -> bool:
         """Return whether a subject is one of probes."""
@@ -60,3 +67,8 @@ class Probes:
         answer = self._awaited.get(message.subject)
         if answer is not None and not answer.done():
             answer.set_result(None)
+
+
+def _connection_of(client: Client) -> int | None:
+    """Return which of its connections a client has; None while it has none."""
+    return client.stats["reconnects"] if client.is_connected else None
