@@ -115,9 +115,8 @@ def test_an_address_in_use_is_1_and_a_wrong_one_2_with_its_line(
         topology.write_text(f"health:\n  listen: {port}\n{text}")
         running = start("run")
         assert running.wait() == 1
-    assert f"error: topology.yaml:2: health: this process can't listen at 127.0.0.1:{port}" in str(
-        running.err
-    )
+    said = f"error: topology.yaml:2: this process can't listen for probes at 127.0.0.1:{port}: "
+    assert said in running.err[-1]
     topology.write_text(f"health:\n  listen: here\n{text}")
     for command in (["run"], ["topology", "validate"], ["up"]):
         done = completed(COMMAND, *command, "topology.yaml", cwd=tmp_path)

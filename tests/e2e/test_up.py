@@ -195,6 +195,19 @@ def test_a_primary_that_is_killed_is_started_again(start: Start, app: App) -> No
     assert running.wait() == 0
 
 
+def test_what_the_user_should_know_of_the_topology_is_said_once(start: Start, app: App) -> None:
+    topology = app(STEADY, "name: steady, type: agents.Steady")
+    topology.write_text("transport: {type: pigeon}\n" + topology.read_text())
+    running = start("up", "--transport=in_process")
+    os.kill(pid_of(running), signal.SIGKILL)
+    running.until("starting again in 0.")
+    running.out.clear()
+    pid_of(running)
+    running.signal(signal.SIGTERM)
+    assert running.wait() == 0
+    assert running.count("note: --transport in_process replaces") == 1
+
+
 def test_a_worker_that_exits_with_0_in_the_middle_of_its_work_is_started_again(
     start: Start, app: App, tmp_path: Path
 ) -> None:
@@ -284,7 +297,7 @@ def test_the_options_reach_the_processes(start: Start, app: App, tmp_path: Path)
     )
     assert running.wait() == 0
     assert running.out == ["supervisor | working"]
-    assert "supervisor | note: --transport in_process replaces" in running.err[1]
+    assert "up         | note: --transport in_process replaces" in running.err[1]
 
 
 @pytest.mark.parametrize(

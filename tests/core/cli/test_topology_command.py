@@ -170,7 +170,7 @@ def test_a_bad_override_names_the_option(folder: Path) -> None:
 
     assert done.returncode == 2
     assert done.stderr == (
-        "error: --set supervision.max_restart: supervision.max_restart: unknown key 'max_restart' "
+        "error: --set supervision.max_restart: unknown key 'max_restart' "
         "(did you mean 'max_restarts'?)\n"
     )
 

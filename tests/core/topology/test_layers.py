@@ -110,8 +110,8 @@ def test_a_mistake_in_a_variable_names_it_and_no_value(load: Any) -> None:
         load(variables=variables, transport=None)
 
     texts = [str(each) for each in caught.value.problems]
-    assert "CIVITAS_SET no value: no value: there is no value (write key.path=VALUE)" in texts
-    assert any(each.startswith("CIVITAS_SET sent_timeout: sent_timeout: unknown") for each in texts)
+    assert "CIVITAS_SET no value: there is no value (write key.path=VALUE)" in texts
+    assert any(each.startswith("CIVITAS_SET sent_timeout: unknown") for each in texts)
     assert "hunter2" not in str(caught.value)
 
 

@@ -56,8 +56,8 @@ def _resolved(listen: Listen) -> tuple[int, tuple[object, ...]]:
 
 
 def _explained(settings: HealthSettings, error: OSError | UnicodeError) -> CivitasError:
-    where = "" if settings.where is None else f"{settings.where}: "
-    what = f"{where}health: this process can't listen at {settings.listen}"
+    where = settings.where or "health"
+    what = f"{where}: this process can't listen for probes at {settings.listen}"
     number = error.errno if isinstance(error, OSError) else errno.EADDRNOTAVAIL
     if number == errno.EADDRINUSE:
         return CivitasError(

@@ -13,7 +13,7 @@ import typer
 from civitas.cli import options
 from civitas.cli.event_loop import keep_objects, run_with_agents
 from civitas.cli.foreign_code import foreign_code
-from civitas.cli.notices import notifier_here
+from civitas.cli.notices import notifier_here, parent
 from civitas.cli.output import write_notes
 from civitas.messages import PRIMARY
 
@@ -67,7 +67,8 @@ def run(
 def _load_node(given: options.TopologyInput, app_dir: Path, process: str) -> Runtime | Worker:
     """Load a topology, and make the node of a process of it; the topology itself is let go."""
     loaded = given.load(app_dir, processes=(process,))
-    write_notes(loaded.notes)
+    if parent.get() is None:  # `up` has said it once for all of its processes
+        write_notes(loaded.notes)
     return node_of(loaded, process)
 
 

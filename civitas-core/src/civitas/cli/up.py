@@ -119,6 +119,8 @@ def _run_all(
             said_done=watch.is_done,
         )
         group.say(f"starting {', '.join(names)}; Ctrl-C stops")
+        for note in topology.notes:
+            group.say(f"note: {note}")
         if topology.processes and len(names) == 1:
             group.say(
                 f"transport {topology.transport.type_name!r} stays within one process: "

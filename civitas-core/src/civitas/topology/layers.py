@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Final
 
+from civitas.errors import Location
 from civitas.topology.overlays import lay_over
 from civitas.topology.overrides import apply_sets, replace_transport
 from civitas.topology.problems import Problem, TopologyError, kind_of
@@ -64,9 +65,9 @@ class Layered:
         note = replace_transport(self.root, name, option)
         self.notes += [note] if note else []
 
-    def apply_sets(self, sets: Sequence[str], option: str) -> None:
+    def apply_sets(self, sets: Sequence[str], option: str, where: Location | None = None) -> None:
         """Set values, as an option or a variable says."""
-        self.problems += apply_sets(self.root, sets, option)
+        self.problems += apply_sets(self.root, sets, option, where)
 
 
 def read_layers(layers: Layers, variables: Mapping[str, str]) -> Layered:
@@ -83,7 +84,8 @@ def read_layers(layers: Layers, variables: Mapping[str, str]) -> Layered:
         layered.replace_transport(layers.transport, "--transport")
     layered.apply_sets(layers.sets, "--set")
     if layers.health is not None:
-        layered.apply_sets([f"health.listen={json.dumps(layers.health)}"], "--health")
+        setting = f"health.listen={json.dumps(layers.health)}"
+        layered.apply_sets([setting], "--health", Location("--health"))
     return layered
 
 

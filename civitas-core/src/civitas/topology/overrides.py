@@ -56,20 +56,24 @@ def describe_replaced(entry: Entry, block: str) -> str:
     return note
 
 
-def apply_sets(root: MappingNode, sets: Sequence[str], option: str = "--set") -> list[Problem]:
+def apply_sets(
+    root: MappingNode, sets: Sequence[str], option: str = "--set", where: Location | None = None
+) -> list[Problem]:
     """Apply the values of `--set`, each `key.path=YAML`, in order and in place.
 
     A child is addressed by its index or its name. A key or name with a dot or an equals sign stands
     in quotes, or has a backslash before each of them, and before each backslash. Returns a problem
     for each one that could not be applied; its location names `option`, which may be a variable,
-    and never the value, which may be a secret.
+    and never the value, which may be a secret. An option that sets only one thing gives `where`.
     """
-    return [problem for each in sets for problem in _apply(root, each, option)]
+    return [problem for each in sets for problem in _apply(root, each, option, where)]
 
 
-def _apply(root: MappingNode, given: str, option: str) -> list[Problem]:
+def _apply(
+    root: MappingNode, given: str, option: str, where: Location | None = None
+) -> list[Problem]:
     path, equals, value = _split(given.lstrip())
-    where = Location(f"{option} {path}")
+    where = where or Location(f"{option} {path}")
     try:
         steps = _steps(path)
         if not equals:

@@ -80,7 +80,8 @@ class Problem:
     cause: Exception | None = None
 
     def __str__(self) -> str:
-        path = f"{self.path}: " if self.path else ""
+        is_named = str(self.location).endswith(f" {self.path}")  # by `--set`
+        path = f"{self.path}: " if self.path and not is_named else ""
         suggestion = f" ({self.suggestion})" if self.suggestion else ""
         return printable(f"{self.location}: {path}{self.message}{suggestion}", sys.maxsize)
 
