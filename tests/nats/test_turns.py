@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from math import inf
 
 from civitas import envelope
 from civitas.envelope import Origin
-from civitas_nats.client import HardenedClient
-from civitas_nats.handing_over import hand_over
+from civitas_nats.client import HardenedClient, socket_of
+from civitas_nats.handing_over import YIELD_ABOVE, hand_over
 from civitas_nats.subscription import Subscription
 from support.nats.nodes import bare, until
 
@@ -67,6 +68,23 @@ async def test_nothing_is_written_while_the_socket_still_has_something(server):
         finally:
             server.resume()
         await until(lambda: client.write("x", QUESTION))
+
+
+async def test_for_a_server_that_takes_nothing_little_waits_in_this_process(server):
+    async with bare(server.url, client=HardenedClient(encrypted=False)) as client:
+        server.pause()
+        try:
+            frame = QUESTION + b"." * 10_000
+            refused = 0
+            while refused < 100:  # turns of the event loop, in which nothing gets away either
+                refused = 0 if hand_over(at_rest(client), "x", frame) else refused + 1
+                await asyncio.sleep(0)
+            socket = socket_of(client)
+            assert socket is not None
+            assert client.pending_data_size <= YIELD_ABOVE + 2 * len(frame)
+            assert socket.get_write_buffer_size() <= 4 * YIELD_ABOVE
+        finally:
+            server.resume()
 
 
 async def test_nothing_is_written_that_the_server_would_refuse_or_after_the_end(server):
