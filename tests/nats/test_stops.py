@@ -187,6 +187,23 @@ async def test_a_client_that_is_closed_connects_no_more_though_a_cancellation_wa
     await until(lambda: not server.clients())
 
 
+async def test_a_client_whose_close_is_cancelled_is_closed_all_the_same(server):
+    async def ignore(error: Exception) -> None:
+        """The loss is reported to it."""
+
+    client = Stubborn(encrypted=False)
+    await client.connect(server.url, error_cb=ignore)
+    lost = client.lost = asyncio.Event()
+    await asyncio.to_thread(server.kill)
+    await within(lost.wait())
+    closing = asyncio.ensure_future(close_client(client))
+    await asyncio.sleep(0)
+    closing.cancel()
+    await within(asyncio.wait((closing,)))
+    assert client.is_closed
+    await until(lambda: asyncio.all_tasks() == {asyncio.current_task()})
+
+
 async def test_a_task_is_ended_though_wait_for_swallows_a_cancellation():
     """CPython issue 86296: an answer and a cancellation that come together, in Python 3.11."""
 

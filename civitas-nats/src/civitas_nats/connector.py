@@ -109,8 +109,10 @@ class Connector:
             self._check_connected(connecting, refused)
             self.check(client)
         except BaseException:
-            await cancel_and_wait(connecting)
-            await close_client(client)
+            try:
+                await cancel_and_wait(connecting)
+            finally:  # also when it is cancelled once more
+                await close_client(client)
             raise
         return client
 
@@ -209,7 +211,13 @@ async def close_client(client: Client) -> None:
 
     `drain` is not used: it raises while the client reconnects (nats-py 2.16).
     """
-    await end_reconnecting(client)
+    try:
+        await end_reconnecting(client)
+    finally:  # also when it is cancelled
+        await _close_in_time(client)
+
+
+async def _close_in_time(client: Client) -> None:
     discard_unsent(client)
     socket = socket_of(client)
     timer = None
