@@ -44,6 +44,13 @@ QUESTIONS = {
         ("supervision.children.web.config.port=0",),
     ),
     "crawler": Question("crawler", {}, "message", '"waiting": 0'),
+    "llm_pipeline": Question(
+        *("planner", {"question": "tea and a secret"}, "message", 'about tea.", "left_out": ["a s')
+    ),
+    "map_reduce": Question("reducer", {"folder": "logs"}, "message", '"login refused": 11'),
+    "order_pipeline": Question(
+        *("desk", {"order": "A1", "cents": 250}, "message", '"taken": "A1", "shipped": true')
+    ),
     "sensor_fleet": Question("aggregator", {}, "message", '"failures": {"AgentError": '),
 }
 EXAMPLES = sorted(QUESTIONS)

@@ -50,6 +50,7 @@ def with_customer(_numbers: random.Random) -> dict[str, Any]:
     return topology
 
 
+# --8<-- [start:faults]
 def each_answer_keeps_what_is_promised(system: sim.System) -> Iterator[str]:
     """Look for errors of the customer."""
     for each in system.history.handlings:
@@ -74,6 +75,9 @@ async def test_questions_are_answered_within_their_budget(system: sim.System) ->
         await asyncio.sleep(30)
     await system.calm(within=300)
     assert len(system.history.answered("planner")) - before >= 5
+
+
+# --8<-- [end:faults]
 
 
 async def test_calls_keep_the_rate() -> None:

@@ -51,6 +51,7 @@ def with_customer(_numbers: random.Random) -> dict[str, Any]:
     return topology
 
 
+# --8<-- [start:faults]
 def every_answer_is_right_and_in_time(system: sim.System) -> Iterator[str]:
     """Look for errors of the customer."""
     for each in system.history.handlings:
@@ -73,6 +74,9 @@ async def test_a_question_is_answered_whoever_dies_meanwhile(system: sim.System)
         await system.storm(seconds=20)
     await system.calm(within=120)
     assert len(system.history.answered("reducer")) >= 10
+
+
+# --8<-- [end:faults]
 
 
 async def test_a_file_is_handed_out_again_when_its_mapper_fails() -> None:

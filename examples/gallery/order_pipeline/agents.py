@@ -72,7 +72,8 @@ class Desk(AgentProcess):
             "cents": int(message.payload["cents"]),
         }
         await self.send("cashier", order, "order")
-        return self.reply({"taken": order["order"]})
+        shipped = order["order"] in dict(self.book.orders())
+        return self.reply({"taken": order["order"], "shipped": shipped})
 
     async def on_error(self, error: Exception, message: Message) -> ErrorAction:
         """Refuse an order that makes no sense, and one that can't be handed on."""

@@ -41,6 +41,7 @@ def book(system: sim.System, agent: str) -> Counter[str]:
     return Counter(order for order, _cents in Book(block.config["book"]).orders())
 
 
+# --8<-- [start:faults]
 def each_order_is_charged_and_shipped_once(system: sim.System) -> Iterator[str]:
     """Compare what the desk has taken with what the books say."""
     sendings = system.history.sendings
@@ -73,6 +74,9 @@ async def test_no_order_is_lost_and_none_is_charged_twice(system: sim.System) ->
         await system.calm(within=60)  # each agent is done with what was sent to it before
 
 
+# --8<-- [end:faults]
+
+
 async def test_an_order_that_comes_again_is_charged_once_and_handed_on_again(
     tmp_path: Path,
 ) -> None:
@@ -94,4 +98,4 @@ async def test_an_order_without_a_price_is_refused_and_the_next_one_is_taken(
         with pytest.raises(AgentError, match="cents"):
             await h.ask("desk", {"order": "A1"})
         answer = await h.ask("desk", {"order": "A2", "cents": 250})
-        assert answer.payload == {"taken": "A2"}
+        assert answer.payload == {"taken": "A2", "shipped": False}
