@@ -60,9 +60,7 @@ def each_order_is_charged_and_shipped_once(system: sim.System) -> Iterator[str]:
 @sim.test(
     topology=shop,
     seeds=20,
-    faults=sim.Faults(
-        kill=True, kill_primary=True, stop=True, partition=True, pause=True, crash=True
-    ),
+    faults=sim.Faults(kill=True, kill_primary=True, stop=True, partition=True, pause=True),
     transport={"at_least_once": True},
     invariants=[sim.nothing_lost(), each_order_is_charged_and_shipped_once],
 )
