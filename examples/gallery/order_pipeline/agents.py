@@ -63,10 +63,8 @@ class Desk(AgentProcess):
             self.book.enter(message.payload["order"], message.payload["cents"])
             return None
         if message.type == "status":
-            shipped = self.book.orders()
-            return self.reply(
-                {"shipped": len(shipped), "cents": sum(cents for _, cents in shipped)}
-            )
+            orders = self.book.orders()
+            return self.reply({"shipped": len(orders), "cents": sum(cents for _, cents in orders)})
         order = {
             "order": str(message.payload.get("order", message.id)),  # the same when it comes again
             "cents": int(message.payload["cents"]),
