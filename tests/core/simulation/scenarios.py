@@ -14,7 +14,7 @@ from civitas.testing.simulation.deployment import CLIENT, Incarnation
 from civitas.testing.simulation.faults import Faults
 from civitas.testing.simulation.run import Scenario
 from civitas.testing.simulation.system import EVERY_NODE, System
-from core.simulation.topologies import CLASSES, concurrent, flat, narrow, nested
+from core.simulation.topologies import CLASSES, concurrent, flat, narrow, nested, ticking
 
 RECOVERY = 3.0
 """Seconds of load after the last fault: a node that is silent is found dead in 2, for example."""
@@ -122,6 +122,11 @@ SCENARIOS = {
         Scenario(weather, nested, EVERYTHING, CLASSES, DURABLE, name="nested, durable"),
         Scenario(weather, concurrent, EVERYTHING, CLASSES, name="concurrent"),
         Scenario(weather, concurrent, EVERYTHING, CLASSES, DURABLE, name="concurrent, durable"),
+        *(
+            Scenario(weather, ticking(plain), EVERYTHING, CLASSES, transport, name=f"{name}{kept}")
+            for plain, name in ((flat, "timers, flat"), (nested, "timers, nested"))
+            for transport, kept in (({}, ""), (DURABLE, ", durable"))
+        ),
         Scenario(busy_weather, flat, ORDERLY, CLASSES, name="orderly"),
         Scenario(busy_weather, narrow, SLOW, CLASSES, name="narrow"),
         Scenario(weather, flat, JOBS, CLASSES, name="jobs"),

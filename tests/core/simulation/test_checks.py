@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from civitas import AgentProcess, Message
-from civitas.testing.simulation import checks
+from civitas.testing.simulation import checks, object_checks
 from civitas.testing.simulation.faults import Fault, Faults
 from civitas.testing.simulation.history import ACCEPTED, ANSWERED, DONE, Handling, History, Sending
 from civitas.testing.simulation.process import SimulatedProcess
@@ -164,14 +164,14 @@ def test_objects_of_two_processes_never_handle_at_once(written: Written, fault: 
     written.faults(fault)
     written.begin_handling(written.send(), 1)
     written.begin_handling(written.send(), 2, written.other)
-    assert len(found(checks.one_object_at_once, written)) == 1
+    assert len(found(object_checks.one_object_at_once, written)) == 1
 
 
 def test_two_objects_of_one_process_never_handle_at_once(written: Written) -> None:
     written.faults("pause")
     written.begin_handling(written.send(), 1)
     written.begin_handling(written.send(), 2)
-    assert len(found(checks.one_object_at_once, written)) == 1
+    assert len(found(object_checks.one_object_at_once, written)) == 1
 
 
 @pytest.mark.parametrize("allowed", [1, 2])
@@ -179,7 +179,7 @@ def test_an_object_has_no_more_in_hand_than_its_concurrency(written: Written, al
     written.history.starting("a").concurrency = allowed
     for _ in range(2):
         written.begin_handling(written.send(), 1)
-    assert len(found(checks.no_more_in_hand_than_allowed, written)) == 2 - allowed
+    assert len(found(object_checks.no_more_in_hand_than_allowed, written)) == 2 - allowed
 
 
 def test_what_a_killed_process_had_in_hand_is_over(written: Written) -> None:
@@ -187,7 +187,7 @@ def test_what_a_killed_process_had_in_hand_is_over(written: Written) -> None:
     written.process.kill()
     written.wait(1.0)
     written.begin_handling(written.send(), 2, written.other)
-    assert found(checks.one_object_at_once, written) == []
+    assert found(object_checks.one_object_at_once, written) == []
 
 
 @pytest.mark.parametrize("ended", [False, True])
@@ -198,7 +198,7 @@ def test_an_object_begins_when_the_one_before_it_has_ended(written: Written, end
     first.ended_at = written.history.now if ended else None
     written.wait(1.0)
     written.history.starting("a").outcome = DONE
-    assert len(found(checks.one_object_lives, written)) == (not ended)
+    assert len(found(object_checks.one_object_lives, written)) == (not ended)
 
 
 @pytest.mark.parametrize("primary_died", [False, True])
@@ -212,7 +212,7 @@ def test_a_done_agent_is_not_started_while_somebody_knows(
         written.history.died("supervisor", "killed")
     written.wait(2.0)
     written.history.starting("a")
-    assert len(found(checks.done_stays_done, written)) == (not primary_died)
+    assert len(found(object_checks.done_stays_done, written)) == (not primary_died)
 
 
 @pytest.mark.parametrize(("passed", "broken"), [(0.01, 0), (1.0, 1)])
@@ -226,7 +226,7 @@ def test_an_agent_that_is_done_as_its_process_is_given_up_may_be_started_again(
     written.history.died(made.process.label.rpartition(".")[0], "failed")
     written.wait(4.0)
     written.history.starting("a")
-    assert len(found(checks.done_stays_done, written)) == broken
+    assert len(found(object_checks.done_stays_done, written)) == broken
 
 
 def test_so_may_one_whose_process_ends_while_it_is_being_stopped(written: Written) -> None:
@@ -236,7 +236,7 @@ def test_so_may_one_whose_process_ends_while_it_is_being_stopped(written: Writte
     written.history.died(made.process.label.rpartition(".")[0], "killed")
     written.wait(4.0)
     written.history.starting("a")
-    assert not found(checks.done_stays_done, written)
+    assert not found(object_checks.done_stays_done, written)
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_so_may_one_whose_process_was_cut_off_until_its_end(
     written.history.died(made.process.label.rpartition(".")[0], "failed")
     written.wait(4.0)
     written.history.starting("a")
-    assert len(found(checks.done_stays_done, written)) == broken
+    assert len(found(object_checks.done_stays_done, written)) == broken
 
 
 def test_a_runtime_goes_on_only_while_agents_do(written: Written) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from civitas import AgentProcess, Message
+from civitas import AgentProcess, ErrorAction, Message
 from civitas.errors import CivitasError
+from civitas.process import Retry
 
 STRATEGIES = ("ONE_FOR_ONE", "ONE_FOR_ALL", "REST_FOR_ONE")
 FAST = {
@@ -43,7 +45,56 @@ class Unhurried(Worker):
         return await super().handle(message)
 
 
-CLASSES = {"worker": Worker, "unhurried": Unhurried}
+class Ticking(Worker):
+    """A worker with timers and a background task, some of whose messages fail, and are retried."""
+
+    async def on_start(self) -> None:
+        self.every(0.25, {}, "tick")
+        self.every(1.0, {}, "long tick")
+        self.after(random.uniform(0.0, 1.0), {"n": 1}, "later")
+        self.background(self.poll())
+
+    async def handle(self, message: Message) -> Message | None:
+        if message.type == "later":
+            self.after(random.choice((0.0, 0.05, 0.7)), message.payload, "later")
+            if random.random() < 0.3:
+                self.background(asyncio.sleep(random.uniform(0.0, 2.0)), name="short")
+                self.every(0.02, {}, "never").cancel()
+        elif message.type == "long tick":
+            await asyncio.sleep(random.choice((0.0, 0.01, 0.4)))
+        if random.random() < 0.05:
+            raise ConnectionError("busy")
+        if message.type == "tick":
+            return None
+        return await super().handle(message)
+
+    async def on_error(self, error: Exception, message: Message) -> ErrorAction | Retry:
+        return random.choice(
+            (
+                ErrorAction.ESCALATE,
+                ErrorAction.SKIP,
+                ErrorAction.RETRY,
+                self.retry(after=random.choice((0.0, 0.05, 0.5))),
+            )
+        )
+
+    async def poll(self) -> None:
+        """Send and ask beside the handlers, as long as this object lives."""
+        try:
+            while True:
+                await asyncio.sleep(random.choice((0.0, 0.1, 0.6)))
+                try:
+                    await self.send(NEXT.get(self.name, "l"), {"n": 1, "by": "poll"})
+                    await self.ask(NEXT.get(self.name, "l"), {"n": 1}, timeout=0.5)
+                except (CivitasError, TimeoutError):
+                    await asyncio.sleep(0.1)
+                if random.random() < 0.02:
+                    raise ConnectionError("the other end has closed it")
+        finally:
+            await asyncio.sleep(random.choice((0.0, 0.05)))
+
+
+CLASSES = {"worker": Worker, "unhurried": Unhurried, "ticking": Ticking}
 
 
 def agent(name: str, process: str | None = None) -> dict[str, Any]:
@@ -95,6 +146,34 @@ def concurrent(numbers: random.Random) -> dict[str, Any]:
         child["agent"]["type"] = "unhurried"
         child["agent"]["concurrency"] = numbers.choice((1, 2, 5))
     return topology
+
+
+def ticking(
+    plain: Callable[[random.Random], dict[str, Any]],
+) -> Callable[[random.Random], dict[str, Any]]:
+    """Return what makes a topology of agents with timers, background tasks and retries."""
+
+    def topology(numbers: random.Random) -> dict[str, Any]:
+        made = plain(numbers)
+        made["supervision"]["max_restarts"] = 1000  # they crash often
+        for block in _agents(made["supervision"]):
+            block["type"] = "ticking"
+            block["concurrency"] = numbers.choice((1, 1, 3))
+            block["max_retries"] = numbers.choice((0, 1, 3))
+            block["retry_delay"] = numbers.choice((0.0, 0.05, 0.5))
+            block["retry_backoff"] = numbers.choice(("CONSTANT", "LINEAR", "EXPONENTIAL"))
+        return made
+
+    return topology
+
+
+def _agents(supervisor: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for child in supervisor["children"]:
+        if "agent" in child:
+            yield child["agent"]
+        else:
+            child["supervisor"]["max_restarts"] = 1000
+            yield from _agents(child["supervisor"])
 
 
 def nested(numbers: random.Random) -> dict[str, Any]:

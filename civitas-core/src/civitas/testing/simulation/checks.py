@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from math import inf
 from typing import Final, NamedTuple
 
 from civitas._typed.refusals import INVALID, UNHANDLED
 from civitas.client import Client
-from civitas.messages import PRIMARY
-from civitas.testing.simulation.history import AgentObject, Handling, Sending
+from civitas.testing.simulation import object_checks, tick_checks
+from civitas.testing.simulation.history import AgentObject, Sending
 from civitas.testing.simulation.invariants import Invariant, broken, handled_again, kept
 from civitas.testing.simulation.process import SimulatedProcess
 from civitas.testing.simulation.system import System
 from civitas.testing.simulation.world import START
 
-_COUNTED: Final = {"handle", "on_start"}
+_COUNTED: Final = {"handle", "on_start", "background"}
 """Crashes that count towards a restart intensity."""
 
 _NOT_COUNTED: Final = {"stop", "done", "done_at_start", "start_failure", "slow_stop"}
@@ -28,14 +26,8 @@ _DELAYING: Final = {"link", "server", "partition", "loss", "spikes", "pause", "s
 _LATE: Final = 0.1
 """Seconds that the end of an ask may take beyond its timeout."""
 
-_UNHEARD: Final = 0.05
-"""Seconds before the end of its process in which nobody may hear what an agent says."""
-
-_LEAVING: Final = 1.0
-"""Seconds before its end in which a primary that leaves decides about nobody any more."""
-
 _NOT_MESSAGES: Final = (
-    *("reply", "while it was handled", "system frame", "replayed", "former node"),
+    *("reply", "while it was handled", "was retried", "system frame", "replayed", "former node"),
     *(INVALID, UNHANDLED, "its agent refused it"),
     *("before it was answered", "before it answered"),
 )
@@ -95,7 +87,7 @@ def asks_end_in_time(system: System) -> Iterator[str]:
         died_at = each.process.died_at
         last = system.history.now if died_at is None else died_at - START
         ended = last if each.ended is None else each.ended_at
-        stalled = _stalled(system, each.process, each.began_at, ended)
+        stalled = system.stalled(each.process, each.began_at, ended)
         if ended - each.began_at - each.timeout - stalled > _LATE:
             how = each.outcome or "not ended"
             yield f"{_named(each)}: {ended - each.began_at:.3f} s of {each.timeout:g} s ({how})"
@@ -107,93 +99,6 @@ def answers_come_from_handling(system: System) -> Iterator[str]:
     for each in system.history.sendings:
         if each.outcome == "answered" and each.message.id not in begun:
             yield f"{_named(each)} was answered, and never handled"
-
-
-def one_object_at_once(system: System) -> Iterator[str]:
-    """No two live objects of one name handle at once.
-
-    This holds under all faults: an agent has one process, and of that a second one is started only
-    when the first has ended.
-    """
-    at_work: defaultdict[str, list[Handling]] = defaultdict(list)
-    for handling in system.history.handlings:
-        going = at_work[handling.agent]
-        going[:] = [each for each in going if _overlap(each, handling)]
-        for other in going:
-            if other.object != handling.object:
-                yield (
-                    f"{handling.agent}: {other.process.label}#{other.object} and "
-                    f"{handling.process.label}#{handling.object} at {handling.began_at:.3f}"
-                )
-        going.append(handling)
-
-
-def no_more_in_hand_than_allowed(system: System) -> Iterator[str]:
-    """An object has no more messages in hand at once than its `concurrency`."""
-    most = {(each.agent, each.number): each.concurrency for each in system.history.objects}
-    at_work: defaultdict[tuple[str, int], list[Handling]] = defaultdict(list)
-    for handling in system.history.handlings:
-        key = handling.agent, handling.object
-        going = at_work[key]
-        going[:] = [each for each in going if _overlap(each, handling)]
-        going.append(handling)
-        allowed = most.get(key, 1)
-        if len(going) > allowed:
-            yield f"{handling.agent}#{handling.object} has {len(going)} in hand of {allowed}"
-
-
-def one_object_lives(system: System) -> Iterator[str]:
-    """In one process, an object of an agent begins only when the one before it has ended."""
-    last: dict[tuple[SimulatedProcess, str], float | None] = {}
-    for each in system.history.objects:
-        key = each.process, each.agent
-        if key in last and each.outcome:
-            ended = last[key]
-            if ended is None or ended > each.began_at + 1e-9:
-                yield f"{each.agent}#{each.number} began before the object before it had ended"
-        last[key] = each.ended_at if each.outcome == "done" else each.began_at
-
-
-def done_stays_done(system: System) -> Iterator[str]:
-    """An agent that has said it is done is started no more, while its primary lives to know it."""
-    finished = system.history.finished
-    ends = [death.at for death in system.history.deaths if death.agent == PRIMARY]
-    primaries = [each for each in system.deployment.incarnations if each.name == PRIMARY]
-    ends += [each.ended_at - _LEAVING for each in primaries if each.ended_at is not None]
-    for each in system.history.objects:
-        done_at = finished.get(each.agent)
-        if done_at is None or any(done_at - 1.0 < end < each.began_at for end in ends):
-            continue
-        if each.began_at > done_at + 1.0 and not _said_in_vain(system, each.agent, done_at):
-            yield f"{each.agent}#{each.number} began in {each.process.label}, done at {done_at:.3f}"
-
-
-def _said_in_vain(system: System, agent: str, done_at: float) -> bool:
-    """Return whether the process of an agent that is done has ended before anybody could hear it.
-
-    It is done when it has been stopped.
-    """
-    said = [e for e in system.history.objects if e.agent == agent and e.began_at <= done_at][-1]
-    name, _, _ = said.process.label.rpartition(".")
-    heard_at = inf if said.ended_at is None else said.ended_at + _UNHEARD
-    ends = [death.at for death in system.history.deaths if death.agent == name]
-    end = min((each for each in ends if each >= done_at), default=inf)
-    if end == inf:  # it lives to say so
-        return False
-    return end < heard_at or _cut_off(system, said.process.label, heard_at, end)
-
-
-def _cut_off(system: System, process: str, since: float, until: float) -> bool:
-    """Return whether a process did not hear the primary from one time to another."""
-    for side, rest, began, ended in sorted(system.weather.cuts, key=lambda cut: cut[2]):
-        primaries = {each for each in side | rest if each.startswith(f"{PRIMARY}.")}
-        if rest:
-            apart = process in side | rest and (process in side) != bool(primaries & side)
-        else:
-            apart = process in side or bool(primaries)
-        if apart and began <= since:
-            since = max(since, ended)
-    return since >= until
 
 
 def no_message_goes_without_a_word(system: System) -> Iterator[str]:
@@ -288,7 +193,7 @@ def stops_end(system: System) -> Iterator[str]:
         if each.stop_ended is None and each.killed:
             continue
         took = ended - each.stop_began
-        if took > longest + _STOP_BOUND + _stalled(system, each.process, each.stop_began, ended):
+        if took > longest + _STOP_BOUND + system.stalled(each.process, each.stop_began, ended):
             yield f"{each.process.label} took {took:.1f} s to stop"
 
 
@@ -307,10 +212,14 @@ CHECKS: Final[tuple[Check, ...]] = (
     nothing_accepted_is_lost,
     asks_end_in_time,
     answers_come_from_handling,
-    one_object_at_once,
-    no_more_in_hand_than_allowed,
-    one_object_lives,
-    done_stays_done,
+    object_checks.one_object_at_once,
+    object_checks.no_more_in_hand_than_allowed,
+    object_checks.one_object_lives,
+    object_checks.done_stays_done,
+    object_checks.nothing_runs_after_on_stop,
+    object_checks.a_retry_keeps_its_place,
+    tick_checks.one_tick_is_queued,
+    tick_checks.the_grid_is_kept,
     no_message_goes_without_a_word,
     the_counters_are_exact,
     the_end_has_a_reason,
@@ -349,13 +258,6 @@ def _is_whole(system: System) -> bool:
     return not system.history.deaths
 
 
-def _overlap(one: Handling, other: Handling) -> bool:
-    """Return whether one was not over when the other began, and its process lived."""
-    died_at = one.process.died_at
-    lived = died_at is None or died_at - START > other.began_at
-    return lived and (one.ended is None or one.ended > other.began)
-
-
 class _Account(NamedTuple):
     sent: int
     handled: int
@@ -380,19 +282,11 @@ def _account(system: System) -> _Account:
             unknown += bus.accounting.unknown
         if not isinstance(each.node, Client) and each.started:
             waiting += sum(agent.mailbox_depth for agent in each.node.stats().agents)
-    handled = len({h.message.id for h in system.history.handlings}) + system.history.probes_handled
+    begun = {each.message.id for each in system.history.handlings if not each.tick}
+    handled = len(begun) + system.history.probes_handled
     return _Account(sent, handled, lost, unknown, dropped, waiting)
 
 
 def _intensity(system: System) -> tuple[int, float]:
     root = system.topology.supervision.block
     return root.max_restarts, root.restart_window
-
-
-def _stalled(system: System, process: SimulatedProcess, began: float, ended: float) -> float:
-    """Return for how long a process may have stood still between two times."""
-    return sum(
-        until - since
-        for who, since, until in (*system.weather.stalls, *system.history.stalls)
-        if who is process and since < ended and until > began
-    )

@@ -164,6 +164,7 @@ class _Reader:
         self._loop = asyncio.get_running_loop()
         self._open = True
         self._handling: dict[int | str, asyncio.Task[None]] = {}
+        self._settled: set[int | str] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._renew_later = transport.guard(self._renew)
         self._take_later = transport.guard(self._take)
@@ -196,10 +197,10 @@ class _Reader:
 
     # --- for the server -----------------------------------------------------------------------
 
-    def offer(self, number: int | str, frame: bytes) -> None:
-        """Take a frame that the server gives."""
+    def offer(self, number: int | str, frame: bytes, before: int | str | None) -> None:
+        """Take a frame that the server gives, after the one before it."""
         if self.reads:
-            self._loop.call_soon_threadsafe(self._take_later, number, frame)
+            self._loop.call_soon_threadsafe(self._take_later, number, frame, before)
 
     def buried(self, frame: bytes, reason: str) -> None:
         """Report that a frame has become a dead letter."""
@@ -219,8 +220,15 @@ class _Reader:
             self._transport.to_server(partial(self._server.prolong, address, number, self))
         self._timer = self._loop.call_later(_RENEWAL, self._renew_later)
 
-    def _take(self, number: int | str, frame: bytes) -> None:
-        if self._open and number not in self._handling:
+    def _take(self, number: int | str, frame: bytes, before: int | str | None) -> None:
+        """Begin with a frame, unless the one before it has not arrived: then ask for both."""
+        if not self._open:
+            return
+        known = {*self._handling, *self._settled}
+        if before is not None and before not in known:
+            missed = partial(self._server.missed, self._address, self, known)
+            self._transport.to_server(missed)
+        elif number not in self._handling:
             self._handling[number] = start_task(
                 self._handle(number, frame),
                 name=f"{self.name} {self._address}",
@@ -233,6 +241,7 @@ class _Reader:
             outcome = await self._outcome_of(frame)
         finally:
             self._handling.pop(number, None)
+            self._settled.add(number)
             settle = partial(self._server.settle, self._address, number, outcome, self)
             self._transport.to_server(settle)
 

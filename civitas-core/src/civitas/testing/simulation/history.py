@@ -7,6 +7,7 @@ that "before" means before, also within one instant.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -80,9 +81,29 @@ class Handling:
     attempt: int
     began: int
     began_at: float
+    tick: bool = False
+    """Whether it comes from a timer of that object."""
     ended: int | None = None
     ended_at: float = 0.0
     outcome: str = ""
+
+
+@dataclass(eq=False, slots=True)
+class RecordedTimer:
+    """A timer of one object of an agent, by the clock of its process.
+
+    Attributes:
+        period: seconds between its ticks; None for a single one.
+        first: seconds from `began_at` until its first tick.
+        ticks: the messages that it has queued, each with when, and the number of that fact.
+    """
+
+    made_by: AgentObject
+    period: float | None
+    first: float
+    began_at: float
+    ended_at: float | None = None
+    ticks: list[tuple[Message, float, int]] = field(default_factory=list)
 
 
 @dataclass(eq=False, slots=True)
@@ -99,6 +120,10 @@ class AgentObject:
     said_done: bool = False
     concurrency: int = 1
     """Messages that it may have in hand at once."""
+    on_stop: int | None = None
+    """The number of the fact that its `on_stop` was called."""
+    retries: Counter[str] = field(default_factory=Counter)
+    """How often it was to handle a message again, by the ids of messages."""
 
 
 class Cause(NamedTuple):
@@ -124,6 +149,10 @@ class History:
     """Ends of processes that were not in order."""
     stalls: list[tuple[SimulatedProcess, float, float]] = field(default_factory=list)
     """The processes that a handler has made stand still, each with from when, and until when."""
+    timers: list[RecordedTimer] = field(default_factory=list)
+    """The timers of all agents."""
+    late_steps: list[str] = field(default_factory=list)
+    """Steps of background tasks whose agent objects had ended."""
     probes_handled: int = 0
     """The simulation's own asks that agents have handled."""
     finished: dict[str, float] = field(default_factory=dict)
@@ -131,6 +160,7 @@ class History:
 
     agents: Sequence[str] = ()
     """The agents of the topology."""
+    _ticks: dict[str, Message] = field(default_factory=dict)
 
     # --- what users ask of it -----------------------------------------------------------------
     # None of it is of use for an agent that there is not: a test would pass for a wrong name.
@@ -153,6 +183,13 @@ class History:
     def begun(self, agent: str | None = None) -> frozenset[str]:
         """Return the ids of messages that an agent has begun to handle."""
         return self._ids(each.message for each in self.handlings)(agent)
+
+    def ticks(self, agent: str | None = None) -> frozenset[str]:
+        """Return the ids of messages that timers of an agent have queued.
+
+        Nobody has sent these. They are among those that were begun and handled.
+        """
+        return self._ids(iter(self._ticks.values()))(agent)
 
     def answered(self, agent: str | None = None) -> frozenset[str]:
         """Return the ids of asks that an agent has answered, as who asked has heard."""
@@ -230,7 +267,8 @@ class History:
         again = (f"attempt {message.attempt + 1}",) if message.attempt else ()
         fact = self.note("handle", f"{agent}#{number}", _named(message), *again, message=message)
         process, attempt = self._process(), message.attempt
-        handling = Handling(agent, message, process, number, attempt, fact, self._at())
+        tick = message.id in self._ticks
+        handling = Handling(agent, message, process, number, attempt, fact, self._at(), tick)
         self.handlings.append(handling)
         return handling
 
@@ -250,6 +288,43 @@ class History:
         self.objects.append(made)
         self.note("on_start", f"{agent}#{made.number}")
         return made
+
+    def stopping(self, made: AgentObject) -> None:
+        """Note that the `on_stop` of an object is called."""
+        made.on_stop = self.note("on_stop", f"{made.agent}#{made.number}")
+
+    def timer(self, made: AgentObject, period: float | None, first: float) -> RecordedTimer:
+        """Note that an object has made a timer."""
+        timer = RecordedTimer(made, period, first, self._at())
+        self.timers.append(timer)
+        return timer
+
+    def ticked(self, timer: RecordedTimer, message: Message) -> None:
+        """Note that a tick is queued."""
+        made = timer.made_by
+        about = f"{made.agent}#{made.number}", message.id[-8:]
+        number = self.note("tick", *about, message=message)
+        timer.ticks.append((message, self._at(), number))
+        self._ticks[message.id] = message
+
+    def timer_ended(self, timer: RecordedTimer) -> None:
+        """Note that a timer will not tick any more."""
+        if timer.ended_at is None:
+            timer.ended_at = self._at()
+
+    def stepped(self, made: AgentObject, task: str) -> None:
+        """Note that a background task of an object runs."""
+        ended = made.on_stop is not None or any(
+            each.agent == made.agent and each.process is made.process and each.number > made.number
+            for each in self.objects[made.number :]
+        )
+        if ended and not self.world.closed:
+            self.late_steps.append(f"{task} of {made.agent}#{made.number} at {self._at():.3f}")
+
+    def background_raised(self, made: AgentObject, task: str, error: BaseException) -> None:
+        """Note what a background task has raised."""
+        self.note("raised", f"{made.agent}#{made.number}", task, type(error).__name__)
+        self.crashed(made.agent, "background")
 
     def crashed(self, agent: str, what: str) -> None:
         """Note that an agent gives its supervisor a reason."""

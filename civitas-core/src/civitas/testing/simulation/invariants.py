@@ -38,7 +38,8 @@ def at_most_once(*agents: str, key: Key | None = None) -> Invariant:
     Args:
         agents: names of agents; all of the topology when left out.
         key: which messages are the same, such as `lambda message: message.payload["order"]`;
-            those of one id when left out. Messages with a key of `None` are left out.
+            those of one id when left out. Messages with a key of `None` are left out, and ticks
+            of timers have none.
     """
     return _About("at most once", agents, lambda system, names: handled_again(system, names, key))
 
@@ -81,14 +82,16 @@ def handled_again(system: System, agents: Container[str], key: Key | None = None
     """Find what agents have begun with more than once, but for retries of their own."""
     times: Counter[tuple[str, Hashable]] = Counter()
     shown: dict[tuple[str, Hashable], str] = {}
-    last: dict[tuple[str, int], Handling] = {}
+    last: dict[tuple[str, int, str], Handling] = {}
     for each in system.history.handlings:
-        what = (key or _id)(each.message) if each.agent in agents else None
+        if each.agent not in agents or (each.tick and key is not None):
+            continue
+        what = (key or _id)(each.message)
         if what is None:
             continue
-        before = last.get((each.agent, each.object))
-        last[each.agent, each.object] = each
-        if before is not None and before.message.id == each.message.id and before.outcome != DONE:
+        before = last.get((each.agent, each.object, each.message.id))
+        last[each.agent, each.object, each.message.id] = each
+        if before is not None and before.outcome != DONE:
             continue  # the same object tries once more: it has asked for that itself
         times[each.agent, what] += 1
         shown[each.agent, what] = f"{each.message.sender}->{each.agent} {_shown(what)}"
@@ -101,7 +104,7 @@ def _lost(system: System, agents: Container[str], key: Key) -> Iterator[str]:
     handled = {
         (each.agent, key(each.message))
         for each in system.history.handlings
-        if each.outcome == DONE and each.agent in agents
+        if each.outcome == DONE and each.agent in agents and not each.tick
     }
     handled |= {(each.recipient, key(each)) for each in kept(system)}
     begun = system.history.begun()

@@ -12,8 +12,9 @@ from functools import partial
 from typing import Any, Final
 
 from civitas._bus.bus import MessageBus
+from civitas.errors import ErrorAction
 from civitas.messages import REPLY_PREFIX, Message
-from civitas.process import AgentProcess, ProcessStatus
+from civitas.process import AgentProcess, ProcessStatus, Retry, Timer
 from civitas.testing.simulation import world as worlds
 from civitas.testing.simulation.history import (
     ACCEPTED,
@@ -23,6 +24,7 @@ from civitas.testing.simulation.history import (
     History,
     history_of,
 )
+from civitas.testing.simulation.own_work import record_background, record_timer
 from civitas.testing.simulation.world import World
 
 PROBE: Final = "simulation.probe"
@@ -128,19 +130,41 @@ class _Recorded(AgentProcess):
 
     async def on_error(self, error: Exception, message: Message) -> Any:
         action = await super().on_error(error, message)
-        if getattr(action, "name", "") not in {"RETRY", "SKIP", "STOP"}:
+        made = self._civitas_object
+        assert made is not None
+        before = made.retries[message.id]
+        if before < self.max_retries and (isinstance(action, Retry) or action is ErrorAction.RETRY):
+            made.retries[message.id] += 1
+        elif action is not ErrorAction.SKIP and action is not ErrorAction.STOP:
             _history().not_done(self.name)
             # What crashes while it is stopped anyway is none of its supervisor's business.
             stopping = self.status is ProcessStatus.STOPPING
-            what = "again" if message.attempt else "while stopping" if stopping else "handle"
+            again = message.attempt > before
+            what = "again" if again else "while stopping" if stopping else "handle"
             _history().crashed(self.name, what)
         return action
+
+    def after(self, seconds: float, payload: Any, message_type: str = "message") -> Timer:
+        timer = super().after(seconds, payload, message_type)
+        return self._civitas_recorded(timer, None, seconds)
+
+    def every(self, seconds: float, payload: Any, message_type: str = "message") -> Timer:
+        timer = super().every(seconds, payload, message_type)
+        return self._civitas_recorded(timer, float(seconds), seconds)
+
+    def _civitas_recorded(self, timer: Timer, period: float | None, first: float) -> Timer:
+        assert self._civitas_object is not None
+        return record_timer(timer, self._civitas_object, period, float(first))
+
+    def background(self, coro: Any, name: str | None = None) -> asyncio.Task[Any]:
+        assert self._civitas_object is not None
+        return super().background(record_background(coro, self._civitas_object), name)
 
     async def on_stop(self) -> None:
         made = self._civitas_object
         assert made is not None
         history = _history()
-        history.note("on_stop", f"{self.name}#{made.number}")
+        history.stopping(made)
         try:
             await _sleep(_injections().take("slow_stop", self.name))
             await super().on_stop()

@@ -14,7 +14,9 @@ run at the server, so whoever calls them comes over the network and may have bee
                         | nothing is heard for `ack_wait` seconds     | kept, due at once
 
 Only the first frame of a stream is given, or the first ones, where its owner takes several at once.
-None overtakes one that was given back without a failure; one that has failed it may overtake.
+None overtakes one that was given back without a failure; one that has failed it may overtake. Each
+is given with the number of the one before it, if that is given too: where it did not arrive, the
+owner takes none after it, and says which it has. All others are given again, at once.
 """
 
 from __future__ import annotations
@@ -68,7 +70,7 @@ class _StreamConsumer(Protocol):
     def reads(self) -> bool: ...
     @property
     def concurrency(self) -> int: ...
-    def offer(self, number: int | str, frame: bytes) -> None: ...
+    def offer(self, number: int | str, frame: bytes, before: int | str | None) -> None: ...
     def buried(self, frame: bytes, reason: str) -> None: ...
 
 
@@ -88,6 +90,8 @@ class _Entry:
 class _Stream:
     entries: list[_Entry] = field(default_factory=list)
     owner: _StreamConsumer | None = None
+    looks: set[float] = field(default_factory=set)
+    """When it is looked at again."""
 
 
 class StreamServer:
@@ -155,6 +159,13 @@ class StreamServer:
             if entry.holder is consumer:
                 entry.holder = None
 
+    def missed(self, address: str, consumer: _StreamConsumer, known: Collection[int | str]) -> None:
+        """Give again what was given to a consumer, but for what it knows: it has found a gap."""
+        for entry in self._stream(address).entries:
+            if entry.holder is consumer and entry.number not in known:
+                entry.holder = None
+        self._feed(address)
+
     def settle(
         self, address: str, number: int | str, outcome: ConsumerVerdict, by: _StreamConsumer
     ) -> None:
@@ -205,32 +216,49 @@ class StreamServer:
         self._tell(by, partial(by.buried, entry.frame, reason))
 
     def _feed_after(self, delay: float, address: str) -> None:
-        timeline = self._network.timeline
-        timeline.at(timeline.global_now() + delay, partial(self._feed, address))
+        self._feed_at(self._network.timeline.global_now() + delay, address)
+
+    def _feed_at(self, when: float, address: str) -> None:
+        looks = self._stream(address).looks
+        if when not in looks:
+            looks.add(when)
+            self._network.timeline.at(when, partial(self._look, when, address))
+
+    def _look(self, when: float, address: str) -> None:
+        self._stream(address).looks.discard(when)
+        self._feed(address)
 
     def _feed(self, address: str) -> None:
         """Give the first frames of a stream to its owner, if they are due and nobody has them."""
         stream, now = self._stream(address), self._network.timeline.global_now()
-        owner = stream.owner
+        owner, before = stream.owner, None
         for entry in stream.entries[: 1 if owner is None else owner.concurrency]:
             if entry.holder is not None and now < entry.held_until:
-                self._feed_after(entry.held_until - now + 1e-3, address)
+                self._feed_at(entry.held_until + 1e-3, address)
             elif now < entry.due:
-                self._feed_after(entry.due - now + 1e-6, address)
+                self._feed_at(entry.due + 1e-6, address)
                 if not entry.failures:
                     return
             elif owner is None or not owner.process.alive or not owner.reads:
                 return
             else:
-                self._give(address, entry, owner, now)
+                self._give(address, entry, owner, now, before)
+            before = entry.number if entry.holder is not None else before
 
-    def _give(self, address: str, entry: _Entry, owner: _StreamConsumer, now: float) -> None:
+    def _give(
+        self,
+        address: str,
+        entry: _Entry,
+        owner: _StreamConsumer,
+        now: float,
+        before: int | str | None,
+    ) -> None:
         entry.holder, entry.held_until = owner, now + self.settings.ack_wait
         frame = entry.frame
         if entry.failures:
             frame = envelope.with_attempt(frame, entry.failures)
-        self._tell(owner, partial(owner.offer, entry.number, frame))
-        self._feed_after(self.settings.ack_wait + 1e-3, address)
+        self._tell(owner, partial(owner.offer, entry.number, frame, before))
+        self._feed_at(entry.held_until + 1e-3, address)
 
     def _tell(self, consumer: _StreamConsumer, call: Callable[[], object]) -> None:
         self._network.carry(None, consumer.process, ("server", consumer.name), call)

@@ -16,6 +16,7 @@ from civitas.testing.simulation.faults import Cast, Fault, Faults
 from civitas.testing.simulation.history import history_of
 from civitas.testing.simulation.load import Load
 from civitas.testing.simulation.plugin import network_of
+from civitas.testing.simulation.process import SimulatedProcess
 from civitas.testing.simulation.recording import PROBE, injections_of
 from civitas.testing.simulation.storm import Storm
 from civitas.testing.simulation.world import World
@@ -184,6 +185,14 @@ class System:
     def running_agents(self) -> list[str]:
         """Return the agents that should run: those that have not said that they are done."""
         return [each for each in self.cast.agents if each not in self.history.finished]
+
+    def stalled(self, process: SimulatedProcess, began: float, ended: float) -> float:
+        """Return for how many seconds a process may have stood still between two times."""
+        return sum(
+            until - since
+            for who, since, until in (*self.weather.stalls, *self.history.stalls)
+            if who is process and since < ended and until > began
+        )
 
     # --- parts --------------------------------------------------------------------------------
 
