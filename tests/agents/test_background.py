@@ -346,9 +346,22 @@ def test_an_agent_that_no_runtime_has_started_has_none() -> None:
         AgentProcess("a").background(work())
 
 
-async def test_one_that_ignores_its_cancellation_holds_up_no_agent_whose_time_is_over(
+async def test_it_ends_before_on_stop_also_when_the_time_of_its_agent_is_over(
     system: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
+    async with system(Busy("a", shutdown_timeout=0.0), Scripted("b")) as s:
+        agent = s.agent("a")
+        agent.background(agent.poll())
+        await until(lambda: "begun" in agent.seen)
+        await asyncio.wait_for(s.node_of("a").stop(), SOON)
+        assert agent.seen == ["begun", "ended", "on_stop"]
+        assert "left behind" not in caplog.text
+
+
+async def test_one_that_ignores_its_cancellation_holds_up_no_agent_beyond_its_grace(
+    system: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("civitas._agents.background._GRACE", 0.1)
     let_go = asyncio.Event()
 
     async def stubborn() -> None:

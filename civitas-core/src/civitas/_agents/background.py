@@ -17,6 +17,7 @@ held, judged and ended with the agent object that has started it.
     or crashed, or failed to start          |
     ... and it raises something else        | an error in the log
     ... and it goes on after the grace      | it is left behind, with an error in the log
+    ... and the time of its agent is over   | the same, with the same grace
 
 It has the context variables of the code that has started it, but belongs to no message
 (`civitas.trace`): it may run for weeks, and each message that it sends begins a trace. It is no
@@ -103,13 +104,17 @@ class BackgroundTasks:
     async def end(self) -> None:
         """Cancel all of them, and return when they have ended, or the grace is over."""
         self.cancel()
-        try:
-            if self._tasks:
-                await asyncio.wait([*self._tasks], timeout=_GRACE)
-            else:
-                await asyncio.sleep(0)  # a cancellation by the last one may be on its way
-        except asyncio.CancelledError:  # the agent's own time is over, too
-            absorb_cancellation()
+        now = asyncio.get_running_loop().time
+        until = now() + _GRACE
+        left: float = 0  # none: but a cancellation by the last one may be on its way
+        while True:
+            try:
+                await (asyncio.wait([*self._tasks], timeout=left) if left else asyncio.sleep(0))
+            except asyncio.CancelledError:  # the agent's own time is over, too: theirs is not
+                absorb_cancellation()
+            left = max(until - now(), 0) if self._tasks else 0
+            if not left:
+                break
         for name in self._tasks.values():
             left = "background task %r of agent %r does not let itself be cancelled: left behind"
             logger.error(left, name, self._agent)
