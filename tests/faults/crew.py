@@ -45,6 +45,18 @@ class Subject(AgentProcess):
             notes.write(f"{text}\n")
 
 
+class Several(Subject):
+    """Notes with which messages it begins and ends, and holds some until a file is there."""
+
+    async def handle(self, message: Message) -> Message:
+        number, until = message.payload["number"], message.payload.get("until")
+        self._note(f"begins:{number}:{message.attempt}")
+        while until is not None and not Path(until).exists():
+            await asyncio.sleep(0.01)
+        self._note(f"ends:{number}")
+        return self.reply({})
+
+
 class Many(AgentProcess):
     """One of thousands: answers, and says nothing of itself."""
 

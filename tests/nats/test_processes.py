@@ -63,6 +63,30 @@ def test_50_messages_are_all_processed_though_their_process_is_killed_in_the_mid
     system.stop(primary, worker)
 
 
+def test_all_that_a_killed_process_had_in_hand_is_given_again_in_order(build: Build) -> None:
+    system = build(agent("far", "w1", type="Several", concurrency=3))
+    primary, worker = system.run("supervisor", "w1")
+    console = system.console()
+    held = (0, 2, 4)
+    for number in range(10):
+        console.send("far", {"number": number, "until": "go" if number in held else None})
+    eventually(lambda: "begins:4:0" in system.notes("far"))
+    worker.signal(signal.SIGKILL)
+    worker.wait()
+    before = system.notes("far")
+    assert [each for each in before if "begins" in each] == [f"begins:{n}:0" for n in range(5)]
+    assert {each for each in before if "ends" in each} == {"ends:1", "ends:3"}
+    (system.folder / "go").touch()
+    [worker] = system.run("w1")
+    eventually(lambda: {f"ends:{n}" for n in range(10)} <= set(system.notes("far")))
+    after = [each.split(":") for each in system.notes("far")[len(before) :] if "begins" in each]
+    given = [(int(number), int(attempt)) for _, number, attempt in after]
+    assert given == sorted(given)
+    acknowledged = [each for each in given if each[0] not in {1, 3}]  # unless that was too late
+    assert acknowledged == [(0, 1), (2, 1), (4, 1), *((number, 0) for number in range(5, 10))]
+    system.stop(primary, worker)
+
+
 def test_what_is_sent_while_a_worker_is_away_is_processed_when_it_is_back(build: Build) -> None:
     system = build(agent("far", "w1"))
     [primary] = system.run()

@@ -74,7 +74,9 @@ def test_a_query_is_answered_with_the_counters() -> None:
     system, primary, worker, _ = three()
     primary.membership.call(worker.id, Query(3), primary.time)
     system.run(1.0)
-    assert primary.heard(Counters) == [Counters(3, {"label": "A", "silent": {}, "gone": []})]
+    assert primary.heard(Counters) == [
+        Counters(3, {"label": "A", "stalled": 0.0, "silent": {}, "gone": []})
+    ]
 
 
 def gone_of(

@@ -116,8 +116,8 @@ class BackgroundTasks:
             if not left:
                 break
         for name in self._tasks.values():
-            left = "background task %r of agent %r does not let itself be cancelled: left behind"
-            logger.error(left, name, self._agent)
+            text = "background task %r of agent %r does not let itself be cancelled: left behind"
+            logger.error(text, name, self._agent)
 
     def _ended(
         self, works: Iterable[Coroutine[Any, Any, Any]], name: str, task: asyncio.Task[Any]

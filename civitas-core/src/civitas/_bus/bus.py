@@ -23,11 +23,11 @@ from civitas._bus.instrument_guards import Instruments
 from civitas._bus.local_delivery import local_delivery
 from civitas._bus.mailbox import Item, Mailbox
 from civitas._bus.receivers import DurableReceiver, LocalReceiver, NumberedReceiver
-from civitas._bus.routes import LocalRoute, Receiver, RemoteRoute
+from civitas._bus.routes import LocalRoute, Receiver, RemoteRoute, was_sent
 from civitas._bus.routing_table import RoutingTable
 from civitas._bus.wait_for_graph import WaitForGraph
 from civitas.envelope import Origin
-from civitas.errors import MailboxFullError, MessageValidationError, OutcomeUnknownError
+from civitas.errors import MessageValidationError
 from civitas.messages import REPLY_PREFIX, RESERVED_PREFIX, TYPE_ERROR, Message
 from civitas.plugins.specs import log_failure
 from civitas.registry import LocalRegistry, RoutingEntry
@@ -84,7 +84,7 @@ class MessageBus:
         self.instruments = Instruments() if instruments is None else instruments
         if self.instruments.have("dead_letter"):
             self.dead_letters.subscribe(self.instruments.dead_letter)
-        self.waiting = WaitForGraph()
+        self.waiting = WaitForGraph(registry.lookup)
         self._asks = self.waiting.asks
         self.answers = Answers(self.dead_letters, registry, self.waiting)
         self.send_timeout = send_timeout
@@ -197,7 +197,7 @@ class MessageBus:
         try:
             await sending
         except BaseException as error:
-            self.sent += _was_sent(error)
+            self.sent += was_sent(error)
             raise
         self.sent += 1
 
@@ -228,7 +228,7 @@ class MessageBus:
             if not self._publish_nowait(name, frame):
                 await self.outgoing.wait_and_publish(name, frame)
         except BaseException as error:
-            if _was_sent(error):
+            if was_sent(error):
                 self.sent += 1
             else:
                 route.give_back(number)
@@ -255,7 +255,12 @@ class MessageBus:
         answer: Answer
         try:
             if route is None or not route.is_local:
-                answer = await self._ask_far(message, timeout, route)
+                asker, asks_far = current_task(self.affinity.loop), self.waiting.asks_far
+                asks_far[asker] = message
+                try:
+                    answer = await self._ask_far(message, timeout, route)
+                finally:
+                    asks_far.pop(asker, None)
             elif type(route) is LocalRoute:
                 asker, asks = current_task(self.affinity.loop), self._asks
                 for consumer in route.mailbox.consumers:
@@ -271,11 +276,11 @@ class MessageBus:
                 request = self._request_head + self._serialize(message)
                 answer = await self.transport.request(recipient, request, timeout)  # type: ignore[arg-type]
         except BaseException as error:
-            self.sent += _was_sent(error)
+            self.sent += was_sent(error)
             if not isinstance(error, TimeoutError):
                 raise
-            text = f"ask {recipient!r}: {error}".removesuffix(": ") + self.waiting.waits(route)
-            raise type(error)(text) from None
+            why = await self.waiting.blocked(message, timeout)
+            raise type(error)(f"ask {recipient!r}: {error}".removesuffix(": ") + why) from None
         self.sent += 1
         reply = self.read(answer, answer=True)
         if reply.type == TYPE_ERROR:
@@ -324,7 +329,7 @@ class MessageBus:
                 frame = self._request(number, "" if self._is_bare else route.node, body)
                 return await request(name, frame, _until(deadline))
         except BaseException as error:
-            if not _was_sent(error):
+            if not was_sent(error):
                 route.give_back(number)
             raise
 
@@ -388,13 +393,3 @@ def _as_frame(_message: Message) -> None:
 def _until(deadline: float | None) -> float | None:
     """Return the seconds until a time of the event loop; None for no limit."""
     return None if deadline is None else max(deadline - asyncio.get_running_loop().time(), 0.0)
-
-
-def _was_sent(error: BaseException) -> bool:
-    """Return whether a frame may have arrived though its publish, or request, has failed so.
-
-    It counts as sent, then: it is handled, or else the receiver counts it as lost.
-    """
-    if isinstance(error, OutcomeUnknownError) or isinstance(error.__cause__, OutcomeUnknownError):
-        return True
-    return isinstance(error, TimeoutError) and not isinstance(error, MailboxFullError)

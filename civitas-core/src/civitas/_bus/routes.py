@@ -284,3 +284,13 @@ class RemoteRoute(Route):
         window = self.window
         if not self._paused and window is not None and window.outstanding < window.size:
             self._waiters.wake()
+
+
+def was_sent(error: BaseException) -> bool:
+    """Return whether a frame may have arrived though its publish, or request, has failed so.
+
+    It counts as sent, then: it is handled, or else the receiver counts it as lost.
+    """
+    if isinstance(error, OutcomeUnknownError) or isinstance(error.__cause__, OutcomeUnknownError):
+        return True
+    return isinstance(error, TimeoutError) and not isinstance(error, MailboxFullError)

@@ -26,6 +26,17 @@ consumer can go on, or a request may be answered by another task: the ask is let
 are made and followed in one thread, without an await in between. So of those who close a ring
 exactly one is the last, and that one is refused.
 
+An ask of an agent of another node is no edge, since what that agent does is not known here. When
+its time is over, `blocked` follows who waits for whom from node to node, which takes a question to
+each (`elsewhere`). The error says what was found, and whether it came back to the asker.
+
+    after an ask's time is over, the asked agent is   | the error says
+    --------------------------------------------------+---------------------------------------------
+    in hand of an ask of its own                      | for how long, and whom it asks; then the
+                                                      | same of that one, and so on
+    ... and that comes to an agent seen before        | that they ask each other in a ring
+    not so, or its node does not answer at once       | nothing more
+
 One way is not foreseen: a handler passes the reply address of the message in its hand to another
 task, which answers by hand while the handler itself asks who asked it. `defer` is for that.
 """
@@ -33,28 +44,64 @@ task, which answers by hand while the handler itself asks who asked it. `defer` 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final, NamedTuple
 
 from civitas import _platform as platform
 from civitas._bus.local_delivery import LocalDelivery
-from civitas._bus.routes import LocalRoute
-from civitas.errors import AskDeadlockError
-from civitas.messages import Message
+from civitas._bus.routes import LocalRoute, RemoteRoute
+from civitas.errors import AskDeadlockError, MessageRoutingError
+from civitas.messages import Message, name_problem
 from civitas.registry import RoutingEntry
 from civitas.transport import Transport
 
 Consumer = asyncio.Task[Any]
 
+_LONG: Final = 1.0
+"""Seconds that an ask has to have waited before other nodes are asked why."""
+
+_SEARCH: Final = 0.1
+"""Seconds that it may take longer for that."""
+
+_MOST_AGENTS: Final = 8
+"""Agents after which a chain of asks is followed no further."""
+
+_MOST_SEARCHES: Final = 8
+"""Asks at once for which other nodes are asked."""
+
+
+class Wait(NamedTuple):
+    """For whom an agent waits, and for how many seconds."""
+
+    asked: str
+    seconds: float
+
 
 class WaitForGraph:
-    """The asks in flight from tasks of this node to its agents."""
+    """The asks in flight from tasks of this node; `lookup` returns the route to an agent."""
 
-    __slots__ = ("_delivery", "_has_reply_address", "asks", "deferred", "open")
+    __slots__ = (
+        "_delivery",
+        "_has_reply_address",
+        "_lookup",
+        "_searches",
+        "asks",
+        "asks_far",
+        "deferred",
+        "elsewhere",
+        "open",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, lookup: Callable[[str], RoutingEntry | None]) -> None:
+        self._lookup = lookup
         self.asks: Final[dict[Consumer | None, tuple[LocalRoute, Message]]] = {}
         """What each task has asked. The bus writes here, since a call would cost each ask."""
+        self.asks_far: Final[dict[Consumer | None, Message]] = {}
+        """What each task has asked an agent of another node."""
+        self.elsewhere: Callable[[str, None, str], Awaitable[Mapping[str, Any]]] | None = None
+        """Returns what `told` of another node, given by its id, says of an agent there."""
+        self._searches = 0
         self.open: Final[set[str | None]] = set()
         """Ids of the requests that went as frames, and whose answers have not begun to be sent."""
         self.deferred: Final[set[str]] = set()
@@ -96,19 +143,61 @@ class WaitForGraph:
         if request.reply_to is not None:
             self.deferred.discard(request.reply_to)
 
-    def waits(self, route: RoutingEntry | None) -> str:
-        """Say what an agent of this node waits for, to go on after an error; "" for nothing."""
+    def wait_of(self, route: RoutingEntry | None) -> Wait | None:
+        """Return for whom an agent of this node waits, None for nobody; in any thread."""
         if not isinstance(route, LocalRoute):
-            return ""
+            return None
         for consumer in route.mailbox.consumers:
-            ask = self.asks.get(consumer)
+            ask, far = self.asks.get(consumer), self.asks_far.get(consumer)
             if ask is not None and self._counts(ask[1]):
-                seconds = max(platform.wall() - ask[1].timestamp, 0.0)
-                return (
-                    f"; {route.name!r} itself has waited {seconds:.3g} s for an answer of "
-                    f"{ask[0].name!r}"
-                )
-        return ""
+                return _wait(ask[1])
+            if far is not None:
+                return _wait(far)
+        return None
+
+    def told(self, agent: str) -> Mapping[str, Any]:
+        """Return for whom an agent of this node waits, for other nodes; in any thread."""
+        wait = self.wait_of(self._lookup(agent))
+        return {} if wait is None else wait._asdict()
+
+    async def blocked(self, message: Message, timeout: float | None) -> str:
+        """Say for whom the asked agent itself waits, to go on after an error; "" for nobody.
+
+        Args:
+            message: the ask whose time is over.
+            timeout: how long it has waited, in seconds.
+        """
+        found: list[tuple[str, Wait]] = []
+        asker, own = message.sender, self._lookup(message.sender)
+        holds_up = isinstance(own, LocalRoute) and asyncio.current_task() in own.mailbox.consumers
+        seen = {asker} if holds_up else set()
+        far = timeout is not None and timeout >= _LONG and self._searches < _MOST_SEARCHES
+        self._searches += 1
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_SEARCH):
+                    agent = message.recipient
+                    while agent not in seen and len(found) < _MOST_AGENTS:
+                        seen.add(agent)
+                        wait = await self._wait_anywhere(agent, far=far)
+                        if wait is None:
+                            break
+                        found.append((agent, wait))
+                        agent = wait.asked
+        finally:
+            self._searches -= 1
+        return _told(found, seen)
+
+    async def _wait_anywhere(self, agent: str, *, far: bool) -> Wait | None:
+        route = self._lookup(agent)
+        if not (far and self.elsewhere is not None and isinstance(route, RemoteRoute)):
+            return self.wait_of(route)
+        with suppress(MessageRoutingError):  # the node has gone
+            told = await self.elsewhere(route.node, None, agent)
+            asked, seconds = told.get("asked"), told.get("seconds")
+            if isinstance(asked, str) and isinstance(seconds, float) and not name_problem(asked):
+                return Wait(asked, seconds)
+        return None
 
     def _ring(self, asker: Consumer | None, asked: LocalRoute) -> tuple[str, ...] | None:
         """Return the names of a ring that an ask would close, if that makes a deadlock."""
@@ -145,6 +234,22 @@ class WaitForGraph:
             self.open.discard(id)
         elif reply_to not in self.deferred and self._has_reply_address(reply_to):
             self.open.clear()  # made by hand, it does not say which it answers: it may be any
+
+
+def _wait(request: Message) -> Wait:
+    return Wait(request.recipient, max(platform.wall() - request.timestamp, 0.0))
+
+
+def _told(found: Sequence[tuple[str, Wait]], seen: Container[str]) -> str:
+    """Return what an error says of a chain of agents that wait, each with its wait."""
+    text = ""
+    for agent, wait in found:
+        begin = "; {!r} itself has waited" if not text else ", and {!r}"
+        middle = "for an answer of" if not text else "for one of"
+        text += f"{begin.format(agent)} {wait.seconds:.3g} s {middle} {wait.asked!r}"
+    if found and len(found) < _MOST_AGENTS and found[-1][1].asked in seen:
+        text += ": they ask each other in a ring"
+    return text
 
 
 def _path(came_from: Mapping[str, str | None], last: str) -> tuple[str, ...]:

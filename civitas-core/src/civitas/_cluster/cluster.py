@@ -131,8 +131,8 @@ class Cluster:
         bus.routes.discovering = True
         config.link_state.on_up = self._data.link_up
         self._info = NodeInfo(bus.origin.node.hex(), bus.origin.generation, config.process, role)
-        stalled = self._loop_beat.stalled
-        own = OwnNode(agents, stalled, lambda: {**counters(), "stalled": stalled()}, finished)
+        bus.waiting.elsewhere = self.counters_of
+        own = OwnNode(agents, self._loop_beat.stalled, counters, finished, bus.waiting.told)
         self._control = self._control_plane(
             config,
             lambda send, report: Membership(
@@ -256,14 +256,16 @@ class Cluster:
         call = Command(next(self._numbers), "supervise", agent, incarnation)
         self._control.post(lambda members, now: members.call(node, call, now))
 
-    async def counters_of(self, node: str, timeout: float) -> Mapping[str, Any]:
-        """Return the counters of another node.
+    async def counters_of(
+        self, node: str, timeout: float | None = None, agent: str = ""
+    ) -> Mapping[str, Any]:
+        """Return the counters of another node, or for whom an agent of it waits; see `Query`.
 
         Raises:
             MessageRoutingError: the node has gone.
             TimeoutError: it did not answer in time.
         """
-        answer = await self._call(node, Query(next(self._numbers)), timeout)
+        answer = await self._call(node, Query(next(self._numbers), agent), timeout)
         if isinstance(answer, Result):
             raise MessageRoutingError(f"{self._data.name(node)}: {answer.error}")
         return answer.counters

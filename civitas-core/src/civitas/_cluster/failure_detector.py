@@ -16,7 +16,14 @@ from civitas._cluster.claims import PROBE_TIMEOUT
 from civitas._cluster.clocks import Clocks
 from civitas._cluster.liveness import OwnNode, Peer
 from civitas._cluster.member_table import MemberTable
-from civitas._cluster.protocol import ControlMessage, NodeInfo, Ping, control_address
+from civitas._cluster.protocol import (
+    ControlMessage,
+    Counters,
+    NodeInfo,
+    Ping,
+    Query,
+    control_address,
+)
 from civitas._supervision.heartbeat import OwnPings
 
 _ASK_EVERY: Final = 4.0
@@ -70,6 +77,11 @@ class FailureDetector:
                 gone.append(Silence(peer, _VANISHED, dead=False))
         return gone
 
+    def answer(self, query: Query, own: OwnNode, now: float) -> Counters:
+        """Answer a query to a node."""
+        told = own.wait_of(query.agent) if query.agent else self.told(own, now)
+        return Counters(query.number, told)
+
     def told(self, own: OwnNode, now: float) -> Mapping[str, Any]:
         """Return the counters of a node, with who owes it an answer to pings, and who has gone.
 
@@ -80,7 +92,7 @@ class FailureDetector:
         present = {peer.info.process for peer in peers}
         departures = self._members.departures.list(now)
         gone = [asdict(each) for each in departures if each.process not in present]
-        return {**own.counters(), "silent": silent, "gone": gone}
+        return {**own.counters(), "stalled": own.stalled(), "silent": silent, "gone": gone}
 
     def next_due(self, info: NodeInfo) -> float:
         """Return when someone is to be pinged or judged, or asked about; inf for never."""

@@ -141,10 +141,12 @@ class OwnNode:
 
     `finished` returns which agents of another node are done, though that one need not know.
     `stalled` returns for how many seconds its event loop has been blocked; the counters are
-    JSON-like values.
+    JSON-like values. `wait_of` returns for whose answer an agent waits, as `asked` and `seconds`;
+    nothing for one that waits for none.
     """
 
     agents: Callable[[], AgentStates]
     stalled: Callable[[], float]
     counters: Callable[[], Mapping[str, Any]]
     finished: Callable[[NodeInfo], tuple[str, ...]] = lambda _: ()
+    wait_of: Callable[[str], Mapping[str, Any]] = lambda _: {}

@@ -333,7 +333,7 @@ class Membership:
             case Result() | Counters() if self.calls.answered(peer.info.node, message.number):
                 self._report(message)
             case Query():
-                self._send(peer.address, Counters(message.number, self._watch.told(self._own, now)))
+                self._send(peer.address, self._watch.answer(message, self._own, now))
 
     # --- coming and going ---------------------------------------------------------------------
 

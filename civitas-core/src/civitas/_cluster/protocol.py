@@ -245,14 +245,18 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What are your counters?"""
+    """What are your counters? With an agent of yours: for whose answer does it wait?
+
+    A node that knows no such field tells its counters, and so nothing of the agent.
+    """
 
     number: int
+    agent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """The answer to a query."""
+    """The answer to a query: counters; or `asked` and `seconds` of an agent that waits."""
 
     number: int
     counters: Mapping[str, Any]

@@ -26,6 +26,9 @@ _DELAYING: Final = {"link", "server", "partition", "loss", "spikes", "pause", "s
 _LATE: Final = 0.1
 """Seconds that the end of an ask may take beyond its timeout."""
 
+_EXPLAINED: Final = 0.1
+"""Seconds more in which an ask of a second or longer finds out why it has no answer."""
+
 _NOT_MESSAGES: Final = (
     *("reply", "while it was handled", "was retried", "system frame", "replayed", "former node"),
     *(INVALID, UNHANDLED, "its agent refused it"),
@@ -88,7 +91,8 @@ def asks_end_in_time(system: System) -> Iterator[str]:
         last = system.history.now if died_at is None else died_at - START
         ended = last if each.ended is None else each.ended_at
         stalled = system.stalled(each.process, each.began_at, ended)
-        if ended - each.began_at - each.timeout - stalled > _LATE:
+        explained = _EXPLAINED if each.timeout >= 1.0 else 0.0
+        if ended - each.began_at - each.timeout - stalled > _LATE + explained:
             how = each.outcome or "not ended"
             yield f"{_named(each)}: {ended - each.began_at:.3f} s of {each.timeout:g} s ({how})"
 

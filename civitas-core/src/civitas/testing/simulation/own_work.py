@@ -84,7 +84,7 @@ class _Work(Coroutine[Any, Any, T]):
     def close(self) -> None:
         self._work.close()
 
-    def __await__(self) -> Self:  # type: ignore[override]
+    def __await__(self) -> Self:
         return self
 
     def __iter__(self) -> Self:
