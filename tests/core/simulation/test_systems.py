@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import subprocess
@@ -201,3 +202,54 @@ def test_what_is_broken_has_a_name(rule: str) -> None:
 
     outcome = run_one(raises)
     assert outcome.rules == (rule,)
+
+
+class Asking(AgentProcess):
+    """Asks the next one in a ring, and notes what it is told."""
+
+    told: list[str]
+
+    async def handle(self, message: Message) -> Message | None:
+        following = {"a": "b", "b": "c", "c": "a"}[self.name]
+        try:
+            await self.ask(following, {}, timeout=2.0 if self.name == "a" else 20.0)
+        except TimeoutError as error:
+            Asking.told.append(str(error))
+        return self.reply({})
+
+
+RING: Mapping[str, Any] = {
+    "supervision": {
+        "name": "root",
+        "children": [
+            {"agent": {"name": name, "type": "it", "process": process}}
+            for name, process in (("a", "w1"), ("b", "w2"), ("c", "w3"))
+        ],
+    }
+}
+
+
+async def ask_all(system: sim.System) -> None:
+    async with system.load("a", "b", "c", rate=50):
+        await asyncio.sleep(1.0)
+    await asyncio.sleep(3.0)
+
+
+def test_a_timeout_says_who_asks_whom_in_a_ring_of_nodes() -> None:
+    Asking.told = []
+    run(Scenario(ask_all, RING, sim.Faults(), {"it": Asking}), 1)
+    assert "'b' itself has waited" in Asking.told[0]
+    assert Asking.told[0].endswith("s for one of 'a': they ask each other in a ring")
+
+
+def test_a_node_that_is_silent_holds_up_no_timeout() -> None:
+    async def alone(system: sim.System) -> None:
+        async with system.load("a", rate=1):
+            await asyncio.sleep(1.5)
+            system.network.part({"w1.1"}, {"w2.1", "w3.1", "supervisor.1"})
+            await asyncio.sleep(3.0)
+
+    Asking.told = []
+    outcome = run(Scenario(alone, RING, sim.Faults(), {"it": Asking}), 1)
+    assert any("no answer within" in text and "itself" not in text for text in Asking.told)
+    assert not [text for rule, text in outcome.broken if rule == "asks end in time"]
