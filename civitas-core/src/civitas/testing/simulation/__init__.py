@@ -35,11 +35,14 @@ function of its seed.
     storm             carries it out
     history           what has happened
     recording         agents and buses that leave a history
+    own_work          timers and background tasks that do
     deployment        the processes of a topology
     load              messages that are sent meanwhile
     system            all of it, as a test sees it
     invariants        what a test asks of its system
     checks            what is asked of every system
+    object_checks     ... about the objects of its agents
+    tick_checks       ... about their timers
     run               one seed
     shrink            the fewest faults that fail in the same way
     report            the text of a failure
