@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from civitas import AgentProcess, Message
+from civitas import AgentProcess, Message, Runtime
 from civitas.errors import logger_of
 from civitas.testing import simulation as sim
 from civitas.testing.simulation.run import RunOutcome, Scenario, run
@@ -115,3 +115,21 @@ def test_a_part_that_ends_unexpectedly_is_found() -> None:
 def test_a_node_that_stops_just_after_an_agent_was_done_leaves_no_timer() -> None:
     """Its route to that agent was to be closed a moment later."""
     assert "nothing is left" not in run(SCENARIOS["jobs"], 52).rules
+
+
+def test_a_runtime_that_goes_on_after_its_last_agent_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Done(Good):
+        async def on_start(self) -> None:
+            self.stop()
+
+    async def until_it_is_done(system: sim.System) -> None:
+        await asyncio.sleep(3.0)
+
+    assert played(Done, until_it_is_done).summary() == ""
+    monkeypatch.setattr(Runtime, "_all_ended", False)
+    outcome = played(Done, until_it_is_done)
+    assert outcome.broken == [
+        ("the end has a reason", "all agents are done, and the runtime goes on")
+    ]

@@ -132,7 +132,7 @@ def the_end_has_a_reason(system: System) -> Iterator[str]:
     ended, history = system.deployment.ended, system.history
     all_done = not system.running_agents()
     if ended is None:
-        if all_done and not system.stopped_by_test:
+        if system.outlives_its_agents:
             yield "all agents are done, and the runtime goes on"
         return
     if ended.code == 0:

@@ -168,6 +168,7 @@ class _Run:
         await self._test(system)
         if not system.stopped_by_test:
             await asyncio.sleep(_AFTER)
+            await system.await_the_end()
             await system.stop()
 
 

@@ -26,6 +26,7 @@ EVERY_NODE: Final = ("*",)
 """For `System.load`: the primary and every worker send."""
 
 _PROBE_TIMEOUT: Final = 2.0
+_END_TIMEOUT: Final = 60.0
 _START_TIMEOUT: Final = 60.0
 
 
@@ -60,6 +61,8 @@ class System:
         self.cast = Cast(topology.processes, agents)
         self.history.agents = agents
         self.stopped_by_test = False
+        self.outlives_its_agents = False
+        """Whether the runtime was still there when the test was over, though all were done."""
         self._faults = faults
         self._replayed = replayed
         self._plan_numbers = world.random("faults")
@@ -176,6 +179,18 @@ class System:
         for name in (CLIENT, *self.cast.processes):
             async with asyncio.timeout(600.0):
                 await self.deployment.stop(name)
+
+    async def await_the_end(self) -> None:
+        """Wait for the runtime's end, if all its agents are done, and take note if it goes on.
+
+        One that was started again knows nothing of those that were done before.
+        """
+        starts = sum(each.name == PRIMARY for each in self.deployment.incarnations)
+        if starts == 1 and not self.running_agents():
+            until = self.history.now + _END_TIMEOUT
+            while self.deployment.ended is None and self.history.now < until:
+                await asyncio.sleep(0.5)
+            self.outlives_its_agents = self.deployment.ended is None
 
     def complain(self, rule: str, text: str) -> None:
         """Note that an invariant is broken."""
