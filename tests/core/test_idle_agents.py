@@ -8,7 +8,7 @@ import tracemalloc
 from civitas import AgentProcess, Runtime, Supervisor
 
 BYTES = 5 << 10
-"""Of one agent at most, its task and its object included; 4,600 were seen with Python 3.11."""
+"""Of one agent at most, its task and its object included; 5,000 were seen with Python 3.11."""
 
 
 class Idle(AgentProcess):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -38,6 +39,18 @@ def drain(mailbox: Mailbox[int]) -> list[int]:
     while (item := mailbox.get_nowait()) is not None:
         items.append(item)
     return items
+
+
+async def wait(mailbox: Mailbox[Any]) -> None:
+    """Wait as a consumer does, until there is an item, or until it is woken."""
+    wakeup = mailbox.wakeup()
+    if wakeup is None:
+        return
+    try:
+        await wakeup
+    except BaseException:
+        mailbox.forget(wakeup)
+        raise
 
 
 async def test_items_come_out_in_the_order_in_which_they_went_in() -> None:
@@ -182,7 +195,7 @@ async def test_only_the_very_item_is_withdrawn_and_not_one_that_equals_it() -> N
 async def test_the_consumer_wakes_for_an_item_and_when_it_is_told_to() -> None:
     mailbox: Mailbox[int] = Mailbox("agent", 1)
     for rouse in (lambda: mailbox.put_nowait(1), mailbox.wake):
-        consumer = asyncio.create_task(mailbox.wait())
+        consumer = asyncio.create_task(wait(mailbox))
         await turn()
         assert not consumer.done()
         rouse()
@@ -216,7 +229,7 @@ async def test_a_sender_that_is_cancelled_while_it_waits_has_put_nothing_in() ->
 
 async def consumers(mailbox: Mailbox[int], count: int) -> list[asyncio.Task[None]]:
     """Start consumers that wait for one item each."""
-    tasks = [asyncio.create_task(mailbox.wait()) for _ in range(count)]
+    tasks = [asyncio.create_task(wait(mailbox)) for _ in range(count)]
     await turn()
     return tasks
 

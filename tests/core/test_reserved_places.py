@@ -81,8 +81,8 @@ async def test_a_closed_mailbox_takes_no_reserved_item() -> None:
 
 async def test_a_reserved_item_wakes_the_consumer() -> None:
     box = Mailbox[str]("a", 1)
-    waiting = asyncio.create_task(box.wait())
-    await settled()
+    waiting = box.wakeup()
+    assert waiting is not None
     box.put_reserved("tick", "owner")
     await asyncio.wait_for(waiting, 10)
     assert box.get_nowait() == "tick"

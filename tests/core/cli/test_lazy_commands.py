@@ -32,7 +32,7 @@ NAMES = [
 MODULES_OF_HELP = 43
 """Of civitas, for `civitas --help`, at most; 41 were seen."""
 MODULES_OF_RUN = 157
-"""Of civitas, for a run on `in_process`, at most; 157 were seen: timers, consumers and asks in rings are of every agent."""
+"""Of civitas, for a run on `in_process`, at most; 157 were seen."""
 
 
 def commands_of(made: typer.Typer) -> list[str]:

@@ -6,7 +6,7 @@ The table of what ends several: `civitas._agents`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import Final
 
 from civitas._agents.consumer import Consumer
@@ -23,8 +23,10 @@ CANCEL_GRACE: Final = 5.0
 """Seconds that a cancelled task of an agent may take to let go."""
 
 
-async def consume(message_loop: MessageLoop, settings: Settings) -> None:
+def consume(message_loop: MessageLoop, settings: Settings) -> Awaitable[None]:
     """Handle messages until the stop mode ends it: in this task, or by several consumers.
+
+    It is no coroutine, which each idle agent would keep.
 
     Raises:
         Exception: the agent crashed.
@@ -32,9 +34,8 @@ async def consume(message_loop: MessageLoop, settings: Settings) -> None:
     """
     message_loop.mailbox.concurrency = settings.concurrency
     if settings.concurrency == 1:
-        await Consumer(message_loop, message_loop.sender, settings).run()
-    else:
-        await _Consumers(message_loop, settings).run()
+        return Consumer(message_loop, message_loop.sender, settings).run()
+    return _Consumers(message_loop, settings).run()
 
 
 class _Consumers:
@@ -85,6 +86,9 @@ class _Consumers:
                     return
                 crash = CancelledFromOutsideError("one of its tasks was cancelled by somebody else")
             self._take_note(crash, consumer)
+        finally:
+            self._loop.at_work -= 1
+            self._loop.ending = True
 
     def _take_note(self, crash: Exception, consumer: Consumer) -> None:
         """Let the first crash end the agent; the message of another one is settled already."""

@@ -81,14 +81,6 @@ class Consumer:
             Exception: the agent crashed.
             CancelledError: it was cancelled; the message loop accounts for the message in hand.
         """
-        self._loop.at_work += 1
-        try:
-            await self._run()
-        finally:
-            self._loop.at_work -= 1
-            self._loop.ending = True
-
-    async def _run(self) -> None:
         loop = self._loop
         get_nowait, read = loop.mailbox.get_nowait, loop.bus.read
         handle = self._handle if self._settings.concurrency == 1 else self._timed
@@ -97,6 +89,7 @@ class Consumer:
         pause_at = self._activity.begin(platform.monotonic(), counts.handled) + _STINT
         streak = 0
         durable: DurableFrame | None = None
+        loop.at_work += 1  # until the object ends
         while loop.stop_mode is not StopMode.NOW:
             streak += 1
             if streak == _LOOK:
@@ -164,8 +157,14 @@ class Consumer:
         since, activity.since = activity.since, inf
         activity.busy += platform.monotonic() - since
         loop.report_idle()
+        wakeup = loop.mailbox.wakeup()
         try:
-            await loop.mailbox.wait()
+            if wakeup is not None:
+                await wakeup
+        except BaseException:
+            if wakeup is not None:
+                loop.mailbox.forget(wakeup)
+            raise
         finally:
             loop.at_work += 1
         activity.since = woken = platform.monotonic()

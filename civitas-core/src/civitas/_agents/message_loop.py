@@ -82,7 +82,7 @@ class MessageLoop:
         self.at_work = 0
         """Consumers that have a message in hand, or look for one."""
         self.ending = False
-        """Whether a consumer has ended: then the object is about to."""
+        """Whether one of several consumers has ended: then the object is about to."""
 
     @property
     def redelivered(self) -> bool:
@@ -94,6 +94,11 @@ class MessageLoop:
     def working(self) -> bool:
         """Whether a consumer is at work, or the object is about to end."""
         return self.at_work > 0 or self.ending
+
+    def ended(self) -> None:
+        """Take note that the object has ended, or that the process ends: it is at work no more."""
+        self.at_work = 0
+        self.ending = False
 
     @property
     def stopping(self) -> bool:

@@ -303,7 +303,7 @@ class AgentSlot:
                 return None
             return CancelledFromOutsideError("its task was cancelled by somebody else")
         except BaseException:  # the process ends: nobody is to wait for this agent
-            message_loop.ending = False
+            message_loop.ended()
             self.status = ProcessStatus.CRASHED
             raise
         if message_loop is self._message_loop:
@@ -352,7 +352,7 @@ class AgentSlot:
             logger.exception("on_stop of agent %r raised", self.name)
         if message_loop is not self._message_loop:
             return  # it was left behind, and another object has its place
-        message_loop.ending = False
+        message_loop.ended()
         if crash is not None:
             self._crash(crash)
         elif self._done:

@@ -183,10 +183,14 @@ class Mailbox(Generic[T]):
             for item in [each for each in self._items if id(each) in out]:
                 self.withdraw(item)
 
-    async def wait(self) -> None:
-        """Wait until there is an item, or until `wake` is called."""
+    def wakeup(self) -> asyncio.Future[None] | None:
+        """Return what is done when there is an item, or `wake` is called; None for one inside.
+
+        A consumer awaits it, and says `forget` if that raises. There is no coroutine for it, which
+        each idle agent would keep.
+        """
         if self._items:
-            return
+            return None
         # Of a task, where one is known: to ask which loop runs takes a call of the system (3.11).
         consumer = next(iter(self.consumers), None)
         loop = asyncio.get_running_loop() if consumer is None else consumer.get_loop()
@@ -197,14 +201,10 @@ class Mailbox(Generic[T]):
             self._wakeups = deque((wakeup,))
         else:
             self._wakeups.append(wakeup)
-        try:
-            await wakeup
-        except BaseException:
-            self._forget(wakeup)
-            raise
+        return wakeup
 
     def wake(self) -> None:
-        """Make `wait` return though there is no item, for all that wait."""
+        """Wake all consumers that wait, though there is no item."""
         while self._next_wakeup is not None:
             self._wake_next(self._next_wakeup)
 
@@ -214,7 +214,7 @@ class Mailbox(Generic[T]):
         if not wakeup.done():
             wakeup.set_result(None)
 
-    def _forget(self, wakeup: asyncio.Future[None]) -> None:
+    def forget(self, wakeup: asyncio.Future[None]) -> None:
         """Wake another consumer in place of one that has ended, if that was woken for an item."""
         if wakeup is self._next_wakeup:
             self._next_wakeup = self._wakeups.popleft() if self._wakeups else None

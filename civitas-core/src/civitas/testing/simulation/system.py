@@ -188,7 +188,7 @@ class System:
         starts = sum(each.name == PRIMARY for each in self.deployment.incarnations)
         if starts == 1 and not self.running_agents():
             until = self.history.now + _END_TIMEOUT
-            while self.deployment.ended is None and self.history.now < until:
+            while self.deployment.ended is None and self.history.now < until:  # noqa: ASYNC110
                 await asyncio.sleep(0.5)
             self.outlives_its_agents = self.deployment.ended is None
 
