@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
+import zmq
 
 from civitas.errors import NotConnectedError, TransportError
 from civitas.plugins import TransportContext
 from civitas.transport import Transport
+from civitas_zmq.sockets import topic_of
 from civitas_zmq.transport import ZMQTransport
-from support.zmq import PATIENCE, Process, frame_of, options_for, proxy_at, started, within
+from support.zmq import (
+    PATIENCE,
+    Process,
+    frame_of,
+    options_for,
+    proxy_at,
+    started,
+    until,
+    within,
+)
 
 
 async def test_a_stop_loses_nothing_that_publish_accepted():
@@ -38,6 +50,45 @@ async def test_a_stop_of_the_primary_lets_its_own_frames_out():
             await primary.transport.publish("agent", frame)
         await within(primary.transport.stop())
         assert await inbox.first(len(frames)) == frames
+
+
+async def test_a_stop_of_the_proxy_lets_out_what_a_slow_process_has_not_taken():
+    options = options_for(linger=PATIENCE)
+    primary = Process(options, primary=True)
+    frames = [frame_of(b"%d" % number + b"x" * 100_000) for number in range(300)]
+    with zmq.Context() as context, context.socket(zmq.SUB) as slow:
+        slow.set(zmq.LINGER, 0)
+        slow.set(zmq.RCVHWM, 1)  # the rest waits in the proxy, as it is more than the system takes
+        slow.subscribe(topic_of("agent"))
+        async with started(primary):
+            slow.connect(options.sub_addr)
+            while not slow.poll(50):  # until the proxy has its subscription
+                await primary.transport.publish("agent", frame_of(b"first"))
+            for frame in frames:
+                await primary.transport.publish("agent", frame)
+            stopping = asyncio.create_task(primary.transport.stop())
+            await until(lambda: not accepts(options.pub_addr))  # it has closed its sockets
+            taken = await asyncio.to_thread(all_until, slow, frames[-1])
+            await within(stopping)
+    assert [frame for frame in taken if not frame.endswith(b"first")] == frames
+
+
+def accepts(address: str) -> bool:
+    """Return whether somebody listens at an address."""
+    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=PATIENCE):
+            return True
+    except ConnectionError:
+        return False
+
+
+def all_until(subscriber: zmq.Socket[bytes], last: bytes) -> list[bytes]:
+    """Return the frames that come, up to one of them, or until none comes any more."""
+    taken: list[bytes] = []
+    while (not taken or taken[-1] != last) and subscriber.poll(5000):
+        taken.append(subscriber.recv_multipart()[1])
+    return taken
 
 
 async def test_a_stop_waits_for_no_proxy_that_is_lost_meanwhile(caplog):

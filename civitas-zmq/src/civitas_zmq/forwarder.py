@@ -102,9 +102,8 @@ class Forwarder:
 
     Args:
         front: subscribed to everything; closed at the end.
-        back: with XPUB_VERBOSER; closed at the end.
+        back: with XPUB_VERBOSER; closed at the end, and sends what waits within its LINGER.
         limits: judges who subscribes.
-        linger: seconds within which the end sends what waits.
         failed: called when nothing is forwarded any more.
     """
 
@@ -114,12 +113,10 @@ class Forwarder:
         front: zmq.Socket[bytes],
         back: zmq.Socket[bytes],
         limits: ConnectionLimits,
-        linger: float,
         failed: Callable[[BaseException], None],
     ) -> None:
         self._front, self._back = front, back
         self._limits = limits
-        self._linger = linger
         self._failed = failed
         self._control = context.socket(zmq.PAIR)
         self._control.bind(_STEER)
@@ -156,7 +153,7 @@ class Forwarder:
         finally:
             self._front.close(linger=0)
             self._control.close(linger=0)
-            self._back.close(linger=round(self._linger * 1000))
+            self._back.close()
 
     def _subscriptions(self) -> Iterator[tuple[int, bytes]]:
         """Read what connections have sent; what libzmq makes of a lost one has no descriptor."""

@@ -191,8 +191,7 @@ class Proxy:
             self.stop()
             raise
         self._warn_if_open()
-        linger = self._settings.linger
-        forwarder = Forwarder(context, front, back, self._limits, linger, self._failed)
+        forwarder = Forwarder(context, front, back, self._limits, self._failed)
         self._threads += forwarder.threads
         forwarder.start()
 
@@ -249,6 +248,9 @@ class Proxy:
         """Make the socket that frames leave at, and subscriptions come in."""
         socket = self._socket(context, zmq.XPUB)
         socket.set(zmq.SNDHWM, self._settings.send_hwm)
+        # Not when it is closed: once its context is being terminated, libzmq (4.3.5) takes no
+        # option any more, and pyzmq does not say so.
+        socket.set(zmq.LINGER, round(self._settings.linger * 1000))
         socket.set(zmq.RCVHWM, _UNREAD_SUBSCRIPTIONS)
         socket.set(zmq.RCVBUF, _RECEIVE_BUFFER)
         socket.set(zmq.MAXMSGSIZE, MAX_SUBSCRIPTION)
