@@ -163,20 +163,21 @@ async def test_a_tick_may_carry_a_model(system: Any) -> None:
 
 
 async def test_timers_die_with_their_object(system: Any) -> None:
+    gate = Gate()
+
     async def script(agent: Scripted, message: Message) -> None:
         if message.type == "crash" and agent is first:
-            await until(all_queued)
+            await gate(agent, message)
             raise ValueError("no good")
 
     async with system(Ticking("a", script=script), Scripted("b"), max_restarts=9) as s:
         first = s.agent("a")
-
-        def all_queued() -> bool:
-            return s.stats("a").mailbox_depth >= 2
-
+        await s.send("a", {}, "crash")
+        await gate.entered.wait()
         once, often = first.after(0.001, {}, "tick"), first.every(60, {}, "tick")
         other = first.after(0.001, {}, "tick")
-        await s.send("a", {}, "crash")
+        await until(lambda: s.stats("a").mailbox_depth >= 2)
+        gate.opened.set()
         await until(lambda: s.restarts >= 1)
         again = s.agent("a")
         assert again is not first

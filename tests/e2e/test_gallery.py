@@ -51,7 +51,7 @@ QUESTIONS = {
     "order_pipeline": Question(
         *("desk", {"order": "A1", "cents": 250}, "message", '"taken": "A1", "shipped": true')
     ),
-    "sensor_fleet": Question("aggregator", {}, "message", '"failures": {"AgentError": '),
+    "sensor_fleet": Question("aggregator", {}, "message", '"AgentError": '),
 }
 EXAMPLES = sorted(QUESTIONS)
 

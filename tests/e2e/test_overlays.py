@@ -91,5 +91,5 @@ def test_a_mistake_in_an_overlay_or_a_variable_has_its_place(folder: Path) -> No
         "error: the topology has 2 problems",
         "prod.yaml:4: supervision.children.farr: there is no agent 'farr' here to change "
         "(did you mean 'far'?)",
-        "CIVITAS_SET send_timeout: send_timeout: must be a number, not text",
+        "CIVITAS_SET send_timeout: must be a number, not text",
     ]

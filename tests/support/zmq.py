@@ -182,6 +182,7 @@ class ProxyProcess:
         """Let it stand still: it keeps its connections, and takes and gives nothing."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)  # the signal takes its time
 
     def resume(self) -> None:
         """Let it go on."""
