@@ -237,8 +237,12 @@ class MessageBus:
 
     # --- asking -----------------------------------------------------------------------------
 
-    async def ask(self, message: Message, timeout: float | None, *, own: bool = False) -> Message:
+    async def ask(
+        self, message: Message, timeout: float | None, *, own: bool = False, by_agent: bool = True
+    ) -> Message:
         """Send a message and return its answer; `own` says what it says for `send`.
+
+        `by_agent`: whether it is an agent that asks, which may be held up by it.
 
         Raises:
             AgentError: the asked agent raised.
@@ -248,7 +252,7 @@ class MessageBus:
         """
         if get_ident() != self.affinity.thread:
             self.affinity.check()
-        if message.type.startswith(RESERVED_PREFIX):
+        if message.type < _AFTER_RESERVED and message.type.startswith(RESERVED_PREFIX):
             raise reserved_type(message)
         recipient = message.recipient
         route = self._lookup(recipient)
@@ -261,12 +265,12 @@ class MessageBus:
                     answer = await self._ask_far(message, timeout, route)
                 finally:
                     asks_far.pop(asker, None)
+            elif type(route) is LocalRoute and not by_agent:
+                answer = await self._ask_here(route, message, timeout, own=own)
             elif type(route) is LocalRoute:
                 asker, asks = current_task(self.affinity.loop), self._asks
-                for consumer in route.mailbox.consumers:
-                    if consumer in asks or consumer is asker:
-                        self.waiting.check(asker, route)
-                        break
+                if asks or recipient == message.sender:  # else nobody waits, and there is no ring
+                    self.waiting.check(asker, route)
                 asks[asker] = route, message
                 try:
                     answer = await self._ask_here(route, message, timeout, own=own)

@@ -108,7 +108,7 @@ class Sender:
         message = compose(self.name, recipient, payload, message_type, cause, timeout)
         if headers is not None or (cause is not None and cause.headers):
             give_headers(message, cause, headers)
-        return self._bus.ask(message, timeout, own=True)
+        return self._bus.ask(message, timeout, own=True, by_agent=self.task is not None)
 
     async def broadcast(
         self,

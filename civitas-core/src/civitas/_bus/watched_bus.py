@@ -23,11 +23,11 @@ class WatchedBus(MessageBus):
         return super().send(message, own=own)
 
     def ask(
-        self, message: Message, timeout: float | None, *, own: bool = False
+        self, message: Message, timeout: float | None, *, own: bool = False, by_agent: bool = True
     ) -> Coroutine[Any, Any, Message]:
         """Ask with a message that the instruments have seen; see `MessageBus.ask`."""
         self._show(message)
-        return super().ask(message, timeout, own=own)
+        return super().ask(message, timeout, own=own, by_agent=by_agent)
 
     def _show(self, message: Message) -> None:
         if get_ident() != self.affinity.thread:

@@ -66,11 +66,9 @@ class ObservedRuntime(Runtime):
         with _Noted(self.sent, message):
             await send(message, own=own)
 
-    async def _ask(
-        self, ask: Any, message: Message, timeout: float | None, *, own: bool = False
-    ) -> Message:
+    async def _ask(self, ask: Any, message: Message, timeout: float | None, **how: bool) -> Message:
         with _Noted(self.sent, message):
-            reply: Message = await ask(message, timeout, own=own)
+            reply: Message = await ask(message, timeout, **how)
             return reply
 
 

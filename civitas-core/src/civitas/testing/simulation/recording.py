@@ -214,14 +214,14 @@ async def _send(send: Any, message: Message, *, own: bool = False) -> None:
     history.sent(sending, ACCEPTED)
 
 
-async def _ask(ask: Any, message: Message, timeout: float | None, *, own: bool = False) -> Message:
+async def _ask(ask: Any, message: Message, timeout: float | None, **how: bool) -> Message:
     history = _history()
     if message.type == PROBE:
-        probed: Message = await ask(message, timeout, own=own)
+        probed: Message = await ask(message, timeout, **how)
         return probed
     sending = history.sending(message, timeout, is_ask=True)
     try:
-        reply: Message = await ask(message, timeout, own=own)
+        reply: Message = await ask(message, timeout, **how)
     except BaseException as error:
         history.sent(sending, type(error).__name__)
         raise
