@@ -18,6 +18,8 @@ from support.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
+TAKEN_OVER = 75.0
+"""Seconds: what a server gave to a process as that died, it gives again after `ack_wait`, 30 s."""
 WINDOW = 8
 """Messages that a worker holds at a time."""
 
@@ -101,7 +103,7 @@ def test_what_is_sent_while_a_worker_is_away_is_processed_when_it_is_back(build:
     with pytest.raises(AskError, match="MessageRoutingError"):
         console.begin("far").outcome(1.0)
     [worker] = system.run("w1")
-    eventually(lambda: system.notes("far") == ["early", "after-a-crash"])
+    eventually(lambda: system.notes("far") == ["early", "after-a-crash"], deadline=TAKEN_OVER)
     worker.signal(signal.SIGTERM)
     assert worker.wait() == 0
     console.send("far", {"note": "after-a-stop"})
@@ -164,7 +166,7 @@ def test_a_worker_that_stood_still_is_replaced_and_reads_no_more(build: Build) -
         twin = system.start("w1")  # its place is free: the one that has it is silent
         twin.until("running: ")
         wanted = ["before", *map(str, range(20))]
-        eventually(lambda: system.notes("far") == wanted)
+        eventually(lambda: system.notes("far") == wanted, deadline=TAKEN_OVER)
         os.kill(old, signal.SIGCONT)
         assert stood.has_ended(DEADLINE), up.err
     console.send("far", {"note": "after"})
