@@ -24,7 +24,7 @@ from support.probing import probe, samples
 from support.redis.server import RedisServer
 from support.waiting import eventually
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
 Start = Callable[..., Running]
 
