@@ -13,7 +13,8 @@ back to Python; it reads them, has the limits judge them, answers the watch, and
 | forward | judging    | the queue is empty, or `_BATCH` messages were read: forwarding |
 | watch   | waiting    | the back's descriptor signals, or a tick has passed: looking   |
 | watch   | looking    | bytes are counted: waiting, or steering if there was a signal  |
-| watch   | steering   | the forwarding thread has answered: waiting                    |
+| watch   | steering   | the forwarding thread has answered, and bytes are counted:     |
+|         |            | waiting                                                        |
 
 Both end when the context is terminated. A signal may be missed: the first thread takes it, too.
 While subscriptions wait to be read, libzmq's loop does not sleep; it forwards frames all the same,
@@ -196,11 +197,15 @@ class Forwarder:
         self._count(self._steer.recv_multipart())
 
     def _judge(self) -> None:
-        """Have the forwarding thread read subscriptions."""
+        """Have the forwarding thread read subscriptions, and then count what it had forwarded.
+
+        Not before: it uses the limits until it has answered.
+        """
         self._has_read = False
         for command in (_HOLD, b"STATISTICS", b"TERMINATE"):
             self._steer.send(command)
-        while (answer := self._steer.recv_multipart()) != [_JUDGED]:
+        answers = list(iter(self._steer.recv_multipart, [_JUDGED]))
+        for answer in answers:
             if len(answer) > _BYTES_IN:  # else it is the empty answer of 4.3.5 to a command
                 self._count(answer)
         self._counted = 0
