@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from civitas._authoring.placing import place
+from civitas._authoring.rendering import compatible_range
 from civitas._authoring.scaffold import (
     LONGEST_DISTRIBUTION,
     LONGEST_NAME,
-    compatible_range,
     identify,
     render,
 )

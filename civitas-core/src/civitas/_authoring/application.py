@@ -1,22 +1,19 @@
 """Application: the beginning of a system of agents, which runs and passes its tests as it stands.
 
-Its files come from templates, as those of a plugin package do: see `scaffold`.
+Its files come from templates (`rendering`).
 """
 
 from __future__ import annotations
 
-import importlib.resources
 import importlib.util
 import keyword
 import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from importlib.resources.abc import Traversable
-from string import Template
 from typing import Final
 
-from civitas._authoring.scaffold import compatible_range
+from civitas._authoring.rendering import fill, hint
 from civitas.errors import ConfigurationError
 from civitas.plugins import catalog
 from civitas.plugins.catalog import Candidate, PluginKind
@@ -25,7 +22,6 @@ LONGEST_NAME: Final = 40
 """Characters: with a name of that length, the lines of the files still have room."""
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
-_SUFFIX: Final = ".tmpl"
 _TAKEN: Final = frozenset({"civitas", "tests"})
 
 
@@ -74,11 +70,9 @@ def named(
 
 def _problems(name: str, package: str) -> Iterator[str]:
     if not _NAME.fullmatch(name):
-        similar = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-").lstrip("0123456789-")
-        hint = f"; did you mean {similar!r}?" if _NAME.fullmatch(similar) else ""
         yield (
             f"{name!r} can't be the name of an application: use lower-case letters, digits and "
-            f"single dashes, with a letter first{hint}"
+            f"single dashes, with a letter first{hint(name, '-', _NAME)}"
         )
     if len(name) > LONGEST_NAME:
         yield f"the name {name!r} is longer than {LONGEST_NAME} characters"
@@ -92,21 +86,9 @@ def _problems(name: str, package: str) -> Iterator[str]:
 
 def render(application: Application, core_version: str) -> dict[str, str]:
     """Return the files of a new application: their texts by path, in order."""
-    values = asdict(application) | {"core_range": compatible_range(core_version)}
-    templates = importlib.resources.files(__package__).joinpath("templates", "application")
-    found = {
-        path.removesuffix(_SUFFIX).replace("package/", f"{application.package}/", 1): each
-        for path, each in _files_below(templates)
-    }
-    return {
-        path: Template(each.read_text(encoding="utf-8")).substitute(values)
-        for path, each in sorted(found.items())
-    }
-
-
-def _files_below(folder: Traversable, path: str = "") -> Iterator[tuple[str, Traversable]]:
-    for each in folder.iterdir():
-        if each.is_dir():
-            yield from _files_below(each, f"{path}{each.name}/")
-        elif each.name.endswith(_SUFFIX):
-            yield path + each.name, each
+    return fill(
+        ("application",),
+        lambda path: path.replace("package/", f"{application.package}/", 1),
+        core_version,
+        asdict(application),
+    )

@@ -1,13 +1,10 @@
 """Scaffold: a new plugin package that works as it stands and marks what its author has to do.
 
-From the plugin's name come the names of the package. A template is the file that it will be, with
-`$name` and the like (string.Template) for what differs from package to package. Its suffix `.tmpl`
-keeps tools from taking it for code.
+From the plugin's name come the names of the package; its files come from templates (`rendering`).
 """
 
 from __future__ import annotations
 
-import importlib.resources
 import json
 import keyword
 import re
@@ -15,9 +12,9 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import chain
-from string import Template
 from typing import Final
 
+from civitas._authoring.rendering import fill, hint
 from civitas.errors import ConfigurationError
 from civitas.plugins import catalog
 from civitas.plugins.catalog import CORE_DISTRIBUTION, Candidate, PluginKind
@@ -31,8 +28,6 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _DISTRIBUTION: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")  # PEP 508
 _OURS: Final = frozenset({"civitas", CORE_DISTRIBUTION})
 
-_SUFFIX: Final = ".tmpl"
-_VERSION: Final = re.compile(r"(\d+)\.(\d+)(?:\.\d+)*((?:a|b|rc)\d+|\.?dev\d+)?")
 _AUTHOR: Final = re.compile(r"(?P<name>[^<>]*[^<>\s])(?:\s*<(?P<email>[^<>@\s]+@[^<>@\s]+)>)?")
 
 _LIBRARY: Final = {
@@ -100,12 +95,10 @@ def _warning(identity: Identity, owner: str) -> str:
 
 def _name_problems(name: str) -> Iterator[str]:
     if not _NAME.fullmatch(name):
-        similar = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_").lstrip("0123456789_")
-        hint = f"; did you mean {similar!r}?" if _NAME.fullmatch(similar) else ""
         yield (
             f"{name!r} can't be the name of a plugin: use lower-case letters, digits and single "
             f"underscores, with a letter first, so that its options can be given in Python as "
-            f"NAME_option{hint}"
+            f"NAME_option{hint(name, '_', _NAME)}"
         )
     if len(name) > LONGEST_NAME:
         yield f"the name {name!r} is longer than {LONGEST_NAME} characters"
@@ -158,33 +151,15 @@ def render(identity: Identity, core_version: str, author: str | None = None) -> 
     values = asdict(identity) | {
         "kind": identity.kind.value,
         "group": identity.kind.group,
-        "core_range": compatible_range(core_version),
         "library": _LIBRARY[identity.kind],
         "authors": _authors_line(author),
     }
-    templates = importlib.resources.files(__package__).joinpath("templates")
-    found = {
-        _place_of(each.name.removesuffix(_SUFFIX), identity.package): each
-        for folder in ("common", identity.kind.value)
-        for each in templates.joinpath(folder).iterdir()
-    }
-    return {
-        path: Template(each.read_text(encoding="utf-8")).substitute(values)
-        for path, each in sorted(found.items())
-    }
-
-
-def compatible_range(version: str) -> str:
-    """Return the range of versions that go with this one, as a requirement states it.
-
-    Before version 1 every minor version may change what plugins rely on.
-    """
-    match = _VERSION.match(version)
-    if match is None:
-        raise ConfigurationError(f"civitas-core has version {version!r}, which can't be read")
-    major, minor, early = int(match[1]), int(match[2]), match[3]
-    least = match[0] if early else f"{major}.{minor}"
-    return f">={least},<{f'0.{minor + 1}' if major == 0 else major + 1}"
+    return fill(
+        ("common", identity.kind.value),
+        lambda name: _place_of(name, identity.package),
+        core_version,
+        values,
+    )
 
 
 def _place_of(name: str, package: str) -> str:
