@@ -240,6 +240,7 @@ class LedgerTransport:
                     stream.given.append(entry)
                     settle = self._settle(address, entry, handler)
                     settling.add(asyncio.get_running_loop().create_task(settle))
+                    del entry, settle  # they may be large, and the next one may take long to come
                     while len(settling) >= concurrency_of(handler):
                         _, settling = await asyncio.wait(settling, return_when=FIRST_COMPLETED)
             finally:

@@ -89,6 +89,8 @@ class Consumer:
         pause_at = self._activity.begin(platform.monotonic(), counts.handled) + _STINT
         streak = 0
         durable: DurableFrame | None = None
+        message: Message | None
+        reply: Message | None
         loop.at_work += 1  # until the object ends
         while loop.stop_mode is not StopMode.NOW:
             streak += 1
@@ -102,6 +104,9 @@ class Consumer:
             if frame is None:
                 if loop.drained():
                     return
+                # They may be large, and the rest may be long.
+                message = reply = durable = sender.durable = None
+                belong_to(None)
                 pause_at = await self._rest() + _STINT
                 continue
             if type(frame) is DurableFrame:

@@ -109,6 +109,7 @@ class Consumer:
             # One that has been given before, or may have been, is counted exactly from now on.
             is_first_time = held.deliveries == 0 and held.number > self._lease.doubtful
             await reader.finish(held, outcome, may_wait=is_first_time)
+            del held  # it may be large, and the next one may take long to come
 
     async def _next(self) -> Held:
         held = await self._reader.next()
