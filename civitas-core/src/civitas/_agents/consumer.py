@@ -104,9 +104,7 @@ class Consumer:
             if frame is None:
                 if loop.drained():
                     return
-                # They may be large, and the rest may be long.
-                message = reply = durable = sender.durable = None
-                belong_to(None)
+                message = reply = durable = None  # they may be large, and the rest may be long
                 pause_at = await self._rest() + _STINT
                 continue
             if type(frame) is DurableFrame:
@@ -161,6 +159,8 @@ class Consumer:
         activity = self._activity  # which is not called here: that would cost as much as the clock
         since, activity.since = activity.since, inf
         activity.busy += platform.monotonic() - since
+        self.sender.durable = None
+        belongs_to.set(None)
         loop.report_idle()
         wakeup = loop.mailbox.wakeup()
         try:
