@@ -11,6 +11,7 @@ import pytest
 from nats.js.api import DiscardPolicy, RetentionPolicy
 
 from civitas.errors import NotConnectedError, TransportError
+from support.cancelling import cancelled_at
 from support.nats.impostor import impostor
 from support.nats.nodes import Agent, Node, bare, durable, until, within
 from support.nats.server import NatsServer
@@ -18,6 +19,9 @@ from support.nats.starts import start_fails, works
 from support.ports import free_port
 
 STOPPED_AT = ["down", "silent", "still", "without jetstream"]
+
+ROUND_TRIPS_OF_A_START = 4
+"""The server's greeting, its first answer, the stream, and the consumer: none comes at once."""
 
 
 @asynccontextmanager
@@ -52,23 +56,15 @@ async def test_a_start_that_is_cancelled_leaves_nothing_after_a_stop(server, uni
 async def test_a_start_that_is_cancelled_at_any_step_leaves_nothing_after_a_stop(
     shared_jetstream, unique
 ):
-    """One step more each time, until it comes to its end."""
-    steps, ended = 0, False
-    while not ended:
-        steps += 1
+    """One place further each time, until it comes to its end."""
+    places, was_there = 0, True
+    while was_there:
+        places += 1
         node = durable(shared_jetstream.url, unique)
         await node.agent("worker")
-        starting = asyncio.ensure_future(node.transport.start())
-        for _ in range(steps):
-            await asyncio.sleep(0.001)
-            if starting.done():
-                break
-        ended = starting.done()
-        starting.cancel()
-        await asyncio.wait((starting,))
-        async with asyncio.timeout(10):
-            await node.transport.stop()
-    assert steps > 3
+        was_there = await cancelled_at(places, node.transport.start())
+        await within(node.transport.stop())
+    assert places > ROUND_TRIPS_OF_A_START
 
 
 async def test_a_stop_in_the_middle_of_a_start_leaves_nothing(server, unique):
