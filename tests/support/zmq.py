@@ -23,7 +23,7 @@ from civitas_zmq.transport import ZMQTransport
 from support.ports import free_port
 
 ORIGIN = Origin(b"8 bytes!", 1)
-PATIENCE = 15.0
+PATIENCE = 30.0
 """Seconds after which a test gives up waiting."""
 
 _nodes = itertools.count(1)
@@ -60,13 +60,17 @@ class Inbox:
 
     def __init__(self) -> None:
         self.frames: list[bytes] = []
+        self._news = asyncio.Condition()
 
     async def __call__(self, frame: bytes) -> None:
         self.frames.append(frame)
+        async with self._news:
+            self._news.notify_all()
 
     async def first(self, count: int = 1) -> list[bytes]:
-        """Wait for so many frames, and return all."""
-        await until(lambda: len(self.frames) >= count)
+        """Wait for so many frames, and return all. Thousands may wait: it looks at none of them."""
+        async with asyncio.timeout(PATIENCE), self._news:
+            await self._news.wait_for(lambda: len(self.frames) >= count)
         return self.frames
 
 
