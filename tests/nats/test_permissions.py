@@ -34,16 +34,16 @@ PLENTY: Final = 15.0
 """Seconds for each step of a system that works."""
 
 SOON: Final = 3.0
-"""Seconds for each step of one that does not."""
+"""Seconds for each step of one that does not, at first; each further try has twice as many."""
 
 TOGETHER: Final = 6
 """Systems that run at the same time."""
 
-TRIES: Final = 3
+TRIES: Final = 4
 """Of a system that fails and was refused nothing: the machine was too slow."""
 
 
-def login(server: NatsServer, suffix: str = "") -> Callable[[str], dict[str, Any]]:
+def login(server: NatsServer, limit: float, suffix: str = "") -> Callable[[str], dict[str, Any]]:
     """Return the options of each login; those with one suffix have subjects of their own."""
 
     def options(user: str) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def login(server: NatsServer, suffix: str = "") -> Callable[[str], dict[str, Any
             "password": "x",
             "inbox_prefix": f"_INBOX.{user}{suffix}",
             "subject_prefix": f"civitas{suffix}.agent",
-            "connect_timeout": SOON / 2,
+            "connect_timeout": limit / 2,
         }
         return {"transport": "nats", **{f"nats_{name}": value for name, value in own.items()}}
 
@@ -65,7 +65,7 @@ def login(server: NatsServer, suffix: str = "") -> Callable[[str], dict[str, Any
 
 async def test_a_system_works_with_the_permissions_that_are_shown(tmp_path):
     with NatsServer(tmp_path, config=authorization(users_of(TITLE).values())) as server:
-        await see_it_work(login(server), PLENTY)
+        await see_it_work(login(server, PLENTY), PLENTY)
         assert "Violation" not in server.log
 
 
@@ -80,10 +80,11 @@ async def test_without_any_line_of_them_it_does_not(tmp_path):
     with NatsServer(tmp_path, config=authorization(config)) as server:
 
         async def fails(suffix: str, line: Line) -> bool:
-            for _ in range(TRIES):
+            for attempt in range(TRIES):
+                limit = SOON * 2**attempt
                 async with turns:
                     try:
-                        await see_it_work(login(server, suffix), SOON)
+                        await see_it_work(login(server, limit, suffix), limit)
                     except (CivitasError, TimeoutError, AssertionError):
                         if await was_refused(server, f"{line.user}{suffix}"):
                             return True
@@ -100,7 +101,7 @@ async def test_without_any_line_of_them_it_does_not(tmp_path):
 
 async def test_a_guest_reaches_no_agent_but_the_one_that_it_may_ask(tmp_path):
     with NatsServer(tmp_path, config=authorization(users_of(TITLE).values())) as server:
-        async with Restaurant(login(server), PLENTY) as restaurant:
+        async with Restaurant(login(server, PLENTY), PLENTY) as restaurant:
             await restaurant.order()
             before = restaurant.kitchen.stats().delivered
             for agent in ("oven", "fridge", "till"):
@@ -178,7 +179,7 @@ async def test_a_guest_can_not_command_an_agent_in_its_own_name(tmp_path):
     In the primary's name it can where there is no key: `tests/faults/test_false_primary.py`.
     """
     with NatsServer(tmp_path, config=authorization(users_of(TITLE).values())) as server:
-        async with Restaurant(login(server), PLENTY) as restaurant:
+        async with Restaurant(login(server, PLENTY), PLENTY) as restaurant:
             kitchen = restaurant.kitchen.stats().node
             origin = restaurant.guest.components.origin
             async with bare(server.url, user="guest", password="x") as client:
@@ -205,7 +206,7 @@ async def test_what_a_server_refuses_is_logged_once_for_each_cause(tmp_path, cap
     users["guest"] = users["guest"].without(Line("guest", "publish", "civitas.agent.front"))
     with NatsServer(tmp_path, config=authorization(users.values())) as server:
         options = {
-            name.removeprefix("nats_"): each for name, each in login(server)("guest").items()
+            name.removeprefix("nats_"): each for name, each in login(server, PLENTY)("guest").items()
         }
         del options["transport"]
         async with Node(options.pop("servers"), **options) as node:
@@ -230,7 +231,7 @@ async def test_a_start_that_is_refused_its_inbox_ends_in_time_with_the_reason(tm
     users = users_of(TITLE)
     users["guest"] = users["guest"].without(Line("guest", *line))
     with NatsServer(tmp_path, config=authorization(users.values())) as server:
-        client = civitas_client.Client(connect_timeout=PLENTY, **login(server)("guest"))
+        client = civitas_client.Client(connect_timeout=PLENTY, **login(server, PLENTY)("guest"))
         with pytest.raises(AccessDeniedError, match="Permissions Violation for .*_INBOX.guest"):
             await within(client.start(), PLENTY)
 

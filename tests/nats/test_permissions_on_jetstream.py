@@ -38,12 +38,12 @@ PLENTY: Final = 15.0
 """Seconds for each step of a system that works."""
 
 SOON: Final = 3.0
-"""Seconds for each step of one that does not."""
+"""Seconds for each step of one that does not, at first; each further try has twice as many."""
 
 TOGETHER: Final = 6
 """Systems that run at the same time."""
 
-TRIES: Final = 3
+TRIES: Final = 4
 """Of a system that fails and was refused nothing: the machine was too slow."""
 
 ROOT: Final = User("root", (">",), (">",))
@@ -162,10 +162,10 @@ async def test_without_any_line_of_them_it_does_not(tmp_path):
 
         async def fails(line: Line) -> bool:
             work: Callable[..., Any] = administer if line.user == "admin" else serve
-            for suffix in suffixes[line]:
+            for attempt, suffix in enumerate(suffixes[line]):
                 async with turns:
                     try:
-                        await work(server, suffix, SOON)
+                        await work(server, suffix, SOON * 2**attempt)
                     except (CivitasError, TimeoutError, AssertionError):
                         if await was_refused(server, f"{line.user}{suffix}"):
                             return True
