@@ -34,8 +34,11 @@ BOUND = 0.3 * 2 + 0.3
 NOTICED = 3 * BOUND
 """Seconds that a test waits for it to be noticed."""
 
-ENDED = 10.0
+ENDED = 30.0
 """Seconds that processes may take to end after a test."""
+
+WHOLE_TEST = 120.0
+"""Seconds after which a test has failed, whatever it waits for."""
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -93,10 +96,10 @@ class Console:
         to: str,
         payload: dict[str, Any] | None = None,
         *,
-        timeout: float = 30.0,
+        timeout: float = WHOLE_TEST,
         verb: str = "ask",
     ) -> Pending:
-        """Ask an agent, and return at once."""
+        """Ask an agent, and return at once; what it does may take as long as a test."""
         port = int(self._file.read_text().split()[0])
         connection = socket.create_connection(("127.0.0.1", port), DEADLINE)
         order = {"verb": verb, "to": to, "payload": payload or {}, "timeout": timeout}
