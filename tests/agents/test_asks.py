@@ -9,7 +9,7 @@ import pytest
 
 from civitas import Message
 from civitas.errors import AgentError
-from support.agents import SOON, Gate, Scripted, echo
+from support.agents import BRIEFLY, SOON, Gate, Scripted, echo
 
 
 async def test_ask_returns_the_reply_correlated_and_in_the_same_trace(system: Any) -> None:
@@ -57,7 +57,7 @@ async def test_asks_give_up_after_their_timeout_and_a_late_answer_disturbs_nobod
     gate = Gate()
     async with system(Scripted("a", gate)) as s:
         with pytest.raises(TimeoutError, match=r"ask 'a'.*0\.\d+ s"):
-            await s.ask("a", {}, timeout=0.1)
+            await s.ask("a", {}, timeout=BRIEFLY)
         await gate.entered.wait()
         gate.opened.set()
         assert (await s.ask("a", {})).payload == {}
@@ -84,7 +84,7 @@ async def test_a_question_that_expired_in_the_mailbox_is_not_handled(system: Any
         first = asyncio.create_task(s.ask("a", {"n": 1}))
         await gate.entered.wait()
         with pytest.raises(TimeoutError):
-            await s.ask("a", {"n": 2}, timeout=0.1)
+            await s.ask("a", {"n": 2}, timeout=BRIEFLY)
         await s.queued("a", 1)
         gate.opened.set()
         await first

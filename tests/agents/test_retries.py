@@ -11,7 +11,7 @@ import pytest
 from civitas import AgentProcess, ErrorAction, Message
 from civitas.errors import AgentError, MessageValidationError
 from civitas.process import Retry
-from support.agents import SOON, Scripted, until
+from support.agents import BRIEFLY, SOON, Scripted, until
 
 
 class Again(Scripted):
@@ -109,9 +109,9 @@ async def test_a_background_task_that_raises_interrupts_it_too(system: Any) -> N
 
 
 async def test_what_expires_meanwhile_is_not_handled_again(system: Any) -> None:
-    async with system(Again("a", 1, after=0.1), Scripted("b")) as s:
+    async with system(Again("a", 1, after=2 * BRIEFLY), Scripted("b")) as s:
         with pytest.raises(TimeoutError):
-            await s.ask("a", {}, "bad", timeout=0.05)
+            await s.ask("a", {}, "bad", timeout=BRIEFLY)
         await s.send("a", {}, "good")
         await until(lambda: s.agent("a").got[-1].type == "good")
         assert [each.type for each in s.agent("a").got].count("bad") == 1

@@ -11,7 +11,11 @@ from civitas.components import build_component_set
 from civitas.errors import MailboxFullError
 
 Handle = Callable[["Scripted", Message], Awaitable[Message | None]]
-SOON = 10.0
+SOON = 20.0
+"""Seconds that a test waits; agents have 30 for most of what a test must not wait for."""
+
+BRIEFLY = 0.5
+"""Seconds of an ask that gives up, or of a message that expires, after it has arrived."""
 
 
 class Scripted(AgentProcess):
