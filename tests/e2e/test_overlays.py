@@ -11,7 +11,7 @@ import pytest
 from support.commands import COMMAND, completed
 from support.processes import MARK, outliving
 
-DEADLINE = 30.0
+DEADLINE = 60.0
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ from support.processes import MARK, Watched, outliving
 Start = Callable[..., Any]
 App = Callable[..., Path]
 
-DEADLINE = 30.0
+DEADLINE = 60.0
 SHORTER_THAN_GRACE = 10.0
 
 pytestmark = pytest.mark.slow

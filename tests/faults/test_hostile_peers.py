@@ -188,7 +188,7 @@ def all_are_reached(system: System) -> None:
     pids = {process: system.console(process).pid for process in PLACES.values()}
     for console in PLACES.values():
         for name, place in PLACES.items():
-            assert system.console(console).ask(name, timeout=15)["pid"] == pids[place]
+            assert system.console(console).ask(name)["pid"] == pids[place]
 
 
 def all_is_well(system: System, running: list[Running]) -> None:

@@ -67,7 +67,7 @@ def test_a_worker_that_stops_answers_what_it_took_and_refuses_the_rest(build: Bu
     assert worker.wait() == 0
     for console in consoles:
         with pytest.raises(AskError, match="MessageRoutingError"):
-            console.begin("far").outcome(1.0)
+            console.begin("far").outcome()
     assert not primary.count("crashed"), primary.err
     system.stop(primary, other)
 

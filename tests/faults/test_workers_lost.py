@@ -27,7 +27,7 @@ def test_a_killed_worker_is_noticed_and_its_asks_fail_at_once(build: Build) -> N
             ask.outcome(NOTICED)
     for console in consoles:
         with pytest.raises(AskError, match="MessageRoutingError"):
-            console.begin("far", {"note": "lost"}, verb="send").outcome(1.0)
+            console.begin("far", {"note": "lost"}, verb="send").outcome()
     assert consoles[1].ask("here")["pid"] == first.pid
 
     [next_one] = system.run("w1")

@@ -28,7 +28,7 @@ from civitas.cli.process_group.group import (
 )
 from support.processes import MARK, Watched, marked, outliving
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 AT_ONCE = Backoff(base=0.0)
 RUNS = "import signal; print('here'); signal.pause()"
 """Runs until SIGTERM, and dies of it."""

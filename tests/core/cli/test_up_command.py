@@ -23,7 +23,7 @@ from civitas.process import AgentProcess
 from civitas.topology import load_topology_mapping
 from support.processes import MARK, outliving
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from civitas.cli.process_group.console import LONGEST_LINE, Console, Lines, Stream, colours_allowed
 from support.hostile import HOSTILE, NAME, NAME_SHOWN, SHOWN
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 @given(st.lists(st.binary() | st.just(b"\n")))
