@@ -19,6 +19,7 @@ from civitas.errors import (
 )
 from support.agents import SOON, Scripted, runtime, until
 from support.gates import Gates, asking, loops_of, send_all
+from support.virtual_time import now, on_virtual_time
 
 # --- order and number -----------------------------------------------------------------------------
 
@@ -219,16 +220,16 @@ async def test_stats_show_the_oldest_message_in_hand_and_how_many_there_are() ->
         assert system.stats().agents[0].in_hand == ""
 
 
+@on_virtual_time
 async def test_it_is_busy_for_the_sum_of_what_its_consumers_are() -> None:
     gates = Gates()
     async with runtime(Scripted("a", gates, concurrency=4)) as system:
-        began = asyncio.get_running_loop().time()
+        began = now()
         await send_all(system, 2)
         await gates.are(0, 1)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(5)
         (stats,) = system.stats().agents
-        elapsed = asyncio.get_running_loop().time() - began
-        assert 0.09 < stats.busy < 2 * elapsed
+        assert stats.busy == pytest.approx(2 * (now() - began), abs=0.01)
         gates.open(0, 1)
 
 

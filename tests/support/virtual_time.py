@@ -8,10 +8,15 @@ import selectors
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, ParamSpec
 
+from civitas import _platform as platform
+
 P = ParamSpec("P")
 
 LIMIT: Final = 10_000.0
 """Seconds of virtual time after which a test has failed."""
+
+EPOCH: Final = 1_800_000_000.0
+"""What core takes for seconds since the epoch when the clock of the loop shows 0."""
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
@@ -43,7 +48,7 @@ class _Clock(selectors.SelectSelector):
 def on_virtual_time(
     test: Callable[P, Coroutine[Any, Any, None]],
 ) -> Callable[P, None]:
-    """Run a test on virtual time, and see that it leaves no task."""
+    """Run a test on virtual time, with the clocks of core, and see that it leaves no task."""
 
     async def bounded(work: Coroutine[Any, Any, None]) -> None:
         async with asyncio.timeout(LIMIT):
@@ -54,7 +59,10 @@ def on_virtual_time(
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-            runner.run(bounded(test(*args, **kwargs)))
+            clock = runner.get_loop().time
+            clocks = platform.Platform(wall=lambda: EPOCH + clock(), monotonic=clock)
+            with platform.replaced(clocks):
+                runner.run(bounded(test(*args, **kwargs)))
 
     return run
 
