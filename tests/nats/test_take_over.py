@@ -39,6 +39,24 @@ async def test_what_a_node_gives_back_in_order_is_given_to_the_next_uncounted_an
         assert agent.given == [(body, 0) for body in numbered(2, 6)]
 
 
+async def test_the_next_node_makes_the_consumer_once_though_messages_were_delivered_before(
+    shared_jetstream, unique
+):
+    """One that kept its deliveries would be found behind, and be made again, message or not."""
+    async with durable(shared_jetstream.url, unique) as first:
+        before = await first.agent("worker")
+        await first.send("worker", "1", "2")
+        await before.has_done(2)
+    async with durable(shared_jetstream.url, unique) as second:
+        agent = await second.agent("worker")
+        taken = await consumer_of(shared_jetstream, second)
+        await second.send("worker", "3")
+        await agent.has_done(1)
+        consumer = await consumer_of(shared_jetstream, second)
+        assert consumer["created"] == taken["created"]
+        assert agent.given == [("3", 0)]
+
+
 async def test_a_message_that_failed_is_given_to_the_next_node_with_its_count(
     shared_jetstream, unique
 ):

@@ -13,6 +13,10 @@ outlives a crash, and how a reader that should be gone is shut out.
 | taken over | it has the id of another node                         | stop reading            |
 
 `take_over` starts a lease, whoever had it before. `check` returns its state, which is not stored.
+
+A consumer that has delivered anything, or has a pull request open, is made again by `take_over`. So
+what the server gave to a process that was killed, or that stands still, comes to the next one at
+once: `ack_wait` goes with the consumer. And the new reader counts deliveries from the first one on.
 """
 
 from __future__ import annotations
@@ -82,13 +86,14 @@ class Lease:
             return PriorState(ReaderRecord(self._owner))
         previous = ReaderRecord.read(found.config.description)
         pending = found.num_ack_pending or 0
-        delivered = found.delivered.stream_seq if found.delivered is not None else 0
-        unsettled = delivered if pending else 0
+        delivered = found.delivered
+        was_read = delivered is not None and delivered.consumer_seq > 0
+        unsettled = delivered.stream_seq if delivered is not None and pending else 0
         self.doubtful = max(unsettled, previous.doubtful)
         record = replace(
             previous, owner=self._owner, doubtful=self.doubtful, concurrency=self.concurrency
         )
-        if pending or found.num_waiting or not self._fits(found.config):
+        if was_read or found.num_waiting or not self._fits(found.config):
             await self._api.delete_consumer(self._stream, self._name)
         await self._put(record)
         settled = found.ack_floor.consumer_seq if found.ack_floor is not None else 0
