@@ -230,6 +230,10 @@ class System:
             return (self.folder / f"{name}.notes").read_text().split()
         return []
 
+    def until_noted(self, name: str, *wanted: str) -> None:
+        """Wait until an agent has noted these, in this order and nothing else."""
+        eventually(lambda: self.notes(name), lambda notes: notes == [*wanted])
+
     # --- its end --------------------------------------------------------------------------------
 
     def close(self) -> None:

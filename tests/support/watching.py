@@ -25,7 +25,7 @@ def restarts_and_deaths_are_seen(system: System) -> dict[str, dict[str, Any]]:
     primary, w1 = system.run("supervisor", "w1")
     primary.until("joined: far")
     system.console().send("far", {"note": "one"})
-    eventually(lambda: system.notes("far") == ["one"])
+    system.until_noted("far", "one")
     restarted = system.command("restart", "far", "--topology=topology.yaml")
     assert restarted.wait() == 0, restarted.err
     told = seen(system)

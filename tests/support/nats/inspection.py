@@ -34,6 +34,15 @@ def state_of(server: NatsServer, name: str) -> dict[str, Any]:
     return state
 
 
+def outstanding(server: NatsServer, stream: str, agent: str) -> int:
+    """Count the messages that a server has given to an agent's reader, and waits to hear of."""
+    consumers = server.streams()[stream]["consumer_detail"]
+    [count] = [
+        each["num_ack_pending"] for each in consumers if each["name"] == consumer_name(agent)
+    ]
+    return int(count)
+
+
 async def stored(server: NatsServer, name: str) -> list[str]:
     """Return the bodies of all that is in a stream, in order."""
     async with bare(server.url) as client:
