@@ -11,7 +11,21 @@ import pytest
 
 from civitas.errors import DeserializationError, FrameError
 from support.nats.inspection import consumer_of, dead_letters, numbered, stream_of
-from support.nats.nodes import Held, Node, bare, body_of, durable, failed, frame_of, until
+from support.nats.nodes import (
+    Held,
+    Node,
+    bare,
+    body_of,
+    durable,
+    failed,
+    frame_of,
+    taken,
+    until,
+    within,
+)
+from support.tcp_proxy import tcp_proxy
+
+PULL = b"$JS.API.CONSUMER.MSG.NEXT."
 
 # --- retries ------------------------------------------------------------------------------------
 
@@ -163,8 +177,8 @@ async def test_a_window_is_pulled_again_when_half_of_it_is_processed(shared_jets
 
 
 async def test_a_lost_delivery_is_noticed_and_order_is_kept(shared_jetstream, unique):
-    held = Held("1")
-    async with durable(shared_jetstream.url, unique) as node, bare(shared_jetstream.url) as thief:
+    held, url = Held("1"), shared_jetstream.url
+    async with durable(url, unique, ack_wait=600) as node, bare(url) as thief:
         agent = await node.agent("worker", held)
         await node.send("worker", "1")
         await held.begun.wait()
@@ -177,7 +191,8 @@ async def test_a_lost_delivery_is_noticed_and_order_is_kept(shared_jetstream, un
 
 
 async def test_the_last_delivery_that_is_lost_is_noticed_without_another(shared_jetstream, unique):
-    async with durable(shared_jetstream.url, unique) as node, bare(shared_jetstream.url) as thief:
+    url = shared_jetstream.url
+    async with durable(url, unique, ack_wait=600) as node, bare(url) as thief:
         agent = await node.agent("worker")
         stolen = await steal(thief, node)
         sent = 0
@@ -195,9 +210,38 @@ async def steal(thief, node: Node):
     inbox = thief.new_inbox()
     stolen = await thief.subscribe(inbox)
     request = json.dumps({"batch": 1, "expires": 20_000_000_000}).encode()
-    await thief.publish(f"$JS.API.CONSUMER.MSG.NEXT.{name}", request, inbox)
+    await thief.publish(f"{PULL.decode()}{name}", request, inbox)
     await thief.flush()
     return stolen
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_refused", [False, True], ids=["in silence", "no responders"])
+async def test_a_pull_request_that_is_lost_is_noticed_and_made_again(
+    shared_jetstream, unique, is_refused
+):
+    """No end of it ever comes: the server knows nothing of it."""
+
+    async def misdirect(data: bytes) -> bytes | None:
+        if lost.is_set() or PULL not in data:
+            return None
+        lost.set()
+        return data.replace(PULL, b"elsewhere.")
+
+    lost = asyncio.Event()
+    async with (
+        bare(shared_jetstream.url) as elsewhere,
+        tcp_proxy(shared_jetstream, misdirect) as url,
+        durable(url, unique) as node,
+    ):
+        if not is_refused:
+            await elsewhere.subscribe("elsewhere.>")
+            await taken(elsewhere)
+        agent = await node.agent("worker")
+        await within(lost.wait())
+        await node.send("worker", "1")
+        await agent.has_done(1)
+        assert agent.given == [("1", 0)]
 
 
 # --- names --------------------------------------------------------------------------------------

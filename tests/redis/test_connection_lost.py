@@ -18,7 +18,7 @@ from civitas.errors import (
 from civitas.testing import TcpLink
 from support.redis.nodes import NOTICED, Agent, Node, frame_of, until, within
 from support.redis.server import RedisServer
-from support.redis.tcp_proxy import tcp_proxy
+from support.tcp_proxy import tcp_proxy
 
 LARGE = frame_of("." * 200_000)
 

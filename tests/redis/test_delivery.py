@@ -13,7 +13,7 @@ from civitas.testing import TcpLink
 from support.agents import Scripted, echo
 from support.redis.nodes import QUICK, Node, frame_of, until, within
 from support.redis.server import RedisServer
-from support.redis.tcp_proxy import tcp_proxy
+from support.tcp_proxy import tcp_proxy
 
 SYSTEM = f"{RESERVED_PREFIX}test"
 
