@@ -167,7 +167,8 @@ class NATSOptions(BaseModel):
         ge=0.1,
         le=LONGEST_TIME,
         description="Seconds of silence after which a server takes a process for dead, and delivers"
-        " its message again. A handler may take longer: its process says that it is at work.",
+        " its message again. A handler may take longer: its process says that it is at work."
+        " A process that takes over does not wait for it.",
     )
     max_deliver: int = Field(
         default=5,
