@@ -166,6 +166,7 @@ async def test_a_node_whose_agent_was_taken_over_reads_no_more(shared_jetstream,
         before = await first.agent("worker")
         await first.send("worker", "1")
         await before.has_done(1)
+        await until(lambda: stream_of(shared_jetstream, first), lambda state: not state["messages"])
         agent = await second.agent("worker")
         await until(lambda: "another process reads the messages to agent 'worker'" in caplog.text)
         await second.send("worker", *numbered(2, 20))
