@@ -33,8 +33,9 @@ itself: the node starts its own agents, and what the supervisor wants of one is 
 What the node reports of an agent is a version, which only ever grows, so nothing that comes twice,
 late or in another order changes anything; that is `remote_state`, a pure table. Each rule of
 supervision holds for it as for a local child: what is done stays done, also in a node that comes
-later; a node that leaves in order crashes nobody; no restart waits for an agent that has ended. A
-command has no time limit: an `on_start` may take minutes there as here.
+later; a node that leaves in order crashes nobody; no restart waits for an agent that has ended.
+What was stopped for a restart is wanted again, also when its node goes meanwhile: the next one
+runs it. A command has no time limit: an `on_start` may take minutes there as here.
 
 The end of a tree leaves the agents of other nodes alone, as the death of its node does. The next
 primary finds them as they are: it starts what was stopped, and decides about what has crashed. An

@@ -184,8 +184,8 @@ class Engine:
         async with self._turns[agent.name]:
             if not comes_back:
                 await agent.stop(drain=False)
-                _check_there(agent)
-                await self._start_again(agent)
+                if not agent.finished:  # also when its process has gone: the next one is to run it
+                    await self._start_again(agent)
             _check_there(agent)
             if comes_back and not agent.alive:
                 raise SpawnError(f"agent {agent.name!r} could not start: {agent.failure}")
@@ -241,7 +241,8 @@ class Engine:
         except SpawnError as error:
             self.children_failed((member,), error)
             raise
-        logger.info("%s restarted", _named(member))
+        if member.alive:  # else its process is away, and the next one starts it
+            logger.info("%s restarted", _named(member))
 
     async def _back_off(self, names: Sequence[str], delay: float) -> None:
         """Wait before a restart, unless somebody is in a hurry; let others see for how long."""
