@@ -30,6 +30,8 @@ WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
 TOP = 12
 BREAK = 0.1
 """Seconds between two looks whether a counter is back."""
+PATIENCE = 600.0
+"""Seconds for a file, which may be large; that a counter has failed is heard at once."""
 
 
 class InjectedCrashError(RuntimeError):
@@ -130,7 +132,7 @@ class Librarian(AgentProcess):
                 continue
             path = self.waiting.popleft()
             try:
-                reply = await self.ask(counter, self.order(path))
+                reply = await self.ask(counter, self.order(path), timeout=PATIENCE)
             except AgentError as error:
                 self.crashes_of[counter] += 1
                 self.waiting.appendleft(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,11 +15,33 @@ REPOSITORY = Path(__file__).parents[2]
 
 Start = Callable[..., Running]
 
+STARTED = pytest.StashKey[list[Running]]()
+"""What a test has started."""
+
+_LINES_SHOWN = 300
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Have the report of a test that failed show what the processes have written that it started.
+
+    A failure that comes once in many runs is explained by its report, or never.
+    """
+    report = yield
+    if report.failed and call.when == "call":
+        for running in item.stash.get(STARTED, []):
+            for name, lines in (("stdout", running.out), ("stderr", running.err)):
+                shown = "\n".join(lines[-_LINES_SHOWN:])
+                report.sections.append((f"{name} of {running.title}", shown))
+    return report
+
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
+def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
     """Start `civitas` with arguments, by default in a folder of the test's own."""
-    started: list[Running] = []
+    started = request.node.stash.setdefault(STARTED, [])
 
     def begin(*arguments: str, cwd: Path = tmp_path, **env: str) -> Running:
         running = Running(list(arguments), cwd, env)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -48,11 +49,18 @@ def printed_by(code: str) -> str:
 
 
 class Running:
-    """A `civitas` process whose output can be waited for."""
+    """A `civitas` process whose output can be waited for.
+
+    Attributes:
+        title: the command, as it is shown to who reads of it.
+        out: the lines of its stdout.
+        err: the lines of its stderr.
+    """
 
     def __init__(
         self, arguments: list[str], cwd: Path, env: dict[str, str], command: Path = COMMAND
     ) -> None:
+        self.title = shlex.join([command.name, *arguments])
         self.process = subprocess.Popen(
             [str(command), *arguments],
             cwd=cwd,
