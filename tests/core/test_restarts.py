@@ -13,6 +13,7 @@ from civitas._node.answered_calls import AnsweredCalls
 from civitas._node.restarts import Restarts
 from civitas.client import Client
 from civitas.errors import MessageRoutingError, NotConnectedError, SpawnError
+from civitas.transport import InProcessTransport
 from support.agents import SOON, Gate, Scripted, echo, fail, runtime, until
 from support.lives import Log, Mortal, count, mortals
 from support.local_bus.broker import Broker
@@ -114,6 +115,54 @@ async def test_one_that_is_being_started_is_restarted_after_it() -> None:
         kind.gate.set()
         await asyncio.wait_for(restart, SOON)
         assert (kind.starts, r.stats().restarts) == (3, 2)
+
+
+async def turns() -> None:
+    """Let the event loop turn, so that a restart that would fail at once has failed."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+class Joining(InProcessTransport):
+    """A transport on which others are found when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered, self.gate = asyncio.Event(), asyncio.Event()
+
+    async def wait_ready(self) -> None:
+        self.entered.set()
+        await self.gate.wait()
+
+
+async def test_one_that_is_wanted_while_the_runtime_joins_the_others_is_restarted_after_it() -> (
+    None
+):
+    kind, transport = starting(), Joining()
+    kind.gate.set()
+    r = Runtime(Supervisor("root", [kind("a")]), transport=transport)
+    start = asyncio.create_task(r.start())
+    await transport.entered.wait()
+    restart = asyncio.create_task(r.restart("a"))
+    await turns()
+    transport.gate.set()
+    await asyncio.wait_for(asyncio.gather(start, restart), SOON)
+    assert kind.starts == 2
+    await r.stop()
+
+
+async def test_one_that_is_wanted_of_a_runtime_that_can_not_join_is_told_so() -> None:
+    transport = Joining()
+    r = Runtime(Supervisor("root", [Scripted("a")]), transport=transport)
+    start = asyncio.create_task(r.start())
+    await transport.entered.wait()
+    restart = asyncio.create_task(r.restart("a"))
+    await turns()
+    start.cancel()
+    with pytest.raises(SpawnError, match="agent 'a': this process is stopping"):
+        await asyncio.wait_for(restart, SOON)
+    with pytest.raises(asyncio.CancelledError):
+        await start
 
 
 async def test_two_that_want_it_at_once_get_one_restart() -> None:
@@ -238,7 +287,23 @@ async def test_without_a_primary_nobody_restarts(local_bus: LocalBus) -> None:
             Client(**local_bus.options()) as client,
         ):
             with pytest.raises(NotConnectedError, match="the primary process is not there"):
-                await client.restart("w1")
+                await client.restart("w1", timeout=0.05)
+
+
+async def test_a_primary_that_is_not_there_yet_is_waited_for(local_bus: LocalBus) -> None:
+    root, log = Supervisor("root"), Log()
+    root.add_remote_child("w1")
+    with Broker(local_bus.path):
+        async with (
+            Worker(mortals(log, 1), process="w", **local_bus.options()),
+            Client(**local_bus.options(), connect_timeout=SOON) as client,
+        ):
+            restart = asyncio.create_task(client.restart("w1"))
+            await turns()
+            assert not restart.done()
+            async with Runtime(root, **local_bus.options()):
+                await asyncio.wait_for(restart, SOON)
+                assert log.events == ["start w1", "stop w1", "start w1"]
 
 
 # --- calls ----------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -29,6 +30,7 @@ from civitas.serializer import Serializer
 from civitas.transport import Transport
 
 if TYPE_CHECKING:
+    from civitas._cluster.cluster import Cluster
     from civitas.topology import Topology
 
 logger = logger_of("civitas.node")
@@ -105,6 +107,10 @@ class Client(Node):
         self._may_be_alone = may_be_alone
         self._connect_timeout = connect_timeout
         self._grace = min(connect_timeout, REASON_GRACE)
+        self._found_until = 0.0
+        """Until when the system may be looked for (event loop's time)."""
+        self._news = asyncio.Event()
+        """Set when the cluster reports something."""
 
     @classmethod
     def from_config(
@@ -247,7 +253,8 @@ class Client(Node):
     async def restart(self, agent: str, timeout: float | None = 60.0) -> None:
         """Have an agent restarted by its supervisor; return when it has started again.
 
-        See `Runtime.restart`, whose errors come here, too.
+        See `Runtime.restart`, whose errors come here, too. A primary that is not there yet is
+        waited for within the time in which the system is found.
 
         Args:
             agent: its name.
@@ -263,7 +270,10 @@ class Client(Node):
         self._check_loop()
         cluster = self._cluster
         assert cluster is not None
-        primary = next((peer for peer in cluster.peers() if peer.role == "primary"), None)
+        end = self._found_until
+        if timeout is not None:
+            end = min(end, asyncio.get_running_loop().time() + timeout)
+        primary = await self._primary(cluster, end)
         if primary is None:
             raise NotConnectedError(
                 f"agent {agent!r} can't be restarted: the primary process is not there, which has "
@@ -271,7 +281,7 @@ class Client(Node):
             )
         try:
             async with asyncio.timeout(timeout):
-                report = await cluster.command(Demand(primary.node, RESTART, 0), agent)
+                report = await cluster.command(Demand(primary, RESTART, 0), agent)
         except TimeoutError:
             raise TimeoutError(
                 f"agent {agent!r} has not started again within {timeout:g} s; that goes on, and "
@@ -309,7 +319,8 @@ class Client(Node):
         began = loop.time()
         deadline = began + self._connect_timeout
         await self._connect()
-        await self._find(began, max(deadline, loop.time() + self._grace))
+        self._found_until = max(deadline, loop.time() + self._grace)
+        await self._find(began, self._found_until)
 
     async def _abort_start(self, ending: Ending) -> None:
         """There is nothing to undo but the transport, which the node stops."""
@@ -322,11 +333,21 @@ class Client(Node):
 
         A process that stood still for long was taken for dead, and its frames are refused.
         """
+        self._news.set()
         if isinstance(event, Evicted):
             reason = f"this client can't stay in the system ({event.reason}); make a new one"
             logger.error("%s", reason)
             self._bus.routes.close(reason)
             self._fail(IdentityError(reason))
+
+    async def _primary(self, cluster: Cluster, end: float) -> str | None:
+        """Return the node that has the tree; None when none has come by then (loop's time)."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(end):
+                while (node := _primary_of(cluster)) is None:
+                    self._news.clear()
+                    await self._news.wait()
+        return node
 
     async def _connect(self) -> None:
         """Start the transport, which may give up just when this does: it has the reason."""
@@ -365,3 +386,7 @@ class Client(Node):
             f"{connected}no running system was found in {seconds:.1f} s; "
             f"{doubt or 'is it started, with the same transport options and the same cluster_key?'}"
         )
+
+
+def _primary_of(cluster: Cluster) -> str | None:
+    return next((peer.node for peer in cluster.peers() if peer.role == "primary"), None)

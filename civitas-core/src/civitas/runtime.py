@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -108,6 +109,8 @@ class Runtime(AgentHost):
         """The nodes that leave, and have not gone yet."""
         self._commanded: dict[str, dict[str, None]] = {}
         """Agents, by node, whose last command was answered; it may have come to nothing."""
+        self._begun = asyncio.Event()
+        """Set when the tree starts, or will not any more."""
         self._restarts = Restarts(self._restart, self._answer, self._config.failed)
         observer = TreeObserver(
             self._agent_crashed,
@@ -220,7 +223,8 @@ class Runtime(AgentHost):
             similar = closest(name, self._parents)
             hint = f"; did you mean {similar!r}?" if similar else ""
             raise MessageRoutingError(f"no agent of the supervision tree is called {name!r}{hint}")
-        if self._bus.closing:
+        await self._begun.wait()  # others may have met this node before it has met all of them
+        if self._bus.closing or self._aborting:
             raise SpawnError(f"agent {name!r}: this process is stopping")
         await self._parents[name].restart(agent)
 
@@ -257,9 +261,11 @@ class Runtime(AgentHost):
         return Supervised(self._restart_times(), remote, crashes, queues=self._queues)
 
     async def _start_agents(self) -> None:
+        self._begun.set()
         await self._engine.start()
 
     async def _abort_start(self, ending: Ending) -> None:
+        self._begun.set()
         await ending.step("the tree", self._engine.stop(drain=False))
         await super()._abort_start(ending)
 

@@ -12,7 +12,7 @@ from civitas.errors import CivitasError
 from civitas.testing.simulation.faults import Fault
 from civitas.testing.simulation.run import RunOutcome, Scenario, run
 from civitas.testing.simulation.system import System
-from core.simulation.topologies import CLASSES, FAST, agent
+from core.simulation.topologies import CLASSES, agent
 
 pytestmark = pytest.mark.slow
 
