@@ -18,24 +18,31 @@ Start = Callable[..., Running]
 STARTED = pytest.StashKey[list[Running]]()
 """What a test has started."""
 
-_LINES_SHOWN = 300
+_LINES_SHOWN = 1000
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Have the report of a test that failed show what the processes have written that it started.
+    """Have the report of a test that failed show what was written by the processes it started.
 
-    A failure that comes once in many runs is explained by its report, or never.
+    These are the commands, and the servers, whose logs are in its folder. A failure that comes once
+    in many runs is explained by its report, or never.
     """
     report = yield
     if report.failed and call.when == "call":
         for running in item.stash.get(STARTED, []):
             for name, lines in (("stdout", running.out), ("stderr", running.err)):
-                shown = "\n".join(lines[-_LINES_SHOWN:])
-                report.sections.append((f"{name} of {running.title}", shown))
+                _show(report, f"{name} of {running.title}", lines)
+        folder = getattr(item, "funcargs", {}).get("tmp_path")
+        for log in sorted(folder.rglob("*.log")) if folder else ():
+            _show(report, log.name, log.read_text(errors="replace").splitlines())
     return report
+
+
+def _show(report: pytest.TestReport, title: str, lines: list[str]) -> None:
+    report.sections.append((title, "\n".join(lines[-_LINES_SHOWN:])))
 
 
 @pytest.fixture
