@@ -27,7 +27,10 @@ class LoopRunner(Protocol):
     """Runs a coroutine in some event loop."""
 
     def start(self, main: Main, ended: Ended) -> None:
-        """Begin, and return at once; `ended` is called when nothing more is done."""
+        """Begin, and return at once; `ended` is called when nothing more is done.
+
+        Where it raises, nothing was begun, and `ended` is not called.
+        """
         ...
 
     def join(self) -> None:
@@ -43,11 +46,14 @@ class ThreadRunner:
         self._thread: threading.Thread | None = None
 
     def start(self, main: Main, ended: Ended) -> None:
-        """Make the thread. A daemon: a program that ends without a stop ends all the same."""
-        self._thread = threading.Thread(
-            target=_run, args=(main, ended), name=self._name, daemon=True
-        )
-        self._thread.start()
+        """Make the thread. A daemon: a program that ends without a stop ends all the same.
+
+        Raises:
+            RuntimeError: this process can't have another thread.
+        """
+        thread = threading.Thread(target=_run, args=(main, ended), name=self._name, daemon=True)
+        thread.start()
+        self._thread = thread
 
     def join(self) -> None:
         """Wait for the end of the thread."""

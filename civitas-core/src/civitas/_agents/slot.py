@@ -21,12 +21,7 @@ from civitas._agents.settings import settings_of
 from civitas._agents.states import CRASHED_AGAIN, DOWN, CancelledFromOutsideError
 from civitas._bus.bus import MessageBus
 from civitas._bus.mailbox import Item, Mailbox
-from civitas.errors import (
-    SpawnError,
-    crash_unless_cancelled,
-    describe,
-    logger_of,
-)
+from civitas.errors import SpawnError, crash_unless_cancelled, describe, logger_of
 from civitas.process import AgentProcess, ProcessStatus
 from civitas.transport.tasks import (
     LAST_MOMENT,
@@ -114,18 +109,21 @@ class AgentSlot:
 
     @property
     def state(self) -> tuple[str, int]:
-        """Status and incarnation as others hear of them.
+        """Status and incarnation as others hear of them; in any thread.
 
         Only what is done stays away when its node comes back, so a mere stop is no end.
         """
-        status = self.status.value
-        if self.status is ProcessStatus.STOPPED and not self._done:
+        # A restart changes the status first: what is read meanwhile is old, and never the end of
+        # an incarnation that has not begun.
+        incarnation, now = self.incarnation, self.status
+        status = now.value
+        if now is ProcessStatus.STOPPED and not self._done:
             status = ProcessStatus.STOPPING.value
-        elif self.status is ProcessStatus.STOPPING and (self._left_behind or not self.alive):
+        elif now is ProcessStatus.STOPPING and (self._left_behind or not self.alive):
             status = DOWN
-        elif self.status is ProcessStatus.CRASHED and self.redelivered:
+        elif now is ProcessStatus.CRASHED and self.redelivered:
             status = CRASHED_AGAIN
-        return status, self.incarnation
+        return status, incarnation
 
     def may_start_after(self, incarnation: int) -> bool:
         """Return whether there is nothing later than an incarnation, and that one is over.
@@ -151,6 +149,7 @@ class AgentSlot:
         """
         try:
             if fresh:
+                self.status = ProcessStatus.INITIALIZING  # first: see `state`
                 self.incarnation += 1
                 self.agent = respawn(self.agent)
                 self.restarts += 1

@@ -155,11 +155,14 @@ class ControlPlane:
         """
         if self._ended is not None:
             raise RuntimeError("a control plane is started once; make another one")
-        self._home = asyncio.get_running_loop()
-        self._opened = self._home.create_future()
-        self._ended = self._home.create_future()
-        self._over = self._home.create_future()
-        self._runner.start(self._live, self._loop_ended)
+        home = self._home = asyncio.get_running_loop()
+        self._opened, self._ended, self._over = (home.create_future() for _ in range(3))
+        try:
+            self._runner.start(self._live, self._loop_ended)
+        except BaseException:  # there is nothing that could end
+            self._ended.set_result(None)
+            self._over.set_result(None)
+            raise
         await self._opened
 
     async def stop(self) -> None:

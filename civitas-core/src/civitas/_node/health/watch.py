@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from civitas import _platform as platform
@@ -54,6 +55,7 @@ class NodeWatch:
         watchdog = None if notifier is None else notifier.watchdog
         tick = TICK if watchdog is None else min(TICK, watchdog / 4)
         self._watch = LoopWatch(platform.monotonic(), tick)
+        self._is_stopped = False
         self._stopping = asyncio.Event()
         self._stop_later = guard_callback(self._stopping.set, name=_NAME, failed=failed)
         self._home: asyncio.AbstractEventLoop | None = None
@@ -78,7 +80,12 @@ class NodeWatch:
         self._home = asyncio.get_running_loop()
         self._ended = self._home.create_future()
         self._opened = self._home.create_future()
-        self._runner.start(self._live, self._loop_ended)
+        try:
+            self._runner.start(self._live, self._loop_ended)
+        except BaseException:  # there is nothing that could end
+            self._ended.set_result(None)
+            self._release()
+            raise
         await self._opened
         if self.url:
             metrics = ", /metrics" if self._settings.metrics else ""
@@ -88,8 +95,10 @@ class NodeWatch:
         """Answer no more, and leave nothing behind. Idempotent."""
         if self._ended is None:
             return
+        self._is_stopped = True  # first: the thread looks at it once it has a loop
         if self._loop is not None and not self._ended.done():
-            self._loop.call_soon_threadsafe(self._stop_later)
+            with suppress(RuntimeError):  # it has just ended by itself
+                self._loop.call_soon_threadsafe(self._stop_later)
         await asyncio.shield(self._ended)
         self._runner.join()
 
@@ -97,6 +106,8 @@ class NodeWatch:
 
     async def _live(self) -> None:
         self._loop = asyncio.get_running_loop()
+        if self._is_stopped:  # before there was a loop to say it to
+            self._stopping.set()
         server = None
         try:
             if self._listener is not None:
@@ -110,11 +121,14 @@ class NodeWatch:
         finally:
             if server is not None:
                 await server.stop()
-            if self._listener is not None:
-                self._listener.close()
-            if self._notifier is not None:
-                self._notifier.stopping()
-                self._notifier.close()
+            self._release()
+
+    def _release(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+        if self._notifier is not None:
+            self._notifier.stopping()
+            self._notifier.close()
 
     async def _pause(self) -> None:
         try:
