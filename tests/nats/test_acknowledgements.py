@@ -136,6 +136,23 @@ async def test_what_can_not_be_sent_is_left_to_the_server_which_delivers_it_agai
         await one.acknowledger.send()
 
 
+async def test_what_is_given_again_while_others_are_acknowledged_again_is_so_too(
+    shared_nats, unique, monkeypatch
+):
+    async with acknowledging(shared_nats.url, unique) as one:
+        publish, again = one.connection.publish, [f"{unique}.{each}" for each in (3, 2)]
+
+        async def publish_and_be_given_more(subject: str, data: bytes) -> None:
+            await publish(subject, data)
+            if data == ACK and again:
+                one.acknowledger.repeat_later(again.pop())
+
+        monkeypatch.setattr(one.connection, "publish", publish_and_be_given_more)
+        one.acknowledger.repeat_later(f"{unique}.1")
+        await one.acknowledger.repeat()
+        await one.has_sent(1, 2, 3)
+
+
 @pytest.mark.parametrize(
     ("options", "together"),
     [

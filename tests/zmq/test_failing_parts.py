@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Thread
+
 import pytest
 import zmq
 
@@ -81,3 +83,20 @@ async def test_a_proof_that_fails(monkeypatch):
     await process.transport.start()
     assert "SystemExit: a defect" in await failure_of(process)
     await process.transport.stop()
+
+
+async def test_a_start_without_a_thread_for_the_authenticator_fails_and_leaves_nothing(monkeypatch):
+    start = Thread.start
+
+    def refusing(thread):
+        if isinstance(thread, Authenticator):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    process = Process(options_for(), primary=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(Thread, "start", refusing)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            await process.transport.start()
+    async with started(process):  # it is as before
+        assert process.failures == []

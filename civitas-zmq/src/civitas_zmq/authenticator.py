@@ -56,6 +56,18 @@ class Authenticator(threading.Thread):
         self._socket.set(zmq.LINGER, 0)
         self._socket.bind(_ENDPOINT)
 
+    def start(self) -> None:
+        """Answer from now on.
+
+        Raises:
+            RuntimeError: this process can't have another thread.
+        """
+        try:
+            super().start()
+        except BaseException:  # else the end of the context would wait for the socket for ever
+            self._socket.close(linger=0)
+            raise
+
     def run(self) -> None:
         """Answer until the context is terminated."""
         try:

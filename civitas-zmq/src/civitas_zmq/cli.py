@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
+from contextlib import suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -143,9 +144,10 @@ def _run(settings: ProxySettings) -> int:
     """Run a proxy until a signal; return the exit code."""
     from civitas_zmq.proxy import Proxy
 
-    stopping = threading.Event()
+    # Not an Event: a handler that interrupts the wait for one may need the lock that this holds.
+    signals: SimpleQueue[int] = SimpleQueue()
     for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, lambda *_: stopping.set())
+        signal.signal(each, lambda number, _: signals.put(number))
     running = Proxy(settings, logger_of("civitas.zmq.proxy"))
     running.start()
     try:
@@ -154,13 +156,14 @@ def _run(settings: ProxySettings) -> int:
             keys = f"; keys let in: {len(settings.allowed_clients)}"
         write(f"ready: publish to {settings.pub_addr}, subscribe at {settings.sub_addr}{keys}")
         sys.stdout.flush()
-        while not stopping.wait(_CHECK_INTERVAL):
-            if not running.is_running:
-                write_error("error: the proxy failed")
-                return 1
+        while running.is_running:
+            with suppress(Empty):
+                signals.get(timeout=_CHECK_INTERVAL)
+                return 0
     finally:
         running.stop()
-    return 0
+    write_error("error: the proxy failed")
+    return 1
 
 
 def main() -> None:

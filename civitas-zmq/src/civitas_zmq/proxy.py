@@ -180,8 +180,8 @@ class Proxy:
             authenticator = Authenticator(
                 context, self._allowed_clients(), self._logger, self._failed
             )
-            self._threads.append(authenticator)
             authenticator.start()
+            self._threads.append(authenticator)
             front, back = self._front(context), self._back(context)
             sockets += [front, back]
             self._bind(front, back)

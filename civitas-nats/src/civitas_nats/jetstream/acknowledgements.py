@@ -97,7 +97,7 @@ class Acknowledger:
         self._burst: asyncio.TimerHandle | None = None
         name = f"civitas nats acks of {agent}"
         self._end_burst_later = guard_callback(self._end_burst, name=name, failed=connection.failed)
-        self._repeated: list[str] = []
+        self._repeated: deque[str] = deque()
 
     async def settle(self, held: Held, outcome: bytes, may_wait: bool) -> None:
         """Send the outcome of a message, `ACK` or `TERM`, or note it; see the module.
@@ -158,9 +158,9 @@ class Acknowledger:
         Raises:
             TransportError: not all is sent; the rest stays noted.
         """
-        while self._repeated:
-            await self._connection.publish(self._repeated[-1], ACK)
-            self._repeated.pop()
+        while self._repeated:  # to which others are added meanwhile
+            await self._connection.publish(self._repeated[0], ACK)
+            self._repeated.popleft()
 
     async def extend(self, messages: Iterable[Held]) -> None:
         """Have the server wait for another `ack_wait`: these messages are held.
