@@ -8,6 +8,7 @@ import pytest
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
 
 from civitas.errors import AgentError
+from civitas_opentelemetry.metrics import _count
 from support.agents import SOON, Scripted, echo, fail, until
 from support.instruments import runtime_with
 
@@ -92,3 +93,34 @@ async def test_names_that_are_sent_to_are_told_apart_up_to_a_number(record: Any)
     )
     assert len(found) == 1_001
     assert found["_OTHER",] == 500
+
+
+class Overtaken(dict[Any, int]):
+    """Counts, to which a node in another thread adds one whenever a method returns."""
+
+    def __init__(self, key: Any) -> None:
+        super().__init__()
+        self._key, self._is_other = key, False
+
+    def _overtaken(self) -> None:
+        if not self._is_other:
+            self._is_other = True
+            _count(self, self._key)
+            self._is_other = False
+
+    def get(self, *arguments: Any) -> Any:
+        found = super().get(*arguments)
+        self._overtaken()
+        return found
+
+    def setdefault(self, *arguments: Any) -> Any:
+        found = super().setdefault(*arguments)
+        self._overtaken()
+        return found
+
+
+def test_two_nodes_that_count_the_first_of_a_kind_at_once_count_two() -> None:
+    key = ("a", None)
+    counts = Overtaken(key)
+    _count(counts, key)
+    assert dict(counts) == {key: 2}

@@ -126,7 +126,8 @@ def _count(counts: _Counts, key: _Key) -> None:
         counts[key] += 1
     except KeyError:
         known = key if len(counts) < _MOST else (_OTHERS, None)
-        counts[known] = counts.get(known, 0) + 1
+        counts.setdefault(known, 0)  # a node in another thread may count the same meanwhile
+        counts[known] += 1
 
 
 def _observe(operation: str, counts: _Counts, _: CallbackOptions) -> Iterable[Observation]:

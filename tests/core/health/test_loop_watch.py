@@ -49,3 +49,25 @@ def test_whoever_asks_before_the_next_look_does_not_count_that_time_either():
     watch = LoopWatch(0.0)
     looked(watch, 10.0)
     assert watch.blocked(3610.0) <= 10.0 + 2 * TICK
+
+
+class Overtaken(float):
+    """The time of a tick, which a loop answers in just when it is looked at."""
+
+    watch: LoopWatch | None = None
+
+    def __lt__(self, late: float) -> bool:
+        if self.watch is not None:
+            self.watch.answer()
+        return float(self) < late
+
+
+def test_a_loop_that_answers_while_it_is_looked_at_is_not_blocked_and_is_asked_again():
+    """After a pause of the process both threads go on at once."""
+    tick = Overtaken(TICK)
+    watch = LoopWatch(0.0, tick)
+    assert watch.look(TICK)
+    tick.watch = watch
+    assert not watch.look(3600.0)
+    assert watch.blocked(3600.0) == 0.0
+    assert watch.look(3600.0 + TICK)

@@ -53,7 +53,7 @@ def without_secrets(text: str) -> str:
     """Return a text without logins of URLs and what `hide` was given."""
     from civitas.plugins.masking import mask_text
 
-    return mask_text(text, _secrets)
+    return mask_text(text, _secrets.copy())  # another thread may hide more meanwhile
 
 
 def write_errors_as(form: Callable[[Iterable[str]], str]) -> None:

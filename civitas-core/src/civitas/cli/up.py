@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -160,9 +160,11 @@ async def _run_group(group: ProcessGroup, notices: Notices | None) -> int:
         group.say(f"{name}: ending all in order; once more to kill them")
         group.stop()
 
-    stop_on_signals(
-        lambda name: loop.call_soon_threadsafe(stop, name), lambda _: group.kill(), hangup=True
-    )
+    def stop_soon(name: str) -> None:
+        with suppress(RuntimeError):  # the loop has just ended, and all with it
+            loop.call_soon_threadsafe(stop, name)
+
+    stop_on_signals(stop_soon, lambda _: group.kill(), hangup=True)
     if notices is None:
         return await group.run()
     from civitas.transport.tasks import cancel_task, start_task

@@ -62,20 +62,21 @@ class _Audit:
     """The hook of this process: an audit hook can't be taken away, so there is one at most."""
 
     def __init__(self) -> None:
-        self._counting: list[ConnectAttempts] = []
+        self._counting: tuple[ConnectAttempts, ...] = ()
+        """Replaced and never changed: any thread may be at it."""
         self._installed = False
         self._lock = Lock()
 
     def add(self, attempts: ConnectAttempts) -> None:
         with self._lock:
-            self._counting.append(attempts)
+            self._counting += (attempts,)
             if not self._installed:
                 self._installed = True
                 sys.addaudithook(self._heard)
 
     def remove(self, attempts: ConnectAttempts) -> None:
         with self._lock:
-            self._counting.remove(attempts)
+            self._counting = tuple(each for each in self._counting if each is not attempts)
 
     def _heard(self, event: str, _: tuple[Any, ...]) -> None:
         if event == _CONNECT:
