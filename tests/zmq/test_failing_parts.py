@@ -100,3 +100,17 @@ async def test_a_start_without_a_thread_for_the_authenticator_fails_and_leaves_n
             await process.transport.start()
     async with started(process):  # it is as before
         assert process.failures == []
+
+
+async def test_a_stop_without_a_thread_for_the_proxys_end_leaves_nothing(monkeypatch):
+    start = Thread.start
+
+    def refusing(thread):
+        if thread.name.startswith("civitas zmq proxy stop"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    process = Process(options_for(), primary=True)
+    async with started(process):
+        monkeypatch.setattr(Thread, "start", refusing)
+    assert process.failures == []

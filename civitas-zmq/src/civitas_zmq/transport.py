@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Final
 
 from civitas.errors import ConfigurationError
 from civitas.plugins import TransportContext
@@ -14,6 +15,8 @@ from civitas_zmq.connections import Connections
 from civitas_zmq.options import ZMQOptions, capabilities_of
 from civitas_zmq.proxy import Proxy, ProxySettings
 from civitas_zmq.sockets import own_pair, topic_of
+
+_STOP: Final = "civitas zmq proxy stop"
 
 
 class ZMQTransport(NetworkTransport):
@@ -131,6 +134,12 @@ async def _stop_in_thread(proxy: Proxy) -> None:
     """Stop the proxy, which blocks for up to `linger` seconds, in a thread that ends with it.
 
     The loop's default executor would keep its thread. A cancellation waits for the stop as well.
+    Where the process can have no further thread, the loop waits.
     """
-    with ThreadPoolExecutor(1, "civitas zmq proxy stop") as executor:
-        await asyncio.shield(asyncio.wrap_future(executor.submit(proxy.stop)))
+    with ThreadPoolExecutor(1, _STOP) as executor:
+        try:
+            stopping = executor.submit(proxy.stop)
+        except RuntimeError:
+            proxy.stop()
+        else:
+            await asyncio.shield(asyncio.wrap_future(stopping))
