@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from opentelemetry.metrics import CallbackOptions
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
 
 from civitas.errors import AgentError
-from civitas_opentelemetry.metrics import _count
+from civitas_opentelemetry.metrics import _count, _observe
 from support.agents import SOON, Scripted, echo, fail, until
 from support.instruments import runtime_with
+from support.one_thread import at_each_collection
 
 
 def counts(points: list[Any], *names: str) -> dict[Any, int]:
@@ -124,3 +126,13 @@ def test_two_nodes_that_count_the_first_of_a_kind_at_once_count_two() -> None:
     counts = Overtaken(key)
     _count(counts, key)
     assert dict(counts) == {key: 2}
+
+
+def test_counts_may_be_read_in_one_thread_while_another_counts_what_is_new() -> None:
+    counts: dict[Any, int] = {(f"a{number}", None): 1 for number in range(20)}
+    names = (f"b{number}" for number in range(1_000))
+    at_each_collection(
+        lambda: list(_observe("send", counts, CallbackOptions())),
+        lambda: _count(counts, (next(names), None)),
+    )
+    assert len(counts) > 20

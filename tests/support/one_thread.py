@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -65,3 +66,35 @@ class OneAtATime:
                     self._within[this] = before
 
         return watched
+
+
+class _Garbage:
+    """Is collected only by a search for cycles, and then calls something."""
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        self._self, self._call = self, call
+
+    def __del__(self) -> None:
+        self._call()
+
+
+def at_each_collection(look: Callable[[], object], change: Callable[[], object]) -> None:
+    """Look again and again, with a collection of garbage at another place of it each time.
+
+    What a finalizer calls, `change`, is what another thread may do there: Python lets one go on in
+    any code of its own, and before 3.12 it collects wherever a container is made, also in C.
+    """
+    gc.collect()
+    thresholds = gc.get_threshold()
+    try:
+        for place in range(20):
+            # More than Python keeps in reserve, where none would be made.
+            kept = [(number, number) for number in range(3_000)]
+            _Garbage(change)
+            gc.set_threshold(gc.get_count()[0] + place)
+            look()
+            gc.set_threshold(*thresholds)
+            del kept
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.collect()

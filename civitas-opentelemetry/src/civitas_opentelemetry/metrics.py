@@ -132,7 +132,7 @@ def _count(counts: _Counts, key: _Key) -> None:
 
 def _observe(operation: str, counts: _Counts, _: CallbackOptions) -> Iterable[Observation]:
     """Tell the counts of an operation; in the thread of whatever collects."""
-    return [Observation(count, _of(operation, key)) for key, count in [*counts.items()]]
+    return [Observation(count, _of(operation, key)) for key, count in counts.copy().items()]
 
 
 def _of(operation: str, key: _Key) -> dict[str, str]:

@@ -30,6 +30,7 @@ from civitas.errors import OutcomeUnknownError
 from civitas.registry import LocalRegistry
 from civitas.serializer import MsgpackSerializer
 from civitas.transport import InProcessTransport
+from support.one_thread import at_each_collection
 
 THERE = "22" * 8
 ELSEWHERE = "33" * 8
@@ -277,3 +278,12 @@ async def test_what_was_asked_of_an_agent_that_is_done_fails_soon_and_not_at_its
     with pytest.raises(OutcomeUnknownError, match="takes no more messages"):
         await asyncio.wait_for(asking, 10)
     assert here.node_of("b") == THERE
+
+
+def test_another_thread_may_read_what_is_known_while_a_node_announces_more_agents() -> None:
+    here = Here().meet(info(THERE, *(f"a{number}" for number in range(20))))
+    names = (f"b{number}" for number in range(1_000))
+    at_each_collection(
+        here.plane.stats, lambda: here.plane.node_seen(info(THERE, next(names), revision=1))
+    )
+    assert len(here.plane.stats()[0].agents) > 20

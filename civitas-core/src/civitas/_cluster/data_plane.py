@@ -264,7 +264,8 @@ class DataPlane:
 
     def _stats_of(self, info: NodeInfo) -> PeerStats:
         reachable, stalled = info.node in self._proved, self._stalled.get(info.node, 0.0)
-        agents = tuple(self._agents.get(info.node, ()))
+        # A copy, which is made at once: a collection of garbage may let another thread go on.
+        agents = tuple(self._agents.get(info.node, {}).copy())
         return PeerStats(info.process, info.node, info.role, agents, reachable, stalled)
 
     def name(self, node: str) -> str:
