@@ -206,7 +206,8 @@ async def test_what_a_server_refuses_is_logged_once_for_each_cause(tmp_path, cap
     users["guest"] = users["guest"].without(Line("guest", "publish", "civitas.agent.front"))
     with NatsServer(tmp_path, config=authorization(users.values())) as server:
         options = {
-            name.removeprefix("nats_"): each for name, each in login(server, PLENTY)("guest").items()
+            name.removeprefix("nats_"): each
+            for name, each in login(server, PLENTY)("guest").items()
         }
         del options["transport"]
         async with Node(options.pop("servers"), **options) as node:
