@@ -241,7 +241,7 @@ class Engine:
         except SpawnError as error:
             self.children_failed((member,), error)
             raise
-        if member.alive:  # else its process is away, and the next one starts it
+        if not _is_away(member):  # else the next process starts it
             logger.info("%s restarted", _named(member))
 
     async def _back_off(self, names: Sequence[str], delay: float) -> None:
@@ -303,11 +303,16 @@ def _log_crash(children: Sequence[Member], error: Exception, consequence: str) -
 def _check_there(agent: AgentSlot | RemoteAgent) -> None:
     if agent.finished:
         raise MessageRoutingError(f"agent {agent.name!r} is done, and stays so")
-    if isinstance(agent, RemoteAgent) and agent.node is None:
+    if isinstance(agent, RemoteAgent) and _is_away(agent):
         where = "its process" if agent.child.process is None else f"process {agent.child.process!r}"
         raise MessageRoutingError(
             f"agent {agent.name!r}: {where} is not there; when it comes, it starts a fresh object"
         )
+
+
+def _is_away(member: Member) -> bool:
+    """Return whether it is an agent whose process is not there."""
+    return isinstance(member, RemoteAgent) and member.node is None
 
 
 def _resolve(done: asyncio.Future[None], error: Exception | None) -> None:
