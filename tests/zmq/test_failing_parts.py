@@ -85,11 +85,12 @@ async def test_a_proof_that_fails(monkeypatch):
     await process.transport.stop()
 
 
-async def test_a_start_without_a_thread_for_the_authenticator_fails_and_leaves_nothing(monkeypatch):
+@pytest.mark.parametrize("part", ["authenticator", "proxy", "proxy watch"])
+async def test_a_start_without_a_thread_for_a_part_fails_and_leaves_nothing(monkeypatch, part):
     start = Thread.start
 
     def refusing(thread):
-        if thread.name == "civitas zmq authenticator":
+        if thread.name == f"civitas zmq {part}":
             raise RuntimeError("can't start new thread")
         start(thread)
 

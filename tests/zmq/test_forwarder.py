@@ -59,14 +59,14 @@ def test_nobody_looks_at_connections_while_subscriptions_are_judged(context, fai
     back.bind("inproc://back")
     limits = Exclusive()
     forwarder = Forwarder(context, front, back, limits, failures.append)
-    forwarder.start()
+    threads = list(forwarder.start())
     with context.socket(zmq.SUB) as subscriber:
         subscriber.connect("inproc://back")
         subscriber.subscribe(b"agent")
         assert limits.judged.wait(DEADLINE)
         assert limits.looked.wait(DEADLINE), "what was forwarded is never counted"
     context.term()
-    for thread in forwarder.threads:
+    for thread in threads:
         thread.join(DEADLINE)
     assert not limits.overlapped.is_set()
     assert failures == []

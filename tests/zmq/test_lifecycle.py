@@ -92,7 +92,7 @@ def all_until(subscriber: zmq.Socket[bytes], last: bytes) -> list[bytes]:
 
 
 async def test_a_stop_waits_for_no_proxy_that_is_lost_meanwhile(caplog):
-    options = options_for(linger=3 * PATIENCE, heartbeat_interval=0.1, heartbeat_timeout=0.5)
+    options = options_for(linger=2 * PATIENCE, heartbeat_interval=0.1, heartbeat_timeout=0.5)
     process = Process(options)
     with proxy_at(options) as proxy:
         await process.transport.start()

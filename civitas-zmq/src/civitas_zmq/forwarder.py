@@ -128,12 +128,26 @@ class Forwarder:
         self._has_read = False
         self._forwarding = self._thread(_NAME, self._forward)
         self._watching = self._thread(_WATCH, self._watch)
-        self.threads: Final = (self._forwarding, self._watching)
 
-    def start(self) -> None:
-        """Forward from now on, until the context is terminated."""
-        for thread in self.threads:
-            thread.start()
+    def start(self) -> Iterator[threading.Thread]:
+        """Forward from now on, until the context is terminated; give each thread once it runs.
+
+        Raises:
+            RuntimeError: this process can't have another thread. What no thread uses is closed.
+        """
+        try:
+            self._forwarding.start()
+        except BaseException:
+            self._close_forwarding()
+            self._close_watching()
+            raise
+        yield self._forwarding
+        try:
+            self._watching.start()
+        except BaseException:
+            self._close_watching()
+            raise
+        yield self._watching
 
     def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
         return threading.Thread(target=self._run, args=(name, work), name=name, daemon=True)
@@ -152,9 +166,15 @@ class Forwarder:
                 self._limits.take(list(self._subscriptions()))
                 self._control.send(_JUDGED)
         finally:
-            self._front.close(linger=0)
-            self._control.close(linger=0)
-            self._back.close()
+            self._close_forwarding()
+
+    def _close_forwarding(self) -> None:
+        self._front.close(linger=0)
+        self._control.close(linger=0)
+        self._back.close()
+
+    def _close_watching(self) -> None:
+        self._steer.close(linger=0)
 
     def _subscriptions(self) -> Iterator[tuple[int, bytes]]:
         """Read what connections have sent; what libzmq makes of a lost one has no descriptor."""
@@ -189,7 +209,7 @@ class Forwarder:
                     due, judged = time.monotonic() + pause, clock()
                     time.sleep(_PAUSE)
         finally:
-            self._steer.close(linger=0)
+            self._close_watching()
 
     def _look(self) -> None:
         """Look at who has not taken what was forwarded since the last time."""

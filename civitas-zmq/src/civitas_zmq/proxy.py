@@ -173,6 +173,7 @@ class Proxy:
 
         Raises:
             TransportError: an address is taken, or can't be bound.
+            RuntimeError: this process can't have another thread.
         """
         context = self._context = zmq.Context()
         sockets: list[zmq.Socket[bytes]] = []
@@ -185,15 +186,16 @@ class Proxy:
             front, back = self._front(context), self._back(context)
             sockets += [front, back]
             self._bind(front, back)
+            forwarder = Forwarder(context, front, back, self._limits, self._failed)
+            sockets = []  # the forwarder closes them
+            for thread in forwarder.start():
+                self._threads.append(thread)
         except BaseException:
             for socket in sockets:
                 socket.close(linger=0)
             self.stop()
             raise
         self._warn_if_open()
-        forwarder = Forwarder(context, front, back, self._limits, self._failed)
-        self._threads += forwarder.threads
-        forwarder.start()
 
     def stop(self) -> None:
         """Send what waits, within `linger` seconds, and end. This blocks until then.
