@@ -81,7 +81,7 @@ def made(request: pytest.FixtureRequest) -> Callable[[], Any]:
 
     def make() -> Any:
         transport = BareTransport(hub, serializer)
-        return build_component_set(transport, serializer, send_timeout=0.2)
+        return build_component_set(transport, serializer, send_timeout=1.0)
 
     return make
 

@@ -19,7 +19,7 @@ from civitas.transport import InProcessTransport
 from support.agents import SOON, Gate, Scripted, until
 from support.local_bus.testbed import LocalBus
 
-LIMIT = 0.3
+LIMIT = 0.25
 
 
 class Distant(InProcessTransport):

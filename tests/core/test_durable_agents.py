@@ -10,7 +10,7 @@ import pytest
 from civitas import ErrorAction, Message, envelope
 from civitas.messages import REPLY_PREFIX
 from civitas.process import ProcessStatus
-from support.agents import SOON, Gate, Scripted, echo, fail, until
+from support.agents import BRIEFLY, SOON, Gate, Scripted, echo, fail, until
 from support.ledger import Ledger, LedgerTransport, attempts, running
 
 
@@ -59,7 +59,7 @@ async def test_a_message_that_has_expired_is_done_with_and_counted(ledger: Ledge
         await runtime.send("a", {})
         await gate.entered.wait()
         with pytest.raises(TimeoutError):
-            await runtime.ask("a", {}, timeout=0.01)
+            await runtime.ask("a", {}, timeout=BRIEFLY)
         assert len(ledger.kept("a")) == 2
         gate.opened.set()
         await until(lambda: not ledger.kept("a"))
