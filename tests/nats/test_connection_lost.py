@@ -22,6 +22,9 @@ pytestmark = pytest.mark.slow
 
 SYSTEM = f"{RESERVED_PREFIX}test"
 
+LEFT_WITHIN = 20.0
+"""Seconds until a server that stands still is left, which takes 3; nats-py alone needs 25."""
+
 
 async def hears(node: Node, agent: Agent, body: str) -> None:
     """See that what a node sends from now on comes to an agent."""
@@ -53,7 +56,7 @@ async def test_what_is_published_while_no_server_is_there_is_an_error_at_once(se
         await until(lambda: node.told == ["down"])
         for _ in range(3):
             with pytest.raises(NotConnectedError):
-                await within(node.transport.publish("far", frame_of()), 1)
+                await within(node.transport.publish("far", frame_of()), LEFT_WITHIN)
 
 
 async def test_nothing_is_taken_for_a_lost_connection_before_its_loss_is_told(server):
@@ -163,7 +166,7 @@ async def test_a_server_that_stands_still_under_load_is_left_for_another(tmp_pat
         load = [asyncio.ensure_future(press(node, stop)) for _ in range(4)]
         await until(lambda: any(server.varz()["in_msgs"] > 100 for server in servers))
         still.pause()
-        await until(lambda: node.told == ["down", "up"], seconds=3 * (2 * 0.3 + 1 + 1))
+        await until(lambda: node.told == ["down", "up"], seconds=LEFT_WITHIN)
         stop.set()
         await within(asyncio.gather(*load))
         await hears(node, heard, "new")
@@ -191,7 +194,7 @@ async def test_bytes_that_a_server_has_not_taken_do_not_hold_up_the_way_to_anoth
         of_node(servers, node).pause()
         with pytest.raises(TransportError):
             await fill(node)
-        await until(lambda: node.told == ["down", "up"], seconds=3 * (2 * 0.3 + 1 + 1))
+        await until(lambda: node.told == ["down", "up"], seconds=LEFT_WITHIN)
         await hears(node, heard, "new")
 
 
@@ -224,7 +227,7 @@ async def test_the_only_server_stands_still_with_bytes_not_taken_and_goes_on(ser
         server.pause()
         with pytest.raises(TransportError):
             await fill(node)
-        await until(lambda: node.told == ["down"], seconds=3 * (2 * 0.3 + 1))
+        await until(lambda: node.told == ["down"], seconds=LEFT_WITHIN)
         server.resume()
         await until(lambda: node.told == ["down", "up"])
         await hears(node, heard, "new")

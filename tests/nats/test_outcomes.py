@@ -134,7 +134,7 @@ async def test_a_send_that_is_under_way_at_a_stop_is_told_that_its_outcome_is_un
         await asyncio.sleep(0)  # it is handed to the socket
         await within(node.transport.stop(), 10)
         with pytest.raises(OutcomeUnknownError, match="the transport stopped"):
-            await within(sending, 1)
+            await within(sending)
 
 
 async def test_a_stop_waits_for_the_acknowledgements_of_what_is_under_way(jetstream, unique):

@@ -12,7 +12,7 @@ import pytest
 from civitas.errors import AccessDeniedError, ConfigurationError, NotConnectedError
 from support.certificates import Certificates
 from support.ports import free_port
-from support.redis.nodes import Node, until, within
+from support.redis.nodes import NOTICED, Node, until, within
 from support.redis.server import RedisServer
 
 pytestmark = pytest.mark.slow
@@ -52,7 +52,7 @@ async def test_who_is_not_let_in_is_told_at_once_and_no_secret_is(tmp_path, opti
     with RedisServer(tmp_path, password="sesame") as server:
         node = Node(server.url, connect_timeout=60, **options)
         with pytest.raises(AccessDeniedError, match="check username and password") as caught:
-            await within(node.transport.start(), 5)
+            await within(node.transport.start(), NOTICED)
         assert server.url in str(caught.value)
         for shown in (str(caught.value), caplog.text):
             assert "barley" not in shown
@@ -65,7 +65,7 @@ async def test_a_user_needs_the_commands_of_pub_sub_and_the_channels_of_the_pref
             await works(node)
         other = Node(server.url, prefix="other:", connect_timeout=60, **login)
         with pytest.raises(AccessDeniedError, match="the option prefix"):
-            await within(other.transport.start(), 5)
+            await within(other.transport.start(), NOTICED)
 
 
 async def test_who_is_let_in_no_more_is_told_why_and_tries_until_it_is(tmp_path):
@@ -171,7 +171,7 @@ async def test_a_start_without_a_server_says_why_and_leaves_nothing(caplog):
     node = Node(f"redis://127.0.0.1:{free_port()}", connect_timeout=0.5)
     for _ in range(2):
         with pytest.raises(NotConnectedError, match=r"redis://127.*refused|Connect call failed"):
-            await within(node.transport.start(), 3)
+            await within(node.transport.start(), NOTICED)
     assert node.told == []
 
 
@@ -193,7 +193,7 @@ async def test_a_server_that_accepts_and_says_nothing_is_not_waited_for_longer(s
     server.pause()
     node = Node(server.url, connect_timeout=0.5)
     with pytest.raises(NotConnectedError, match="does not answer"):
-        await within(node.transport.start(), 3)
+        await within(node.transport.start(), NOTICED)
     server.resume()
 
 
@@ -201,6 +201,6 @@ async def test_a_stop_while_it_starts_ends_the_start(tmp_path):
     node = Node(f"redis://127.0.0.1:{free_port()}", connect_timeout=60)
     starting = asyncio.ensure_future(node.transport.start())
     await asyncio.sleep(0)
-    await within(node.transport.stop(), 3)
+    await within(node.transport.stop(), NOTICED)
     with pytest.raises(NotConnectedError, match="stopped"):
-        await within(starting, 3)
+        await within(starting, NOTICED)

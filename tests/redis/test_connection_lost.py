@@ -46,7 +46,7 @@ async def test_what_is_published_while_no_server_is_there_is_an_error_at_once(se
         await until(lambda: node.told == ["down"])
         for _ in range(3):
             with pytest.raises(NotConnectedError, match="no connection to redis://127"):
-                await within(node.transport.publish("far", frame_of()), 1)
+                await within(node.transport.publish("far", frame_of()), NOTICED)
 
 
 async def test_under_load_every_frame_arrives_or_is_lost_or_is_an_error_and_all_keep_order(server):
@@ -114,7 +114,7 @@ async def test_while_a_server_stands_still_a_publish_says_so_at_once(server):
         server.pause()
         await until(lambda: node.told == ["down"], seconds=NOTICED)
         with pytest.raises(NotConnectedError, match=r"no answer from redis:.* for 1 s"):
-            await within(node.transport.publish("worker", frame_of("?")), 1)
+            await within(node.transport.publish("worker", frame_of("?")), NOTICED)
 
 
 async def test_what_a_server_that_stands_still_has_not_taken_holds_up_neither_publish_nor_stop(

@@ -133,7 +133,7 @@ async def test_a_guest_reaches_no_agent_but_the_one_that_it_may_ask(tmp_path):
             before = restaurant.kitchen.stats().delivered
             for agent in ("oven", "fridge", "till"):
                 with pytest.raises(CivitasError, match="too little"):
-                    await within(restaurant.guest.ask(agent, {}), 3)
+                    await within(restaurant.guest.ask(agent, {}), PLENTY)
             assert restaurant.kitchen.stats().delivered == before
             await restaurant.order()
 

@@ -25,6 +25,9 @@ from support.zmq import (
 
 pytestmark = pytest.mark.slow
 
+AT_ONCE = 10.0
+"""Seconds, on a busy machine; who waited would do so for 30 and more."""
+
 
 @pytest.mark.parametrize("subscriptions", [900, 5_000])
 async def test_after_a_restart_of_the_proxy_every_subscription_lives(subscriptions):
@@ -60,7 +63,7 @@ async def test_the_first_burst_after_up_is_not_lost():
 
 
 async def test_while_the_proxy_is_known_to_be_away_a_publish_fails_at_once():
-    options = options_for()
+    options = options_for(send_timeout=60)
     process = Process(options)
     [here] = await process.listen("here")
     with proxy_at(options) as proxy:
@@ -68,7 +71,7 @@ async def test_while_the_proxy_is_known_to_be_away_a_publish_fails_at_once():
             proxy.kill()
             await until(lambda: process.link_events == ["down"])
             with pytest.raises(NotConnectedError, match="the proxy at tcp://127.0.0.1:.* is lost"):
-                await within(process.transport.publish("agent", frame_of()), 0.5)
+                await within(process.transport.publish("agent", frame_of()), AT_ONCE)
             await process.transport.publish("here", frame_of())  # that needs no proxy
             assert len(here.frames) == 1
 
@@ -81,7 +84,7 @@ async def test_a_proxy_that_stands_still_is_noticed_and_found_again():
         async with started(process):
             began = time.monotonic()
             proxy.pause()
-            await until(lambda: process.link_events == ["down"], 3 * 1.6)
+            await until(lambda: process.link_events == ["down"])
             assert time.monotonic() - began >= 1.0
             proxy.resume()
             await until(lambda: process.link_events == ["down", "up"])
@@ -111,7 +114,7 @@ async def test_a_stop_while_the_proxy_is_away_does_not_wait_for_it():
         async with started(process):
             proxy.kill()
             await until(lambda: process.link_events == ["down"])
-            await within(process.transport.stop(), 2.0)
+            await within(process.transport.stop(), AT_ONCE)
 
 
 async def test_a_stop_while_the_proxy_stands_still_ends_within_linger():
@@ -120,7 +123,7 @@ async def test_a_stop_while_the_proxy_stands_still_ends_within_linger():
     with proxy_at(options) as proxy:
         async with started(process):
             proxy.pause()
-            await within(process.transport.stop(), 2.0)
+            await within(process.transport.stop(), AT_ONCE)
 
 
 async def test_a_connection_that_libzmq_gives_up_is_made_again():
