@@ -17,7 +17,7 @@ from support import bare_redis
 from support.bare_redis import Scribe, components
 from support.redis.server import RedisServer
 
-SOON = 20.0
+SOON = 60.0
 
 
 @pytest.fixture

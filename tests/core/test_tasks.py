@@ -163,7 +163,7 @@ def test_a_signal_still_interrupts_what_a_task_does() -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
         process.send_signal(signal.SIGINT)
-        rest, errors = process.communicate(timeout=SOON)
+        rest, errors = process.communicate(timeout=6 * SOON)
     assert process.returncode == -signal.SIGINT
     assert rest == ""
     assert "KeyboardInterrupt" in errors

@@ -102,7 +102,7 @@ def test_a_signal_ends_it_in_order_and_nothing_is_left(
         running.signal(number)
         assert running.wait() == code
         assert "Traceback" not in "".join(running.err)
-        worker.wait(5)
+        worker.wait(20)
         assert list(own.iterdir()) == []
     finally:
         running.close()

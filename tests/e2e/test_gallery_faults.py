@@ -19,6 +19,9 @@ Start = Callable[..., Any]
 
 pytestmark = pytest.mark.slow
 
+PAUSE = 2.0
+"""Seconds between two pages of a host."""
+
 
 @pytest.fixture
 def gallery(repository: Path) -> Path:
@@ -35,7 +38,9 @@ def options(tmp_path: Path) -> list[str]:
 def test_a_crawl_is_complete_though_the_process_of_its_fetchers_is_killed(
     start: Start, gallery: Path, options: list[str]
 ) -> None:
-    fetchers = ("run", *options, "--process=fetchers")
+    # So that there are seconds in which to kill it: three pages of each host take three pauses.
+    slow = [f"--set=supervision.children.fetcher_{n}.config.pause={PAUSE}" for n in (1, 2)]
+    fetchers = ("run", *options, *slow, "--process=fetchers")
     killed = start(*fetchers, cwd=gallery / "crawler")
     crawler = start("run", *options, cwd=gallery / "crawler")
     crawler.until("demo://wiki/: fetched")

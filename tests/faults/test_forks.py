@@ -17,7 +17,7 @@ from support.local_bus.testbed import environment, installed
 from support.nats.server import NatsServer
 from support.redis.server import RedisServer
 
-SOON = 60.0
+SOON = 120.0
 
 
 class Echo(AgentProcess):

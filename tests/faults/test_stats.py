@@ -46,7 +46,7 @@ def test_what_has_died_or_left_is_listed_and_so_is_a_primary_that_is_away(
         w3.signal(signal.SIGTERM)
         assert w3.wait() == 0
         os.kill(w1.pid, signal.SIGKILL)
-        busy = system.console("w2").begin("near", {"block": 20.0, "begin": "blocking"})
+        busy = system.console("w2").begin("near", {"block": 100.0, "begin": "blocking"})
         eventually((system.folder / "blocking").exists)
         primary.until("process 'w1' (node ")
 
@@ -83,7 +83,7 @@ def test_a_process_that_does_not_answer_is_silent_and_the_limit_is_told(build: B
     primary, w1 = system.run("supervisor", "w1")
     primary.until("joined: far")
     w1.signal(signal.SIGSTOP)
-    told = Told(system, "--timeout=0.5")
+    told = Told(system, "--timeout=2.5")
     w1.signal(signal.SIGCONT)
     assert told.code == 1
     assert told.states("supervisor", "here", "w1", "far") == ["running"] * 2 + ["silent"] * 2

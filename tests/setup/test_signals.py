@@ -24,7 +24,7 @@ def hears(number: signal.Signals, folder: Path) -> bool:
     with subprocess.Popen(["sleep", "60"], cwd=folder) as program:
         program.send_signal(number)
         try:
-            return program.wait(5.0) == -number
+            return program.wait(DEADLINE / 3) == -number
         except subprocess.TimeoutExpired:
             program.kill()
             return False

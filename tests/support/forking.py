@@ -21,7 +21,7 @@ from civitas.client import Client
 
 CHILDREN: Final = 3
 ASKS: Final = 20
-_PATIENCE: Final = 30
+_PATIENCE: Final = 120
 """Seconds after which a process of this program ends by itself, whatever it is at."""
 
 
@@ -88,7 +88,7 @@ async def _ask(
         await together()
         for number in range(ASKS):
             try:
-                answer = await client.ask("echo", {"n": [child, number]}, timeout=5.0)
+                answer = await client.ask("echo", {"n": [child, number]}, timeout=30.0)
                 wrong += answer.payload["n"] != [child, number]
             except (CivitasError, TimeoutError) as error:
                 errors.append(str(error))
