@@ -126,8 +126,9 @@ class Consumer:
                 reply = await self._recover(message, self.crash_in("handle", error))
             counts.handled += 1
             if reply is not None or message.reply_to is not None or sender.deferred is not None:
-                if reply is None or not self._answered_here(message, reply):
-                    await self._conclude(message, reply)
+                concluding = self._begin_conclusion(message, reply)
+                if concluding is not None:
+                    await concluding
             elif durable is not None:
                 durable.processed()
             sender.current = None
@@ -266,17 +267,32 @@ class Consumer:
         )
         self.sender.current = None
 
-    def _answered_here(self, message: Message, reply: Message) -> bool:
-        """Answer the message that was handled, if that is all there is to do, within the process.
+    def _begin_conclusion(self, message: Message, reply: Message | None) -> Awaitable[None] | None:
+        """Do what `_conclude` does; return the rest of it to await, or None where all is done.
 
-        It is what `_conclude` does then, without a coroutine for each step of it.
+        Most often all is done: the answer that is there is sent without waiting.
         """
-        return (
-            type(reply) is Message
-            and reply.recipient == message.reply_to
-            and self.sender.deferred is None
-            and self._loop.bus.answers.answer_here(reply)
-        )
+        loop, sender = self._loop, self.sender
+        if (
+            type(reply) is not Message
+            or reply.recipient != message.reply_to
+            or sender.deferred is not None
+            or sender.durable is not None
+        ):
+            return self._conclude(message, reply)
+        try:
+            waiting = loop.bus.answers.begin_answer(reply, more=len(loop.mailbox) > 0)
+        except BaseException as raised:  # noqa: BLE001 - a payload may do anything when it is read
+            if not loop.bus.answers.expects(message):
+                return self._conclude(message, reply)
+            return self._unanswerable(message, raised)
+        return None if waiting is None else self._finish_answer(message, waiting)
+
+    async def _finish_answer(self, request: Message, answering: Awaitable[None]) -> None:
+        try:
+            await answering
+        except BaseException as raised:  # noqa: BLE001 - a transport may raise anything
+            await self._unanswerable(request, raised)
 
     async def _conclude(self, message: Message, reply: Message | None) -> None:
         """Answer the message that was handled, and settle it, unless its answer comes later."""
@@ -296,19 +312,26 @@ class Consumer:
         if self.sender.durable is not None:
             self.sender.durable.processed()
 
-    async def _answer(self, request: Message, reply: Message) -> None:
+    async def _answer(self, request: Message, reply: object) -> None:
         """Send a reply; one that can't be sent is an error to who asked, and logged here."""
+        if not isinstance(reply, Message):
+            await self._unanswerable(request, TypeError(_no_reply(reply)))
+            return
         try:
-            if not isinstance(reply, Message):
-                raise TypeError(_no_reply(reply))
             if reply.recipient != request.reply_to:
                 # Made by hand; or of somebody else's, to be passed on; or the request, as an echo.
                 reply = compose_reply(self._loop.agent.name, request, reply.payload, reply.type)
-            await self._loop.bus.answers.answer(reply, more=len(self._loop.mailbox) > 0)
-        except BaseException as raised:  # a payload may do anything when it is read
-            error = self.crash_in("the reply", raised)
-            logger.exception("agent %r could not answer", self._loop.agent.name)
-            await self._fail(request, error)
+            answering = self._loop.bus.answers.answer(reply, more=len(self._loop.mailbox) > 0)
+        except BaseException as raised:  # noqa: BLE001 - a reply made by hand may be anything
+            await self._unanswerable(request, raised)
+            return
+        await self._finish_answer(request, answering)
+
+    async def _unanswerable(self, request: Message, raised: BaseException) -> None:
+        """Take an error of sending a reply as the answer to who asked."""
+        error = self.crash_in("the reply", raised)
+        logger.error("agent %r could not answer", self._loop.agent.name, exc_info=error)
+        await self._fail(request, error)
 
     async def _report_unanswered(self, message: Message, reply_to: str) -> None:
         """Answer who asked and got nothing, unless the handler has answered by itself."""

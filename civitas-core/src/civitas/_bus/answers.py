@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Final
 
 from civitas._bus.batching import DENSE, LONE, OutgoingBatches
@@ -72,13 +73,6 @@ class Answers:
         reply_to = request.reply_to
         return reply_to is not None and (self._bare or reply_to.startswith(REPLY_PREFIX))
 
-    def answer_here(self, reply: Message) -> bool:
-        """Hand an answer over to who asked within this process; return False where that can't be.
-
-        Then `answer` can, or says why not.
-        """
-        return self._delivery is not None and self._delivery.answer(reply)
-
     async def answer(self, reply: Message, *, more: bool = False) -> None:
         """Publish an answer at the reply address that `reply.recipient` names.
 
@@ -87,8 +81,17 @@ class Answers:
         Raises:
             MessageRoutingError: it is no such address.
         """
-        if self.answer_here(reply):
-            return
+        waiting = self.begin_answer(reply, more=more)
+        if waiting is not None:
+            await waiting
+
+    def begin_answer(self, reply: Message, *, more: bool = False) -> Awaitable[None] | None:
+        """Do what `answer` does; return the wait, where it has to wait, and None where not.
+
+        To who asked within this process an answer is handed over.
+        """
+        if self._delivery is not None and self._delivery.answer(reply):
+            return None
         self._waiting.answered(reply)
         reply_to = reply.recipient
         address = published_at(reply_to)
@@ -98,8 +101,7 @@ class Answers:
                 f"`reply_to` of the message that they answer"
             )
         frame = self._codec.reply(reply)
-        if not self._outgoing.publish_nowait(address, frame, DENSE if more else LONE):
-            await self._outgoing.wait_and_publish(address, frame)
+        return self._outgoing.begin_publish(address, frame, DENSE if more else LONE)
 
     async def report_error(
         self, request: Message, agent: str, error: BaseException, *, executed: bool = True

@@ -40,7 +40,7 @@ addresses don't come here: what nodes say to each other goes at once, and each b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
 from civitas import _platform as platform
@@ -135,6 +135,14 @@ class OutgoingBatches:
             self._turn = asyncio.get_running_loop().call_soon(self._end_later)
         self._begun[address] = _Kept()
         return True
+
+    def begin_publish(
+        self, address: str, frame: bytes, within: float = DENSE
+    ) -> Awaitable[None] | None:
+        """Do what `publish` does; return the wait, where it has to wait, and None where not."""
+        if self.publish_nowait(address, frame, within):
+            return None
+        return self.wait_and_publish(address, frame)
 
     async def publish(self, address: str, frame: bytes, within: float = DENSE) -> None:
         """Send a frame, at the end of this turn at the latest, or when there is room for it.

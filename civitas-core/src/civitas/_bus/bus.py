@@ -10,6 +10,7 @@ from functools import partial
 from threading import get_ident
 from typing import Final, cast
 
+from civitas import _platform as platform
 from civitas._bus.accounting import ReceiveAccounting
 from civitas._bus.affinity import LoopAffinity
 from civitas._bus.answers import Answers
@@ -135,8 +136,8 @@ class MessageBus:
         self._request_alone: Callable[..., Awaitable[bytes]] = self._request_far
         if self.outgoing.together:
             request = cast("PublishesAtOnce", self.transport).request
-            self._request_far = partial(request, publish=self.outgoing.publish)
-            lone = partial(self.outgoing.publish, within=LONE)
+            self._request_far = partial(request, publish=self.outgoing.begin_publish)
+            lone = partial(self.outgoing.begin_publish, within=LONE)
             self._request_alone = partial(request, publish=lone)
         self._delivery = local_delivery(
             self.transport, self._serializer, origin, durable=self.durable
@@ -259,12 +260,7 @@ class MessageBus:
         answer: Answer
         try:
             if route is None or not route.is_local:
-                asker, asks_far = current_task(self.affinity.loop), self.waiting.asks_far
-                asks_far[asker] = message
-                try:
-                    answer = await self._ask_far(message, timeout, route)
-                finally:
-                    asks_far.pop(asker, None)
+                answer = await self._ask_far(message, timeout, route)
             elif type(route) is LocalRoute and not by_agent:
                 answer = await self._ask_here(route, message, timeout, own=own)
             elif type(route) is LocalRoute:
@@ -318,24 +314,26 @@ class MessageBus:
         self, message: Message, timeout: float | None, route: RoutingEntry | None
     ) -> bytes:
         """Send a request to an agent of another node and return the frame that answers it."""
-        name = message.recipient
-        deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
-        if not isinstance(route, RemoteRoute):
-            route = await self.routes.find(name, timeout)
-        body = self._serialize(message)
-        # A bare transport takes requests apart for its own reply scheme, and loses the number.
-        number = 0
-        if not self._is_bare:
-            number = route.next_number() or await route.number(_until(deadline))
-        request = self._request_far if route.has_requests else self._request_alone
+        name, number = message.recipient, 0
+        deadline = None if timeout is None else platform.monotonic() + timeout
+        asker, asks_far = current_task(self.affinity.loop), self.waiting.asks_far
+        asks_far[asker] = message
         try:
-            with route.requesting():
+            if not isinstance(route, RemoteRoute):
+                route = await self.routes.find(name, timeout)
+            body = self._serialize(message)
+            if not self._is_bare:  # else it takes requests apart, and loses the number
+                number = route.next_number() or await route.number(_until(deadline))
+            request = self._request_far if route.has_requests else self._request_alone
+            with route.requesting(asker):
                 frame = self._request(number, "" if self._is_bare else route.node, body)
                 return await request(name, frame, _until(deadline))
         except BaseException as error:
-            if not was_sent(error):
+            if number and isinstance(route, RemoteRoute) and not was_sent(error):
                 route.give_back(number)
             raise
+        finally:
+            asks_far.pop(asker, None)
 
     # --- receiving --------------------------------------------------------------------------
 
@@ -395,5 +393,5 @@ def _as_frame(_message: Message) -> None:
 
 
 def _until(deadline: float | None) -> float | None:
-    """Return the seconds until a time of the event loop; None for no limit."""
-    return None if deadline is None else max(deadline - asyncio.get_running_loop().time(), 0.0)
+    """Return the seconds until a time of the platform's clock; None for no limit."""
+    return None if deadline is None else max(deadline - platform.monotonic(), 0.0)

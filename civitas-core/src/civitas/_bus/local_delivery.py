@@ -131,11 +131,12 @@ class LocalDelivery:
 
     def answer(self, reply: Message) -> bool:
         """Hand an answer over to who asked for it; return False for one to make a frame of."""
+        recipient: object = reply.recipient  # a handler may have made anything of it
+        request = self._inbox.asked_here(recipient) if type(recipient) is str else None
+        if request is None:  # most often: somebody in another process has asked
+            return False
         copy = _copy_of(reply)
         if copy is None:
-            return False
-        request = self._inbox.asked_here(copy.recipient)
-        if request is None:
             return False
         packed = self._pack(reply.payload)
         largest = self._largest - _MOST_HEADERS if copy.headers else self._largest

@@ -88,7 +88,7 @@ class NumberedReceiver:
     def take(self, frame: bytes) -> bool:
         """Put a frame into the mailbox without waiting, or return False."""
         window, number = None, 0
-        if _has_header(frame):
+        if len(frame) >= _SHORTEST_FRAME and frame[0] == MAGIC:  # `_has_header`, without a call
             if KIND_MESSAGE < frame[2] <= KIND_SYSTEM:
                 self._take_other(frame)
                 return True

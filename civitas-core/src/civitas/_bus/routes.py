@@ -7,11 +7,11 @@ nodes here, for credit (`windows` has the arithmetic of it).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable
 from functools import partial
 from math import inf
-from typing import Final, Protocol
+from types import TracebackType
+from typing import Any, Final, Literal, Protocol, Self
 
 from civitas._bus.mailbox import Item, Mailbox, has_entered
 from civitas._bus.wait_queue import WaitQueue
@@ -64,29 +64,60 @@ class Route(RoutingEntry):
         for request in tuple(self._requests):
             request.interrupt()
 
-    @contextmanager
-    def requesting(self) -> Iterator[None]:
-        """Within the block a request to this agent is in flight; it fails when the route closes.
+    def requesting(self, task: asyncio.Task[Any] | None = None) -> RouteRequest:
+        """Return a block in which a request to this agent is in flight, in a task: the running one.
 
         Raises:
             MessageRoutingError: the route is closed.
-            OutcomeUnknownError: it was closed meanwhile.
+            OutcomeUnknownError: within the block, and at its end: it was closed meanwhile.
         """
         self._check_open()
-        with Interruption() as request:
-            self._requests[request] = None
-            try:
-                yield
-            finally:
-                self._requests.pop(request, None)
-            return
-        raise OutcomeUnknownError(
+        return RouteRequest(self, self._requests, task)
+
+    def closed_meanwhile(self) -> OutcomeUnknownError:
+        """Return the error of a request that was in flight when the route was closed."""
+        return OutcomeUnknownError(
             f"{self._closed}; the request was under way, and may have been executed"
-        ) from None
+        )
 
     def _check_open(self) -> None:
         if self._closed is not None:
             raise MessageRoutingError(self._closed)
+
+
+class RouteRequest(Interruption):
+    """A block in which a request is in flight; it is in `requests` then, and ends with the route.
+
+    `contextlib` would take 2 us more for each. `task` is the one that enters it, where it is known.
+    """
+
+    __slots__ = ("_requests", "_route")
+
+    def __init__(
+        self,
+        route: Route,
+        requests: dict[Interruption, None],
+        task: asyncio.Task[Any] | None,
+    ) -> None:
+        super().__init__(task)
+        self._route = route
+        self._requests = requests
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self._requests[self] = None
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> Literal[False]:
+        self._requests.pop(self, None)
+        if self.interrupted and super().__exit__(exc_type, exc, traceback):
+            raise self._route.closed_meanwhile() from None
+        return False
 
 
 class LocalRoute(Route):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from functools import partial
 from typing import Final
@@ -61,12 +62,14 @@ class InProcessTransport:
     async def start(self) -> None:
         """Accept frames from now on."""
         self._started = True
+        self.inbox.loop = asyncio.get_running_loop()
         self.reachable = self._handlers
         self._handlers[self.inbox.address] = self.inbox
 
     async def stop(self) -> None:
         """Forget all subscriptions and fail the requests in flight."""
         self._started = False
+        self.inbox.loop = None
         self.reachable = {}
         self._handlers.clear()
         self._system.clear()

@@ -44,8 +44,11 @@ def concurrency_of(handler: Handler) -> int:
     return concurrency
 
 
-Publish: TypeAlias = Callable[[str, bytes], Awaitable[None]]
-"""Sends a frame to an address, as `Transport.publish` does."""
+Publish: TypeAlias = Callable[[str, bytes], Awaitable[None] | None]
+"""Sends a frame to an address, as `Transport.publish` does; None where there is nothing to await.
+
+`ReplyInbox.request` takes either.
+"""
 
 
 class Transport(Protocol):

@@ -25,10 +25,10 @@ from __future__ import annotations
 import asyncio
 import re
 from binascii import unhexlify
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from struct import Struct
 from types import TracebackType
-from typing import Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from civitas import _platform as platform
 from civitas import envelope
@@ -71,6 +71,7 @@ class RequestInFlight(Interruption):
         self, answer: asyncio.Future[Answer], asked: bytes, address: str, *, is_here: bool
     ) -> None:
         self.interrupted = False  # what the base does; a call of it would cost each request
+        self._task = None
         self.answer = answer
         self.asked = asked
         self.address = address
@@ -163,6 +164,8 @@ class ReplyInbox:
         self._numbers: list[int] = []
         self._pending: dict[str, RequestInFlight] = {}
         self._dropped = dropped
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """The event loop of a transport that has started: to ask which one runs takes its time."""
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -171,20 +174,20 @@ class ReplyInbox:
         """Return whether a request with this reply address is in flight."""
         return address in self._pending
 
-    async def request(
+    def request(
         self,
         frame: bytes | UnsealedRequest,
         timeout: float | None,
-        publish: Callable[[bytes], Awaitable[None]],
+        publish: Callable[[bytes], Awaitable[None] | None],
         address: str = "",
-    ) -> bytes:
-        """Stamp the frame with a fresh reply address, publish it and return its answer.
+    ) -> Coroutine[Any, Any, bytes]:
+        """Stamp the frame with a fresh reply address; awaiting it publishes, and gives the answer.
 
         Args:
             frame: the request. In the place of its reply address it may have the id of the node
                 that is to answer, as a request of core has; then no other may.
             timeout: seconds for publishing and for the answer together; None for no limit.
-            publish: sends the stamped frame.
+            publish: sends the stamped frame; where it has to wait, it returns what to await.
             address: where to, for `fail_requests_to`.
 
         Raises:
@@ -200,9 +203,8 @@ class ReplyInbox:
                 asked = unhexlify(node)
             except ValueError:  # no node's id
                 asked = b""
-        answer = await self._answer(reply_to, asked, timeout, publish, stamped, address)
-        assert isinstance(answer, bytes)
-        return answer
+        answering = self._answer(reply_to, asked, timeout, publish, stamped, address)
+        return cast("Coroutine[Any, Any, bytes]", answering)  # what is asked by wire is so answered
 
     def request_here(
         self,
@@ -240,7 +242,7 @@ class ReplyInbox:
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> Answer:
         if loop is None:
-            loop = asyncio.get_running_loop()
+            loop = self.loop or asyncio.get_running_loop()
         request = RequestInFlight(loop.create_future(), asked, address, is_here=is_here)
         self._pending[reply_to] = request
         timer = None if timeout is None else loop.call_later(timeout, request.expire, timeout)
