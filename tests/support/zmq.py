@@ -19,6 +19,7 @@ from civitas import envelope
 from civitas.envelope import Origin
 from civitas.plugins import TransportContext
 from civitas_zmq.options import CurveOptions, ZMQOptions
+from civitas_zmq.sockets import TOPIC_END
 from civitas_zmq.transport import ZMQTransport
 from support.ports import free_port
 
@@ -53,6 +54,11 @@ def with_keys(options: ZMQOptions, server: Any, client: Any, **others: Any) -> Z
 def frame_of(body: bytes = b"") -> bytes:
     """Return a frame."""
     return envelope.seal(body, "msgpack", ORIGIN)
+
+
+def frame_in(parts: list[bytes]) -> bytes:
+    """Return the frame in a message that was read with a bare socket."""
+    return b"".join(parts).partition(TOPIC_END)[2]
 
 
 class Inbox:

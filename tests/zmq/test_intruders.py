@@ -50,19 +50,19 @@ async def test_malformed_messages_are_counted_and_the_next_frame_arrives():
         with raw(zmq.XPUB, options.pub_addr) as stranger:
             await heard(stranger)
             for parts in (
-                [b"agent\0"],
                 [b"agent\0", b"one", b"two"],
                 [b"agent\0", b"", b"", b""],
-                [b"agent\0more\0", b"of a longer topic"],
-                [b"agent\0\xff", b"not even text"],
+                [b"agent\0more\0", b"of a message with a topic already"],
             ):
                 stranger.send_multipart(parts)
-            stranger.send_multipart([b"agent\0", b""])  # for a handler to refuse, not for us
+            # These are frames for a handler to refuse, not for us.
+            stranger.send_multipart([b"agent\0"])
+            stranger.send_multipart([b"agent\0", b""])
             stranger.send_multipart([b"agent\0", frame_of()])
-            assert await inbox.first(2) == [b"", frame_of()]
+            stranger.send_multipart([b"agent\0" + frame_of()])
+            assert await inbox.first(5) == [b"more\0", b"", b"", frame_of(), frame_of()]
     reasons = [reason for reason, _ in process.drops]
-    assert reasons.count("not a topic and a frame") == 3
-    assert reasons.count("nobody is subscribed") == 2
+    assert reasons == ["not a topic and a frame"] * 3
 
 
 async def test_a_foreign_probe_is_no_proof_and_no_trouble():

@@ -16,6 +16,7 @@ from civitas_zmq.transport import ZMQTransport
 from support.zmq import (
     PATIENCE,
     Process,
+    frame_in,
     frame_of,
     options_for,
     proxy_at,
@@ -87,7 +88,7 @@ def all_until(subscriber: zmq.Socket[bytes], last: bytes) -> list[bytes]:
     """Return the frames that come, up to one of them, or until none comes any more."""
     taken: list[bytes] = []
     while (not taken or taken[-1] != last) and subscriber.poll(5000):
-        taken.append(subscriber.recv_multipart()[1])
+        taken.append(frame_in(subscriber.recv_multipart()))
     return taken
 
 

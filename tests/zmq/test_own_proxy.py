@@ -14,7 +14,7 @@ from civitas_zmq.limits import ConnectionLimits
 from civitas_zmq.publisher import Publisher
 from civitas_zmq.sockets import publisher_socket
 from support.failing import raising
-from support.zmq import Process, frame_of, options_for, started, until, within
+from support.zmq import Process, frame_in, frame_of, options_for, started, until, within
 
 
 @pytest.fixture
@@ -175,7 +175,7 @@ async def test_what_waits_at_the_high_water_mark_is_sent_in_order_when_there_is_
         read: list[bytes] = []
         while len(read) < len(frames):
             while front.poll(0):
-                read.append(front.recv_multipart()[1])
+                read.append(frame_in(front.recv_multipart()))
             await asyncio.sleep(0)
         await within(sending)
         assert read == frames

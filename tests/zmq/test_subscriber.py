@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import zmq
 
+from civitas_zmq.publisher import Publisher
+from civitas_zmq.sockets import JOINED
 from civitas_zmq.subscriber import Subscriber
-from support.zmq import until
+from support.zmq import PATIENCE, until
 
 PLACE = "inproc://here"
 TOPIC = b"agent\0"
@@ -42,7 +44,7 @@ class Line:
 
     def publish(self, *frames: bytes) -> None:
         for frame in frames:
-            self.publisher.send_multipart([TOPIC, frame])
+            self.publisher.send(TOPIC + frame)
 
     async def settled(self) -> None:
         """Wait until the subscription is in place, and the subscriber waits for a signal."""
@@ -75,6 +77,40 @@ async def test_of_frames_that_one_signal_announces_none_stays_unread(line, count
         await until(lambda: len(line.read) >= count)
         assert line.read == frames
         line.read.clear()
+
+
+@pytest.mark.parametrize("frame", [b"", b"frame", b"with\0bytes", bytes(1 << 20)])
+async def test_a_frame_is_read_from_one_part_with_its_topic_or_from_two(line, frame):
+    line.publisher.send_multipart([TOPIC, frame])
+    line.publisher.send(TOPIC + frame)
+    await until(lambda: line.read == [frame, frame])
+
+
+async def test_of_parts_that_are_no_message_nothing_is_taken_for_a_part_of_the_next_one(line):
+    line.publisher.send_multipart([TOPIC, b"one", b"too many"])
+    line.publisher.send_multipart([TOPIC + b"frame", b"no topic"])
+    line.publish(b"next")
+    await until(lambda: line.read[-1:] == [b"next"])
+    assert line.read == [[TOPIC, b"one", b"too many"], b"frame", [b"no topic"], b"next"]
+
+
+@pytest.mark.parametrize(("size", "parts"), [(0, 1), (JOINED, 1), (JOINED + 1, 2)])
+async def test_a_frame_is_sent_in_one_part_with_its_topic_unless_it_is_large(size, parts):
+    context = zmq.Context()
+    try:
+        with context.socket(zmq.XPUB) as socket, context.socket(zmq.SUB) as front:
+            front.bind(PLACE)
+            front.subscribe(b"")
+            socket.connect(PLACE)
+            await until(lambda: not front.poll(0) and bool(socket.poll(0)))  # it has subscribed
+            publisher = Publisher(socket, PATIENCE, pytest.fail)
+            assert publisher.offer(TOPIC, bytes(size))
+            sent = front.recv_multipart()
+            assert len(sent) == parts
+            assert b"".join(sent) == TOPIC + bytes(size)
+            publisher.close()
+    finally:
+        context.destroy(linger=0)
 
 
 async def test_a_frame_that_comes_while_another_is_delivered_is_read(line):

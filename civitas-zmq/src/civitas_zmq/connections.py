@@ -207,7 +207,7 @@ class Connections:
     def _take_other(self, topic: bytes, frame: bytes) -> None:
         if topic.startswith(PROBE):
             self._readiness.answered(topic)
-        else:  # a longer topic that begins with one of ours, or one just unsubscribed
+        else:  # one just unsubscribed
             self._deliver(topic.removesuffix(b"\0").decode(errors="replace"), frame)
 
     def _take_malformed(self, parts: list[bytes]) -> None:

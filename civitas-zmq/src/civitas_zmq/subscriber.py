@@ -9,7 +9,7 @@ from typing import Final
 import zmq
 
 from civitas.transport import guard_callback
-from civitas_zmq.sockets import NOBLOCK, descriptor_of
+from civitas_zmq.sockets import NOBLOCK, TOPIC_END, descriptor_of
 
 _FRAMES_PER_TURN: Final = 64
 """Frames read in one turn of the loop. During a flood others still get their turn; above all those
@@ -21,7 +21,18 @@ _NAME: Final = "civitas zmq subscriber"
 
 
 class Subscriber:
-    """Reads [topic, frame] from a SUB socket.
+    """Reads topics with their frames from a SUB socket.
+
+    A message is one part, a topic and the frame behind it, or two, when the frame is large
+    (`JOINED`). Who makes more of them, which are none of ours, has each part read as a message.
+
+    | the first part           | and then        | is read as                                |
+    |--------------------------|-----------------|-------------------------------------------|
+    | a topic, and bytes       | -               | the frame of the topic                    |
+    | a topic                  | nothing         | its frame, which is empty (a probe)       |
+    | a topic                  | one more part   | its frame                                 |
+    | a topic                  | more than one   | malformed                                 |
+    | no topic                 | -               | malformed                                 |
 
     The socket's descriptor is edge-triggered: it signals news once, and any use of the socket takes
     the signal away (zmq_getsockopt(3), ZMQ_FD). So a turn of reading ends in one of two ways: with
@@ -128,25 +139,39 @@ class Subscriber:
         addresses, deliver = self._addresses, self._deliver
         for _ in range(_FRAMES_PER_TURN):
             try:
-                # A Frame knows whether more follows; asking the socket takes longer than to read.
-                first = receive(NOBLOCK, False)
+                # Bytes take 0.9 us. A Frame would take 2.2, and say whether more follows.
+                whole = receive(NOBLOCK)
             except zmq.Again:  # the signal was for something else
                 return
-            if not first.more:
-                self._malformed([first.bytes])
+            frame_at = whole.find(TOPIC_END) + 1
+            topic = whole[:frame_at]
+            if frame_at == len(whole):
+                self._read_frame_of(topic)
+            elif (address := addresses.get(topic)) is not None:
+                deliver(address, whole[frame_at:])
+            elif topic:
+                self._other(topic, whole[frame_at:])
             else:
-                second = receive(NOBLOCK, False)
-                topic = first.bytes
-                address = addresses.get(topic)
-                if second.more:
-                    self._malformed([topic, second.bytes, *self._rest()])
-                elif address is None:
-                    self._other(topic, second.bytes)
-                else:
-                    deliver(address, second.bytes)
+                self._malformed([whole])
             if not self._has_more():
                 return
         self._look_soon()
+
+    def _read_frame_of(self, topic: bytes) -> None:
+        """Read the frame that follows its topic, or is empty."""
+        frame = b""
+        if self._socket.get(zmq.RCVMORE):
+            # A Frame knows whether more follows; asking the socket takes longer than to read.
+            second = self._socket.recv(NOBLOCK, False)
+            frame = second.bytes
+            if second.more:
+                self._malformed([topic, frame, *self._rest()])
+                return
+        address = self._addresses.get(topic)
+        if address is None:
+            self._other(topic, frame)
+        else:
+            self._deliver(address, frame)
 
     def _rest(self) -> Iterator[bytes]:
         """Read the other parts of a message that has too many."""
