@@ -16,6 +16,7 @@ _FRAMES_PER_TURN: Final = 64
 who handle the frames and return credit for them, so that the sender need not pause."""
 
 _POLLIN: Final = int(zmq.POLLIN)
+_EVENTS: Final = int(zmq.EVENTS)
 
 _NAME: Final = "civitas zmq subscriber"
 
@@ -129,7 +130,7 @@ class Subscriber:
             self._read()
 
     def _has_more(self) -> bool:
-        events = self._socket.get(zmq.EVENTS)
+        events = self._socket.get(_EVENTS)
         assert isinstance(events, int)
         return bool(events & _POLLIN)
 

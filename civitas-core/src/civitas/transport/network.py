@@ -197,7 +197,7 @@ class NetworkTransport(ABC):
         return (
             self._is_open
             and len(data) <= self._largest
-            and address not in self._local
+            and address not in self._local.reachable
             and self.offer(address, data)
         )
 
