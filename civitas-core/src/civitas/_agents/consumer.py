@@ -281,7 +281,7 @@ class Consumer:
         ):
             return self._conclude(message, reply)
         try:
-            waiting = loop.bus.answers.begin_answer(reply, more=len(loop.mailbox) > 0)
+            waiting = loop.bus.answers.begin_answer(reply, loop.mailbox)
         except BaseException as raised:  # noqa: BLE001 - a payload may do anything when it is read
             if not loop.bus.answers.expects(message):
                 return self._conclude(message, reply)
@@ -321,7 +321,7 @@ class Consumer:
             if reply.recipient != request.reply_to:
                 # Made by hand; or of somebody else's, to be passed on; or the request, as an echo.
                 reply = compose_reply(self._loop.agent.name, request, reply.payload, reply.type)
-            answering = self._loop.bus.answers.answer(reply, more=len(self._loop.mailbox) > 0)
+            answering = self._loop.bus.answers.answer(reply, self._loop.mailbox)
         except BaseException as raised:  # noqa: BLE001 - a reply made by hand may be anything
             await self._unanswerable(request, raised)
             return

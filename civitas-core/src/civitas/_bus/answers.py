@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sized
 from typing import Final
 
 from civitas._bus.batching import DENSE, LONE, OutgoingBatches
@@ -73,19 +73,19 @@ class Answers:
         reply_to = request.reply_to
         return reply_to is not None and (self._bare or reply_to.startswith(REPLY_PREFIX))
 
-    async def answer(self, reply: Message, *, more: bool = False) -> None:
+    async def answer(self, reply: Message, behind: Sized = ()) -> None:
         """Publish an answer at the reply address that `reply.recipient` names.
 
-        `more` says whether its agent has other messages already, and so perhaps more to answer.
+        `behind` has the messages that its agent has besides, and so perhaps more to answer.
 
         Raises:
             MessageRoutingError: it is no such address.
         """
-        waiting = self.begin_answer(reply, more=more)
+        waiting = self.begin_answer(reply, behind)
         if waiting is not None:
             await waiting
 
-    def begin_answer(self, reply: Message, *, more: bool = False) -> Awaitable[None] | None:
+    def begin_answer(self, reply: Message, behind: Sized = ()) -> Awaitable[None] | None:
         """Do what `answer` does; return the wait, where it has to wait, and None where not.
 
         To who asked within this process an answer is handed over.
@@ -101,7 +101,7 @@ class Answers:
                 f"`reply_to` of the message that they answer"
             )
         frame = self._codec.reply(reply)
-        return self._outgoing.begin_publish(address, frame, DENSE if more else LONE)
+        return self._outgoing.begin_publish(address, frame, DENSE if len(behind) else LONE)
 
     async def report_error(
         self, request: Message, agent: str, error: BaseException, *, executed: bool = True

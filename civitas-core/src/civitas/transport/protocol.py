@@ -136,7 +136,10 @@ class PublishesAtOnce(Protocol):
     async def request(
         self, address: str, data: bytes, timeout: float | None, publish: Publish | None = None
     ) -> bytes:
-        """Do what `Transport.request` does, and send the frame by `publish` if that is given."""
+        """Do what `Transport.request` does, and send the frame by `publish` if that is given.
+
+        What `publish` returns is awaited, unless it is None: then the frame is sent.
+        """
         ...
 
 
