@@ -6,6 +6,8 @@ import asyncio
 import gc
 import random
 from itertools import pairwise
+from random import Random
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from civitas import envelope
 from civitas.envelope import KIND_MESSAGE, KIND_REPLY, KIND_SYSTEM, Origin
 from civitas.errors import MailboxFullError, NotConnectedError, OutcomeUnknownError
 from civitas.transport import ReplyInbox, is_reply_address, published_at
+from support.virtual_time import VirtualTimeLoop, block, now, on_virtual_time
 
 ORIGIN = Origin(b"12345678", 1)
 REQUEST = envelope.seal(b"question", "json", ORIGIN)
@@ -282,6 +285,86 @@ async def test_a_request_leaves_nothing_that_waits_for_its_time_to_pass() -> Non
     gc.collect()
     left = [each for each in gc.get_objects() if type(each).__module__ == inbox.__module__]
     assert [each for each in left if not isinstance(each, ReplyInbox)] == []
+
+
+class TimedLoop(VirtualTimeLoop):
+    """Keeps its timers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.timers: list[asyncio.TimerHandle] = []
+
+    def call_at(self, *args: Any, **kwargs: Any) -> asyncio.TimerHandle:
+        self.timers.append(super().call_at(*args, **kwargs))
+        return self.timers[-1]
+
+
+def test_requests_that_are_answered_soon_share_one_timer_which_ends_with_the_inbox() -> None:
+    inbox = ReplyInbox()
+
+    async def answer_at_once(frame: bytes) -> None:
+        await inbox.deliver(answer_to(frame))
+
+    async def ask() -> None:
+        for _ in range(20):
+            await inbox.request(REQUEST, LONG, answer_at_once)
+        inbox.close()
+
+    with asyncio.Runner(loop_factory=TimedLoop) as runner:
+        runner.run(ask())
+        loop = runner.get_loop()
+        assert isinstance(loop, TimedLoop)
+        assert [timer.cancelled() for timer in loop.timers] == [True]
+
+
+async def time_of_its_end(inbox: ReplyInbox, after: float, timeout: float | None) -> float:
+    await asyncio.sleep(after)
+    with pytest.raises((TimeoutError, NotConnectedError)):
+        await inbox.request(REQUEST, timeout, Far())
+    return now()
+
+
+@on_virtual_time
+async def test_a_request_ends_when_its_time_is_over_whenever_others_began() -> None:
+    random, inbox = Random(1), ReplyInbox()
+    begin = [random.choice([random.uniform(0.0, 0.03), 0.01, 0.02]) for _ in range(300)]
+    limits = [random.choice([0.0, 0.001, 0.01, random.uniform(0.0, 0.05), LONG]) for _ in begin]
+    ends = [time_of_its_end(inbox, *each) for each in zip(begin, limits, strict=True)]
+    due = [after + limit for after, limit in zip(begin, limits, strict=True)]
+    without_limit = asyncio.create_task(time_of_its_end(inbox, 0.005, None))
+    assert await asyncio.gather(*ends) == pytest.approx(due, abs=1e-6)
+    inbox.close()
+    assert await without_limit == pytest.approx(max(due), abs=1e-6)
+
+
+@on_virtual_time
+async def test_a_request_whose_time_goes_by_in_a_stall_of_the_loop_ends_in_the_next_turn() -> None:
+    inbox, far = ReplyInbox(), Far()
+    asking = asyncio.create_task(inbox.request(REQUEST, LONG, far))
+    await far.came.wait()
+    block(2 * LONG)
+    with pytest.raises(TimeoutError):
+        await asking
+    assert now() == pytest.approx(2 * LONG)
+
+
+def test_times_are_over_also_in_an_event_loop_after_the_first_one() -> None:
+    inbox = ReplyInbox()
+
+    async def answer_at_once(frame: bytes) -> None:
+        await inbox.deliver(answer_to(frame))
+
+    async def ask_in_vain() -> None:
+        async with asyncio.timeout(2 * LONG):
+            await inbox.request(REQUEST, LONG, Far())
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(inbox.request(REQUEST, LONG, answer_at_once))
+    with (
+        asyncio.Runner(loop_factory=VirtualTimeLoop) as runner,
+        pytest.raises(TimeoutError, match="no answer within 30 s"),
+    ):
+        runner.run(ask_in_vain())
 
 
 @pytest.mark.parametrize(

@@ -28,9 +28,9 @@ BURST: Final = 64
 BUDGETS: Final = Budgets(
     """
                      encode decode tasks futures calls timers turns waits events sends reads looks
-    in_process ask   2      2      0     2       2     1      2     0     0      0     0     0
+    in_process ask   2      2      0     2       2     .2     2     0     0      0     0     0
     in_process send  1      1      0     .03     .03   0      .03   0     0      0     0     0
-    zmq ask          2      2      0     2       2     1      4     2     2      2     2     2
+    zmq ask          2      2      0     2       2     .5     4     2     2      2     2     2
     zmq send         1.02   1.02   0     .1      .15   0      .15   .1    .1     .1    .1    .1
     nats ask         2      2      0     8       8     1      10    2     2      2     2     0
     nats send        1.02   1.02   0     .2      .2    0      .15   .1    .1     .1    .1    0

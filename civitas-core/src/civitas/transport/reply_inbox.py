@@ -18,6 +18,20 @@ is, and needs to know of none of this.
 
 What is dropped is counted, each by a reason of its own. A request that names no node (one that a
 transport makes for itself, or a test) takes its answer from any.
+
+Most requests are answered within milliseconds, and a timer of the event loop for each takes a sixth
+of an ask within a process. So all that have just begun, the *young* ones, share a timer:
+
+    event                                     | what becomes of it
+    ------------------------------------------+-------------------------------------------
+    a request begins, without a limit         | it has no timer
+    ... with a limit of less than `_YOUNG`    | it has a timer of its own
+    ... with another limit                    | it is young; the shared timer runs, or is started
+    the shared timer, after `_YOUNG` seconds  | each young request has a timer of its own now
+    a request ends                            | its own timer, if it has one, is cancelled
+
+None ends late by that: the shared timer was started before a young request began, so it comes before
+the request's time is over; in an event loop that was stalled so long, it ends the request itself.
 """
 
 from __future__ import annotations
@@ -26,6 +40,7 @@ import asyncio
 import re
 from binascii import unhexlify
 from collections.abc import Awaitable, Callable, Coroutine
+from math import inf
 from struct import Struct
 from types import TracebackType
 from typing import Any, Final, TypeAlias, TypeVar, cast
@@ -52,6 +67,9 @@ _BATCH: Final = 128
 
 _NUMBERS: Final = Struct(f">{_BATCH}Q")
 
+_YOUNG: Final = 0.01
+"""Seconds that a request may be in flight before it has a timer of its own."""
+
 
 def _ignore(reason: str, frame: bytes) -> None:
     """Take the place of accounting where an inbox is used without a node."""
@@ -65,16 +83,38 @@ class RequestInFlight(Interruption):
     which says more than the confirmation that a transport may wait for.
     """
 
-    __slots__ = ("address", "answer", "asked", "ended", "handed_over", "is_here")
+    __slots__ = (
+        "address",
+        "answer",
+        "asked",
+        "due",
+        "ended",
+        "handed_over",
+        "is_here",
+        "timeout",
+        "timer",
+        "young",
+    )
 
     def __init__(
-        self, answer: asyncio.Future[Answer], asked: bytes, address: str, *, is_here: bool
+        self,
+        answer: asyncio.Future[Answer],
+        asked: bytes,
+        address: str,
+        timeout: float | None,
+        *,
+        is_here: bool,
     ) -> None:
         self.interrupted = False  # what the base does; a call of it would cost each request
         self._task = None
         self.answer = answer
         self.asked = asked
         self.address = address
+        self.timeout = timeout
+        self.due = inf
+        """When it is over, by the event loop's clock."""
+        self.timer: asyncio.TimerHandle | None = None
+        self.young = True
         self.is_here = is_here
         self.handed_over = False
         self.ended = False
@@ -105,12 +145,12 @@ class RequestInFlight(Interruption):
         if not self.handed_over and not self.ended:
             self.interrupt()
 
-    def expire(self, timeout: float) -> None:
-        """End it: its `timeout` in seconds is over."""
+    def expire(self) -> None:
+        """End it: its time is over."""
         if self.handed_over:
-            self.fail(TimeoutError(f"no answer within {timeout:g} s"))
+            self.fail(TimeoutError(f"no answer within {self.timeout:g} s"))
         else:
-            self.fail(MailboxFullError(f"no room for the request within {timeout:g} s"))
+            self.fail(MailboxFullError(f"no room for the request within {self.timeout:g} s"))
 
     def fail(self, error: Exception) -> None:
         """End it with an error, unless it has an answer."""
@@ -162,7 +202,9 @@ class ReplyInbox:
         if not is_reply_address(f"{self._prefix}0"):
             raise ValueError(f"a node id has 16 hex digits, unlike {node!r}")
         self._numbers: list[int] = []
-        self._pending: dict[str, RequestInFlight] = {}
+        self._pending: dict[str, RequestInFlight] = {}  # the young ones are the last
+        self._shared_timer: asyncio.TimerHandle | None = None
+        self._timed_in: asyncio.AbstractEventLoop | None = None  # the loop of that timer
         self._dropped = dropped
         self.loop: asyncio.AbstractEventLoop | None = None
         """The event loop of a transport that has started: to ask which one runs takes its time."""
@@ -243,9 +285,12 @@ class ReplyInbox:
     ) -> Answer:
         if loop is None:
             loop = self.loop or asyncio.get_running_loop()
-        request = RequestInFlight(loop.create_future(), asked, address, is_here=is_here)
+        request = RequestInFlight(loop.create_future(), asked, address, timeout, is_here=is_here)
         self._pending[reply_to] = request
-        timer = None if timeout is None else loop.call_later(timeout, request.expire, timeout)
+        if timeout is not None:
+            request.due = loop.time() + timeout
+            if self._timed_in is not loop or timeout < _YOUNG:
+                self._start_timer(request, timeout, loop)
         try:
             handing_over = hand_over(item)
             del item  # it may be large, and an answer may take long
@@ -266,9 +311,35 @@ class ReplyInbox:
             return request.answer.result()  # whatever became of the publish after it
         finally:
             request.ended = True
-            if timer is not None:
-                timer.cancel()
+            if request.timer is not None:
+                request.timer.cancel()
             del self._pending[reply_to]
+
+    def _start_timer(
+        self, request: RequestInFlight, timeout: float, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        """Start the timer of a request, or the one that it shares with those that begin after it.
+
+        In another event loop than before, that of the last one comes no more.
+        """
+        if timeout < _YOUNG:
+            request.timer = loop.call_at(request.due, request.expire)
+        else:
+            self._timed_in = loop
+            self._shared_timer = loop.call_later(_YOUNG, self._grow_old, loop)
+
+    def _grow_old(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Give each young request a timer of its own."""
+        self._timed_in = None
+        now = loop.time()
+        for request in reversed(self._pending.values()):
+            if not request.young:
+                break
+            request.young = False
+            if request.due <= now:
+                request.expire()
+            elif request.timer is None and request.timeout is not None:
+                request.timer = loop.call_at(request.due, request.expire)
 
     def _next_address(self) -> str:
         try:
@@ -323,5 +394,8 @@ class ReplyInbox:
 
     def close(self, reason: str = "the transport stopped while the request was in flight") -> None:
         """Fail every request in flight, those that are still being handed over included."""
+        if self._shared_timer is not None:
+            self._shared_timer.cancel()
+            self._timed_in = self._shared_timer = None
         for request in self._pending.values():
             request.fail(NotConnectedError(reason))
