@@ -30,8 +30,8 @@ of an ask within a process. So all that have just begun, the *young* ones, share
     the shared timer, after `_YOUNG` seconds  | each young request has a timer of its own now
     a request ends                            | its own timer, if it has one, is cancelled
 
-None ends late by that: the shared timer was started before a young request began, so it comes before
-the request's time is over; in an event loop that was stalled so long, it ends the request itself.
+None ends late by that: the shared timer was started before a young request began, so it comes
+before the request's time is over. In a loop that was stalled so long, it ends the request itself.
 """
 
 from __future__ import annotations
