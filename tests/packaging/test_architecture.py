@@ -255,6 +255,7 @@ UNGUARDED = {
     "civitas/_bus/wait_queue.py _expire": "it settles a future",
     "civitas/_node/host.py _begin_stop": "it starts a task",
     "civitas/_node/node.py _part_failed": "it ends the node",
+    "civitas/transport/reply_inbox.py _start_own_timers": "it starts timers, and settles futures",
     "civitas/transport/reply_inbox.py end_publish": "it cancels a task",
     "civitas/transport/reply_inbox.py expire": "it settles a future",
     "civitas/transport/tasks.py report": "it reports",

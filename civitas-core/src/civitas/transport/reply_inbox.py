@@ -20,17 +20,17 @@ What is dropped is counted, each by a reason of its own. A request that names no
 transport makes for itself, or a test) takes its answer from any.
 
 Most requests are answered within milliseconds, and a timer of the event loop for each takes a sixth
-of an ask within a process. So all that have just begun, the *young* ones, share a timer:
+of an ask within a process. So all that have just begun, the *recent* ones, share a timer:
 
     event                                     | what becomes of it
     ------------------------------------------+-------------------------------------------
     a request begins, without a limit         | it has no timer
-    ... with a limit of less than `_YOUNG`    | it has a timer of its own
-    ... with another limit                    | it is young; the shared timer runs, or is started
-    the shared timer, after `_YOUNG` seconds  | each young request has a timer of its own now
+    ... with a limit of less than `_RECENT`   | it has a timer of its own
+    ... with another limit                    | it is recent; the shared timer runs, or is started
+    the shared timer, after `_RECENT` seconds | each recent request has a timer of its own now
     a request ends                            | its own timer, if it has one, is cancelled
 
-None ends late by that: the shared timer was started before a young request began, so it comes
+None ends late by that: the shared timer was started before a recent request began, so it comes
 before the request's time is over. In a loop that was stalled so long, it ends the request itself.
 """
 
@@ -40,7 +40,9 @@ import asyncio
 import re
 from binascii import unhexlify
 from collections.abc import Awaitable, Callable, Coroutine
+from itertools import takewhile
 from math import inf
+from operator import attrgetter
 from struct import Struct
 from types import TracebackType
 from typing import Any, Final, TypeAlias, TypeVar, cast
@@ -67,7 +69,7 @@ _BATCH: Final = 128
 
 _NUMBERS: Final = Struct(f">{_BATCH}Q")
 
-_YOUNG: Final = 0.01
+_RECENT: Final = 0.01
 """Seconds that a request may be in flight before it has a timer of its own."""
 
 
@@ -91,9 +93,9 @@ class RequestInFlight(Interruption):
         "ended",
         "handed_over",
         "is_here",
+        "recent",
         "timeout",
         "timer",
-        "young",
     )
 
     def __init__(
@@ -114,7 +116,7 @@ class RequestInFlight(Interruption):
         self.due = inf
         """When it is over, by the event loop's clock."""
         self.timer: asyncio.TimerHandle | None = None
-        self.young = True
+        self.recent = True
         self.is_here = is_here
         self.handed_over = False
         self.ended = False
@@ -202,7 +204,7 @@ class ReplyInbox:
         if not is_reply_address(f"{self._prefix}0"):
             raise ValueError(f"a node id has 16 hex digits, unlike {node!r}")
         self._numbers: list[int] = []
-        self._pending: dict[str, RequestInFlight] = {}  # the young ones are the last
+        self._pending: dict[str, RequestInFlight] = {}  # the recent ones are the last
         self._shared_timer: asyncio.TimerHandle | None = None
         self._timed_in: asyncio.AbstractEventLoop | None = None  # the loop of that timer
         self._dropped = dropped
@@ -289,7 +291,7 @@ class ReplyInbox:
         self._pending[reply_to] = request
         if timeout is not None:
             request.due = loop.time() + timeout
-            if self._timed_in is not loop or timeout < _YOUNG:
+            if self._timed_in is not loop or timeout < _RECENT:
                 self._start_timer(request, timeout, loop)
         try:
             handing_over = hand_over(item)
@@ -322,20 +324,19 @@ class ReplyInbox:
 
         In another event loop than before, that of the last one comes no more.
         """
-        if timeout < _YOUNG:
+        if timeout < _RECENT:
             request.timer = loop.call_at(request.due, request.expire)
         else:
             self._timed_in = loop
-            self._shared_timer = loop.call_later(_YOUNG, self._grow_old, loop)
+            self._shared_timer = loop.call_later(_RECENT, self._start_own_timers, loop)
 
-    def _grow_old(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Give each young request a timer of its own."""
+    def _start_own_timers(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Give each recent request a timer of its own, in the order in which they began."""
         self._timed_in = None
         now = loop.time()
-        for request in reversed(self._pending.values()):
-            if not request.young:
-                break
-            request.young = False
+        recent = takewhile(attrgetter("recent"), reversed(self._pending.values()))
+        for request in reversed([*recent]):
+            request.recent = False
             if request.due <= now:
                 request.expire()
             elif request.timer is None and request.timeout is not None:
