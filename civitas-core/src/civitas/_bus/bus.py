@@ -35,7 +35,7 @@ from civitas.registry import LocalRegistry, RoutingEntry
 from civitas.serializer import Serializer
 from civitas.transport import PublishesAtOnce, Transport
 from civitas.transport.in_process import within_process_of
-from civitas.transport.reply_inbox import Answer
+from civitas.transport.request_in_flight import Answer
 from civitas.transport.tasks import Failed, contained
 
 DEFAULT_SEND_TIMEOUT: Final = 30.0

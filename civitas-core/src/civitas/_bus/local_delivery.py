@@ -33,7 +33,7 @@ from civitas.messages import NO_HEADERS, Message, headers_problem, make_blank
 from civitas.serializer import MsgpackSerializer, Serializer
 from civitas.transport import Transport
 from civitas.transport.in_process import InProcessTransport, within_process_of
-from civitas.transport.reply_inbox import Answer
+from civitas.transport.request_in_flight import Answer
 
 _MOST_TEXT: Final = 2_000
 """Characters that the fields which others can choose may have, all together."""

@@ -41,27 +41,22 @@ import re
 from binascii import unhexlify
 from collections.abc import Awaitable, Callable, Coroutine
 from itertools import takewhile
-from math import inf
 from operator import attrgetter
 from struct import Struct
-from types import TracebackType
-from typing import Any, Final, TypeAlias, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from civitas import _platform as platform
 from civitas import envelope
 from civitas.envelope import KIND_REPLY, NODE_AT, UnsealedRequest
-from civitas.errors import FrameError, MailboxFullError, NotConnectedError, OutcomeUnknownError
+from civitas.errors import FrameError, NotConnectedError, OutcomeUnknownError
 from civitas.messages import REPLY_PREFIX, LocalMessage, Message
-from civitas.transport.interruption import Interruption
+from civitas.transport.request_in_flight import Answer, RequestInFlight
 
 _reply_address: Final = re.compile(
     f"({re.escape(REPLY_PREFIX)}[0-9a-f]{{16}})\\.[0-9]{{1,20}}"
 ).fullmatch
 
 T = TypeVar("T")
-
-Answer: TypeAlias = bytes | LocalMessage
-"""A frame; or, to who asked an agent of its own node, what does not leave the process."""
 
 _NODE_AT: Final = NODE_AT.start
 _BATCH: Final = 128
@@ -75,93 +70,6 @@ _RECENT: Final = 0.01
 
 def _ignore(reason: str, frame: bytes) -> None:
     """Take the place of accounting where an inbox is used without a node."""
-
-
-class RequestInFlight(Interruption):
-    """A request in flight.
-
-    What ends it early becomes the exception of its answer. While the request is still being
-    published nobody awaits the answer, so that is interrupted as well: also by the answer itself,
-    which says more than the confirmation that a transport may wait for.
-    """
-
-    __slots__ = (
-        "address",
-        "answer",
-        "asked",
-        "due",
-        "ended",
-        "handed_over",
-        "is_here",
-        "recent",
-        "timeout",
-        "timer",
-    )
-
-    def __init__(
-        self,
-        answer: asyncio.Future[Answer],
-        asked: bytes,
-        address: str,
-        timeout: float | None,
-        *,
-        is_here: bool,
-    ) -> None:
-        self.interrupted = False  # what the base does; a call of it would cost each request
-        self._task = None
-        self.answer = answer
-        self.asked = asked
-        self.address = address
-        self.timeout = timeout
-        self.due = inf
-        """When it is over, by the event loop's clock."""
-        self.timer: asyncio.TimerHandle | None = None
-        self.recent = True
-        self.is_here = is_here
-        self.handed_over = False
-        self.ended = False
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
-        if not self.interrupted:
-            return False
-        if exc is not None and self.answer.done() and not self.answer.cancelled():
-            error = self.answer.exception()
-            if error is not None:
-                error.__cause__ = exc.__cause__  # whether the request may have been sent
-        return super().__exit__(exc_type, exc, traceback)
-
-    def take(self, answer: Answer) -> None:
-        """Take the answer."""
-        self.answer.set_result(answer)
-        if not self.handed_over:
-            # Later, since it may be the publish that calls this.
-            self.answer.get_loop().call_soon(self.end_publish)
-
-    def end_publish(self) -> None:
-        """Go on to the answer, which has come, unless that is done already."""
-        if not self.handed_over and not self.ended:
-            self.interrupt()
-
-    def expire(self) -> None:
-        """End it: its time is over."""
-        if self.handed_over:
-            self.fail(TimeoutError(f"no answer within {self.timeout:g} s"))
-        else:
-            self.fail(MailboxFullError(f"no room for the request within {self.timeout:g} s"))
-
-    def fail(self, error: Exception) -> None:
-        """End it with an error, unless it has an answer."""
-        if self.answer.done():
-            return
-        self.answer.set_exception(error)
-        if not self.handed_over:
-            self.answer.exception()  # seen: what follows the interruption looks at it
-            self.interrupt()
 
 
 def is_reply_address(address: str) -> bool:
