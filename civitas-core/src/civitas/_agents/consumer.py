@@ -81,11 +81,10 @@ class Consumer:
             Exception: the agent crashed.
             CancelledError: it was cancelled; the message loop accounts for the message in hand.
         """
-        loop = self._loop
+        loop, counts = self._loop, self._counts
         get_nowait, read = loop.mailbox.get_nowait, loop.bus.read
         handle = self._handle if self._settings.concurrency == 1 else self._timed
         sender, belong_to = self.sender, belongs_to.set
-        counts = self._counts
         pause_at = self._activity.begin(platform.monotonic(), counts.handled) + _STINT
         streak = 0
         durable: DurableFrame | None = None
