@@ -178,7 +178,15 @@ def test_a_runtime_on_in_process_loads_nothing_that_only_a_network_needs() -> No
         "rooms = ('civitas._cluster.', 'civitas.transport.')\n"
         "print(*sorted(each for each in sys.modules if each.startswith(rooms)))"
     )
-    local = ("in_process", "plugin", "protocol", "reply_inbox", "tasks", "interruption")
+    local = (
+        "in_process",
+        "plugin",
+        "protocol",
+        "reply_inbox",
+        "request_in_flight",
+        "tasks",
+        "interruption",
+    )
     expected = ["civitas._cluster.config", *(f"civitas.transport.{each}" for each in local)]
     assert printed_by(code).split() == sorted(expected)
 
@@ -256,7 +264,7 @@ UNGUARDED = {
     "civitas/_node/host.py _begin_stop": "it starts a task",
     "civitas/_node/node.py _part_failed": "it ends the node",
     "civitas/transport/reply_inbox.py _start_own_timers": "it starts timers, and settles futures",
-    "civitas/transport/reply_inbox.py end_publish": "it cancels a task",
+    "civitas/transport/request_in_flight.py end_publish": "it cancels a task",
     "civitas/transport/reply_inbox.py expire": "it settles a future",
     "civitas/transport/tasks.py report": "it reports",
     "civitas/cli/bench/command.py end": "the command's own loop, whose main task it cancels",
