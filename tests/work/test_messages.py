@@ -32,8 +32,8 @@ BUDGETS: Final = Budgets(
     in_process send  1      1      0     .03     .03   0      .03   0     0      0     0     0
     zmq ask          2      2      0     2       2     .5     4     2     2      2     2     2
     zmq send         1.02   1.02   0     .1      .15   0      .15   .1    .1     .1    .1    .1
-    nats ask         2      2      0     8       8     1      10    2     2      2     2     0
-    nats send        1.02   1.02   0     .2      .2    0      .15   .1    .1     .1    .1    0
+    nats ask         2      2      0     2       2     1      4     2     2      2     2     0
+    nats send        1.02   1.02   0     .15     .15   0      .1    .1    .1     .1    .1    0
     """
 )
 

@@ -23,7 +23,7 @@ Traps, all seen in nats-py 2.16:
   stands still or refuses costs one socket for each try, until this process may open no more:
   `HardenedClient._connect_to_server`.
 - **A turn for each step.** A message that comes, or goes, waits for another task of nats-py's own:
-  `HardenedClient.write`, and `civitas_nats.subscription`.
+  `HardenedClient.write`, `civitas_nats.reading`, and `civitas_nats.subscription`.
 - **A swallowed cancellation.** nats-py awaits answers in `asyncio.wait_for`: `cancel_and_wait`. So
   a client that is closed may connect again, for ever, and a process not end: `end_reconnecting`.
 """
@@ -39,9 +39,10 @@ import nats.errors
 from nats.aio.client import Client, Srv
 from nats.aio.msg import Msg
 from nats.protocol import command
-from nats.protocol.parser import ERR_RE
+from nats.protocol.parser import AWAITING_CONTROL_LINE, ERR_RE
 
 from civitas.transport import cancel_task
+from civitas_nats.reading import EagerReader, Taker
 
 _CANCEL_AGAIN_AFTER: Final = 0.05
 
@@ -110,6 +111,35 @@ class HardenedClient(Client):
         self.stats["out_msgs"] += 1
         self.stats["out_bytes"] += len(data)
         socket.write(command.pub_cmd(subject, "", data))
+        return True
+
+    async def _read_loop(self) -> None:
+        socket = socket_of(self)
+        if socket is not None:
+            stream = socket.get_protocol()
+            assert isinstance(stream, asyncio.Protocol)
+            socket.set_protocol(EagerReader(stream, self._is_next, self._hand_on))
+        await super()._read_loop()
+
+    def _is_next(self) -> bool:
+        """Return whether what comes now is the next to be parsed: nats-py has nothing left."""
+        parser, stream = self._ps, self._transport
+        return (
+            not parser.buf
+            and parser.state == AWAITING_CONTROL_LINE
+            and self.is_connected
+            and not stream._io_reader._buffer  # type: ignore[union-attr]  # noqa: SLF001
+        )
+
+    def _hand_on(self, sid: int, subject: bytes, reply: bytes, data: bytes) -> bool:
+        """Hand a message on if its subscription is one of ours; return whether it is."""
+        native = self._subs.get(sid)
+        taker: object = None if native is None else native._future  # noqa: SLF001 - see above
+        if type(taker) is not Taker:
+            return False
+        self.stats["in_msgs"] += 1
+        self.stats["in_bytes"] += len(data)
+        taker.set_result(self._build_message(sid, subject, reply, data, None))
         return True
 
     async def _connect_to_server(self, s: Srv) -> None:

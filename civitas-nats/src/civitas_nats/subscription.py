@@ -10,6 +10,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NativeSubscription
 
 from civitas.transport import failure_of
+from civitas_nats.reading import Taker
 
 OnMessage: TypeAlias = Callable[[Msg], None]
 """Called with each message of a subscription; it must not block, and not raise."""
@@ -41,7 +42,7 @@ class Subscription:
         With a callback, nats-py 2.16 has a queue and a task for each subscription: a turn of the
         event loop more for each message, 8 us of a question and 8 us of its answer.
         """
-        taker = _Taker(self)
+        taker = Taker(self.take)
         self.native = await client.subscribe(self.subject, future=taker)  # type: ignore[arg-type]
 
     def take(self, message: Msg) -> None:
@@ -50,15 +51,3 @@ class Subscription:
             self.on_message(message)
         except BaseException as error:  # noqa: BLE001 - nobody else would hear of it
             self._failed(failure_of(f"civitas nats reader of {self.subject}", error))
-
-
-class _Taker:
-    """Stands for the future that nats-py sets to the answer of a request (2.16): each message."""
-
-    __slots__ = ("set_result",)
-
-    def __init__(self, subscription: Subscription) -> None:
-        self.set_result = subscription.take
-
-    def cancelled(self) -> bool:
-        return False
