@@ -232,3 +232,50 @@ async def test_it_stops_also_when_a_transport_swallows_its_cancellation() -> Non
     async with asyncio.timeout(DEADLINE):
         await end.probes.stop()
     await transport.stop()
+
+
+class AtOnce(InProcessTransport):
+    """Takes frames at once while it has `room`; notes what it was given, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.room = True
+        self.given: list[bytes] = []
+        self.may_go = asyncio.Event()
+        self.may_go.set()
+
+    def publish_nowait(self, address: str, data: bytes) -> bool:
+        if self.room:
+            self.given.append(data)
+        return self.room
+
+    async def publish(self, address: str, data: bytes) -> None:
+        await self.may_go.wait()
+        self.given.append(data)
+
+
+async def test_what_the_transport_takes_at_once_is_sent_in_the_same_turn() -> None:
+    transport = AtOnce()
+    End(transport).probes.send(THERE.node.hex(), Credit("agent", 1))
+    assert transport.given == [encode(Credit("agent", 1), HERE)]
+
+
+async def test_nothing_overtakes_what_waits_for_the_transport() -> None:
+    transport = AtOnce()
+    await transport.start()
+    here = End(transport)
+    await here.probes.start()
+    transport.room = False
+    transport.may_go.clear()
+    here.probes.send(THERE.node.hex(), Credit("agent", 1))
+    transport.room = True
+    here.probes.send(THERE.node.hex(), Credit("agent", 2))  # behind one that is queued
+    for _ in range(3):
+        await asyncio.sleep(0)
+    here.probes.send(THERE.node.hex(), Credit("agent", 3))  # and behind one that is in hand
+    assert transport.given == []
+    transport.may_go.set()
+    await until(lambda: len(transport.given) == 3)
+    assert transport.given == [encode(Credit("agent", each), HERE) for each in (1, 2, 3)]
+    await here.probes.stop()
+    await transport.stop()
