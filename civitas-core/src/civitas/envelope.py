@@ -79,10 +79,11 @@ ORIGIN_AT: Final = slice(4, 16)
 _HEADER: Final = Struct(">BBBB8sIQB")
 _LENGTH: Final = Struct(">H")
 _FRAME_LENGTH: Final = Struct(">I")
+_frame_length: Final = _FRAME_LENGTH.unpack_from
 _NAME_AT: Final = _HEADER.size
 _ATTEMPT_AT: Final = 3
 _NODE_BYTES: Final = 8
-_BEGINNINGS: Final = frozenset(
+_BEGINNINGS: Final = tuple(
     bytes((MAGIC, VERSION, kind)) for kind in (KIND_MESSAGE, KIND_REPLY, KIND_SYSTEM)
 )
 _SMALLEST: Final = _NAME_AT + _LENGTH.size
@@ -281,7 +282,7 @@ def _header_problem(magic: int, version: int, kind: int) -> str:
 
 def is_sound(frame: bytes) -> bool:
     """Return whether the first three bytes, which never vary otherwise, are those of a frame."""
-    return frame[:3] in _BEGINNINGS
+    return frame.startswith(_BEGINNINGS)
 
 
 def is_frame(data: bytes) -> bool:
@@ -311,11 +312,13 @@ def frames_in(batch: bytes) -> list[bytes]:
         raise FrameError("it does not begin as a batch does")
     frames: list[bytes] = []
     at, end = len(BATCH), len(batch)
+    last = end - BATCH_OVERHEAD
     while at < end:
+        size = _frame_length(batch, at)[0] if at <= last else 0
         begin = at + BATCH_OVERHEAD
-        at = begin + int.from_bytes(batch[at:begin])
+        at = begin + size
         frame = batch[begin:at]
-        if at > end or len(frame) < _SMALLEST or frame[:3] not in _BEGINNINGS:
+        if at > end or size < _SMALLEST or not frame.startswith(_BEGINNINGS):
             raise FrameError(f"what a batch has as its frame {len(frames)} is none")
         if len(frames) >= MAX_BATCH_FRAMES:
             raise FrameError(f"more than {MAX_BATCH_FRAMES} frames in a batch")

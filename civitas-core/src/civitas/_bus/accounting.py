@@ -11,16 +11,18 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Final
 
-from civitas._bus.windows import ReceiveWindow
+from civitas._bus.windows import GRANT_EVERY, ReceiveWindow
 from civitas.envelope import NODE_AT
 
-_NUMBER_AT: Final = 16
+NUMBER_AT: Final = 16
+"""Where a frame has its number."""
+
 _number: Final = Struct(">Q").unpack_from
 
 
 def number_of(frame: bytes) -> int:
     """Return a frame's number within (sender node, address); 0 when it is not numbered."""
-    number: int = _number(frame, _NUMBER_AT)[0]
+    number: int = _number(frame, NUMBER_AT)[0]
     return number
 
 
@@ -80,7 +82,7 @@ class ReceiveAccounting:
             self._count(frame[NODE_AT], agent, lost)
         elif lost:
             self._was_not_lost(agent)
-        if window.due:
+        if window.due >= GRANT_EVERY:
             self._grant(frame[NODE_AT], agent, window.grant())
 
     def marked(self, frame: bytes, agent: str) -> bool:

@@ -44,7 +44,7 @@ class FrameCodec:
     """Writes this node's frames, and reads those of all nodes.
 
     All frames of a node have the same header but for number and reply address, so the header is
-    made once, and a frame of the node's own is known by it.
+    made once, and most frames of others are known by the end of it, which they share.
 
     `serializer` writes the bodies, and reads those of its name; those of `accept` are read besides.
     `dropped` is called with (reason, frame, detail) for a reply address that is none; None where
@@ -109,17 +109,26 @@ class FrameCodec:
             message.payload = unpack_payload(packed)
             return message
         try:
-            if frame.startswith(self.head):  # of this node's own: no need to take it apart
+            if not frame.startswith(self._back, 24) or not frame.startswith(_MESSAGE):
+                return self._read_other(frame, answer=answer)
+            # As this node writes what expects no answer. Most frames are like that, so all of it is
+            # here: by a call for each step a frame took 0.3 us more.
+            if len(frame) > _LARGE:
                 message = self._read_at(frame, self._head_size)
-                if message.reply_to is not None:
-                    self._refuse_reply_address(message, frame, message.reply_to)
-                return message
-            return self._read_foreign(frame, answer=answer)
+            else:
+                message = self._deserialize(frame[self._head_size :])
         except CivitasError:
             raise
         except BaseException as error:
             crash = describe(crash_of(error))
             raise DeserializationError(f"a serializer failed to read: {crash}") from error
+        if message.reply_to is not None:
+            self._refuse_reply_address(message, frame, message.reply_to)
+        if frame[3]:
+            message.attempt += frame[3]
+        if self._clock_offsets:
+            self._by_own_clock(message, frame)
+        return message
 
     def as_frame(self, frame: bytes | LocalMessage) -> bytes:
         """Return the frame that a message would have been if it had left the process."""
@@ -145,12 +154,10 @@ class FrameCodec:
             return self._in_place(frame, body_at)
         return self._deserialize(frame[body_at:])
 
-    def _read_foreign(self, frame: bytes, *, answer: bool) -> Message:
+    def _read_other(self, frame: bytes, *, answer: bool) -> Message:
         if frame.startswith(self._to_node, 24) and frame.startswith(_REPLY if answer else _MESSAGE):
-            # As this node writes it: most frames are like that.
-            reply_to, body_at = "", self._head_size
-            if not frame.startswith(self._back, 24):
-                reply_to, body_at = envelope.reply_to_and_body_at(frame, body_at)
+            # As this node writes questions and answers.
+            reply_to, body_at = envelope.reply_to_and_body_at(frame, self._head_size)
             message, attempt = self._read_at(frame, body_at), frame[3]
         else:
             serializer, reply_to, attempt, body = envelope.contents(frame)
@@ -168,9 +175,12 @@ class FrameCodec:
             self._refuse_reply_address(message, frame, reply_to or message.reply_to)
         message.attempt += attempt
         if self._clock_offsets:
-            # Its age is judged by this node's clock.
-            message.timestamp -= self._clock_offsets.get(frame[4:12], 0.0)
+            self._by_own_clock(message, frame)
         return message
+
+    def _by_own_clock(self, message: Message, frame: bytes) -> None:
+        """Correct when a message was made: its age is judged by this node's clock."""
+        message.timestamp -= self._clock_offsets.get(frame[4:12], 0.0)
 
     def _refuse_reply_address(self, message: Message, frame: bytes, reply_to: str | None) -> None:
         """Answer nobody, and count that: what a header, or only the body, has is no such address.

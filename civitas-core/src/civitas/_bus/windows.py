@@ -116,12 +116,12 @@ class ReceiveWindow:
 
     __slots__ = (
         "_claimed",
-        "_due",
         "_known",
         "_marked",
         "_missing",
         "_said",
         "_unused",
+        "due",
         "granted",
         "seen",
         "window",
@@ -136,8 +136,9 @@ class ReceiveWindow:
         """The last number that the sender's node has said; 0 when it has said none."""
         self._marked = 0
         """The number of the mark that came last."""
-        self._due = 0
-        """By how much `granted` may grow: the frames taken since, and what the node has said."""
+        self.due = 0
+        """By how much `granted` may grow: the frames taken since, and what the node has said. From
+        GRANT_EVERY on it is time to return credit."""
         self._missing: set[int] = set()
         """Numbers of the last window that were counted as lost."""
         self._unused: set[int] = set()
@@ -154,8 +155,8 @@ class ReceiveWindow:
 
     def takes(self, number: int) -> bool:
         """Return whether a frame with a number is one that has not come yet, and may come."""
-        if number > self.seen:
-            return self.reaches(number)
+        if number > self.seen:  # as `reaches` says it, without a call: most frames come in order
+            return number <= self.granted + self.window or not self._known
         return number in self._missing
 
     def reaches(self, number: int) -> bool:
@@ -169,11 +170,11 @@ class ReceiveWindow:
         """
         if number <= self.seen:
             self._missing.discard(number)
-            self._due += 1
+            self.due += 1
             return -1
         if not self._known:
             self._begin_at(number)
-        self._due += 1
+        self.due += 1
         gap = number - self.seen - 1
         self.seen = number
         self._claimed = None
@@ -217,7 +218,7 @@ class ReceiveWindow:
         if gap > 0:
             self.seen = last
             lost = self._lost(gap, last)
-        self._due = max(self._due, last - self.granted)
+        self.due = max(self.due, last - self.granted)
         return lost
 
     def unused(self, number: int) -> int:
@@ -227,36 +228,31 @@ class ReceiveWindow:
         if number not in self._missing:
             return 0
         self._missing.remove(number)
-        self._due += 1
+        self.due += 1
         return 1
 
     def grant(self) -> int:
         """Return the number up to which credit is returned now."""
-        self.granted = min(self.granted + self._due, self.seen)
-        self._due = 0
+        self.granted = min(self.granted + self.due, self.seen)
+        self.due = 0
         return self.granted
-
-    @property
-    def due(self) -> bool:
-        """Whether it is time to return credit."""
-        return self._due >= GRANT_EVERY
 
     @property
     def owed(self) -> bool:
         """Whether there is credit to return."""
-        return self._due > 0
+        return self.due > 0
 
     def _begin_at(self, number: int) -> None:
         """Take the numbers before one as accounted for, and their credit as due."""
         self._known = True
         self.seen = number - 1
         self.granted = max(self.seen - GRANT_EVERY, 0)
-        self._due = self.seen - self.granted
+        self.due = self.seen - self.granted
 
     def _lost(self, gap: int, last: int) -> int:
         """Return how many frames were lost in a gap that ends with a number."""
         missing = set(range(last - gap + 1, last + 1)) - self._unused
-        self._due += gap - len(missing)
+        self.due += gap - len(missing)
         self._unused = {each for each in self._unused if each > last}
         self._missing = {each for each in self._missing if each > last - self.window} | missing
         return len(missing)
