@@ -256,8 +256,18 @@ class AtOnce(InProcessTransport):
 
 async def test_what_the_transport_takes_at_once_is_sent_in_the_same_turn() -> None:
     transport = AtOnce()
-    End(transport).probes.send(THERE.node.hex(), Credit("agent", 1))
-    assert transport.given == [encode(Credit("agent", 1), HERE)]
+    await transport.start()
+    here = End(transport)
+    here.probes.send(THERE.node.hex(), Credit("agent", 1))
+    assert transport.given == []
+    await here.probes.start()
+    await until(lambda: transport.given)
+    here.probes.send(THERE.node.hex(), Credit("agent", 2))
+    assert transport.given == [encode(Credit("agent", each), HERE) for each in (1, 2)]
+    await here.probes.stop()
+    here.probes.send(THERE.node.hex(), Credit("agent", 3))
+    assert len(transport.given) == 2
+    await transport.stop()
 
 
 async def test_nothing_overtakes_what_waits_for_the_transport() -> None:
@@ -278,4 +288,23 @@ async def test_nothing_overtakes_what_waits_for_the_transport() -> None:
     await until(lambda: len(transport.given) == 3)
     assert transport.given == [encode(Credit("agent", each), HERE) for each in (1, 2, 3)]
     await here.probes.stop()
+    await transport.stop()
+
+
+async def test_what_waits_for_room_when_it_is_stopped_is_still_sent() -> None:
+    transport = AtOnce()
+    await transport.start()
+    here = End(transport)
+    await here.probes.start()
+    transport.room = False
+    transport.may_go.clear()
+    here.probes.send(THERE.node.hex(), Credit("agent", 1))
+    for _ in range(3):
+        await asyncio.sleep(0)  # it is in the hand of the task that sends
+    stopping = asyncio.create_task(here.probes.stop())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    transport.may_go.set()
+    await stopping
+    assert transport.given == [encode(Credit("agent", 1), HERE)]
     await transport.stop()

@@ -88,7 +88,8 @@ class Probes:
         What the transport takes at once takes no task, and no turn of the loop: credit, 10 us.
         """
         address, frame = data_address(node), encode(message, self._origin)
-        offer = None if self._queue or self._flushing else self._publish_nowait
+        at_once = self._task is not None and not (self._queue or self._flushing)
+        offer = self._publish_nowait if at_once else None
         if offer is None or not offer(address, frame):
             self._put(address, frame)
 
@@ -174,7 +175,13 @@ class Probes:
         self._flushing += 1
         try:
             while self._queue:
-                await self._publish(*self._queue.popleft())
+                address, frame = self._queue.popleft()
+                try:
+                    await self._publish(address, frame)
+                except asyncio.CancelledError:  # it may have been sent, and bears repetition
+                    self._queue.appendleft((address, frame))
+                    self._news.set()
+                    raise
         finally:
             self._flushing -= 1
 
