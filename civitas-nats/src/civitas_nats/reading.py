@@ -101,6 +101,6 @@ class EagerReader(asyncio.Protocol):
             if not self._hand_on(int(sid), subject, reply or b"", data[begin:end]):
                 break
             at = end + 2
-            if not self._is_next():  # whoever took it has closed the client
+            if at < size and not self._is_next():  # whoever took it has closed the client
                 break
         return at

@@ -21,7 +21,13 @@ from typing import Any, Final, get_args, get_type_hints
 import msgpack
 
 from civitas import envelope
-from civitas._cluster.protocol import AgentStates, ControlMessage, DataMessage, NodeInfo
+from civitas._cluster.protocol import (
+    AgentStates,
+    ControlMessage,
+    Credit,
+    DataMessage,
+    NodeInfo,
+)
 from civitas._signing.settings import SIGNED_FRAME
 from civitas.envelope import KIND_SYSTEM, Origin
 from civitas.errors import (
@@ -47,6 +53,10 @@ _COUNTERS: Final = Limits(values=1 << 22, containers=1 << 19)
 """What the counters of a node may hold."""
 
 _FORMAT: Final = "msgpack"
+
+_CREDIT: Final = b"\x92\xa6Credit\x82"
+"""How a message begins that is a credit with two fields."""
+_SMALL: Final = 256
 
 CONTROL: Final[Mapping[str, Any]] = {kind.__name__: kind for kind in get_args(ControlMessage)}
 DATA: Final[Mapping[str, Any]] = {kind.__name__: kind for kind in get_args(DataMessage)}
@@ -82,6 +92,10 @@ def decode(
     opened = envelope.open(frame)
     if opened.kind != KIND_SYSTEM or opened.serializer != _FORMAT:
         raise FrameError("only frames of kind 2 in msgpack belong on a system address")
+    origin = Origin(opened.node, opened.generation)
+    credit = _credit(opened.body) if kinds is DATA else None
+    if credit is not None:
+        return origin, credit
     try:
         body = _Body(opened.body)
         if body.list_length() != 2:
@@ -90,7 +104,25 @@ def decode(
         body.end()
     except Exception as error:
         raise DeserializationError(f"no message: {describe(error)}") from error
-    return Origin(opened.node, opened.generation), message
+    return origin, message
+
+
+def _credit(data: bytes) -> Credit | None:
+    """Return the credit that these bytes are, as `encode` makes it; None for all else.
+
+    One comes for 64 messages of a stream. Value by value it took 2 us more, and twice that where
+    the code is cold. So few bytes may be unpacked as a whole, whatever they claim to be.
+    """
+    if not data.startswith(_CREDIT) or len(data) > _SMALL:
+        return None
+    try:
+        fields: dict[object, Any] = msgpack.unpackb(data, **NO_EXTENSIONS)[1]
+    except Exception:  # noqa: BLE001 - whatever it is, who reads value by value says so
+        return None
+    agent, number = fields.get("agent"), fields.get("number")
+    if type(agent) is not str or type(number) is not int:
+        return None
+    return Credit(agent, number)
 
 
 def drop_reason(error: CivitasError) -> str:
