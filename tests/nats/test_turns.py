@@ -29,6 +29,19 @@ async def test_a_lone_question_is_written_as_it_is_asked(server):
         assert client.stats["out_bytes"] == len(QUESTION)
 
 
+async def test_a_batch_is_written_as_it_is_handed_over_unless_something_waits(server):
+    batch = envelope.batch([MESSAGE, QUESTION])
+    async with bare(server.url, client=HardenedClient(encrypted=False)) as client:
+        client.handed_at = inf  # just now: a batch need not be alone
+        assert hand_over(client, "x", batch)
+        assert client.pending_data_size == 0
+        assert client.stats["out_msgs"] == 1
+        assert hand_over(client, "x", MESSAGE)
+        alone = client.pending_data_size
+        assert hand_over(client, "x", batch)
+        assert client.pending_data_size > alone + len(batch)
+
+
 async def test_a_message_and_what_follows_soon_go_together_at_the_end_of_the_turn(server):
     async with bare(server.url, client=HardenedClient(encrypted=False)) as client:
         assert hand_over(at_rest(client), "x", MESSAGE)

