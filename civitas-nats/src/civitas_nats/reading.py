@@ -12,8 +12,7 @@ with everything that follows it, so that nothing is overtaken:
                   | the beginning of one; another line           | to nats-py, with the rest
     something     | anything                                     | to nats-py
 
-On one processor it took 13 us of the 125 that a process works for an ask, and 0.3 us of the 4.3 for
-each message of a stream.
+On one processor an ask takes 9% less by it, and a message of a stream 7%.
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ from nats.aio.msg import Msg
 _message_line: Final = re.compile(
     rb"MSG ([^\s]+) ([0-9]{1,18}) (?:([^\s]+) )?([0-9]{1,18})\r\n"
 ).match
+_MESSAGE: Final = b"MSG "
 _END: Final = b"\r\n"
 
 HandOn: TypeAlias = Callable[[int, bytes, bytes, bytes], bool]
@@ -66,7 +66,7 @@ class EagerReader(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take the messages that the bytes begin with."""
-        if self._is_next():
+        if data.startswith(_MESSAGE) and self._is_next():
             taken = self._take(data)
             if taken == len(data):
                 return
