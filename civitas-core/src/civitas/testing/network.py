@@ -46,10 +46,11 @@ class Arrivals:
         self._changed.set()
 
     async def first(self, count: int = 1) -> list[bytes]:
-        """Wait for `count` frames and return all that came."""
-        await self._network.within(
-            self._wait_for(count), lambda: f"{count} frames at {self.address!r}, {self.seen}"
-        )
+        """Wait for `count` frames, for `patience` seconds each, and return all that came."""
+        while (seen := len(self.frames)) < count:
+            await self._network.within(
+                self._wait_for(seen + 1), lambda: f"{count} frames at {self.address!r}, {self.seen}"
+            )
         return self.frames
 
     async def including(self, frame: bytes) -> list[bytes]:
