@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from civitas import Message, Runtime, Supervisor, envelope
+from civitas import AgentProcess, Message, Runtime, Supervisor, envelope
 from civitas._bus.codec import FrameCodec
 from civitas.envelope import Origin
 from civitas.errors import DeserializationError
@@ -186,3 +186,24 @@ def test_fewer_copies_of_a_body_are_held_within_the_process_than_with_frames() -
     within = held(lambda: asyncio.run(ask("in_process")))
     assert within < 5.7  # of the request the packed one and the agent's; of the reply as for above
     assert held(lambda: asyncio.run(ask(FramedAlone()))) > within + 0.5
+
+
+class Forgetful(AgentProcess):
+    """Answers with what it was sent, and keeps nothing."""
+
+    async def handle(self, message: Message) -> Message:
+        return self.reply(message.payload)
+
+
+async def test_who_has_asked_keeps_nothing_of_an_answer_that_is_dropped() -> None:
+    """Not even until the task waits again: a new question would need memory for both."""
+    data = bytes(4 * MEGABYTE)
+    async with Runtime(Supervisor("root", [Forgetful("a")])) as system:
+        await system.ask("a", {"data": data})
+        tracemalloc.start(1)
+        try:
+            await system.ask("a", {"data": data})
+            kept = tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+    assert kept < len(data)

@@ -81,7 +81,7 @@ class Consumer:
             Exception: the agent crashed.
             CancelledError: it was cancelled; the message loop accounts for the message in hand.
         """
-        loop, counts = self._loop, self._counts
+        loop, counts, at_once = self._loop, self._counts, StopMode.NOW
         get_nowait, read = loop.mailbox.get_nowait, loop.bus.read
         handle = self._handle if self._settings.concurrency == 1 else self._timed
         sender, belong_to = self.sender, belongs_to.set
@@ -91,7 +91,7 @@ class Consumer:
         message: Message | None
         reply: Message | None
         loop.at_work += 1  # until the object ends
-        while loop.stop_mode is not StopMode.NOW:
+        while loop.stop_mode is not at_once:
             streak += 1
             if streak == _LOOK:
                 streak = 0
@@ -160,7 +160,8 @@ class Consumer:
         since, activity.since = activity.since, inf
         activity.busy += platform.monotonic() - since
         self.sender.durable = None
-        belongs_to.set(None)
+        if belongs_to.get() is not None:  # to set it takes memory
+            belongs_to.set(None)
         loop.report_idle()
         wakeup = loop.mailbox.wakeup()
         try:

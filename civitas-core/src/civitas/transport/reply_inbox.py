@@ -210,7 +210,7 @@ class ReplyInbox:
                     request.handed_over = True
             else:
                 request.handed_over = True
-            return await request.answer
+            await request.answer
         except asyncio.CancelledError as error:
             if request.handed_over:
                 raise error from OutcomeUnknownError("the request was under way")
@@ -218,12 +218,13 @@ class ReplyInbox:
         except Exception:
             if not request.answer.done():
                 raise
-            return request.answer.result()  # whatever became of the publish after it
+            request.answer.result()  # whatever became of the publish after it
         finally:
             request.ended = True
             if request.timer is not None:
                 request.timer.cancel()
             del self._pending[reply_to]
+        return request.given
 
     def _start_timer(
         self, request: RequestInFlight, timeout: float, loop: asyncio.AbstractEventLoop

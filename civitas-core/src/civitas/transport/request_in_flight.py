@@ -32,6 +32,7 @@ class RequestInFlight(Interruption):
         "asked",
         "due",
         "ended",
+        "given",
         "handed_over",
         "is_here",
         "recent",
@@ -41,7 +42,7 @@ class RequestInFlight(Interruption):
 
     def __init__(
         self,
-        answer: asyncio.Future[Answer],
+        answer: asyncio.Future[None],
         asked: bytes,
         address: str,
         timeout: float | None,
@@ -51,6 +52,9 @@ class RequestInFlight(Interruption):
         self.interrupted = False  # what the base does; a call of it would cost each request
         self._task = None
         self.answer = answer
+        self.given: Answer = b""
+        """The answer that was taken. It may be large: the future, which the task that awaits it
+        keeps until it waits again, does not have it."""
         self.asked = asked
         self.address = address
         self.timeout = timeout
@@ -78,7 +82,8 @@ class RequestInFlight(Interruption):
 
     def take(self, answer: Answer) -> None:
         """Take the answer."""
-        self.answer.set_result(answer)
+        self.given = answer
+        self.answer.set_result(None)
         if not self.handed_over:
             # Later, since it may be the publish that calls this.
             self.answer.get_loop().call_soon(self.end_publish)
