@@ -89,7 +89,8 @@ class Terminals:
         place = str(python.parent)
         self.folder = folder
         # As at a user's: pytest shows more where it is run by a machine.
-        inherited = {name: value for name, value in os.environ.items() if name != "CI"}
+        of_this_run = {"CI", "PYTEST_ADDOPTS"}
+        inherited = {name: value for name, value in os.environ.items() if name not in of_this_run}
         self.environment = inherited | {
             "PATH": f"{place}{os.pathsep}{os.environ['PATH']}",
             "COLUMNS": "200",
