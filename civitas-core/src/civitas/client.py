@@ -270,17 +270,16 @@ class Client(Node):
         self._check_loop()
         cluster = self._cluster
         assert cluster is not None
-        end = self._found_until
-        if timeout is not None:
-            end = min(end, asyncio.get_running_loop().time() + timeout)
-        primary = await self._primary(cluster, end)
+        end = None if timeout is None else asyncio.get_running_loop().time() + timeout
+        found_until = self._found_until if end is None else min(self._found_until, end)
+        primary = await self._primary(cluster, found_until)
         if primary is None:
             raise NotConnectedError(
                 f"agent {agent!r} can't be restarted: the primary process is not there, which has "
                 f"the supervision tree"
             )
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout_at(end):
                 report = await cluster.command(Demand(primary, RESTART, 0), agent)
         except TimeoutError:
             raise TimeoutError(
