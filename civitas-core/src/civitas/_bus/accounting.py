@@ -17,12 +17,12 @@ from civitas.envelope import NODE_AT
 NUMBER_AT: Final = 16
 """Where a frame has its number."""
 
-_number: Final = Struct(">Q").unpack_from
+unpack_number: Final = Struct(">Q").unpack_from
 
 
 def number_of(frame: bytes) -> int:
     """Return a frame's number within (sender node, address); 0 when it is not numbered."""
-    number: int = _number(frame, NUMBER_AT)[0]
+    number: int = unpack_number(frame, NUMBER_AT)[0]
     return number
 
 

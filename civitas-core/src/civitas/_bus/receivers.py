@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from struct import Struct
 from typing import Final, TypeAlias
 
-from civitas._bus.accounting import NUMBER_AT, ReceiveAccounting, number_of
+from civitas._bus.accounting import NUMBER_AT, ReceiveAccounting, number_of, unpack_number
 from civitas._bus.mailbox import Item, Mailbox, has_entered
 from civitas._bus.settlement import DurableFrame
 from civitas.envelope import KIND_MESSAGE, KIND_SYSTEM, MAGIC, NODE_AT
@@ -24,7 +23,6 @@ from civitas.errors import FrameError, MessageRoutingError
 from civitas.transport import Handler
 
 _SHORTEST_FRAME: Final = 27
-_number: Final = Struct(">Q").unpack_from
 
 _NO_MESSAGE: Final = "no message, at an agent's address"
 _REPEATED: Final = "a message that had come before"
@@ -95,7 +93,7 @@ class NumberedReceiver:
             if KIND_MESSAGE < frame[2] <= KIND_SYSTEM:
                 self._take_other(frame)
                 return True
-            number = _number(frame, NUMBER_AT)[0]
+            number = unpack_number(frame, NUMBER_AT)[0]
         if number:
             window = self._accounting.window(frame[NODE_AT], self._agent)
             if window is not None and not window.takes(number):
