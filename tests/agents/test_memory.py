@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import tracemalloc
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 
 from civitas import AgentProcess, Message
-from support.agents import SOON
+from support.agents import until
 
 SIZE = 900_000
 """Bytes of a payload: more than a system allocates for other reasons."""
@@ -32,9 +31,7 @@ def kept() -> int:
 async def nothing_is_kept() -> None:
     """Wait until no payload is in memory."""
     try:
-        async with asyncio.timeout(SOON):
-            while kept():
-                await asyncio.sleep(0.01)
+        await until(lambda: not kept())
     except TimeoutError:
         largest = tracemalloc.take_snapshot().statistics("traceback")[: kept()]
         places = "\n\n".join("\n".join(each.traceback.format()[-8:]) for each in largest)
